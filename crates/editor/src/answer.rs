@@ -1,0 +1,130 @@
+//! Answers of the model, with or without facts in front (method section 5).
+
+use reasonedit_codebook::Opinion;
+use reasonedit_vlm::engine::{
+    Answered, Ask, CallOptions, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, ImageInput, Sampling, Want,
+};
+use tokio::sync::mpsc;
+
+use crate::error::EditorError;
+use crate::patchify::unexpected;
+use crate::types::{ChoiceScore, QueryEvent, Usage};
+
+/// What the model said to one prompt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) choices: Option<Vec<ChoiceScore>>,
+    pub(crate) probability: f64,
+    pub(crate) usage: Usage,
+    pub(crate) finish: Option<FinishReason>,
+    pub(crate) queue_ms: f64,
+}
+
+impl Answer {
+    pub(crate) fn opinion(&self) -> Opinion {
+        Opinion { answer: self.text.clone(), probability: self.probability }
+    }
+}
+
+/// Several prompts on one picture, each with the same choices, in one request: the picture is looked at once.
+pub(crate) async fn choose(
+    engine: &EngineHandle,
+    image: ImageInput,
+    prompts: &[&str],
+    choices: &[String],
+    options: CallOptions,
+) -> Result<Vec<Answer>, EditorError> {
+    let asks = prompts
+        .iter()
+        .map(|prompt| Ask {
+            image: 0,
+            prompt: (*prompt).to_owned(),
+            want: Want::Replies(choices.iter().map(|c| c.trim().to_owned()).collect()),
+        })
+        .collect();
+    let (answers, times) = engine.ask(vec![image], asks, options).await?;
+    answers
+        .into_iter()
+        .map(|answer| {
+            let Answered::Replies(scores) = answer else { return Err(unexpected()) };
+            let likelihoods: Vec<f64> = scores.iter().map(|s| s.log_likelihood).collect();
+            let probabilities = softmax(&likelihoods);
+            let scored: Vec<ChoiceScore> = choices
+                .iter()
+                .zip(likelihoods.iter().zip(&probabilities))
+                .map(|(text, (l, p))| ChoiceScore { text: text.clone(), log_probability: *l, probability: *p })
+                .collect();
+            // The first of equals wins.
+            let best = scored.iter().fold(None::<&ChoiceScore>, |best, c| match best {
+                Some(b) if b.log_probability >= c.log_probability => best,
+                _ => Some(c),
+            });
+            let (text, probability) =
+                best.map_or_else(|| (String::new(), 0.0), |b| (b.text.clone(), b.probability));
+            Ok(Answer { text, probability, choices: Some(scored), queue_ms: times.queue_ms, ..Answer::default() })
+        })
+        .collect()
+}
+
+/// Generates one reply, greedily, sending its pieces to `events` as they come. A receiver that has gone ends it.
+pub(crate) async fn generate(
+    engine: &EngineHandle,
+    image: ImageInput,
+    prompt: &str,
+    max_tokens: usize,
+    events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
+    options: CallOptions,
+) -> Result<Answer, EditorError> {
+    let request = GenerateRequest {
+        image: Some(image),
+        prompt: prompt.to_owned(),
+        max_tokens,
+        sampling: Sampling::Greedy,
+    };
+    let mut stream = engine.generate(request, options).await?;
+    let mut answer = Answer::default();
+    while let Some(event) = stream.next().await {
+        match event? {
+            GenerateEvent::Text(piece) => {
+                if let Some(events) = events
+                    && events.send(Ok(QueryEvent::Token(piece.clone()))).await.is_err()
+                {
+                    return Err(EditorError::Cancelled);
+                }
+                answer.text.push_str(&piece);
+            }
+            GenerateEvent::Done { reason, prompt_tokens, completion_tokens, log_likelihood } => {
+                answer.finish = Some(reason);
+                answer.usage = Usage { prompt_tokens, completion_tokens };
+                answer.probability = log_likelihood.exp();
+            }
+        }
+    }
+    if answer.finish.is_none() {
+        return Err(EditorError::Cancelled);
+    }
+    answer.text = answer.text.trim().to_owned();
+    Ok(answer)
+}
+
+/// Softmax, stable.
+pub(crate) fn softmax(values: &[f64]) -> Vec<f64> {
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = values.iter().map(|v| (v - top).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|w| w / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_sums_to_one_even_far_below_zero() {
+        let p = softmax(&[-1000.0, -1001.0, -1000.0]);
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert_eq!(p[0], p[2]);
+        assert!(p[0] > p[1]);
+    }
+}

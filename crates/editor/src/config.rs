@@ -1,0 +1,241 @@
+//! Every number of the method that the editor decides by, with its default and its source.
+
+use std::path::PathBuf;
+
+use reasonedit_codebook::CodebookConfig;
+use reasonedit_imaging::augment::AugmentConfig;
+use reasonedit_imaging::grid::GridConfig;
+use reasonedit_imaging::DecodeLimits;
+use reasonedit_vlm::{ModelInfo, Pooling, TapName, TapStage};
+use serde::{Deserialize, Serialize};
+
+use crate::prompts::Prompts;
+
+/// The whole configuration of the editor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EditorConfig {
+    /// How image and text become one key.
+    pub embedding: EmbeddingConfig,
+    /// How evidence for a statement is found in the picture.
+    pub patchify: PatchifyConfig,
+    /// Which entries an edit makes.
+    pub entries: EntriesConfig,
+    /// How the radius of a key is estimated.
+    pub radius: RadiusConfig,
+    /// Merging, retrieval, gate and hubness: the codebook's own settings.
+    pub codebook: CodebookConfig,
+    /// What a query may do about retrieval.
+    pub retrieval: RetrievalConfig,
+    /// How answers are made.
+    pub answer: AnswerConfig,
+    /// Bounds of the input.
+    pub limits: InputLimits,
+    /// Bounds of pictures.
+    pub image: DecodeLimits,
+    /// Texts put to the model.
+    pub prompts: Prompts,
+}
+
+/// Dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmbeddingConfig {
+    /// Vision tap; empty: the vision block at three quarters of the depth (method, notation).
+    pub tap: Option<String>,
+    /// Pooling over the image's tokens.
+    pub pooling: Pooling,
+    /// Weight λ of the sentence embedding (official default 30, before any selection).
+    pub lambda: f64,
+    /// What to do when a stored codebook was made with another embedding.
+    pub on_mismatch: OnMismatch,
+}
+
+/// What to do with a codebook whose keys were made with another model, tap, λ or sentence encoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMismatch {
+    /// Refuse to use it, and say so.
+    #[default]
+    Refuse,
+    /// Make every key anew from the stored edits before it is used.
+    Reembed,
+}
+
+impl Default for EmbeddingConfig {
+    fn default() -> Self {
+        Self { tap: None, pooling: Pooling::Mean, lambda: 30.0, on_mismatch: OnMismatch::Refuse }
+    }
+}
+
+impl EmbeddingConfig {
+    /// The tap to embed pictures with: the configured one if the model has it, else `None`; without one configured the
+    /// vision block at three quarters of the depth.
+    pub fn tap_of(&self, model: &ModelInfo) -> Option<TapName> {
+        let mut vision = model.taps.iter().filter(|t| t.stage == TapStage::Vision);
+        if let Some(name) = &self.tap {
+            return model.taps.iter().find(|t| &t.name.0 == name && t.stage != TapStage::Language).map(|t| t.name.clone());
+        }
+        let blocks = vision.clone().filter(|t| t.name.0.rsplit('.').next().is_some_and(|n| n.parse::<u32>().is_ok()));
+        let depth = blocks.clone().count();
+        let wanted = (depth * 3).div_ceil(4).saturating_sub(1);
+        blocks.map(|t| t.name.clone()).nth(wanted).or_else(|| vision.next().map(|t| t.name.clone()))
+    }
+}
+
+/// Visual evidence patchification (paper section 3.2 and appendix C; method section 1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PatchifyConfig {
+    /// Whether to look for evidence where the person gave no box.
+    pub enabled: bool,
+    /// Grid and kernels of the candidates.
+    pub grid: GridConfig,
+    /// Candidates are kept above this probability of yes (paper: "predicted probability of yes exceeds that of no").
+    pub min_p_yes: f64,
+    /// Among the smallest kept patches, those whose score equals the best at this many decimals are all kept (official code: 2).
+    pub tie_decimals: u32,
+}
+
+impl Default for PatchifyConfig {
+    fn default() -> Self {
+        Self { enabled: true, grid: GridConfig::default(), min_p_yes: 0.5, tie_decimals: 2 }
+    }
+}
+
+/// Which picture parts a statement is paired with (method section 2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pair {
+    /// The whole picture and the evidence patches (official code).
+    #[default]
+    Both,
+    /// The evidence patches only (paper's text); a statement without evidence gets the whole picture, so that it is not lost.
+    Patch,
+    /// The whole picture only.
+    Image,
+}
+
+/// Entries of an edit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EntriesConfig {
+    /// What statements are paired with.
+    pub pair: Pair,
+}
+
+/// Radius of a key (method section 3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RadiusConfig {
+    /// Augmented pairs whose median distance is the radius (official code: 1).
+    pub pairs: usize,
+    /// Picture augmentation.
+    pub augment: AugmentConfig,
+    /// Folder of background pictures; none: textures made from the seed.
+    pub backgrounds: Option<PathBuf>,
+    /// Who rephrases the text.
+    pub paraphrase: Paraphrase,
+    /// Most tokens of a paraphrase (official code: 64).
+    pub paraphrase_tokens: usize,
+}
+
+impl Default for RadiusConfig {
+    fn default() -> Self {
+        Self {
+            pairs: 3,
+            augment: AugmentConfig::default(),
+            backgrounds: None,
+            paraphrase: Paraphrase::Model,
+            paraphrase_tokens: 64,
+        }
+    }
+}
+
+/// Who rephrases a sentence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paraphrase {
+    /// The loaded model, checked, with the rules as fallback.
+    #[default]
+    Model,
+    /// Light rewriting by rule.
+    Rules,
+}
+
+/// What a query may do about retrieval; how it is done (k, τ, hubness) stands with the codebook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrievalConfig {
+    /// Whether queries retrieve at all unless they say otherwise.
+    pub enabled: bool,
+    /// Most keys a request may ask for.
+    pub max_k: usize,
+}
+
+impl Default for RetrievalConfig {
+    fn default() -> Self {
+        Self { enabled: true, max_k: 50 }
+    }
+}
+
+/// Answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnswerConfig {
+    /// Tokens generated when a query doesn't say.
+    pub max_tokens: usize,
+    /// Most tokens a query may ask for.
+    pub max_tokens_limit: usize,
+    /// Bytes of decoded pictures kept at hand.
+    pub picture_cache_bytes: usize,
+}
+
+impl Default for AnswerConfig {
+    fn default() -> Self {
+        Self { max_tokens: 64, max_tokens_limit: 1024, picture_cache_bytes: 64 << 20 }
+    }
+}
+
+/// Bounds of what a person may send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputLimits {
+    /// Characters of a question.
+    pub question_chars: usize,
+    /// Characters of an answer or a choice.
+    pub answer_chars: usize,
+    /// Characters of a statement.
+    pub statement_chars: usize,
+    /// Statements of an edit.
+    pub statements: usize,
+    /// Boxes of a statement.
+    pub boxes: usize,
+    /// Choices.
+    pub choices: usize,
+    /// Tags.
+    pub tags: usize,
+    /// Characters of a tag or an author.
+    pub label_chars: usize,
+    /// Bytes of the metadata as JSON.
+    pub metadata_bytes: usize,
+    /// Characters of an idempotency key.
+    pub idempotency_chars: usize,
+}
+
+impl Default for InputLimits {
+    fn default() -> Self {
+        Self {
+            question_chars: 4_000,
+            answer_chars: 1_000,
+            statement_chars: 2_000,
+            statements: 32,
+            boxes: 8,
+            choices: 16,
+            tags: 32,
+            label_chars: 200,
+            metadata_bytes: 16 << 10,
+            idempotency_chars: 255,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! An edit, from what a person says to entries in a durable codebook (paper algorithm 1; method sections 1 to 4).
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use reasonedit_codebook::{
+    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency,
+    Opinion, Statement,
+};
+use time::OffsetDateTime;
+
+use crate::Editor;
+use crate::answer::{choose, generate};
+use crate::entries::members;
+use crate::error::EditorError;
+use crate::patchify;
+use crate::pictures::{Picture, blocking};
+use crate::prompts::with_facts;
+use crate::query::milliseconds;
+use crate::types::{CallContext, EditRequest, EditView, RetrievalOverride};
+use crate::validate;
+
+impl Editor {
+    /// Makes an edit: durable and live when this returns.
+    ///
+    /// # Errors
+    /// Unusable input or picture, a conflicting idempotency key, a busy or failing engine, failing storage. After an error nothing of the edit
+    /// is in the codebook.
+    pub async fn edit(
+        &self,
+        codebook: &CodebookName,
+        request: EditRequest,
+        call: CallContext,
+    ) -> Result<EditView, EditorError> {
+        let began = Instant::now();
+        validate::edit(&request, &self.config().limits)?;
+        // Held until the edit is stored, so that the same request sent twice at once makes one edit.
+        let _turn = match &request.idempotency {
+            Some(key) => Some(self.idempotency_turn(codebook, &key.key).await),
+            None => None,
+        };
+        if let Some(replay) = self.replay(codebook, &request).await? {
+            return Ok(replay);
+        }
+        let embedder = self.embedder_of(codebook)?;
+        let picture = self.pictures().resolve(&request.image).await?;
+        validate::boxes(&request, picture.pixels.width(), picture.pixels.height())?;
+        let mut timings = BTreeMap::new();
+
+        let (before, record) =
+            tokio::try_join!(
+            self.before(&request, &picture, call),
+            self.record(&request, &picture, embedder.embedding.id, call)
+        )?;
+        let (mut record, mut queue_ms, patchify_ms) = record;
+        record.before = before;
+        timings.insert("patchify".to_owned(), patchify_ms);
+
+        let embedding = Instant::now();
+                let (members, waited) = members(
+            self.engine(),
+            self.config(),
+            self.backgrounds(),
+            &embedder,
+            &record,
+            &picture,
+            call.options(),
+        )
+        .await?;
+        queue_ms += waited;
+        timings.insert("embed".to_owned(), milliseconds(embedding));
+
+        record.timings_ms = timings.clone();
+        let (editor, name, stored, upload) = (self.clone(), codebook.clone(), record.clone(), picture.clone());
+        let (applied, keep_ms) = blocking(move || {
+            let keeping = Instant::now();
+            editor.pictures().keep(&upload)?;
+            let keep_ms = milliseconds(keeping);
+            let book = editor.library().get_or_create(&name)?;
+            Ok((book.apply(stored, members, &embedder.embedding)?, keep_ms))
+        })
+        .await?;
+        timings.insert("merge".to_owned(), applied.merge_time.as_secs_f64() * 1e3);
+        timings.insert("store".to_owned(), keep_ms + applied.store_time.as_secs_f64() * 1e3);
+
+        let after = if request.verify { self.after(codebook, &record, &picture, call).await } else { None };
+        timings.insert("queue".to_owned(), queue_ms);
+        timings.insert("total".to_owned(), milliseconds(began));
+        let view = EditView { record, entries: applied.entries, after, timings_ms: timings, replayed: false };
+        self.remember_outcome(codebook, &view).await;
+        Ok(view)
+    }
+
+    /// The stored edit of an earlier request with the same idempotency key.
+    async fn replay(
+        &self,
+        codebook: &CodebookName,
+        request: &EditRequest,
+    ) -> Result<Option<EditView>, EditorError> {
+        let Some(idempotency) = &request.idempotency else { return Ok(None) };
+        let Some(book) = self.existing(codebook)? else { return Ok(None) };
+        let Some((body, id)) = book.idempotency(&idempotency.key)? else { return Ok(None) };
+        if body != idempotency.body {
+            return Err(EditorError::IdempotencyConflict);
+        }
+        let mut view = self.get_edit(codebook, id).await?;
+        view.replayed = true;
+        Ok(Some(view))
+    }
+
+    /// The model's own answer to the edited question, without the codebook.
+    async fn before(
+        &self,
+        request: &EditRequest,
+        picture: &Picture,
+        call: CallContext,
+    ) -> Result<Option<Opinion>, EditorError> {
+        if !request.verify {
+            return Ok(None);
+        }
+        self.opinion(picture, request.question.trim(), &request.choices, call).await.map(Some)
+    }
+
+    /// The model's answer to the edited question with the codebook. The edit is stored by now, so a failure here is told in the log and
+    /// leaves the field empty.
+    async fn after(
+        &self,
+        codebook: &CodebookName,
+        record: &EditRecord,
+        picture: &Picture,
+        call: CallContext,
+    ) -> Option<Opinion> {
+        let asked = async {
+            let wishes = RetrievalOverride { enabled: Some(true), ..RetrievalOverride::default() };
+            let retrieved = self.retrieve(codebook, picture, &record.question, wishes, call).await?;
+            let prompt = with_facts(retrieved.report.facts.iter().map(|f| f.value.as_str()), &record.question);
+            self.opinion(picture, &prompt, &record.choices, call).await
+        };
+        asked.await.inspect_err(|error| tracing::warn!(%error, edit = %record.id, "no answer after the edit")).ok()
+    }
+
+    async fn opinion(
+        &self,
+        picture: &Picture,
+        prompt: &str,
+        choices: &[String],
+        call: CallContext,
+    ) -> Result<Opinion, EditorError> {
+        let image = picture.input(None);
+        if choices.is_empty() {
+            let max_tokens = self.config().answer.max_tokens;
+            let answer = generate(self.engine(), image, prompt, max_tokens, None, call.options()).await?;
+            return Ok(answer.opinion());
+        }
+        let answers = choose(self.engine(), image, &[prompt], choices, call.options()).await?;
+        answers.first().map(crate::answer::Answer::opinion).ok_or_else(patchify::unexpected)
+    }
+
+    /// The record of an edit, its evidence found where the person gave none; with the milliseconds spent waiting and searching.
+    async fn record(
+        &self,
+        request: &EditRequest,
+        picture: &Picture,
+        embedding: GenerationId,
+        call: CallContext,
+    ) -> Result<(EditRecord, f64, f64), EditorError> {
+        let began = Instant::now();
+        let config = &self.config().patchify;
+        let searched: Vec<&str> = request
+            .reasoning
+            .iter()
+            .filter(|s| config.enabled && s.evidence.is_empty())
+            .map(|s| s.statement.trim())
+            .collect();
+        let (found, queue_ms) = patchify::search(
+            self.engine(),
+            config,
+            &self.config().prompts,
+            picture,
+            &searched,
+            call.options(),
+        )
+        .await?;
+        let mut found = found.into_iter();
+        let reasoning = request
+            .reasoning
+            .iter()
+            .map(|given| {
+                let by_user = |area| Evidence {
+                    area,
+                    source: EvidenceSource::User,
+                    p_yes: None,
+                    log_likelihood: None,
+                };
+                let evidence = if given.evidence.is_empty() {
+                    if config.enabled { found.next().map(|f| f.evidence).unwrap_or_default() } else { Vec::new() }
+                } else {
+                    given.evidence.iter().copied().map(by_user).collect()
+                };
+                Statement { statement: given.statement.trim().to_owned(), evidence }
+            })
+            .collect();
+        let record = EditRecord {
+            id: self.next_edit_id(),
+            created_at: OffsetDateTime::now_utc(),
+            image: picture.info(),
+            question: request.question.trim().to_owned(),
+            answer: request.answer.trim().to_owned(),
+            choices: request.choices.iter().map(|c| c.trim().to_owned()).collect(),
+            reasoning,
+            author: request.author.clone(),
+            tags: request.tags.clone(),
+            metadata: request.metadata.clone(),
+            embedding,
+            before: None,
+            timings_ms: BTreeMap::new(),
+            idempotency: request
+                .idempotency
+                .as_ref()
+                .map(|i| Idempotency { key: i.key.clone(), body: i.body }),
+        };
+        Ok((record, queue_ms, milliseconds(began)))
+    }
+
+    /// Reverts an edit: the codebook becomes what it would be had the edit never been made.
+    ///
+    /// # Errors
+    /// An unknown or already reverted edit, failing storage.
+    pub async fn revert(&self, codebook: &CodebookName, id: EditId) -> Result<(), EditorError> {
+        let Some(book) = self.existing(codebook)? else { return Err(EditorError::UnknownEdit(id)) };
+        blocking(move || Ok(book.revert(id)?)).await
+    }
+}

@@ -1,0 +1,130 @@
+//! The dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3): the picture half from a vision tap, the text half from the
+//! sentence encoder. The halves are computed apart, since an edit pairs few pictures with few texts in many ways.
+
+use reasonedit_codebook::{Embedding, GenerationId};
+use reasonedit_vlm::engine::{CallOptions, EngineHandle, ImageInput, SentenceInfo};
+use reasonedit_vlm::{ModelInfo, Pooling, TapName};
+use ulid::Ulid;
+
+use crate::config::EmbeddingConfig;
+use crate::error::{EditorError, FieldError};
+
+/// An embedding that can be computed: what a codebook's keys are made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Embedder {
+    pub(crate) embedding: Embedding,
+    tap: TapName,
+    pooling: Pooling,
+}
+
+impl Embedder {
+    /// The embedding that the configuration asks for on the loaded model.
+    pub(crate) fn configured(
+        config: &EmbeddingConfig,
+        model: &ModelInfo,
+        encoder: &SentenceInfo,
+    ) -> Result<Self, EditorError> {
+        let tap = config.tap_of(model).ok_or_else(|| {
+            let detail = format!(
+                "the model {} has no vision or bridge tap named {}",
+                model.name,
+                config.tap.as_deref().unwrap_or("vision.N")
+            );
+            EditorError::Invalid(vec![FieldError::new("/embedding/tap", detail)])
+        })?;
+        if !(config.lambda.is_finite() && config.lambda >= 0.0) {
+            let detail = "embedding.lambda must be a number of at least 0";
+            return Err(EditorError::Invalid(vec![FieldError::new("/embedding/lambda", detail)]));
+        }
+        let width = model.taps.iter().find(|t| t.name == tap).map_or(0, |t| t.width);
+        let pooling = match config.pooling {
+            Pooling::Mean => "mean",
+            Pooling::Last => "last",
+        };
+        let mut embedding = Embedding {
+            id: GenerationId(Ulid::nil()),
+            model_fingerprint: model.fingerprint.clone(),
+            tap: tap.0.clone(),
+            pooling: pooling.to_owned(),
+            lambda: config.lambda,
+            encoder_fingerprint: encoder.fingerprint.clone(),
+            vision_dim: width as u32,
+            sentence_dim: encoder.width as u32,
+        };
+        embedding.id = derived_id(&embedding);
+        Ok(Self { embedding, tap, pooling: config.pooling })
+    }
+
+    /// The tap it reads.
+    pub(crate) fn tap(&self) -> &TapName {
+        &self.tap
+    }
+
+    /// Picture halves, in the order of `images`, and the time they waited in the queue.
+    pub(crate) async fn pictures(
+        &self,
+        engine: &EngineHandle,
+        images: Vec<ImageInput>,
+        options: CallOptions,
+    ) -> Result<(Vec<Vec<f32>>, f64), EditorError> {
+        if images.is_empty() {
+            return Ok((Vec::new(), 0.0));
+        }
+        let (halves, times) = engine.embed_images(images, self.tap.clone(), self.pooling, options).await?;
+        Ok((halves, times.queue_ms))
+    }
+
+    /// Text halves, in the order of `texts`, λ applied.
+    pub(crate) async fn texts(
+        &self,
+        engine: &EngineHandle,
+        texts: Vec<String>,
+        options: CallOptions,
+    ) -> Result<(Vec<Vec<f32>>, f64), EditorError> {
+        if texts.is_empty() {
+            return Ok((Vec::new(), 0.0));
+        }
+        let (mut halves, times) = engine.embed_sentences(texts, options).await?;
+        let lambda = self.embedding.lambda as f32;
+        for half in &mut halves {
+            half.iter_mut().for_each(|v| *v *= lambda);
+        }
+        Ok((halves, times.queue_ms))
+    }
+
+    /// One key of both halves.
+    pub(crate) async fn key(
+        &self,
+        engine: &EngineHandle,
+        image: ImageInput,
+        text: &str,
+        options: CallOptions,
+    ) -> Result<(Vec<f32>, f64), EditorError> {
+        let pictures = self.pictures(engine, vec![image], options);
+        let texts = self.texts(engine, vec![text.to_owned()], options);
+        let ((pictures, waited), (texts, _)) = tokio::try_join!(pictures, texts)?;
+        let halves = pictures.first().zip(texts.first());
+        Ok((halves.map(|(p, t)| join(p, t)).unwrap_or_default(), waited))
+    }
+}
+
+/// The id of an embedding follows from what it is: the same model, tap, λ and encoder have the same id wherever keys are made, so that two first
+/// edits at once begin the same generation.
+fn derived_id(embedding: &Embedding) -> GenerationId {
+    let mut hasher = blake3::Hasher::new();
+    for part in [&embedding.model_fingerprint, &embedding.tap, &embedding.pooling, &embedding.encoder_fingerprint] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    hasher.update(&embedding.lambda.to_le_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    GenerationId(Ulid::from_bytes(bytes))
+}
+
+/// `[picture half ; text half]`.
+pub(crate) fn join(picture: &[f32], text: &[f32]) -> Vec<f32> {
+    let mut key = Vec::with_capacity(picture.len() + text.len());
+    key.extend_from_slice(picture);
+    key.extend_from_slice(text);
+    key
+}

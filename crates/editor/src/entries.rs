@@ -1,0 +1,213 @@
+//! From an edit to the members it adds to the codebook: which picture parts are paired with which sentences, their keys and radii (paper
+//! section 3.2, codebook construction; method sections 2 and 3).
+//!
+//! Everything here depends on the stored edit, the configuration and the model alone; every random choice is seeded by the edit's id, so
+//! that making the members anew (after an import, or with another embedding) gives the same ones.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use reasonedit_codebook::{EditId, EditRecord, Kind, Member, MemberId};
+use reasonedit_imaging::augment::augment;
+use reasonedit_imaging::{PixelBox, RgbImage, crop, decode};
+use reasonedit_vlm::engine::{CallOptions, EngineHandle, FeatureKey, ImageInput};
+
+use crate::config::{EditorConfig, Pair};
+use crate::embed::{Embedder, join};
+use crate::error::EditorError;
+use crate::paraphrase::paraphrases;
+use crate::pictures::{Picture, Pictures, blocking};
+
+/// A pair that becomes a member: part of the picture, text that is embedded, sentence that is stored.
+struct Pairing {
+    kind: Kind,
+    statement: Option<u32>,
+    area: Option<PixelBox>,
+    /// Index into the texts that are embedded.
+    text: usize,
+    sentence: String,
+}
+
+/// Members of an edit whose evidence is known, in order, and the milliseconds their pictures waited for the engine.
+pub(crate) async fn members(
+    engine: &EngineHandle,
+    config: &EditorConfig,
+    backgrounds: &Arc<Vec<RgbImage>>,
+    embedder: &Embedder,
+    record: &EditRecord,
+    picture: &Picture,
+    options: CallOptions,
+) -> Result<(Vec<Member>, f64), EditorError> {
+    let (texts, pairings) = pairings(config, record);
+    let areas: Vec<Option<PixelBox>> = distinct(pairings.iter().map(|p| p.area));
+
+    let augmented = augmented_inputs(config, backgrounds, record.id, picture, &areas).await?;
+    let mut inputs: Vec<ImageInput> = areas.iter().map(|area| picture.input(*area)).collect();
+    inputs.extend(augmented);
+
+    let rewritten =
+        paraphrases(engine, &config.radius, &config.prompts, &texts, seed(record.id, "paraphrase", 0), options);
+    let (rewritten, (picture_halves, queue_ms)) =
+        tokio::try_join!(rewritten, embedder.pictures(engine, inputs, options))?;
+    let mut all_texts = texts.clone();
+    all_texts.extend(rewritten.into_iter().flatten());
+    let (text_halves, _) = embedder.texts(engine, all_texts, options).await?;
+
+    let pairs = config.radius.pairs;
+    let members = pairings
+        .into_iter()
+        .enumerate()
+        .map(|(ordinal, pairing)| {
+            let area = areas.iter().position(|a| *a == pairing.area).unwrap_or(0);
+            let key = join(&picture_halves[area], &text_halves[pairing.text]);
+            let distances = (0..pairs).map(|draw| {
+                let h = &picture_halves[areas.len() + area * pairs + draw];
+                let s = &text_halves[texts.len() + pairing.text * pairs + draw];
+                distance(&join(h, s), &key)
+            });
+            Member {
+                id: MemberId::derive(record.id, ordinal as u32),
+                edit: record.id,
+                ordinal: ordinal as u32,
+                kind: pairing.kind,
+                statement: pairing.statement,
+                image: record.image.id,
+                area: pairing.area,
+                sentence: pairing.sentence,
+                radius: median(distances.collect()) as f32,
+                key,
+            }
+        })
+        .collect();
+    Ok((members, queue_ms))
+}
+
+/// The texts to embed and the pairs to store: the answer on the whole picture, then each statement on the picture and its evidence.
+fn pairings(config: &EditorConfig, record: &EditRecord) -> (Vec<String>, Vec<Pairing>) {
+    let mut texts = vec![record.question.clone()];
+    let mut pairings = vec![Pairing {
+        kind: Kind::Answer,
+        statement: None,
+        area: None,
+        text: 0,
+        sentence: config.prompts.answer_entry(&record.question, &record.answer),
+    }];
+    for (index, statement) in record.reasoning.iter().enumerate() {
+        texts.push(statement.statement.clone());
+        let patches = distinct(statement.evidence.iter().map(|e| e.area));
+        let whole = match config.entries.pair {
+            Pair::Both | Pair::Image => true,
+            Pair::Patch => patches.is_empty(),
+        };
+        let patches = if config.entries.pair == Pair::Image { Vec::new() } else { patches };
+        for area in whole.then_some(None).into_iter().chain(patches.into_iter().map(Some)) {
+            pairings.push(Pairing {
+                kind: Kind::Statement,
+                statement: Some(index as u32),
+                area,
+                text: index + 1,
+                sentence: statement.statement.clone(),
+            });
+        }
+    }
+    (texts, pairings)
+}
+
+/// Augmented pictures of every area, `pairs` each, area by area.
+async fn augmented_inputs(
+    config: &EditorConfig,
+    backgrounds: &Arc<Vec<RgbImage>>,
+    edit: EditId,
+    picture: &Picture,
+    areas: &[Option<PixelBox>],
+) -> Result<Vec<ImageInput>, EditorError> {
+    let (pairs, settings) = (config.radius.pairs, config.radius.augment.clone());
+    let (backgrounds, pixels, id) = (Arc::clone(backgrounds), Arc::clone(&picture.pixels), picture.id);
+    let areas = areas.to_vec();
+    blocking(move || {
+        let mut inputs = Vec::with_capacity(areas.len() * pairs);
+        for (index, area) in areas.iter().enumerate() {
+            let part = match area {
+                Some(area) => crop(&pixels, *area)?,
+                None => pixels.as_ref().clone(),
+            };
+            for draw in 0..pairs {
+                let seed = seed(edit, "augment", (index * pairs + draw) as u64);
+                let augmented = augment(&part, &settings, &backgrounds, seed);
+                let mut identity = blake3::Hasher::new();
+                identity.update(b"augmented").update(&id.0).update(&seed.to_le_bytes());
+                let key = FeatureKey { image: *identity.finalize().as_bytes(), area: None };
+                inputs.push(ImageInput { key, picture: Arc::new(augmented) });
+            }
+        }
+        Ok(inputs)
+    })
+    .await
+}
+
+/// A seed for one random choice about one edit.
+fn seed(edit: EditId, what: &str, index: u64) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&edit.0.to_bytes()).update(what.as_bytes()).update(&index.to_le_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// Euclidean distance, accumulated in f64.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Median; the mean of the middle two for an even count; 0 for none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
+    }
+}
+
+/// The different values in the order they first appear.
+fn distinct<T: Copy + Eq + std::hash::Hash>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = HashMap::new();
+    values.filter(|v| seen.insert(*v, ()).is_none()).collect()
+}
+
+/// Reads the folder of background pictures, in the order of their names. Files that are no pictures are passed over and named in the log.
+pub(crate) fn read_backgrounds(folder: Option<&Path>, pictures: &Pictures) -> Result<Vec<RgbImage>, EditorError> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let mut by_name = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            match decode(&std::fs::read(entry.path())?, pictures.limits()) {
+                Ok(decoded) => drop(by_name.insert(entry.file_name(), decoded.image)),
+                Err(error) => tracing::warn!(file = ?entry.file_name(), %error, "not used as a background"),
+            }
+        }
+    }
+    Ok(by_name.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_of_odd_even_and_none() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0]), 2.5);
+        assert_eq!(median(Vec::new()), 0.0);
+    }
+
+    #[test]
+    fn seeds_differ_by_edit_purpose_and_index() {
+        let (a, b) = (EditId(ulid::Ulid::from_parts(1, 1)), EditId(ulid::Ulid::from_parts(1, 2)));
+        let seeds = [seed(a, "x", 0), seed(b, "x", 0), seed(a, "y", 0), seed(a, "x", 1)];
+        assert_eq!(distinct(seeds.into_iter()).len(), 4);
+        assert_eq!(seed(a, "x", 0), seed(a, "x", 0));
+    }
+}

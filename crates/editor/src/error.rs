@@ -1,0 +1,71 @@
+//! Everything that can go wrong in an edit or a query.
+
+use reasonedit_codebook::{CodebookError, EditId, ImageId};
+use reasonedit_imaging::ImagingError;
+use reasonedit_vlm::VlmError;
+use serde::Serialize;
+use thiserror::Error;
+
+/// One thing wrong with the input, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// JSON pointer into the request body, for example `/reasoning/2/evidence/0`.
+    pub pointer: String,
+    /// What is wrong.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// A field error.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// Why an edit, a query or a look-up failed.
+#[derive(Debug, Error)]
+pub enum EditorError {
+    /// The input was understood but can't be used.
+    #[error("{}", .0.first().map_or("the input can't be used", |e| e.detail.as_str()))]
+    Invalid(Vec<FieldError>),
+    /// The picture can't be used.
+    #[error(transparent)]
+    Image(#[from] ImagingError),
+    /// No picture with this id was uploaded.
+    #[error("no image {0} is known here")]
+    UnknownImage(ImageId),
+    /// No such edit, or it was reverted.
+    #[error("no edit {0} is live in this codebook")]
+    UnknownEdit(EditId),
+    /// The idempotency key was used before with another body.
+    #[error("this idempotency key was used before with another request body")]
+    IdempotencyConflict,
+    /// The model failed, is busy, or took too long.
+    #[error(transparent)]
+    Engine(#[from] VlmError),
+    /// The codebook failed.
+    #[error(transparent)]
+    Codebook(CodebookError),
+    /// An archive to be imported is not one of ours, or is damaged.
+    #[error("the archive can't be imported: {0}")]
+    Archive(String),
+    /// Reading or writing files failed.
+    #[error("storage failed: {0}")]
+    Storage(#[from] std::io::Error),
+    /// A part of this program broke its contract with another: a defect.
+    #[error("internal failure: {0}")]
+    Internal(&'static str),
+    /// The caller has gone, or the service is stopping.
+    #[error("the work was cancelled")]
+    Cancelled,
+}
+
+impl From<CodebookError> for EditorError {
+    fn from(error: CodebookError) -> Self {
+        match error {
+            CodebookError::UnknownEdit(id) => Self::UnknownEdit(id),
+            CodebookError::UnknownImage(id) => Self::UnknownImage(id),
+            other => Self::Codebook(other),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `ReasonEdit` itself: how a human's reasoning becomes entries and how entries become context.
+//!
+//! An edit goes down: validate, find evidence ([`patchify`]), make entries (`entries`: keys, radii), store. A query goes down and
+//! back up: embed, retrieve, put the statements in front, answer. Nothing here knows of HTTP, and nothing below knows of edits by people.
+
+mod answer;
+mod archive;
+mod browse;
+mod config;
+mod edit;
+mod embed;
+mod entries;
+mod error;
+mod paraphrase;
+mod patchify;
+mod pictures;
+mod prompts;
+mod query;
+mod sentences;
+mod types;
+mod validate;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reasonedit_codebook::{CodebookName, EditId, ImageStore, Library};
+use reasonedit_imaging::RgbImage;
+use reasonedit_vlm::ModelInfo;
+use reasonedit_vlm::engine::{CallOptions, EngineHandle, SentenceInfo};
+use tokio::sync::OwnedMutexGuard;
+use ulid::Ulid;
+
+pub use archive::{ExportSummary, ImportSummary};
+pub use config::{
+    AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
+    PatchifyConfig, RadiusConfig, RetrievalConfig,
+};
+pub use error::{EditorError, FieldError};
+pub use prompts::{Prompts, with_facts};
+pub use sentences::split_sentences;
+pub use types::{
+    CallContext, ChoiceScore, EditRequest, EditView, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch,
+    QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, RetrievalReport, StatementInput, Usage,
+};
+
+use embed::Embedder;
+use pictures::Pictures;
+
+/// The editor: a cheap handle, shared by everything that edits or asks.
+#[derive(Clone)]
+pub struct Editor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: EngineHandle,
+    model: Arc<ModelInfo>,
+    encoder: Arc<SentenceInfo>,
+    library: Arc<Library>,
+    pictures: Arc<Pictures>,
+    backgrounds: Arc<Vec<RgbImage>>,
+    config: EditorConfig,
+    ids: Mutex<ulid::Generator>,
+    /// One lock for each idempotency key in use.
+    turns: Mutex<HashMap<(CodebookName, String), Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Editor {
+    /// An editor on an engine, the codebooks and the pictures. Waits until the model is loaded.
+    ///
+    /// # Errors
+    /// A model that can't be loaded, a configured tap that the model hasn't, a λ that is no weight, a background folder that can't be read.
+    pub async fn new(
+        engine: EngineHandle,
+        library: Arc<Library>,
+        images: ImageStore,
+        config: EditorConfig,
+    ) -> Result<Self, EditorError> {
+        let (model, encoder) = (engine.info().await?, engine.sentence_info().await?);
+        let images = Arc::new(images);
+        let pictures = Pictures::new(images, config.image.clone(), config.answer.picture_cache_bytes);
+        let backgrounds = entries::read_backgrounds(config.radius.backgrounds.as_deref(), &pictures)?;
+        let editor = Self {
+            inner: Arc::new(Inner {
+                engine,
+                model,
+                encoder,
+                library,
+                pictures: Arc::new(pictures),
+                backgrounds: Arc::new(backgrounds),
+                config,
+                ids: Mutex::new(ulid::Generator::new()),
+                turns: Mutex::new(HashMap::new()),
+            }),
+        };
+        // A wrong tap or λ is told at the start, not at the first edit.
+        let embedder = editor.configured_embedder()?;
+        // Pictures that are asked about are embedded in the same pass.
+        editor.engine().set_always_taps(vec![embedder.tap().clone()]).await?;
+        Ok(editor)
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.inner.engine
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &EditorConfig {
+        &self.inner.config
+    }
+
+    /// The codebooks.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.inner.library
+    }
+
+    fn pictures(&self) -> &Arc<Pictures> {
+        &self.inner.pictures
+    }
+
+    fn backgrounds(&self) -> &Arc<Vec<RgbImage>> {
+        &self.inner.backgrounds
+    }
+
+    /// A new edit id, above every one given before in this process.
+    fn next_edit_id(&self) -> EditId {
+        let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        // The generator fails only after 2^80 ids within one millisecond.
+        EditId(ids.generate().unwrap_or_else(|_| Ulid::new()))
+    }
+
+    /// The embedding that the configuration asks for.
+    fn configured_embedder(&self) -> Result<Embedder, EditorError> {
+        Embedder::configured(&self.config().embedding, &self.inner.model, &self.inner.encoder)
+    }
+
+    /// The embedding that entries of this codebook are made and looked up with.
+    ///
+    /// # Errors
+    /// The codebook's keys were made with another one: they are not mixed.
+    fn embedder_of(&self, name: &CodebookName) -> Result<Embedder, EditorError> {
+        let embedder = self.configured_embedder()?;
+        if let Some(book) = self.existing(name)? {
+            book.require(&embedder.embedding)?;
+        }
+        Ok(embedder)
+    }
+
+    /// Waits until no other request with this idempotency key is being worked on.
+    async fn idempotency_turn(&self, codebook: &CodebookName, key: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.inner.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry((codebook.clone(), key.to_owned())).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
+impl CallContext {
+    fn options(self) -> CallOptions {
+        CallOptions { priority: self.priority, deadline: self.deadline }
+    }
+}

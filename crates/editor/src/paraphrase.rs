@@ -1,0 +1,133 @@
+//! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section 3).
+
+use reasonedit_vlm::engine::{CallOptions, EngineHandle, GenerateRequest, Sampling};
+
+use crate::config::{Paraphrase, RadiusConfig};
+use crate::error::EditorError;
+use crate::prompts::Prompts;
+
+/// `count` paraphrases of each text, reproducible from `seed`.
+pub(crate) async fn paraphrases(
+    engine: &EngineHandle,
+    config: &RadiusConfig,
+    prompts: &Prompts,
+    texts: &[String],
+    seed: u64,
+    options: CallOptions,
+) -> Result<Vec<Vec<String>>, EditorError> {
+    let mut all = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let mut of_text = Vec::with_capacity(config.pairs);
+        for draw in 0..config.pairs {
+            let seed = seed.wrapping_add((index * config.pairs + draw) as u64);
+            let by_model = match config.paraphrase {
+                Paraphrase::Model => by_model(engine, config, prompts, text, draw, seed, options).await?,
+                Paraphrase::Rules => None,
+            };
+            of_text.push(by_model.unwrap_or_else(|| by_rule(text, draw)));
+        }
+        all.push(of_text);
+    }
+    Ok(all)
+}
+
+/// The model's paraphrase, if it is one. The first draw is greedy, later ones are sampled.
+async fn by_model(
+    engine: &EngineHandle,
+    config: &RadiusConfig,
+    prompts: &Prompts,
+    text: &str,
+    draw: usize,
+    seed: u64,
+    options: CallOptions,
+) -> Result<Option<String>, EditorError> {
+    let sampling =
+        if draw == 0 { Sampling::Greedy } else { Sampling::TopP { temperature: 0.7, top_p: 0.9, seed } };
+    let request = GenerateRequest {
+        image: None,
+        prompt: prompts.rephrase(text),
+        max_tokens: config.paraphrase_tokens,
+        sampling,
+    };
+    let (generated, _) = engine.generate_text(request, options).await?;
+    let candidate = generated.text.trim().trim_matches(['"', '“', '”']).trim();
+    Ok(acceptable(text, candidate).then(|| candidate.to_owned()))
+}
+
+/// A reply counts as a paraphrase if it is one line, of similar length, in the same script and shares words with the text, but not all in
+/// the same order.
+fn acceptable(text: &str, candidate: &str) -> bool {
+    let words = |s: &str| -> Vec<String> {
+        s.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
+    };
+    let (old, new) = (words(text), words(candidate));
+    let ratio = candidate.chars().count() as f64 / text.chars().count().max(1) as f64;
+    let shared = old.iter().filter(|w| new.contains(w)).count();
+    !candidate.is_empty()
+        && !candidate.contains('\n')
+        && (0.4..=2.5).contains(&ratio)
+        && text.is_ascii() == candidate.is_ascii()
+        && old != new
+        && shared * 3 >= old.len()
+}
+
+/// Light rewriting that leaves every content word in place: a lead-in, and for questions another form of asking.
+pub(crate) fn by_rule(text: &str, draw: usize) -> String {
+    let text = text.trim();
+    let body = text.trim_end_matches(['.', '?', '!']);
+    let lowered = lower_first(body);
+    if text.ends_with('?') {
+        match draw % 4 {
+            0 => format!("Can you tell me: {lowered}?"),
+            1 => format!("In this image, {lowered}?"),
+            2 => format!("Looking at the picture, {lowered}?"),
+            _ => format!("{body}, please?"),
+        }
+    } else {
+        match draw % 4 {
+            0 => format!("In this image, {lowered}."),
+            1 => format!("One can see that {lowered}."),
+            2 => format!("It is the case that {lowered}."),
+            _ => format!("Here, {lowered}."),
+        }
+    }
+}
+
+/// Lower-cases the first letter unless the word is an acronym or a single capital.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_keep_every_word() {
+        for draw in 0..4 {
+            let q = by_rule("What is this thing called?", draw);
+            assert!(q.to_lowercase().contains("what is this thing called"), "{q}");
+            assert!(q.ends_with('?'));
+            let s = by_rule("MRI shows a lesion.", draw);
+            assert!(s.contains("MRI shows a lesion"), "{s}");
+        }
+        assert_ne!(by_rule("Is it?", 0), by_rule("Is it?", 1));
+    }
+
+    #[test]
+    fn only_real_paraphrases_are_accepted() {
+        let text = "The lesion has an irregular border.";
+        assert!(acceptable(text, "The border of the lesion is irregular."));
+        assert!(!acceptable(text, "The lesion has an irregular border"), "the same words");
+        assert!(!acceptable(text, ""));
+        assert!(!acceptable(text, "zorb"));
+        assert!(!acceptable(text, "The lesion has\nan irregular border here."));
+        assert!(!acceptable(text, "病变的边界不规则。"));
+    }
+}

@@ -1,0 +1,214 @@
+//! Visual evidence patchification: which part of the picture shows a statement (paper section 3.2, appendix C; method section 1).
+//!
+//! The engine computes the vision features of a candidate once and shares the image part of the prompt between all statements and both
+//! prompts, so the cost grows with the texts, not with forwards.
+
+use reasonedit_codebook::{Evidence, EvidenceSource};
+use reasonedit_imaging::{PixelBox, grid};
+use reasonedit_vlm::engine::{Answered, Ask, CallOptions, EngineHandle, ImageInput, Want};
+
+use crate::Editor;
+use crate::config::PatchifyConfig;
+use crate::error::{EditorError, FieldError};
+use crate::pictures::Picture;
+use crate::prompts::Prompts;
+use crate::types::{CallContext, ImageSource, PatchOpinion, PatchSearch};
+use crate::validate::inside;
+
+/// Searches evidence for every statement at once.
+pub(crate) async fn search(
+    engine: &EngineHandle,
+    config: &PatchifyConfig,
+    prompts: &Prompts,
+    picture: &Picture,
+    statements: &[&str],
+    options: CallOptions,
+) -> Result<(Vec<PatchSearch>, f64), EditorError> {
+    let (width, height) = picture.pixels.dimensions();
+    let areas = grid::candidates(width, height, &config.grid);
+    if areas.is_empty() || statements.is_empty() {
+        let none = PatchSearch { evidence: Vec::new(), candidates: Vec::new() };
+        return Ok((vec![none; statements.len()], 0.0));
+    }
+    let images: Vec<ImageInput> = areas.iter().map(|area| picture.input(Some(*area))).collect();
+
+    let verify: Vec<Ask> = (0..areas.len())
+        .flat_map(|image| {
+            statements.iter().map(move |statement| Ask {
+                image,
+                prompt: prompts.verify(statement),
+                want: Want::FirstToken(vec![prompts.yes.clone(), prompts.no.clone()]),
+            })
+        })
+        .collect();
+    let (answers, verify_times) = engine.ask(images.clone(), verify, options).await?;
+    let p_yes: Vec<f64> = answers.iter().map(p_yes).collect::<Result<_, _>>()?;
+    let kept = |area: usize, statement: usize| p_yes[area * statements.len() + statement] > config.min_p_yes;
+
+    // One prompt a candidate, and as replies to it every statement that the candidate shows.
+    let mut describe = Vec::new();
+    let mut described = Vec::new();
+    for image in 0..areas.len() {
+        let shown: Vec<usize> = (0..statements.len()).filter(|&s| kept(image, s)).collect();
+        if !shown.is_empty() {
+            let replies = shown.iter().map(|&s| statements[s].to_owned()).collect();
+            describe.push(Ask { image, prompt: prompts.describe.clone(), want: Want::Replies(replies) });
+            described.push((image, shown));
+        }
+    }
+    let mut likelihood = vec![None; areas.len() * statements.len()];
+    let mut queue_ms = verify_times.queue_ms;
+    if !describe.is_empty() {
+        let (answers, times) = engine.ask(images, describe, options).await?;
+        queue_ms += times.queue_ms;
+        for ((image, shown), answer) in described.iter().zip(&answers) {
+            let Answered::Replies(scores) = answer else { return Err(unexpected()) };
+            for (&statement, score) in shown.iter().zip(scores) {
+                likelihood[image * statements.len() + statement] =
+                    Some(score.log_likelihood / score.tokens.max(1) as f64);
+            }
+        }
+    }
+
+    let searches = (0..statements.len())
+        .map(|statement| {
+            let candidates: Vec<PatchOpinion> = areas
+                .iter()
+                .enumerate()
+                .map(|(image, area)| PatchOpinion {
+                    area: *area,
+                    p_yes: p_yes[image * statements.len() + statement],
+                    log_likelihood: likelihood[image * statements.len() + statement],
+                })
+                .collect();
+            let evidence = choose(&candidates, (width, height), config);
+            PatchSearch { evidence, candidates }
+        })
+        .collect();
+    Ok((searches, queue_ms))
+}
+
+impl Editor {
+    /// Probability that a picture, or a part of it, shows a statement, by the unedited model.
+    ///
+    /// # Errors
+    /// An unusable picture or box, a busy or failing engine.
+    pub async fn verify_statement(
+        &self,
+        image: ImageSource,
+        area: Option<PixelBox>,
+        statement: &str,
+        call: CallContext,
+    ) -> Result<f64, EditorError> {
+        let picture = self.pictures().resolve(&image).await?;
+        let (width, height) = picture.pixels.dimensions();
+        if area.is_some_and(|a| !inside(&a, width, height)) {
+            return Err(EditorError::Invalid(vec![FieldError::new("/crop", "the box is not inside the picture")]));
+        }
+        let prompts = &self.config().prompts;
+        let ask = Ask {
+            image: 0,
+            prompt: prompts.verify(statement),
+            want: Want::FirstToken(vec![prompts.yes.clone(), prompts.no.clone()]),
+        };
+        let (answers, _) = self.engine().ask(vec![picture.input(area)], vec![ask], call.options()).await?;
+        answers.first().map_or_else(|| Err(unexpected()), p_yes)
+    }
+}
+
+/// P(yes) / (P(yes) + P(no)) of one verification (method section 1.3); one half when the model gives neither any probability.
+pub(crate) fn p_yes(answer: &Answered) -> Result<f64, EditorError> {
+    match answer {
+        Answered::FirstToken(p) if p.len() == 2 => {
+            let sum = p[0] + p[1];
+            Ok(if sum > 0.0 { p[0] / sum } else { 0.5 })
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// The engine answers in kind; anything else is a defect of the engine, told as such.
+pub(crate) fn unexpected() -> EditorError {
+    EditorError::Internal("the engine answered another kind of question than was asked")
+}
+
+/// The best patch of all, and the best among the smallest, ties included (method section 1.5).
+fn choose(candidates: &[PatchOpinion], picture: (u32, u32), config: &PatchifyConfig) -> Vec<Evidence> {
+    let scored: Vec<(&PatchOpinion, f64)> =
+        candidates.iter().filter_map(|c| c.log_likelihood.map(|score| (c, score))).collect();
+    // The first of equals wins, so that the choice doesn't depend on anything but the picture.
+    let best = |among: &[(&PatchOpinion, f64)]| -> Option<f64> {
+        among.iter().map(|(_, score)| *score).fold(None, |top, s| Some(top.map_or(s, |t: f64| t.max(s))))
+    };
+    let Some(top) = best(&scored) else { return Vec::new() };
+    let mut chosen: Vec<&PatchOpinion> = scored.iter().filter(|(_, s)| *s == top).map(|(c, _)| *c).take(1).collect();
+
+    // Cells of equal kernels differ by a pixel, so size is counted in cells of the grid.
+    let cells = |area: &PixelBox| {
+        let across = (area.width * config.grid.columns as u32) as f64 / picture.0 as f64;
+        let down = (area.height * config.grid.rows as u32) as f64 / picture.1 as f64;
+        (across.round().max(1.0) * down.round().max(1.0)) as u32
+    };
+    if let Some(least) = scored.iter().map(|(c, _)| cells(&c.area)).min() {
+        let smallest: Vec<_> = scored.iter().filter(|(c, _)| cells(&c.area) == least).copied().collect();
+        let scale = 10f64.powi(config.tie_decimals as i32);
+        let rounded = |s: f64| (s * scale).round();
+        if let Some(top) = best(&smallest) {
+            for (candidate, _) in smallest.iter().filter(|(_, s)| rounded(*s) == rounded(top)) {
+                if !chosen.iter().any(|c| c.area == candidate.area) {
+                    chosen.push(candidate);
+                }
+            }
+        }
+    }
+    chosen
+        .into_iter()
+        .map(|c| Evidence {
+            area: c.area,
+            source: EvidenceSource::Model,
+            p_yes: Some(c.p_yes),
+            log_likelihood: c.log_likelihood,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opinion(x: u32, y: u32, width: u32, height: u32, score: Option<f64>) -> PatchOpinion {
+        let p_yes = if score.is_some() { 0.9 } else { 0.1 };
+        PatchOpinion { area: PixelBox { x, y, width, height }, p_yes, log_likelihood: score }
+    }
+
+    #[test]
+    fn best_of_all_and_best_of_the_smallest_are_chosen() {
+        let candidates = [
+            opinion(0, 0, 200, 300, Some(-0.5)),
+            opinion(0, 0, 100, 100, Some(-1.2)),
+            opinion(100, 0, 100, 100, Some(-1.204)),
+            opinion(200, 0, 100, 100, Some(-1.3)),
+            opinion(0, 100, 100, 100, None),
+        ];
+        let chosen = choose(&candidates, (300, 300), &PatchifyConfig::default());
+        let areas: Vec<_> = chosen.iter().map(|e| (e.area.x, e.area.width)).collect();
+        assert_eq!(areas, [(0, 200), (0, 100), (100, 100)]);
+        assert_eq!(chosen[0].log_likelihood, Some(-0.5));
+    }
+
+    #[test]
+    fn one_patch_that_is_both_is_named_once_and_none_kept_gives_none() {
+        let config = PatchifyConfig::default();
+        let both = [opinion(0, 0, 100, 100, Some(-0.5)), opinion(0, 0, 200, 200, Some(-0.9))];
+        assert_eq!(choose(&both, (300, 300), &config).len(), 1);
+        assert!(choose(&[opinion(0, 0, 100, 100, None)], (300, 300), &config).is_empty());
+    }
+
+    #[test]
+    fn p_yes_is_normalised_over_the_two() {
+        let p = |v: &[f64]| p_yes(&Answered::FirstToken(v.to_vec())).unwrap();
+        assert!((p(&[0.3, 0.1]) - 0.75).abs() < 1e-12);
+        assert_eq!(p(&[0.0, 0.0]), 0.5);
+        assert!(p_yes(&Answered::Replies(Vec::new())).is_err());
+    }
+}

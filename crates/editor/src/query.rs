@@ -1,0 +1,221 @@
+//! A query: embed it, retrieve what people said about things like it, put that in front of the model (paper section 3.2, inference;
+//! method section 5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use reasonedit_codebook::{CodebookName, RetrievalParams, Snapshot};
+use tokio::sync::mpsc;
+
+use crate::Editor;
+use crate::answer::{Answer, choose, generate};
+use crate::error::EditorError;
+use crate::pictures::Picture;
+use crate::prompts::with_facts;
+use crate::types::{CallContext, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, RetrievalReport};
+use crate::validate;
+
+/// Events that may wait for a slow reader before generation waits too.
+const STREAM_BUFFER: usize = 64;
+
+/// What retrieval gave, and what it took.
+pub(crate) struct Retrieved {
+    pub(crate) report: RetrievalReport,
+    pub(crate) queue_ms: f64,
+    pub(crate) embed_ms: f64,
+    pub(crate) retrieve_ms: f64,
+}
+
+impl Editor {
+    /// Answers a question about a picture, with what the codebook knows in front.
+    ///
+    /// # Errors
+    /// Unusable input, an unknown picture, a busy or failing engine, a codebook made with another embedding.
+    pub async fn query(
+        &self,
+        codebook: &CodebookName,
+        request: QueryRequest,
+        call: CallContext,
+    ) -> Result<QueryOutcome, EditorError> {
+        self.check_query(&request)?;
+        self.run_query(codebook, &request, call, None).await
+    }
+
+    /// As [`Editor::query`], but sends what was retrieved at once and the answer as it is generated. Input errors are returned here; later ones
+    /// arrive in the stream. Dropping the receiver cancels the work.
+    ///
+    /// # Errors
+    /// Unusable input.
+    pub async fn query_stream(
+        &self,
+        codebook: &CodebookName,
+        request: QueryRequest,
+        call: CallContext,
+    ) -> Result<mpsc::Receiver<Result<QueryEvent, EditorError>>, EditorError> {
+        self.check_query(&request)?;
+        let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
+        let (editor, codebook) = (self.clone(), codebook.clone());
+        tokio::spawn(async move {
+            let gone = sender.clone();
+            let work = editor.run_query(&codebook, &request, call, Some(&sender));
+            let last = tokio::select! {
+                outcome = work => outcome.map(|o| QueryEvent::Done(Box::new(o))),
+                () = gone.closed() => return,
+            };
+            // A reader that has gone in the meantime is no error.
+            sender.send(last).await.ok();
+        });
+        Ok(receiver)
+    }
+
+    fn check_query(&self, request: &QueryRequest) -> Result<(), EditorError> {
+        let config = self.config();
+        validate::query(request, &config.limits, &config.answer, &config.retrieval)
+    }
+
+    async fn run_query(
+        &self,
+        codebook: &CodebookName,
+        request: &QueryRequest,
+        call: CallContext,
+        events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
+    ) -> Result<QueryOutcome, EditorError> {
+        let began = Instant::now();
+        let picture = self.pictures().resolve(&request.image).await?;
+        let retrieved = self.retrieve(codebook, &picture, &request.question, request.retrieval, call).await?;
+        if let Some(events) = events
+            && events.send(Ok(QueryEvent::Retrieval(retrieved.report.clone()))).await.is_err()
+        {
+            return Err(EditorError::Cancelled);
+        }
+
+        let answering = Instant::now();
+        let prompt = with_facts(retrieved.report.facts.iter().map(|f| f.value.as_str()), &request.question);
+        let (answer, unedited) = self.answers(&picture, request, &prompt, call, events).await?;
+        let answer_ms = milliseconds(answering);
+
+        let queue_ms = retrieved.queue_ms + answer.queue_ms;
+        Ok(QueryOutcome {
+            answer: answer.text.clone(),
+            choices: answer.choices.clone(),
+            retrieval: retrieved.report,
+            unedited: unedited.map(|a| a.opinion()),
+            prompt,
+            finish: answer.finish,
+            usage: answer.usage,
+            timings_ms: BTreeMap::from([
+                ("queue".to_owned(), queue_ms),
+                ("embed".to_owned(), retrieved.embed_ms),
+                ("retrieve".to_owned(), retrieved.retrieve_ms),
+                ("answer".to_owned(), answer_ms),
+                ("total".to_owned(), milliseconds(began)),
+            ]),
+        })
+    }
+
+    /// The answer with facts and, if asked for, the one without.
+    async fn answers(
+        &self,
+        picture: &Picture,
+        request: &QueryRequest,
+        prompt: &str,
+        call: CallContext,
+        events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
+    ) -> Result<(Answer, Option<Answer>), EditorError> {
+        let (image, options) = (picture.input(None), call.options());
+        let plain = request.question.trim();
+        if request.choices.is_empty() {
+            let max_tokens = request.max_tokens.unwrap_or(self.config().answer.max_tokens);
+            let answer = generate(self.engine(), image.clone(), prompt, max_tokens, events, options).await?;
+            let unedited = match request.compare {
+                false => None,
+                true if plain == prompt => Some(answer.clone()),
+                true => Some(generate(self.engine(), image, plain, max_tokens, None, options).await?),
+            };
+            return Ok((answer, unedited));
+        }
+        let prompts: &[&str] = if request.compare { &[prompt, plain] } else { &[prompt] };
+        let mut answers = choose(self.engine(), image, prompts, &request.choices, options).await?.into_iter();
+        let answer = answers.next().ok_or_else(crate::patchify::unexpected)?;
+        if let Some(events) = events
+            && events.send(Ok(QueryEvent::Token(answer.text.clone()))).await.is_err()
+        {
+            return Err(EditorError::Cancelled);
+        }
+        Ok((answer, answers.next()))
+    }
+
+    /// Retrieval for one picture and question.
+    pub(crate) async fn retrieve(
+        &self,
+        codebook: &CodebookName,
+        picture: &Picture,
+        question: &str,
+        wishes: RetrievalOverride,
+        call: CallContext,
+    ) -> Result<Retrieved, EditorError> {
+        let defaults = &self.config().codebook.retrieval;
+        let params = RetrievalParams {
+            k: wishes.k.unwrap_or(defaults.k),
+            reject_percentile: wishes.reject_percentile.or(defaults.reject_percentile),
+            ..*defaults
+        };
+        let nothing = Retrieved {
+            report: RetrievalReport {
+                rejected: true,
+                nearest_distance: None,
+                threshold: None,
+                k: params.k,
+                facts: Vec::new(),
+                nearest: None,
+            },
+            queue_ms: 0.0,
+            embed_ms: 0.0,
+            retrieve_ms: 0.0,
+        };
+        if !wishes.enabled.unwrap_or(self.config().retrieval.enabled) {
+            return Ok(nothing);
+        }
+        let Some(book) = self.existing(codebook)? else { return Ok(nothing) };
+        let snapshot = book.snapshot();
+        if snapshot.key_count() == 0 {
+            return Ok(nothing);
+        }
+        let embedder = self.embedder_of(codebook)?;
+
+        let embedding = Instant::now();
+        let image = picture.input(None);
+        let (key, queue_ms) = embedder.key(self.engine(), image, question.trim(), call.options()).await?;
+        let embed_ms = milliseconds(embedding);
+
+        let retrieving = Instant::now();
+        let report = search(snapshot, key, params).await?;
+        Ok(Retrieved { report, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving) })
+    }
+}
+
+/// The search itself, off the async threads: it grows with the codebook, and the first one after an edit may refresh the gate.
+async fn search(
+    snapshot: Arc<Snapshot>,
+    key: Vec<f32>,
+    params: RetrievalParams,
+) -> Result<RetrievalReport, EditorError> {
+    let run = move || {
+        let found = snapshot.retrieve(&key, &params)?;
+        Ok(RetrievalReport {
+            rejected: found.rejected,
+            nearest_distance: found.nearest_distance,
+            threshold: found.threshold,
+            k: found.k,
+            facts: found.facts,
+            nearest: found.nearest,
+        })
+    };
+    crate::pictures::blocking(run).await
+}
+
+/// Milliseconds since `since`.
+pub(crate) fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

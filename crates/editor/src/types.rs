@@ -1,0 +1,203 @@
+//! What goes into the editor and what comes out: plain data, no HTTP.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use reasonedit_codebook::{EditRecord, EntryView, Evidence, Fact, ImageId, Opinion};
+use reasonedit_imaging::PixelBox;
+use reasonedit_vlm::engine::{FinishReason, Priority};
+use serde::{Deserialize, Serialize};
+
+/// Where a picture comes from.
+#[derive(Clone, Debug)]
+pub enum ImageSource {
+    /// Uploaded bytes of a picture file.
+    Bytes(Bytes),
+    /// A picture uploaded before.
+    Known(ImageId),
+}
+
+/// One statement of a person's reasoning.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatementInput {
+    /// The statement, one sentence.
+    pub statement: String,
+    /// Boxes the person drew; empty: the model looks for the evidence.
+    pub evidence: Vec<PixelBox>,
+}
+
+/// Idempotency key of a request, and the digest of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// As sent by the client.
+    pub key: String,
+    /// BLAKE3 of the canonical body.
+    pub body: [u8; 32],
+}
+
+/// A correction: what was shown and asked, what is right, and why.
+#[derive(Clone, Debug)]
+pub struct EditRequest {
+    /// The picture.
+    pub image: ImageSource,
+    /// The question that was answered wrongly.
+    pub question: String,
+    /// The right answer.
+    pub answer: String,
+    /// Why, statement by statement; may be empty.
+    pub reasoning: Vec<StatementInput>,
+    /// Answers to choose from, if the question has such.
+    pub choices: Vec<String>,
+    /// Who says so.
+    pub author: Option<String>,
+    /// Labels for filtering.
+    pub tags: Vec<String>,
+    /// Anything the client wants kept: a JSON object.
+    pub metadata: serde_json::Value,
+    /// Ask the model before and after.
+    pub verify: bool,
+    /// Makes repeating the request harmless.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// An edit with everything known of it.
+#[derive(Clone, Debug)]
+pub struct EditView {
+    /// What was stored.
+    pub record: EditRecord,
+    /// Its entries as they stand in the codebook now.
+    pub entries: Vec<EntryView>,
+    /// The model's answer to the edited question with the codebook, right after the edit.
+    pub after: Option<Opinion>,
+    /// Milliseconds by stage of the request that made it: queue, patchify, embed, merge, store, total.
+    pub timings_ms: BTreeMap<String, f64>,
+    /// Whether this is a replay of an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+/// Per-request settings of retrieval; `None` means the configured default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RetrievalOverride {
+    /// Whether to retrieve at all.
+    pub enabled: Option<bool>,
+    /// How many keys.
+    pub k: Option<usize>,
+    /// Percentile of pairwise key distances beyond which nothing is retrieved.
+    pub reject_percentile: Option<f64>,
+}
+
+/// A question about a picture.
+#[derive(Clone, Debug)]
+pub struct QueryRequest {
+    /// The picture.
+    pub image: ImageSource,
+    /// The question.
+    pub question: String,
+    /// Answers to choose from; empty: the answer is generated.
+    pub choices: Vec<String>,
+    /// Most tokens to generate.
+    pub max_tokens: Option<usize>,
+    /// Settings of retrieval.
+    pub retrieval: RetrievalOverride,
+    /// Answer without the codebook too.
+    pub compare: bool,
+}
+
+/// One choice and how probable it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceScore {
+    /// The choice.
+    pub text: String,
+    /// Summed log-likelihood of its tokens as the reply.
+    pub log_probability: f64,
+    /// Softmax over the choices.
+    pub probability: f64,
+}
+
+/// What was retrieved, and why or why not.
+#[derive(Clone, Debug)]
+pub struct RetrievalReport {
+    /// The query was too far from every edit (or the codebook is empty, or retrieval is off).
+    pub rejected: bool,
+    /// Distance to the nearest key, in the units compared with `threshold`.
+    pub nearest_distance: Option<f64>,
+    /// The gate.
+    pub threshold: Option<f64>,
+    /// Keys asked for.
+    pub k: usize,
+    /// Statements put in front of the question, in order; empty when rejected.
+    pub facts: Vec<Fact>,
+    /// The nearest statement when rejected: the near miss.
+    pub nearest: Option<Fact>,
+}
+
+/// Tokens counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Of the prompt, picture included.
+    pub prompt_tokens: usize,
+    /// Generated.
+    pub completion_tokens: usize,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug)]
+pub struct QueryOutcome {
+    /// The answer.
+    pub answer: String,
+    /// Every choice, in the order asked, when asked with choices.
+    pub choices: Option<Vec<ChoiceScore>>,
+    /// What was put in front of the model.
+    pub retrieval: RetrievalReport,
+    /// The model's answer without the codebook, when asked to compare.
+    pub unedited: Option<Opinion>,
+    /// The prompt's text as the model got it (facts and question).
+    pub prompt: String,
+    /// Why generation ended; `None` with choices.
+    pub finish: Option<FinishReason>,
+    /// Tokens counted.
+    pub usage: Usage,
+    /// Milliseconds by stage: queue, embed, retrieve, answer, total.
+    pub timings_ms: BTreeMap<String, f64>,
+}
+
+/// What a streamed query sends, in order: one retrieval, texts, one done.
+#[derive(Clone, Debug)]
+pub enum QueryEvent {
+    /// What was retrieved.
+    Retrieval(RetrievalReport),
+    /// A piece of the answer.
+    Token(String),
+    /// The whole outcome.
+    Done(Box<QueryOutcome>),
+}
+
+/// How urgent a call is and until when it is of use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallContext {
+    /// Urgency.
+    pub priority: Priority,
+    /// After this the answer is of no use.
+    pub deadline: Option<Instant>,
+}
+
+/// Candidate evidence that was looked at for a statement.
+#[derive(Clone, Debug)]
+pub struct PatchOpinion {
+    /// The candidate.
+    pub area: PixelBox,
+    /// Probability that it shows the statement.
+    pub p_yes: f64,
+    /// Per-token log-likelihood of the statement as its description; only for kept patches.
+    pub log_likelihood: Option<f64>,
+}
+
+/// Evidence found for one statement, and everything that was looked at.
+#[derive(Clone, Debug)]
+pub struct PatchSearch {
+    /// What was chosen: at most one best patch and the best among the smallest.
+    pub evidence: Vec<Evidence>,
+    /// Every candidate.
+    pub candidates: Vec<PatchOpinion>,
+}
