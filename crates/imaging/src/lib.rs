@@ -1,0 +1,21 @@
+//! Bytes to an upright RGB image under limits; Pillow-exact resizing; patch grid; augmentation.
+//!
+//! Pure: no I/O, no clock, no global state. Every random choice follows from a seed that the caller hands in.
+
+pub mod augment;
+mod decode;
+mod encode;
+mod error;
+pub mod grid;
+mod orient;
+mod pixel_box;
+mod resize;
+mod smart_resize;
+
+pub use decode::{DecodeLimits, Decoded, ImageFormat, decode};
+pub use encode::{encode_jpeg, encode_png};
+pub use error::ImagingError;
+pub use image::RgbImage;
+pub use pixel_box::{PixelBox, crop};
+pub use resize::{Filter, resize};
+pub use smart_resize::smart_resize;
