@@ -1,0 +1,246 @@
+//! Attention over packed sequences: each span of rows attends to its own past and itself, nothing is padded.
+
+use candle_core::{DType, Tensor};
+
+use super::{attention_cpu, is_fast};
+
+/// How queries, keys and values of one token lie in a packed row: all query heads, key heads, value heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadLayout {
+    /// Query heads; a multiple of `kv_heads`, consecutive ones share a key–value head.
+    pub(crate) heads: usize,
+    /// Key and value heads.
+    pub(crate) kv_heads: usize,
+    /// Size of a head.
+    pub(crate) head_dim: usize,
+}
+
+impl HeadLayout {
+    /// Values in a packed row.
+    pub(crate) fn width(self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    /// Query heads to a key–value head.
+    pub(crate) fn group(self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// 1/√(head size).
+    pub(crate) fn scale(self) -> f32 {
+        (self.head_dim as f32).powf(-0.5)
+    }
+}
+
+/// One sequence among the packed rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span<'p> {
+    /// Its first row.
+    pub(crate) start: usize,
+    /// Its rows.
+    pub(crate) len: usize,
+    /// Rows of it, from its own beginning, whose output nobody needs; the others are its queries.
+    pub(crate) skip: usize,
+    /// Keys and values of what came before, each (kv heads, length, head size), contiguous.
+    pub(crate) past: Option<(&'p Tensor, &'p Tensor)>,
+}
+
+impl Span<'_> {
+    /// Rows of output.
+    pub(crate) fn queries(&self) -> usize {
+        self.len - self.skip
+    }
+
+    /// Length of the past.
+    pub(crate) fn past_len(&self) -> usize {
+        self.past.map_or(0, |(k, _)| k.dims()[1])
+    }
+}
+
+/// A number per head and relative position (key minus query), added to the scores.
+#[derive(Clone, Debug)]
+pub(crate) struct PositionBias {
+    /// (heads, 2·reach + 1) values.
+    pub(crate) values: Vec<f32>,
+    /// Greatest distance in the table.
+    pub(crate) reach: usize,
+}
+
+impl PositionBias {
+    /// Bias of a query at `query` for a key at `key`.
+    pub(crate) fn at(&self, head: usize, query: usize, key: usize) -> f32 {
+        self.values[head * (2 * self.reach + 1) + self.reach + key - query]
+    }
+}
+
+/// softmax(q·kᵀ/√d + bias)·v for each span, of shape (queries of all spans, heads · head size).
+///
+/// `causal`: a query sees the past and its span up to itself; else all of its span.
+pub(crate) fn attend(
+    qkv: &Tensor,
+    layout: HeadLayout,
+    spans: &[Span<'_>],
+    causal: bool,
+    bias: Option<&PositionBias>,
+) -> candle_core::Result<Tensor> {
+    if is_fast(qkv) {
+        return attention_cpu::attend(qkv, layout, spans, causal, bias);
+    }
+    let outputs = spans
+        .iter()
+        .filter(|span| span.queries() > 0)
+        .map(|span| plain(qkv, layout, span, causal, bias))
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    Tensor::cat(&outputs, 0)
+}
+
+/// Keys and values of a span together with its past, each (kv heads, past + length, head size), contiguous.
+pub(crate) fn keys_and_values(
+    qkv: &Tensor,
+    layout: HeadLayout,
+    span: &Span<'_>,
+) -> candle_core::Result<(Tensor, Tensor)> {
+    if is_fast(qkv) {
+        return attention_cpu::keys_and_values(qkv, layout, span);
+    }
+    let part = |head: usize| {
+        qkv.narrow(0, span.start, span.len)?
+            .narrow(1, head * layout.head_dim, layout.kv_heads * layout.head_dim)?
+            .reshape((span.len, layout.kv_heads, layout.head_dim))?
+            .transpose(0, 1)?
+            .contiguous()
+    };
+    let (k, v) = (part(layout.heads)?, part(layout.heads + layout.kv_heads)?);
+    match span.past {
+        Some((past_k, past_v)) => Ok((Tensor::cat(&[past_k, &k], 1)?, Tensor::cat(&[past_v, &v], 1)?)),
+        None => Ok((k, v)),
+    }
+}
+
+/// One span by plain tensor operations; scores and softmax in f32.
+fn plain(
+    qkv: &Tensor,
+    layout: HeadLayout,
+    span: &Span<'_>,
+    causal: bool,
+    bias: Option<&PositionBias>,
+) -> candle_core::Result<Tensor> {
+    let (d, group, queries) = (layout.head_dim, layout.group(), span.queries());
+    let (k, v) = keys_and_values(qkv, layout, span)?;
+    let keys = k.dim(1)?;
+    let past = keys - span.len;
+    // Rows of a key–value head: its query heads one after the other.
+    let q = qkv
+        .narrow(0, span.start + span.skip, queries)?
+        .narrow(1, 0, layout.heads * d)?
+        .reshape((queries, layout.heads, d))?
+        .transpose(0, 1)?
+        .contiguous()?
+        .reshape((layout.kv_heads, group * queries, d))?;
+    let scores = q.matmul(&k.t()?.contiguous()?)?.to_dtype(DType::F32)?;
+    let scores = (scores * f64::from(layout.scale()))?.reshape((layout.heads, queries, keys))?;
+    let scores = match bias {
+        None => scores,
+        Some(bias) => {
+            let mut values = Vec::with_capacity(layout.heads * queries * keys);
+            for head in 0..layout.heads {
+                for query in 0..queries {
+                    values.extend((0..keys).map(|key| bias.at(head, past + span.skip + query, key)));
+                }
+            }
+            (scores + Tensor::from_vec(values, (layout.heads, queries, keys), qkv.device())?)?
+        }
+    };
+    let scores = if causal {
+        let mut mask = Vec::with_capacity(queries * keys);
+        for query in 0..queries {
+            let last = past + span.skip + query;
+            mask.extend((0..keys).map(|key| if key <= last { 0f32 } else { f32::NEG_INFINITY }));
+        }
+        scores.broadcast_add(&Tensor::from_vec(mask, (1, queries, keys), qkv.device())?)?
+    } else {
+        scores
+    };
+    let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(qkv.dtype())?;
+    weights
+        .reshape((layout.kv_heads, group * queries, keys))?
+        .matmul(&v)?
+        .reshape((layout.heads, queries, d))?
+        .transpose(0, 1)?
+        .contiguous()?
+        .reshape((queries, layout.heads * d))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use proptest::prelude::*;
+
+    fn random(shape: &[usize]) -> Tensor {
+        Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
+    }
+
+    fn error(a: &Tensor, b: &Tensor) -> f32 {
+        assert_eq!(a.dims(), b.dims());
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn slice_form_equals_plain_form(
+            lens in proptest::collection::vec((1usize..40, 0usize..30, 0usize..40), 1..4),
+            kv_heads in 1usize..3, group in 1usize..4, head_dim in prop::sample::select(vec![4usize, 18, 72]),
+            causal: bool, biased: bool,
+        ) {
+            let layout = HeadLayout { heads: kv_heads * group, kv_heads, head_dim };
+            let rows: usize = lens.iter().map(|l| l.0).sum();
+            let qkv = random(&[rows, layout.width()]);
+            let pasts: Vec<_> = lens
+                .iter()
+                .map(|l| (l.1 > 0).then(|| (random(&[kv_heads, l.1, head_dim]), random(&[kv_heads, l.1, head_dim]))))
+                .collect();
+            let mut start = 0;
+            let spans: Vec<Span> = lens
+                .iter()
+                .zip(&pasts)
+                .map(|((len, _, skip), past)| {
+                    let span = Span {
+                        start, len: *len, skip: skip % len, past: past.as_ref().map(|(k, v)| (k, v)),
+                    };
+                    start += len;
+                    span
+                })
+                .collect();
+            let reach = 80;
+            let values = random(&[layout.heads * (2 * reach + 1)]).to_vec1::<f32>().unwrap();
+            let bias = biased.then_some(PositionBias { values, reach });
+            let fast = attend(&qkv, layout, &spans, causal, bias.as_ref()).unwrap();
+            let want: Vec<_> =
+                spans.iter().map(|s| plain(&qkv, layout, s, causal, bias.as_ref()).unwrap()).collect();
+            prop_assert!(error(&fast, &Tensor::cat(&want, 0).unwrap()) < 1e-4);
+            // Alone, a sequence gives the same bits.
+            let last = spans.len() - 1;
+            let alone = attend(&qkv, layout, &spans[last..], causal, bias.as_ref()).unwrap();
+            let queries = spans[last].queries();
+            let together = fast.narrow(0, fast.dim(0).unwrap() - queries, queries).unwrap();
+            prop_assert_eq!(error(&alone, &together), 0.0);
+        }
+    }
+
+    #[test]
+    fn cached_equals_uncached() {
+        let layout = HeadLayout { heads: 4, kv_heads: 2, head_dim: 8 };
+        let qkv = random(&[23, layout.width()]);
+        let whole = Span { start: 0, len: 23, skip: 0, past: None };
+        let full = attend(&qkv, layout, &[whole], true, None).unwrap();
+        let (k, v) = keys_and_values(&qkv, layout, &Span { len: 9, ..whole }).unwrap();
+        let rest = Span { start: 9, len: 14, skip: 0, past: Some((&k, &v)) };
+        let continued = attend(&qkv, layout, &[rest], true, None).unwrap();
+        assert!(error(&full.narrow(0, 9, 14).unwrap(), &continued) < 1e-5);
+        let (k, v) = keys_and_values(&qkv, layout, &rest).unwrap();
+        let (all_k, all_v) = keys_and_values(&qkv, layout, &whole).unwrap();
+        assert_eq!(error(&k, &all_k) + error(&v, &all_v), 0.0);
+    }
+}

@@ -1,0 +1,315 @@
+//! [`attend`](super::attention::attend) on slices of f32.
+//!
+//! A task is one sequence and one key–value head with all its query heads. Sixteen query rows lie across the
+//! lanes of a vector, keys and values are read as they are, one scalar at a time: nothing is transposed or
+//! padded but the queries, and a row's result does not depend on what else is in the batch.
+
+use candle_core::{Storage, Tensor};
+use rayon::prelude::*;
+
+use super::attention::{HeadLayout, PositionBias, Span};
+use super::math::{self, LANES};
+use super::with_values;
+
+type Lanes = [f32; LANES];
+
+/// Multiplications below which one thread does it all.
+const PARALLEL_FROM: usize = 200_000;
+/// Query rows up to which each row is done on its own (generation: one token, few heads).
+const FEW_ROWS: usize = 4;
+
+/// What one task works on.
+struct Task<'a> {
+    span: Span<'a>,
+    /// Key–value head.
+    head: usize,
+    keys: Vec<&'a [f32]>,
+    values: Vec<&'a [f32]>,
+}
+
+pub(super) fn attend(
+    qkv: &Tensor,
+    layout: HeadLayout,
+    spans: &[Span<'_>],
+    causal: bool,
+    bias: Option<&PositionBias>,
+) -> candle_core::Result<Tensor> {
+    let (d, group) = (layout.head_dim, layout.group());
+    let row_out = layout.heads * d;
+    let queries: usize = spans.iter().map(Span::queries).sum();
+    let out = with_values(qkv, |rows| {
+        with_pasts(spans, |pasts| {
+            let work: usize = spans.iter().map(|s| s.queries() * (s.past_len() + s.len)).sum();
+            let mut tasks = Vec::with_capacity(spans.len() * layout.kv_heads);
+            for (span, past) in spans.iter().zip(pasts) {
+                if span.queries() > 0 {
+                    tasks.extend((0..layout.kv_heads).map(|head| task(rows, layout, *span, *past, head)));
+                }
+            }
+            let run = |task: &Task<'_>| run(rows, layout, task, causal, bias);
+            let results: Vec<Vec<f32>> = if work * layout.heads * d < PARALLEL_FROM {
+                tasks.iter().map(run).collect()
+            } else {
+                tasks.par_iter().map(run).collect()
+            };
+            let mut out = vec![0f32; queries * row_out];
+            let mut first = 0;
+            for of_span in tasks.chunks(layout.kv_heads).zip(results.chunks(layout.kv_heads)) {
+                for (task, result) in of_span.0.iter().zip(of_span.1) {
+                    for (query, chunk) in result.chunks_exact(group * d).enumerate() {
+                        let at = (first + query) * row_out + task.head * group * d;
+                        out[at..at + group * d].copy_from_slice(chunk);
+                    }
+                }
+                first += of_span.0[0].span.queries();
+            }
+            Ok(out)
+        })
+    })?;
+    Tensor::from_vec(out, (queries, row_out), qkv.device())
+}
+
+pub(super) fn keys_and_values(
+    qkv: &Tensor,
+    layout: HeadLayout,
+    span: &Span<'_>,
+) -> candle_core::Result<(Tensor, Tensor)> {
+    let d = layout.head_dim;
+    let len = span.past_len() + span.len;
+    let (keys, values) = with_values(qkv, |rows| {
+        with_pasts(std::slice::from_ref(span), |pasts| {
+            let mut keys = Vec::with_capacity(layout.kv_heads * len * d);
+            let mut values = Vec::with_capacity(layout.kv_heads * len * d);
+            for head in 0..layout.kv_heads {
+                let task = task(rows, layout, *span, pasts[0], head);
+                task.keys.iter().for_each(|k| keys.extend_from_slice(k));
+                task.values.iter().for_each(|v| values.extend_from_slice(v));
+            }
+            Ok((keys, values))
+        })
+    })?;
+    let shape = (layout.kv_heads, len, d);
+    Ok((Tensor::from_vec(keys, shape, qkv.device())?, Tensor::from_vec(values, shape, qkv.device())?))
+}
+
+/// Values of a span's past keys and values.
+type Past<'a> = Option<(&'a [f32], &'a [f32])>;
+
+/// Calls `f` with the values of every span's past while all of them are locked for reading.
+fn with_pasts<R>(
+    spans: &[Span<'_>],
+    f: impl FnOnce(&[Past<'_>]) -> candle_core::Result<R>,
+) -> candle_core::Result<R> {
+    let guards: Vec<_> = spans
+        .iter()
+        .map(|span| span.past.map(|(k, v)| (k.storage_and_layout(), v.storage_and_layout())))
+        .collect();
+    let pasts = guards
+        .iter()
+        .map(|past| {
+            let Some((k, v)) = past else { return Ok(None) };
+            Ok(Some((slice_of(&k.0, k.1)?, slice_of(&v.0, v.1)?)))
+        })
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    f(&pasts)
+}
+
+fn slice_of<'s>(storage: &'s Storage, layout: &candle_core::Layout) -> candle_core::Result<&'s [f32]> {
+    match storage {
+        Storage::Cpu(storage) => super::contiguous(storage.as_slice::<f32>()?, layout),
+        _ => candle_core::bail!("not on the CPU"),
+    }
+}
+
+fn task<'a>(rows: &'a [f32], layout: HeadLayout, span: Span<'a>, past: Past<'a>, head: usize) -> Task<'a> {
+    let (d, width) = (layout.head_dim, layout.width());
+    let past_len = span.past_len();
+    let gather = |past: Option<&'a [f32]>, column: usize| {
+        let old = past.map(|p| &p[head * past_len * d..(head + 1) * past_len * d]).unwrap_or_default();
+        let new = &rows[span.start * width..(span.start + span.len) * width];
+        old.chunks_exact(d)
+            .chain(new.chunks_exact(width).map(|row| &row[column * d..(column + 1) * d]))
+            .collect::<Vec<_>>()
+    };
+    Task {
+        span,
+        head,
+        keys: gather(past.map(|p| p.0), layout.heads + head),
+        values: gather(past.map(|p| p.1), layout.heads + layout.kv_heads + head),
+    }
+}
+
+/// Output of one task: (queries, group · head size).
+fn run(
+    rows: &[f32],
+    layout: HeadLayout,
+    task: &Task<'_>,
+    causal: bool,
+    bias: Option<&PositionBias>,
+) -> Vec<f32> {
+    let (d, group, span) = (layout.head_dim, layout.group(), &task.span);
+    let past = span.past_len();
+    let count = span.queries() * group;
+    let query = |row: usize| {
+        let at = (span.start + span.skip + row / group) * layout.width();
+        let head = task.head * group + row % group;
+        &rows[at + head * d..at + (head + 1) * d]
+    };
+    // Keys that a row sees.
+    let limit = |row: usize| {
+        if causal { past + span.skip + row / group + 1 } else { task.keys.len() }
+    };
+    let bias_of = |row: usize, key: usize| {
+        bias.map_or(0.0, |b| b.at(task.head * group + row % group, past + span.skip + row / group, key))
+    };
+    let mut out = vec![0f32; count * d];
+    if count <= FEW_ROWS {
+        let mut scores = vec![0f32; task.keys.len()];
+        for (row, out) in out.chunks_exact_mut(d).enumerate() {
+            let scores = &mut scores[..limit(row)];
+            for (key, score) in scores.iter_mut().enumerate() {
+                *score = math::dot(query(row), task.keys[key]) * layout.scale() + bias_of(row, key);
+            }
+            attend_row(scores, &task.values, out);
+        }
+        return out;
+    }
+    let mut scores = vec![[0f32; LANES]; task.keys.len()];
+    let mut queries = vec![[0f32; LANES]; d];
+    for (block, out) in out.chunks_mut(LANES * d).enumerate() {
+        let first = block * LANES;
+        let lanes = out.len() / d;
+        // Spare lanes repeat the last row, so that they hold nothing infinite.
+        let row_of = |lane: usize| first + lane.min(lanes - 1);
+        for lane in 0..LANES {
+            for (to, from) in queries.iter_mut().zip(query(row_of(lane))) {
+                to[lane] = from * layout.scale();
+            }
+        }
+        let longest = limit(row_of(LANES - 1));
+        let scores = &mut scores[..longest];
+        dot_products(&queries, &task.keys[..longest], scores);
+        if bias.is_some() {
+            for (key, score) in scores.iter_mut().enumerate() {
+                for (lane, score) in score.iter_mut().enumerate() {
+                    *score += bias_of(row_of(lane), key);
+                }
+            }
+        }
+        for (key, score) in scores.iter_mut().enumerate().skip(limit(first)) {
+            for (lane, score) in score.iter_mut().enumerate() {
+                if key >= limit(row_of(lane)) {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
+        let sums = softmax_lanes(scores);
+        weighted_sum(scores, &task.values[..longest], &sums, out, d);
+    }
+    out
+}
+
+/// Softmax of one row of scores, then the weighted sum of the values.
+fn attend_row(scores: &mut [f32], values: &[&[f32]], out: &mut [f32]) {
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for score in scores.iter_mut() {
+        *score = math::exp(*score - max);
+    }
+    let scale = 1.0 / math::sum(scores);
+    for (weight, value) in scores.iter().zip(values) {
+        math::axpy(weight * scale, value, out);
+    }
+}
+
+/// `sums[t] + factors(t) · lanes` for eight sums. Written out, since the compiler keeps eight named sums in registers,
+/// but an array of them in memory (measured: 15 times slower).
+#[inline(always)]
+fn accumulate(sums: [Lanes; 8], factors: impl Fn(usize) -> f32, lanes: &Lanes) -> [Lanes; 8] {
+    let [a, b, c, d, e, f, g, h] = sums;
+    [
+        scaled(a, factors(0), lanes),
+        scaled(b, factors(1), lanes),
+        scaled(c, factors(2), lanes),
+        scaled(d, factors(3), lanes),
+        scaled(e, factors(4), lanes),
+        scaled(f, factors(5), lanes),
+        scaled(g, factors(6), lanes),
+        scaled(h, factors(7), lanes),
+    ]
+}
+
+/// `sum + factor · lanes`.
+#[inline(always)]
+fn scaled(sum: Lanes, factor: f32, lanes: &Lanes) -> Lanes {
+    std::array::from_fn(|i| math::fma(factor, lanes[i], sum[i]))
+}
+
+/// scores[j][lane] = Σ_i queries[i][lane] · keys[j][i].
+fn dot_products(queries: &[Lanes], keys: &[&[f32]], scores: &mut [Lanes]) {
+    let d = queries.len();
+    for (keys, scores) in keys.chunks(8).zip(scores.chunks_mut(8)) {
+        if let Ok(keys) = <&[&[f32]; 8]>::try_from(keys) {
+            let keys = keys.map(|k| &k[..d]);
+            let mut sums = [[0f32; LANES]; 8];
+            for i in 0..d {
+                sums = accumulate(sums, |t| keys[t][i], &queries[i]);
+            }
+            scores.copy_from_slice(&sums);
+        } else {
+            for (key, score) in keys.iter().zip(scores) {
+                let mut sum = [0f32; LANES];
+                for (key, query) in key.iter().zip(queries) {
+                    sum = scaled(sum, *key, query);
+                }
+                *score = sum;
+            }
+        }
+    }
+}
+
+/// e^(score − maximum) for every lane; returns the sums.
+fn softmax_lanes(scores: &mut [Lanes]) -> Lanes {
+    let mut max = [f32::NEG_INFINITY; LANES];
+    for score in scores.iter() {
+        for lane in 0..LANES {
+            max[lane] = max[lane].max(score[lane]);
+        }
+    }
+    let mut sums = [0f32; LANES];
+    for score in scores.iter_mut() {
+        for lane in 0..LANES {
+            let weight = math::exp(score[lane] - max[lane]);
+            // The clamped exponential of a masked score is tiny, but not nothing.
+            score[lane] = if score[lane] == f32::NEG_INFINITY { 0.0 } else { weight };
+            sums[lane] += score[lane];
+        }
+    }
+    sums
+}
+
+/// out[lane][c] = Σ_j weights[j][lane] · values[j][c] / sums[lane], for as many lanes as `out` has rows.
+fn weighted_sum(weights: &[Lanes], values: &[&[f32]], sums: &Lanes, out: &mut [f32], d: usize) {
+    let mut column = 0;
+    while column < d {
+        let width = (d - column).min(8);
+        let mut totals = [[0f32; LANES]; 8];
+        if width == 8 {
+            for (weight, value) in weights.iter().zip(values) {
+                let Some(value) = value[column..].first_chunk::<8>() else { continue };
+                totals = accumulate(totals, |t| value[t], weight);
+            }
+        } else {
+            for (weight, value) in weights.iter().zip(values) {
+                for (total, value) in totals.iter_mut().zip(&value[column..column + width]) {
+                    *total = scaled(*total, *value, weight);
+                }
+            }
+        }
+        for (lane, row) in out.chunks_exact_mut(d).enumerate() {
+            for (total, to) in totals.iter().zip(&mut row[column..column + width]) {
+                *to = total[lane] / sums[lane];
+            }
+        }
+        column += width;
+    }
+}

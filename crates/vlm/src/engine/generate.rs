@@ -1,0 +1,242 @@
+//! Replies, token by token.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSampling};
+use tokio::sync::mpsc;
+
+use super::compute::{Compute, past_len};
+use super::prepare::{Picture, Prompt, check_length};
+use super::queue::{Begin, Request, times};
+use super::request::{CallOptions, EngineTimes, FinishReason, GenerateEvent, Sampling};
+use super::score::{Softmax, argmax};
+use super::{Loaded, lock};
+use crate::prompt::TokenStream;
+use crate::{KvCache, LogitsAt, Piece, Result, Sequence, SequenceOutput, VlmError};
+
+/// A generation, prepared.
+pub(super) struct GenerateUnit {
+    pub(super) picture: Option<Arc<Picture>>,
+    pub(super) prompt: Arc<Prompt>,
+    pub(super) max_tokens: usize,
+    pub(super) sampling: Sampling,
+    pub(super) cost: usize,
+}
+
+/// State after some tokens: what continues, and the logits of the next token.
+pub(super) struct Ahead {
+    kv: Arc<KvCache>,
+    logits: Vec<f32>,
+}
+
+impl Ahead {
+    fn new(output: SequenceOutput) -> Result<Self> {
+        let kv = output
+            .cache
+            .ok_or_else(|| VlmError::Shape("the model gave no cache where one was asked for".into()))?;
+        Ok(Self { kv: Arc::new(kv), logits: output.logits })
+    }
+}
+
+/// A generation that runs.
+pub(super) struct Generation {
+    events: mpsc::UnboundedSender<Result<GenerateEvent>>,
+    shared_times: Arc<Mutex<EngineTimes>>,
+    pub(super) options: CallOptions,
+    submitted: Instant,
+    pub(super) compute: Duration,
+    kv: Arc<KvCache>,
+    /// Chosen and sent, but not yet run.
+    next: u32,
+    text: TokenStream,
+    sampler: Sampler,
+    max_tokens: usize,
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    log_likelihood: f64,
+}
+
+impl Generation {
+    /// Takes over a request whose prompt has been run; `None` when it has already ended.
+    pub(super) fn begin(loaded: &Loaded, begin: Begin, request: &RequestTimes, ahead: Ahead) -> Option<Self> {
+        let mut this = Self {
+            events: begin.events,
+            shared_times: begin.times,
+            options: request.options,
+            submitted: request.submitted,
+            compute: request.compute,
+            prompt_tokens: ahead.kv.len,
+            kv: Arc::clone(&ahead.kv),
+            next: 0,
+            text: TokenStream::new(),
+            sampler: Sampler::new(begin.unit.sampling),
+            max_tokens: begin.unit.max_tokens,
+            completion_tokens: 0,
+            log_likelihood: 0.0,
+        };
+        if this.max_tokens == 0 {
+            this.end(loaded, FinishReason::Length);
+            return None;
+        }
+        this.advance(loaded, ahead).then_some(this)
+    }
+
+    /// Whether nobody waits for it any more; says so to whom it may concern.
+    pub(super) fn abandoned(&self) -> bool {
+        if self.options.deadline.is_some_and(|d| d <= Instant::now()) {
+            self.fail(VlmError::DeadlineExceeded);
+            return true;
+        }
+        self.events.is_closed()
+    }
+
+    /// Chooses the next token from what the last one gave; `false` when the generation has ended.
+    pub(super) fn advance(&mut self, loaded: &Loaded, ahead: Ahead) -> bool {
+        match self.try_advance(loaded, ahead) {
+            Ok(None) => true,
+            Ok(Some(reason)) => {
+                self.end(loaded, reason);
+                false
+            }
+            Err(error) => {
+                self.fail(error);
+                false
+            }
+        }
+    }
+
+    fn try_advance(&mut self, loaded: &Loaded, ahead: Ahead) -> Result<Option<FinishReason>> {
+        self.kv = ahead.kv;
+        let token = self.sampler.choose(&ahead.logits)?;
+        self.log_likelihood += Softmax::new(&ahead.logits)?.log_probability(token)?;
+        if loaded.tokenizer.stop_tokens().contains(&token) {
+            return Ok(Some(FinishReason::Stop));
+        }
+        self.next = token;
+        self.completion_tokens += 1;
+        if let Some(text) = self.text.push(&loaded.tokenizer, token)? {
+            self.send(Ok(GenerateEvent::Text(text)));
+        }
+        let full = self.kv.len >= loaded.info.max_positions;
+        Ok((full || self.completion_tokens >= self.max_tokens).then_some(FinishReason::Length))
+    }
+
+    fn end(&mut self, loaded: &Loaded, reason: FinishReason) {
+        match self.text.finish(&loaded.tokenizer) {
+            Ok(Some(rest)) => self.send(Ok(GenerateEvent::Text(rest))),
+            Ok(None) => {}
+            Err(error) => return self.fail(error),
+        }
+        *lock(&self.shared_times) = times(self.submitted, self.compute);
+        self.send(Ok(GenerateEvent::Done {
+            reason,
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.completion_tokens,
+            log_likelihood: self.log_likelihood,
+        }));
+    }
+
+    /// Ends it with an error.
+    pub(super) fn fail(&self, error: VlmError) {
+        self.send(Err(error));
+    }
+
+    /// A caller who has gone doesn't hear it; the next step notices.
+    fn send(&self, event: Result<GenerateEvent>) {
+        drop(self.events.send(event));
+    }
+}
+
+/// What of a request outlives its taking apart.
+pub(super) struct RequestTimes {
+    pub(super) options: CallOptions,
+    pub(super) submitted: Instant,
+    pub(super) compute: Duration,
+}
+
+impl RequestTimes {
+    pub(super) fn of(request: &Request) -> Self {
+        Self { options: request.options, submitted: request.submitted, compute: request.compute }
+    }
+}
+
+impl Compute<'_> {
+    /// Runs prompts up to their first reply token.
+    pub(super) fn begin(&mut self, units: &[&GenerateUnit]) -> Result<Vec<Ahead>> {
+        let asked: Vec<_> = units.iter().map(|u| (u.picture.as_deref(), &*u.prompt)).collect();
+        let prefixes = self.prefixes(&asked, &[])?;
+        let mut sequences = Vec::with_capacity(units.len());
+        for (unit, prefix) in units.iter().zip(prefixes) {
+            let past = prefix.map(|p| Arc::clone(&p.kv));
+            let tokens = unit.prompt.suffix.clone();
+            check_length(past_len(past.as_deref()) + tokens.len(), self.loaded.info.max_positions)?;
+            sequences.push(next_sequence(past, tokens));
+        }
+        self.ahead(&sequences)
+    }
+
+    /// Runs the chosen token of every generation.
+    pub(super) fn step(&mut self, generations: &[&Generation]) -> Result<Vec<Ahead>> {
+        let sequences: Vec<Sequence> =
+            generations.iter().map(|g| next_sequence(Some(Arc::clone(&g.kv)), vec![g.next])).collect();
+        self.ahead(&sequences)
+    }
+
+    fn ahead(&mut self, sequences: &[Sequence]) -> Result<Vec<Ahead>> {
+        let mut all = Vec::with_capacity(sequences.len());
+        self.run_all(sequences, &[], |_, output| {
+            all.push(Ahead::new(output)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+}
+
+fn next_sequence(past: Option<Arc<KvCache>>, tokens: Vec<u32>) -> Sequence {
+    Sequence { past, pieces: vec![Piece::Tokens(tokens)], logits: LogitsAt::Last, keep_cache: true }
+}
+
+/// Chooses tokens.
+enum Sampler {
+    Greedy,
+    Random(Box<LogitsProcessor>),
+}
+
+impl Sampler {
+    fn new(sampling: Sampling) -> Self {
+        match sampling {
+            Sampling::Greedy => Self::Greedy,
+            Sampling::TopP { temperature, top_p, seed } => Self::Random(Box::new(
+                LogitsProcessor::from_sampling(seed, CandleSampling::TopP { p: top_p, temperature }),
+            )),
+        }
+    }
+
+    fn choose(&mut self, logits: &[f32]) -> Result<u32> {
+        match self {
+            Self::Greedy => Ok(argmax(logits)),
+            Self::Random(processor) => {
+                let logits = Tensor::from_slice(logits, logits.len(), &Device::Cpu)?;
+                Ok(processor.sample(&logits)?)
+            }
+        }
+    }
+}
+
+impl Sampling {
+    /// Checks the ranges.
+    pub(super) fn validate(self) -> Result<()> {
+        let Self::TopP { temperature, top_p, .. } = self else { return Ok(()) };
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(VlmError::Unsupported(
+                "the temperature must be above 0; leave it out for greedy".into(),
+            ));
+        }
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            return Err(VlmError::Unsupported("top_p must be above 0 and at most 1".into()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+//! The caller's side of a request: tokenising, cache look-ups, cropping and preprocessing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::asks::{AskUnit, TokenWant};
+use super::cache::{Prefix, PrefixKey};
+use super::handle::Shared;
+use super::request::{Ask, FeatureKey, ImageInput, Priority, Want};
+use super::stats::count;
+use super::{Loaded, lock};
+use crate::prompt::PromptPiece;
+use crate::{ImageFeatures, PixelInput, Result, TapName, TapStage, VlmError};
+
+/// Stands for the picture in [`PrefixKey::tokens`].
+const IMAGE_MARK: u32 = u32::MAX;
+
+/// Patches per image token assumed before the model has said so; only budgets depend on it.
+const PATCHES_PER_TOKEN: usize = 4;
+
+/// Taps by where they are read.
+#[derive(Debug, Default)]
+pub(super) struct TapSelection {
+    /// Vision and bridge.
+    pub(super) vision: Vec<TapName>,
+    /// Language.
+    pub(super) language: Vec<TapName>,
+}
+
+impl TapSelection {
+    /// Sorts taps by stage.
+    ///
+    /// # Errors
+    /// [`VlmError::Unsupported`] for a tap that the model doesn't have.
+    pub(super) fn new(loaded: &Loaded, taps: &[TapName]) -> Result<Self> {
+        let mut this = Self::default();
+        for name in taps {
+            let info = loaded.info.taps.iter().find(|info| info.name == *name).ok_or_else(|| {
+                VlmError::Unsupported(format!("the model {} has no tap {name}", loaded.info.name))
+            })?;
+            match info.stage {
+                TapStage::Vision | TapStage::Bridge => this.vision.push(name.clone()),
+                TapStage::Language => this.language.push(name.clone()),
+            }
+        }
+        Ok(this)
+    }
+
+    /// As [`Self::new`], for taps of the picture alone.
+    ///
+    /// # Errors
+    /// [`VlmError::Unsupported`] also for a language tap.
+    pub(super) fn vision_only(loaded: &Loaded, taps: &[TapName]) -> Result<Self> {
+        let this = Self::new(loaded, taps)?;
+        match this.language.first() {
+            Some(name) => Err(VlmError::Unsupported(format!(
+                "the tap {name} depends on the text too: it is read from pairs of picture and text"
+            ))),
+            None => Ok(this),
+        }
+    }
+}
+
+/// A rendered prompt.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    /// Up to the picture, picture included; empty without one.
+    pub(super) prefix: Vec<PromptPiece>,
+    /// `prefix` as a key.
+    pub(super) prefix_tokens: Arc<[u32]>,
+    /// Behind the picture; at least one token.
+    pub(super) suffix: Vec<u32>,
+}
+
+/// A picture of a request: what was cached of it when the request was prepared, or its pixels.
+pub(super) struct Picture {
+    pub(super) key: FeatureKey,
+    pub(super) urgent: bool,
+    /// Features with all wanted taps.
+    pub(super) features: Option<Arc<ImageFeatures>>,
+    /// The prefix of the request's prompts with all wanted taps.
+    pub(super) prefix: Option<Arc<Prefix>>,
+    /// Present when the above don't suffice.
+    pub(super) pixels: Option<PixelInput>,
+    /// Estimated tokens that looking at it costs.
+    pub(super) cost: usize,
+}
+
+/// What a request needs of its pictures.
+#[derive(Clone, Copy)]
+pub(super) struct Needs<'a> {
+    pub(super) taps: &'a TapSelection,
+    /// The template's tokens around a picture, if prompts are run.
+    pub(super) prefix: Option<&'a Arc<[u32]>>,
+}
+
+impl Picture {
+    /// Looks a picture up; pixels are still missing where it is not [`Self::is_complete`].
+    pub(super) fn look_up(shared: &Shared, input: &ImageInput, needs: Needs<'_>, priority: Priority) -> Self {
+        let urgent = priority == Priority::Interactive;
+        let mut cache = lock(&shared.cache);
+        let prefix = needs.prefix.and_then(|tokens| {
+            let key = PrefixKey { image: input.key, tokens: Arc::clone(tokens) };
+            cache.prefix(&key, &needs.taps.language, urgent)
+        });
+        let features = cache.features(input.key, &needs.taps.vision, urgent);
+        drop(cache);
+        let run = needs.prefix.is_some() && prefix.is_none();
+        let cost = if run { features.as_ref().map_or(0, |f| f.len()) } else { 0 };
+        let this = Self { key: input.key, urgent, features, prefix, pixels: None, cost };
+        let complete = this.is_complete(needs) && !run;
+        count(if complete { &shared.counters.cache_hits } else { &shared.counters.cache_misses }, 1);
+        this
+    }
+
+    /// Whether nothing has to be computed from its pixels.
+    pub(super) fn is_complete(&self, needs: Needs<'_>) -> bool {
+        self.features.is_some() || (needs.taps.vision.is_empty() && self.prefix.is_some())
+    }
+
+    /// Crops and preprocesses.
+    pub(super) fn preprocess(&mut self, loaded: &Loaded, input: &ImageInput) -> Result<()> {
+        let pixels = match input.key.area {
+            Some(area) => {
+                let crop = reasonedit_imaging::crop(&input.picture, area)
+                    .map_err(|e| VlmError::Image(e.to_string()))?;
+                loaded.preprocessor.preprocess(&crop)?
+            }
+            None => loaded.preprocessor.preprocess(&input.picture)?,
+        };
+        let (frames, rows, columns) = pixels.grid;
+        // As much for the vision side as for the language side: that is about what it is.
+        self.cost = 2 * frames * rows * columns / PATCHES_PER_TOKEN;
+        self.pixels = Some(pixels);
+        Ok(())
+    }
+}
+
+/// What precedes the picture, if it is the same in all prompts: a template that puts text before the picture has
+/// nothing that a picture could be looked up with beforehand.
+pub(super) fn shared_prefix(prompts: &[Arc<Prompt>]) -> Option<&Arc<[u32]>> {
+    let first = &prompts.first()?.prefix_tokens;
+    prompts.iter().all(|prompt| prompt.prefix_tokens == *first).then_some(first)
+}
+
+/// Renders prompts and encodes replies, each text once.
+pub(super) struct Texts<'a> {
+    loaded: &'a Loaded,
+    prompts: HashMap<String, Arc<Prompt>>,
+    replies: HashMap<String, Arc<[u32]>>,
+    groups: HashMap<Vec<String>, Arc<[u32]>>,
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn new(loaded: &'a Loaded) -> Self {
+        Self { loaded, prompts: HashMap::new(), replies: HashMap::new(), groups: HashMap::new() }
+    }
+
+    /// A user's turn with `images` pictures and this text.
+    ///
+    /// # Errors
+    /// [`VlmError::TooLong`] for a text that can't fit whatever the picture; template and tokenizer errors.
+    pub(super) fn prompt(&mut self, images: usize, text: &str) -> Result<Arc<Prompt>> {
+        if let Some(prompt) = self.prompts.get(text) {
+            return Ok(Arc::clone(prompt));
+        }
+        let rendered = self.loaded.tokenizer.render(images, text)?;
+        check_length(rendered.suffix.len(), self.loaded.info.max_positions)?;
+        let mut key = Vec::new();
+        for piece in &rendered.prefix {
+            match piece {
+                PromptPiece::Tokens(tokens) => key.extend_from_slice(tokens),
+                PromptPiece::Image(_) => key.push(IMAGE_MARK),
+            }
+        }
+        let prompt =
+            Arc::new(Prompt { prefix: rendered.prefix, prefix_tokens: key.into(), suffix: rendered.suffix });
+        self.prompts.insert(text.to_owned(), Arc::clone(&prompt));
+        Ok(prompt)
+    }
+
+    /// Tokens of a reply.
+    ///
+    /// # Errors
+    /// As [`Self::prompt`].
+    pub(super) fn reply(&mut self, text: &str) -> Result<Arc<[u32]>> {
+        if let Some(tokens) = self.replies.get(text) {
+            return Ok(Arc::clone(tokens));
+        }
+        let tokens: Arc<[u32]> = self.loaded.tokenizer.encode_reply(text)?.into();
+        check_length(tokens.len(), self.loaded.info.max_positions)?;
+        self.replies.insert(text.to_owned(), Arc::clone(&tokens));
+        Ok(tokens)
+    }
+
+    /// Distinct first tokens of a group of words.
+    ///
+    /// # Errors
+    /// Tokenizer errors.
+    pub(super) fn group(&mut self, words: &[String]) -> Result<Arc<[u32]>> {
+        if let Some(tokens) = self.groups.get(words) {
+            return Ok(Arc::clone(tokens));
+        }
+        let tokens: Arc<[u32]> = self.loaded.tokenizer.first_tokens(words)?.into();
+        self.groups.insert(words.to_vec(), Arc::clone(&tokens));
+        Ok(tokens)
+    }
+}
+
+/// Refuses sequences that are longer than the model's positions.
+pub(super) fn check_length(tokens: usize, limit: usize) -> Result<()> {
+    if tokens > limit { Err(VlmError::TooLong { tokens, limit }) } else { Ok(()) }
+}
+
+/// Looks pictures up and preprocesses those that must be computed, each distinct one once.
+pub(super) fn look_at(
+    shared: &Shared,
+    loaded: &Loaded,
+    inputs: &[ImageInput],
+    needs: Needs<'_>,
+    priority: Priority,
+) -> Result<Vec<Arc<Picture>>> {
+    let mut index = HashMap::new();
+    let mut distinct: Vec<(&ImageInput, Picture)> = Vec::new();
+    for input in inputs {
+        index.entry(input.key).or_insert_with(|| {
+            distinct.push((input, Picture::look_up(shared, input, needs, priority)));
+            distinct.len() - 1
+        });
+    }
+    distinct.par_iter_mut().try_for_each(|(input, picture)| {
+        if picture.is_complete(needs) { Ok(()) } else { picture.preprocess(loaded, input) }
+    })?;
+    let pictures: Vec<Arc<Picture>> = distinct.into_iter().map(|(_, picture)| Arc::new(picture)).collect();
+    Ok(inputs.iter().map(|input| Arc::clone(&pictures[index[&input.key]])).collect())
+}
+
+/// Prepares questions that are sorted by picture.
+pub(super) fn ask_units(
+    shared: &Shared,
+    loaded: &Loaded,
+    images: &[ImageInput],
+    asks: &[Ask],
+    priority: Priority,
+) -> Result<Vec<AskUnit>> {
+    let mut texts = Texts::new(loaded);
+    let mut prompts = Vec::with_capacity(asks.len());
+    let mut wants = Vec::with_capacity(asks.len());
+    for ask in asks {
+        prompts.push(texts.prompt(1, &ask.prompt)?);
+        wants.push(match &ask.want {
+            Want::Replies(replies) => {
+                TokenWant::Replies(replies.iter().map(|r| texts.reply(r)).collect::<Result<_>>()?)
+            }
+            Want::FirstToken(groups) => {
+                TokenWant::FirstToken(groups.iter().map(|g| texts.group(g)).collect::<Result<_>>()?)
+            }
+        });
+    }
+    let inputs: Vec<ImageInput> = asks.iter().map(|ask| images[ask.image].clone()).collect();
+    let taps = TapSelection::default();
+    let needs = Needs { taps: &taps, prefix: shared_prefix(&prompts) };
+    let pictures = look_at(shared, loaded, &inputs, needs, priority)?;
+    let mut seen = None;
+    let units = pictures.into_iter().zip(prompts).zip(wants).map(|((picture, prompt), want)| {
+        let first = seen.replace(picture.key) != Some(picture.key);
+        let replies = match &want {
+            TokenWant::Replies(replies) => replies.iter().map(|r| r.len().saturating_sub(1)).sum(),
+            TokenWant::FirstToken(_) => 0,
+        };
+        let cost = prompt.suffix.len() + replies + if first { picture.cost } else { 0 };
+        AskUnit { picture, prompt, want, cost }
+    });
+    Ok(units.collect())
+}

@@ -1,0 +1,192 @@
+//! What can be asked of the engine, and what comes back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use reasonedit_imaging::{PixelBox, RgbImage};
+
+/// Identity of a picture's features in the cache: the picture, and the part of it that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FeatureKey {
+    /// BLAKE3 of the uploaded bytes.
+    pub image: [u8; 32],
+    /// The crop, or `None` for the whole picture.
+    pub area: Option<PixelBox>,
+}
+
+/// A picture, or a crop of it, to be looked at. Cheap to clone. Cropping and preprocessing happen on the caller's side,
+/// and only when the features are not cached.
+#[derive(Clone, Debug)]
+pub struct ImageInput {
+    /// Its identity.
+    pub key: FeatureKey,
+    /// The whole upright picture; `key.area` says which part of it is meant.
+    pub picture: Arc<RgbImage>,
+}
+
+/// Urgency: background work (layer selection, re-embedding) waits for interactive work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Someone waits for it.
+    #[default]
+    Interactive,
+    /// A job.
+    Background,
+}
+
+/// How a call is treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// Urgency.
+    pub priority: Priority,
+    /// When the caller stops waiting: a request that has not been answered by then is an error, and one that has not
+    /// been begun by then costs nothing.
+    pub deadline: Option<Instant>,
+}
+
+impl CallOptions {
+    /// Background work without a deadline.
+    pub const fn background() -> Self {
+        Self { priority: Priority::Background, deadline: None }
+    }
+}
+
+/// One question put to one picture, and what is wanted of the reply.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Index into the request's pictures.
+    pub image: usize,
+    /// The user turn's text, without the picture.
+    pub prompt: String,
+    /// What is wanted.
+    pub want: Want,
+}
+
+/// What is wanted of the reply to a prompt.
+#[derive(Clone, Debug)]
+pub enum Want {
+    /// Log-likelihood of each text as the reply (end of turn not counted).
+    Replies(Vec<String>),
+    /// Probability of each group of words as the first token of the reply: a group's probability is the sum over the distinct first
+    /// tokens of its words, from the softmax over the whole vocabulary.
+    FirstToken(Vec<Vec<String>>),
+}
+
+/// Log-likelihood of one reply.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReplyScore {
+    /// Sum over its tokens of the natural log-probability.
+    pub log_likelihood: f64,
+    /// Tokens of the reply.
+    pub tokens: usize,
+}
+
+/// The answer to one [`Ask`], in the same order as its texts or groups.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answered {
+    /// For [`Want::Replies`].
+    Replies(Vec<ReplyScore>),
+    /// For [`Want::FirstToken`].
+    FirstToken(Vec<f64>),
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Sampling {
+    /// The most probable token: the same request gives the same answer.
+    #[default]
+    Greedy,
+    /// Temperature and nucleus sampling with a seed.
+    TopP {
+        /// Above 0.
+        temperature: f64,
+        /// In (0, 1].
+        top_p: f64,
+        /// Seed of the draw.
+        seed: u64,
+    },
+}
+
+/// A reply to be generated.
+#[derive(Clone, Debug)]
+pub struct GenerateRequest {
+    /// The picture, if any.
+    pub image: Option<ImageInput>,
+    /// The user turn's text.
+    pub prompt: String,
+    /// At most this many tokens.
+    pub max_tokens: usize,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model ended its turn.
+    Stop,
+    /// `max_tokens` was reached.
+    Length,
+}
+
+/// What a generation sends, in order: texts, then one end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GenerateEvent {
+    /// The next piece of text (whole characters only).
+    Text(String),
+    /// The end.
+    Done {
+        /// Why.
+        reason: FinishReason,
+        /// Tokens of the prompt, picture included.
+        prompt_tokens: usize,
+        /// Tokens generated, end of turn not counted.
+        completion_tokens: usize,
+        /// Sum of the natural log-probabilities of the generated tokens, end of turn included.
+        log_likelihood: f64,
+    },
+}
+
+/// A finished generation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// The reply.
+    pub text: String,
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// Tokens of the prompt, picture included.
+    pub prompt_tokens: usize,
+    /// Tokens generated, end of turn not counted.
+    pub completion_tokens: usize,
+    /// Sum of the natural log-probabilities of the generated tokens, end of turn included.
+    pub log_likelihood: f64,
+}
+
+/// What the sentence encoder says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentenceInfo {
+    /// BLAKE3 (hex) over configuration, tokenizer and weights.
+    pub fingerprint: String,
+    /// Components of an embedding.
+    pub width: usize,
+}
+
+/// Where a request's time went, and what it was charged for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EngineTimes {
+    /// Milliseconds between submission and answer in which it was not computed on.
+    pub queue_ms: f64,
+    /// Milliseconds on the device (shared with the other requests of its batches).
+    pub compute_ms: f64,
+    /// Tokens of all prompts of a request of asks, pictures included, each prompt counted once however many replies
+    /// it has; 0 for embeddings.
+    pub prompt_tokens: usize,
+}
+
+impl std::ops::AddAssign for EngineTimes {
+    fn add_assign(&mut self, other: Self) {
+        self.queue_ms += other.queue_ms;
+        self.compute_ms += other.compute_ms;
+        self.prompt_tokens += other.prompt_tokens;
+    }
+}

@@ -1,0 +1,133 @@
+//! Logits to log-probabilities and to the most probable token.
+
+use rayon::prelude::*;
+
+use crate::{Result, VlmError};
+
+/// Logits from which it pays to score on several threads: waking them costs as much as some thousand exponentials.
+const PARALLEL: usize = 1 << 16;
+
+/// Scores rows of `vocabulary` logits each, in order.
+///
+/// # Errors
+/// The first that `score` gives.
+pub(super) fn each<'r, I: Sync, T: Send>(
+    rows: &'r [I],
+    vocabulary: usize,
+    score: impl Fn(&'r I) -> Result<T> + Send + Sync,
+) -> Result<Vec<T>> {
+    if rows.len() * vocabulary < PARALLEL {
+        rows.iter().map(score).collect()
+    } else {
+        rows.par_iter().map(score).collect()
+    }
+}
+
+/// The softmax of a row of logits: shifted by the largest logit, summed in f64.
+pub(super) struct Softmax<'a> {
+    logits: &'a [f32],
+    max: f32,
+    /// Natural logarithm of the sum of `exp(logit - max)`.
+    log_sum: f64,
+}
+
+impl<'a> Softmax<'a> {
+    /// # Errors
+    /// [`VlmError::Device`] when the logits are empty or not finite: nothing can be said from them.
+    pub(super) fn new(logits: &'a [f32]) -> Result<Self> {
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = logits.iter().map(|&x| f64::from((x - max).exp())).sum();
+        if max.is_finite() && sum.is_finite() {
+            Ok(Self { logits, max, log_sum: sum.ln() })
+        } else {
+            Err(VlmError::Device(candle_core::Error::Msg("the model's logits are not finite".into())))
+        }
+    }
+
+    /// Natural log-probability of a token.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary.
+    pub(super) fn log_probability(&self, token: u32) -> Result<f64> {
+        let logit = self.logits.get(token as usize).ok_or_else(|| {
+            let size = self.logits.len();
+            VlmError::Tokenizer(format!("token {token} is outside the model's vocabulary of {size}"))
+        })?;
+        Ok(f64::from(*logit) - f64::from(self.max) - self.log_sum)
+    }
+
+    /// Sum of the probabilities of distinct tokens.
+    ///
+    /// # Errors
+    /// As [`Self::log_probability`].
+    pub(super) fn probability_of_any(&self, tokens: &[u32]) -> Result<f64> {
+        tokens.iter().map(|&token| Ok(self.log_probability(token)?.exp())).sum()
+    }
+}
+
+/// The most probable token; of several, the one with the smallest id, so that ties don't depend on anything else.
+pub(super) fn argmax(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (at, &x) in logits.iter().enumerate() {
+        if x > logits[best] {
+            best = at;
+        }
+    }
+    best as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        let logits = [1e30, 1e30, -1e30];
+        let softmax = Softmax::new(&logits).unwrap();
+        assert!((softmax.log_probability(0).unwrap() + std::f64::consts::LN_2).abs() < 1e-12);
+        assert_eq!(softmax.probability_of_any(&[2]).unwrap(), 0.0);
+        assert_eq!(argmax(&logits), 0);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_an_error() {
+        assert!(Softmax::new(&[0.0, f32::NAN, 1.0]).is_err());
+        assert!(Softmax::new(&[f32::INFINITY, 0.0]).is_err());
+        assert!(Softmax::new(&[]).is_err());
+        assert!(Softmax::new(&[0.0]).unwrap().log_probability(1).is_err());
+    }
+
+    #[test]
+    fn many_rows_are_scored_in_order() {
+        let rows: Vec<usize> = (0..100).collect();
+        for vocabulary in [1, PARALLEL] {
+            assert_eq!(
+                each(&rows, vocabulary, |row| Ok(2 * row)).unwrap(),
+                rows.iter().map(|r| 2 * r).collect::<Vec<_>>()
+            );
+            assert!(
+                each(&rows, vocabulary, |row| if *row == 7 { Err(VlmError::Closed) } else { Ok(()) })
+                    .is_err()
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn probabilities_sum_to_one_and_shift_out(
+            logits in prop::collection::vec(-40f32..40.0, 1..200), shift in -100f32..100.0,
+        ) {
+            let all: Vec<u32> = (0..logits.len() as u32).collect();
+            let softmax = Softmax::new(&logits).unwrap();
+            prop_assert!((softmax.probability_of_any(&all).unwrap() - 1.0).abs() < 1e-5);
+            let moved: Vec<f32> = logits.iter().map(|x| x + shift).collect();
+            let moved = Softmax::new(&moved).unwrap();
+            for t in all {
+                let d = softmax.log_probability(t).unwrap() - moved.log_probability(t).unwrap();
+                prop_assert!(d.abs() < 1e-3, "{}", d);
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The engine over the toy model: what comes back equals running every whole prompt from scratch, alone.
+
+mod answers;
+mod serving;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use reasonedit_imaging::RgbImage;
+use tokio::task::JoinHandle;
+
+use super::request::{Ask, CallOptions, FeatureKey, GenerateRequest, ImageInput, Sampling, Want};
+use super::toy::{Log, PICTURE_FIRST, Toy, models};
+use super::{Engine, EngineConfig, EngineHandle, lock};
+use crate::prompt::PromptPiece;
+use crate::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput, TapName, VisionLanguageModel};
+
+fn start(config: EngineConfig) -> (EngineHandle, Arc<Log>) {
+    let (models, log) = models(PICTURE_FIRST);
+    (Engine::start(move || Ok(models), config).unwrap(), log)
+}
+
+/// A picture of its own for every number; odd ones are wide.
+fn picture(n: u8) -> ImageInput {
+    let size = if n % 2 == 1 { (24, 12) } else { (16, 16) };
+    let image = RgbImage::from_fn(size.0, size.1, |x, y| {
+        [n.wrapping_mul(37).wrapping_add((x * 9) as u8), (y * 13) as u8 ^ n, (x * y) as u8].into()
+    });
+    ImageInput { key: FeatureKey { image: [n; 32], area: None }, picture: Arc::new(image) }
+}
+
+fn replies(image: usize, prompt: &str, texts: &[&str]) -> Ask {
+    let texts = texts.iter().map(ToString::to_string).collect();
+    Ask { image, prompt: prompt.into(), want: Want::Replies(texts) }
+}
+
+fn first_token(image: usize, prompt: &str, groups: &[&[&str]]) -> Ask {
+    let groups = groups.iter().map(|g| g.iter().map(ToString::to_string).collect()).collect();
+    Ask { image, prompt: prompt.into(), want: Want::FirstToken(groups) }
+}
+
+fn generation(image: Option<ImageInput>, prompt: &str, max_tokens: usize) -> GenerateRequest {
+    GenerateRequest { image, prompt: prompt.into(), max_tokens, sampling: Sampling::Greedy }
+}
+
+/// The model alone, without an engine.
+struct Scratch(Toy);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(Toy::new(PICTURE_FIRST, Arc::default()))
+    }
+
+    /// Runs a whole conversation with its reply in one piece.
+    fn whole(
+        &self,
+        image: Option<&ImageInput>,
+        prompt: &str,
+        reply: &[u32],
+        logits: LogitsAt,
+        taps: &[TapName],
+    ) -> SequenceOutput {
+        let rendered = self.0.tokenizer().render(usize::from(image.is_some()), prompt).unwrap();
+        let mut pieces = Vec::new();
+        for piece in rendered.prefix {
+            pieces.push(match piece {
+                PromptPiece::Tokens(tokens) => Piece::Tokens(tokens),
+                PromptPiece::Image(_) => {
+                    let pixels: PixelInput =
+                        self.0.preprocessor().preprocess(&image.unwrap().picture).unwrap();
+                    Piece::Image(self.0.encode_images(&[&pixels], taps).unwrap().remove(0))
+                }
+            });
+        }
+        pieces.push(Piece::Tokens(rendered.suffix));
+        pieces.push(Piece::Tokens(reply.to_vec()));
+        let sequence = Sequence { past: None, pieces, logits, keep_cache: true };
+        self.0.run(&[sequence], taps).unwrap().remove(0)
+    }
+
+    /// Log-probabilities of the token that follows the conversation so far.
+    fn next(&self, image: Option<&ImageInput>, prompt: &str, reply: &[u32]) -> Vec<f64> {
+        let logits = self.whole(image, prompt, reply, LogitsAt::Last, &[]).logits;
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let total: f64 = logits.iter().map(|x| f64::from((x - max).exp())).sum::<f64>().ln();
+        logits.iter().map(|x| f64::from(*x) - f64::from(max) - total).collect()
+    }
+
+    fn log_likelihood(&self, image: &ImageInput, prompt: &str, reply: &str) -> (f64, usize) {
+        let tokens = self.0.tokenizer().encode_reply(reply).unwrap();
+        let sum = (0..tokens.len())
+            .map(|at| self.next(Some(image), prompt, &tokens[..at])[tokens[at] as usize])
+            .sum();
+        (sum, tokens.len())
+    }
+
+    /// Greedy reply: its tokens, the sum of their log-probabilities, and whether it ended by itself.
+    fn greedy(&self, image: Option<&ImageInput>, prompt: &str, max_tokens: usize) -> (Vec<u32>, f64, bool) {
+        let (mut tokens, mut sum) = (Vec::new(), 0.0);
+        while tokens.len() < max_tokens {
+            let next = self.next(image, prompt, &tokens);
+            let best = (0..next.len()).max_by(|&a, &b| next[a].total_cmp(&next[b]).then(b.cmp(&a))).unwrap();
+            sum += next[best];
+            if self.0.tokenizer().stop_tokens().contains(&(best as u32)) {
+                return (tokens, sum, true);
+            }
+            tokens.push(best as u32);
+        }
+        (tokens, sum, false)
+    }
+}
+
+fn sentence(engine: &EngineHandle, text: &str, options: CallOptions) -> JoinHandle<crate::Result<f32>> {
+    let (engine, texts) = (engine.clone(), vec![text.to_owned()]);
+    tokio::spawn(async move { engine.embed_sentences(texts, options).await.map(|(v, _)| v[0][0]) })
+}
+
+/// Holds the model in the middle of a request, so that what comes next waits.
+async fn occupied(engine: &EngineHandle, log: &Log) -> JoinHandle<crate::Result<f32>> {
+    log.hold();
+    let task = sentence(engine, "occupied", CallOptions::default());
+    eventually(|| log.waiting()).await;
+    task
+}
+
+/// Waits for something that must come; a hang fails the test.
+async fn eventually(mut so: impl FnMut() -> bool) {
+    for _ in 0..10_000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it never came");
+}

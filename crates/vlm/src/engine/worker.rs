@@ -1,0 +1,299 @@
+//! The engine's thread: takes batches, runs them, contains what goes wrong.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::compute::Compute;
+use super::generate::{Generation, RequestTimes};
+use super::handle::{Readiness, Shared};
+use super::queue::{Batch, Kind, Next, Request, Share, Units, Work};
+use super::stats::count;
+use super::{Loaded, Models, lock};
+use crate::engine::request::SentenceInfo;
+use crate::{Result, VlmError};
+
+/// Loads the models and serves until the queue is closed and empty.
+pub(super) fn main(load: impl FnOnce() -> Result<Models>, shared: &Shared) {
+    let closing = Closing(shared);
+    match contained(load) {
+        Ok(models) => {
+            let loaded = shared.loaded.get_or_init(|| describe(&models));
+            shared.state.send_replace(Readiness::Ready);
+            let mut worker = Worker { compute: Compute::new(models, shared, loaded), active: Vec::new() };
+            worker.serve();
+        }
+        Err(error) => {
+            tracing::error!(%error, "the models could not be loaded");
+            *lock(&shared.load_error) = Some(error);
+            shared.state.send_replace(Readiness::Failed);
+        }
+    }
+    drop(closing);
+}
+
+fn describe(models: &Models) -> Loaded {
+    Loaded {
+        info: models.vlm.info().clone().into(),
+        sentences: SentenceInfo {
+            fingerprint: models.sentences.fingerprint().to_owned(),
+            width: models.sentences.width(),
+        }
+        .into(),
+        tokenizer: models.vlm.tokenizer(),
+        preprocessor: models.vlm.preprocessor(),
+    }
+}
+
+/// However the thread ends, nobody is left waiting.
+struct Closing<'a>(&'a Shared);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.queue.fail_all();
+        self.0.state.send_if_modified(|state| {
+            let open = *state == Readiness::Ready || *state == Readiness::Loading;
+            if open {
+                *state = Readiness::Closed;
+            }
+            open
+        });
+    }
+}
+
+struct Worker<'a> {
+    compute: Compute<'a>,
+    active: Vec<Generation>,
+}
+
+impl<'a> Worker<'a> {
+    fn serve(&mut self) {
+        let shared = self.compute.shared;
+        loop {
+            let places = shared.config.generations - self.active.len();
+            let next = shared.queue.next(shared.config.batch_tokens, places);
+            let idle = match next {
+                Next::Batch(batch) => {
+                    self.process(batch);
+                    false
+                }
+                Next::Closed if self.active.is_empty() => return,
+                Next::Idle | Next::Closed => true,
+            };
+            if !self.active.is_empty() {
+                self.step();
+            } else if idle {
+                shared.queue.wait();
+            }
+        }
+    }
+
+    fn process(&mut self, batch: Batch) {
+        let shares = batch.shares;
+        match batch.kind {
+            Kind::Images => self.units(shares, images, Compute::embed_images),
+            Kind::Pairs => self.units(shares, pairs, Compute::embed_pairs),
+            Kind::Sentences => self.units(shares, sentences, Compute::embed_sentences),
+            Kind::Asks => self.units(shares, asks, Compute::ask),
+            Kind::Generate => self.begin(shares.into_iter().map(|share| share.request).collect()),
+        }
+    }
+
+    /// Computes shares of requests together and hands out the results; where that fails, each by itself.
+    fn units<U, O>(
+        &mut self,
+        mut shares: Vec<Share>,
+        project: fn(&mut Work) -> Option<&mut Units<U, O>>,
+        run: fn(&mut Compute<'a>, &[&U]) -> Result<Vec<O>>,
+    ) {
+        let started = Instant::now();
+        let mut inputs: Vec<&U> = Vec::new();
+        for share in &mut shares {
+            let units = share.units.clone();
+            inputs.extend(project(&mut share.request.work).map_or(&[][..], |work| &work.inputs[units]));
+        }
+        let result = self.guarded(|compute| run(compute, &inputs));
+        let elapsed = started.elapsed();
+        let shared = self.compute.shared;
+        shared.counters.batch(elapsed, shares.len());
+        match result {
+            Ok(outputs) => {
+                let mut outputs = outputs.into_iter();
+                let mut unfinished = None;
+                for mut share in shares {
+                    share.request.compute += elapsed;
+                    let Some(work) = project(&mut share.request.work) else { continue };
+                    work.outputs.extend(outputs.by_ref().take(share.units.len()));
+                    if work.outputs.len() < work.inputs.len() {
+                        unfinished = Some(share.request);
+                    } else {
+                        finish(shared, share.request, project);
+                    }
+                }
+                // Only the last of a batch can be unfinished: it is where the budget ended.
+                if let Some(request) = unfinished {
+                    shared.queue.put_back(request);
+                }
+            }
+            Err(error) if shares.len() == 1 => {
+                if let Some(share) = shares.pop() {
+                    count(&shared.counters.failed, 1);
+                    share.request.work.fail(error);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, requests = shares.len(), "a batch failed; its requests are run alone");
+                for mut share in shares {
+                    share.request.compute += elapsed;
+                    self.units(vec![share], project, run);
+                }
+            }
+        }
+    }
+
+    /// Runs the prompts of generations; where that fails, each by itself.
+    fn begin(&mut self, requests: Vec<Request>) {
+        let started = Instant::now();
+        let units: Vec<_> = requests
+            .iter()
+            .filter_map(|request| match &request.work {
+                Work::Generate(begin) => Some(&begin.unit),
+                _ => None,
+            })
+            .collect();
+        let result = self.guarded(|compute| compute.begin(&units));
+        let elapsed = started.elapsed();
+        let shared = self.compute.shared;
+        shared.counters.batch(elapsed, requests.len());
+        match result {
+            Ok(aheads) => {
+                for (mut request, ahead) in requests.into_iter().zip(aheads) {
+                    request.compute += elapsed;
+                    let times = RequestTimes::of(&request);
+                    let Work::Generate(begin) = request.work else { continue };
+                    match Generation::begin(self.compute.loaded, *begin, &times, ahead) {
+                        Some(generation) => self.active.push(generation),
+                        None => count(&shared.counters.answered, 1),
+                    }
+                }
+            }
+            Err(error) => {
+                if requests.len() > 1 {
+                    tracing::warn!(%error, requests = requests.len(), "prompts failed; they are run alone");
+                    for mut request in requests {
+                        request.compute += elapsed;
+                        self.begin(vec![request]);
+                    }
+                } else if let Some(request) = requests.into_iter().next() {
+                    count(&shared.counters.failed, 1);
+                    request.work.fail(error);
+                }
+            }
+        }
+        shared.counters.generations.store(self.active.len(), Ordering::Relaxed);
+    }
+
+    /// One token for every generation; where that fails, each by itself.
+    fn step(&mut self) {
+        let shared = self.compute.shared;
+        let loaded = self.compute.loaded;
+        self.active.retain(|generation| !generation.abandoned());
+        let mut active = std::mem::take(&mut self.active);
+        if !active.is_empty() {
+            let started = Instant::now();
+            let together: Vec<&Generation> = active.iter().collect();
+            let mut results: Vec<Result<_>> = match self.guarded(|compute| compute.step(&together)) {
+                Ok(aheads) => aheads.into_iter().map(Ok).collect(),
+                Err(error) if active.len() == 1 => vec![Err(error)],
+                Err(error) => {
+                    tracing::warn!(%error, generations = active.len(), "a step failed; each is run alone");
+                    active
+                        .iter()
+                        .map(|generation| {
+                            let mut one = self.guarded(|compute| compute.step(&[generation]))?;
+                            one.pop().ok_or_else(|| VlmError::Shape("a step gave nothing".into()))
+                        })
+                        .collect()
+                }
+            };
+            let elapsed = started.elapsed();
+            shared.counters.batch(elapsed, active.len());
+            let mut results = results.drain(..);
+            active.retain_mut(|generation| {
+                generation.compute += elapsed;
+                match results.next() {
+                    Some(Ok(ahead)) => {
+                        let goes_on = generation.advance(loaded, ahead);
+                        count(&shared.counters.answered, usize::from(!goes_on));
+                        goes_on
+                    }
+                    Some(Err(error)) => {
+                        count(&shared.counters.failed, 1);
+                        generation.fail(error);
+                        false
+                    }
+                    None => false,
+                }
+            });
+            drop(results);
+        }
+        self.active = active;
+        shared.counters.generations.store(self.active.len(), Ordering::Relaxed);
+    }
+
+    /// Runs the model; a panic becomes an error.
+    fn guarded<T>(&mut self, run: impl FnOnce(&mut Compute<'a>) -> Result<T>) -> Result<T> {
+        let result = contained(|| run(&mut self.compute));
+        if matches!(result, Err(VlmError::Panicked(_))) {
+            let shared = self.compute.shared;
+            count(&shared.counters.panics, 1);
+            // A panic may have poisoned the locks inside cached tensors.
+            lock(&shared.cache).clear();
+        }
+        result
+    }
+}
+
+/// Sends a finished request's results.
+fn finish<U, O>(shared: &Shared, request: Request, project: fn(&mut Work) -> Option<&mut Units<U, O>>) {
+    let times = request.times();
+    let mut work = request.work;
+    let Some(units) = project(&mut work) else { return };
+    let (closed, _) = tokio::sync::oneshot::channel();
+    let reply = std::mem::replace(&mut units.reply, closed);
+    count(&shared.counters.answered, 1);
+    // A caller who has gone in the meantime doesn't hear it.
+    drop(reply.send(Ok((std::mem::take(&mut units.outputs), times))));
+}
+
+fn images(work: &mut Work) -> Option<&mut Units<super::embed::ImageUnit, crate::PooledTaps>> {
+    if let Work::Images(units) = work { Some(units) } else { None }
+}
+
+fn pairs(work: &mut Work) -> Option<&mut Units<super::embed::PairUnit, crate::PooledTaps>> {
+    if let Work::Pairs(units) = work { Some(units) } else { None }
+}
+
+fn sentences(work: &mut Work) -> Option<&mut Units<super::queue::SentenceUnit, Vec<f32>>> {
+    if let Work::Sentences(units) = work { Some(units) } else { None }
+}
+
+fn asks(work: &mut Work) -> Option<&mut Units<super::asks::AskUnit, super::asks::AskOutput>> {
+    if let Work::Asks(units) = work { Some(units) } else { None }
+}
+
+/// Turns a panic into an error.
+fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What the closures touch is either dropped after a panic or cleared by `guarded`.
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(VlmError::Panicked(message(&*panic))))
+}
+
+/// What a panic said.
+pub(super) fn message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".to_owned())
+}

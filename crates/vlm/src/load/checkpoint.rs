@@ -1,0 +1,236 @@
+//! The files of a checkpoint's folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::weights::Weights;
+use crate::prompt::{PromptSettings, PromptTokenizer};
+use crate::{Result, VlmError};
+
+/// A folder in Hugging Face's layout.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    folder: PathBuf,
+    /// What the model is called in reports: the hub id, or the folder's name.
+    pub(crate) name: String,
+}
+
+impl Checkpoint {
+    pub(crate) fn new(folder: impl Into<PathBuf>, name: Option<String>) -> Result<Self> {
+        let folder = folder.into();
+        if !folder.is_dir() {
+            return Err(VlmError::load(folder.display().to_string(), "there is no such folder"));
+        }
+        let name = name.unwrap_or_else(|| {
+            let canonical = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+            canonical.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned())
+        });
+        Ok(Self { folder, name })
+    }
+
+    /// Bytes of a file, `None` if it doesn't exist.
+    pub(crate) fn bytes(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.folder.join(file);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(VlmError::Read { path, source }),
+        }
+    }
+
+    /// A JSON file, `None` if it doesn't exist.
+    pub(crate) fn json(&self, file: &str) -> Result<Option<Value>> {
+        self.bytes(file)?
+            .map(|bytes| {
+                serde_json::from_slice(&bytes)
+                    .map_err(|e| VlmError::load(file, format!("not valid JSON: {e}; download it again")))
+            })
+            .transpose()
+    }
+
+    /// A JSON file that must be there.
+    pub(crate) fn required_json(&self, file: &str) -> Result<Value> {
+        self.json(file)?.ok_or_else(|| self.missing(file))
+    }
+
+    /// A file that must be there.
+    pub(crate) fn required_bytes(&self, file: &str) -> Result<Vec<u8>> {
+        self.bytes(file)?.ok_or_else(|| self.missing(file))
+    }
+
+    fn missing(&self, file: &str) -> VlmError {
+        VlmError::load(
+            file,
+            format!(
+                "{} has no such file; is it a whole checkpoint in Hugging Face's layout?",
+                self.folder.display()
+            ),
+        )
+    }
+
+    /// The weight files: `model.safetensors`, or what the index lists.
+    pub(crate) fn weight_files(&self) -> Result<Vec<PathBuf>> {
+        const INDEX: &str = "model.safetensors.index.json";
+        let single = self.folder.join("model.safetensors");
+        if single.is_file() {
+            return Ok(vec![single]);
+        }
+        let Some(index) = self.json(INDEX)? else { return Err(self.missing("model.safetensors")) };
+        weight_shards(&index)?
+            .into_iter()
+            .map(|name| {
+                let path = self.folder.join(&name);
+                if path.is_file() { Ok(path) } else { Err(self.missing(&name)) }
+            })
+            .collect()
+    }
+
+    /// BLAKE3 (hex) over everything that decides what the model computes.
+    pub(crate) fn fingerprint(&self, weights: &Weights) -> Result<String> {
+        const FILES: [&str; 10] = [
+            "config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "chat_template.jinja",
+            "chat_template.json",
+            "preprocessor_config.json",
+            "sentence_bert_config.json",
+            "modules.json",
+            "1_Pooling/config.json",
+            "special_tokens_map.json",
+        ];
+        let mut hasher = blake3::Hasher::new();
+        for file in FILES {
+            if let Some(bytes) = self.bytes(file)? {
+                // Lengths, so that no two different sets of files give the same stream.
+                hasher.update(&(file.len() as u64).to_le_bytes()).update(file.as_bytes());
+                hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+            }
+        }
+        for map in weights.maps() {
+            hasher.update(&(map.len() as u64).to_le_bytes());
+            hasher.update_rayon(map);
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// Tokenizer and chat template; `image_token` is the placeholder's id.
+    pub(crate) fn prompt_tokenizer(&self, image_token: u32) -> Result<PromptTokenizer> {
+        let settings = self.json("tokenizer_config.json")?.unwrap_or_default();
+        let special_tokens = special_tokens(&settings);
+        let generation = self.json("generation_config.json")?.unwrap_or_default();
+        let json = self.required_bytes("tokenizer.json")?;
+        let mut stop_tokens: Vec<u32> = match &generation["eos_token_id"] {
+            Value::Array(ids) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
+            id => id.as_u64().map(|id| id as u32).into_iter().collect(),
+        };
+        if let Some(eos) = special_tokens.get("eos_token") {
+            let tokenizer: Value = serde_json::from_slice(&json)
+                .map_err(|e| VlmError::load("tokenizer.json", format!("not valid JSON: {e}")))?;
+            let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
+            let id = added.filter(|t| t["content"].as_str() == Some(eos)).find_map(|t| t["id"].as_u64());
+            stop_tokens.extend(id.map(|id| id as u32));
+        }
+        stop_tokens.sort_unstable();
+        stop_tokens.dedup();
+        if stop_tokens.is_empty() {
+            return Err(VlmError::load(
+                "generation_config.json",
+                "neither it nor tokenizer_config.json names an end-of-turn token (eos_token_id, eos_token)",
+            ));
+        }
+        let chat_template = self.chat_template(&settings)?;
+        PromptTokenizer::new(
+            &json,
+            PromptSettings { chat_template, special_tokens, image_token, stop_tokens },
+        )
+    }
+
+    /// The chat template, from the first of the places where checkpoints keep it.
+    fn chat_template(&self, settings: &Value) -> Result<String> {
+        if let Some(bytes) = self.bytes("chat_template.jinja")? {
+            return String::from_utf8(bytes)
+                .map_err(|_| VlmError::load("chat_template.jinja", "it is not UTF-8"));
+        }
+        let from_file = self.json("chat_template.json")?.unwrap_or_default();
+        [&from_file["chat_template"], &settings["chat_template"]]
+            .into_iter()
+            .find_map(|value| match value {
+                Value::String(template) => Some(template.clone()),
+                // Several named ones.
+                Value::Array(all) => {
+                    all.iter().find(|t| t["name"] == "default")?["template"].as_str().map(str::to_owned)
+                }
+                _ => None,
+            })
+            .ok_or_else(|| {
+                VlmError::load(
+                    "chat_template.jinja",
+                    "the checkpoint has no chat template, neither there nor in chat_template.json or \
+                     tokenizer_config.json; use the instruction-tuned checkpoint",
+                )
+            })
+    }
+}
+
+/// File names an index lists, sorted.
+pub(crate) fn weight_shards(index: &Value) -> Result<BTreeSet<String>> {
+    let fail = |reason: &str| VlmError::load("model.safetensors.index.json", reason);
+    let map = index["weight_map"].as_object().ok_or_else(|| fail("it has no weight_map"))?;
+    map.values()
+        .map(|name| {
+            let name = name.as_str().unwrap_or_default();
+            // Plain names only: an index from outside must not reach other folders.
+            let plain = !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
+            if plain {
+                Ok(name.to_owned())
+            } else {
+                Err(fail("it lists something that is not a plain file name"))
+            }
+        })
+        .collect()
+}
+
+/// `bos_token` and the like: strings, or objects with their content.
+fn special_tokens(settings: &Value) -> BTreeMap<String, String> {
+    settings
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| name.ends_with("_token"))
+        .filter_map(|(name, value)| {
+            let content = value.as_str().or_else(|| value["content"].as_str())?;
+            Some((name.clone(), content.to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_index_cannot_leave_the_folder() {
+        let good = json!({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}});
+        let names: Vec<_> = weight_shards(&good).unwrap().into_iter().collect();
+        assert_eq!(names, ["model-1.safetensors", "model-2.safetensors"]);
+        for name in ["../secret", "/etc/passwd", "a/b", "..", ""] {
+            assert!(weight_shards(&json!({"weight_map": {"a": name}})).is_err(), "{name}");
+        }
+        assert!(weight_shards(&json!({})).is_err());
+    }
+
+    #[test]
+    fn missing_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(folder.path(), None).unwrap();
+        assert!(checkpoint.required_json("config.json").unwrap_err().to_string().contains("config.json"));
+        assert!(checkpoint.weight_files().unwrap_err().to_string().contains("model.safetensors"));
+        std::fs::write(folder.path().join("config.json"), "{").unwrap();
+        assert!(checkpoint.json("config.json").unwrap_err().to_string().contains("JSON"));
+        assert!(Checkpoint::new(folder.path().join("none"), None).is_err());
+    }
+}

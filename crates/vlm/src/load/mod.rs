@@ -1,0 +1,215 @@
+//! Checkpoints in Hugging Face's layout, from a folder or the hub, to loaded models.
+
+pub(crate) mod checkpoint;
+pub mod source;
+pub(crate) mod weights;
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{SentenceEncoder, VisionLanguageModel};
+use crate::qwen3_vl::Qwen3Vl;
+use crate::{Result, VlmError, sentence};
+use source::{Progress, resolve};
+use weights::Weights;
+
+/// Where a model computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceChoice {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The CUDA device of that number; needs a build with the feature `cuda`.
+    Cuda(usize),
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = String;
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", number)) => number.parse().map(Self::Cuda).map_err(|e| format!("{text:?}: {e}")),
+            _ => Err(format!("{text:?} is not a device; say cpu, cuda or cuda:N")),
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        match choice {
+            DeviceChoice::Cpu => "cpu".into(),
+            DeviceChoice::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    fn open(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(number) => Device::new_cuda(number).map_err(|e| {
+                VlmError::load(
+                    format!("cuda:{number}"),
+                    format!("{e}; is this a build with the feature `cuda`?"),
+                )
+            }),
+        }
+    }
+}
+
+/// The type that weights are held and computed in. Sums, norms and softmax are in f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightType {
+    /// f32 on the CPU, bf16 elsewhere.
+    #[default]
+    Auto,
+    /// Single precision.
+    F32,
+    /// Brain float.
+    Bf16,
+    /// Half precision.
+    F16,
+}
+
+impl WeightType {
+    fn on(self, device: &Device) -> DType {
+        match self {
+            Self::Auto if device.is_cpu() => DType::F32,
+            Self::Auto | Self::Bf16 => DType::BF16,
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
+/// How a model is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadOptions {
+    /// Where it computes.
+    pub device: DeviceChoice,
+    /// What its weights are held in.
+    pub dtype: WeightType,
+    /// Branch, tag or commit on the hub; its main branch when absent. Unused for folders.
+    pub revision: Option<String>,
+    /// Use only what was downloaded before.
+    pub offline: bool,
+}
+
+/// Loads a vision-language model from a folder or hub id.
+///
+/// # Errors
+/// [`VlmError::Load`] or [`VlmError::Read`], naming what is at fault and what to do about it.
+pub fn load(source: &str, options: &LoadOptions) -> Result<Box<dyn VisionLanguageModel>> {
+    load_with_progress(source, options, &|_| {})
+}
+
+/// As [`load`], with a callback while files are downloaded.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_progress(
+    source: &str,
+    options: &LoadOptions,
+    progress: &dyn Fn(Progress),
+) -> Result<Box<dyn VisionLanguageModel>> {
+    let checkpoint = resolve(source, options, progress)?;
+    let config = checkpoint.required_json("config.json")?;
+    let architecture = config["model_type"].as_str().unwrap_or_default();
+    if architecture != "qwen3_vl" {
+        return Err(VlmError::load(
+            "config.json",
+            format!(
+                "model_type {architecture:?} is not supported; supported vision-language models: qwen3_vl"
+            ),
+        ));
+    }
+    let preprocessor = checkpoint.required_json("preprocessor_config.json")?;
+    let image_token = config["image_token_id"]
+        .as_u64()
+        .and_then(|id| u32::try_from(id).ok())
+        .ok_or_else(|| VlmError::load("config.json", "it has no image_token_id"))?;
+    let tokenizer = Arc::new(checkpoint.prompt_tokenizer(image_token)?);
+    let device = options.device.open()?;
+    let weights = Weights::open(&checkpoint.weight_files()?, options.dtype.on(&device), device)?;
+    let fingerprint = checkpoint.fingerprint(&weights)?;
+    let model =
+        Qwen3Vl::new(&config, &preprocessor, &weights, tokenizer, checkpoint.name.clone(), fingerprint)?;
+    Ok(Box::new(model))
+}
+
+/// Loads a sentence encoder from a folder or hub id.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_sentence_encoder(source: &str, options: &LoadOptions) -> Result<Box<dyn SentenceEncoder>> {
+    load_sentence_encoder_with_progress(source, options, &|_| {})
+}
+
+/// As [`load_sentence_encoder`], with a callback while files are downloaded.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_sentence_encoder_with_progress(
+    source: &str,
+    options: &LoadOptions,
+    progress: &dyn Fn(Progress),
+) -> Result<Box<dyn SentenceEncoder>> {
+    let checkpoint = resolve(source, options, progress)?;
+    let device = options.device.open()?;
+    let weights = Weights::open(&checkpoint.weight_files()?, options.dtype.on(&device), device)?;
+    let fingerprint = checkpoint.fingerprint(&weights)?;
+    Ok(Box::new(sentence::TextEncoder::new(&checkpoint, &weights, fingerprint)?))
+}
+
+/// As it is written in configurations.
+pub(crate) fn dtype_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::BF16 => "bf16",
+        DType::F16 => "f16",
+        _ => "f32",
+    }
+}
+
+/// As it is written in configurations.
+pub(crate) fn device_name(device: &Device) -> String {
+    match device.location() {
+        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+        candle_core::DeviceLocation::Cpu => "cpu".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_parsed() {
+        assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
+        for wrong in ["gpu", "cuda:", "cuda:x", "cpu:1", ""] {
+            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn options_have_defaults_and_refuse_unknown_names() {
+        let options: LoadOptions = serde_json::from_str(r#"{"device": "cuda:1", "dtype": "bf16"}"#).unwrap();
+        assert_eq!((options.device, options.dtype), (DeviceChoice::Cuda(1), WeightType::Bf16));
+        assert!(serde_json::from_str::<LoadOptions>(r#"{"devise": "cpu"}"#).is_err());
+    }
+}

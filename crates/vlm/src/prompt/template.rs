@@ -1,0 +1,49 @@
+//! Chat templates in the dialect Hugging Face checkpoints use.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+
+use crate::{Result, VlmError};
+
+const NAME: &str = "chat";
+
+/// A compiled chat template.
+#[derive(Debug)]
+pub(super) struct ChatTemplate {
+    environment: Environment<'static>,
+    special_tokens: BTreeMap<String, String>,
+}
+
+impl ChatTemplate {
+    pub(super) fn new(source: String, special_tokens: BTreeMap<String, String>) -> Result<Self> {
+        let mut environment = Environment::new();
+        // As transformers sets up jinja2: trim_blocks, lstrip_blocks, loop controls, Python's methods on values.
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        });
+        // A prompt that changes with the clock could not be answered the same way twice: dates stay out of it.
+        environment.add_function("strftime_now", |_format: String| String::new());
+        environment.set_fuel(Some(5_000_000));
+        environment
+            .add_template_owned(NAME, source)
+            .map_err(|e| VlmError::Template(format!("it doesn't compile: {e}")))?;
+        Ok(Self { environment, special_tokens })
+    }
+
+    pub(super) fn render(&self, messages: &[serde_json::Value], reply: bool) -> Result<String> {
+        let template = self.environment.get_template(NAME).map_err(|e| VlmError::Template(e.to_string()))?;
+        let special = Value::from_serialize(&self.special_tokens);
+        let context = minijinja::context! {
+            messages => Value::from_serialize(messages),
+            add_generation_prompt => reply,
+            ..special
+        };
+        // The error's text may quote the conversation; only its kind is passed on.
+        template.render(context).map_err(|e| VlmError::Template(format!("{:?}", e.kind())))
+    }
+}
