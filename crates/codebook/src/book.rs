@@ -1,0 +1,443 @@
+//! One codebook: a writer, and snapshots for its readers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+
+use crate::config::CodebookConfig;
+use crate::ids::{CodebookName, EditId, MemberId};
+use crate::key::Key;
+use crate::member::{self, Member};
+use crate::records::{EditRecord, Embedding, survives_json};
+use crate::retrieve::{Retrieval, RetrievalParams};
+use crate::snapshot::{EntryView, Snapshot, Stats};
+use crate::store::{CodebookStore, Event, StoredCodebook};
+use crate::{CodebookError, Result};
+
+/// A codebook under one name. Writers wait for each other and for the disk; readers never wait for either.
+pub struct Codebook {
+    name: CodebookName,
+    store: Arc<dyn CodebookStore>,
+    config: Arc<CodebookConfig>,
+    live: ArcSwap<Snapshot>,
+    writer: Mutex<Writer>,
+}
+
+/// What only the holder of the write lock sees.
+#[derive(Default)]
+struct Writer {
+    /// A write failed at the disk: whether the store holds it is not known, so nothing more is written on top.
+    failed: bool,
+}
+
+/// What an edit did.
+#[derive(Debug, Clone)]
+pub struct AppliedEdit {
+    /// Its entries in order, each with the key that it merged into.
+    pub entries: Vec<EntryView>,
+    /// The codebook right after it.
+    pub snapshot: Arc<Snapshot>,
+    /// Time it took to merge its members into the keys.
+    pub merge_time: Duration,
+    /// Time it took until the store had it on disk.
+    pub store_time: Duration,
+}
+
+/// An edit as it stands in the codebook.
+#[derive(Debug, Clone)]
+pub struct EditView {
+    /// The record.
+    pub record: Arc<EditRecord>,
+    /// Its entries in order, each with the key that it merged into.
+    pub entries: Vec<EntryView>,
+    /// What [`Codebook::put_outcome`] kept.
+    pub outcome: Option<Vec<u8>>,
+}
+
+/// Which edits to list. All conditions that are given must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EditFilter {
+    /// Made by this author.
+    pub author: Option<String>,
+    /// Bearing this tag.
+    pub tag: Option<String>,
+    /// Text in the question, the answer or a statement, in whatever case.
+    pub q: Option<String>,
+}
+
+impl EditFilter {
+    fn takes(&self, record: &EditRecord) -> bool {
+        let found = |text: &str, q: &str| text.to_lowercase().contains(q);
+        self.author.as_ref().is_none_or(|author| record.author.as_ref() == Some(author))
+            && self.tag.as_ref().is_none_or(|tag| record.tags.contains(tag))
+            && self.q.as_ref().is_none_or(|q| {
+                let q = q.to_lowercase();
+                found(&record.question, &q)
+                    || found(&record.answer, &q)
+                    || record.reasoning.iter().any(|s| found(&s.statement, &q))
+            })
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page<T, C> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next part begins; `None` if this is the last.
+    pub next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// Takes `limit` items (at least one), and names the last one taken if more follow.
+    fn take(mut items: impl Iterator<Item = T>, limit: usize, cursor: impl Fn(&T) -> C) -> Self {
+        let taken: Vec<T> = items.by_ref().take(limit.max(1)).collect();
+        let next = items.next().and(taken.last()).map(cursor);
+        Self { items: taken, next }
+    }
+}
+
+/// Whether the live codebook is what the store says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Live edits in the store.
+    pub edits: usize,
+    /// Their members.
+    pub members: usize,
+    /// Keys of the fold from scratch.
+    pub keys: usize,
+    /// Events in the history.
+    pub events: usize,
+    /// What differs; empty if all is well.
+    pub differences: Vec<String>,
+}
+
+impl VerifyReport {
+    /// Whether nothing differs.
+    pub fn ok(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+impl Codebook {
+    /// Reads the codebook from the store (empty if it has none of this name) and derives the rest.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Store` if it can't be read, `InvalidConfig`.
+    pub fn open(
+        store: Arc<dyn CodebookStore>,
+        name: CodebookName,
+        config: Arc<CodebookConfig>,
+    ) -> Result<Self> {
+        config.validate()?;
+        let snapshot = fold(store.load(&name)?, &config);
+        Ok(Self { name, store, config, live: ArcSwap::from_pointee(snapshot), writer: Mutex::default() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &CodebookName {
+        &self.name
+    }
+
+    /// The state right now. It stays as it is while edits go on.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.live.load_full()
+    }
+
+    /// Checks that keys made by `asked` may stand beside the stored ones (always, before the first edit).
+    ///
+    /// # Errors
+    /// `EmbeddingMismatch`.
+    pub fn require(&self, asked: &Embedding) -> Result<()> {
+        match self.snapshot().embedding() {
+            Some(stored) if !stored.same_space(asked) => Err(mismatch(stored, asked)),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self) -> Result<MutexGuard<'_, Writer>> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.failed {
+            return Err(CodebookError::store(
+                "write",
+                "an earlier write failed; the codebook takes edits again once it is reopened",
+            ));
+        }
+        Ok(writer)
+    }
+
+    /// Commits to the store, and publishes what follows from it only after that.
+    fn publish(
+        &self,
+        writer: &mut Writer,
+        next: Snapshot,
+        commit: impl FnOnce() -> Result<()>,
+    ) -> Result<Arc<Snapshot>> {
+        commit().inspect_err(|error| writer.failed = matches!(error, CodebookError::Store { .. }))?;
+        let next = Arc::new(next);
+        self.live.store(Arc::clone(&next));
+        Ok(next)
+    }
+
+    /// Makes an edit. When this returns it is on disk and live.
+    ///
+    /// `members` are numbered from 0 without gaps, 0 being the answer entry; their keys, and `record.embedding`, are of
+    /// `embedding`'s generation. The first edit of a codebook sets its embedding.
+    ///
+    /// # Errors
+    /// `EmbeddingMismatch` if the codebook's keys are of another generation (embed again with the one it has now),
+    /// `AlreadyMade` if the record's idempotency key was used before, `Conflict` if its id was, `InvalidRecord`,
+    /// `DimensionMismatch` or `InvalidMember` for what can't be stored, `Store`.
+    pub fn apply(
+        &self,
+        record: EditRecord,
+        members: Vec<Member>,
+        embedding: &Embedding,
+    ) -> Result<AppliedEdit> {
+        if record.embedding != embedding.id {
+            return Err(CodebookError::Conflict("the edit names another embedding than its keys".to_owned()));
+        }
+        if members.is_empty() {
+            return Err(CodebookError::Conflict("an edit has at least its answer entry".to_owned()));
+        }
+        member::validate_edit(record.id, &members, embedding.dim())?;
+        let statements = record.reasoning.len() as u32;
+        if let Some(member) = members.iter().find(|m| m.statement.is_some_and(|s| s >= statements)) {
+            return Err(CodebookError::InvalidMember {
+                member: member.id,
+                reason: "the reasoning has no such statement",
+            });
+        }
+
+        if !survives_json(&record) || !survives_json(embedding) {
+            return Err(CodebookError::InvalidRecord(
+                "a number is not finite, or metadata is nested too deeply",
+            ));
+        }
+
+        let mut writer = self.write()?;
+        // Under the lock: of two requests with one key, the second finds the first.
+        if let Some(given) = &record.idempotency
+            && let Some((body, edit)) = self.store.idempotency(&self.name, &given.key)?
+        {
+            return Err(CodebookError::AlreadyMade { edit, body });
+        }
+        let current = self.snapshot();
+        if let Some(stored) = current.embedding()
+            && (stored.id != embedding.id || !stored.same_space(embedding))
+        {
+            return Err(mismatch(stored, embedding));
+        }
+        if current.edit(record.id).is_some() {
+            return Err(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
+        }
+        let first = current.embedding().is_none().then_some(embedding);
+        let record = Arc::new(record);
+        let id = record.id;
+        let shared = members.iter().cloned().map(Arc::new);
+        let merging = Instant::now();
+        let next = current.with_edit(&Arc::new(embedding.clone()), Arc::clone(&record), shared);
+        let merge_time = merging.elapsed();
+        let storing = Instant::now();
+        let commit = move || self.store.commit_edit(&self.name, &record, &members, first);
+        let snapshot = self.publish(&mut writer, next, commit)?;
+        let store_time = storing.elapsed();
+        Ok(AppliedEdit { entries: snapshot.entries_of(id), snapshot, merge_time, store_time })
+    }
+
+    /// Reverts an edit: the codebook becomes what it would be had the edit never been made. The record of it stays in the
+    /// store's history.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if it isn't live, `Store`.
+    pub fn revert(&self, edit: EditId) -> Result<()> {
+        let mut writer = self.write()?;
+        let current = self.snapshot();
+        if current.edit(edit).is_none() {
+            return Err(CodebookError::UnknownEdit(edit));
+        }
+        let next = current.without_edit(edit);
+        self.publish(&mut writer, next, || self.store.commit_revert(&self.name, edit))?;
+        Ok(())
+    }
+
+    /// Moves the codebook to another embedding at once: `members` are the live members with new keys and radii (taken from
+    /// [`Snapshot::members`] some time ago). Members that were reverted since are left out.
+    ///
+    /// # Errors
+    /// `MissingMembers` if edits were made since (embed those too, and call again), `DimensionMismatch`, `InvalidMember`,
+    /// `Conflict` if the embedding bears the id of the live one, `InvalidRecord` if its λ isn't finite, `UnknownCodebook`
+    /// before the first edit, `Store`.
+    pub fn replace_embedding(&self, embedding: &Embedding, members: &[Member]) -> Result<Arc<Snapshot>> {
+        for member in members {
+            member.validate(embedding.dim())?;
+        }
+        if !survives_json(embedding) {
+            return Err(CodebookError::InvalidRecord("λ is not finite"));
+        }
+        let mut writer = self.write()?;
+        let current = self.snapshot();
+        if current.embedding().is_none() {
+            return Err(CodebookError::UnknownCodebook(self.name.clone()));
+        }
+        let given: std::collections::HashMap<MemberId, &Member> = members.iter().map(|m| (m.id, m)).collect();
+        let (mut moved, mut missing) = (Vec::new(), Vec::new());
+        for live in current.members() {
+            match given.get(&live.id) {
+                // What the member says is the store's; only where it lies is new.
+                Some(new) => {
+                    moved.push(Member { key: new.key.clone(), radius: new.radius, ..live.as_ref().clone() });
+                }
+                None => missing.push(live.id),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(CodebookError::MissingMembers(missing));
+        }
+        let next = Snapshot::build(
+            Arc::clone(&self.config),
+            Some(Arc::new(embedding.clone())),
+            current.edits().cloned(),
+            moved.iter().cloned().map(Arc::new),
+        );
+        self.publish(&mut writer, next, || self.store.replace_embedding(&self.name, embedding, &moved))
+    }
+
+    /// Retrieves from the current snapshot; see [`Snapshot::retrieve`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn retrieve(&self, query: &[f32], params: &RetrievalParams) -> Result<Retrieval> {
+        self.snapshot().retrieve(query, params)
+    }
+
+    /// One edit.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if it isn't live.
+    pub fn edit(&self, id: EditId) -> Result<EditView> {
+        let snapshot = self.snapshot();
+        let record = Arc::clone(snapshot.edit(id).ok_or(CodebookError::UnknownEdit(id))?);
+        let outcome = self.store.outcome(&self.name, id)?;
+        Ok(EditView { record, entries: snapshot.entries_of(id), outcome })
+    }
+
+    /// Live edits, newest first, from the one after `cursor` on.
+    pub fn edits(
+        &self,
+        filter: &EditFilter,
+        cursor: Option<EditId>,
+        limit: usize,
+    ) -> Page<Arc<EditRecord>, EditId> {
+        let snapshot = self.snapshot();
+        let page = |edits: &mut dyn Iterator<Item = &Arc<EditRecord>>| {
+            Page::take(edits.filter(|e| filter.takes(e)).cloned(), limit, |e: &Arc<EditRecord>| e.id)
+        };
+        match cursor {
+            Some(id) => page(&mut snapshot.edits_before(id)),
+            None => page(&mut snapshot.edits().rev()),
+        }
+    }
+
+    /// Keys in ascending order of their ids, from the one after `cursor` on.
+    pub fn entries(&self, cursor: Option<MemberId>, limit: usize) -> Page<Arc<Key>, MemberId> {
+        let snapshot = self.snapshot();
+        let page = |keys: &mut dyn Iterator<Item = &Arc<Key>>| {
+            Page::take(keys.cloned(), limit, |key: &Arc<Key>| key.id)
+        };
+        match cursor {
+            Some(id) => page(&mut snapshot.keys_after(id)),
+            None => page(&mut snapshot.keys()),
+        }
+    }
+
+    /// Counts of the codebook.
+    pub fn stats(&self) -> Stats {
+        self.snapshot().stats()
+    }
+
+    /// Everything that happened, oldest first.
+    ///
+    /// # Errors
+    /// `Store` or `Corrupt`.
+    pub fn history(&self) -> Result<Vec<Event>> {
+        self.store.history(&self.name)
+    }
+
+    /// Keeps what came out of an edit, in the caller's own form.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if it was never made, `Store`.
+    pub fn put_outcome(&self, edit: EditId, outcome: &[u8]) -> Result<()> {
+        self.store.put_outcome(&self.name, edit, outcome)
+    }
+
+    /// The edit that was made under this idempotency key, live or not, with the hash of its request's body.
+    ///
+    /// # Errors
+    /// `Store` or `Corrupt`.
+    pub fn idempotency(&self, key: &str) -> Result<Option<([u8; 32], EditId)>> {
+        self.store.idempotency(&self.name, key)
+    }
+
+    /// Folds what the store holds from scratch and compares it with the live codebook. Edits wait meanwhile.
+    ///
+    /// # Errors
+    /// `Store` or `Corrupt` if the store can't be read.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.snapshot();
+        let events = self.store.history(&self.name)?;
+        let mut logged = std::collections::BTreeSet::new();
+        for event in &events {
+            match event {
+                Event::Edited(id) => logged.insert(*id),
+                Event::Reverted(id) => logged.remove(id),
+                Event::Reembedded(_) => false,
+            };
+        }
+        let scratch = fold(self.store.load(&self.name)?, &self.config);
+        let checks = [
+            (
+                scratch.embedding() == live.embedding(),
+                "the stored keys are of another embedding than the live ones",
+            ),
+            (scratch.edits().eq(live.edits()), "the stored edits are not the live ones"),
+            (scratch.members().eq(live.members()), "the stored members are not the live ones"),
+            (scratch.edits().map(|e| e.id).eq(logged), "the history does not end with the stored edits"),
+            (
+                scratch.canonical() == live.canonical(),
+                "the fold from scratch has other keys than the live one",
+            ),
+            (live.consistent(), "the index does not hold the keys of the fold"),
+        ];
+        let stats = scratch.stats();
+        Ok(VerifyReport {
+            edits: stats.edits,
+            members: stats.members,
+            keys: stats.keys,
+            events: events.len(),
+            differences: checks.iter().filter(|(ok, _)| !ok).map(|(_, what)| (*what).to_owned()).collect(),
+        })
+    }
+}
+
+fn fold(stored: StoredCodebook, config: &Arc<CodebookConfig>) -> Snapshot {
+    Snapshot::build(
+        Arc::clone(config),
+        stored.embedding.map(Arc::new),
+        stored.edits.into_iter().map(Arc::new),
+        stored.members.into_iter().map(Arc::new),
+    )
+}
+
+fn mismatch(stored: &Embedding, asked: &Embedding) -> CodebookError {
+    CodebookError::EmbeddingMismatch { stored: Box::new(stored.clone()), asked: Box::new(asked.clone()) }
+}
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

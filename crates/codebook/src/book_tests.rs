@@ -1,0 +1,461 @@
+use proptest::prelude::*;
+use ulid::Ulid;
+
+use super::*;
+use crate::ids::GenerationId;
+use crate::retrieve::Fact;
+use crate::store::{MemoryStore, SledStore};
+use crate::{geometry, testing};
+
+const DIM: usize = 5;
+
+fn open(store: Arc<dyn CodebookStore>, config: CodebookConfig) -> Codebook {
+    Codebook::open(store, CodebookName::default(), Arc::new(config)).unwrap()
+}
+
+fn memory(config: CodebookConfig) -> Codebook {
+    open(Arc::new(MemoryStore::new()), config)
+}
+
+fn apply(book: &Codebook, n: u128, spread: f32) -> AppliedEdit {
+    let members = testing::members(n, 3, DIM, spread);
+    book.apply(record(n), members, &embedding()).unwrap()
+}
+
+fn record(n: u128) -> EditRecord {
+    testing::record(n, 2)
+}
+
+fn embedding() -> Embedding {
+    testing::embedding(DIM as u32)
+}
+
+/// Retrieval by its definition, over the keys of the snapshot.
+fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrieval {
+    let keys: Vec<&Arc<Key>> = snapshot.keys().collect();
+    let edits = snapshot.edit_count();
+    let distance = |a: &Key, b: &Key| geometry::distance(a.vector(), b.vector());
+    let scaled = params.hubness && edits >= 2;
+    let divisor = |key: &Key| {
+        let mut near: Vec<f64> =
+            keys.iter().filter(|other| other.id != key.id).map(|other| distance(key, other)).collect();
+        near.sort_by(f64::total_cmp);
+        near.truncate(30);
+        match near.len() {
+            n if !scaled || n == 0 => 1.0,
+            n if n % 2 == 1 => near[n / 2] + 1e-6,
+            n => f64::midpoint(near[n / 2 - 1], near[n / 2]) + 1e-6,
+        }
+    };
+    let mut found: Vec<(f64, MemberId, &Arc<Key>)> = keys
+        .iter()
+        .map(|key| (geometry::distance(query, key.vector()) / divisor(key), key.id, *key))
+        .collect();
+    found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+
+    let mut pairs = Vec::new();
+    for (i, a) in keys.iter().enumerate() {
+        for (j, b) in keys.iter().enumerate() {
+            if i < j || (scaled && i != j) {
+                pairs.push(distance(a, b) / divisor(b));
+            }
+        }
+    }
+    pairs.sort_by(f64::total_cmp);
+    let threshold = if !params.gate || keys.is_empty() {
+        None
+    } else if edits < 2 || pairs.is_empty() {
+        let first = snapshot.edits().next().unwrap().id;
+        let entry = &snapshot.entries_of(first)[0];
+        let id = entry.merged_into.unwrap_or(entry.id);
+        Some(f64::from(keys.iter().find(|key| key.id == id).unwrap().radius) * 2.0)
+    } else {
+        let rank = params.reject_percentile.unwrap_or(30.0) / 100.0 * (pairs.len() - 1) as f64;
+        let (low, high) = (pairs[rank.floor() as usize], pairs[rank.ceil() as usize]);
+        Some(low + (high - low) * (rank - rank.floor()))
+    };
+    let nearest_distance = found.first().map(|f| f.0);
+    let rejected = params.gate
+        && match (nearest_distance, threshold) {
+            (Some(d), Some(t)) => d > t,
+            _ => true,
+        };
+    let facts = |k: usize| {
+        let mut facts: Vec<Fact> = Vec::new();
+        for (i, (score, id, key)) in found.iter().take(k).enumerate() {
+            for sentence in &key.sentences {
+                if facts.iter().all(|fact| fact.value != sentence.value) {
+                    facts.push(Fact {
+                        entry_id: *id,
+                        edit_ids: sentence.edit_ids.clone(),
+                        kind: sentence.kind,
+                        value: sentence.value.clone(),
+                        distance: *score,
+                        image_id: sentence.image_id,
+                        evidence: sentence.evidence,
+                        rank: i + 1,
+                    });
+                }
+            }
+        }
+        facts
+    };
+    Retrieval {
+        rejected,
+        nearest_distance,
+        threshold,
+        k: params.k,
+        facts: if rejected { vec![] } else { facts(params.k) },
+        nearest: facts(1).into_iter().next(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Index, hubness, gate and fold, kept up to date through any history, retrieve what the definition says, and stand as
+    /// if the live edits had been made in order.
+    #[test]
+    fn any_history_retrieves_by_definition(
+        steps in prop::collection::vec((any::<bool>(), 0u128..25), 1..25),
+        spread in prop::sample::select(vec![0.05f32, 0.1, 0.5]),
+        seed in any::<u64>(), k in 0usize..8,
+        percentile in prop::option::of(0f64..=100.0), hubness in any::<bool>(), gate in any::<bool>(),
+    ) {
+        let book = memory(CodebookConfig::default());
+        let params = RetrievalParams { k, reject_percentile: percentile, hubness, gate };
+        let mut random = testing::Random::new(seed);
+        for (insert, n) in steps {
+            if book.snapshot().edit(testing::edit_id(n)).is_some() {
+                book.revert(testing::edit_id(n)).unwrap();
+            } else if insert || book.snapshot().edit_count() < 3 {
+                // A reverted edit's id can't come back in a store, so the check is on a snapshot of its own.
+                if book.apply(record(n), testing::members(n, 3, DIM, spread), &embedding()).is_err() {
+                    continue;
+                }
+            }
+            let snapshot = book.snapshot();
+            let query: Vec<f32> = (0..DIM).map(|_| 0.7 * random.unit()).collect();
+            prop_assert_eq!(snapshot.retrieve(&query, &params).unwrap(), naive(&snapshot, &query, &params));
+        }
+        let report = book.verify().unwrap();
+        prop_assert!(report.ok(), "{report:?}");
+        let fresh = open(Arc::clone(&book.store), CodebookConfig::default());
+        prop_assert_eq!(fresh.stats(), book.stats());
+        prop_assert_eq!(fresh.snapshot().canonical(), book.snapshot().canonical());
+    }
+}
+
+#[test]
+fn one_edit_is_gated_by_its_own_radius() {
+    let book = memory(CodebookConfig::default());
+    let query = vec![0.0; DIM];
+    let empty = book.retrieve(&query, &RetrievalParams::default()).unwrap();
+    assert!(empty.rejected && empty.threshold.is_none() && empty.nearest.is_none());
+
+    let mut answer = testing::members(1, 1, DIM, 0.1);
+    answer[0].radius = 0.5;
+    let key = answer[0].key.clone();
+    book.apply(testing::record(1, 0), answer, &embedding()).unwrap();
+    let at = |offset: f32, hubness: bool| {
+        let mut query = key.clone();
+        query[0] += offset;
+        book.retrieve(&query, &RetrievalParams { hubness, ..RetrievalParams::default() }).unwrap()
+    };
+    for hubness in [false, true] {
+        assert_eq!(at(0.9, hubness).threshold, Some(1.0));
+        assert!(!at(0.9, hubness).rejected);
+        let far = at(1.1, hubness);
+        assert!(far.rejected && far.facts.is_empty());
+        assert_eq!(far.nearest.unwrap().edit_ids, [testing::edit_id(1)]);
+        assert!((far.nearest_distance.unwrap() - 1.1).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn warm_up_opens_the_gate_of_a_small_codebook() {
+    let mut config = CodebookConfig::default();
+    config.gate.percentile = 1.0;
+    let (narrow, mut wide) = (memory(config), config);
+    wide.gate.warm_up = true;
+    let wide = memory(wide);
+    for n in 0..4 {
+        apply(&narrow, n, 0.5);
+        apply(&wide, n, 0.5);
+    }
+    let at = |book: &Codebook, percentile| {
+        book.snapshot().threshold(&RetrievalParams { reject_percentile: percentile, ..Default::default() })
+    };
+    // Four edits: 100/4 = 25.
+    assert_eq!(at(&wide, None), at(&narrow, Some(25.0)));
+    assert!(at(&wide, None) > at(&narrow, None));
+    assert_eq!(at(&wide, Some(60.0)), at(&narrow, Some(60.0)));
+}
+
+#[test]
+fn unusable_queries_are_refused() {
+    let book = memory(CodebookConfig::default());
+    apply(&book, 1, 0.1);
+    let params = RetrievalParams::default();
+    let wrong = book.retrieve(&[0.0; DIM - 1], &params);
+    assert!(matches!(wrong, Err(CodebookError::DimensionMismatch { expected: DIM, actual: 4 })));
+    let nan = book.retrieve(&[f32::NAN; DIM], &params);
+    assert!(matches!(nan, Err(CodebookError::InvalidQuery(_))));
+    for percentile in [-1.0, 101.0, f64::NAN] {
+        let params = RetrievalParams { reject_percentile: Some(percentile), ..params };
+        assert!(matches!(book.retrieve(&[0.0; DIM], &params), Err(CodebookError::InvalidQuery(_))));
+    }
+}
+
+#[test]
+fn an_edit_reports_its_merges_and_can_be_found() {
+    let book = memory(CodebookConfig::default());
+    let first = book
+        .apply(
+            testing::record(1, 0),
+            vec![testing::member(testing::edit_id(1), 0, vec![0.0; DIM], 1.0)],
+            &embedding(),
+        )
+        .unwrap();
+    let second = book
+        .apply(
+            testing::record(2, 0),
+            vec![testing::member(testing::edit_id(2), 0, vec![0.01; DIM], 1.0)],
+            &embedding(),
+        )
+        .unwrap();
+    assert_eq!(first.entries[0].merged_into, None);
+    assert_eq!(second.entries[0].merged_into, Some(first.entries[0].id));
+    // The first edit's snapshot stays as it was.
+    assert_eq!((first.snapshot.key_count(), first.snapshot.edit_count()), (1, 1));
+    let stats = book.stats();
+    assert_eq!((stats.edits, stats.members, stats.keys), (2, 2, 1));
+    assert!(stats.bytes_merged < stats.bytes_unmerged);
+
+    book.put_outcome(testing::edit_id(2), b"after").unwrap();
+    let view = book.edit(testing::edit_id(2)).unwrap();
+    assert_eq!(view.record.question, record(2).question);
+    assert_eq!(view.outcome.unwrap(), b"after");
+    book.revert(testing::edit_id(1)).unwrap();
+    assert_eq!(book.edit(testing::edit_id(2)).unwrap().entries[0].merged_into, None);
+    assert!(matches!(book.edit(testing::edit_id(1)), Err(CodebookError::UnknownEdit(_))));
+    assert!(matches!(book.revert(testing::edit_id(1)), Err(CodebookError::UnknownEdit(_))));
+    assert_eq!(book.history().unwrap().len(), 3);
+}
+
+#[test]
+fn lists_are_paged() {
+    let book = memory(CodebookConfig::default());
+    for n in 0..10 {
+        apply(&book, n, 0.1);
+    }
+    let ids = |page: &Page<Arc<EditRecord>, EditId>| page.items.iter().map(|e| e.id).collect::<Vec<_>>();
+    let edits = |ns: &[u128]| ns.iter().map(|n| testing::edit_id(*n)).collect::<Vec<_>>();
+    let all = EditFilter::default();
+    let first = book.edits(&all, None, 4);
+    assert_eq!(ids(&first), edits(&[9, 8, 7, 6]));
+    let second = book.edits(&all, first.next, 4);
+    assert_eq!(ids(&second), edits(&[5, 4, 3, 2]));
+    let third = book.edits(&all, second.next, 4);
+    assert_eq!((ids(&third), third.next), (edits(&[1, 0]), None));
+    assert_eq!(book.edits(&all, None, 10).next, None);
+
+    let of = |filter| ids(&book.edits(&filter, None, 100));
+    let (author, tag) = (Some("author-1".to_owned()), Some("tag-1".to_owned()));
+    assert_eq!(of(EditFilter { author: author.clone(), ..Default::default() }), edits(&[7, 4, 1]));
+    assert_eq!(of(EditFilter { author, tag, q: None }), edits(&[7, 1]));
+    assert_eq!(of(EditFilter { q: Some("LESION 3".to_owned()), ..Default::default() }), edits(&[3]));
+
+    let mut keys = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = book.entries(cursor, 3);
+        keys.extend(page.items.iter().map(|key| key.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(keys, book.snapshot().keys().map(|key| key.id).collect::<Vec<_>>());
+}
+
+#[test]
+fn unusable_edits_change_nothing() {
+    let book = memory(CodebookConfig::default());
+    apply(&book, 1, 0.1);
+    let before = book.snapshot().canonical();
+    let good = || testing::members(2, 3, DIM, 0.1);
+    let tried = |change: &dyn Fn(&mut Vec<Member>)| {
+        let mut members = good();
+        change(&mut members);
+        book.apply(record(2), members, &embedding()).unwrap_err()
+    };
+    assert!(matches!(tried(&|m| m[1].key[0] = f32::INFINITY), CodebookError::InvalidMember { .. }));
+    assert!(matches!(tried(&|m| m[1].radius = -1.0), CodebookError::InvalidMember { .. }));
+    assert!(matches!(tried(&|m| m[1].radius = f32::NAN), CodebookError::InvalidMember { .. }));
+    assert!(matches!(tried(&|m| m[1].key = vec![1e30; DIM]), CodebookError::InvalidMember { .. }));
+    assert!(matches!(tried(&|m| m[1].statement = Some(9)), CodebookError::InvalidMember { .. }));
+    assert!(matches!(tried(&|m| m.swap(0, 1)), CodebookError::InvalidMember { .. }));
+    assert!(matches!(tried(&|m| m[0].key.truncate(1)), CodebookError::DimensionMismatch { .. }));
+    assert!(matches!(tried(&Vec::clear), CodebookError::Conflict(_)));
+    let other = book.apply(record(2), testing::members(3, 3, DIM, 0.1), &embedding());
+    assert!(matches!(other, Err(CodebookError::InvalidMember { .. })));
+    let twice = book.apply(record(1), testing::members(1, 3, DIM, 0.1), &embedding());
+    assert!(matches!(twice, Err(CodebookError::Conflict(_))));
+    assert_eq!(book.snapshot().canonical(), before);
+    apply(&book, 2, 0.1);
+}
+
+#[test]
+fn records_that_would_not_read_back_are_refused() {
+    let book = memory(CodebookConfig::default());
+    let tried = |record: EditRecord| book.apply(record, testing::members(1, 3, DIM, 0.1), &embedding());
+    let opinion = |probability| Some(crate::Opinion { answer: "no".to_owned(), probability });
+    let refused = tried(EditRecord { before: opinion(f64::NAN), ..record(1) });
+    assert!(matches!(refused, Err(CodebookError::InvalidRecord(_))));
+    let mut deep = serde_json::Value::Null;
+    for _ in 0..200 {
+        deep = serde_json::Value::Array(vec![deep]);
+    }
+    let refused = tried(EditRecord { metadata: deep, ..record(1) });
+    assert!(matches!(refused, Err(CodebookError::InvalidRecord(_))));
+    tried(EditRecord { before: opinion(0.1 + 0.2), ..record(1) }).unwrap();
+}
+
+#[test]
+fn an_idempotency_key_makes_one_edit() {
+    let book = memory(CodebookConfig::default());
+    let keyed = |n, body| EditRecord {
+        idempotency: Some(crate::Idempotency { key: "key".to_owned(), body: [body; 32] }),
+        ..record(n)
+    };
+    book.apply(keyed(1, 5), testing::members(1, 3, DIM, 0.1), &embedding()).unwrap();
+    let again = book.apply(keyed(2, 6), testing::members(2, 3, DIM, 0.1), &embedding());
+    assert!(matches!(again, Err(CodebookError::AlreadyMade { edit, body })
+        if edit == testing::edit_id(1) && body == [5; 32]));
+    assert_eq!(book.stats().edits, 1);
+    assert_eq!(book.idempotency("key").unwrap(), Some(([5; 32], testing::edit_id(1))));
+}
+
+#[test]
+fn keys_of_another_embedding_are_refused_until_the_swap() {
+    let book = memory(CodebookConfig::default());
+    let wider = Embedding {
+        id: GenerationId(Ulid::from_parts(1_600_000_000_000, 2)),
+        tap: "vision.5".to_owned(),
+        ..testing::embedding(DIM as u32 + 1)
+    };
+    assert!(matches!(book.replace_embedding(&wider, &[]), Err(CodebookError::UnknownCodebook(_))));
+    apply(&book, 1, 0.1);
+    apply(&book, 2, 0.1);
+    book.require(&embedding()).unwrap();
+    assert!(matches!(book.require(&wider), Err(CodebookError::EmbeddingMismatch { .. })));
+    let moved = |n: u128| testing::members(n, 3, DIM + 1, 0.1);
+    let wide = |n| EditRecord { embedding: wider.id, ..record(n) };
+    let early = book.apply(wide(3), moved(3), &wider);
+    assert!(matches!(early, Err(CodebookError::EmbeddingMismatch { stored, .. }) if *stored == embedding()));
+
+    // An edit made while the keys were embedded anew is not lost.
+    apply(&book, 3, 0.1);
+    let mut keys: Vec<Member> = [1, 2].into_iter().flat_map(moved).collect();
+    match book.replace_embedding(&wider, &keys) {
+        Err(CodebookError::MissingMembers(missing)) => {
+            assert_eq!(missing, moved(3).iter().map(|m| m.id).collect::<Vec<_>>());
+        }
+        other => panic!("{other:?}"),
+    }
+    keys.extend(moved(3));
+    book.revert(testing::edit_id(1)).unwrap();
+    book.replace_embedding(&wider, &keys).unwrap();
+    assert!(book.verify().unwrap().ok());
+    assert_eq!(book.snapshot().embedding().unwrap().as_ref(), &wider);
+    assert_eq!(book.snapshot().edit_count(), 2);
+    let stale = book.apply(record(4), testing::members(4, 3, DIM, 0.1), &embedding());
+    assert!(matches!(stale, Err(CodebookError::EmbeddingMismatch { .. })));
+    book.apply(wide(4), moved(4), &wider).unwrap();
+    assert!(book.verify().unwrap().ok());
+}
+
+#[test]
+fn a_codebook_on_disk_comes_back_and_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let (canonical, stats) = {
+        let book = open(Arc::new(SledStore::open(folder.path()).unwrap()), CodebookConfig::default());
+        for n in [4, 1, 3, 2, 9, 7] {
+            apply(&book, n, 0.05);
+        }
+        book.revert(testing::edit_id(3)).unwrap();
+        (book.snapshot().canonical(), book.stats())
+    };
+    let book = open(Arc::new(SledStore::open(folder.path()).unwrap()), CodebookConfig::default());
+    assert_eq!(book.snapshot().canonical(), canonical);
+    assert_eq!(book.stats(), stats);
+    let report = book.verify().unwrap();
+    assert!(report.ok() && report.edits == 5 && report.events == 7, "{report:?}");
+}
+
+#[test]
+fn verify_sees_a_store_that_changed_underneath() {
+    let book = memory(CodebookConfig::default());
+    apply(&book, 1, 0.1);
+    apply(&book, 2, 0.1);
+    book.store.commit_revert(book.name(), testing::edit_id(2)).unwrap();
+    assert!(!book.verify().unwrap().ok());
+}
+
+/// A store whose disk fails when told to.
+struct Failing(MemoryStore, std::sync::atomic::AtomicBool);
+
+impl CodebookStore for Failing {
+    fn names(&self) -> Result<Vec<CodebookName>> {
+        self.0.names()
+    }
+    fn load(&self, name: &CodebookName) -> Result<StoredCodebook> {
+        self.0.load(name)
+    }
+    fn commit_edit(
+        &self,
+        name: &CodebookName,
+        r: &EditRecord,
+        m: &[Member],
+        f: Option<&Embedding>,
+    ) -> Result<()> {
+        if self.1.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(CodebookError::store("commit an edit", "no space left"));
+        }
+        self.0.commit_edit(name, r, m, f)
+    }
+    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
+        self.0.commit_revert(name, edit)
+    }
+    fn replace_embedding(&self, name: &CodebookName, e: &Embedding, m: &[Member]) -> Result<()> {
+        self.0.replace_embedding(name, e, m)
+    }
+    fn history(&self, name: &CodebookName) -> Result<Vec<Event>> {
+        self.0.history(name)
+    }
+    fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {
+        self.0.put_outcome(name, edit, outcome)
+    }
+    fn outcome(&self, name: &CodebookName, edit: EditId) -> Result<Option<Vec<u8>>> {
+        self.0.outcome(name, edit)
+    }
+    fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
+        self.0.idempotency(name, key)
+    }
+}
+
+#[test]
+fn nothing_is_published_that_the_disk_refused() {
+    let store = Arc::new(Failing(MemoryStore::new(), false.into()));
+    let book = open(store.clone(), CodebookConfig::default());
+    apply(&book, 1, 0.1);
+    let before = book.snapshot();
+    store.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    let failed = book.apply(record(2), testing::members(2, 3, DIM, 0.1), &embedding());
+    assert!(matches!(failed, Err(CodebookError::Store { .. })));
+    assert!(Arc::ptr_eq(&before, &book.snapshot()));
+    // Whether the disk has it is unknown, so the codebook stays read-only until it is opened again.
+    store.1.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(matches!(book.revert(testing::edit_id(1)), Err(CodebookError::Store { .. })));
+    apply(&open(store, CodebookConfig::default()), 2, 0.1);
+}

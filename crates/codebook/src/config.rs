@@ -1,0 +1,111 @@
+//! Every number of the codebook that decides something.
+
+use serde::{Deserialize, Serialize};
+
+use crate::merge::MergeConfig;
+use crate::retrieve::RetrievalParams;
+use crate::{CodebookError, Result};
+
+/// Configuration of a codebook.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodebookConfig {
+    /// When keys merge.
+    pub merge: MergeConfig,
+    /// When nothing is retrieved.
+    pub gate: GateConfig,
+    /// How distances are evened out between crowded and lonely keys.
+    pub hubness: HubnessConfig,
+    /// What a retrieval does unless it asks for something else. `Codebook::stats` states the threshold for it, and with
+    /// hubness on, the neighbours are found when the codebook opens rather than at the first query.
+    pub retrieval: RetrievalParams,
+}
+
+impl CodebookConfig {
+    /// Checks that every number is in its range.
+    ///
+    /// # Errors
+    /// `InvalidConfig` with the field and its range.
+    pub fn validate(&self) -> Result<()> {
+        let percent = 0.0..=100.0;
+        let checks = [
+            ((0.0..=1.0).contains(&self.merge.overlap), "merge.overlap must lie between 0 and 1"),
+            ((0.0..=1.0).contains(&self.merge.distance), "merge.distance must lie between 0 and 1"),
+            (percent.contains(&self.gate.percentile), "gate.percentile must lie between 0 and 100"),
+            (
+                self.retrieval.reject_percentile.is_none_or(|p| percent.contains(&p)),
+                "retrieval.reject_percentile must lie between 0 and 100",
+            ),
+            ((2..=20_000).contains(&self.gate.reservoir), "gate.reservoir must lie between 2 and 20000"),
+            (
+                self.gate.single_edit_factor.is_finite() && self.gate.single_edit_factor >= 0.0,
+                "gate.single_edit_factor must be finite and at least 0",
+            ),
+            ((1..=1000).contains(&self.hubness.neighbours), "hubness.neighbours must lie between 1 and 1000"),
+        ];
+        match checks.iter().find(|(ok, _)| !ok) {
+            Some((_, what)) => Err(CodebookError::InvalidConfig(what)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The retrieval gate: a query farther from every key than the threshold retrieves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateConfig {
+    /// τ: the threshold is this percentile, 0 to 100, of the distances between pairs of keys (paper section 4.5: 10 to 50
+    /// are good).
+    pub percentile: f64,
+    /// Keys whose pairs are taken (method section 5: 2,000).
+    pub reservoir: usize,
+    /// Chooses these keys.
+    pub seed: u64,
+    /// While there are fewer than two edits the threshold is the answer key's radius times this.
+    pub single_edit_factor: f64,
+    /// Raises τ to at least 100 over the number of edits (the authors' code, not the paper).
+    pub warm_up: bool,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self { percentile: 30.0, reservoir: 2000, seed: 0, single_edit_factor: 2.0, warm_up: false }
+    }
+}
+
+/// Hubness correction (the authors' code, not the paper).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HubnessConfig {
+    /// σ is the median distance to this many nearest keys, or to all others if they are fewer (authors' code: 30).
+    pub neighbours: usize,
+}
+
+impl Default for HubnessConfig {
+    fn default() -> Self {
+        Self { neighbours: 30 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_in_range_and_nonsense_is_refused() {
+        let good = CodebookConfig::default();
+        good.validate().unwrap();
+        let changes: [fn(&mut CodebookConfig); 5] = [
+            |c| c.gate.percentile = f64::NAN,
+            |c| c.gate.reservoir = 1,
+            |c| c.merge.overlap = 1.5,
+            |c| c.hubness.neighbours = 0,
+            |c| c.retrieval.reject_percentile = Some(-1.0),
+        ];
+        for change in changes {
+            let mut config = good;
+            change(&mut config);
+            assert!(matches!(config.validate(), Err(CodebookError::InvalidConfig(_))), "{config:?}");
+        }
+    }
+}

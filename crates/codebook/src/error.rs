@@ -1,0 +1,121 @@
+//! What can go wrong, told apart as far as a caller can act on it.
+
+use crate::ids::{CodebookName, EditId, ImageId, MemberId};
+use crate::records::Embedding;
+
+/// Every failure of this crate. No message carries a path of the machine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodebookError {
+    /// There is no live edit of this id (never made, or reverted).
+    #[error("there is no edit {0}")]
+    UnknownEdit(EditId),
+    /// No edit was ever made in a codebook of this name.
+    #[error("there is no codebook {0}")]
+    UnknownCodebook(CodebookName),
+    /// No image of this id is stored.
+    #[error("there is no image {0}")]
+    UnknownImage(ImageId),
+    /// The text is not an id of this sort.
+    #[error("{given:?} is not a valid {what}")]
+    InvalidId {
+        /// What was expected, as `edit id`.
+        what: &'static str,
+        /// The beginning of what was given.
+        given: String,
+    },
+    /// The text is not a name of a codebook.
+    #[error("{0:?} is not a codebook name (1 to 64 of a-z, 0-9 and -)")]
+    InvalidName(String),
+    /// The change contradicts what is stored: an edit id used twice, or a member that belongs to another edit.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The keys at hand were made by another model, tap, pooling, λ or encoder than the stored ones: their distances mean nothing.
+    #[error(
+        "the codebook is embedded by generation {} (model {}, tap {}, λ {}), not by {} (model {}, tap {}, λ {})",
+        stored.id, stored.model_fingerprint, stored.tap, stored.lambda,
+        asked.id, asked.model_fingerprint, asked.tap, asked.lambda
+    )]
+    EmbeddingMismatch {
+        /// What the stored keys were made by.
+        stored: Box<Embedding>,
+        /// What the caller came with.
+        asked: Box<Embedding>,
+    },
+    /// A new generation of keys lacks some that are live; embed these too and try again.
+    #[error("{} live members have no key in the new embedding", .0.len())]
+    MissingMembers(Vec<MemberId>),
+    /// A key or a query has another length than the codebook's keys.
+    #[error("a vector of {actual} dimensions where {expected} are needed")]
+    DimensionMismatch {
+        /// Dimensions of the codebook's keys.
+        expected: usize,
+        /// Dimensions given.
+        actual: usize,
+    },
+    /// A member can't be stored: not finite, a negative radius, or numbered wrongly.
+    #[error("member {member} is unusable: {reason}")]
+    InvalidMember {
+        /// Which member.
+        member: MemberId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A record can't be stored: it would not read back as it is (a number that is not finite, metadata nested too deeply).
+    #[error("the record can't be stored: {0}")]
+    InvalidRecord(&'static str),
+    /// A number of the configuration is out of its range.
+    #[error("configuration: {0}")]
+    InvalidConfig(&'static str),
+    /// An edit was made under this idempotency key before; whether it is a repetition, the hash of the body tells.
+    #[error("the edit {edit} was made under this idempotency key before")]
+    AlreadyMade {
+        /// The edit that was made then. It may have been reverted since.
+        edit: EditId,
+        /// BLAKE3 of the body of that request.
+        body: [u8; 32],
+    },
+    /// A query can't be answered: not finite, or a parameter out of its range.
+    #[error("unusable query: {0}")]
+    InvalidQuery(&'static str),
+    /// A stored value can't be read.
+    #[error("the stored value {key} is corrupt: {reason}")]
+    Corrupt {
+        /// Tree and key of the value.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The data was written by a newer version of this program.
+    #[error("the data has schema {found}, this program reads up to {supported}: use a newer version of it")]
+    SchemaTooNew {
+        /// Schema of the data.
+        found: u32,
+        /// Newest schema that this program knows.
+        supported: u32,
+    },
+    /// Another process has the data folder open.
+    #[error("the data folder is in use by another process")]
+    Locked,
+    /// The disk or the database refused. After a failed write the codebook takes no further writes until it is reopened.
+    #[error("the store failed to {action}: {reason}")]
+    Store {
+        /// What was attempted, as `commit an edit`.
+        action: &'static str,
+        /// What the database said.
+        reason: String,
+    },
+}
+
+impl CodebookError {
+    pub(crate) fn store(action: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Store { action, reason: reason.to_string() }
+    }
+
+    pub(crate) fn corrupt(key: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Corrupt { key: key.into(), reason: reason.to_string() }
+    }
+}
+
+/// Result of this crate.
+pub type Result<T, E = CodebookError> = std::result::Result<T, E>;

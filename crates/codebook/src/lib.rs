@@ -1,0 +1,43 @@
+//! Entries, keys, radii, merging, the retrieval gate, the vector index, exact revert; and the stores.
+//!
+//! A [`Codebook`] is a fold over the [`Member`]s of its live edits. The store is the truth; keys, index, hubness scales and
+//! gate are derived from it and published as immutable [`Snapshot`]s after the store has committed. Everything here is
+//! synchronous: calls that write wait for the disk.
+
+mod book;
+mod config;
+mod error;
+mod fold;
+pub mod geometry;
+mod hubness;
+mod ids;
+mod images;
+mod index;
+mod key;
+mod library;
+mod member;
+mod merge;
+mod records;
+mod reservoir;
+mod retrieve;
+mod snapshot;
+mod sorted;
+pub mod store;
+#[cfg(test)]
+mod testing;
+
+pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport};
+pub use config::{CodebookConfig, GateConfig, HubnessConfig};
+pub use error::{CodebookError, Result};
+pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
+pub use images::ImageStore;
+pub use key::{Key, Sentence};
+pub use library::Library;
+pub use member::{Kind, Member, Place};
+pub use merge::{MergeConfig, MergeRule};
+pub use records::{
+    EditRecord, Embedding, Evidence, EvidenceSource, Idempotency, ImageInfo, Opinion, Statement,
+};
+pub use retrieve::{Fact, Retrieval, RetrievalParams};
+pub use snapshot::{EntryView, Snapshot, Stats};
+pub use store::{CodebookStore, Event, MemoryStore, SledStore};

@@ -1,0 +1,177 @@
+//! What is stored of an edit, besides its keys: what the person said, where the evidence lies, and what the model said before.
+
+use std::collections::BTreeMap;
+
+use reasonedit_imaging::PixelBox;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::ids::{EditId, GenerationId, ImageId};
+
+/// Who pointed at an evidence box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EvidenceSource {
+    /// The person who made the edit drew it.
+    User,
+    /// The model found it (patchification, paper section 4.2 and appendix C).
+    Model,
+}
+
+/// A box of the image that shows what a statement says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Pixels of the upright image.
+    #[serde(flatten)]
+    pub area: PixelBox,
+    /// Who pointed at it.
+    pub source: EvidenceSource,
+    /// Probability in `0..=1` that the patch shows the statement; present where the model was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_yes: Option<f64>,
+    /// Log-likelihood per token of the statement given the patch; present where the model was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_likelihood: Option<f64>,
+}
+
+/// One statement of the reasoning with the boxes that show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The sentence.
+    pub statement: String,
+    /// Its evidence; empty if no patch shows it.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
+}
+
+/// The image of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// Hash of the uploaded bytes.
+    pub id: ImageId,
+    /// Columns of the upright image.
+    pub width: u32,
+    /// Rows of the upright image.
+    pub height: u32,
+}
+
+/// An answer of the model and how sure it was of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// The answer.
+    pub answer: String,
+    /// Probability in `0..=1`.
+    pub probability: f64,
+}
+
+/// The idempotency key under which an edit was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// What the client sent as `Idempotency-Key`.
+    pub key: String,
+    /// BLAKE3 of the request's body, to tell a repetition from another request under the same key.
+    pub body: [u8; 32],
+}
+
+/// One edit as it is stored. Append-only: an edit is never rewritten, only reverted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EditRecord {
+    /// Its id; the fold orders edits by it.
+    pub id: EditId,
+    /// When it was made, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// The image it is about.
+    pub image: ImageInfo,
+    /// The question that was answered wrongly.
+    pub question: String,
+    /// The right answer.
+    pub answer: String,
+    /// The possible answers, if the question has such.
+    pub choices: Vec<String>,
+    /// Why the answer is right, statement by statement.
+    pub reasoning: Vec<Statement>,
+    /// Who made the edit.
+    pub author: Option<String>,
+    /// Labels to find it by.
+    pub tags: Vec<String>,
+    /// Whatever the caller wants kept beside it.
+    pub metadata: serde_json::Value,
+    /// The generation that its keys were made by when it was made.
+    pub embedding: GenerationId,
+    /// The unedited model's answer.
+    pub before: Option<Opinion>,
+    /// How long each stage took up to the commit, milliseconds.
+    pub timings_ms: BTreeMap<String, f64>,
+    /// Under which idempotency key it came.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What the keys of a codebook were made by. It stands with the keys: distances between keys of two embeddings mean nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Embedding {
+    /// Its id; every swap of keys has a new one.
+    pub id: GenerationId,
+    /// Fingerprint of the vision-language model's weights and configuration.
+    pub model_fingerprint: String,
+    /// The layer whose output is taken (l* in the paper), as `vision.7`.
+    pub tap: String,
+    /// How tokens are pooled, `mean` or `last`.
+    pub pooling: String,
+    /// Weight λ of the sentence part.
+    pub lambda: f64,
+    /// Fingerprint of the sentence encoder.
+    pub encoder_fingerprint: String,
+    /// Dimensions of the vision part.
+    pub vision_dim: u32,
+    /// Dimensions of the sentence part.
+    pub sentence_dim: u32,
+}
+
+impl Embedding {
+    /// Dimensions of a key: vision part, then sentence part.
+    pub fn dim(&self) -> usize {
+        self.vision_dim as usize + self.sentence_dim as usize
+    }
+
+    /// Whether keys made by the other may stand beside keys made by this one: all but the id agree.
+    pub fn same_space(&self, other: &Self) -> bool {
+        Self { id: other.id, ..self.clone() } == *other
+    }
+}
+
+/// Whether the value reads back from JSON as it is. What does not would make a whole codebook unreadable later: JSON has
+/// no NaN, and its parser stops at a depth of 128.
+pub(crate) fn survives_json<T: Serialize + serde::de::DeserializeOwned + PartialEq>(value: &T) -> bool {
+    serde_json::to_vec(value)
+        .and_then(|bytes| serde_json::from_slice::<T>(&bytes))
+        .is_ok_and(|back| back == *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_flat_and_floats_come_back_exactly() {
+        let evidence = Evidence {
+            area: PixelBox { x: 1, y: 2, width: 3, height: 4 },
+            source: EvidenceSource::Model,
+            p_yes: Some(0.1 + 0.2),
+            log_likelihood: Some(-1.1 * 1.1),
+        };
+        let json = serde_json::to_value(&evidence).unwrap();
+        assert_eq!(json["x"], 1);
+        assert_eq!(json["source"], "model");
+        let text = serde_json::to_string(&evidence).unwrap();
+        assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
+
+        let drawn: Evidence =
+            serde_json::from_str(r#"{"x":0,"y":0,"width":9,"height":9,"source":"user"}"#).unwrap();
+        assert_eq!(drawn.p_yes, None);
+        assert_eq!(
+            serde_json::to_string(&drawn).unwrap(),
+            r#"{"x":0,"y":0,"width":9,"height":9,"source":"user"}"#
+        );
+    }
+}

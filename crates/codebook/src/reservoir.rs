@@ -1,0 +1,234 @@
+//! Distances between pairs of keys, which the retrieval gate takes its threshold from (paper section 4.3; method section 5).
+//!
+//! The pairs are those of a reservoir of keys: the 2,000 keys of the least `blake3(seed, id)`. Which keys these are depends
+//! on the set of keys alone, not on the order in which they came. Each key of the reservoir keeps its distances to those
+//! that entered before it, so a change costs one row, and a threshold one selection over the pairs.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::geometry;
+use crate::ids::MemberId;
+use crate::key::Key;
+use crate::sorted::SortedMap;
+
+type Rank = ([u8; 16], MemberId);
+
+/// See the module's description. Copies share structure.
+#[derive(Debug, Clone)]
+pub(crate) struct Reservoir {
+    capacity: usize,
+    seed: u64,
+    /// All keys in the order in which they are taken up.
+    ranked: SortedMap<Rank, Arc<Key>>,
+    /// The keys taken up, in the order in which they entered.
+    rows: SortedMap<u64, Arc<Row>>,
+    /// Where each of them stands in `rows`.
+    entered: SortedMap<Rank, u64>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Row {
+    key: Arc<Key>,
+    /// Distances to the keys that had entered before, by their number in `rows`. Some of those may have left since.
+    earlier: Vec<(u64, f64)>,
+}
+
+impl Reservoir {
+    pub(crate) fn new(capacity: usize, seed: u64) -> Self {
+        Self {
+            capacity,
+            seed,
+            ranked: SortedMap::default(),
+            rows: SortedMap::default(),
+            entered: SortedMap::default(),
+            next: 0,
+        }
+    }
+
+    fn rank(&self, id: MemberId) -> Rank {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.seed.to_le_bytes());
+        hasher.update(&id.to_bytes());
+        let mut rank = [0; 16];
+        rank.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        (rank, id)
+    }
+
+    /// Follows a change: `gone` are keys that went or moved, `new` keys that came or moved.
+    pub(crate) fn update(
+        &mut self,
+        gone: impl IntoIterator<Item = MemberId>,
+        new: impl IntoIterator<Item = Arc<Key>>,
+    ) {
+        for id in gone {
+            let rank = self.rank(id);
+            self.ranked.remove(&rank);
+            self.leave(&rank);
+        }
+        for key in new {
+            let rank = self.rank(key.id);
+            self.ranked.insert(rank, key);
+            self.leave(&rank);
+        }
+        // Whoever stands behind the capacity leaves; whoever stands before it and is not in enters.
+        let last = self.ranked.iter().nth(self.capacity.saturating_sub(1)).map(|(rank, _)| *rank);
+        if let Some(last) = last {
+            let behind: Vec<Rank> =
+                self.entered.from(&last).map(|(rank, _)| *rank).filter(|rank| *rank > last).collect();
+            for rank in &behind {
+                self.leave(rank);
+            }
+        }
+        let entering: Vec<(Rank, Arc<Key>)> = self
+            .ranked
+            .iter()
+            .take(self.capacity)
+            .filter(|(rank, _)| !self.entered.contains(rank))
+            .map(|(rank, key)| (*rank, Arc::clone(key)))
+            .collect();
+        self.enter(&entering);
+    }
+
+    fn leave(&mut self, rank: &Rank) {
+        if let Some(number) = self.entered.remove(rank) {
+            self.rows.remove(&number);
+        }
+    }
+
+    fn enter(&mut self, entering: &[(Rank, Arc<Key>)]) {
+        let present: Vec<(u64, Arc<Key>)> =
+            self.rows.iter().map(|(number, row)| (*number, Arc::clone(&row.key))).collect();
+        let first = self.next;
+        let rows: Vec<Row> = entering
+            .par_iter()
+            .enumerate()
+            .map(|(i, (_, key))| {
+                let distance = |other: &Key| geometry::distance(key.vector(), other.vector());
+                let before = present.iter().map(|(number, other)| (*number, distance(other)));
+                let among = entering[..i].iter().zip(first..).map(|((_, other), n)| (n, distance(other)));
+                Row { key: Arc::clone(key), earlier: before.chain(among).collect() }
+            })
+            .collect();
+        for ((rank, _), row) in entering.iter().zip(rows) {
+            self.entered.insert(*rank, self.next);
+            self.rows.insert(self.next, Arc::new(row));
+            self.next += 1;
+        }
+    }
+
+    /// The percentile (0 to 100) of the pairs' distances. Without divisors each pair counts once; with them each ordered
+    /// pair (i, j) counts as its distance over divisor(j), the score that key j would have for key i as the query. `None` if there is
+    /// no pair.
+    pub(crate) fn percentile(
+        &self,
+        percentile: f64,
+        divisor: Option<&dyn Fn(MemberId) -> f64>,
+    ) -> Option<f64> {
+        let rows: Vec<(u64, &Row)> = self.rows.iter().map(|(number, row)| (*number, row.as_ref())).collect();
+        let divisors: Option<Vec<f64>> =
+            divisor.map(|divisor| rows.iter().map(|(_, row)| divisor(row.key.id)).collect());
+        let pairs = rows.len() * rows.len().saturating_sub(1);
+        let mut values = Vec::with_capacity(if divisors.is_some() { pairs } else { pairs / 2 });
+        for (i, (_, row)) in rows.iter().enumerate() {
+            // Both lists ascend; numbers that left stand only in the row's own.
+            let mut j = 0;
+            for (number, distance) in &row.earlier {
+                while j < i && rows[j].0 < *number {
+                    j += 1;
+                }
+                if j < i && rows[j].0 == *number {
+                    match &divisors {
+                        None => values.push(*distance),
+                        Some(divisors) => values.extend([distance / divisors[i], distance / divisors[j]]),
+                    }
+                }
+            }
+        }
+        select(values, percentile)
+    }
+}
+
+/// The percentile with linear interpolation between the two nearest ranks (NumPy's default).
+fn select(mut values: Vec<f64>, percentile: f64) -> Option<f64> {
+    let last = values.len().checked_sub(1)?;
+    let rank = percentile.clamp(0.0, 100.0) / 100.0 * last as f64;
+    let below = (rank.floor() as usize).min(last);
+    let (_, lower, above) = values.select_nth_unstable_by(below, f64::total_cmp);
+    let lower = *lower;
+    let upper = above.iter().copied().min_by(f64::total_cmp).unwrap_or(lower);
+    Some(lower + (upper - lower) * (rank - below as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing;
+
+    fn naive(reservoir: &Reservoir, keys: &[Key], percentile: f64, scaled: bool) -> Option<f64> {
+        let mut taken: Vec<&Key> = keys.iter().collect();
+        taken.sort_by_key(|key| reservoir.rank(key.id));
+        taken.truncate(reservoir.capacity);
+        let mut values = Vec::new();
+        for (i, a) in taken.iter().enumerate() {
+            for (j, b) in taken.iter().enumerate() {
+                let d = geometry::distance(a.vector(), b.vector());
+                if scaled && i != j {
+                    values.push(d / scale(b.id));
+                } else if i < j {
+                    values.push(d);
+                }
+            }
+        }
+        values.sort_by(f64::total_cmp);
+        let rank = percentile / 100.0 * (values.len().checked_sub(1)? as f64);
+        let (low, high) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
+        Some(low + (high - low) * (rank - rank.floor()))
+    }
+
+    fn scale(id: MemberId) -> f64 {
+        1.0 + (id.0.random() % 5) as f64
+    }
+
+    #[test]
+    fn percentiles_are_those_of_numpy() {
+        // numpy.percentile([5, 1, 4, 2], [0, 10, 30, 50, 100])
+        let at = |p| select(vec![5.0, 1.0, 4.0, 2.0], p).unwrap();
+        for (p, expected) in [(0.0, 1.0), (10.0, 1.3), (30.0, 1.9), (50.0, 3.0), (100.0, 5.0)] {
+            assert!((at(p) - expected).abs() < 1e-12, "{p}");
+        }
+        assert_eq!(select(vec![], 50.0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn history_does_not_matter(
+            seed in any::<u64>(), capacity in 1usize..20, percentile in 0f64..=100.0,
+            steps in prop::collection::vec((0u8..4, 0u128..40), 1..120), scaled in any::<bool>(),
+        ) {
+            let mut random = testing::Random::new(seed);
+            let mut reservoir = Reservoir::new(capacity, seed);
+            let mut keys: Vec<Key> = Vec::new();
+            for (action, id) in steps {
+                let key = testing::lone_key(id, vec![random.unit(), random.unit(), random.unit()]);
+                let gone = keys.iter().position(|k| k.id == key.id).map(|at| keys.swap_remove(at).id);
+                if action == 0 {
+                    reservoir.update(gone, []);
+                } else {
+                    keys.push(key.clone());
+                    reservoir.update(gone, [Arc::new(key)]);
+                }
+            }
+            let divisor = scaled.then_some(&scale as &dyn Fn(MemberId) -> f64);
+            prop_assert_eq!(
+                reservoir.percentile(percentile, divisor),
+                naive(&reservoir, &keys, percentile, scaled)
+            );
+            prop_assert!(reservoir.rows.len() == keys.len().min(capacity));
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The store on disk, over sled 0.34.
+//!
+//! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and then
+//! `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit → radii and keys),
+//! `events` (sequence number → [`Event`]), `reverts` (edit → sequence number), `outcomes` (edit → the caller's bytes),
+//! `idempotency` (BLAKE3 of the key → body hash and edit). All values are cut and checked as [`super::values`] says.
+//!
+//! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it returns.
+
+use std::path::Path;
+
+use reasonedit_imaging::PixelBox;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
+use sled::{Batch, Db, Tree};
+
+use super::values::{self, Abort};
+use super::{CodebookStore, Event, StoredCodebook, cover};
+use crate::ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
+use crate::member::{Kind, Member, Place};
+use crate::records::{EditRecord, Embedding};
+use crate::{CodebookError, Result};
+
+/// The schema that this program writes.
+pub const SCHEMA: u32 = 1;
+/// `MIGRATIONS[i]` brings data of schema `i + 1` to schema `i + 2`; see `migrations/README.md`.
+const MIGRATIONS: [fn(&SledStore) -> Result<()>; SCHEMA as usize - 1] = [];
+/// Bytes of pages that sled keeps in memory; keys are held by the snapshots anyway.
+const CACHE: u64 = 64 << 20;
+
+/// See the module's description. One process at a time may have a folder open.
+pub struct SledStore {
+    db: Db,
+    schema: Tree,
+    trees: [Tree; 8],
+}
+
+// Places of the trees, in `SledStore::trees` as in a transaction's view of them.
+const CODEBOOKS: usize = 0;
+const EDITS: usize = 1;
+const MEMBERS: usize = 2;
+const VECTORS: usize = 3;
+const EVENTS: usize = 4;
+const REVERTS: usize = 5;
+const OUTCOMES: usize = 6;
+const IDEMPOTENCY: usize = 7;
+const NAMES: [&str; 8] =
+    ["codebooks", "edits", "members", "vectors", "events", "reverts", "outcomes", "idempotency"];
+
+/// What stands at the head of a codebook. Its embedding says which generation of vectors is live.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    embedding: Embedding,
+    next_event: u64,
+}
+
+/// A member without what depends on the embedding.
+#[derive(Serialize, Deserialize)]
+struct MemberRow {
+    kind: Kind,
+    statement: Option<u32>,
+    image: ImageId,
+    area: Option<PixelBox>,
+    sentence: String,
+}
+
+impl SledStore {
+    /// Opens the folder, and creates or migrates what is in it.
+    ///
+    /// # Errors
+    /// `Locked` if another process has it open, `SchemaTooNew` if a newer version wrote it, `Corrupt` or `Store` if it
+    /// can't be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let db = sled::Config::new()
+            .path(path)
+            .mode(sled::Mode::HighThroughput)
+            .flush_every_ms(None)
+            .cache_capacity(CACHE)
+            .open()
+            .map_err(|error| match error {
+                sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
+                    CodebookError::Locked
+                }
+                sled::Error::Corruption { .. } => CodebookError::corrupt("database", error),
+                other => CodebookError::store("open the data", other),
+            })?;
+        let fresh = !db.was_recovered();
+        let tree = |name: &str| db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e));
+        let schema = tree("schema")?;
+        let found = values::get(&schema, b"version")?;
+        let found = match found {
+            Some(bytes) => parse::<u32>(&schema, b"version", &bytes)?,
+            None if fresh || schema_may_begin(&db) => {
+                let store = Self { schema: schema.clone(), trees: open_trees(&db)?, db: db.clone() };
+                store.set_schema(SCHEMA)?;
+                return Ok(store);
+            }
+            None => return Err(CodebookError::corrupt("schema/version", "it is missing beside other data")),
+        };
+        if found > SCHEMA {
+            return Err(CodebookError::SchemaTooNew { found, supported: SCHEMA });
+        }
+        let store = Self { schema, trees: open_trees(&db)?, db };
+        for (step, migrate) in MIGRATIONS.iter().enumerate().skip(found.saturating_sub(1) as usize) {
+            tracing::info!(from = step + 1, to = step + 2, "migrating the data");
+            migrate(&store)?;
+            store.set_schema(step as u32 + 2)?;
+        }
+        Ok(store)
+    }
+
+    fn set_schema(&self, version: u32) -> Result<()> {
+        let mut batch = Batch::default();
+        values::add(&mut batch, b"version", version.to_string().as_bytes());
+        self.schema.apply_batch(batch).map_err(|e| CodebookError::store("write the schema version", e))?;
+        self.flush("write the schema version")
+    }
+
+    fn flush(&self, action: &'static str) -> Result<()> {
+        self.db.flush().map(|_| ()).map_err(|error| CodebookError::store(action, error))
+    }
+
+    fn tree(&self, index: usize) -> &Tree {
+        &self.trees[index]
+    }
+
+    /// Runs a transaction over all trees and flushes it.
+    fn transact(
+        &self,
+        action: &'static str,
+        write: impl Fn(&[TransactionalTree]) -> Result<(), Abort>,
+    ) -> Result<()> {
+        self.trees[..].transaction(|trees| write(trees)).map_err(|error| match error {
+            TransactionError::Abort(error) => error,
+            TransactionError::Storage(error) => CodebookError::store(action, error),
+        })?;
+        self.flush(action)
+    }
+
+    fn head(&self, name: &CodebookName) -> Result<Option<Head>> {
+        let tree = self.tree(CODEBOOKS);
+        let key = name.as_str().as_bytes();
+        values::get(tree, key)?.map(|bytes| parse(tree, key, &bytes)).transpose()
+    }
+
+    fn head_in(&self, trees: &[TransactionalTree], name: &CodebookName) -> Result<Option<Head>, Abort> {
+        let key = name.as_str().as_bytes();
+        values::get_in(&trees[CODEBOOKS], self.tree(CODEBOOKS), key)?
+            .map(|bytes| parse(self.tree(CODEBOOKS), key, &bytes).map_err(Abort::Abort))
+            .transpose()
+    }
+
+    /// Writes an event and the head that counts it.
+    fn append(
+        trees: &[TransactionalTree],
+        name: &CodebookName,
+        mut head: Head,
+        event: Event,
+    ) -> Result<u64, Abort> {
+        let sequence = head.next_event;
+        head.next_event += 1;
+        values::put(&trees[EVENTS], &under(name, &sequence.to_be_bytes()), &json(&event)?)?;
+        values::put(&trees[CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?;
+        Ok(sequence)
+    }
+
+    /// Live edits with the rows of their members, in order.
+    fn live(&self, name: &CodebookName) -> Result<Vec<(EditId, Vec<MemberRow>)>> {
+        let reverted: std::collections::HashSet<EditId> =
+            values::scan(self.tree(REVERTS), &under(name, &[]))?
+                .into_iter()
+                .map(|(key, _)| edit_of(self.tree(REVERTS), &key))
+                .collect::<Result<_>>()?;
+        let tree = self.tree(MEMBERS);
+        let mut live = Vec::new();
+        for (key, bytes) in values::scan(tree, &under(name, &[]))? {
+            let edit = edit_of(tree, &key)?;
+            if !reverted.contains(&edit) {
+                live.push((edit, parse(tree, &under(name, &key), &bytes)?));
+            }
+        }
+        Ok(live)
+    }
+
+    /// Drops the vectors of all generations but this one; what is left of an earlier attempt goes the same way.
+    fn drop_other_generations(&self, name: &CodebookName, keep: GenerationId) -> Result<()> {
+        let tree = self.tree(VECTORS);
+        let prefix = under(name, &[]);
+        let kept = under(name, &keep.to_bytes());
+        let mut batch = Batch::default();
+        for key in tree.scan_prefix(&prefix).keys() {
+            let key = key.map_err(|e| values::failed(tree, &prefix, e))?;
+            if !key.starts_with(&kept) {
+                batch.remove(key);
+            }
+        }
+        tree.apply_batch(batch).map_err(|e| CodebookError::store("drop old keys", e))
+    }
+}
+
+/// A crash between creating the folder and writing the version leaves trees without anything in them.
+fn schema_may_begin(db: &Db) -> bool {
+    db.tree_names().iter().all(|name| db.open_tree(name).is_ok_and(|tree| tree.is_empty()))
+}
+
+fn open_trees(db: &Db) -> Result<[Tree; 8]> {
+    let mut trees = Vec::with_capacity(NAMES.len());
+    for name in NAMES {
+        trees.push(db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e))?);
+    }
+    trees.try_into().map_err(|_| CodebookError::store("open a tree", "one is missing"))
+}
+
+/// Name, a zero byte (which no name has), rest.
+fn under(name: &CodebookName, rest: &[u8]) -> Vec<u8> {
+    [name.as_str().as_bytes(), &[0], rest].concat()
+}
+
+fn edit_of(tree: &Tree, key: &[u8]) -> Result<EditId> {
+    <[u8; 16]>::try_from(key)
+        .map(EditId::from_bytes)
+        .map_err(|_| CodebookError::corrupt(values::describe(tree, key), "its key is not that of an edit"))
+}
+
+fn parse<T: DeserializeOwned>(tree: &Tree, key: &[u8], bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|e| CodebookError::corrupt(values::describe(tree, key), e))
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Abort> {
+    serde_json::to_vec(value).map_err(|e| Abort::Abort(CodebookError::store("write JSON", e)))
+}
+
+fn abort<T>(error: CodebookError) -> Result<T, Abort> {
+    Err(ConflictableTransactionError::Abort(error))
+}
+
+/// Radius and key of each member, as little-endian f32.
+fn vectors<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for member in members {
+        bytes.extend(member.radius.to_le_bytes());
+        member.key.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+    }
+    bytes
+}
+
+fn idempotency_key(key: &str) -> [u8; 32] {
+    *blake3::hash(key.as_bytes()).as_bytes()
+}
+
+impl CodebookStore for SledStore {
+    fn names(&self) -> Result<Vec<CodebookName>> {
+        let tree = self.tree(CODEBOOKS);
+        values::scan(tree, &[])?
+            .into_iter()
+            .map(|(key, _)| {
+                String::from_utf8_lossy(&key)
+                    .parse()
+                    .map_err(|e| CodebookError::corrupt(values::describe(tree, &key), e))
+            })
+            .collect()
+    }
+
+    fn load(&self, name: &CodebookName) -> Result<StoredCodebook> {
+        let Some(head) = self.head(name)? else { return Ok(StoredCodebook::default()) };
+        let dim = head.embedding.dim();
+        let mut stored =
+            StoredCodebook { embedding: Some(head.embedding), edits: Vec::new(), members: Vec::new() };
+        let generation = stored.embedding.as_ref().map(|e| e.id.to_bytes()).unwrap_or_default();
+        for (edit, rows) in self.live(name)? {
+            let key = under(name, &edit.to_bytes());
+            let tree = self.tree(EDITS);
+            let bytes = values::get(tree, &key)?
+                .ok_or_else(|| CodebookError::corrupt(values::describe(tree, &key), "it is missing"))?;
+            stored.edits.push(parse(tree, &key, &bytes)?);
+
+            let tree = self.tree(VECTORS);
+            let key = under(name, &[generation, edit.to_bytes()].concat());
+            let bytes = values::get(tree, &key)?
+                .ok_or_else(|| CodebookError::corrupt(values::describe(tree, &key), "it is missing"))?;
+            let (numbers, rest) = bytes.as_chunks::<4>();
+            let numbers: Vec<f32> = numbers.iter().map(|n| f32::from_le_bytes(*n)).collect();
+            if !rest.is_empty() || numbers.len() != rows.len() * (dim + 1) {
+                return Err(CodebookError::corrupt(
+                    values::describe(tree, &key),
+                    format!("{} bytes are not {} keys of {dim} numbers", bytes.len(), rows.len()),
+                ));
+            }
+            for ((ordinal, row), numbers) in (0u32..).zip(rows).zip(numbers.chunks_exact(dim + 1)) {
+                let member = Member {
+                    id: MemberId::derive(edit, ordinal),
+                    edit,
+                    ordinal,
+                    kind: row.kind,
+                    statement: row.statement,
+                    image: row.image,
+                    area: row.area,
+                    sentence: row.sentence,
+                    radius: numbers[0],
+                    key: numbers[1..].to_vec(),
+                };
+                member.validate(dim).map_err(|e| CodebookError::corrupt(values::describe(tree, &key), e))?;
+                stored.members.push(member);
+            }
+        }
+        Ok(stored)
+    }
+
+    fn commit_edit(
+        &self,
+        name: &CodebookName,
+        record: &EditRecord,
+        members: &[Member],
+        first: Option<&Embedding>,
+    ) -> Result<()> {
+        let rows: Vec<MemberRow> = members
+            .iter()
+            .map(|m| MemberRow {
+                kind: m.kind,
+                statement: m.statement,
+                image: m.image,
+                area: m.area,
+                sentence: m.sentence.clone(),
+            })
+            .collect();
+        let edit = under(name, &record.id.to_bytes());
+        self.transact("commit an edit", |trees| {
+            let head = match (self.head_in(trees, name)?, first) {
+                (Some(head), None) => head,
+                (None, Some(embedding)) => Head { embedding: embedding.clone(), next_event: 0 },
+                _ => {
+                    return abort(CodebookError::Conflict(
+                        "the embedding is given with the first edit, and only then".to_owned(),
+                    ));
+                }
+            };
+            if values::stands(&trees[EDITS], &edit)? {
+                return abort(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
+            }
+            values::put(&trees[EDITS], &edit, &json(record)?)?;
+            values::put(&trees[MEMBERS], &edit, &json(&rows)?)?;
+            let generation = head.embedding.id.to_bytes();
+            let vector_key = under(name, &[generation, record.id.to_bytes()].concat());
+            values::put(&trees[VECTORS], &vector_key, &vectors(members))?;
+            if let Some(given) = &record.idempotency {
+                let value = json(&(given.body, record.id))?;
+                values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
+            }
+            Self::append(trees, name, head, Event::Edited(record.id))?;
+            Ok(())
+        })
+    }
+
+    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
+        let key = under(name, &edit.to_bytes());
+        self.transact("commit a revert", |trees| {
+            let Some(head) = self.head_in(trees, name)? else {
+                return abort(CodebookError::UnknownEdit(edit));
+            };
+            if !values::stands(&trees[EDITS], &key)? || values::stands(&trees[REVERTS], &key)? {
+                return abort(CodebookError::UnknownEdit(edit));
+            }
+            let sequence = Self::append(trees, name, head, Event::Reverted(edit))?;
+            values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
+            Ok(())
+        })
+    }
+
+    fn replace_embedding(
+        &self,
+        name: &CodebookName,
+        embedding: &Embedding,
+        members: &[Member],
+    ) -> Result<()> {
+        let head = self.head(name)?.ok_or_else(|| CodebookError::UnknownCodebook(name.clone()))?;
+        if head.embedding.id == embedding.id {
+            return Err(CodebookError::Conflict("the new embedding needs an id of its own".to_owned()));
+        }
+        // Half a generation that an earlier attempt left behind must not be taken for part of this one.
+        self.drop_other_generations(name, head.embedding.id)?;
+        let live = self.live(name)?;
+        let places = live
+            .iter()
+            .flat_map(|(edit, rows)| (0..rows.len() as u32).map(|ordinal| Place { edit: *edit, ordinal }));
+        for (edit, members) in cover(places, members)? {
+            let mut batch = Batch::default();
+            let key = under(name, &[embedding.id.to_bytes(), edit.to_bytes()].concat());
+            values::add(&mut batch, &key, &vectors(members));
+            self.tree(VECTORS).apply_batch(batch).map_err(|e| CodebookError::store("write new keys", e))?;
+        }
+        // The new vectors are on disk before the head points at them.
+        self.flush("write new keys")?;
+        self.transact("swap the keys", |trees| {
+            let Some(head) = self.head_in(trees, name)? else {
+                return abort(CodebookError::UnknownCodebook(name.clone()));
+            };
+            let head = Head { embedding: embedding.clone(), ..head };
+            Self::append(trees, name, head, Event::Reembedded(embedding.id))?;
+            Ok(())
+        })?;
+        self.drop_other_generations(name, embedding.id)
+    }
+
+    fn history(&self, name: &CodebookName) -> Result<Vec<Event>> {
+        let tree = self.tree(EVENTS);
+        let events = values::scan(tree, &under(name, &[]))?;
+        events.into_iter().map(|(key, bytes)| parse(tree, &under(name, &key), &bytes)).collect()
+    }
+
+    fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {
+        let key = under(name, &edit.to_bytes());
+        self.transact("keep an outcome", |trees| {
+            if !values::stands(&trees[EDITS], &key)? {
+                return abort(CodebookError::UnknownEdit(edit));
+            }
+            Ok(values::put(&trees[OUTCOMES], &key, outcome)?)
+        })
+    }
+
+    fn outcome(&self, name: &CodebookName, edit: EditId) -> Result<Option<Vec<u8>>> {
+        values::get(self.tree(OUTCOMES), &under(name, &edit.to_bytes()))
+    }
+
+    fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
+        let tree = self.tree(IDEMPOTENCY);
+        let key = under(name, &idempotency_key(key));
+        values::get(tree, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
+    }
+}
+
+#[cfg(test)]
+#[path = "sled_tests.rs"]
+mod tests;

@@ -1,0 +1,142 @@
+//! Values in sled: cut into pieces, and checked when read.
+//!
+//! sled packs about sixteen values into a page, and a page above an eighth of a megabyte becomes a file of its own whose
+//! directory entry is never synced: it may be gone after a crash. Pieces of 4 KiB keep pages well below that, however large
+//! a value is.
+
+use sled::transaction::{ConflictableTransactionError, TransactionalTree, UnabortableTransactionError};
+use sled::{Batch, IVec, Tree};
+
+use crate::{CodebookError, Result};
+
+/// Bytes per piece.
+const PIECE: usize = 4096;
+/// Before the value: its length (8 bytes, little endian) and the beginning of its BLAKE3 hash (8 bytes).
+const HEADER: usize = 16;
+/// After the key: the number of the piece, big endian.
+const SUFFIX: usize = 4;
+
+/// What a transaction's closure fails with.
+pub(super) type Abort = ConflictableTransactionError<CodebookError>;
+
+fn piece_key(key: &[u8], piece: u32) -> Vec<u8> {
+    [key, &piece.to_be_bytes()].concat()
+}
+
+fn pieces(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut whole = Vec::with_capacity(HEADER + value.len());
+    whole.extend((value.len() as u64).to_le_bytes());
+    whole.extend(&blake3::hash(value).as_bytes()[..8]);
+    whole.extend(value);
+    whole.chunks(PIECE).map(<[u8]>::to_vec).collect()
+}
+
+/// Writes a value, in place of the one that stands there if any.
+pub(super) fn put(
+    tree: &TransactionalTree,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), UnabortableTransactionError> {
+    let mut next = 0u32;
+    for piece in pieces(value) {
+        tree.insert(piece_key(key, next), piece)?;
+        next += 1;
+    }
+    while tree.remove(piece_key(key, next))?.is_some() {
+        next += 1;
+    }
+    Ok(())
+}
+
+/// Adds a value to a batch. Nothing may stand under its key yet.
+pub(super) fn add(batch: &mut Batch, key: &[u8], value: &[u8]) {
+    for (i, piece) in pieces(value).into_iter().enumerate() {
+        batch.insert(piece_key(key, i as u32), piece);
+    }
+}
+
+/// Whether a value stands under this key, within a transaction.
+pub(super) fn stands(tree: &TransactionalTree, key: &[u8]) -> Result<bool, UnabortableTransactionError> {
+    Ok(tree.get(piece_key(key, 0))?.is_some())
+}
+
+/// Reads the value under this key.
+pub(super) fn get(tree: &Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut whole = Vec::new();
+    let mut next = 0u32;
+    while let Some(piece) = tree.get(piece_key(key, next)).map_err(|e| failed(tree, key, e))? {
+        whole.extend_from_slice(&piece);
+        next += 1;
+    }
+    if next == 0 { Ok(None) } else { check(tree, key, &whole).map(Some) }
+}
+
+/// Reads the value under this key within a transaction.
+pub(super) fn get_in(tree: &TransactionalTree, named: &Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Abort> {
+    let mut whole = Vec::new();
+    let mut next = 0u32;
+    while let Some(piece) = tree.get(piece_key(key, next))? {
+        whole.extend_from_slice(&piece);
+        next += 1;
+    }
+    if next == 0 {
+        return Ok(None);
+    }
+    check(named, key, &whole).map(Some).map_err(ConflictableTransactionError::Abort)
+}
+
+/// Reads all values whose keys begin with `prefix`, in order: (rest of the key, value). All these keys are equally long.
+pub(super) fn scan(tree: &Tree, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for item in tree.scan_prefix(prefix) {
+        let (key, piece): (IVec, IVec) = item.map_err(|e| failed(tree, prefix, e))?;
+        let Some(end) = key.len().checked_sub(SUFFIX).filter(|end| *end >= prefix.len()) else {
+            return Err(CodebookError::corrupt(describe(tree, &key), "its key is too short"));
+        };
+        let name = &key[prefix.len()..end];
+        match values.last_mut() {
+            Some((last, whole)) if last == name => whole.extend_from_slice(&piece),
+            _ => values.push((name.to_vec(), piece.to_vec())),
+        }
+    }
+    for (name, whole) in &mut values {
+        *whole = check(tree, &[prefix, name].concat(), whole)?;
+    }
+    Ok(values)
+}
+
+fn check(tree: &Tree, key: &[u8], whole: &[u8]) -> Result<Vec<u8>> {
+    let corrupt = |reason: &str| CodebookError::corrupt(describe(tree, key), reason);
+    let Some((header, value)) = whole.split_at_checked(HEADER) else {
+        return Err(corrupt("it is too short"));
+    };
+    let (length, hash) = header.split_at(8);
+    if (value.len() as u64).to_le_bytes() != length {
+        return Err(corrupt("it is not as long as it says"));
+    }
+    if blake3::hash(value).as_bytes()[..8] != *hash {
+        return Err(corrupt("its checksum does not hold"));
+    }
+    Ok(value.to_vec())
+}
+
+/// A tree and a key in readable form: text as it is, the rest as hexadecimal.
+pub(super) fn describe(tree: &Tree, key: &[u8]) -> String {
+    let mut text = format!("{}/", String::from_utf8_lossy(&tree.name()));
+    for byte in key {
+        if byte.is_ascii_alphanumeric() || *byte == b'-' {
+            text.push(char::from(*byte));
+        } else {
+            text.extend(["%", &format!("{byte:02x}")]);
+        }
+    }
+    text
+}
+
+/// An error of sled while a value is read.
+pub(super) fn failed(tree: &Tree, key: &[u8], error: sled::Error) -> CodebookError {
+    match error {
+        sled::Error::Corruption { .. } => CodebookError::corrupt(describe(tree, key), error),
+        other => CodebookError::store("read", other),
+    }
+}
