@@ -11,7 +11,7 @@ use reasonedit_imaging::decode;
 use serde::{Deserialize, Serialize};
 
 use crate::Editor;
-use crate::entries::members;
+use crate::entries::EntryMaker;
 use crate::error::EditorError;
 use crate::pictures::blocking;
 use crate::types::{CallContext, ImageSource};
@@ -163,10 +163,8 @@ impl Editor {
             members
         } else {
             summary.reembedded += 1;
-            let options = call.options();
-            members(self.engine(), self.config(), self.backgrounds(), &embedder, &record, &picture, options)
-                .await?
-                .0
+            let maker = EntryMaker { editor: self, embedder: &embedder, options: call.options() };
+            maker.members(&record, &picture).await?.0
         };
         record.embedding = embedder.embedding.id;
         let (editor, name) = (self.clone(), codebook.clone());

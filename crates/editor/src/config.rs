@@ -132,6 +132,9 @@ pub struct RadiusConfig {
     pub pairs: usize,
     /// Picture augmentation.
     pub augment: AugmentConfig,
+    /// Pictures above this many pixels are scaled down before they are augmented: models look at fewer, and the cost of an
+    /// augmentation grows with the pixels.
+    pub augment_pixels: u32,
     /// Folder of background pictures; none: textures made from the seed.
     pub backgrounds: Option<PathBuf>,
     /// Who rephrases the text.
@@ -145,6 +148,7 @@ impl Default for RadiusConfig {
         Self {
             pairs: 3,
             augment: AugmentConfig::default(),
+            augment_pixels: 1 << 20,
             backgrounds: None,
             paraphrase: Paraphrase::Model,
             paraphrase_tokens: 64,

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::Editor;
 use crate::answer::{choose, generate};
-use crate::entries::members;
+use crate::entries::EntryMaker;
 use crate::error::EditorError;
 use crate::patchify;
 use crate::pictures::{Picture, blocking};
@@ -57,16 +57,8 @@ impl Editor {
         timings.insert("patchify".to_owned(), patchify_ms);
 
         let embedding = Instant::now();
-                let (members, waited) = members(
-            self.engine(),
-            self.config(),
-            self.backgrounds(),
-            &embedder,
-            &record,
-            &picture,
-            call.options(),
-        )
-        .await?;
+                let maker = EntryMaker { editor: self, embedder: &embedder, options: call.options() };
+        let (members, waited) = maker.members(&record, &picture).await?;
         queue_ms += waited;
         timings.insert("embed".to_owned(), milliseconds(embedding));
 

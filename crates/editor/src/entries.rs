@@ -4,15 +4,17 @@
 //! Everything here depends on the stored edit, the configuration and the model alone; every random choice is seeded by the edit's id, so
 //! that making the members anew (after an import, or with another embedding) gives the same ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_codebook::{EditId, EditRecord, Kind, Member, MemberId};
 use reasonedit_imaging::augment::augment;
-use reasonedit_imaging::{PixelBox, RgbImage, crop, decode};
-use reasonedit_vlm::engine::{CallOptions, EngineHandle, FeatureKey, ImageInput};
+use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, decode, resize};
+use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
 
+use crate::Editor;
 use crate::config::{EditorConfig, Pair};
 use crate::embed::{Embedder, join};
 use crate::error::EditorError;
@@ -24,46 +26,84 @@ struct Pairing {
     kind: Kind,
     statement: Option<u32>,
     area: Option<PixelBox>,
-    /// Index into the texts that are embedded.
-    text: usize,
     sentence: String,
 }
 
-/// Members of an edit whose evidence is known, in order, and the milliseconds their pictures waited for the engine.
-pub(crate) async fn members(
-    engine: &EngineHandle,
-    config: &EditorConfig,
-    backgrounds: &Arc<Vec<RgbImage>>,
-    embedder: &Embedder,
-    record: &EditRecord,
-    picture: &Picture,
-    options: CallOptions,
-) -> Result<(Vec<Member>, f64), EditorError> {
-    let (texts, pairings) = pairings(config, record);
-    let areas: Vec<Option<PixelBox>> = distinct(pairings.iter().map(|p| p.area));
+impl Pairing {
+    /// The text that is embedded: an answer is found by its question, a statement by itself.
+    fn text<'a>(&'a self, record: &'a EditRecord) -> &'a str {
+        match self.kind {
+            Kind::Answer => &record.question,
+            Kind::Statement => &self.sentence,
+        }
+    }
+}
 
-    let augmented = augmented_inputs(config, backgrounds, record.id, picture, &areas).await?;
-    let mut inputs: Vec<ImageInput> = areas.iter().map(|area| picture.input(*area)).collect();
-    inputs.extend(augmented);
+/// Makes the members of edits with one embedding.
+pub(crate) struct EntryMaker<'a> {
+    pub(crate) editor: &'a Editor,
+    pub(crate) embedder: &'a Embedder,
+    pub(crate) options: CallOptions,
+}
 
-    let rewritten =
-        paraphrases(engine, &config.radius, &config.prompts, &texts, seed(record.id, "paraphrase", 0), options);
-    let (rewritten, (picture_halves, queue_ms)) =
-        tokio::try_join!(rewritten, embedder.pictures(engine, inputs, options))?;
-    let mut all_texts = texts.clone();
-    all_texts.extend(rewritten.into_iter().flatten());
-    let (text_halves, _) = embedder.texts(engine, all_texts, options).await?;
+impl EntryMaker<'_> {
+    /// Members of an edit whose evidence is known, in order, and the milliseconds their pictures waited for the engine.
+    pub(crate) async fn members(
+        &self,
+        record: &EditRecord,
+        picture: &Picture,
+    ) -> Result<(Vec<Member>, f64), EditorError> {
+        self.embed(record, picture, pairings(self.editor.config(), record)).await
+    }
 
-    let pairs = config.radius.pairs;
-    let members = pairings
-        .into_iter()
-        .enumerate()
-        .map(|(ordinal, pairing)| {
+    /// The stored members of an edit with new keys and radii: the same pairs, made with another embedding.
+    pub(crate) async fn again(
+        &self,
+        record: &EditRecord,
+        picture: &Picture,
+        stored: impl Iterator<Item = &Arc<Member>>,
+    ) -> Result<Vec<Member>, EditorError> {
+        let pairing = |member: &Arc<Member>| Pairing {
+            kind: member.kind,
+            statement: member.statement,
+            area: member.area,
+            sentence: member.sentence.clone(),
+        };
+        Ok(self.embed(record, picture, stored.map(pairing).collect()).await?.0)
+    }
+
+    /// Embeds pairs and their augmentations.
+    async fn embed(
+        &self,
+        record: &EditRecord,
+        picture: &Picture,
+        pairings: Vec<Pairing>,
+    ) -> Result<(Vec<Member>, f64), EditorError> {
+        let (engine, config) = (self.editor.engine(), self.editor.config());
+        let texts = distinct(pairings.iter().map(|p| p.text(record).to_owned()));
+        let areas: Vec<Option<PixelBox>> = distinct(pairings.iter().map(|p| p.area));
+
+        let mut inputs: Vec<ImageInput> = areas.iter().map(|area| picture.input(*area)).collect();
+        inputs.extend(augmented_inputs(self.editor, record.id, picture, &areas).await?);
+
+        let rewritten = async {
+            let seed = seed(record.id, "paraphrase", 0);
+            paraphrases(engine, &config.radius, &config.prompts, &texts, seed, self.options).await
+        };
+        let (rewritten, (picture_halves, queue_ms)) =
+            tokio::try_join!(rewritten, self.embedder.pictures(engine, inputs, self.options))?;
+        let mut all_texts = texts.clone();
+        all_texts.extend(rewritten.into_iter().flatten());
+        let (text_halves, _) = self.embedder.texts(engine, all_texts, self.options).await?;
+
+        let pairs = config.radius.pairs;
+        let member = |(ordinal, pairing): (usize, Pairing)| {
             let area = areas.iter().position(|a| *a == pairing.area).unwrap_or(0);
-            let key = join(&picture_halves[area], &text_halves[pairing.text]);
+            let text = texts.iter().position(|t| t == pairing.text(record)).unwrap_or(0);
+            let key = join(&picture_halves[area], &text_halves[text]);
             let distances = (0..pairs).map(|draw| {
                 let h = &picture_halves[areas.len() + area * pairs + draw];
-                let s = &text_halves[texts.len() + pairing.text * pairs + draw];
+                let s = &text_halves[texts.len() + text * pairs + draw];
                 distance(&join(h, s), &key)
             });
             Member {
@@ -78,23 +118,20 @@ pub(crate) async fn members(
                 radius: median(distances.collect()) as f32,
                 key,
             }
-        })
-        .collect();
-    Ok((members, queue_ms))
+        };
+        Ok((pairings.into_iter().enumerate().map(member).collect(), queue_ms))
+    }
 }
 
-/// The texts to embed and the pairs to store: the answer on the whole picture, then each statement on the picture and its evidence.
-fn pairings(config: &EditorConfig, record: &EditRecord) -> (Vec<String>, Vec<Pairing>) {
-    let mut texts = vec![record.question.clone()];
+/// The pairs to store: the answer on the whole picture, then each statement on the picture and its evidence.
+fn pairings(config: &EditorConfig, record: &EditRecord) -> Vec<Pairing> {
     let mut pairings = vec![Pairing {
         kind: Kind::Answer,
         statement: None,
         area: None,
-        text: 0,
         sentence: config.prompts.answer_entry(&record.question, &record.answer),
     }];
     for (index, statement) in record.reasoning.iter().enumerate() {
-        texts.push(statement.statement.clone());
         let patches = distinct(statement.evidence.iter().map(|e| e.area));
         let whole = match config.entries.pair {
             Pair::Both | Pair::Image => true,
@@ -106,31 +143,30 @@ fn pairings(config: &EditorConfig, record: &EditRecord) -> (Vec<String>, Vec<Pai
                 kind: Kind::Statement,
                 statement: Some(index as u32),
                 area,
-                text: index + 1,
                 sentence: statement.statement.clone(),
             });
         }
     }
-    (texts, pairings)
+    pairings
 }
 
 /// Augmented pictures of every area, `pairs` each, area by area.
 async fn augmented_inputs(
-    config: &EditorConfig,
-    backgrounds: &Arc<Vec<RgbImage>>,
+    editor: &Editor,
     edit: EditId,
     picture: &Picture,
     areas: &[Option<PixelBox>],
 ) -> Result<Vec<ImageInput>, EditorError> {
-    let (pairs, settings) = (config.radius.pairs, config.radius.augment.clone());
-    let (backgrounds, pixels, id) = (Arc::clone(backgrounds), Arc::clone(&picture.pixels), picture.id);
+    let radius = &editor.config().radius;
+    let (pairs, settings, limit) = (radius.pairs, radius.augment.clone(), radius.augment_pixels);
+    let (backgrounds, pixels, id) = (Arc::clone(editor.backgrounds()), Arc::clone(&picture.pixels), picture.id);
     let areas = areas.to_vec();
     blocking(move || {
         let mut inputs = Vec::with_capacity(areas.len() * pairs);
         for (index, area) in areas.iter().enumerate() {
             let part = match area {
-                Some(area) => crop(&pixels, *area)?,
-                None => pixels.as_ref().clone(),
+                Some(area) => bounded(crop(&pixels, *area)?, limit),
+                None => bounded(pixels.as_ref().clone(), limit),
             };
             for draw in 0..pairs {
                 let seed = seed(edit, "augment", (index * pairs + draw) as u64);
@@ -144,6 +180,17 @@ async fn augmented_inputs(
         Ok(inputs)
     })
     .await
+}
+
+/// The picture scaled down to at most `limit` pixels, its shape kept.
+fn bounded(picture: RgbImage, limit: u32) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let scale = (f64::from(limit.max(1)) / (f64::from(width) * f64::from(height))).sqrt();
+    if scale >= 1.0 {
+        return picture;
+    }
+    let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
+    resize(&picture, side(width), side(height), Filter::Bilinear)
 }
 
 /// A seed for one random choice about one edit.
@@ -171,9 +218,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The different values in the order they first appear.
-fn distinct<T: Copy + Eq + std::hash::Hash>(values: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = HashMap::new();
-    values.filter(|v| seen.insert(*v, ()).is_none()).collect()
+fn distinct<T: Clone + Eq + Hash>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    values.filter(|v| seen.insert(v.clone())).collect()
 }
 
 /// Reads the folder of background pictures, in the order of their names. Files that are no pictures are passed over and named in the log.

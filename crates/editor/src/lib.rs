@@ -16,6 +16,7 @@ mod patchify;
 mod pictures;
 mod prompts;
 mod query;
+mod reembed;
 mod sentences;
 mod types;
 mod validate;
@@ -97,6 +98,7 @@ impl Editor {
         let embedder = editor.configured_embedder()?;
         // Pictures that are asked about are embedded in the same pass.
         editor.engine().set_always_taps(vec![embedder.tap().clone()]).await?;
+        editor.settle_embeddings().await?;
         Ok(editor)
     }
 
