@@ -1,0 +1,241 @@
+//! Archives as they pass through: pipes between HTTP bodies and the editor's blocking reader and writer, a few pieces long.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::{Buf as _, Bytes};
+use futures::stream;
+use reasonedit_codebook::CodebookName;
+use reasonedit_editor::{CallContext, Editor, EditorError, ExportSummary, ImportSummary};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::body::{content_length, next_piece, too_large};
+use crate::problem::{Problem, Result};
+
+/// Media type of a tar.
+pub(crate) const TAR: &str = "application/x-tar";
+
+/// Pieces in the pipe.
+const PIECES: usize = 16;
+/// Largest piece that is written, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// The end of the pipe that the editor writes into. Blocks while the client is slow; fails once it has gone, or takes nothing for too long.
+struct PipeWriter {
+    pieces: mpsc::Sender<Bytes>,
+    runtime: Handle,
+    patience: Duration,
+}
+
+impl Write for PipeWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
+        let sending = self.pieces.send_timeout(Bytes::copy_from_slice(piece), self.patience);
+        self.runtime.block_on(sending).map_err(|error| match error {
+            SendTimeoutError::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"),
+            SendTimeoutError::Closed(_) => io::Error::new(io::ErrorKind::BrokenPipe, "the client has gone"),
+        })?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Answers with the archive while it is being written. `permit` is held until then.
+///
+/// # Errors
+/// What the editor says, if it fails before the first byte; later failures cut the answer short, which the client notices.
+pub(crate) async fn export(
+    editor: Editor,
+    codebook: CodebookName,
+    permit: OwnedSemaphorePermit,
+    patience: Duration,
+) -> Result<Response> {
+    let (sender, mut pieces) = mpsc::channel(PIECES);
+    let disposition = format!("attachment; filename=\"reasonedit-{codebook}.tar\"");
+    let writer = PipeWriter { pieces: sender, runtime: Handle::current(), patience };
+    let writing = tokio::spawn(async move {
+        let _permit = permit;
+        editor.export(&codebook, writer).await
+    });
+    let first = pieces.recv().await;
+    let headers = [(header::CONTENT_TYPE, TAR), (header::CONTENT_DISPOSITION, &*disposition)];
+    let Some(first) = first else {
+        finished(writing).await?;
+        return Ok((headers, Body::empty()).into_response());
+    };
+    let state = (Some(first), pieces, Some(writing));
+    let body = stream::unfold(state, async |(first, mut pieces, writing)| {
+        let next = match first {
+            Some(first) => Some(first),
+            None => pieces.recv().await,
+        };
+        if let Some(piece) = next {
+            return Some((Ok(piece), (None, pieces, writing)));
+        }
+        // The last piece alone doesn't say whether the archive is whole.
+        finished(writing?)
+            .await
+            .err()
+            .map(|_| (Err(io::Error::other("the export failed")), (None, pieces, None)))
+    });
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+async fn finished(writing: JoinHandle<Result<ExportSummary, EditorError>>) -> Result<ExportSummary> {
+    match writing.await {
+        Ok(result) => Ok(result?),
+        Err(failure) => Err(Problem::internal(&failure)),
+    }
+}
+
+/// What an import may weigh, and how slowly it may come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImportLimits {
+    pub(crate) bytes: u64,
+    pub(crate) idle: Duration,
+}
+
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// The end of the pipe that the editor reads from.
+struct PipeReader {
+    pieces: mpsc::Receiver<Piece>,
+    current: Bytes,
+    ended: bool,
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !self.ended {
+            match self.pieces.blocking_recv() {
+                Some(Piece::Data(bytes)) => self.current = bytes,
+                Some(Piece::End) => self.ended = true,
+                // The upload broke off: without this, half an archive would look like a whole one.
+                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the upload broke off")),
+            }
+        }
+        let count = self.current.len().min(buffer.len());
+        self.current.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// Hands the body on to the editor as it arrives.
+///
+/// # Errors
+/// 413 above the limit, 408 when the body stalls, 400 when it breaks off, and what the editor says.
+pub(crate) async fn import(
+    editor: &Editor,
+    codebook: &CodebookName,
+    request: Request,
+    limits: ImportLimits,
+    call: CallContext,
+) -> Result<ImportSummary> {
+    if content_length(request.headers()).is_some_and(|length| length > limits.bytes) {
+        return Err(too_large(limits.bytes));
+    }
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let reader = PipeReader { pieces, current: Bytes::new(), ended: false };
+    let (pumped, imported) =
+        tokio::join!(pump(request.into_body(), sender, limits), editor.import(codebook, reader, call));
+    // What was wrong with the upload explains why the archive looked damaged, not the other way round.
+    pumped?;
+    Ok(imported?)
+}
+
+async fn pump(mut body: Body, sender: mpsc::Sender<Piece>, limits: ImportLimits) -> Result<()> {
+    let mut received = 0;
+    while let Some(bytes) = next_piece(&mut body, limits.idle).await? {
+        received += bytes.len() as u64;
+        if received > limits.bytes {
+            return Err(too_large(limits.bytes));
+        }
+        if sender.send(Piece::Data(bytes)).await.is_err() {
+            // The editor has seen enough: the archive ended, or was refused.
+            return Ok(());
+        }
+    }
+    let _ = sender.send(Piece::End).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ImportLimits = ImportLimits { bytes: 1_000_000, idle: Duration::from_secs(10) };
+
+    fn body(sizes: &[usize]) -> Body {
+        let pieces: Vec<io::Result<Bytes>> = sizes.iter().map(|&n| Ok(Bytes::from(vec![7; n]))).collect();
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    async fn read_all(body: Body, limits: ImportLimits) -> (Result<()>, io::Result<usize>) {
+        let (sender, pieces) = mpsc::channel(1);
+        let mut reader = PipeReader { pieces, current: Bytes::new(), ended: false };
+        let reading =
+            tokio::task::spawn_blocking(move || io::copy(&mut reader, &mut io::sink()).map(|n| n as usize));
+        let pumped = pump(body, sender, limits).await;
+        (pumped, reading.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_to_its_end() {
+        let (pumped, read) = read_all(body(&[10_000, 0, 1, 200_000]), LIMITS).await;
+        assert!(pumped.is_ok());
+        assert_eq!(read.unwrap(), 210_001);
+    }
+
+    #[tokio::test]
+    async fn too_much_and_broken_uploads_never_look_whole() {
+        let (pumped, read) = read_all(body(&[900_000, 100_001]), LIMITS).await;
+        assert_eq!(pumped.unwrap_err().status().as_u16(), 413);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let broken =
+            Body::from_stream(stream::iter([Ok(Bytes::from_static(b"x")), Err(io::Error::other("reset"))]));
+        let (pumped, read) = read_all(broken, LIMITS).await;
+        assert_eq!(pumped.unwrap_err().status().as_u16(), 400);
+        assert!(read.is_err());
+    }
+
+    /// Writes until it fails, and says why.
+    fn write_endlessly(patience: Duration, pieces: mpsc::Sender<Bytes>) -> JoinHandle<io::ErrorKind> {
+        let mut writer = PipeWriter { pieces, runtime: Handle::current(), patience };
+        tokio::task::spawn_blocking(move || {
+            loop {
+                if let Err(error) = writer.write_all(&vec![1; PIECE_BYTES + 1]) {
+                    return error.kind();
+                }
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn the_writer_fails_once_the_client_has_gone() {
+        let (sender, mut pieces) = mpsc::channel(4);
+        let writing = write_endlessly(Duration::from_secs(60), sender);
+        assert_eq!(pieces.recv().await.map(|piece| piece.len()), Some(PIECE_BYTES));
+        assert_eq!(pieces.recv().await.map(|piece| piece.len()), Some(1));
+        drop(pieces);
+        assert_eq!(writing.await.unwrap(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn the_writer_fails_when_the_client_takes_nothing() {
+        let (sender, _pieces) = mpsc::channel(4);
+        assert_eq!(write_endlessly(Duration::from_millis(20), sender).await.unwrap(), io::ErrorKind::TimedOut);
+    }
+}

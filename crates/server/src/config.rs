@@ -1,0 +1,252 @@
+//! Every setting of the HTTP service, with its default.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the HTTP service. Durations are milliseconds, sizes bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port to listen on; loopback by default, since no tokens are configured by default either.
+    pub bind: SocketAddr,
+    /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract and the pages stay open.
+    pub auth_tokens: Vec<String>,
+    /// Origins (`https://labels.example.org`) whose web pages may call the service; empty: none but its own pages.
+    pub cors_origins: Vec<String>,
+    /// Hosts that pictures may be fetched from by `{"url": …}`; empty: no URL is fetched. `host`, or `host:port` when the port is not 443.
+    pub allowed_image_hosts: Vec<String>,
+    /// What a request may weigh.
+    pub limits: LimitsConfig,
+    /// How long things may take.
+    pub timeouts: TimeoutsConfig,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            auth_tokens: Vec::new(),
+            cors_origins: Vec::new(),
+            allowed_image_hosts: Vec::new(),
+            limits: LimitsConfig::default(),
+            timeouts: TimeoutsConfig::default(),
+        }
+    }
+}
+
+/// What requests may weigh, one and all together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Bytes of one request body; a picture of 20 MiB in base64 and its texts fit.
+    pub body_bytes: usize,
+    /// Bytes of all request bodies held in memory at a time; beyond it requests are refused with 503.
+    pub bodies_in_memory_bytes: usize,
+    /// Bytes of an archive to import; it is streamed, never held.
+    pub import_bytes: u64,
+    /// Bytes of a picture fetched by URL.
+    pub fetched_image_bytes: usize,
+    /// Requests worked on at a time; beyond it they are refused with 503.
+    pub requests: usize,
+    /// Archives exported or imported at a time; beyond it they are refused with 503.
+    pub archives: usize,
+    /// Connections open at a time; beyond it new ones wait to be accepted.
+    pub connections: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 << 20,
+            bodies_in_memory_bytes: 512 << 20,
+            import_bytes: 16 << 30,
+            fetched_image_bytes: 20 << 20,
+            requests: 256,
+            archives: 2,
+            connections: 1024,
+        }
+    }
+}
+
+/// How long things may take, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsConfig {
+    /// A request from its head to its answer; afterwards 504. A streamed answer must have ended by then too.
+    pub request_ms: u64,
+    /// An import from its head to its answer, since it may embed every edit anew.
+    pub import_ms: u64,
+    /// The head of a request, and the handshake before it.
+    pub header_ms: u64,
+    /// Between two pieces of a request body, afterwards 408; and of an exported archive, afterwards it is cut off.
+    pub body_idle_ms: u64,
+    /// Fetching a picture by URL, look-up and connection included.
+    pub fetch_ms: u64,
+    /// Between two signs of life on an event stream.
+    pub keep_alive_ms: u64,
+    /// Running requests may take this long to end when the service is stopped.
+    pub shutdown_grace_ms: u64,
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            request_ms: 120_000,
+            import_ms: 3_600_000,
+            header_ms: 15_000,
+            body_idle_ms: 20_000,
+            fetch_ms: 10_000,
+            keep_alive_ms: 15_000,
+            shutdown_grace_ms: 30_000,
+        }
+    }
+}
+
+impl TimeoutsConfig {
+    pub(crate) fn request(&self) -> Duration {
+        Duration::from_millis(self.request_ms)
+    }
+
+    pub(crate) fn import(&self) -> Duration {
+        Duration::from_millis(self.import_ms)
+    }
+
+    pub(crate) fn header(&self) -> Duration {
+        Duration::from_millis(self.header_ms)
+    }
+
+    pub(crate) fn body_idle(&self) -> Duration {
+        Duration::from_millis(self.body_idle_ms)
+    }
+
+    pub(crate) fn fetch(&self) -> Duration {
+        Duration::from_millis(self.fetch_ms)
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
+    }
+
+    pub(crate) fn shutdown_grace(&self) -> Duration {
+        Duration::from_millis(self.shutdown_grace_ms)
+    }
+}
+
+/// Settings that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A setting with a value that makes no sense.
+    #[error("server.{field}: {reason}")]
+    Unusable {
+        /// The setting, as in the configuration file below `server`.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ServerConfig {
+    /// Checks what types alone can't.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unusable`] names the first unusable setting: an empty token, an origin or host that is none, a limit of zero.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let unusable = |field, reason: String| Err(ConfigError::Unusable { field, reason });
+        if self.auth_tokens.iter().any(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
+            return unusable("auth_tokens", "a token must be visible ASCII without spaces".to_owned());
+        }
+        for origin in &self.cors_origins {
+            let parsed = reqwest::Url::parse(origin).ok().filter(|url| {
+                matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *origin
+            });
+            if parsed.is_none() {
+                return unusable(
+                    "cors_origins",
+                    format!("`{origin}` is not an origin such as https://labels.example.org"),
+                );
+            }
+        }
+        for host in &self.allowed_image_hosts {
+            let parsed = reqwest::Url::parse(&format!("https://{host}/")).ok();
+            if parsed.is_none_or(|url| url.host_str().is_none() || url.path() != "/" || host.contains('@')) {
+                return unusable("allowed_image_hosts", format!("`{host}` is not a host name"));
+            }
+        }
+        let limits = [
+            ("limits.body_bytes", self.limits.body_bytes as u64),
+            ("limits.import_bytes", self.limits.import_bytes),
+            ("limits.fetched_image_bytes", self.limits.fetched_image_bytes as u64),
+            ("limits.requests", self.limits.requests as u64),
+            ("limits.archives", self.limits.archives as u64),
+            ("limits.connections", self.limits.connections as u64),
+            ("timeouts.request_ms", self.timeouts.request_ms),
+            ("timeouts.import_ms", self.timeouts.import_ms),
+            ("timeouts.header_ms", self.timeouts.header_ms),
+            ("timeouts.body_idle_ms", self.timeouts.body_idle_ms),
+            ("timeouts.fetch_ms", self.timeouts.fetch_ms),
+            ("timeouts.keep_alive_ms", self.timeouts.keep_alive_ms),
+        ];
+        for (field, value) in limits {
+            if value == 0 {
+                return unusable(field, "must be above zero".to_owned());
+            }
+        }
+        if self.limits.bodies_in_memory_bytes < self.limits.body_bytes {
+            return unusable("limits.bodies_in_memory_bytes", "must hold at least one body".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field_of(config: &ServerConfig) -> &'static str {
+        match config.validate() {
+            Err(ConfigError::Unusable { field, .. }) => field,
+            Ok(()) => "",
+        }
+    }
+
+    #[test]
+    fn the_default_is_usable_and_survives_serialisation() {
+        let config = ServerConfig::default();
+        assert_eq!(config.validate(), Ok(()));
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<ServerConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn unknown_settings_are_refused() {
+        assert!(serde_json::from_str::<ServerConfig>(r#"{"bnid": "127.0.0.1:1"}"#).is_err());
+        assert!(serde_json::from_str::<ServerConfig>(r#"{"limits": {"bodies": 1}}"#).is_err());
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let with = |change: fn(&mut ServerConfig)| {
+            let mut config = ServerConfig::default();
+            change(&mut config);
+            config
+        };
+        assert_eq!(field_of(&with(|c| c.auth_tokens = vec![String::new()])), "auth_tokens");
+        assert_eq!(field_of(&with(|c| c.auth_tokens = vec!["a b".to_owned()])), "auth_tokens");
+        assert_eq!(field_of(&with(|c| c.cors_origins = vec!["*".to_owned()])), "cors_origins");
+        assert_eq!(
+            field_of(&with(|c| c.cors_origins = vec!["https://a.example/".to_owned()])),
+            "cors_origins"
+        );
+        assert_eq!(field_of(&with(|c| c.cors_origins = vec!["https://a.example".to_owned()])), "");
+        assert_eq!(
+            field_of(&with(|c| c.allowed_image_hosts = vec!["a.example/x".to_owned()])),
+            "allowed_image_hosts"
+        );
+        assert_eq!(field_of(&with(|c| c.allowed_image_hosts = vec!["a.example:8443".to_owned()])), "");
+        assert_eq!(field_of(&with(|c| c.limits.requests = 0)), "limits.requests");
+        assert_eq!(field_of(&with(|c| c.limits.bodies_in_memory_bytes = 1)), "limits.bodies_in_memory_bytes");
+    }
+}

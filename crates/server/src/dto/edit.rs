@@ -1,0 +1,224 @@
+//! What is known of an edit.
+
+use std::collections::BTreeMap;
+
+use reasonedit_codebook::{EditRecord, EntryView, Evidence, EvidenceSource, Kind};
+use reasonedit_editor::EditView;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{OpinionDto, rfc3339, rounded};
+
+/// An edit with everything known of it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Edit)]
+pub struct EditDto {
+    /// Its ULID.
+    #[schema(example = "01KAEJ5W5M3H5C1T5P2R7Q8Y9Z")]
+    pub id: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// The picture.
+    pub image: ImageDto,
+    /// The question.
+    pub question: String,
+    /// The right answer.
+    pub answer: String,
+    /// Answers to choose from; empty if the question has none.
+    pub choices: Vec<String>,
+    /// Why, statement by statement.
+    pub reasoning: Vec<StatementDto>,
+    /// What it put into the codebook.
+    pub entries: Vec<EntryDto>,
+    /// The model's own answer before the edit; `null` if it was not asked.
+    pub before: Option<OpinionDto>,
+    /// The answer right after the edit; `null` if it was not asked.
+    pub after: Option<OpinionDto>,
+    /// Who says so.
+    pub author: Option<String>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// What the client wanted kept.
+    #[schema(value_type = Object)]
+    pub metadata: Value,
+    /// Id of the embedding that its keys are made with.
+    pub embedding: String,
+    /// Milliseconds by stage: queue, patchify, embed, merge, store, total.
+    pub timings_ms: BTreeMap<String, f64>,
+}
+
+/// A picture of an edit.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ImageInfo)]
+pub struct ImageDto {
+    /// BLAKE3 of the uploaded bytes in hex.
+    pub id: String,
+    /// Columns of the upright picture.
+    pub width: u32,
+    /// Rows of the upright picture.
+    pub height: u32,
+}
+
+/// A statement and where the picture shows it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Statement)]
+pub struct StatementDto {
+    /// The statement.
+    pub statement: String,
+    /// Where the picture shows it.
+    pub evidence: Vec<EvidenceDto>,
+}
+
+/// A part of the picture that shows a statement.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Evidence)]
+pub struct EvidenceDto {
+    /// Column of the leftmost pixel.
+    pub x: u32,
+    /// Row of the topmost pixel.
+    pub y: u32,
+    /// Columns covered.
+    pub width: u32,
+    /// Rows covered.
+    pub height: u32,
+    /// Who found it.
+    pub source: EvidenceSourceDto,
+    /// Probability that it shows the statement; of boxes that the model found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_yes: Option<f64>,
+    /// Per-token log-likelihood of the statement as its description; of boxes that the model found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_likelihood: Option<f64>,
+}
+
+/// Who found the evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = EvidenceSource)]
+pub enum EvidenceSourceDto {
+    /// The person.
+    User,
+    /// The model.
+    Model,
+}
+
+/// What an entry stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Kind)]
+pub enum KindDto {
+    /// The answer.
+    Answer,
+    /// A statement of the reasoning.
+    Statement,
+}
+
+impl From<Kind> for KindDto {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Answer => Self::Answer,
+            Kind::Statement => Self::Statement,
+        }
+    }
+}
+
+/// An entry that an edit made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub struct EntryDto {
+    /// Its ULID.
+    pub id: String,
+    /// What it stands for.
+    pub kind: KindDto,
+    /// Its sentence.
+    pub value: String,
+    /// Radius of its ball, in units of the embedding space.
+    #[schema(minimum = 0)]
+    pub radius: f32,
+    /// The key it was merged into; `null` if it is a key of its own.
+    pub merged_into: Option<String>,
+}
+
+/// A page of edits, newest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = EditPage)]
+pub struct EditPageDto {
+    /// The edits.
+    pub edits: Vec<EditDto>,
+    /// Where the next page begins; `null` after the last.
+    pub next_cursor: Option<String>,
+}
+
+impl From<&EditView> for EditDto {
+    fn from(view: &EditView) -> Self {
+        let EditRecord {
+            id,
+            created_at,
+            image,
+            question,
+            answer,
+            choices,
+            reasoning,
+            author,
+            tags,
+            metadata,
+            embedding,
+            before,
+            ..
+        } = &view.record;
+        Self {
+            id: id.to_string(),
+            created_at: rfc3339(*created_at),
+            image: ImageDto { id: image.id.to_string(), width: image.width, height: image.height },
+            question: question.clone(),
+            answer: answer.clone(),
+            choices: choices.clone(),
+            reasoning: reasoning
+                .iter()
+                .map(|s| StatementDto {
+                    statement: s.statement.clone(),
+                    evidence: s.evidence.iter().map(Into::into).collect(),
+                })
+                .collect(),
+            entries: view.entries.iter().map(Into::into).collect(),
+            before: before.as_ref().map(Into::into),
+            after: view.after.as_ref().map(Into::into),
+            author: author.clone(),
+            tags: tags.clone(),
+            metadata: if metadata.is_null() { Value::Object(Map::new()) } else { metadata.clone() },
+            embedding: embedding.to_string(),
+            timings_ms: rounded(&view.timings_ms),
+        }
+    }
+}
+
+impl From<&Evidence> for EvidenceDto {
+    fn from(evidence: &Evidence) -> Self {
+        Self {
+            x: evidence.area.x,
+            y: evidence.area.y,
+            width: evidence.area.width,
+            height: evidence.area.height,
+            source: match evidence.source {
+                EvidenceSource::User => EvidenceSourceDto::User,
+                EvidenceSource::Model => EvidenceSourceDto::Model,
+            },
+            p_yes: evidence.p_yes,
+            log_likelihood: evidence.log_likelihood,
+        }
+    }
+}
+
+impl From<&EntryView> for EntryDto {
+    fn from(entry: &EntryView) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            kind: entry.kind.into(),
+            value: entry.value.clone(),
+            radius: entry.radius,
+            merged_into: entry.merged_into.map(|id| id.to_string()),
+        }
+    }
+}

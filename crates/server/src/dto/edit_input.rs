@@ -1,0 +1,311 @@
+//! Edits as they are submitted.
+
+use std::fmt;
+
+use bytes::Bytes;
+use reasonedit_editor::{StatementInput, split_sentences};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::BoxDto;
+use super::image::{ImageInput, ImageSchema};
+use crate::multipart::{Field, FormBody};
+
+/// A correction: what was shown and asked, what is right, and why.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditInput {
+    /// The picture.
+    #[schema(value_type = ImageSchema)]
+    pub image: ImageInput,
+    /// The question that was answered wrongly.
+    #[schema(min_length = 1, example = "Is this lesion benign or malignant?")]
+    pub question: String,
+    /// The right answer.
+    #[schema(min_length = 1, example = "malignant")]
+    pub answer: String,
+    /// Why: statements with or without boxes, or one text that is split into sentences. May be left out.
+    #[serde(default)]
+    #[schema(value_type = Option<ReasoningSchema>)]
+    pub reasoning: Option<Reasoning>,
+    /// Answers to choose from, if the question has such.
+    #[schema(example = json!(["benign", "malignant"]))]
+    pub choices: Option<Vec<String>>,
+    /// Who says so.
+    #[schema(example = "dermatology-2")]
+    pub author: Option<String>,
+    /// Labels to find it by.
+    pub tags: Option<Vec<String>>,
+    /// Anything worth keeping with it.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Map<String, Value>>,
+    /// Ask the model before and after the edit; `true` if not given. The query parameter of this name wins.
+    pub verify: Option<bool>,
+}
+
+impl FormBody for EditInput {
+    const FIELDS: &'static [(&'static str, Field)] = &[
+        ("question", Field::Text),
+        ("answer", Field::Text),
+        ("reasoning", Field::Statements),
+        ("choices", Field::Texts),
+        ("author", Field::Text),
+        ("tags", Field::Texts),
+        ("metadata", Field::Json),
+        ("verify", Field::Json),
+    ];
+
+    fn set_image(&mut self, bytes: Bytes) {
+        self.image = ImageInput::Bytes(bytes);
+    }
+}
+
+/// A person's reasoning as it was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reasoning {
+    /// One text.
+    Text(String),
+    /// Statement by statement.
+    List(Vec<StatementBody>),
+}
+
+impl Reasoning {
+    /// The statements; one text is split into sentences.
+    pub(crate) fn into_statements(self) -> Vec<StatementInput> {
+        match self {
+            Self::Text(text) => split_sentences(&text)
+                .into_iter()
+                .map(|statement| StatementInput { statement, evidence: Vec::new() })
+                .collect(),
+            Self::List(list) => list
+                .into_iter()
+                .map(|body| StatementInput {
+                    statement: body.statement,
+                    evidence: body.evidence.unwrap_or_default().into_iter().map(Into::into).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+// By hand instead of `#[serde(untagged)]`, which forgets where in the list an error was.
+impl<'de> Deserialize<'de> for Reasoning {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrList;
+
+        impl<'de> Visitor<'de> for TextOrList {
+            type Value = Reasoning;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of statements")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Reasoning, E> {
+                Ok(Reasoning::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Reasoning, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Reasoning::List)
+            }
+        }
+
+        deserializer.deserialize_any(TextOrList)
+    }
+}
+
+/// A statement as it was sent: an object, or its text alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementBody {
+    statement: String,
+    evidence: Option<Vec<BoxDto>>,
+}
+
+impl<'de> Deserialize<'de> for StatementBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrObject;
+
+        impl<'de> Visitor<'de> for TextOrObject {
+            type Value = StatementBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a statement or an object with `statement` and `evidence`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<StatementBody, E> {
+                Ok(StatementBody { statement: text.to_owned(), evidence: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<StatementBody, A::Error> {
+                let StatementSchema { statement, evidence } =
+                    StatementSchema::deserialize(MapAccessDeserializer::new(object))?;
+                Ok(StatementBody { statement, evidence })
+            }
+        }
+
+        deserializer.deserialize_any(TextOrObject)
+    }
+}
+
+/// One statement of the reasoning, one sentence.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = StatementInput)]
+pub(crate) struct StatementSchema {
+    /// The statement.
+    #[schema(min_length = 1, example = "The lesion has an irregular border.")]
+    statement: String,
+    /// Where the picture shows it; left out, the model looks for it.
+    evidence: Option<Vec<BoxDto>>,
+}
+
+/// A person's reasoning.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ReasoningInput)]
+#[allow(dead_code, reason = "describes `Reasoning` in the contract")]
+pub(crate) enum ReasoningSchema {
+    /// One text, split into sentences.
+    Text(String),
+    /// Statement by statement.
+    List(Vec<StatementOrText>),
+}
+
+/// A statement with its evidence, or its text alone.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes `StatementBody` in the contract")]
+pub(crate) enum StatementOrText {
+    /// The text alone.
+    Text(String),
+    /// With boxes.
+    #[serde(skip_serializing)]
+    Object(StatementSchema),
+}
+
+/// `POST /edits` as a form.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the form in the contract")]
+pub(crate) struct EditForm {
+    /// The picture file.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// The question that was answered wrongly.
+    question: String,
+    /// The right answer.
+    answer: String,
+    /// One statement each when repeated; a single one is split into sentences.
+    reasoning: Option<Vec<String>>,
+    /// One choice each.
+    choices: Option<Vec<String>>,
+    /// Who says so.
+    author: Option<String>,
+    /// One label each.
+    tags: Option<Vec<String>>,
+    /// A JSON object.
+    metadata: Option<String>,
+    /// `true` or `false`.
+    verify: Option<bool>,
+}
+
+/// Parameters of `POST /edits`.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CreateParams {
+    /// Name of the codebook; `default` if not given.
+    #[param(pattern = "^[a-z0-9-]{1,64}$", example = "default")]
+    pub codebook: Option<String>,
+    /// `false` skips `before` and `after`.
+    pub verify: Option<bool>,
+}
+
+/// Which edits are listed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// Name of the codebook; `default` if not given.
+    #[param(pattern = "^[a-z0-9-]{1,64}$", example = "default")]
+    pub codebook: Option<String>,
+    /// Most edits of the page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Only of this author.
+    pub author: Option<String>,
+    /// Only with this tag.
+    pub tag: Option<String>,
+    /// Only with this text in question, answer or reasoning.
+    pub q: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::from_slice;
+
+    fn reasoning(json: &str) -> Vec<(String, usize)> {
+        let body =
+            format!(r#"{{"image": {{"data": ""}}, "question": "q", "answer": "a", "reasoning": {json}}}"#);
+        let input: EditInput = from_slice(body.as_bytes()).unwrap();
+        let statements = input.reasoning.map(Reasoning::into_statements).unwrap_or_default();
+        statements.into_iter().map(|s| (s.statement, s.evidence.len())).collect()
+    }
+
+    fn refused(json: &str) -> Vec<String> {
+        let body = format!(r#"{{"image": {{"data": ""}}, "question": "q", "answer": "a", {json}}}"#);
+        let problem = from_slice::<EditInput>(body.as_bytes()).unwrap_err();
+        assert_eq!(problem.status().as_u16(), 422, "{json}");
+        problem.body().errors.into_iter().map(|e| e.pointer).collect()
+    }
+
+    #[test]
+    fn reasoning_comes_in_three_shapes() {
+        let one = |text: &str| (text.to_owned(), 0);
+        assert_eq!(reasoning(r#""It is red. It is round.""#), [one("It is red."), one("It is round.")]);
+        assert_eq!(
+            reasoning(r#"["It is red. It is round.", "b"]"#),
+            [one("It is red. It is round."), one("b")]
+        );
+        assert_eq!(
+            reasoning(
+                r#"[{"statement": "a", "evidence": [{"x": 1, "y": 2, "width": 3, "height": 4}]}, {"statement": "b"}, "c"]"#
+            ),
+            [("a".to_owned(), 1), one("b"), one("c")]
+        );
+        assert_eq!(reasoning("null"), []);
+        assert_eq!(reasoning("[]"), []);
+    }
+
+    #[test]
+    fn errors_say_where() {
+        assert_eq!(refused(r#""reasoning": 5"#), ["/reasoning"]);
+        assert_eq!(refused(r#""reasoning": ["a", 5]"#), ["/reasoning/1"]);
+        assert_eq!(refused(r#""reasoning": ["a", {}]"#), ["/reasoning/1/statement"]);
+        assert_eq!(refused(r#""reasoning": [{"statement": "a", "box": 1}]"#), ["/reasoning/0/box"]);
+        assert_eq!(
+            refused(
+                r#""reasoning": [{"statement": "a", "evidence": [{"x": -1, "y": 0, "width": 1, "height": 1}]}]"#
+            ),
+            ["/reasoning/0/evidence/0/x"]
+        );
+        assert_eq!(refused(r#""metadata": [1]"#), ["/metadata"]);
+        assert_eq!(refused(r#""choices": ["a", null]"#), ["/choices/1"]);
+    }
+
+    #[test]
+    fn an_image_is_exactly_one_thing() {
+        for image in
+            ["{}", r#"{"data": "", "id": ""}"#, r#""abc""#, "null", r#"{"data": 1}"#, r#"{"file": "a"}"#]
+        {
+            let body = format!(r#"{{"image": {image}, "question": "q", "answer": "a"}}"#);
+            let problem = from_slice::<EditInput>(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.status().as_u16(), 422);
+            assert!(problem.body().errors[0].pointer.starts_with("/image"), "{image}: {problem:?}");
+        }
+    }
+}

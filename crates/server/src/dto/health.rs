@@ -1,0 +1,52 @@
+//! Liveness and readiness.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The process runs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Live {
+    /// Always `live`.
+    #[schema(example = "live")]
+    pub status: &'static str,
+}
+
+/// Whether edits and queries are served.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// Whether the model is loaded and the codebook open.
+    pub status: ReadyStatus,
+    /// The model; `null` while it is being loaded.
+    pub model: Option<ModelDto>,
+}
+
+/// Whether edits and queries are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadyStatus {
+    /// They are.
+    Ready,
+    /// Not yet: the model is being loaded.
+    Loading,
+}
+
+/// The model that answers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Model)]
+pub struct ModelDto {
+    /// Architecture.
+    #[schema(example = "qwen3_vl")]
+    pub architecture: String,
+    /// Folder name or hub id.
+    pub name: String,
+    /// BLAKE3 over configuration, tokenizer and weights.
+    pub fingerprint: String,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Weight type.
+    #[schema(example = "f32")]
+    pub dtype: String,
+    /// Device.
+    #[schema(example = "cpu")]
+    pub device: String,
+}

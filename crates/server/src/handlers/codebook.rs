@@ -1,0 +1,108 @@
+//! `/codebook`.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use reasonedit_codebook::MemberId;
+
+use crate::archive;
+use crate::dto::codebook::{CodebookDto, EntriesParams, ImportDto, KeyPageDto};
+use crate::dto::{CodebookParams, codebook_name, page_cursor, page_limit};
+use crate::json::Query;
+use crate::limits::Deadline;
+use crate::openapi::{InputProblems, LookupProblems};
+use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
+use crate::state::AppState;
+
+/// Media types of a tar.
+const TAR: [&str; 2] = [archive::TAR, "application/tar"];
+
+/// Counts and settings of a codebook
+///
+/// All counts are zero for one without edits.
+#[utoipa::path(
+    get, path = "/codebook", operation_id = "get_codebook", tag = "codebook", params(CodebookParams),
+    responses((status = 200, description = "Counts and settings.", body = CodebookDto), LookupProblems),
+)]
+pub(crate) async fn stats(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+) -> Result<Json<CodebookDto>> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let stats = state.editor()?.codebook(&codebook).await?;
+    Ok(Json(CodebookDto::new(codebook.to_string(), &stats)))
+}
+
+/// List keys and their values
+#[utoipa::path(
+    get, path = "/codebook/entries", operation_id = "list_entries", tag = "codebook", params(EntriesParams),
+    responses((status = 200, description = "A page of keys.", body = KeyPageDto), LookupProblems),
+)]
+pub(crate) async fn entries(
+    State(state): State<AppState>,
+    Query(params): Query<EntriesParams>,
+) -> Result<Json<KeyPageDto>> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let limit = page_limit(params.limit)?;
+    let cursor: Option<MemberId> = page_cursor(params.cursor.as_deref())?;
+    let page = state.editor()?.entries(&codebook, cursor, limit).await?;
+    Ok(Json(KeyPageDto {
+        entries: page.items.iter().map(|key| key.as_ref().into()).collect(),
+        next_cursor: page.next.map(|id| id.to_string()),
+    }))
+}
+
+/// Export a codebook
+///
+/// A tar of JSON Lines and pictures, written as it is read.
+#[utoipa::path(
+    get, path = "/codebook/export", operation_id = "export_codebook", tag = "codebook", params(CodebookParams),
+    responses(
+        (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/x-tar"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn export(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let editor = state.editor()?.clone();
+    let permit = state.archive_permit()?;
+    archive::export(editor, codebook, permit, state.timeouts().body_idle()).await
+}
+
+/// Import a codebook
+///
+/// Takes what an export gave. Edits that are there already are skipped, so repeating it is harmless. Keys are made anew where the archive
+/// was made with another model or embedding.
+#[utoipa::path(
+    post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook", params(CodebookParams),
+    request_body(content = Vec<u8>, content_type = "application/x-tar"),
+    responses((status = 200, description = "What was taken in.", body = ImportDto),
+        (status = 409, description = "The codebook was made with another embedding.", body = ProblemBody, content_type = "application/problem+json"),
+        InputProblems),
+)]
+pub(crate) async fn import(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+    deadline: Deadline,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<ImportDto>> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !TAR.iter().any(|tar| tar.eq_ignore_ascii_case(essence)) {
+        return Err(Problem::new(
+            ProblemKind::UnsupportedMediaType,
+            "Send the archive as application/x-tar.",
+        ));
+    }
+    let editor = state.editor()?;
+    let _permit = state.archive_permit()?;
+    let limits = archive::ImportLimits { bytes: state.import_bytes(), idle: state.timeouts().body_idle() };
+    let summary = archive::import(editor, &codebook, request, limits, deadline.background()).await?;
+    Ok(Json(summary.into()))
+}

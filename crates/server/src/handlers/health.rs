@@ -1,0 +1,45 @@
+//! `/health`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::dto::health::{Live, ModelDto, Ready, ReadyStatus};
+use crate::state::AppState;
+
+/// The process runs
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "get_liveness", tag = "service", security(()),
+    responses((status = 200, description = "It does.", body = Live)),
+)]
+pub(crate) async fn live() -> Json<Live> {
+    Json(Live { status: "live" })
+}
+
+/// Edits and queries are served
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "get_readiness", tag = "service", security(()),
+    responses(
+        (status = 200, description = "The model is loaded and the codebook is open.", body = Ready),
+        (status = 503, description = "The model is being loaded.", body = Ready),
+    ),
+)]
+pub(crate) async fn ready(State(state): State<AppState>) -> Response {
+    let loading = || {
+        let body = Ready { status: ReadyStatus::Loading, model: None };
+        (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(body)).into_response()
+    };
+    let Some(editor) = state.ready_editor() else { return loading() };
+    // Answers at once, since the engine is ready; fails when it has been shut down.
+    let Ok(info) = editor.engine().info().await else { return loading() };
+    let model = ModelDto {
+        architecture: info.architecture.clone(),
+        name: info.name.clone(),
+        fingerprint: info.fingerprint.clone(),
+        parameters: info.parameters,
+        dtype: info.dtype.clone(),
+        device: info.device.clone(),
+    };
+    Json(Ready { status: ReadyStatus::Ready, model: Some(model) }).into_response()
+}

@@ -1,0 +1,134 @@
+//! `/images`.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use reasonedit_editor::EditorError;
+use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox};
+
+use crate::dto::codebook_name;
+use crate::dto::image::CropParams;
+use crate::image_input::image_id;
+use crate::json::Query;
+use crate::openapi::LookupProblems;
+use crate::problem::{Problem, ProblemBody, Result};
+use crate::state::AppState;
+
+/// The bytes behind an id never change; `private`, since a token may have been needed to see them.
+const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+
+/// Get an uploaded picture, or a part of it
+///
+/// The whole picture as it was uploaded; with `x`, `y`, `width` and `height` that part of the upright picture as PNG.
+#[utoipa::path(
+    get, path = "/images/{id}", operation_id = "get_image", tag = "images",
+    params(("id" = String, Path, description = "BLAKE3 of the uploaded bytes in hex."), CropParams),
+    responses(
+        (status = 200, description = "The picture.", content((Vec<u8> = "image/png"), (Vec<u8> = "image/*"))),
+        (status = 304, description = "As known by `If-None-Match`."),
+        (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Query(params): Query<CropParams>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    let area = area_of(&params)?;
+    let known = image_id(&id).ok_or_else(|| Problem::not_found("No image has an id like this."))?;
+    let editor = state.editor()?;
+    let (bytes, content_type, tag) = match area {
+        None => {
+            let (bytes, format) = editor.image(known).await?;
+            (bytes, media_type(format), format!("\"{id}\""))
+        }
+        Some(area) => {
+            let bytes = editor.crop(known, area).await.map_err(crop_problem)?;
+            (bytes, "image/png", format!("\"{id}-{area}\""))
+        }
+    };
+    let common = [
+        (header::CACHE_CONTROL, CACHE),
+        (header::ETAG, HeaderValue::from_str(&tag).map_err(|error| Problem::internal(&error))?),
+    ];
+    let unchanged = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|known| {
+        known == "*" || known.split(',').any(|k| k.trim().trim_start_matches("W/") == tag)
+    });
+    if unchanged {
+        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
+    }
+    Ok((common, [(header::CONTENT_TYPE, content_type)], bytes).into_response())
+}
+
+/// A box outside the picture is told of the query, whichever way the editor puts it.
+fn crop_problem(error: EditorError) -> Problem {
+    let at = "/x,y,width,height";
+    match error {
+        EditorError::Invalid(fields) if fields.iter().all(|f| f.pointer.is_empty()) => {
+            Problem::invalid(at, fields.first().map_or("not inside the picture", |f| f.detail.as_str()))
+        }
+        EditorError::Image(error @ ImagingError::BoxOutside { .. }) => {
+            Problem::invalid(at, error.to_string())
+        }
+        other => other.into(),
+    }
+}
+
+/// The box that is asked for: all four numbers or none.
+fn area_of(params: &CropParams) -> Result<Option<PixelBox>> {
+    match (params.x, params.y, params.width, params.height) {
+        (None, None, None, None) => Ok(None),
+        (Some(x), Some(y), Some(width), Some(height)) => {
+            if width == 0 || height == 0 {
+                let name = if width == 0 { "/width" } else { "/height" };
+                return Err(Problem::invalid(name, "must be at least 1"));
+            }
+            Ok(Some(PixelBox { x, y, width, height }))
+        }
+        (x, y, width, _) => {
+            let missing = match (x, y, width) {
+                (None, _, _) => "x",
+                (_, None, _) => "y",
+                (_, _, None) => "width",
+                _ => "height",
+            };
+            Err(Problem::invalid(format!("/{missing}"), "A crop needs all of x, y, width and height."))
+        }
+    }
+}
+
+fn media_type(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "image/jpeg",
+        ImageFormat::Png => "image/png",
+        ImageFormat::WebP => "image/webp",
+        ImageFormat::Gif => "image/gif",
+        ImageFormat::Bmp => "image/bmp",
+        ImageFormat::Tiff => "image/tiff",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crop_has_four_numbers_or_none() {
+        let params = |x, y, width, height| CropParams { x, y, width, height, codebook: None };
+        assert_eq!(area_of(&params(None, None, None, None)).unwrap(), None);
+        assert_eq!(
+            area_of(&params(Some(1), Some(2), Some(3), Some(4))).unwrap(),
+            Some(PixelBox { x: 1, y: 2, width: 3, height: 4 })
+        );
+        let pointer = |p: CropParams| area_of(&p).unwrap_err().body().errors[0].pointer.clone();
+        assert_eq!(pointer(params(None, Some(2), Some(3), Some(4))), "/x");
+        assert_eq!(pointer(params(Some(1), None, None, None)), "/y");
+        assert_eq!(pointer(params(Some(1), Some(2), None, Some(4))), "/width");
+        assert_eq!(pointer(params(Some(1), Some(2), Some(3), None)), "/height");
+        assert_eq!(pointer(params(Some(1), Some(2), Some(0), Some(1))), "/width");
+        assert_eq!(pointer(params(Some(1), Some(2), Some(1), Some(0))), "/height");
+    }
+}

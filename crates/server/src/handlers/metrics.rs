@@ -1,0 +1,92 @@
+//! `/metrics`.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use reasonedit_codebook::{CodebookName, Stats};
+use reasonedit_editor::Editor;
+use reasonedit_vlm::engine::EngineStats;
+
+use crate::metrics::{TEXT_FORMAT, Text};
+use crate::openapi::LookupProblems;
+use crate::state::AppState;
+
+/// Codebooks that are told of one by one; clients choose the names, and series must not grow without bound.
+const MAX_CODEBOOKS: usize = 100;
+
+/// Metrics in the Prometheus text format
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "get_metrics", tag = "service",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"), LookupProblems),
+)]
+pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
+    let mut text = Text::default();
+    state.metrics().write(&mut text);
+    let editor = state.ready_editor();
+    text.single(
+        "reasonedit_ready",
+        "gauge",
+        "Whether the model is loaded and the codebook open.",
+        f64::from(u8::from(editor.is_some())),
+    );
+    if let Some(editor) = editor {
+        write_engine(&mut text, &editor.engine().stats());
+        write_codebooks(&mut text, editor).await;
+    }
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], text.finish()).into_response()
+}
+
+fn write_engine(text: &mut Text, stats: &EngineStats) {
+    let rows: [(&str, &str, &str, f64); 16] = [
+        ("queue_depth", "gauge", "Requests waiting for the model.", stats.queue_depth as f64),
+        ("queue_capacity", "gauge", "Requests that may wait at once.", stats.queue_capacity as f64),
+        ("generations", "gauge", "Answers being generated.", stats.generations as f64),
+        ("cache_bytes", "gauge", "Bytes in the cache of features and prefixes.", stats.cache_bytes as f64),
+        ("cache_entries", "gauge", "Entries in it.", stats.cache_entries as f64),
+        ("cache_hits_total", "counter", "Pictures of which everything was cached.", stats.cache_hits as f64),
+        (
+            "cache_misses_total",
+            "counter",
+            "Pictures of which something was computed.",
+            stats.cache_misses as f64,
+        ),
+        ("batches_total", "counter", "Batches run.", stats.batches as f64),
+        ("answered_total", "counter", "Engine requests answered.", stats.answered as f64),
+        ("failed_total", "counter", "Engine requests that failed.", stats.failed as f64),
+        ("skipped_total", "counter", "Engine requests dropped before any work.", stats.skipped as f64),
+        ("refused_total", "counter", "Engine requests refused by a full queue.", stats.refused as f64),
+        ("panics_total", "counter", "Panics of the model that were contained.", stats.panics as f64),
+        ("images_total", "counter", "Pictures run through the vision side.", stats.images as f64),
+        ("tokens_total", "counter", "Tokens run through the language side.", stats.tokens as f64),
+        ("busy_seconds_total", "counter", "Seconds in which the model computed.", stats.busy_seconds),
+    ];
+    for (name, kind, help, value) in rows {
+        text.single(&format!("reasonedit_engine_{name}"), kind, help, value);
+    }
+}
+
+async fn write_codebooks(text: &mut Text, editor: &Editor) {
+    let mut rows = Vec::new();
+    let mut names: Vec<CodebookName> =
+        editor.library().books().iter().map(|book| book.name().clone()).collect();
+    names.truncate(MAX_CODEBOOKS);
+    for name in names {
+        // A codebook that can't be read must not hide everything else.
+        if let Ok(stats) = editor.codebook(&name).await {
+            rows.push((name, stats));
+        }
+    }
+    let families: [(&str, &str, fn(&Stats) -> f64); 4] = [
+        ("edits", "Live edits.", |s| s.edits as f64),
+        ("members", "Entries of live edits.", |s| s.members as f64),
+        ("keys", "Keys after merging.", |s| s.keys as f64),
+        ("bytes", "Bytes of keys and values.", |s| s.bytes_merged as f64),
+    ];
+    for (row, help, value) in families {
+        let family = format!("reasonedit_codebook_{row}");
+        text.family(&family, "gauge", help);
+        for (name, stats) in &rows {
+            text.sample(&family, &[("codebook", name.as_str())], value(stats));
+        }
+    }
+}

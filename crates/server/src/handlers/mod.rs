@@ -1,0 +1,30 @@
+//! Handlers: parse, call one function of the editor, shape the answer. Statuses of failures are chosen in [`crate::problem`].
+
+pub(crate) mod codebook;
+pub(crate) mod docs;
+pub(crate) mod edits;
+pub(crate) mod health;
+pub(crate) mod images;
+pub(crate) mod metrics;
+pub(crate) mod query;
+
+use axum::extract::FromRequestParts;
+use axum::extract::rejection::PathRejection;
+use axum::http::request::Parts;
+use reasonedit_codebook::EditId;
+
+use crate::problem::{Problem, Result};
+
+/// An edit's id in the path. What can't be an id is simply not there: 404.
+pub(crate) struct EditIdPath(pub(crate) EditId);
+
+impl<S: Send + Sync> FromRequestParts<S> for EditIdPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text: Result<axum::extract::Path<String>, PathRejection> =
+            axum::extract::Path::from_request_parts(parts, state).await;
+        let id = text.ok().and_then(|axum::extract::Path(text)| text.parse().ok());
+        id.map(Self).ok_or_else(|| Problem::not_found("No edit has an id like this."))
+    }
+}

@@ -1,0 +1,59 @@
+//! `/query`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use reasonedit_editor::QueryRequest;
+
+use crate::dto::query::{AnswerDto, QueryForm, QueryInput};
+use crate::dto::{CodebookParams, codebook_name};
+use crate::image_input::resolve;
+use crate::json::Query;
+use crate::limits::Deadline;
+use crate::openapi::InputProblems;
+use crate::payload::Payload;
+use crate::problem::{ProblemBody, Result};
+use crate::sse;
+use crate::state::AppState;
+
+/// Ask about a picture
+///
+/// The answer takes the statements of edits into account that are near enough. With `stream` it comes as server-sent events:
+/// `retrieval` (as in the answer), `token` (`{"text": "…"}`) any number of times, `done` (the whole answer); or `error` (a problem document).
+#[utoipa::path(
+    post, path = "/query", operation_id = "query", tag = "query", params(CodebookParams),
+    request_body(content((QueryInput = "application/json"), (QueryForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "The answer, at once or as it is made.",
+            content((AnswerDto = "application/json"), (String = "text/event-stream"))),
+        (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The codebook was made with another embedding.", body = ProblemBody, content_type = "application/problem+json"),
+        InputProblems,
+    ),
+)]
+pub(crate) async fn query(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+    deadline: Deadline,
+    Payload { value: input, held: _held }: Payload<QueryInput>,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let editor = state.editor()?;
+    let (stream, explain) = (input.stream.unwrap_or(false), input.explain.unwrap_or(false));
+    let request = QueryRequest {
+        image: resolve(input.image, state.fetcher()).await?,
+        question: input.question,
+        choices: input.choices.unwrap_or_default(),
+        max_tokens: input.max_tokens,
+        retrieval: input.retrieval.unwrap_or_default().into(),
+        compare: input.compare.unwrap_or(false),
+    };
+    let call = deadline.interactive();
+    if stream {
+        let events = editor.query_stream(&codebook, request, call).await?;
+        sse::answer(events, explain, deadline.0, state.timeouts().keep_alive()).await
+    } else {
+        let outcome = editor.query(&codebook, request, call).await?;
+        Ok(Json(AnswerDto::new(outcome, explain)).into_response())
+    }
+}

@@ -1,0 +1,145 @@
+//! `Idempotency-Key`: the same key and body answers the stored response.
+
+use axum::http::{HeaderMap, HeaderName};
+use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
+use serde_json::{Map, Value, json};
+
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// `Idempotency-Key`.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Most characters of a key.
+const MAX_CHARS: usize = 255;
+
+/// The key of a request and the digest of what it asks for.
+///
+/// # Errors
+/// 400 for a key that is empty, longer than 255 characters or not visible ASCII.
+pub(crate) fn key_of(headers: &HeaderMap, request: &EditRequest) -> Result<Option<IdempotencyKey>> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_CHARS).contains(&key.len()) && key.bytes().all(|b| matches!(b, b' '..=b'~')) => {
+            Ok(Some(IdempotencyKey { key: key.to_owned(), body: digest(request) }))
+        }
+        _ => Err(Problem::new(
+            ProblemKind::Malformed,
+            format!("An Idempotency-Key is 1 to {MAX_CHARS} visible ASCII characters."),
+        )),
+    }
+}
+
+/// BLAKE3 of what is asked for, however it was written down: JSON with other white space, or a form with another boundary, is the
+/// same request; a picture sent again by its id is the same picture.
+fn digest(request: &EditRequest) -> [u8; 32] {
+    let image = match &request.image {
+        ImageSource::Bytes(bytes) => blake3::hash(bytes).to_hex().to_string(),
+        ImageSource::Known(id) => id.to_string(),
+    };
+    let reasoning: Vec<Value> = request
+        .reasoning
+        .iter()
+        .map(|s| {
+            let boxes: Vec<_> = s.evidence.iter().map(|b| [b.x, b.y, b.width, b.height]).collect();
+            json!([s.statement, boxes])
+        })
+        .collect();
+    let canonical = json!([
+        image,
+        request.question,
+        request.answer,
+        reasoning,
+        request.choices,
+        request.author,
+        request.tags,
+        sorted(&request.metadata),
+        request.verify,
+    ]);
+    *blake3::hash(canonical.to_string().as_bytes()).as_bytes()
+}
+
+/// The value with the fields of its objects in alphabetical order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut fields: Vec<(&String, &Value)> = object.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            Value::Object(
+                fields.into_iter().map(|(name, v)| (name.clone(), sorted(v))).collect::<Map<_, _>>(),
+            )
+        }
+        Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use reasonedit_codebook::ImageId;
+    use reasonedit_editor::StatementInput;
+    use reasonedit_imaging::PixelBox;
+
+    use super::*;
+
+    fn request() -> EditRequest {
+        EditRequest {
+            image: ImageSource::Bytes(Bytes::from_static(b"png")),
+            question: "q".to_owned(),
+            answer: "a".to_owned(),
+            reasoning: vec![StatementInput {
+                statement: "s".to_owned(),
+                evidence: vec![PixelBox { x: 1, y: 2, width: 3, height: 4 }],
+            }],
+            choices: vec!["a".to_owned(), "b".to_owned()],
+            author: None,
+            tags: vec![],
+            metadata: json!({"a": {"x": 1, "y": 2}, "b": 2}),
+            verify: true,
+            idempotency: None,
+        }
+    }
+
+    #[test]
+    fn the_same_request_written_otherwise_has_the_same_digest() {
+        let mut other = request();
+        other.metadata = json!({"b": 2, "a": {"y": 2, "x": 1}});
+        other.image = ImageSource::Known(ImageId(*blake3::hash(b"png").as_bytes()));
+        assert_eq!(digest(&request()), digest(&other));
+    }
+
+    #[test]
+    fn every_field_counts() {
+        let changes: [fn(&mut EditRequest); 10] = [
+            |r| r.image = ImageSource::Bytes(Bytes::from_static(b"gif")),
+            |r| r.question.push('?'),
+            |r| r.answer.push('!'),
+            |r| r.reasoning[0].statement.push('.'),
+            |r| r.reasoning[0].evidence[0].x = 2,
+            |r| r.choices.swap(0, 1),
+            |r| r.author = Some(String::new()),
+            |r| r.tags.push("t".to_owned()),
+            |r| r.metadata["b"] = json!(3),
+            |r| r.verify = false,
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let mut other = request();
+            change(&mut other);
+            assert_ne!(digest(&request()), digest(&other), "change {index}");
+        }
+    }
+
+    #[test]
+    fn keys_are_checked() {
+        let with = |key: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IDEMPOTENCY_KEY, axum::http::HeaderValue::from_bytes(key).unwrap());
+            key_of(&headers, &request())
+        };
+        assert_eq!(with(b"order 7").unwrap().unwrap().key, "order 7");
+        assert_eq!(key_of(&HeaderMap::new(), &request()).unwrap(), None);
+        for key in [&b""[..], b"\xff", &[b'x'; 256], b"a\tb"] {
+            assert_eq!(with(key).unwrap_err().status().as_u16(), 400);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! HTTP in, editor calls out.
+//!
+//! [`Server::new`] gives a service that can listen at once, and an [`EditorSlot`] that the editor is put into when its model is loaded;
+//! until then edits and queries are answered with 503. Handlers parse, call one function of the editor and shape its answer; statuses of
+//! failures are chosen in one table ([`problem`]).
+
+mod archive;
+mod auth;
+mod body;
+pub mod config;
+pub mod dto;
+mod fetch;
+mod handlers;
+mod headers;
+mod idempotency;
+mod image_input;
+mod json;
+mod limits;
+mod metrics;
+mod multipart;
+mod openapi;
+mod origin;
+mod payload;
+pub mod problem;
+mod request_id;
+mod router;
+mod server;
+mod sse;
+mod state;
+
+pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
+pub use openapi::{contract, openapi_yaml};
+pub use server::{Server, ServerError};
+pub use state::EditorSlot;

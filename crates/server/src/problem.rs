@@ -1,0 +1,409 @@
+//! The one table of errors: everything that can go wrong becomes a status and a problem document (RFC 9457) here.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use reasonedit_codebook::CodebookError;
+use reasonedit_editor::EditorError;
+use reasonedit_imaging::ImagingError;
+use reasonedit_vlm::VlmError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Media type of problem documents.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Longest `detail`, in characters: messages of parsers quote the input, which may be megabytes.
+const DETAIL_CHARS: usize = 400;
+
+/// What kind of thing went wrong; each has one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProblemKind {
+    /// The request can't be parsed.
+    Malformed,
+    /// No valid bearer token.
+    Unauthorized,
+    /// A web page of an origin that is not allowed.
+    Forbidden,
+    /// No such resource.
+    NotFound,
+    /// The resource has no such method.
+    MethodNotAllowed,
+    /// The request body came too slowly.
+    RequestTimeout,
+    /// It contradicts what is there.
+    Conflict,
+    /// The body, or the picture in it, is too large.
+    TooLarge,
+    /// Neither a media type nor a picture format that is read.
+    UnsupportedMediaType,
+    /// Understood but unusable.
+    Invalid,
+    /// The engine's queue is full.
+    QueueFull,
+    /// A fault of the service.
+    Internal,
+    /// The service has as much to do as it takes, or is stopping.
+    Overloaded,
+    /// The model is being loaded.
+    NotReady,
+    /// The deadline passed.
+    DeadlineExceeded,
+}
+
+impl ProblemKind {
+    /// Status, last part of the type, title.
+    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request can't be parsed"),
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed")
+            }
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The resource has no such method")
+            }
+            Self::RequestTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request came too slowly")
+            }
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict with what is there"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Not a format that is read")
+            }
+            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The input can't be used"),
+            Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "The queue is full"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the service"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is busy"),
+            Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The model is being loaded"),
+            Self::DeadlineExceeded => {
+                (StatusCode::GATEWAY_TIMEOUT, "deadline-exceeded", "The deadline passed")
+            }
+        }
+    }
+
+    /// The kind that stands for a bare status of the framework.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            405 => Self::MethodNotAllowed,
+            408 => Self::RequestTimeout,
+            409 => Self::Conflict,
+            413 => Self::TooLarge,
+            415 => Self::UnsupportedMediaType,
+            422 => Self::Invalid,
+            429 => Self::QueueFull,
+            503 => Self::Overloaded,
+            504 => Self::DeadlineExceeded,
+            400..=499 => Self::Malformed,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// One thing wrong with the input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// JSON pointer into the body, or `/` and the name of a query parameter.
+    #[schema(example = "/reasoning/2")]
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Identifies the kind of problem.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:reasonedit:problem:invalid")]
+    pub kind: String,
+    /// The kind of problem in words.
+    pub title: String,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 422)]
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// What is wrong with the input, place by place; present for input errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldProblem>,
+}
+
+/// A failure on its way to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    kind: ProblemKind,
+    detail: String,
+    errors: Vec<FieldProblem>,
+    retry_after: Option<Duration>,
+}
+
+/// Results of handlers.
+pub type Result<T, E = Problem> = std::result::Result<T, E>;
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        let retry_after = match kind {
+            ProblemKind::Overloaded => Some(Duration::from_secs(1)),
+            ProblemKind::NotReady => Some(Duration::from_secs(2)),
+            _ => None,
+        };
+        Self { kind, detail: shorten(&detail.into()), errors: Vec::new(), retry_after }
+    }
+
+    /// An input error at one place.
+    pub fn at(kind: ProblemKind, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        let detail = shorten(&detail.into());
+        let errors = vec![FieldProblem { pointer: shorten(&pointer.into()), detail: detail.clone() }];
+        Self { errors, ..Self::new(kind, detail) }
+    }
+
+    /// Input that was understood but can't be used (422), at one place.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::at(ProblemKind::Invalid, pointer, detail)
+    }
+
+    /// A resource that isn't there (404).
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ProblemKind::NotFound, detail)
+    }
+
+    /// A fault of the service (500): what happened goes to the log, not to the client.
+    pub fn internal(what: &dyn std::fmt::Display) -> Self {
+        tracing::error!(error = %what, "internal failure");
+        Self::new(ProblemKind::Internal, "The service failed; its log says why.")
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The kind of problem.
+    pub fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.kind.row().0
+    }
+
+    /// The document.
+    pub fn body(&self) -> ProblemBody {
+        let (status, slug, title) = self.kind.row();
+        ProblemBody {
+            kind: format!("urn:reasonedit:problem:{slug}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            errors: self.errors.clone(),
+        }
+    }
+}
+
+/// At most [`DETAIL_CHARS`] characters of a message.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(DETAIL_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.body()).unwrap_or_default();
+        let mut response = (self.status(), [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        let headers = response.headers_mut();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        if let Some(after) = self.retry_after {
+            // The header counts whole seconds; less than one would invite a storm.
+            set(header::RETRY_AFTER, &after.as_millis().div_ceil(1000).max(1).to_string());
+        }
+        if self.kind == ProblemKind::Unauthorized {
+            set(header::WWW_AUTHENTICATE, "Bearer realm=\"reasonedit\"");
+        }
+        set(header::CACHE_CONTROL, "no-store");
+        response
+    }
+}
+
+impl From<EditorError> for Problem {
+    fn from(error: EditorError) -> Self {
+        match error {
+            EditorError::Invalid(fields) => {
+                let detail = match fields.as_slice() {
+                    [] => "The input can't be used.".to_owned(),
+                    [one] => one.detail.clone(),
+                    [first, rest @ ..] => format!("{} ({} more in `errors`)", first.detail, rest.len()),
+                };
+                let errors = fields
+                    .into_iter()
+                    .map(|f| FieldProblem { pointer: shorten(&f.pointer), detail: shorten(&f.detail) })
+                    .collect();
+                Self { errors, ..Self::new(ProblemKind::Invalid, detail) }
+            }
+            EditorError::Image(error) => error.into(),
+            EditorError::Engine(error) => error.into(),
+            EditorError::Codebook(error) => error.into(),
+            EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) => Self::not_found(error.to_string()),
+            EditorError::IdempotencyConflict => Self::new(ProblemKind::Conflict, error.to_string()),
+            EditorError::Archive(_) => Self::new(ProblemKind::Invalid, error.to_string()),
+            EditorError::Cancelled => Self::new(ProblemKind::Overloaded, error.to_string()),
+            EditorError::Storage(_) | EditorError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ImagingError> for Problem {
+    fn from(error: ImagingError) -> Self {
+        let kind = match error {
+            ImagingError::TooManyBytes { .. }
+            | ImagingError::TooManyPixels { .. }
+            | ImagingError::SideTooLong { .. }
+            | ImagingError::TooMuchMemory { .. } => ProblemKind::TooLarge,
+            ImagingError::UnsupportedFormat => ProblemKind::UnsupportedMediaType,
+            ImagingError::BoxOutside { .. } => return Self::new(ProblemKind::Invalid, error.to_string()),
+            ImagingError::Encode(_) => return Self::internal(&error),
+            _ => ProblemKind::Invalid,
+        };
+        Self::at(kind, "/image", error.to_string())
+    }
+}
+
+impl From<VlmError> for Problem {
+    fn from(error: VlmError) -> Self {
+        match error {
+            VlmError::QueueFull { retry_after } => {
+                Self::new(ProblemKind::QueueFull, "The engine's queue is full.").retry_after(retry_after)
+            }
+            VlmError::Closed => Self::new(ProblemKind::Overloaded, "The engine is not running."),
+            VlmError::DeadlineExceeded => Self::new(
+                ProblemKind::DeadlineExceeded,
+                "The deadline passed before the request was answered.",
+            ),
+            VlmError::TooLong { .. } => Self::new(ProblemKind::Invalid, error.to_string()),
+            VlmError::Image(_) => Self::at(ProblemKind::Invalid, "/image", error.to_string()),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<CodebookError> for Problem {
+    fn from(error: CodebookError) -> Self {
+        match error {
+            CodebookError::UnknownEdit(_)
+            | CodebookError::UnknownCodebook(_)
+            | CodebookError::UnknownImage(_) => Self::not_found(error.to_string()),
+            CodebookError::EmbeddingMismatch { .. } | CodebookError::Conflict(_) => {
+                Self::new(ProblemKind::Conflict, error.to_string())
+            }
+            CodebookError::InvalidId { .. }
+            | CodebookError::InvalidName(_)
+            | CodebookError::InvalidQuery(_) => Self::new(ProblemKind::Invalid, error.to_string()),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [ProblemKind; 15] = [
+        ProblemKind::Malformed,
+        ProblemKind::Unauthorized,
+        ProblemKind::Forbidden,
+        ProblemKind::NotFound,
+        ProblemKind::MethodNotAllowed,
+        ProblemKind::RequestTimeout,
+        ProblemKind::Conflict,
+        ProblemKind::TooLarge,
+        ProblemKind::UnsupportedMediaType,
+        ProblemKind::Invalid,
+        ProblemKind::QueueFull,
+        ProblemKind::Internal,
+        ProblemKind::Overloaded,
+        ProblemKind::NotReady,
+        ProblemKind::DeadlineExceeded,
+    ];
+
+    #[test]
+    fn the_table_of_statuses_types_and_titles() {
+        let rows: Vec<String> = ALL
+            .iter()
+            .map(|kind| {
+                let (status, slug, title) = kind.row();
+                format!("{} {slug}: {title}", status.as_u16())
+            })
+            .collect();
+        insta::assert_snapshot!(rows.join("\n"));
+        let mut slugs: Vec<&str> = ALL.iter().map(|kind| kind.row().1).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        assert_eq!(slugs.len(), ALL.len());
+    }
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back() {
+        let error = EditorError::Engine(VlmError::QueueFull { retry_after: Duration::from_millis(2100) });
+        let response = Problem::from(error).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "3");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+    }
+
+    #[test]
+    fn faults_of_the_service_keep_their_details() {
+        let error = EditorError::Storage(std::io::Error::other("/var/lib/secret is read-only"));
+        let problem = Problem::from(error);
+        assert_eq!(problem.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!problem.body().detail.contains("secret"));
+    }
+
+    #[test]
+    fn editor_errors_have_the_statuses_of_the_contract() {
+        let status = |error: EditorError| Problem::from(error).status().as_u16();
+        assert_eq!(status(EditorError::IdempotencyConflict), 409);
+        assert_eq!(status(EditorError::Archive("no manifest".to_owned())), 422);
+        assert_eq!(status(EditorError::Cancelled), 503);
+        assert_eq!(status(EditorError::Engine(VlmError::DeadlineExceeded)), 504);
+        assert_eq!(status(EditorError::Engine(VlmError::Closed)), 503);
+        assert_eq!(status(EditorError::Engine(VlmError::TooLong { tokens: 9, limit: 8 })), 422);
+        assert_eq!(status(EditorError::Engine(VlmError::Panicked("index".to_owned()))), 500);
+        assert_eq!(status(EditorError::Image(ImagingError::UnsupportedFormat)), 415);
+        assert_eq!(status(EditorError::Image(ImagingError::TooManyBytes { limit: 1, actual: 2 })), 413);
+        assert_eq!(status(EditorError::Image(ImagingError::SideTooLong { limit: 1, actual: 2 })), 413);
+        assert_eq!(status(EditorError::Image(ImagingError::Malformed("cut short".to_owned()))), 422);
+        assert_eq!(status(EditorError::Image(ImagingError::Empty)), 422);
+    }
+
+    #[test]
+    fn details_stay_short() {
+        let problem = Problem::invalid("/question", "é".repeat(100_000));
+        assert_eq!(problem.body().detail.chars().count(), DETAIL_CHARS + 1);
+        assert_eq!(problem.body().errors[0].detail.chars().count(), DETAIL_CHARS + 1);
+    }
+
+    #[test]
+    fn input_errors_are_listed() {
+        let problem = Problem::from(EditorError::Invalid(vec![
+            reasonedit_editor::FieldError::new("/question", "must not be empty"),
+            reasonedit_editor::FieldError::new("/reasoning/2/evidence/0", "lies outside the image"),
+        ]));
+        insta::assert_json_snapshot!(problem.body());
+    }
+}

@@ -1,0 +1,74 @@
+//! Routes and the layers around them. Each route is registered once, for serving and for the contract.
+
+use std::any::Any;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Response;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tower::ServiceBuilder;
+use tower::util::option_layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::ServerConfig;
+use crate::handlers::{codebook, docs, edits, health, images, metrics, query};
+use crate::openapi::ApiDoc;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::{auth, headers, limits, origin, request_id};
+
+/// Every route of the contract.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(edits::create, edits::list))
+        .routes(routes!(edits::get, edits::revert))
+        .routes(routes!(query::query))
+        .routes(routes!(codebook::stats))
+        .routes(routes!(codebook::entries))
+        .routes(routes!(codebook::export))
+        .routes(routes!(codebook::import))
+        .routes(routes!(images::get))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(docs::openapi))
+}
+
+/// The whole service.
+pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
+    let pages = Router::new()
+        .route("/", get(docs::home))
+        .route("/docs", get(docs::page))
+        .route("/docs/app.js", get(docs::script))
+        .route("/docs/style.css", get(docs::style));
+    // From the outside in.
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(state.clone(), request_id::observe))
+        .layer(from_fn(headers::secure))
+        .layer(option_layer(origin::cors(&config.cors_origins)))
+        .layer(CompressionLayer::new().br(false).deflate(false))
+        .layer(from_fn(headers::problems_only))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state.clone(), limits::admit))
+        .layer(from_fn_with_state(state.clone(), origin::require_own_origin))
+        .layer(from_fn_with_state(state.clone(), auth::require_token))
+        .layer(from_fn_with_state(state.clone(), limits::keep_deadline));
+    routes().split_for_parts().0.merge(pages).layer(layers).with_state(state)
+}
+
+/// A handler panicked: the log has what it said, the client gets a plain 500.
+#[allow(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message");
+    Problem::internal(&message).into_response()
+}

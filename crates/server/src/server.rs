@@ -1,0 +1,157 @@
+//! Listening, serving, stopping.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::config::{ConfigError, ServerConfig};
+use crate::router;
+use crate::state::{AppState, EditorSlot};
+
+/// Why the service can't be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A setting that can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Pictures may be fetched by URL, and TLS can't be set up for it.
+    #[error("the client that fetches pictures can't be set up: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The operating system's word on it.
+        source: io::Error,
+    },
+}
+
+/// The HTTP service. It can serve before its editor has arrived.
+#[derive(Debug)]
+pub struct Server {
+    router: Router,
+    config: ServerConfig,
+}
+
+impl Server {
+    /// A service, and the slot that its editor is to be put into.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`] for unusable settings, [`ServerError::Client`] when TLS can't be set up.
+    pub fn new(config: ServerConfig) -> Result<(Self, EditorSlot), ServerError> {
+        config.validate()?;
+        let slot = EditorSlot::default();
+        let state = AppState::new(&config, slot.clone())?;
+        let router = router::service(state, &config);
+        Ok((Self { router, config }, slot))
+    }
+
+    /// The service as a tower service, for tests and for embedding in another server.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Listens on the configured address.
+    ///
+    /// # Errors
+    /// [`ServerError::Bind`] when it is taken or not ours.
+    pub async fn bind(&self) -> Result<TcpListener, ServerError> {
+        let address = self.config.bind;
+        TcpListener::bind(address).await.map_err(|source| ServerError::Bind { address, source })
+    }
+
+    /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the configured time.
+    ///
+    /// Returns whether all of them did.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> bool {
+        let grace = self.config.timeouts.shutdown_grace();
+        let places = Arc::new(Semaphore::new(self.config.limits.connections.min(Semaphore::MAX_PERMITS)));
+        let graceful = GracefulShutdown::new();
+        let builder = connection_builder(self.config.timeouts.header());
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let (stream, place) = tokio::select! {
+                () = &mut shutdown => break,
+                accepted = accept(&listener, &places) => accepted,
+                // Ended ones are let go, so that the set doesn't grow.
+                Some(_) = connections.join_next() => continue,
+            };
+            let service = TowerToHyperService::new(self.router.clone());
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = graceful.watch(connection);
+            connections.spawn(async move {
+                let _place = place;
+                // Resets and clients that speak no HTTP are no business of the log.
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection ended");
+                }
+            });
+        }
+        drop(listener);
+        tracing::info!(grace_ms = grace.as_millis(), "stopping: no new requests, running ones may end");
+        let drained = tokio::time::timeout(grace, graceful.shutdown()).await.is_ok();
+        if !drained {
+            tracing::warn!("some requests were still running after the time allowed and are cut off");
+            connections.shutdown().await;
+        }
+        drained
+    }
+}
+
+fn connection_builder(header: Duration) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(header);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(header))
+        .keep_alive_timeout(header)
+        .max_concurrent_streams(100);
+    builder
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed, so a place always comes.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Events must not wait for more to be sent along.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "the connection has gone");
+                }
+                return (stream, place);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                // Out of file descriptors or memory: trying again at once would only keep the processor busy.
+                tracing::error!(%error, "connections can't be accepted");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,212 @@
+//! Server-sent events of a query: `retrieval`, `token`…, `done`; or `error` with a problem document.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, stream};
+use reasonedit_editor::{EditorError, QueryEvent};
+use serde::Serialize;
+use tokio::sync::mpsc::Receiver;
+use tracing::Span;
+use utoipa::ToSchema;
+
+use crate::dto::query::{AnswerDto, RetrievalDto};
+use crate::problem::{Problem, ProblemKind, Result};
+
+type Events = Receiver<Result<QueryEvent, EditorError>>;
+
+/// Data of a `token` event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Token {
+    /// The next piece of the answer.
+    pub(crate) text: String,
+}
+
+/// Answers with the events of a query. Dropping the answer (the client has gone) drops the receiver, which cancels the query.
+///
+/// # Errors
+/// A failure before the first event is answered with its own status instead of a stream.
+pub(crate) async fn answer(
+    mut events: Events,
+    explain: bool,
+    deadline: Instant,
+    keep_alive: Duration,
+) -> Result<Response> {
+    let first = match events.recv().await {
+        Some(first) => first?,
+        None => return Err(EditorError::Cancelled.into()),
+    };
+    let stream = event_stream(first, events, explain, deadline);
+    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(keep_alive)).into_response();
+    // Proxies that collect answers before they pass them on would defeat the purpose.
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+struct Progress {
+    first: Option<QueryEvent>,
+    events: Events,
+    ended: bool,
+    explain: bool,
+    deadline: tokio::time::Instant,
+    span: Span,
+}
+
+fn event_stream(
+    first: QueryEvent,
+    events: Events,
+    explain: bool,
+    deadline: Instant,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let progress = Progress {
+        first: Some(first),
+        events,
+        ended: false,
+        explain,
+        deadline: deadline.into(),
+        span: Span::current(),
+    };
+    stream::unfold(progress, async |mut progress| {
+        if progress.ended {
+            return None;
+        }
+        let event = progress.next().await;
+        Some((Ok(event), progress))
+    })
+}
+
+impl Progress {
+    async fn next(&mut self) -> Event {
+        let next = match self.first.take() {
+            Some(first) => Ok(first),
+            None => match tokio::time::timeout_at(self.deadline, self.events.recv()).await {
+                Ok(Some(Ok(event))) => Ok(event),
+                Ok(Some(Err(error))) => Err(self.span.in_scope(|| Problem::from(error))),
+                // The editor ends with `Done` or an error; anything else means that it was stopped.
+                Ok(None) => Err(EditorError::Cancelled.into()),
+                Err(_) => {
+                    Err(Problem::new(ProblemKind::DeadlineExceeded, "The answer was not complete in time."))
+                }
+            },
+        };
+        match next {
+            Ok(QueryEvent::Retrieval(report)) => event("retrieval", &RetrievalDto::from(&report)),
+            Ok(QueryEvent::Token(text)) => event("token", &Token { text }),
+            Ok(QueryEvent::Done(outcome)) => {
+                self.ended = true;
+                event("done", &AnswerDto::new(*outcome, self.explain))
+            }
+            Err(problem) => {
+                self.ended = true;
+                event("error", &problem.body())
+            }
+        }
+    }
+}
+
+fn event<T: Serialize>(name: &str, data: &T) -> Event {
+    let event = Event::default().event(name);
+    event.json_data(data).unwrap_or_else(|error| {
+        let problem = Problem::internal(&error);
+        Event::default().event("error").data(serde_json::json!(problem.body()).to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use reasonedit_editor::{QueryOutcome, RetrievalReport, Usage};
+    use reasonedit_vlm::VlmError;
+    use reasonedit_vlm::engine::FinishReason;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn retrieval() -> RetrievalReport {
+        RetrievalReport {
+            rejected: true,
+            nearest_distance: None,
+            threshold: None,
+            k: 5,
+            facts: vec![],
+            nearest: None,
+        }
+    }
+
+    fn outcome() -> QueryOutcome {
+        QueryOutcome {
+            answer: "It is\nred.".to_owned(),
+            choices: None,
+            retrieval: retrieval(),
+            unedited: None,
+            prompt: "Is it red?".to_owned(),
+            finish: Some(FinishReason::Stop),
+            usage: Usage { prompt_tokens: 20, completion_tokens: 3 },
+            timings_ms: BTreeMap::from([("total".to_owned(), 1.23456)]),
+        }
+    }
+
+    async fn text(events: Vec<Result<QueryEvent, EditorError>>, deadline: Duration) -> Result<String> {
+        let (sender, receiver) = mpsc::channel(16);
+        for event in events {
+            sender.send(event).await.unwrap();
+        }
+        // Kept open when the deadline is what ends the stream.
+        let _open = deadline.is_zero().then_some(sender);
+        let deadline = Instant::now() + deadline;
+        let response = answer(receiver, true, deadline, Duration::from_secs(60)).await?;
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        Ok(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_whole_stream() {
+        let events = vec![
+            Ok(QueryEvent::Retrieval(retrieval())),
+            Ok(QueryEvent::Token("It is\n".to_owned())),
+            Ok(QueryEvent::Token("red.".to_owned())),
+            Ok(QueryEvent::Done(Box::new(outcome()))),
+        ];
+        insta::assert_snapshot!(text(events, LONG).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_failure_half_way_is_an_event() {
+        let events = vec![
+            Ok(QueryEvent::Retrieval(retrieval())),
+            Err(EditorError::Engine(VlmError::DeadlineExceeded)),
+        ];
+        insta::assert_snapshot!(text(events, LONG).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_the_first_event_has_its_own_status() {
+        let full = VlmError::QueueFull { retry_after: Duration::from_secs(1) };
+        let problem = text(vec![Err(EditorError::Engine(full))], LONG).await.unwrap_err();
+        assert_eq!(problem.status().as_u16(), 429);
+        assert_eq!(text(vec![], LONG).await.unwrap_err().status().as_u16(), 503);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_cut_says_so() {
+        let cut = text(vec![Ok(QueryEvent::Retrieval(retrieval()))], LONG).await.unwrap();
+        assert!(cut.contains("event: error") && cut.contains("\"status\":503"), "{cut}");
+        let late = text(vec![Ok(QueryEvent::Retrieval(retrieval()))], Duration::ZERO).await.unwrap();
+        assert!(late.contains("event: error") && late.contains("\"status\":504"), "{late}");
+    }
+
+    #[tokio::test]
+    async fn dropping_the_answer_cancels() {
+        let (sender, receiver) = mpsc::channel(16);
+        sender.send(Ok(QueryEvent::Retrieval(retrieval()))).await.unwrap();
+        let response = answer(receiver, false, Instant::now() + LONG, LONG).await.unwrap();
+        assert!(!sender.is_closed());
+        drop(response);
+        assert!(sender.is_closed());
+    }
+}

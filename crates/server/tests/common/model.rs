@@ -1,0 +1,60 @@
+//! A service with a real editor on tiny checkpoints, on folders of its own.
+
+use std::sync::Arc;
+
+use axum::Router;
+use reasonedit_codebook::{ImageStore, Library, SledStore};
+use reasonedit_editor::{Editor, EditorConfig};
+use reasonedit_imaging::{RgbImage, encode_png};
+use reasonedit_server::{Server, ServerConfig};
+use reasonedit_vlm::LoadOptions;
+use reasonedit_vlm::engine::{Engine, EngineConfig, Models};
+use tempfile::TempDir;
+
+/// A folder with a tiny checkpoint: random weights, but everything else as in a real one.
+fn checkpoint(name: &str) -> String {
+    format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A service, and the folder of its data.
+pub struct Service {
+    pub router: Router,
+    pub editor: Editor,
+    _data: TempDir,
+}
+
+/// Starts a service with its own engine and store.
+pub async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
+    let data = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(SledStore::open(&data.path().join("codebook")).expect("a store"));
+    let images = ImageStore::open(&data.path().join("images")).expect("a folder for pictures");
+    let config = EditorConfig::default();
+    let library = Arc::new(Library::open(store, config.codebook.clone()).expect("a library"));
+    let load = || {
+        let options = LoadOptions::default();
+        Ok(Models {
+            vlm: reasonedit_vlm::load(&checkpoint("qwen3_vl-1"), &options)?,
+            sentences: reasonedit_vlm::load_sentence_encoder(&checkpoint("mpnet-1"), &options)?,
+        })
+    };
+    let engine = Engine::start(load, EngineConfig::default()).expect("an engine");
+    let editor = Editor::new(engine, library, images, config).await.expect("an editor");
+    let mut config = ServerConfig::default();
+    change(&mut config);
+    let (server, slot) = Server::new(config).expect("a usable configuration");
+    assert!(slot.fill(editor.clone()));
+    Service { router: server.router(), editor, _data: data }
+}
+
+/// A picture of one colour with a square of another in a corner, as PNG.
+pub fn picture(colour: [u8; 3]) -> Vec<u8> {
+    let mut pixels = Vec::with_capacity(96 * 80 * 3);
+    for y in 0..80 {
+        for x in 0..96 {
+            let inside = (10..40).contains(&x) && (12..42).contains(&y);
+            pixels.extend_from_slice(if inside { &colour } else { &[230, 228, 220] });
+        }
+    }
+    let image = RgbImage::from_raw(96, 80, pixels).expect("as many bytes as pixels");
+    encode_png(&image).expect("a PNG")
+}

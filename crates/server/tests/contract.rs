@@ -1,0 +1,71 @@
+//! `openapi.yaml` is what the code says, and what it says is consistent.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use reasonedit_server::{contract, openapi_yaml};
+use serde_json::Value;
+
+#[test]
+fn openapi_yaml_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi.yaml");
+    let made = openapi_yaml().unwrap();
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        made == committed,
+        "openapi.yaml differs from the code; UPDATE_OPENAPI=1 cargo test --release -p reasonedit-server --test contract writes it anew"
+    );
+}
+
+fn walk(value: &Value, visit: &mut impl FnMut(&Value)) {
+    visit(value);
+    match value {
+        Value::Object(object) => object.values().for_each(|v| walk(v, visit)),
+        Value::Array(list) => list.iter().for_each(|v| walk(v, visit)),
+        _ => {}
+    }
+}
+
+#[test]
+fn references_resolve_and_names_are_unique() {
+    let spec = serde_json::to_value(contract()).unwrap();
+    let mut references = 0;
+    walk(&spec, &mut |value| {
+        if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+            references += 1;
+            let target = spec.pointer(reference.trim_start_matches('#'));
+            assert!(target.is_some(), "{reference} leads nowhere");
+        }
+    });
+    assert!(references > 50, "{references} references");
+    let mut names = BTreeSet::new();
+    for (path, item) in spec["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name.to_owned()), "{name} twice");
+            assert!(
+                operation["summary"].as_str().is_some_and(|s| !s.is_empty()),
+                "{method} {path} has no summary"
+            );
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let is_problem = !(path == "/health/ready") && status.as_str() >= "400";
+                let problem = &response["content"]["application/problem+json"];
+                assert_eq!(problem.is_object(), is_problem, "{method} {path} {status}: {response}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_contract_has_the_resources_it_promises() {
+    let spec = serde_json::to_value(contract()).unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in spec["paths"].as_object().unwrap() {
+        operations.extend(item.as_object().unwrap().keys().map(|method| format!("{method} {path}")));
+    }
+    operations.sort();
+    insta::assert_snapshot!(operations.join("\n"));
+}

@@ -1,0 +1,136 @@
+//! A real socket: requests that stall, requests that run while the service stops.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use reasonedit_server::{Server, ServerConfig, ServerError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+async fn start(
+    change: impl FnOnce(&mut ServerConfig),
+) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<bool>) {
+    let mut config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerConfig::default() };
+    change(&mut config);
+    let (server, slot) = Server::new(config).unwrap();
+    let listener = server.bind().await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let serving = tokio::spawn(async move {
+        let _slot = slot;
+        server.serve(listener, async { drop(stopped.await) }).await
+    });
+    (address, stop, serving)
+}
+
+async fn exchange(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let (address, _stop, _serving) = start(|_| {}).await;
+    let (second, _slot) = Server::new(ServerConfig { bind: address, ..ServerConfig::default() }).unwrap();
+    let error = second.bind().await.unwrap_err();
+    assert!(matches!(error, ServerError::Bind { .. }));
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_running_request_ends_before_the_service_does() {
+    let (address, stop, serving) = start(|_| {}).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The head is in, the body is not: the request is being worked on.
+    let head = "POST /query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+                expect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).await.unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100"));
+    stop.send(()).unwrap();
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let answer = exchange(&mut stream, "{}").await;
+    assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
+    assert!(serving.await.unwrap(), "everything ended in time");
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_off() {
+    let (address, stop, serving) = start(|config| config.timeouts.shutdown_grace_ms = 50).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+                expect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).await.unwrap();
+    stop.send(()).unwrap();
+    assert!(!serving.await.unwrap());
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_delay_the_end() {
+    let (address, stop, serving) = start(|_| {}).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    stop.send(()).unwrap();
+    assert!(serving.await.unwrap());
+}
+
+#[tokio::test]
+async fn slow_heads_and_bodies_are_not_waited_for() {
+    let (address, _stop, _serving) = start(|config| {
+        config.timeouts.header_ms = 100;
+        config.timeouts.body_idle_ms = 100;
+    })
+    .await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let answer = exchange(&mut stream, "GET /health/live HTTP/1.1\r\nhost:").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /edits HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
+                connection: close\r\n\r\n{";
+    let answer = exchange(&mut stream, head).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("application/problem+json"));
+}
+
+#[tokio::test]
+async fn a_request_past_its_deadline_is_answered_504() {
+    let (address, _stop, _serving) = start(|config| config.timeouts.request_ms = 100).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /edits HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
+                connection: close\r\n\r\n{";
+    let answer = exchange(&mut stream, head).await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_are_refused_at_once() {
+    let (address, _stop, _serving) = start(|config| config.limits.requests = 1).await;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    let head = "POST /edits HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+                expect: 100-continue\r\nconnection: close\r\n\r\n";
+    first.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    first.read_exact(&mut go_on).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    let answer = exchange(&mut second, "GET /edits HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
+    let mut probe = TcpStream::connect(address).await.unwrap();
+    let answer =
+        exchange(&mut probe, "GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "probes are answered all the same: {answer}");
+    assert!(exchange(&mut first, "{}").await.starts_with("HTTP/1.1 422"));
+}
