@@ -1,0 +1,499 @@
+//! The command line: every subcommand, option and help text.
+
+#![allow(clippy::doc_markdown, reason = "doc comments here are help texts, shown as they are")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Edits a vision-language model by human reasoning, kept in a durable codebook; the weights never change.
+#[derive(Debug, Parser)]
+#[command(
+    name = "reasonedit",
+    version,
+    about,
+    long_about = "Edits a vision-language model by human reasoning: a correction, with its reasons, is stored in a \
+        durable codebook and put in front of the model when a question needs it. The weights never change, and an \
+        edit can be taken back exactly.\n\nWithout a subcommand it serves HTTP (`reasonedit serve`), with the \
+        demo model unless --model names another.",
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n\
+        Settings: built-in defaults (`reasonedit config`), the model's profile, a file (--config, or ./reasonedit.toml), \
+        REASONEDIT_* variables (REASONEDIT_SERVER__BIND for `server.bind`), options; the later wins.",
+    args_conflicts_with_subcommands = true,
+    propagate_version = true
+)]
+pub(crate) struct Cli {
+    /// What to do; `serve` when absent.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// Options of `serve`, so that they work without naming it.
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve HTTP (the default)
+    Serve(ServeArgs),
+    /// Make an edit: what is right, and why
+    Edit(EditArgs),
+    /// Ask about a picture, with the codebook's help
+    Query(QueryArgs),
+    /// Look into a codebook, carry it elsewhere, check it
+    Codebook(CodebookArgs),
+    /// Look at models, fetch them, check them against reference outputs
+    Models(ModelsArgs),
+    /// Write pictures, questions and edits of the synthetic picture world
+    World(WorldArgs),
+    /// Measure edits and queries by stage
+    Bench(BenchArgs),
+    /// Measure what edits do: native records in, figures out
+    Eval(EvalArgs),
+    /// Print the settings in effect, and where they can be set
+    Config(ConfigArgs),
+}
+
+/// Options that choose settings; all of them can be set in the file and by variables too.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct SettingsArgs {
+    /// Folder of codebooks and pictures [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Options of every subcommand that needs settings, also of those that keep nothing in the data folder.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct CommonArgs {
+    /// Settings file [default: reasonedit.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Model: a folder (a bundle of vlm/ and sentence-encoder/, or a checkpoint) or a hub id [default: the demo bundle]
+    #[arg(long, value_name = "DIR_OR_ID")]
+    pub(crate) model: Option<String>,
+
+    /// Sentence encoder: a folder or a hub id [default: the bundle's, else paraphrase-mpnet-base-v2]
+    #[arg(long, value_name = "DIR_OR_ID")]
+    pub(crate) sentence_encoder: Option<String>,
+
+    /// Device that runs the model: cpu, cuda:0 … [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+
+    /// Type of the weights: f32, bf16, f16 [default: f32 on the CPU, bf16 elsewhere]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<String>,
+
+    /// Any other setting, for example --set editor.codebook.retrieval.k=7 (repeatable; values as in TOML)
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// `serve`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// Where `edit`, `query` and `codebook` work: on a data folder in process, or at a running service.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// A running service, for example http://127.0.0.1:8080; without it the data folder is used in process
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+
+    /// Bearer token for --server [env: REASONEDIT_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+
+    /// Codebook to work on
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) codebook: String,
+
+    /// Print the answer as JSON, as the HTTP service gives it
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// `edit`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Example:\n  reasonedit edit --image scan.png --question 'Is it benign or malignant?' --answer malignant \\\n    \
+    --reasoning 'The edge of the thing is jagged.' --reasoning 'Things with a jagged edge are malignant.' \\\n    \
+    --choice benign --choice malignant"
+)]
+pub(crate) struct EditArgs {
+    /// Picture file, or the id of a picture sent before
+    #[arg(long, value_name = "FILE_OR_ID")]
+    pub(crate) image: String,
+
+    /// The question that is answered wrongly
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) question: String,
+
+    /// The right answer
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) answer: String,
+
+    /// A statement that says why (repeatable)
+    #[arg(long, value_name = "STATEMENT")]
+    pub(crate) reasoning: Vec<String>,
+
+    /// Where a statement is seen: its number from 1, then x,y,width,height in pixels, for example 1:40,32,120,96 (repeatable)
+    #[arg(long, value_name = "N:X,Y,W,H")]
+    pub(crate) evidence: Vec<String>,
+
+    /// An answer to choose from (repeatable)
+    #[arg(long = "choice", value_name = "TEXT")]
+    pub(crate) choices: Vec<String>,
+
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+
+    /// A label (repeatable)
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+
+    /// Anything to be kept with the edit: a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) metadata: Option<String>,
+
+    /// Don't ask the model before and after
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// `query`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Example:\n  reasonedit query --image scan.png --question 'Is it benign or malignant?' \\\n    \
+    --choice benign --choice malignant --compare"
+)]
+pub(crate) struct QueryArgs {
+    /// Picture file, or the id of a picture sent before
+    #[arg(long, value_name = "FILE_OR_ID")]
+    pub(crate) image: String,
+
+    /// The question
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) question: String,
+
+    /// An answer to choose from (repeatable); without any the answer is generated
+    #[arg(long = "choice", value_name = "TEXT")]
+    pub(crate) choices: Vec<String>,
+
+    /// Most tokens to generate
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+
+    /// Answer without the codebook
+    #[arg(long)]
+    pub(crate) no_retrieval: bool,
+
+    /// Nearest keys to take statements from
+    #[arg(long, value_name = "N")]
+    pub(crate) k: Option<usize>,
+
+    /// Percentile of the distances between keys beyond which nothing is retrieved
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) reject_percentile: Option<f64>,
+
+    /// Also say what the model answers without the codebook
+    #[arg(long)]
+    pub(crate) compare: bool,
+
+    /// Also print the prompt as the model got it
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// `codebook`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CodebookArgs {
+    #[command(subcommand)]
+    pub(crate) command: CodebookCommand,
+}
+
+/// What can be done with a codebook.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CodebookCommand {
+    /// Counts, bytes, dimensions, the embedding in use and the gate
+    Stats(TargetArgs),
+    /// Write a codebook as a tar of JSON Lines and pictures
+    Export {
+        /// File to write; - for the standard output
+        #[arg(value_name = "FILE", default_value = "-")]
+        file: PathBuf,
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Take in an exported codebook; what is there already is left as it is
+    Import {
+        /// File to read; - for the standard input
+        #[arg(value_name = "FILE", default_value = "-")]
+        file: PathBuf,
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Recompute a codebook from what is stored and compare; exit status 1 where they differ
+    Verify {
+        /// Codebook to check; every codebook of the data folder when absent
+        #[arg(long, value_name = "NAME")]
+        codebook: Option<String>,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+}
+
+/// `models`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+}
+
+/// What can be done with models.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Load a model and say what it is: architecture, size, fingerprint, taps
+    Show {
+        /// Folder or hub id [default: the configured model]
+        #[arg(value_name = "DIR_OR_ID")]
+        source: Option<String>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: CommonArgs,
+    },
+    /// Fetch a model from the hub into the local cache
+    Pull {
+        /// Hub id, for example Qwen/Qwen3-VL-4B-Instruct
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Branch, tag or commit
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<String>,
+    },
+    /// Run a checkpoint against reference outputs made by tools/reference.py; exit status 1 where they differ
+    Check {
+        /// Folder written by tools/reference.py
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `world`.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Seeds from 1,000,000 on are never trained on: use them to measure.\n\
+    Example:\n  reasonedit world --seed 1000001 --count 100 --out world")]
+pub(crate) struct WorldArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<WorldCommand>,
+
+    #[command(flatten)]
+    pub(crate) records: Option<RecordsArgs>,
+}
+
+/// Native records: `edits.jsonl` beside `images/`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecordsArgs {
+    /// Seed of the world: its names, rules and pictures
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: u64,
+
+    /// Records to write
+    #[arg(long, value_name = "N")]
+    pub(crate) count: usize,
+
+    /// Folder to write to; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Write probes of perception (`probes.jsonl`) in place of edits
+    #[arg(long)]
+    pub(crate) probes: bool,
+}
+
+/// Other things the world can write.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum WorldCommand {
+    /// Training episodes for tools/train
+    Episodes {
+        /// First seed; seeds from 1,000,000 on are refused
+        #[arg(long, value_name = "S")]
+        seed_start: u64,
+        /// Scenes to write, each from a seed of its own
+        #[arg(long, value_name = "N")]
+        scenes: u64,
+        /// Pairs for the sentence encoder [default: as the writer thinks right]
+        #[arg(long, value_name = "N")]
+        sentences: Option<usize>,
+        /// Folder to write to; made if missing
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+/// `bench`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Edits have three statements whose evidence the model has to find; queries have four choices.\n\
+    Beside transformers on the same weights: tools/bench_compare.py"
+)]
+pub(crate) struct BenchArgs {
+    /// Edits and queries to measure, of each kind
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) runs: usize,
+
+    /// Edits and queries made before, not counted
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) warmup: usize,
+
+    /// Seed of the pictures and questions
+    #[arg(long, value_name = "S", default_value_t = 1_000_003)]
+    pub(crate) seed: u64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Take the work from tools/bench_compare.py: a JSON request a line on the standard input, an answer a line
+    #[arg(long, hide = true)]
+    pub(crate) steps: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: CommonArgs,
+}
+
+/// `eval`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "The edits are made in a codebook of their own, in a temporary folder.\n\
+    Example:\n  reasonedit world --seed 1000001 --count 200 --out world\n  \
+    reasonedit world --seed 1000001 --count 600 --out world --probes\n  reasonedit eval --data world")]
+pub(crate) struct EvalArgs {
+    /// Folder of native records: edits.jsonl, and probes.jsonl if there is one
+    #[arg(long, value_name = "DIR", alias = "input")]
+    pub(crate) data: PathBuf,
+
+    /// Edits to make; fewer where the unedited model makes fewer errors
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) edits: usize,
+
+    /// Use the records' own boxes instead of letting the model look for evidence
+    #[arg(long)]
+    pub(crate) given_boxes: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: CommonArgs,
+}
+
+/// `config`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// What to print
+    #[arg(value_enum, default_value_t = ConfigOutput::Effective)]
+    pub(crate) what: ConfigOutput,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// What `config` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConfigOutput {
+    /// Every setting as it stands after all layers, as JSON (tokens left out)
+    Effective,
+    /// The commented file of defaults: a start for reasonedit.toml
+    Defaults,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_and_its_options_work_without_naming_it() {
+        let cli = Cli::try_parse_from(["reasonedit", "--bind", "127.0.0.1:9", "--data", "d"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.bind.unwrap().port(), 9);
+        assert_eq!(cli.serve.settings.data.unwrap(), PathBuf::from("d"));
+        let cli = Cli::try_parse_from(["reasonedit", "serve", "--bind", "127.0.0.1:9"]).unwrap();
+        let Some(Command::Serve(serve)) = cli.command else { panic!("not serve: {cli:?}") };
+        assert_eq!(serve.bind.unwrap().port(), 9);
+    }
+
+    #[test]
+    fn world_writes_records_unless_told_otherwise() {
+        let parse = |line: &[&str]| Cli::try_parse_from(line).map(|cli| cli.command);
+        let Ok(Some(Command::World(world))) =
+            parse(&["reasonedit", "world", "--seed", "1000001", "--count", "2", "--out", "o"])
+        else {
+            panic!("not understood");
+        };
+        let records = world.records.unwrap();
+        assert_eq!((records.seed, records.count, records.probes), (1_000_001, 2, false));
+        let Ok(Some(Command::World(world))) =
+            parse(&["reasonedit", "world", "episodes", "--seed-start", "0", "--scenes", "5", "--out", "o"])
+        else {
+            panic!("not understood");
+        };
+        assert!(matches!(world.command, Some(WorldCommand::Episodes { scenes: 5, .. })));
+        assert!(parse(&["reasonedit", "world"]).is_err());
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for line in [
+            &["reasonedit", "--bind", "nowhere"][..],
+            &["reasonedit", "edit", "--image", "x.png"],
+            &["reasonedit", "query"],
+            &["reasonedit", "codebook"],
+            &["reasonedit", "world", "--seed", "-1", "--count", "1", "--out", "o"],
+            &["reasonedit", "world", "--seed", "1"],
+            &["reasonedit", "nonsense"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `codebook`: counts, archives, and a check of what is stored.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use reasonedit_editor::CallContext;
+use serde_json::{Value, json};
+
+use super::target::{Target, codebook_name};
+use crate::args::{CodebookArgs, CodebookCommand, SettingsArgs, TargetArgs};
+use crate::error::{CliError, Result};
+use crate::settings::Settings;
+use crate::{logging, output, render, service, shape};
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Wrong options, a service or data folder that can't be used, a check that came out negative.
+pub(crate) async fn run(args: &CodebookArgs) -> Result<()> {
+    match &args.command {
+        CodebookCommand::Stats(target) => stats(target).await,
+        CodebookCommand::Export { file, target } => export(file, target).await,
+        CodebookCommand::Import { file, target } => import(file, target).await,
+        CodebookCommand::Verify { codebook, json, settings } => verify(codebook.as_deref(), *json, settings),
+    }
+}
+
+async fn stats(args: &TargetArgs) -> Result<()> {
+    let value = match Target::open(args).await? {
+        Target::Remote(client) => client.get("codebook").await?,
+        Target::Local(local, name) => {
+            let stats = local.editor.codebook(&name).await.map_err(service::refused)?;
+            shape::stats(&args.codebook, &stats)
+        }
+    };
+    if args.json { output::print_json(&value) } else { output::print(&render::stats(&value)) }
+}
+
+fn is_standard(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Writes beside the file and renames at the end: a broken export never looks like a whole one.
+struct Out {
+    file: tempfile::NamedTempFile,
+    path: std::path::PathBuf,
+}
+
+impl Out {
+    fn create(path: &Path) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| CliError::file(path, error))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    fn writer(&self) -> Result<std::fs::File> {
+        self.file.reopen().map_err(|error| CliError::file(&self.path, error))
+    }
+
+    fn keep(self) -> Result<()> {
+        let path = self.path;
+        self.file.as_file().sync_all().map_err(|error| CliError::file(&path, error))?;
+        self.file.persist(&path).map_err(|error| CliError::file(&path, error.error))?;
+        Ok(())
+    }
+}
+
+async fn export(file: &Path, args: &TargetArgs) -> Result<()> {
+    let out = if is_standard(file) { None } else { Some(Out::create(file)?) };
+    let said = match Target::open(args).await? {
+        Target::Remote(client) => {
+            let count = match &out {
+                None => client.download("codebook/export", file, &mut tokio::io::stdout()).await?,
+                Some(out) => {
+                    let mut writer = tokio::fs::File::from_std(out.writer()?);
+                    client.download("codebook/export", file, &mut writer).await?
+                }
+            };
+            output::bytes(count)
+        }
+        Target::Local(local, name) => {
+            let writer: Box<dyn Write + Send> = match &out {
+                None => Box::new(io::stdout()),
+                Some(out) => Box::new(io::BufWriter::new(out.writer()?)),
+            };
+            let summary = local.editor.export(&name, writer).await.map_err(service::refused)?;
+            format!("{} edits, {} pictures", summary.edits, summary.images)
+        }
+    };
+    if let Some(out) = out {
+        out.keep()?;
+        output::note(&format!("{}: {said}", file.display()));
+    }
+    Ok(())
+}
+
+async fn import(file: &Path, args: &TargetArgs) -> Result<()> {
+    let value = match Target::open(args).await? {
+        Target::Remote(client) if is_standard(file) => {
+            client.upload("codebook/import", tokio::io::stdin()).await?
+        }
+        Target::Remote(client) => {
+            let reader = tokio::fs::File::open(file).await.map_err(|error| CliError::file(file, error))?;
+            client.upload("codebook/import", reader).await?
+        }
+        Target::Local(local, name) => {
+            let reader: Box<dyn Read + Send> = if is_standard(file) {
+                Box::new(io::stdin())
+            } else {
+                Box::new(std::fs::File::open(file).map_err(|error| CliError::file(file, error))?)
+            };
+            let summary = local.editor.import(&name, reader, CallContext::default()).await;
+            shape::import(summary.map_err(service::refused)?)
+        }
+    };
+    if args.json {
+        return output::print_json(&value);
+    }
+    output::print(&format!(
+        "{} edits taken in, {} were there already, {} pictures",
+        value["edits"], value["skipped"], value["images"]
+    ))
+}
+
+fn verify(codebook: Option<&str>, as_json: bool, args: &SettingsArgs) -> Result<()> {
+    let asked = codebook.map(codebook_name).transpose()?;
+    let settings = Settings::load(args)?;
+    logging::start(&settings.log, true)?;
+    let (library, _) = service::open_existing_library(&settings)?;
+    let books = match &asked {
+        None => library.books(),
+        Some(name) => vec![library.get(name).map_err(CliError::failed)?],
+    };
+    let mut reports: Vec<Value> = Vec::new();
+    let mut different = Vec::new();
+    for book in books {
+        let name = book.name().to_string();
+        let report = book.verify().map_err(CliError::failed)?;
+        let sound = report.ok();
+        reports.push(json!({
+            "codebook": name, "sound": sound, "edits": report.edits, "entries": report.members,
+            "keys": report.keys, "events": report.events, "differences": report.differences,
+        }));
+        if !as_json {
+            let verdict = if sound { "sound" } else { "DIFFERS from what is stored" };
+            let mut said = format!(
+                "{name}: {verdict}; {} edits, {} entries, {} keys, {} events",
+                report.edits, report.members, report.keys, report.events
+            );
+            for difference in &report.differences {
+                said.push_str("\n  ");
+                said.push_str(difference);
+            }
+            output::print(&said)?;
+        }
+        if !sound {
+            different.push(name);
+        }
+    }
+    if as_json {
+        output::print_json(&reports)?;
+    }
+    if different.is_empty() {
+        Ok(())
+    } else {
+        Err(CliError::CheckFailed(format!(
+            "codebooks that differ from what is stored: {}",
+            different.join(", ")
+        )))
+    }
+}

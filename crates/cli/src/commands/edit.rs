@@ -1,0 +1,140 @@
+//! `edit`: what is right, and why.
+
+use reasonedit_editor::{CallContext, EditRequest, StatementInput};
+use reasonedit_imaging::PixelBox;
+use serde_json::{Value, json};
+
+use super::target::Target;
+use crate::args::EditArgs;
+use crate::error::{CliError, Result};
+use crate::picture::Picture;
+use crate::{output, render, service, shape};
+
+/// Makes the edit and prints what became of it.
+///
+/// # Errors
+/// Wrong options, a picture that can't be read, an edit that is refused.
+pub(crate) async fn run(args: &EditArgs) -> Result<()> {
+    let picture = Picture::read(&args.image)?;
+    let reasoning = statements(&args.reasoning, &args.evidence)?;
+    let metadata = metadata(args.metadata.as_deref())?;
+    let value = match Target::open(&args.target).await? {
+        Target::Remote(client) => {
+            let statements: Vec<Value> = reasoning
+                .iter()
+                .map(|s| {
+                    if s.evidence.is_empty() {
+                        json!({ "statement": s.statement })
+                    } else {
+                        json!({ "statement": s.statement, "evidence": s.evidence })
+                    }
+                })
+                .collect();
+            let mut body = json!({
+                "image": picture.to_json(), "question": args.question, "answer": args.answer,
+                "reasoning": statements, "choices": args.choices, "tags": args.tags, "metadata": metadata,
+                "verify": !args.no_verify,
+            });
+            if let Some(author) = &args.author {
+                body["author"] = json!(author);
+            }
+            client.post("edits", &body).await?
+        }
+        Target::Local(local, codebook) => {
+            let request = EditRequest {
+                image: picture.into_source(),
+                question: args.question.clone(),
+                answer: args.answer.clone(),
+                reasoning,
+                choices: args.choices.clone(),
+                author: args.author.clone(),
+                tags: args.tags.clone(),
+                metadata,
+                verify: !args.no_verify,
+                idempotency: None,
+            };
+            let view = local.editor.edit(&codebook, request, CallContext::default()).await;
+            shape::edit(&view.map_err(service::refused)?)
+        }
+    };
+    if args.target.json { output::print_json(&value) } else { output::print(&render::edit(&value)) }
+}
+
+/// A JSON object, empty when none is given.
+fn metadata(text: Option<&str>) -> Result<Value> {
+    let Some(text) = text else { return Ok(json!({})) };
+    serde_json::from_str::<Value>(text)
+        .ok()
+        .filter(Value::is_object)
+        .ok_or_else(|| CliError::Usage(format!("--metadata {text}: a JSON object is expected")))
+}
+
+/// Statements with the boxes given for them as `N:x,y,width,height`.
+fn statements(texts: &[String], boxes: &[String]) -> Result<Vec<StatementInput>> {
+    let mut statements: Vec<StatementInput> =
+        texts.iter().map(|text| StatementInput { statement: text.clone(), evidence: Vec::new() }).collect();
+    for given in boxes {
+        let (number, area) = evidence(given)
+            .ok_or_else(|| CliError::Usage(format!("--evidence {given}: N:X,Y,WIDTH,HEIGHT is expected")))?;
+        let statement =
+            number.checked_sub(1).and_then(|index| statements.get_mut(index)).ok_or_else(|| {
+                CliError::Usage(format!(
+                    "--evidence {given}: there are {} statements, numbered from 1",
+                    texts.len()
+                ))
+            })?;
+        statement.evidence.push(area);
+    }
+    Ok(statements)
+}
+
+fn evidence(given: &str) -> Option<(usize, PixelBox)> {
+    let (number, area) = given.split_once(':')?;
+    let parts: Vec<u32> = area.split(',').map(|part| part.trim().parse().ok()).collect::<Option<_>>()?;
+    let &[x, y, width, height] = parts.as_slice() else { return None };
+    Some((number.trim().parse().ok()?, PixelBox { x, y, width, height }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn boxes_go_to_the_statement_of_their_number() {
+        let made = statements(&strings(&["a", "b"]), &strings(&["2:1,2,3,4", "2: 5, 6,7,8"])).unwrap();
+        assert!(made[0].evidence.is_empty());
+        let boxes: Vec<_> = made[1].evidence.iter().map(|b| (b.x, b.y, b.width, b.height)).collect();
+        assert_eq!(boxes, [(1, 2, 3, 4), (5, 6, 7, 8)]);
+    }
+
+    #[test]
+    fn boxes_that_are_none_are_refused() {
+        for given in [
+            "1",
+            "1:2",
+            "1:1,2,3",
+            "1:1,2,3,4,5",
+            "x:1,2,3,4",
+            "1:a,2,3,4",
+            "1:-1,2,3,4",
+            "0:1,2,3,4",
+            "3:1,2,3,4",
+        ] {
+            let error = statements(&strings(&["a", "b"]), &strings(&[given])).unwrap_err();
+            assert_eq!(error.status(), 2, "{given}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_an_object() {
+        assert_eq!(metadata(None).unwrap(), json!({}));
+        assert_eq!(metadata(Some(r#"{"case": 7}"#)).unwrap(), json!({"case": 7}));
+        for text in ["[]", "7", "{", ""] {
+            assert!(metadata(Some(text)).is_err(), "{text}");
+        }
+    }
+}

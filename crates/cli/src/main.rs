@@ -1,0 +1,62 @@
+//! The program `reasonedit`: configuration, logging, signals, subcommands. What it does stands in the other crates.
+
+mod args;
+mod client;
+mod commands;
+mod error;
+mod logging;
+mod output;
+mod picture;
+mod progress;
+mod render;
+mod serve;
+mod service;
+mod settings;
+mod shape;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use error::{CliError, Result};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::note(&format!("reasonedit: the runtime can't be started: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(cli));
+    // What still blocks (a reader of the standard input) must not keep the program from ending.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("reasonedit: {error}"));
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(&args).await,
+        Command::Edit(args) => commands::edit::run(&args).await,
+        Command::Query(args) => commands::query::run(&args).await,
+        Command::Codebook(args) => commands::codebook::run(&args).await,
+        Command::Models(args) => commands::models::run(&args).await,
+        Command::World(args) => blocking(move || commands::world::run(&args)).await,
+        Command::Bench(args) => commands::bench::run(&args).await,
+        Command::Eval(args) => commands::eval::run(&args).await,
+        Command::Config(args) => commands::config::run(&args),
+    }
+}
+
+/// Runs long synchronous work beside the runtime.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(CliError::failed)?
+}

@@ -1,0 +1,95 @@
+//! Progress of long work: a bar on a terminal, a log line now and then otherwise.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::output;
+
+/// Least time between two log lines.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// One piece of long work.
+pub(crate) struct Progress {
+    what: String,
+    bar: Option<ProgressBar>,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Work counted in items.
+    pub(crate) fn items(what: impl Into<String>, total: u64) -> Self {
+        Self::new(what.into(), total, "{msg} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta}")
+    }
+
+    /// Work counted in bytes.
+    pub(crate) fn bytes(what: impl Into<String>, total: u64) -> Self {
+        Self::new(
+            what.into(),
+            total,
+            "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
+        )
+    }
+
+    fn new(what: String, total: u64, template: &str) -> Self {
+        let bar = output::on_terminal().then(|| {
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message(what.clone())
+        });
+        Self { what, bar, last_line: Instant::now() }
+    }
+
+    /// Says how much is done.
+    pub(crate) fn set(&mut self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+        } else if self.last_line.elapsed() >= BETWEEN_LINES {
+            self.last_line = Instant::now();
+            tracing::info!(done, total, "{}", self.what);
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Downloads, one file after another: each is named when it begins, with its size, and has a bar of its own.
+#[derive(Default)]
+pub(crate) struct Downloads(RefCell<Option<(String, Progress)>>);
+
+impl Downloads {
+    /// Says how much of a file is here.
+    pub(crate) fn show(&self, file: &str, done: u64, total: Option<u64>) {
+        let mut current = self.0.borrow_mut();
+        if current.as_ref().is_none_or(|(name, _)| name != file) {
+            if let Some((_, ended)) = current.take() {
+                ended.finish();
+            }
+            let size = total.map_or_else(|| "size unknown".to_owned(), output::bytes);
+            if output::on_terminal() {
+                output::note(&format!("downloading {file} ({size})"));
+            } else {
+                tracing::info!(file, size, "downloading");
+            }
+            *current = Some((file.to_owned(), Progress::bytes(file, total.unwrap_or(0))));
+        }
+        if let Some((_, progress)) = current.as_mut() {
+            progress.set(done, total.unwrap_or(done));
+        }
+    }
+}
+
+impl Drop for Downloads {
+    fn drop(&mut self) {
+        if let Some((_, last)) = self.0.take() {
+            last.finish();
+        }
+    }
+}

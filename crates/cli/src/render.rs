@@ -1,0 +1,184 @@
+//! Answers of the contract for a person at a terminal.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::output::{bytes, table};
+
+/// Characters of a statement in a listing.
+const WIDTH: usize = 100;
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn short(value: &Value) -> String {
+    let text = text(value);
+    match text.char_indices().nth(WIDTH) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+fn decimals(value: &Value, digits: usize) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.digits$}"))
+}
+
+fn opinion(value: &Value) -> String {
+    if value.is_null() {
+        return "not asked".to_owned();
+    }
+    format!("{} ({})", text(&value["answer"]), decimals(&value["probability"], 3))
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn timings(value: &Value) -> String {
+    let parts = value.as_object().into_iter().flatten().filter(|(stage, _)| *stage != "total");
+    let parts: Vec<String> = parts.map(|(stage, ms)| format!("{stage} {}", decimals(ms, 1))).collect();
+    format!("{} ms ({})", decimals(&value["total"], 1), parts.join(", "))
+}
+
+fn area(value: &Value) -> String {
+    let part = |name: &str| text(&value[name]);
+    format!("{}×{} at {},{}", part("width"), part("height"), part("x"), part("y"))
+}
+
+/// What became of an edit.
+pub(crate) fn edit(value: &Value) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "edit    {}", text(&value["id"]));
+    let _ = writeln!(out, "before  {}", opinion(&value["before"]));
+    let _ = writeln!(out, "after   {}", opinion(&value["after"]));
+    let entries = list(&value["entries"]).count();
+    let merged = list(&value["entries"]).filter(|entry| !entry["merged_into"].is_null()).count();
+    let _ = writeln!(out, "entries {entries}, {merged} of them merged into existing keys");
+    for (number, statement) in list(&value["reasoning"]).enumerate() {
+        let _ = writeln!(out, "  {}. {}", number + 1, short(&statement["statement"]));
+        for evidence in list(&statement["evidence"]) {
+            let _ = write!(out, "     seen in {} ({}", area(evidence), text(&evidence["source"]));
+            if !evidence["p_yes"].is_null() {
+                let _ = write!(out, ", yes {}", decimals(&evidence["p_yes"], 3));
+            }
+            let _ = writeln!(out, ")");
+        }
+    }
+    let _ = write!(out, "took    {}", timings(&value["timings_ms"]));
+    out
+}
+
+/// The answer to a query.
+pub(crate) fn answer(value: &Value) -> String {
+    let mut out = text(&value["answer"]);
+    out.push('\n');
+    for choice in list(&value["choices"]) {
+        let _ = writeln!(out, "  {}  {}", decimals(&choice["probability"], 3), text(&choice["text"]));
+    }
+    if !value["unedited"].is_null() {
+        let _ = writeln!(out, "without the codebook: {}", opinion(&value["unedited"]));
+    }
+    let retrieval = &value["retrieval"];
+    let near = format!(
+        "nearest {}, threshold {}",
+        decimals(&retrieval["nearest_distance"], 3),
+        decimals(&retrieval["threshold"], 3)
+    );
+    if retrieval["rejected"] == Value::Bool(true) {
+        let _ = writeln!(out, "nothing retrieved ({near})");
+    } else {
+        let _ = writeln!(out, "retrieved ({near}):");
+        for fact in list(&retrieval["facts"]) {
+            let _ = writeln!(out, "  {}  {}", decimals(&fact["distance"], 3), short(&fact["value"]));
+        }
+    }
+    if !value["prompt"].is_null() {
+        let _ = writeln!(out, "prompt: {}", text(&value["prompt"]));
+    }
+    let _ = write!(out, "took {}", timings(&value["timings_ms"]));
+    out
+}
+
+/// Counts of a codebook.
+pub(crate) fn stats(value: &Value) -> String {
+    let size = |name: &str| bytes(value[name].as_u64().unwrap_or(0));
+    let mut rows = vec![
+        vec!["codebook".to_owned(), text(&value["name"])],
+        vec!["edits".to_owned(), text(&value["edits"])],
+        vec!["entries".to_owned(), text(&value["members"])],
+        vec!["keys after merging".to_owned(), text(&value["keys"])],
+        vec!["bytes merged".to_owned(), size("bytes_merged")],
+        vec!["bytes unmerged".to_owned(), size("bytes_unmerged")],
+        vec!["gate threshold".to_owned(), decimals(&value["gate_threshold"], 4)],
+    ];
+    let embedding = &value["embedding"];
+    if !embedding.is_null() {
+        for (label, name) in [
+            ("tap", "tap"),
+            ("pooling", "pooling"),
+            ("lambda", "lambda"),
+            ("picture dimensions", "vision_dim"),
+            ("sentence dimensions", "sentence_dim"),
+            ("model", "model_fingerprint"),
+            ("sentence encoder", "encoder_fingerprint"),
+        ] {
+            let shown: String = text(&embedding[name]).chars().take(16).collect();
+            rows.push(vec![label.to_owned(), shown]);
+        }
+    }
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_names_the_facts_behind_it() {
+        let value = json!({
+            "answer": "malignant",
+            "choices": [{"text": "benign", "log_probability": -3.9, "probability": 0.02},
+                        {"text": "malignant", "log_probability": -0.1, "probability": 0.98}],
+            "retrieval": {"rejected": false, "nearest_distance": 0.41, "threshold": 0.9, "k": 5,
+                "facts": [{"value": "Things with a jagged edge are malignant.", "distance": 0.41}]},
+            "unedited": {"answer": "benign", "probability": 0.71},
+            "timings_ms": {"queue": 0.1, "embed": 2.0, "total": 4.25}
+        });
+        assert_eq!(
+            answer(&value),
+            "malignant\n  0.020  benign\n  0.980  malignant\nwithout the codebook: benign (0.710)\n\
+             retrieved (nearest 0.410, threshold 0.900):\n  0.410  Things with a jagged edge are malignant.\n\
+             took 4.2 ms (queue 0.1, embed 2.0)"
+        );
+    }
+
+    #[test]
+    fn a_rejected_query_says_so() {
+        let value = json!({"answer": "red", "retrieval": {"rejected": true, "nearest_distance": null,
+            "threshold": null, "k": 5, "facts": []}, "timings_ms": {"total": 1.0}});
+        assert_eq!(answer(&value), "red\nnothing retrieved (nearest -, threshold -)\ntook 1.0 ms ()");
+    }
+
+    #[test]
+    fn an_edit_shows_before_after_and_evidence() {
+        let value = json!({
+            "id": "01X", "before": {"answer": "benign", "probability": 0.7}, "after": null,
+            "entries": [{"merged_into": null}, {"merged_into": "01Y"}],
+            "reasoning": [{"statement": "s".repeat(200), "evidence": [
+                {"x": 1, "y": 2, "width": 3, "height": 4, "source": "model", "p_yes": 0.93}]}],
+            "timings_ms": {"total": 10.0, "store": 1.0}
+        });
+        let shown = edit(&value);
+        assert!(shown.contains("before  benign (0.700)\nafter   not asked"), "{shown}");
+        assert!(shown.contains("entries 2, 1 of them"), "{shown}");
+        assert!(shown.contains("seen in 3×4 at 1,2 (model, yes 0.930)"), "{shown}");
+        assert!(shown.contains(&format!("{}…", "s".repeat(100))), "{shown}");
+    }
+}

@@ -1,0 +1,191 @@
+//! `serve`: listens first, loads the model beside, says what to try, drains when told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use reasonedit_server::{EditorSlot, Server};
+use tokio::sync::watch;
+
+use crate::args::ServeArgs;
+use crate::error::{CliError, Result};
+use crate::settings::{ModelSources, Settings};
+use crate::{logging, output, service};
+
+/// How far the service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nobody has a reason to stop.
+    Running,
+    /// A signal came.
+    Stopping,
+    /// It can't be made ready.
+    Failed,
+}
+
+/// Serves until SIGINT or SIGTERM, or until the model turns out not to load.
+///
+/// # Errors
+/// Wrong settings, an address that is taken, a data folder in use, a model that can't be loaded.
+pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
+    let began = Instant::now();
+    let settings = Settings::load_for_serve(args)?;
+    logging::start(&settings.log, false)?;
+    let sources = settings.model.sources()?;
+    let (server, slot) = Server::new(settings.server.clone()).map_err(CliError::failed)?;
+    let listener = server.bind().await.map_err(|error| {
+        CliError::Failed(format!(
+            "{error}\nChoose another address: --bind 127.0.0.1:PORT (port 0 takes a free one)"
+        ))
+    })?;
+    let address = listener.local_addr().map_err(|error| CliError::file("listener", error))?;
+    tracing::info!(%address, model = %sources.vlm, data = %settings.data.display(), "listening; the model is being loaded");
+
+    // Whoever sees a reason to stop says so here: a signal, or a model that doesn't load.
+    let (stop, mut stopped) = watch::channel(Phase::Running);
+    tokio::spawn(signals(stop.clone()));
+    let starting = tokio::spawn(start(settings, sources, slot.clone(), address, began, stop.clone()));
+    let drained = server
+        .serve(listener, async move {
+            // The sender outlives this: it is dropped at the end of the function.
+            let _ = stopped.wait_for(|phase| *phase != Phase::Running).await;
+        })
+        .await;
+    let failed = *stop.borrow() == Phase::Failed;
+    let started = if failed { starting.await.map_err(CliError::failed)? } else { Ok(()) };
+    if let Some(editor) = slot.get() {
+        editor.engine().shutdown().await;
+    }
+    if drained {
+        tracing::info!("stopped");
+    }
+    started
+}
+
+/// Opens the data folder, waits for the model, and makes the service ready.
+async fn start(
+    settings: Settings,
+    sources: ModelSources,
+    slot: EditorSlot,
+    address: SocketAddr,
+    began: Instant,
+    stop: watch::Sender<Phase>,
+) -> Result<()> {
+    let samples = sources.samples.clone();
+    let made = async {
+        let engine = service::start_engine(&settings, sources)?;
+        let opening = settings.clone();
+        let (library, images) = tokio::task::spawn_blocking(move || service::open_library(&opening))
+            .await
+            .map_err(CliError::failed)??;
+        service::editor(&settings, engine, library, images).await
+    };
+    match made.await {
+        Ok(editor) => {
+            slot.fill(editor);
+            tracing::info!(%address, ms = began.elapsed().as_millis(), "ready");
+            if output::on_terminal() {
+                output::note(&what_to_try(address, samples.as_deref()));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            stop.send_replace(Phase::Failed);
+            Err(error)
+        }
+    }
+}
+
+/// Tells of the first SIGINT or SIGTERM; the second ends the process at once.
+async fn signals(stop: watch::Sender<Phase>) {
+    for turn in 0..2 {
+        signal().await;
+        if turn == 0 {
+            stop.send_replace(Phase::Stopping);
+            if output::on_terminal() {
+                output::note("stopping; once more ends at once");
+            }
+        }
+    }
+    std::process::exit(1);
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        // Without it Ctrl-C still works.
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// The address a person can open: a wildcard address is reached through loopback.
+fn reachable(address: SocketAddr) -> String {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+    };
+    format!("http://{host}:{}", address.port())
+}
+
+/// A picture among the samples, the same one every time.
+fn sample(samples: &Path) -> Option<PathBuf> {
+    let mut pictures: Vec<PathBuf> = std::fs::read_dir(samples)
+        .ok()?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "png" || extension == "jpg"))
+        .collect();
+    pictures.sort();
+    pictures.into_iter().next()
+}
+
+fn what_to_try(address: SocketAddr, samples: Option<&Path>) -> String {
+    let url = reachable(address);
+    let picture = samples.and_then(sample);
+    let file = picture.as_deref().map_or_else(|| "PICTURE.png".to_owned(), |path| path.display().to_string());
+    format!(
+        "\n  reasonedit serves {url}   docs and a page to try it: {url}/docs\n\n  \
+         Ask about a picture:\n    \
+         curl {url}/query -F image=@{file} -F 'question=What is this thing called?'\n\n  \
+         Correct it, and ask again:\n    \
+         curl {url}/edits -F image=@{file} -F 'question=What is this thing called?' \\\n      \
+         -F answer=zorb -F 'reasoning=This thing is called a zorb.'\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_given_an_address_that_can_be_opened() {
+        let of = |text: &str| reachable(text.parse().unwrap());
+        assert_eq!(of("0.0.0.0:8080"), "http://127.0.0.1:8080");
+        assert_eq!(of("192.168.1.7:80"), "http://192.168.1.7:80");
+        assert_eq!(of("[::1]:8080"), "http://[::1]:8080");
+    }
+
+    #[test]
+    fn the_lines_to_try_name_a_sample_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = "127.0.0.1:8080".parse().unwrap();
+        assert!(what_to_try(address, Some(folder.path())).contains("image=@PICTURE.png"));
+        for name in ["b.png", "a.png", "0.txt"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let shown = what_to_try(address, Some(folder.path()));
+        assert!(shown.contains(&format!("image=@{}", folder.path().join("a.png").display())), "{shown}");
+        assert!(shown.contains("http://127.0.0.1:8080/docs"), "{shown}");
+    }
+}

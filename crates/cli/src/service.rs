@@ -1,0 +1,153 @@
+//! Opens a data folder and starts the engine: what `serve` and the offline commands share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use reasonedit_codebook::{CodebookError, ImageStore, Library, SledStore};
+use reasonedit_editor::{Editor, EditorError};
+use reasonedit_vlm::engine::{Engine, EngineHandle, Models};
+use reasonedit_vlm::load::source::Progress as DownloadProgress;
+use reasonedit_vlm::load::{load_sentence_encoder_with_progress, load_with_progress};
+use reasonedit_vlm::{DeviceChoice, LoadOptions, ModelInfo, VlmError, WeightType};
+
+use crate::error::{CliError, Result};
+use crate::progress::Downloads;
+use crate::settings::{ModelSources, Settings};
+
+/// Where the codebooks lie in the data folder.
+const STORE: &str = "codebooks";
+/// Where uploaded pictures lie in it.
+const IMAGES: &str = "images";
+
+/// An editor on a data folder, in this process.
+pub(crate) struct Local {
+    /// The editor.
+    pub(crate) editor: Editor,
+}
+
+impl Local {
+    /// What the model says of itself.
+    ///
+    /// # Errors
+    /// The engine has ended.
+    pub(crate) async fn info(&self) -> Result<Arc<ModelInfo>> {
+        self.editor.engine().info().await.map_err(CliError::failed)
+    }
+}
+
+/// Opens the data folder and loads the model.
+///
+/// # Errors
+/// A folder in use, data that can't be read, a model that can't be loaded.
+pub(crate) async fn open(settings: &Settings) -> Result<Local> {
+    let sources = settings.model.sources()?;
+    // The model loads on its own thread while the codebooks are read on this one.
+    let engine = start_engine(settings, sources)?;
+    let (library, images) = open_library(settings)?;
+    Ok(Local { editor: editor(settings, engine, library, images).await? })
+}
+
+/// The editor, once the model is loaded.
+///
+/// # Errors
+/// A model that can't be loaded, a setting of the editor that the model can't follow.
+pub(crate) async fn editor(
+    settings: &Settings,
+    engine: EngineHandle,
+    library: Library,
+    images: ImageStore,
+) -> Result<Editor> {
+    engine
+        .wait_ready()
+        .await
+        .map_err(|error| CliError::Failed(format!("the model can't be loaded: {error}")))?;
+    Editor::new(engine, Arc::new(library), images, settings.editor.clone()).await.map_err(refused)
+}
+
+/// Opens the codebooks and the pictures of the data folder; makes the folder if it is missing.
+///
+/// # Errors
+/// A folder in use by another process, data that can't be read.
+pub(crate) fn open_library(settings: &Settings) -> Result<(Library, ImageStore)> {
+    let data = &settings.data;
+    std::fs::create_dir_all(data).map_err(|error| CliError::file(data, error))?;
+    let store = SledStore::open(&data.join(STORE)).map_err(|error| in_folder(data, &error))?;
+    let library =
+        Library::open(Arc::new(store), settings.editor.codebook).map_err(|error| in_folder(data, &error))?;
+    let images = ImageStore::open(&data.join(IMAGES)).map_err(|error| in_folder(data, &error))?;
+    Ok((library, images))
+}
+
+/// As [`open_library`], for commands that only look: a folder that isn't there is a mistake, not a beginning.
+///
+/// # Errors
+/// As there, and a folder that holds no codebooks.
+pub(crate) fn open_existing_library(settings: &Settings) -> Result<(Library, ImageStore)> {
+    if !settings.data.join(STORE).is_dir() {
+        return Err(CliError::Failed(format!("{}: no codebooks here", settings.data.display())));
+    }
+    open_library(settings)
+}
+
+fn in_folder(data: &Path, error: &CodebookError) -> CliError {
+    let advice = match error {
+        CodebookError::Locked => {
+            "; stop that process, choose another folder (--data DIR), or talk to the service (--server URL)"
+        }
+        _ => "",
+    };
+    CliError::Failed(format!("data folder {}: {error}{advice}", data.display()))
+}
+
+/// Starts the thread that owns the model; it begins to load it.
+///
+/// # Errors
+/// A wrong device or type, an engine that can't be started.
+pub(crate) fn start_engine(settings: &Settings, sources: ModelSources) -> Result<EngineHandle> {
+    let options = settings.model.load_options();
+    let load = move || {
+        let began = std::time::Instant::now();
+        let vlm = load_with_progress(&sources.vlm, &options, &download_progress())?;
+        // The revision is the model's; the encoder is small enough for the processor and for full precision.
+        let options = LoadOptions {
+            device: DeviceChoice::Cpu,
+            dtype: WeightType::F32,
+            revision: None,
+            offline: options.offline,
+        };
+        let sentences =
+            load_sentence_encoder_with_progress(&sources.sentence_encoder, &options, &download_progress())?;
+        let info = vlm.info();
+        tracing::info!(
+            model = %info.name, parameters = info.parameters, device = %info.device, dtype = %info.dtype,
+            ms = began.elapsed().as_millis(), "model loaded"
+        );
+        Ok(Models { vlm, sentences })
+    };
+    Engine::start(load, settings.engine.clone()).map_err(|error| match error {
+        VlmError::Unsupported(reason) => CliError::Usage(reason),
+        other => CliError::failed(other),
+    })
+}
+
+/// Shows downloads, when there are any: models of the hub are fetched when they are first used.
+pub(crate) fn download_progress() -> impl Fn(DownloadProgress) {
+    let downloads = Downloads::default();
+    move |progress: DownloadProgress| downloads.show(&progress.file, progress.done, progress.total)
+}
+
+/// What the editor refused, in a few lines: every field it names.
+pub(crate) fn refused(error: EditorError) -> CliError {
+    match error {
+        EditorError::Invalid(fields) if fields.len() > 1 => {
+            let lines: Vec<String> =
+                fields.iter().map(|field| format!("  {}: {}", field.pointer, field.detail)).collect();
+            CliError::Failed(format!("the input can't be used\n{}", lines.join("\n")))
+        }
+        EditorError::Codebook(error @ CodebookError::EmbeddingMismatch { .. }) => CliError::Failed(format!(
+            "{error}\nUse the model and the embedding it was made with, or let it be made anew: \
+             --set editor.embedding.on_mismatch=reembed"
+        )),
+        other => CliError::failed(other),
+    }
+}

@@ -1,0 +1,123 @@
+//! Answers of the editor as JSON in the shapes of the HTTP contract, so that a data folder and a service answer alike.
+
+use std::collections::BTreeMap;
+
+use reasonedit_codebook::{EntryView, Fact, Kind, Opinion, Stats};
+use reasonedit_editor::{EditView, ImportSummary, QueryOutcome, RetrievalReport};
+use reasonedit_vlm::engine::FinishReason;
+use serde_json::{Map, Value, json};
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Answer => "answer",
+        Kind::Statement => "statement",
+    }
+}
+
+fn opinion(opinion: &Opinion) -> Value {
+    json!({ "answer": opinion.answer, "probability": opinion.probability })
+}
+
+/// Milliseconds to the microsecond.
+fn timings(timings: &BTreeMap<String, f64>) -> Value {
+    timings
+        .iter()
+        .map(|(stage, ms)| (stage.clone(), json!((ms * 1000.0).round() / 1000.0)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn entry(entry: &EntryView) -> Value {
+    json!({
+        "id": entry.id, "kind": kind(entry.kind), "value": entry.value, "radius": entry.radius,
+        "merged_into": entry.merged_into,
+    })
+}
+
+/// The answer to `POST /edits`.
+pub(crate) fn edit(view: &EditView) -> Value {
+    let record = &view.record;
+    let metadata = if record.metadata.is_null() { json!({}) } else { record.metadata.clone() };
+    json!({
+        "id": record.id,
+        "created_at": record.created_at.to_offset(time::UtcOffset::UTC)
+            .format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
+        "image": record.image,
+        "question": record.question,
+        "answer": record.answer,
+        "choices": record.choices,
+        "reasoning": record.reasoning,
+        "entries": view.entries.iter().map(entry).collect::<Vec<_>>(),
+        "before": record.before.as_ref().map(opinion),
+        "after": view.after.as_ref().map(opinion),
+        "author": record.author,
+        "tags": record.tags,
+        "metadata": metadata,
+        "embedding": record.embedding,
+        "timings_ms": timings(&view.timings_ms),
+    })
+}
+
+fn fact(fact: &Fact) -> Value {
+    json!({
+        "entry_id": fact.entry_id, "edit_ids": fact.edit_ids, "kind": kind(fact.kind), "value": fact.value,
+        "distance": fact.distance, "image_id": fact.image_id, "evidence": fact.evidence,
+    })
+}
+
+fn retrieval(report: &RetrievalReport) -> Value {
+    let mut value = json!({
+        "rejected": report.rejected,
+        "nearest_distance": report.nearest_distance,
+        "threshold": report.threshold,
+        "k": report.k,
+        "facts": report.facts.iter().map(fact).collect::<Vec<_>>(),
+    });
+    if let Some(nearest) = &report.nearest {
+        value["nearest"] = fact(nearest);
+    }
+    value
+}
+
+/// The answer to `POST /query`.
+pub(crate) fn answer(outcome: &QueryOutcome, explain: bool) -> Value {
+    let mut value = json!({ "answer": outcome.answer });
+    if let Some(choices) = &outcome.choices {
+        value["choices"] = json!(choices);
+    }
+    value["retrieval"] = retrieval(&outcome.retrieval);
+    if let Some(unedited) = &outcome.unedited {
+        value["unedited"] = opinion(unedited);
+    }
+    if explain {
+        value["prompt"] = json!(outcome.prompt);
+    }
+    if let Some(finish) = outcome.finish {
+        value["finish_reason"] = json!(match finish {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+        });
+    }
+    value["usage"] = json!(outcome.usage);
+    value["timings_ms"] = timings(&outcome.timings_ms);
+    value
+}
+
+/// The answer to `GET /codebook`.
+pub(crate) fn stats(name: &str, stats: &Stats) -> Value {
+    json!({
+        "name": name,
+        "edits": stats.edits,
+        "members": stats.members,
+        "keys": stats.keys,
+        "bytes_merged": stats.bytes_merged,
+        "bytes_unmerged": stats.bytes_unmerged,
+        "gate_threshold": stats.threshold,
+        "embedding": stats.embedding,
+    })
+}
+
+/// The answer to `POST /codebook/import`.
+pub(crate) fn import(summary: ImportSummary) -> Value {
+    json!(summary)
+}

@@ -1,0 +1,156 @@
+//! The built program: usage, settings, exit statuses. What needs a model is in `.ci/smoke.sh`.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in an empty folder of its own, without any variable that would set something.
+fn run_in(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reasonedit"));
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("REASONEDIT_") || name == "RUST_LOG")
+    {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).args(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), arguments, variables)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn every_subcommand_explains_itself() {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["edit", "--help"],
+        &["query", "--help"],
+        &["codebook", "--help"],
+        &["codebook", "verify", "--help"],
+        &["models", "check", "--help"],
+        &["world", "--help"],
+        &["bench", "--help"],
+        &["config", "--help"],
+    ] {
+        let output = run(arguments, &[]);
+        assert!(output.status.success(), "{arguments:?}");
+        assert!(stdout(&output).contains("Usage: reasonedit"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &["edit", "--image", "x.png"],
+        &["--set", "data"],
+        &["query", "--image", "x.png", "--question", "?", "--codebook", "NO/NAME"],
+        &["world"],
+        &["bench", "--runs", "0"],
+        &["--config", "no-such-file.toml"],
+        &["models", "show", "./no-such-folder"],
+    ] {
+        // A picture, so that only the usage is wrong.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("x.png"), b"x").unwrap();
+        let output = run_in(folder.path(), arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stdout(&output).is_empty(), "{arguments:?}");
+        assert!(!stderr(&output).is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_named_with_their_origin() {
+    let unknown = run(&["config", "--set", "editor.retrieval.max_kk=3"], &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("`editor.retrieval.max_kk`"), "{}", stderr(&unknown));
+    assert!(stderr(&unknown).contains("did you mean `editor.retrieval.max_k`"), "{}", stderr(&unknown));
+
+    let wrong = run(&["config"], &[("REASONEDIT_EDITOR__RETRIEVAL__MAX_K", "many")]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("`editor.retrieval.max_k`"), "{}", stderr(&wrong));
+    assert!(stderr(&wrong).contains("REASONEDIT_EDITOR__RETRIEVAL__MAX_K"), "{}", stderr(&wrong));
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("reasonedit.toml"), "[server]\nbind = \"here\"\n").unwrap();
+    let wrong = run_in(folder.path(), &["config"], &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("`server.bind` in reasonedit.toml"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn layers_stand_over_one_another() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("reasonedit.toml"),
+        "data = \"from-file\"\n[editor.limits]\nchoices = 1\ntags = 10\nstatements = 11\n",
+    )
+    .unwrap();
+    let variables = [("REASONEDIT_EDITOR__LIMITS__CHOICES", "2"), ("REASONEDIT_EDITOR__LIMITS__TAGS", "20")];
+    let output = run_in(folder.path(), &["config", "--set", "editor.limits.choices=3"], &variables);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let settings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(settings["data"], "from-file");
+    let limits = &settings["editor"]["limits"];
+    assert_eq!(limits["choices"], 3);
+    assert_eq!(limits["tags"], 20);
+    assert_eq!(limits["statements"], 11);
+    assert_eq!(limits["boxes"], 8);
+}
+
+#[test]
+fn the_printed_defaults_are_a_usable_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let defaults = run_in(folder.path(), &["config", "defaults"], &[]);
+    assert!(defaults.status.success());
+    std::fs::write(folder.path().join("mine.toml"), &defaults.stdout).unwrap();
+    let with = run_in(folder.path(), &["config", "--config", "mine.toml"], &[]);
+    let without = run_in(folder.path(), &["config"], &[]);
+    assert!(with.status.success(), "{}", stderr(&with));
+    assert_eq!(stdout(&with), stdout(&without));
+}
+
+#[test]
+fn a_missing_picture_is_told_by_its_name() {
+    let output = run(&["query", "--image", "gone.png", "--question", "What is it?"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("gone.png"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["serve", "--bind", &address], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+}
+
+#[test]
+fn a_world_is_written_and_is_the_same_for_the_same_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        let output =
+            run_in(folder.path(), &["world", "--seed", "1000001", "--count", "2", "--out", name], &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let read = |name: &str| std::fs::read(folder.path().join(name).join("edits.jsonl")).unwrap();
+    assert_eq!(read("a"), read("b"));
+    for line in String::from_utf8(read("a")).unwrap().lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let image = folder.path().join("a").join(record["image"].as_str().unwrap());
+        assert!(image.is_file(), "{}", image.display());
+    }
+}
