@@ -27,7 +27,8 @@ impl Answer {
     }
 }
 
-/// Several prompts on one picture, each with the same choices, in one request: the picture is looked at once.
+/// Several prompts on one picture, each with the same choices, in one request: the picture is looked at once, and the tokens of all
+/// prompts count as the request's.
 pub(crate) async fn choose(
     engine: &EngineHandle,
     image: ImageInput,
@@ -56,13 +57,18 @@ pub(crate) async fn choose(
                 .map(|(text, (l, p))| ChoiceScore { text: text.clone(), log_probability: *l, probability: *p })
                 .collect();
             // The first of equals wins.
-            let best = scored.iter().fold(None::<&ChoiceScore>, |best, c| match best {
-                Some(b) if b.log_probability >= c.log_probability => best,
-                _ => Some(c),
+            let best = (0..scored.len()).reduce(|best, c| {
+                if scored[c].log_probability > scored[best].log_probability { c } else { best }
             });
-            let (text, probability) =
-                best.map_or_else(|| (String::new(), 0.0), |b| (b.text.clone(), b.probability));
-            Ok(Answer { text, probability, choices: Some(scored), queue_ms: times.queue_ms, ..Answer::default() })
+            let Some(best) = best else { return Err(unexpected()) };
+            Ok(Answer {
+                text: scored[best].text.clone(),
+                probability: scored[best].probability,
+                usage: Usage { prompt_tokens: times.prompt_tokens, completion_tokens: scores[best].tokens },
+                choices: Some(scored),
+                finish: None,
+                queue_ms: times.queue_ms,
+            })
         })
         .collect()
 }
