@@ -2,7 +2,8 @@
 
 use reasonedit_codebook::Opinion;
 use reasonedit_vlm::engine::{
-    Answered, Ask, CallOptions, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, ImageInput, Sampling, Want,
+    Answered, Ask, CallOptions, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, ImageInput,
+    Sampling, Want,
 };
 use tokio::sync::mpsc;
 
@@ -54,7 +55,11 @@ pub(crate) async fn choose(
             let scored: Vec<ChoiceScore> = choices
                 .iter()
                 .zip(likelihoods.iter().zip(&probabilities))
-                .map(|(text, (l, p))| ChoiceScore { text: text.clone(), log_probability: *l, probability: *p })
+                .map(|(text, (l, p))| ChoiceScore {
+                    text: text.clone(),
+                    log_probability: *l,
+                    probability: *p,
+                })
                 .collect();
             // The first of equals wins.
             let best = (0..scored.len()).reduce(|best, c| {

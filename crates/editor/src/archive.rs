@@ -88,7 +88,8 @@ impl Editor {
             let embedding = snapshot.as_ref().and_then(|s| s.embedding().map(|e| e.as_ref().clone()));
             let edits: Vec<_> = snapshot.iter().flat_map(|s| s.edits()).collect();
             let mut tar = tar::Builder::new(out);
-            let manifest = Manifest { format: FORMAT, codebook: name.to_string(), embedding, edits: edits.len() };
+            let manifest =
+                Manifest { format: FORMAT, codebook: name.to_string(), embedding, edits: edits.len() };
             append(&mut tar, MANIFEST, &to_json(&manifest)?)?;
             let mut images: Vec<ImageId> = edits.iter().map(|record| record.image.id).collect();
             images.sort_unstable();
@@ -206,7 +207,9 @@ fn read_archive(
             let bytes = limited(&mut entry, editor.pictures().limits().max_bytes as u64)?;
             let id: ImageId = id.parse().map_err(damaged)?;
             if ImageId::of(&bytes) != id {
-                return Err(EditorError::Archive(format!("picture {id} does not have the bytes of its name")));
+                return Err(EditorError::Archive(format!(
+                    "picture {id} does not have the bytes of its name"
+                )));
             }
             decode(&bytes, editor.pictures().limits())?;
             editor.pictures().store().put(&bytes)?;

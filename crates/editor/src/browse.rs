@@ -120,8 +120,11 @@ impl Editor {
             let bytes = pictures.store().get(id)?;
             let image = decode(&bytes, pictures.limits())?.image;
             if !inside(&area, image.width(), image.height()) {
-                let detail =
-                    format!("the box is not inside the picture, which is {} by {} pixels", image.width(), image.height());
+                let detail = format!(
+                    "the box is not inside the picture, which is {} by {} pixels",
+                    image.width(),
+                    image.height()
+                );
                 return Err(EditorError::Invalid(vec![FieldError::new("", detail)]));
             }
             Ok(Bytes::from(encode_png(&crop(&image, area)?)?))

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use reasonedit_codebook::CodebookConfig;
+use reasonedit_imaging::DecodeLimits;
 use reasonedit_imaging::augment::AugmentConfig;
 use reasonedit_imaging::grid::GridConfig;
-use reasonedit_imaging::DecodeLimits;
 use reasonedit_vlm::{ModelInfo, Pooling, TapName, TapStage};
 use serde::{Deserialize, Serialize};
 
@@ -74,9 +74,14 @@ impl EmbeddingConfig {
     pub fn tap_of(&self, model: &ModelInfo) -> Option<TapName> {
         let mut vision = model.taps.iter().filter(|t| t.stage == TapStage::Vision);
         if let Some(name) = &self.tap {
-            return model.taps.iter().find(|t| &t.name.0 == name && t.stage != TapStage::Language).map(|t| t.name.clone());
+            return model
+                .taps
+                .iter()
+                .find(|t| &t.name.0 == name && t.stage != TapStage::Language)
+                .map(|t| t.name.clone());
         }
-        let blocks = vision.clone().filter(|t| t.name.0.rsplit('.').next().is_some_and(|n| n.parse::<u32>().is_ok()));
+        let blocks =
+            vision.clone().filter(|t| t.name.0.rsplit('.').next().is_some_and(|n| n.parse::<u32>().is_ok()));
         let depth = blocks.clone().count();
         let wanted = (depth * 3).div_ceil(4).saturating_sub(1);
         blocks.map(|t| t.name.clone()).nth(wanted).or_else(|| vision.next().map(|t| t.name.clone()))

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use reasonedit_codebook::{
-    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency,
-    Opinion, Statement,
+    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Statement,
 };
 use time::OffsetDateTime;
 
@@ -47,8 +46,7 @@ impl Editor {
         validate::boxes(&request, picture.pixels.width(), picture.pixels.height())?;
         let mut timings = BTreeMap::new();
 
-        let (before, record) =
-            tokio::try_join!(
+        let (before, record) = tokio::try_join!(
             self.before(&request, &picture, call),
             self.record(&request, &picture, embedder.embedding.id, call)
         )?;
@@ -57,13 +55,14 @@ impl Editor {
         timings.insert("patchify".to_owned(), patchify_ms);
 
         let embedding = Instant::now();
-                let maker = EntryMaker { editor: self, embedder: &embedder, options: call.options() };
+        let maker = EntryMaker { editor: self, embedder: &embedder, options: call.options() };
         let (members, waited) = maker.members(&record, &picture).await?;
         queue_ms += waited;
         timings.insert("embed".to_owned(), milliseconds(embedding));
 
         record.timings_ms = timings.clone();
-        let (editor, name, stored, upload) = (self.clone(), codebook.clone(), record.clone(), picture.clone());
+        let (editor, name, stored, upload) =
+            (self.clone(), codebook.clone(), record.clone(), picture.clone());
         let (applied, keep_ms) = blocking(move || {
             let keeping = Instant::now();
             editor.pictures().keep(&upload)?;
@@ -125,10 +124,14 @@ impl Editor {
         let asked = async {
             let wishes = RetrievalOverride { enabled: Some(true), ..RetrievalOverride::default() };
             let retrieved = self.retrieve(codebook, picture, &record.question, wishes, call).await?;
-            let prompt = with_facts(retrieved.report.facts.iter().map(|f| f.value.as_str()), &record.question);
+            let prompt =
+                with_facts(retrieved.report.facts.iter().map(|f| f.value.as_str()), &record.question);
             self.opinion(picture, &prompt, &record.choices, call).await
         };
-        asked.await.inspect_err(|error| tracing::warn!(%error, edit = %record.id, "no answer after the edit")).ok()
+        asked
+            .await
+            .inspect_err(|error| tracing::warn!(%error, edit = %record.id, "no answer after the edit"))
+            .ok()
     }
 
     async fn opinion(
@@ -178,14 +181,14 @@ impl Editor {
             .reasoning
             .iter()
             .map(|given| {
-                let by_user = |area| Evidence {
-                    area,
-                    source: EvidenceSource::User,
-                    p_yes: None,
-                    log_likelihood: None,
-                };
+                let by_user =
+                    |area| Evidence { area, source: EvidenceSource::User, p_yes: None, log_likelihood: None };
                 let evidence = if given.evidence.is_empty() {
-                    if config.enabled { found.next().map(|f| f.evidence).unwrap_or_default() } else { Vec::new() }
+                    if config.enabled {
+                        found.next().map(|f| f.evidence).unwrap_or_default()
+                    } else {
+                        Vec::new()
+                    }
                 } else {
                     given.evidence.iter().copied().map(by_user).collect()
                 };

@@ -112,7 +112,9 @@ impl Embedder {
 /// edits at once begin the same generation.
 fn derived_id(embedding: &Embedding) -> GenerationId {
     let mut hasher = blake3::Hasher::new();
-    for part in [&embedding.model_fingerprint, &embedding.tap, &embedding.pooling, &embedding.encoder_fingerprint] {
+    for part in
+        [&embedding.model_fingerprint, &embedding.tap, &embedding.pooling, &embedding.encoder_fingerprint]
+    {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
     hasher.update(&embedding.lambda.to_le_bytes());

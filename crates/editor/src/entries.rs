@@ -159,7 +159,8 @@ async fn augmented_inputs(
 ) -> Result<Vec<ImageInput>, EditorError> {
     let radius = &editor.config().radius;
     let (pairs, settings, limit) = (radius.pairs, radius.augment.clone(), radius.augment_pixels);
-    let (backgrounds, pixels, id) = (Arc::clone(editor.backgrounds()), Arc::clone(&picture.pixels), picture.id);
+    let (backgrounds, pixels, id) =
+        (Arc::clone(editor.backgrounds()), Arc::clone(&picture.pixels), picture.id);
     let areas = areas.to_vec();
     blocking(move || {
         let mut inputs = Vec::with_capacity(areas.len() * pairs);
@@ -224,7 +225,10 @@ fn distinct<T: Clone + Eq + Hash>(values: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 /// Reads the folder of background pictures, in the order of their names. Files that are no pictures are passed over and named in the log.
-pub(crate) fn read_backgrounds(folder: Option<&Path>, pictures: &Pictures) -> Result<Vec<RgbImage>, EditorError> {
+pub(crate) fn read_backgrounds(
+    folder: Option<&Path>,
+    pictures: &Pictures,
+) -> Result<Vec<RgbImage>, EditorError> {
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let mut by_name = BTreeMap::new();
     for entry in std::fs::read_dir(folder)? {

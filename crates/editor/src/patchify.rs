@@ -103,7 +103,10 @@ impl Editor {
         let picture = self.pictures().resolve(&image).await?;
         let (width, height) = picture.pixels.dimensions();
         if area.is_some_and(|a| !inside(&a, width, height)) {
-            return Err(EditorError::Invalid(vec![FieldError::new("/crop", "the box is not inside the picture")]));
+            return Err(EditorError::Invalid(vec![FieldError::new(
+                "/crop",
+                "the box is not inside the picture",
+            )]));
         }
         let prompts = &self.config().prompts;
         let ask = Ask {
@@ -141,7 +144,8 @@ fn choose(candidates: &[PatchOpinion], picture: (u32, u32), config: &PatchifyCon
         among.iter().map(|(_, score)| *score).fold(None, |top, s| Some(top.map_or(s, |t: f64| t.max(s))))
     };
     let Some(top) = best(&scored) else { return Vec::new() };
-    let mut chosen: Vec<&PatchOpinion> = scored.iter().filter(|(_, s)| *s == top).map(|(c, _)| *c).take(1).collect();
+    let mut chosen: Vec<&PatchOpinion> =
+        scored.iter().filter(|(_, s)| *s == top).map(|(c, _)| *c).take(1).collect();
 
     // Cells of equal kernels differ by a pixel, so size is counted in cells of the grid.
     let cells = |area: &PixelBox| {

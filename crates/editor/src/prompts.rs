@@ -26,9 +26,10 @@ impl Default for Prompts {
             verify: "Does the image show {statement}?".into(),
             describe: "Describe this image.".into(),
             answer_entry: "The answer to '{question}' about the image is {answer}.".into(),
-            rephrase: "Rephrase this sentence while keeping the same meaning. Only output the rephrased sentence, \
+            rephrase:
+                "Rephrase this sentence while keeping the same meaning. Only output the rephrased sentence, \
                        nothing else.\n{statement}"
-                .into(),
+                    .into(),
             yes: vec!["yes".into(), "Yes".into()],
             no: vec!["no".into(), "No".into()],
         }
@@ -54,7 +55,11 @@ impl Prompts {
                 .min_by_key(|(at, _)| *at);
             let Some((at, mark)) = next else { break };
             out.push_str(&rest[..at]);
-            out.push_str(if mark == "{question}" { question.trim() } else { answer.trim().trim_end_matches('.') });
+            out.push_str(if mark == "{question}" {
+                question.trim()
+            } else {
+                answer.trim().trim_end_matches('.')
+            });
             rest = &rest[at + mark.len()..];
         }
         out.push_str(rest);

@@ -18,7 +18,9 @@ impl Editor {
         for book in self.library().books() {
             let Err(mismatch) = book.require(&wanted.embedding) else { continue };
             match self.config().embedding.on_mismatch {
-                OnMismatch::Refuse => tracing::error!(codebook = %book.name(), %mismatch, "this codebook can't be used"),
+                OnMismatch::Refuse => {
+                    tracing::error!(codebook = %book.name(), %mismatch, "this codebook can't be used")
+                }
                 OnMismatch::Reembed => {
                     let edits = self.reembed(book.name()).await?;
                     tracing::info!(codebook = %book.name(), edits, "made every key anew");

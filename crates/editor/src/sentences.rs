@@ -2,8 +2,8 @@
 
 /// Words that end with a full stop without ending a sentence, lower-cased and without it.
 const ABBREVIATIONS: &[&str] = &[
-    "al", "approx", "ca", "cf", "dept", "dr", "e.g", "eq", "est", "etc", "fig", "figs", "i.e", "inc", "jr", "max",
-    "min", "mr", "mrs", "ms", "no", "nos", "p", "pp", "prof", "resp", "sec", "sr", "st", "vol", "vs",
+    "al", "approx", "ca", "cf", "dept", "dr", "e.g", "eq", "est", "etc", "fig", "figs", "i.e", "inc", "jr",
+    "max", "min", "mr", "mrs", "ms", "no", "nos", "p", "pp", "prof", "resp", "sec", "sr", "st", "vol", "vs",
 ];
 
 /// Splits a text into sentences at `.`, `!` or `?` followed by white space, and at their full-width forms; not at decimals, initials or
@@ -83,20 +83,28 @@ mod tests {
     #[test]
     fn keeps_decimals_abbreviations_and_initials() {
         assert_eq!(
-            split_sentences("It measures 3.5 mm, e.g. in Fig. 2 of Dr. A. Smith. It grows approx. 0.1 mm a day."),
+            split_sentences(
+                "It measures 3.5 mm, e.g. in Fig. 2 of Dr. A. Smith. It grows approx. 0.1 mm a day."
+            ),
             ["It measures 3.5 mm, e.g. in Fig. 2 of Dr. A. Smith.", "It grows approx. 0.1 mm a day."]
         );
-        assert_eq!(split_sentences("It has dots, stripes, etc. The rim is dark."), [
-            "It has dots, stripes, etc.",
-            "The rim is dark."
-        ]);
-        assert_eq!(split_sentences("The answer is no. The rim is dark."), ["The answer is no.", "The rim is dark."]);
+        assert_eq!(
+            split_sentences("It has dots, stripes, etc. The rim is dark."),
+            ["It has dots, stripes, etc.", "The rim is dark."]
+        );
+        assert_eq!(
+            split_sentences("The answer is no. The rim is dark."),
+            ["The answer is no.", "The rim is dark."]
+        );
     }
 
     #[test]
     fn line_breaks_quotes_and_other_scripts() {
         assert_eq!(split_sentences("One\n\n  two.  \n..."), ["One", "two."]);
-        assert_eq!(split_sentences("She said \"it is round.\" It was."), ["She said \"it is round.\"", "It was."]);
+        assert_eq!(
+            split_sentences("She said \"it is round.\" It was."),
+            ["She said \"it is round.\"", "It was."]
+        );
         assert_eq!(split_sentences("边缘不规则。颜色很深。"), ["边缘不规则。", "颜色很深。"]);
     }
 

@@ -65,7 +65,12 @@ pub(crate) fn edit(request: &EditRequest, limits: &InputLimits) -> Result<(), Ed
     for (index, statement) in request.reasoning.iter().enumerate().take(limits.statements) {
         let pointer = format!("/reasoning/{index}/statement");
         faults.text(&pointer, "a statement", &statement.statement, limits.statement_chars);
-        faults.count(&format!("/reasoning/{index}/evidence"), "boxes", statement.evidence.len(), limits.boxes);
+        faults.count(
+            &format!("/reasoning/{index}/evidence"),
+            "boxes",
+            statement.evidence.len(),
+            limits.boxes,
+        );
     }
     faults.count("/tags", "tags", request.tags.len(), limits.tags);
     for (index, tag) in request.tags.iter().enumerate().take(limits.tags) {
@@ -94,7 +99,8 @@ pub(crate) fn boxes(request: &EditRequest, width: u32, height: u32) -> Result<()
     for (s, statement) in request.reasoning.iter().enumerate() {
         for (b, area) in statement.evidence.iter().enumerate() {
             if !inside(area, width, height) {
-                let detail = format!("the box is not inside the picture, which is {width} by {height} pixels");
+                let detail =
+                    format!("the box is not inside the picture, which is {width} by {height} pixels");
                 faults.add(format!("/reasoning/{s}/evidence/{b}"), detail);
             }
         }
@@ -104,7 +110,9 @@ pub(crate) fn boxes(request: &EditRequest, width: u32, height: u32) -> Result<()
 
 /// Whether a box is not empty and lies inside the picture.
 pub(crate) fn inside(area: &PixelBox, width: u32, height: u32) -> bool {
-    let fits = |start: u32, extent: u32, whole: u32| extent > 0 && start.checked_add(extent).is_some_and(|e| e <= whole);
+    let fits = |start: u32, extent: u32, whole: u32| {
+        extent > 0 && start.checked_add(extent).is_some_and(|e| e <= whole)
+    };
     fits(area.x, area.width, width) && fits(area.y, area.height, height)
 }
 

@@ -123,7 +123,8 @@ impl Dataset {
         if !inside {
             return Err(EvaluationError::Data(format!("{relative} leads out of the data folder")));
         }
-        let bytes = std::fs::read(self.folder.join(path)).map_err(|e| EvaluationError::Data(format!("{relative}: {e}")))?;
+        let bytes = std::fs::read(self.folder.join(path))
+            .map_err(|e| EvaluationError::Data(format!("{relative}: {e}")))?;
         Ok(ImageSource::Bytes(Bytes::from(bytes)))
     }
 }
@@ -135,7 +136,8 @@ fn read_lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, Evalu
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|e| EvaluationError::Data(format!("{name}, line {}: {e}", index + 1)))
+            serde_json::from_str(line)
+                .map_err(|e| EvaluationError::Data(format!("{name}, line {}: {e}", index + 1)))
         })
         .collect()
 }

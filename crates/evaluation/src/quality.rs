@@ -8,13 +8,11 @@ use std::path::Path;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use reasonedit_codebook::{CodebookName, EditId};
-use reasonedit_editor::{
-    CallContext, EditRequest, Editor, QueryRequest, RetrievalOverride, StatementInput,
-};
+use reasonedit_editor::{CallContext, EditRequest, Editor, QueryRequest, RetrievalOverride, StatementInput};
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Dataset, Probe, ProbeKind, Record, Sample};
 use crate::EvaluationError;
+use crate::dataset::{Dataset, Probe, ProbeKind, Record, Sample};
 
 /// Questions under way at once: enough for the engine to batch, few enough for its queue.
 const CONCURRENCY: usize = 8;
@@ -129,7 +127,8 @@ pub async fn quality(
         .buffer_unordered(CONCURRENCY)
         .try_collect()
         .await?;
-    for name in ["edited", "paraphrase", "similar", "related", "rationale", "unrelated_kept", "contrast_kept"] {
+    for name in ["edited", "paraphrase", "similar", "related", "rationale", "unrelated_kept", "contrast_kept"]
+    {
         let of: Vec<_> = outcomes.iter().filter(|(figure, _, _)| *figure == name).collect();
         let hits: Vec<bool> = of.iter().filter_map(|(_, _, hit)| *hit).collect();
         let share = |right: usize, n: usize| right as f64 / n.max(1) as f64;
@@ -181,7 +180,9 @@ async fn probe_right(
     probe: &Probe,
 ) -> Result<bool, EvaluationError> {
     if let Some(statement) = &probe.statement {
-        let p_yes = editor.verify_statement(data.picture(&probe.image)?, probe.crop, statement, CallContext::default()).await?;
+        let p_yes = editor
+            .verify_statement(data.picture(&probe.image)?, probe.crop, statement, CallContext::default())
+            .await?;
         return Ok((p_yes > 0.5) == (probe.answer == "yes"));
     }
     let sample = Sample {
@@ -222,7 +223,8 @@ async fn right_before(
     errors: &[&Record],
     progress: &(impl Fn(&str, usize, usize) + Sync),
 ) -> Result<Vec<Trial>, EvaluationError> {
-    let edited: std::collections::BTreeSet<&str> = errors.iter().map(|r| r.sample.question.as_str()).collect();
+    let edited: std::collections::BTreeSet<&str> =
+        errors.iter().map(|r| r.sample.question.as_str()).collect();
     let candidates: Vec<(&'static str, &Sample)> = errors
         .iter()
         .flat_map(|record| {
@@ -277,7 +279,9 @@ async fn edit(
     options: &QualityOptions,
     record: &Record,
 ) -> Result<EditId, EvaluationError> {
-    let boxes = |index: usize| record.evidence.get(index).filter(|_| options.given_boxes).cloned().unwrap_or_default();
+    let boxes = |index: usize| {
+        record.evidence.get(index).filter(|_| options.given_boxes).cloned().unwrap_or_default()
+    };
     let reasoning = record
         .reasoning
         .iter()

@@ -22,6 +22,10 @@ use crate::{Result, VlmError};
 /// Greatest relative error of logits, taps and embeddings that counts as equal.
 pub const TOLERANCE: f64 = 1e-4;
 
+/// Greatest difference of preprocessed pixels that counts as equal, in 255ths of the pixel range: one for each pass
+/// of the resizing, whose filter weights two libraries round to different precisions.
+pub const PIXEL_TOLERANCE: f64 = 2.0;
+
 /// What a comparison found. Errors are relative: greatest difference over greatest magnitude of the reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckReport {
@@ -50,7 +54,7 @@ impl CheckReport {
     pub fn passes(&self) -> bool {
         self.tokens_equal
             && self.greedy_equal
-            && self.pixel_steps <= 1.01
+            && self.pixel_steps <= PIXEL_TOLERANCE + 0.01
             && self
                 .taps
                 .iter()

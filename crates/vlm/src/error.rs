@@ -16,8 +16,8 @@ pub enum VlmError {
         /// Why, and what to do.
         reason: String,
     },
-    /// A file of a checkpoint can't be read.
-    #[error("cannot read {}: {source}", path.display())]
+    /// A file of a checkpoint can't be read, or not be written where it is kept.
+    #[error("cannot access {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -10,8 +10,13 @@ pub mod prompt;
 pub mod qwen3_vl;
 mod sentence;
 
+pub use check::{CheckReport, check};
 pub use error::{Result, VlmError};
-pub use load::{DeviceChoice, LoadOptions, WeightType, load, load_sentence_encoder};
+pub use load::source::Progress as DownloadProgress;
+pub use load::{
+    DeviceChoice, LoadOptions, WeightType, load, load_sentence_encoder, load_sentence_encoder_with_progress,
+    load_with_progress, pull,
+};
 pub use model::{
     ImageFeatures, ImagePreprocessor, KvCache, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps,
     Pooling, SentenceEncoder, Sequence, SequenceOutput, TapInfo, TapName, TapStage, VisionLanguageModel,

@@ -34,7 +34,6 @@ impl Activation {
     }
 
     /// Calls `f` with the scalar function, so that each one is compiled into its own vector loop.
-    #[inline(always)]
     pub(crate) fn with_scalar<R>(self, f: impl ScalarUser<R>) -> R {
         match self {
             Self::Gelu => f.call(math::gelu_erf),
@@ -62,21 +61,24 @@ impl Activation {
             let gate = self.plain(&x.narrow(1, 0, width)?.contiguous()?)?;
             return gate * x.narrow(1, width, width)?;
         }
-        struct Gated<'x>(&'x [f32], usize, Vec<f32>);
-        impl ScalarUser<Vec<f32>> for Gated<'_> {
-            fn call(self, f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-                let Self(x, width, mut out) = self;
-                for_rows(&mut out, width, &|i, row: &mut [f32]| {
-                    let (gate, up) = x[2 * i * width..2 * (i + 1) * width].split_at(width);
-                    for ((y, gate), up) in row.iter_mut().zip(gate).zip(up) {
-                        *y = f(*gate) * up;
-                    }
-                });
-                out
-            }
-        }
         let out = with_values(x, |x| Ok(self.with_scalar(Gated(x, width, vec![0f32; rows * width]))))?;
         Tensor::from_vec(out, (rows, width), x.device())
+    }
+}
+
+/// Two halves of every row, their width, and room for the result.
+struct Gated<'x>(&'x [f32], usize, Vec<f32>);
+
+impl ScalarUser<Vec<f32>> for Gated<'_> {
+    fn call(self, f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
+        let Self(x, width, mut out) = self;
+        for_rows(&mut out, width, &|i, row: &mut [f32]| {
+            let (gate, up) = x[2 * i * width..2 * (i + 1) * width].split_at(width);
+            for ((y, gate), up) in row.iter_mut().zip(gate).zip(up) {
+                *y = f(*gate) * up;
+            }
+        });
+        out
     }
 }
 

@@ -151,7 +151,8 @@ fn plain(
             (scores + Tensor::from_vec(values, (layout.heads, queries, keys), qkv.device())?)?
         }
     };
-    let scores = if causal {
+    // A single last token sees everything.
+    let scores = if causal && queries > 1 {
         let mut mask = Vec::with_capacity(queries * keys);
         for query in 0..queries {
             let last = past + span.skip + query;

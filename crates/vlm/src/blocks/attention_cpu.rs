@@ -4,6 +4,8 @@
 //! lanes of a vector, keys and values are read as they are, one scalar at a time: nothing is transposed or
 //! padded but the queries, and a row's result does not depend on what else is in the batch.
 
+#![allow(clippy::inline_always, reason = "a call inside a vector loop keeps it from being one")]
+
 use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
 
@@ -244,7 +246,7 @@ fn scaled(sum: Lanes, factor: f32, lanes: &Lanes) -> Lanes {
     std::array::from_fn(|i| math::fma(factor, lanes[i], sum[i]))
 }
 
-/// scores[j][lane] = Σ_i queries[i][lane] · keys[j][i].
+/// `scores[j][lane] = Σ_i queries[i][lane] · keys[j][i]`.
 fn dot_products(queries: &[Lanes], keys: &[&[f32]], scores: &mut [Lanes]) {
     let d = queries.len();
     for (keys, scores) in keys.chunks(8).zip(scores.chunks_mut(8)) {
@@ -287,7 +289,7 @@ fn softmax_lanes(scores: &mut [Lanes]) -> Lanes {
     sums
 }
 
-/// out[lane][c] = Σ_j weights[j][lane] · values[j][c] / sums[lane], for as many lanes as `out` has rows.
+/// `out[lane][c] = Σ_j weights[j][lane] · values[j][c] / sums[lane]`, for as many lanes as `out` has rows.
 fn weighted_sum(weights: &[Lanes], values: &[&[f32]], sums: &Lanes, out: &mut [f32], d: usize) {
     let mut column = 0;
     while column < d {

@@ -1,5 +1,7 @@
 //! Slice arithmetic in single precision, written so that the compiler turns it into vector instructions.
 
+#![allow(clippy::inline_always, reason = "a call inside a vector loop keeps it from being one")]
+
 /// Lanes of the widest vector register in use (AVX-512); narrower ones take several.
 pub(crate) const LANES: usize = 16;
 

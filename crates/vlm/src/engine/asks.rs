@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compute::{Compute, Load, past_len};
+use super::compute::{Compute, Load, Start, no_cache};
 use super::prepare::{Picture, Prompt, check_length};
 use super::request::{Answered, FeatureKey, ReplyScore};
 use super::score::{Softmax, each};
-use crate::{KvCache, LogitsAt, Piece, Result, Sequence, VlmError};
+use crate::{LogitsAt, Piece, Result, Sequence, VlmError};
 
 /// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.
 const SHARED_SAVING: usize = 64;
@@ -34,11 +34,12 @@ pub(super) struct AskOutput {
 
 /// A distinct prompt to a distinct picture, and the questions that put it.
 struct Put<'a> {
-    picture: FeatureKey,
-    past: Option<Arc<KvCache>>,
+    picture: &'a Picture,
+    prompt: &'a Prompt,
+    start: Start,
     /// Tokens of the picture's prefix and the prompt.
     prompt_tokens: usize,
-    /// Tokens still to be run.
+    /// Tokens behind the start that are still to be run.
     tokens: &'a [u32],
     /// Questions by index.
     asks: Vec<usize>,
@@ -52,9 +53,8 @@ type LongScores<'a> = HashMap<(usize, &'a [u32]), f64>;
 impl Compute<'_> {
     pub(super) fn ask(&mut self, units: &[&AskUnit]) -> Result<Vec<AskOutput>> {
         let asked: Vec<_> = units.iter().map(|u| (Some(&*u.picture), &*u.prompt)).collect();
-        let prefixes = self.prefixes(&asked, &[])?;
-        let pasts: Vec<_> = prefixes.into_iter().map(|p| p.map(|p| Arc::clone(&p.kv))).collect();
-        let mut puts = gather(units, &pasts, self.loaded.info.max_positions)?;
+        let starts = self.starts(&asked)?;
+        let mut puts = gather(units, starts, self.loaded.info.max_positions)?;
         self.share_beginnings(&mut puts)?;
 
         let mut outputs: Vec<Option<AskOutput>> = units.iter().map(|_| None).collect();
@@ -71,48 +71,39 @@ impl Compute<'_> {
             .collect()
     }
 
-    /// Runs the longest common beginning of the prompts to each picture once.
+    /// Runs what the prompts to each picture have in common once: the picture's prefix, if it is still to be run, and
+    /// the longest common beginning of the prompts.
     fn share_beginnings(&mut self, puts: &mut [Put<'_>]) -> Result<()> {
-        let mut by_picture: HashMap<FeatureKey, Vec<usize>> = HashMap::new();
-        let mut order = Vec::new();
+        let mut index = HashMap::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
         for (at, put) in puts.iter().enumerate() {
-            let group = by_picture.entry(put.picture).or_default();
-            if group.is_empty() {
-                order.push(put.picture);
-            }
-            group.push(at);
+            let group = *index.entry((put.picture.key, &put.prompt.prefix_tokens)).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[group].push(at);
         }
-        let mut shared = Vec::new();
-        let mut saved = 0;
-        for picture in order {
-            let group = &by_picture[&picture];
-            let first = puts[group[0]].tokens;
-            // At least one token of each prompt is left: its logits are needed.
-            let common = group
-                .iter()
-                .map(|&at| common_prefix(first, puts[at].tokens).min(puts[at].tokens.len() - 1))
-                .min()
-                .unwrap_or(0);
-            // Prompts of one picture may have different templates before it; they share nothing behind it.
-            let same_past = group.iter().all(|&at| same_cache(&puts[at], &puts[group[0]]));
-            if group.len() > 1 && common > 0 && same_past {
-                saved += (group.len() - 1) * common;
-                shared.push((picture, common));
-            }
-        }
-        if saved < SHARED_SAVING {
-            return Ok(());
-        }
+        let common: Vec<usize> = groups
+            .iter()
+            .map(|group| {
+                let first = puts[group[0]].tokens;
+                // At least one token of each prompt is left: its logits are needed.
+                let of = |&at: &usize| common_prefix(first, puts[at].tokens).min(puts[at].tokens.len() - 1);
+                group.iter().map(of).min().unwrap_or(0)
+            })
+            .collect();
+        let saved: usize = groups.iter().zip(&common).map(|(group, common)| (group.len() - 1) * common).sum();
+        let worth_it = |(group, common): &(Vec<usize>, usize)| {
+            let lead = !puts[group[0]].start.lead.is_empty();
+            group.len() > 1 && (lead || (*common > 0 && saved >= SHARED_SAVING))
+        };
+        let shared: Vec<(Vec<usize>, usize)> = groups.into_iter().zip(common).filter(worth_it).collect();
         let sequences: Vec<Sequence> = shared
             .iter()
-            .map(|(picture, common)| {
-                let put = &puts[by_picture[picture][0]];
-                Sequence {
-                    past: put.past.clone(),
-                    pieces: vec![Piece::Tokens(put.tokens[..*common].to_vec())],
-                    logits: LogitsAt::None,
-                    keep_cache: true,
-                }
+            .map(|(group, common)| {
+                let put = &puts[group[0]];
+                let pieces = put.start.pieces(put.tokens[..*common].to_vec());
+                Sequence { past: put.start.past.clone(), pieces, logits: LogitsAt::None, keep_cache: true }
             })
             .collect();
         let mut caches = Vec::with_capacity(shared.len());
@@ -120,9 +111,13 @@ impl Compute<'_> {
             caches.push(Arc::new(output.cache.ok_or_else(no_cache)?));
             Ok(())
         })?;
-        for ((picture, common), cache) in shared.iter().zip(caches) {
-            for &at in &by_picture[picture] {
-                puts[at].past = Some(Arc::clone(&cache));
+        for ((group, common), cache) in shared.iter().zip(caches) {
+            let put = &puts[group[0]];
+            if !put.start.lead.is_empty() {
+                self.keep_prefix(put.picture, put.prompt, &put.start, &cache)?;
+            }
+            for &at in group {
+                puts[at].start = Start { past: Some(Arc::clone(&cache)), lead: Vec::new() };
                 puts[at].tokens = &puts[at].tokens[*common..];
             }
         }
@@ -145,6 +140,10 @@ impl Compute<'_> {
         for (at, (put, output)) in puts.iter().zip(self.run(&sequences, &[])?).enumerate() {
             if output.logits.len() < vocabulary {
                 return Err(no_logits());
+            }
+            if !put.start.lead.is_empty() {
+                let kv = output.cache.as_ref().ok_or_else(no_cache)?;
+                self.keep_prefix(put.picture, put.prompt, &put.start, kv)?;
             }
             if let [reply] = put.long_replies.as_slice() {
                 let tail = tail_likelihood(&output.logits[vocabulary..], vocabulary, reply)?;
@@ -182,16 +181,17 @@ impl Compute<'_> {
 }
 
 /// Collects equal prompts to equal pictures, in order of first appearance.
-fn gather<'u>(units: &[&'u AskUnit], pasts: &[Option<Arc<KvCache>>], limit: usize) -> Result<Vec<Put<'u>>> {
+fn gather<'u>(units: &[&'u AskUnit], starts: Vec<Start>, limit: usize) -> Result<Vec<Put<'u>>> {
     let mut puts: Vec<Put<'u>> = Vec::new();
     let mut index: HashMap<(FeatureKey, &[u32], &[u32]), usize> = HashMap::new();
-    for (ask, (unit, past)) in units.iter().zip(pasts).enumerate() {
+    for (ask, (unit, start)) in units.iter().zip(starts).enumerate() {
         let (prefix, suffix) = (&*unit.prompt.prefix_tokens, unit.prompt.suffix.as_slice());
         let at = *index.entry((unit.picture.key, prefix, suffix)).or_insert_with(|| {
             puts.push(Put {
-                picture: unit.picture.key,
-                past: past.clone(),
-                prompt_tokens: past_len(past.as_deref()) + suffix.len(),
+                picture: &unit.picture,
+                prompt: &unit.prompt,
+                prompt_tokens: start.tokens() + suffix.len(),
+                start,
                 tokens: suffix,
                 asks: Vec::new(),
                 long_replies: Vec::new(),
@@ -215,19 +215,19 @@ fn gather<'u>(units: &[&'u AskUnit], pasts: &[Option<Arc<KvCache>>], limit: usiz
 }
 
 /// A prompt as it is run: alone when its replies follow in a second run or are read off its last logits, together
-/// with its reply when it has only one.
+/// with its reply when it has only one; the picture's prefix before it when it is still to be run.
 fn sequence(put: &Put<'_>) -> Sequence {
     let mut tokens = put.tokens.to_vec();
-    let last = tokens.len() - 1;
-    let (logits, keep_cache) = match put.long_replies.as_slice() {
-        [] => (LogitsAt::Last, false),
+    let last = put.start.lead_tokens() + tokens.len() - 1;
+    let logits = match put.long_replies.as_slice() {
         [reply] => {
             tokens.extend_from_slice(&reply[..reply.len() - 1]);
-            (LogitsAt::From(last), false)
+            LogitsAt::From(last)
         }
-        _ => (LogitsAt::Last, true),
+        _ => LogitsAt::Last,
     };
-    Sequence { past: put.past.clone(), pieces: vec![Piece::Tokens(tokens)], logits, keep_cache }
+    let keep_cache = put.long_replies.len() > 1 || !put.start.lead.is_empty();
+    Sequence { past: put.start.past.clone(), pieces: put.start.pieces(tokens), logits, keep_cache }
 }
 
 /// Log-likelihood of a reply's tokens after the first, from the logits behind each token before them.
@@ -262,18 +262,6 @@ fn answer(want: &TokenWant, first: &Softmax<'_>, tail: impl Fn(&[u32]) -> Result
 
 fn common_prefix(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
-}
-
-fn same_cache(a: &Put<'_>, b: &Put<'_>) -> bool {
-    match (&a.past, &b.past) {
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        (None, None) => true,
-        _ => false,
-    }
-}
-
-fn no_cache() -> VlmError {
-    VlmError::Shape("the model gave no cache where one was asked for".into())
 }
 
 fn no_logits() -> VlmError {

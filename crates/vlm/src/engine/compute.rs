@@ -1,7 +1,9 @@
 //! Features and prefixes: what is computed once per picture.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
+
+use candle_core::Tensor;
 
 use super::cache::{Prefix, PrefixKey};
 use super::handle::Shared;
@@ -12,7 +14,8 @@ use super::stats::count;
 use super::{Loaded, Models};
 use crate::prompt::PromptPiece;
 use crate::{
-    ImageFeatures, KvCache, LogitsAt, Piece, PixelInput, Result, Sequence, SequenceOutput, TapName, VlmError,
+    ImageFeatures, KvCache, LogitsAt, Piece, PixelInput, PooledTaps, Result, Sequence, SequenceOutput,
+    TapName, VlmError,
 };
 
 /// The models and what they have computed; lives on the engine's thread.
@@ -168,26 +171,90 @@ impl<'a> Compute<'a> {
         Ok(found)
     }
 
-    /// The prefix of every (picture, prompt), with at least the language `taps`; `None` for prompts without one.
+    /// The prefix of every (picture, prompt), with at least the language `taps`, computed where it is not known;
+    /// `None` for prompts without one.
     ///
     /// # Errors
     /// Those of the model, and [`VlmError::TooLong`].
     pub(super) fn prefixes(
         &mut self,
-        asked: &[(Option<&Picture>, &Prompt)],
+        asked: &[Asked<'_>],
         taps: &[TapName],
     ) -> Result<Vec<Option<Arc<Prefix>>>> {
-        let mut found: HashMap<PrefixKey, Arc<Prefix>> = HashMap::new();
-        let mut missing: Vec<(PrefixKey, &Picture, &Prompt)> = Vec::new();
-        let mut queued = BTreeSet::new();
-        let key_of = |picture: &Picture, prompt: &Prompt| PrefixKey {
-            image: picture.key,
-            tokens: Arc::clone(&prompt.prefix_tokens),
+        let Prefixes { mut known, missing } = self.find(asked, taps);
+        let sequences: Vec<Sequence> = self
+            .leads(asked, &missing)?
+            .into_iter()
+            .map(|pieces| Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true })
+            .collect();
+        let cache = &self.shared.cache;
+        self.run_all(&sequences, taps, |at, output| {
+            let kv = Arc::new(output.cache.ok_or_else(no_cache)?);
+            let prefix = Arc::new(Prefix { kv, taps: output.taps });
+            let (key, picture, _) = &missing[at];
+            lock(cache).insert_prefix(key.clone(), &prefix, picture.urgent);
+            known.insert(key.clone(), prefix);
+            Ok(())
+        })?;
+        let known = |(picture, prompt): &Asked<'_>| {
+            let Some(picture) = picture else { return Ok(None) };
+            known
+                .get(&prefix_key(picture, prompt))
+                .map(|prefix| Some(Arc::clone(prefix)))
+                .ok_or_else(|| VlmError::Image("the picture's prefix is not available".into()))
         };
+        asked.iter().map(known).collect()
+    }
+
+    /// Where every (picture, prompt) starts: behind a prefix that is known, or with one that is still to be run.
+    ///
+    /// # Errors
+    /// Those of the model, and [`VlmError::TooLong`].
+    pub(super) fn starts(&mut self, asked: &[Asked<'_>]) -> Result<Vec<Start>> {
+        let Prefixes { known, missing } = self.find(asked, &[]);
+        let leads = self.leads(asked, &missing)?;
+        let leads: HashMap<&PrefixKey, Vec<Piece>> = missing.iter().map(|(key, ..)| key).zip(leads).collect();
+        let start = |(picture, prompt): &Asked<'_>| {
+            let Some(picture) = picture else { return Start::default() };
+            let key = prefix_key(picture, prompt);
+            let past = known.get(&key).map(|prefix| Arc::clone(&prefix.kv));
+            Start { past, lead: leads.get(&key).cloned().unwrap_or_default() }
+        };
+        Ok(asked.iter().map(start).collect())
+    }
+
+    /// Keeps the prefix of a prompt that was run together with it.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub(super) fn keep_prefix(
+        &self,
+        picture: &Picture,
+        prompt: &Prompt,
+        start: &Start,
+        kv: &KvCache,
+    ) -> Result<()> {
+        if self.shared.config.cache_bytes == 0 {
+            return Ok(());
+        }
+        let prefix = Prefix { kv: Arc::new(beginning(kv, start.lead_tokens())?), taps: PooledTaps::new() };
+        lock(&self.shared.cache).insert_prefix(
+            prefix_key(picture, prompt),
+            &Arc::new(prefix),
+            picture.urgent,
+        );
+        Ok(())
+    }
+
+    /// Which prefixes are known, from the request or from the cache.
+    fn find<'p>(&self, asked: &[Asked<'p>], taps: &[TapName]) -> Prefixes<'p> {
+        let mut known: HashMap<PrefixKey, Arc<Prefix>> = HashMap::new();
+        let mut missing: Vec<(PrefixKey, &Picture, &Prompt)> = Vec::new();
+        let mut queued = HashSet::new();
         for (picture, prompt) in asked {
             let Some(picture) = picture else { continue };
-            let key = key_of(picture, prompt);
-            if found.contains_key(&key) {
+            let key = prefix_key(picture, prompt);
+            if known.contains_key(&key) {
                 continue;
             }
             let given = picture.prefix.as_ref().filter(|p| taps.iter().all(|t| p.taps.contains_key(t)));
@@ -196,77 +263,111 @@ impl<'a> Compute<'a> {
                 None => lock(&self.shared.cache).prefix(&key, taps, picture.urgent),
             };
             if let Some(prefix) = prefix {
-                found.insert(key, prefix);
-            } else if queued.insert((key.image, Arc::clone(&key.tokens))) {
+                known.insert(key, prefix);
+            } else if queued.insert(key.clone()) {
                 missing.push((key, picture, prompt));
             }
         }
-        missing.retain(|(key, ..)| !found.contains_key(key));
-        if !missing.is_empty() {
-            // All pictures of the request are offered: another of the same key may hold the pixels.
-            let keys: BTreeSet<FeatureKey> = missing.iter().map(|(key, ..)| key.image).collect();
-            let pictures: Vec<&Picture> =
-                asked.iter().filter_map(|(p, _)| *p).filter(|p| keys.contains(&p.key)).collect();
-            let features = self.features(&pictures, &[])?;
-            let mut sequences = Vec::with_capacity(missing.len());
-            for (key, _, prompt) in &missing {
-                let features = features
-                    .get(&key.image)
-                    .ok_or_else(|| VlmError::Image("the picture's features are not available".into()))?;
-                let sequence = prefix_sequence(prompt, features);
-                check_length(new_tokens(&sequence), self.loaded.info.max_positions)?;
-                sequences.push(sequence);
-            }
-            let cache = &self.shared.cache;
-            self.run_all(&sequences, taps, |at, output| {
-                let kv = output
-                    .cache
-                    .ok_or_else(|| VlmError::Shape("the model gave no cache for a prefix".into()))?;
-                let prefix = Arc::new(Prefix { kv: Arc::new(kv), taps: output.taps });
-                let (key, picture, _) = &missing[at];
-                lock(cache).insert_prefix(key.clone(), &prefix, picture.urgent);
-                found.insert(key.clone(), prefix);
-                Ok(())
-            })?;
-        }
-        asked
-            .iter()
-            .map(|(picture, prompt)| match picture {
-                None => Ok(None),
-                Some(picture) => found
-                    .get(&key_of(picture, prompt))
-                    .map(|prefix| Some(Arc::clone(prefix)))
-                    .ok_or_else(|| VlmError::Image("the picture's prefix is not available".into())),
-            })
-            .collect()
+        missing.retain(|(key, ..)| !known.contains_key(key));
+        Prefixes { known, missing }
+    }
+
+    /// The pieces of missing prefixes.
+    fn leads(
+        &mut self,
+        asked: &[Asked<'_>],
+        missing: &[(PrefixKey, &Picture, &Prompt)],
+    ) -> Result<Vec<Vec<Piece>>> {
+        // All pictures of the request are offered: another of the same key may hold the pixels.
+        let keys: BTreeSet<FeatureKey> = missing.iter().map(|(key, ..)| key.image).collect();
+        let pictures: Vec<&Picture> =
+            asked.iter().filter_map(|(p, _)| *p).filter(|p| keys.contains(&p.key)).collect();
+        let features = self.features(&pictures, &[])?;
+        let lead = |(key, _, prompt): &(PrefixKey, &Picture, &Prompt)| {
+            let features = features
+                .get(&key.image)
+                .ok_or_else(|| VlmError::Image("the picture's features are not available".into()))?;
+            let piece = |piece: &PromptPiece| match piece {
+                PromptPiece::Tokens(tokens) => Piece::Tokens(tokens.clone()),
+                PromptPiece::Image(_) => Piece::Image(Arc::clone(features)),
+            };
+            let pieces: Vec<Piece> = prompt.prefix.iter().map(piece).collect();
+            check_length(count_tokens(&pieces), self.loaded.info.max_positions)?;
+            Ok(pieces)
+        };
+        missing.iter().map(lead).collect()
     }
 }
 
-fn prefix_sequence(prompt: &Prompt, features: &Arc<ImageFeatures>) -> Sequence {
-    let pieces = prompt
-        .prefix
-        .iter()
-        .map(|piece| match piece {
-            PromptPiece::Tokens(tokens) => Piece::Tokens(tokens.clone()),
-            PromptPiece::Image(_) => Piece::Image(Arc::clone(features)),
-        })
-        .collect();
-    Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true }
+/// A prompt, and the picture it is put to.
+pub(super) type Asked<'p> = (Option<&'p Picture>, &'p Prompt);
+
+/// Prefixes by whether they have to be computed.
+struct Prefixes<'p> {
+    known: HashMap<PrefixKey, Arc<Prefix>>,
+    missing: Vec<(PrefixKey, &'p Picture, &'p Prompt)>,
+}
+
+/// Where a prompt starts.
+#[derive(Clone, Default)]
+pub(super) struct Start {
+    /// The prefix, if it was run before.
+    pub(super) past: Option<Arc<KvCache>>,
+    /// The prefix, if it is still to be run.
+    pub(super) lead: Vec<Piece>,
+}
+
+impl Start {
+    /// Tokens of the prefix that are still to be run.
+    pub(super) fn lead_tokens(&self) -> usize {
+        count_tokens(&self.lead)
+    }
+
+    /// Tokens of the prefix.
+    pub(super) fn tokens(&self) -> usize {
+        past_len(self.past.as_deref()) + self.lead_tokens()
+    }
+
+    /// What is run for these tokens behind it.
+    pub(super) fn pieces(&self, tokens: Vec<u32>) -> Vec<Piece> {
+        let mut pieces = self.lead.clone();
+        if !tokens.is_empty() {
+            pieces.push(Piece::Tokens(tokens));
+        }
+        pieces
+    }
+}
+
+fn prefix_key(picture: &Picture, prompt: &Prompt) -> PrefixKey {
+    PrefixKey { image: picture.key, tokens: Arc::clone(&prompt.prefix_tokens) }
+}
+
+/// The first `len` tokens of a cache whose others are text: each text token moves the position on by one.
+fn beginning(kv: &KvCache, len: usize) -> Result<KvCache> {
+    let cut = |tensor: &Tensor| tensor.narrow(1, 0, len)?.force_contiguous();
+    let layers = kv.layers.iter().map(|(k, v)| Ok((cut(k)?, cut(v)?))).collect::<Result<_>>()?;
+    Ok(KvCache { layers, len, next_position: kv.next_position - (kv.len - len) })
 }
 
 /// Tokens of a sequence that are run now.
 pub(super) fn new_tokens(sequence: &Sequence) -> usize {
-    sequence
-        .pieces
-        .iter()
-        .map(|piece| match piece {
-            Piece::Tokens(tokens) => tokens.len(),
-            Piece::Image(features) => features.len(),
-        })
-        .sum()
+    count_tokens(&sequence.pieces)
+}
+
+fn count_tokens(pieces: &[Piece]) -> usize {
+    let count = |piece: &Piece| match piece {
+        Piece::Tokens(tokens) => tokens.len(),
+        Piece::Image(features) => features.len(),
+    };
+    pieces.iter().map(count).sum()
 }
 
 /// Tokens of a sequence that were run before.
 pub(super) fn past_len(past: Option<&KvCache>) -> usize {
     past.map_or(0, |kv| kv.len)
+}
+
+/// A model that breaks its contract.
+pub(super) fn no_cache() -> VlmError {
+    VlmError::Shape("the model gave no cache where one was asked for".into())
 }

@@ -7,7 +7,8 @@ use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSampling};
 use tokio::sync::mpsc;
 
-use super::compute::{Compute, past_len};
+use super::cache::Prefix;
+use super::compute::{Compute, Start, no_cache};
 use super::prepare::{Picture, Prompt, check_length};
 use super::queue::{Begin, Request, times};
 use super::request::{CallOptions, EngineTimes, FinishReason, GenerateEvent, Sampling};
@@ -33,9 +34,7 @@ pub(super) struct Ahead {
 
 impl Ahead {
     fn new(output: SequenceOutput) -> Result<Self> {
-        let kv = output
-            .cache
-            .ok_or_else(|| VlmError::Shape("the model gave no cache where one was asked for".into()))?;
+        let kv = output.cache.ok_or_else(no_cache)?;
         Ok(Self { kv: Arc::new(kv), logits: output.logits })
     }
 }
@@ -166,21 +165,35 @@ impl Compute<'_> {
     /// Runs prompts up to their first reply token.
     pub(super) fn begin(&mut self, units: &[&GenerateUnit]) -> Result<Vec<Ahead>> {
         let asked: Vec<_> = units.iter().map(|u| (u.picture.as_deref(), &*u.prompt)).collect();
-        let prefixes = self.prefixes(&asked, &[])?;
+        // One prompt alone runs together with its picture's prefix; several may share prefixes, which are run first.
+        let starts = if units.len() == 1 {
+            self.starts(&asked)?
+        } else {
+            let past = |prefix: Arc<Prefix>| Start { past: Some(Arc::clone(&prefix.kv)), lead: Vec::new() };
+            let prefixes = self.prefixes(&asked, &[])?;
+            prefixes.into_iter().map(|prefix| prefix.map(past).unwrap_or_default()).collect()
+        };
         let mut sequences = Vec::with_capacity(units.len());
-        for (unit, prefix) in units.iter().zip(prefixes) {
-            let past = prefix.map(|p| Arc::clone(&p.kv));
-            let tokens = unit.prompt.suffix.clone();
-            check_length(past_len(past.as_deref()) + tokens.len(), self.loaded.info.max_positions)?;
-            sequences.push(next_sequence(past, tokens));
+        for (unit, start) in units.iter().zip(&starts) {
+            let suffix = unit.prompt.suffix.clone();
+            check_length(start.tokens() + suffix.len(), self.loaded.info.max_positions)?;
+            sequences.push(next_sequence(start.past.clone(), start.pieces(suffix)));
         }
-        self.ahead(&sequences)
+        let aheads = self.ahead(&sequences)?;
+        for ((unit, start), ahead) in units.iter().zip(&starts).zip(&aheads) {
+            if let Some(picture) = unit.picture.as_deref().filter(|_| !start.lead.is_empty()) {
+                self.keep_prefix(picture, &unit.prompt, start, &ahead.kv)?;
+            }
+        }
+        Ok(aheads)
     }
 
     /// Runs the chosen token of every generation.
     pub(super) fn step(&mut self, generations: &[&Generation]) -> Result<Vec<Ahead>> {
-        let sequences: Vec<Sequence> =
-            generations.iter().map(|g| next_sequence(Some(Arc::clone(&g.kv)), vec![g.next])).collect();
+        let sequences: Vec<Sequence> = generations
+            .iter()
+            .map(|g| next_sequence(Some(Arc::clone(&g.kv)), vec![Piece::Tokens(vec![g.next])]))
+            .collect();
         self.ahead(&sequences)
     }
 
@@ -194,8 +207,8 @@ impl Compute<'_> {
     }
 }
 
-fn next_sequence(past: Option<Arc<KvCache>>, tokens: Vec<u32>) -> Sequence {
-    Sequence { past, pieces: vec![Piece::Tokens(tokens)], logits: LogitsAt::Last, keep_cache: true }
+fn next_sequence(past: Option<Arc<KvCache>>, pieces: Vec<Piece>) -> Sequence {
+    Sequence { past, pieces, logits: LogitsAt::Last, keep_cache: true }
 }
 
 /// Chooses tokens.

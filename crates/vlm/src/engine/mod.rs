@@ -9,8 +9,8 @@
 //!
 //! What is computed of a picture is shared: its features are computed once and kept (with the pooled taps that
 //! [`EngineHandle::set_always_taps`] names, so that embedding and answering share one vision pass), the part of the prompt up
-//! to the picture is run once and its keys and values kept, the longest common beginning of all prompts to a
-//! picture is run once per batch, and all replies continue their prompt's cache.
+//! to the picture is run once (together with what follows it) and its keys and values kept, the longest common
+//! beginning of all prompts to a picture is run once per batch, and all replies continue their prompt's cache.
 //!
 //! # What holds
 //! - A full queue is [`VlmError::QueueFull`] with a retry time, never an unbounded wait; a place is taken before a
@@ -24,9 +24,10 @@
 //!   seen to move by up to 3e-6 and embeddings not at all.
 //!
 //! # Map
-//! [`request`]: what can be asked. `handle`: the caller's side; `prepare`: its preprocessing and cache look-ups. `queue`:
-//! places, order, batches; `stream`: the caller's end of a generation. `worker`: the thread. `compute`: features and prefixes; `asks`, `embed`, `generate`:
-//! the kinds of work. `cache`: the byte-budgeted store. `score`: log-probabilities.
+//! [`request`]: what can be asked. `handle`: the caller's side; `prepare`: its preprocessing and cache look-ups;
+//! `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread. `compute`: features and
+//! prefixes; `asks`, `embed`, `generate`: the kinds of work. `cache`: the byte-budgeted store. `score`:
+//! log-probabilities. `stats`: counters.
 
 mod asks;
 mod cache;

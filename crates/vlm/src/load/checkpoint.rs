@@ -12,7 +12,8 @@ use crate::{Result, VlmError};
 /// A folder in Hugging Face's layout.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoint {
-    folder: PathBuf,
+    /// Where they are.
+    pub(crate) folder: PathBuf,
     /// What the model is called in reports: the hub id, or the folder's name.
     pub(crate) name: String,
 }

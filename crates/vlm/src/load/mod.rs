@@ -4,6 +4,7 @@ pub(crate) mod checkpoint;
 pub mod source;
 pub(crate) mod weights;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
@@ -172,6 +173,16 @@ pub fn load_sentence_encoder_with_progress(
     let weights = Weights::open(&checkpoint.weight_files()?, options.dtype.on(&device), device)?;
     let fingerprint = checkpoint.fingerprint(&weights)?;
     Ok(Box::new(sentence::TextEncoder::new(&checkpoint, &weights, fingerprint)?))
+}
+
+/// Makes sure that a checkpoint's files are here, without loading it: the folder of a source, downloaded if need be.
+///
+/// # Errors
+/// As [`load`].
+pub fn pull(source: &str, options: &LoadOptions, progress: &dyn Fn(Progress)) -> Result<PathBuf> {
+    let checkpoint = resolve(source, options, progress)?;
+    checkpoint.weight_files()?;
+    Ok(checkpoint.folder)
 }
 
 /// As it is written in configurations.

@@ -229,7 +229,7 @@ fn is_wanted(file: &str) -> bool {
         || file == "1_Pooling/config.json"
         || (!file.contains(['/', '\\'])
             && !file.starts_with('.')
-            && (file.ends_with(".jinja") || file.ends_with(".json")))
+            && Path::new(file).extension().is_some_and(|e| e == "jinja" || e == "json"))
 }
 
 #[cfg(test)]

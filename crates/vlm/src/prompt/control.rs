@@ -1,6 +1,6 @@
 //! Finding control tokens in a rendered template, and keeping user text from looking like one.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use tokenizers::AddedToken;
 
@@ -107,13 +107,13 @@ pub(super) struct Veil {
 impl Veil {
     /// Chooses stand-ins that occur in none of the texts.
     pub(super) fn new<'t>(control: &ControlTokens, texts: impl Iterator<Item = &'t str>) -> Result<Self> {
-        let mut used = BTreeMap::new();
+        let mut used = BTreeSet::new();
         for text in texts {
             for c in text.chars().filter(|c| ('\u{E000}'..='\u{F8FF}').contains(c)) {
-                used.insert(c, ());
+                used.insert(c);
             }
         }
-        let mut free = ('\u{E000}'..='\u{F8FF}').filter(|c| !used.contains_key(c));
+        let mut free = ('\u{E000}'..='\u{F8FF}').filter(|c| !used.contains(c));
         let pairs = control
             .first
             .iter()

@@ -39,8 +39,8 @@ impl TextRope {
         let half = head_dim / 2;
         let mut pairs: Vec<(f32, usize)> =
             (0..half).map(|i| (inverse_frequency(theta, 2 * i, head_dim), 0)).collect();
-        for axis in 1..3 {
-            for pair in pairs.iter_mut().take(section[axis] * 3).skip(axis).step_by(3) {
+        for (axis, count) in section.into_iter().enumerate().skip(1) {
+            for pair in pairs.iter_mut().take(count * 3).skip(axis).step_by(3) {
                 pair.1 = axis;
             }
         }

@@ -114,7 +114,7 @@ impl Surroundings {
             let kind = module["type"].as_str().unwrap_or_default();
             match kind.rsplit('.').next().unwrap_or_default() {
                 "Transformer" | "Normalize" => {}
-                "Pooling" => pooling = module["path"].as_str().unwrap_or_default().to_owned(),
+                "Pooling" => module["path"].as_str().unwrap_or_default().clone_into(&mut pooling),
                 other => {
                     return Err(VlmError::load("modules.json", format!("module {other:?} is not supported")));
                 }

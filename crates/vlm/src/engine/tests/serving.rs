@@ -90,7 +90,7 @@ async fn what_waits_is_taken_together_and_urgent_first() {
     for task in background {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(*lock(&log.runs), [4, 4], "one batch: prefixes, then prompts");
+    assert_eq!(*lock(&log.runs), [4], "one batch");
     assert_eq!(engine.stats().batches - before, 3, "the first, the questions, the sentences");
 }
 
@@ -255,8 +255,8 @@ async fn a_long_generation_lets_others_through() {
         tokio::spawn(async move { engine.ask(vec![picture(0)], vec![ask], NOW).await })
     };
     eventually(|| engine.waiting() == 1).await;
-    // The step under way, then the question: its picture, the picture's prefix, the prompt.
-    log.admit(4);
+    // The step under way, then the question: its picture, its prompt.
+    log.admit(3);
     ask.await.unwrap().unwrap();
     log.release();
     let mut ends = 0;
