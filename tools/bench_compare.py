@@ -24,8 +24,13 @@ from pathlib import Path
 class Side:
     """A process that answers one JSON line with another."""
 
-    def __init__(self, command: list[str]):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, command: list[str], threads: int):
+        variables = dict(os.environ)
+        if threads:
+            variables.update(RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
+        )
         self.ready = self.read()
 
     def read(self) -> dict:
@@ -81,13 +86,19 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1_000_003)
+    parser.add_argument(
+        "--threads", type=int, default=0,
+        help="threads of both sides (0: as many as they like; on a busy machine 1 is the fairer comparison)",
+    )
     arguments = parser.parse_args()
 
+    load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         records = work(arguments.binary, arguments.seed, arguments.runs + arguments.warmup, folder)
-        rust = Side([arguments.binary, "bench", "--steps", "--model", arguments.model])
+        threads = arguments.threads
+        rust = Side([arguments.binary, "bench", "--steps", "--model", arguments.model], threads)
         script = Path(__file__).with_name("bench_transformers.py")
-        python = Side([arguments.python, str(script), "--model", str(Path(arguments.model) / "vlm")])
+        python = Side([arguments.python, str(script), "--model", str(Path(arguments.model) / "vlm")], threads)
         edits, queries = [], []
         for turn, record in enumerate(records):
             counted = turn >= arguments.warmup
@@ -138,7 +149,14 @@ def main() -> None:
             "ratio": round(plain_query["median"] / query["median"], 2),
             "same_answer": sum(pair[0]["answer"] == pair[1]["answer"] for pair in queries) / len(queries),
         },
-        "machine": {"processors": os.cpu_count(), "platform": platform.platform(), "transformers_side": python.ready},
+        "machine": {
+            "processors": os.cpu_count(),
+            "threads_per_side": arguments.threads or "default",
+            # Far above 0: something else ran too, and the ratios say little.
+            "load_average_before": round(load_before, 2),
+            "platform": platform.platform(),
+            "transformers_side": python.ready,
+        },
     }
     print(json.dumps(report, indent=2))
 

@@ -1,6 +1,7 @@
 """Writes a tiny random checkpoint together with reference outputs of transformers, for `reasonedit models check DIR`.
 
     python tools/reference.py --architecture qwen3_vl|mpnet|bert --seed 1 --out DIR
+    python tools/reference.py --architecture qwen3_vl --checkpoint models/demo/vlm --out DIR
 
 Sizes (depth, heads, DeepStack, pictures) are drawn from the seed. Weights are stored as bfloat16 and computed with in
 float32, so both sides start from the same numbers. Needs torch, transformers, tokenizers, pillow, numpy.
@@ -177,7 +178,6 @@ class Taps:
 
 def qwen3_vl(seed, out):
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     rng = random.Random(seed)
     fast = byte_level_tokenizer(out, rng)
@@ -250,15 +250,41 @@ def qwen3_vl(seed, out):
     assert model.config.text_config.rope_parameters["mrope_section"] == section
     assert model.config.text_config.rope_parameters["rope_theta"] == 10000.0
     save_weights(model, out, skip={"lm_head.weight"} if tied else ())
-    processor = Qwen2VLImageProcessorPil(**{k: v for k, v in processor_config.items() if k != "image_processor_type"})
-
     sizes = [(rng.randint(18, 30),) * 2, (rng.randint(44, 60), rng.randint(12, 20)), (rng.randint(10, 16), rng.randint(30, 44))]
-    tensors, inputs = {"pixel_step": torch.tensor([1 / 255 / min(std)])}, []
+    qwen3_vl_outputs(model, fast, processor_config, rng, sizes, out)
+
+
+def qwen3_vl_checkpoint(folder, seed, out):
+    """Reference outputs of an existing checkpoint, which is linked into `out`."""
+    from transformers import Qwen3VLForConditionalGeneration
+
+    for path in folder.iterdir():
+        link = out / path.name
+        if not link.exists():
+            link.symlink_to(path.resolve())
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    fast = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token=settings["eos_token"])
+    template = folder / "chat_template.jinja"
+    fast.chat_template = template.read_text() if template.exists() else settings["chat_template"]
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    rng = random.Random(seed)
+    processor_config = json.loads((folder / "preprocessor_config.json").read_text())
+    qwen3_vl_outputs(model.eval(), fast, processor_config, rng, [(90, 90), (240, 120), (100, 170)], out)
+
+
+def qwen3_vl_outputs(model, fast, processor_config, rng, sizes, out):
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    names = ["size", "patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std"]
+    processor = Qwen2VLImageProcessorPil(**{k: processor_config[k] for k in names})
+    image_token = model.config.image_token_id
+    tensors, inputs = {"pixel_step": torch.tensor([1 / 255 / min(processor_config["image_std"])])}, []
     for i, (width, height) in enumerate(sizes):
         image = picture(rng, width, height)
         (out / "images").mkdir(exist_ok=True)
         image.save(out / "images" / f"{i}.png")
-        batch = processor(images=[resized(image, processor)], return_tensors="pt")
+        # Already resized: a second time would not always give the same size.
+        batch = processor(images=[resized(image, processor)], do_resize=False, return_tensors="pt")
         inputs.append((batch["pixel_values"].float(), batch["image_grid_thw"]))
         tensors[f"image.{i}.pixels"] = inputs[-1][0].contiguous()
         tensors[f"image.{i}.grid"] = inputs[-1][1][0].float()
@@ -295,7 +321,7 @@ def qwen3_vl(seed, out):
             if images:
                 kwargs["pixel_values"] = torch.cat([inputs[j][0] for j in images])
                 kwargs["image_grid_thw"] = torch.cat([inputs[j][1] for j in images])
-                kwargs["mm_token_type_ids"] = (tokens == config["image_token_id"]).int()
+                kwargs["mm_token_type_ids"] = (tokens == image_token).int()
             model.model.rope_deltas = None
             with torch.no_grad():
                 return model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False, **kwargs).logits[0]
@@ -386,11 +412,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--architecture", choices=["qwen3_vl", "mpnet", "bert"], required=True)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--checkpoint", type=Path, help="use this Qwen3-VL checkpoint instead of a random one")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    if args.architecture == "qwen3_vl":
+    if args.checkpoint:
+        qwen3_vl_checkpoint(args.checkpoint, args.seed, args.out)
+    elif args.architecture == "qwen3_vl":
         qwen3_vl(args.seed, args.out)
     else:
         sentence_encoder(args.architecture, args.seed, args.out)

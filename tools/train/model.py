@@ -76,7 +76,7 @@ def prepare_start(model):
 
 def patches_to_pixels(views, dtype):
     """Stored patches (views, 47040) u8 to normalised pixels (views, 80, 588): value / 127.5 - 1."""
-    u8 = torch.as_tensor(views)
+    u8 = views if torch.is_tensor(views) else torch.from_numpy(views.copy())
     return (u8.view(-1, MAX_CELLS * PATCHES_PER_CELL, PATCH_VALUES).float() * (1 / 127.5) - 1).to(dtype)
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains the demo bundle from nothing: episodes must have been written before (see README.md).
-# usage: run.sh EPISODES HELD_EPISODES WORK OUT      environment: PYTHON, V_MINUTES, L_MINUTES, F_MINUTES, J_MINUTES, S_MINUTES, VIEWS
+# usage: run.sh EPISODES HELD_EPISODES WORK OUT      environment: PYTHON, V_MINUTES, L_MINUTES, F_MINUTES, J_MINUTES, S_MINUTES, VIEWS,
+# TRAIN_FLAGS (more flags for every stage, e.g. "--eager --steps 2" to try the whole chain)
 # Every stage resumes from its checkpoint in WORK, so the script may be stopped and started again.
 set -euo pipefail
 episodes=$1 held=$2 work=$3 out=$4
@@ -15,7 +16,7 @@ run check_forward.py --tokenizer "$tokenizer"
 [ -f "$work/held/tags.json" ] || run packing.py --episodes "$held" --tokenizer "$tokenizer" --out "$work/held"
 if [ ! -f "$work/packed" ]; then
   run packing.py --episodes "$episodes" --tokenizer "$tokenizer" --out "$work/shards" --views "${VIEWS:-48000}"
-  run packing.py --episodes "$episodes" --tokenizer "$tokenizer" --out "$work/lessons" --views 16000 --lessons
+  run packing.py --episodes "$episodes" --tokenizer "$tokenizer" --out "$work/lessons" --views "$((${VIEWS:-48000} / 3))" --lessons
   # the joint stage draws from both
   cp -r "$work/shards" "$work/mix"
   first=$(find "$work/shards" -name 'shard-*.npy' | wc -l)
@@ -26,7 +27,8 @@ if [ ! -f "$work/packed" ]; then
   touch "$work/packed"
 fi
 
-common=(--episodes "$episodes" --held-episodes "$held" --held-shards "$work/held" --tokenizer "$tokenizer")
+read -r -a flags <<< "${TRAIN_FLAGS:-}"
+common=(--episodes "$episodes" --held-episodes "$held" --held-shards "$work/held" --tokenizer "$tokenizer" "${flags[@]}")
 run train_model.py --stage vision "${common[@]}" --out "$work/vision.pt" --minutes "${V_MINUTES:-16}" \
   --views 64 --threads 1 > "$work/vision.log" 2>&1 &
 vision=$!

@@ -438,7 +438,7 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum ConfigOutput {
     /// Every setting as it stands after all layers, as JSON (tokens left out)
     Effective,
-    /// The commented file of defaults: a start for reasonedit.toml
+    /// The commented file of defaults, every setting commented out: a start for reasonedit.toml
     Defaults,
 }
 

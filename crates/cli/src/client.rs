@@ -146,8 +146,12 @@ fn problem(status: StatusCode, text: &str) -> String {
         None => status.to_string(),
     };
     for error in document["errors"].as_array().into_iter().flatten() {
-        let (pointer, detail) = (error["pointer"].as_str(), error["detail"].as_str());
-        let _ = write!(said, "\n  {}: {}", pointer.unwrap_or_default(), detail.unwrap_or_default());
+        let (pointer, told) = (error["pointer"].as_str(), error["detail"].as_str());
+        // The only error is often the whole detail.
+        if told == detail {
+            continue;
+        }
+        let _ = write!(said, "\n  {}: {}", pointer.unwrap_or_default(), told.unwrap_or_default());
     }
     said
 }

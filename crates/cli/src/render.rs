@@ -40,9 +40,21 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
+/// Stages of edits and queries as they follow one another, the sum last; stages that are not listed stand before it.
+pub(crate) fn stage_order(stage: &str) -> usize {
+    const ORDER: [&str; 7] = ["queue", "patchify", "embed", "retrieve", "merge", "store", "answer"];
+    match stage {
+        "total" => usize::MAX,
+        _ => ORDER.iter().position(|known| *known == stage).unwrap_or(ORDER.len()),
+    }
+}
+
 fn timings(value: &Value) -> String {
-    let parts = value.as_object().into_iter().flatten().filter(|(stage, _)| *stage != "total");
-    let parts: Vec<String> = parts.map(|(stage, ms)| format!("{stage} {}", decimals(ms, 1))).collect();
+    let stages = value.as_object().into_iter().flatten().filter(|(stage, _)| *stage != "total");
+    let mut stages: Vec<_> = stages.collect();
+    stages.sort_by_key(|(stage, _)| stage_order(stage));
+    let parts: Vec<String> =
+        stages.into_iter().map(|(stage, ms)| format!("{stage} {}", decimals(ms, 1))).collect();
     format!("{} ms ({})", decimals(&value["total"], 1), parts.join(", "))
 }
 

@@ -1,10 +1,12 @@
 //! `serve`: listens first, loads the model beside, says what to try, drains when told to stop.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use reasonedit_server::{EditorSlot, Server};
+use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::args::ServeArgs;
@@ -139,28 +141,57 @@ fn reachable(address: SocketAddr) -> String {
     format!("http://{host}:{}", address.port())
 }
 
-/// A picture among the samples, the same one every time.
-fn sample(samples: &Path) -> Option<PathBuf> {
-    let mut pictures: Vec<PathBuf> = std::fs::read_dir(samples)
-        .ok()?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "png" || extension == "jpg"))
-        .collect();
-    pictures.sort();
-    pictures.into_iter().next()
+/// A correction that can be tried.
+#[derive(Debug, Deserialize, PartialEq)]
+struct Sample {
+    image: PathBuf,
+    question: String,
+    answer: String,
+    #[serde(default)]
+    reasoning: Vec<String>,
+}
+
+/// The first native record among the samples that come with the model, if there is one.
+fn sample(samples: &Path) -> Option<Sample> {
+    let records = std::fs::read_to_string(samples.join("edits.jsonl")).ok()?;
+    let mut sample: Sample = serde_json::from_str(records.lines().next()?).ok()?;
+    sample.image = samples.join(sample.image);
+    sample.image.is_file().then_some(sample)
+}
+
+/// The first picture among them.
+fn picture(samples: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(samples).ok()?;
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    paths.filter(|path| path.extension().is_some_and(|e| e == "jpg" || e == "png")).min()
+}
+
+/// A text within single quotes of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn what_to_try(address: SocketAddr, samples: Option<&Path>) -> String {
     let url = reachable(address);
-    let picture = samples.and_then(sample);
-    let file = picture.as_deref().map_or_else(|| "PICTURE.png".to_owned(), |path| path.display().to_string());
+    let sample = samples.and_then(sample).unwrap_or_else(|| Sample {
+        image: samples.and_then(picture).unwrap_or_else(|| "PICTURE.png".into()),
+        question: "What is this thing called?".to_owned(),
+        answer: "zorb".to_owned(),
+        reasoning: vec!["This thing is called a zorb.".to_owned()],
+    });
+    let image = quoted(&format!("image=@{}", sample.image.display()));
+    let question = quoted(&format!("question={}", sample.question));
+    let mut correction = format!(
+        "curl {url}/edits -F {image} -F {question} -F {}",
+        quoted(&format!("answer={}", sample.answer))
+    );
+    for statement in &sample.reasoning {
+        let _ = write!(correction, " \\\n      -F {}", quoted(&format!("reasoning={statement}")));
+    }
     format!(
-        "\n  reasonedit serves {url}   docs and a page to try it: {url}/docs\n\n  \
-         Ask about a picture:\n    \
-         curl {url}/query -F image=@{file} -F 'question=What is this thing called?'\n\n  \
-         Correct it, and ask again:\n    \
-         curl {url}/edits -F image=@{file} -F 'question=What is this thing called?' \\\n      \
-         -F answer=zorb -F 'reasoning=This thing is called a zorb.'\n"
+        "\n  reasonedit serves {url}   docs, and a page to try it: {url}/docs\n\n  \
+         Ask about a picture:\n    curl {url}/query -F {image} -F {question}\n\n  \
+         Correct the answer, and ask again:\n    {correction}\n"
     )
 }
 
@@ -177,15 +208,31 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_to_try_name_a_sample_that_is_there() {
+    fn the_lines_to_try_are_of_the_first_sample() {
         let folder = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:8080".parse().unwrap();
-        assert!(what_to_try(address, Some(folder.path())).contains("image=@PICTURE.png"));
-        for name in ["b.png", "a.png", "0.txt"] {
+        assert!(what_to_try(address, Some(folder.path())).contains("'image=@PICTURE.png'"));
+        for name in ["b.png", "a.jpg", "0.txt"] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
         let shown = what_to_try(address, Some(folder.path()));
-        assert!(shown.contains(&format!("image=@{}", folder.path().join("a.png").display())), "{shown}");
+        assert!(shown.contains(&format!("'image=@{}'", folder.path().join("a.jpg").display())), "{shown}");
+        let record = r#"{"image": "images/a.png", "question": "What's it?", "answer": "zorb", "uid": "1",
+            "reasoning": ["It has a rim.", "Zorbs have rims."]}"#;
+        std::fs::write(folder.path().join("edits.jsonl"), record.replace('\n', " ") + "\n{}\n").unwrap();
+        assert_eq!(sample(folder.path()), None);
+        std::fs::create_dir(folder.path().join("images")).unwrap();
+        std::fs::write(folder.path().join("images/a.png"), b"").unwrap();
+        let shown = what_to_try(address, Some(folder.path()));
+        assert!(
+            shown.contains(&format!("'image=@{}'", folder.path().join("images/a.png").display())),
+            "{shown}"
+        );
+        assert!(shown.contains(r"-F 'question=What'\''s it?'"), "{shown}");
+        assert!(
+            shown.contains("-F 'reasoning=It has a rim.' \\\n      -F 'reasoning=Zorbs have rims.'"),
+            "{shown}"
+        );
         assert!(shown.contains("http://127.0.0.1:8080/docs"), "{shown}");
     }
 }

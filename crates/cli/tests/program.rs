@@ -115,6 +115,7 @@ fn the_printed_defaults_are_a_usable_file() {
     let folder = tempfile::tempdir().unwrap();
     let defaults = run_in(folder.path(), &["config", "defaults"], &[]);
     assert!(defaults.status.success());
+    assert!(stdout(&defaults).contains("\n#bind = \"127.0.0.1:8080\"\n"));
     std::fs::write(folder.path().join("mine.toml"), &defaults.stdout).unwrap();
     let with = run_in(folder.path(), &["config", "--config", "mine.toml"], &[]);
     let without = run_in(folder.path(), &["config"], &[]);

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf as _, Bytes};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{CallContext, Editor, EditorError, ExportSummary, ImportSummary};
 use tokio::runtime::Handle;
@@ -39,7 +39,9 @@ impl Write for PipeWriter {
         let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
         let sending = self.pieces.send_timeout(Bytes::copy_from_slice(piece), self.patience);
         self.runtime.block_on(sending).map_err(|error| match error {
-            SendTimeoutError::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"),
+            SendTimeoutError::Timeout(_) => {
+                io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")
+            }
             SendTimeoutError::Closed(_) => io::Error::new(io::ErrorKind::BrokenPipe, "the client has gone"),
         })?;
         Ok(piece.len())
@@ -88,7 +90,7 @@ pub(crate) async fn export(
             .err()
             .map(|_| (Err(io::Error::other("the export failed")), (None, pieces, None)))
     });
-    Ok((headers, Body::from_stream(body)).into_response())
+    Ok((headers, Body::from_stream(body.fuse())).into_response())
 }
 
 async fn finished(writing: JoinHandle<Result<ExportSummary, EditorError>>) -> Result<ExportSummary> {
@@ -236,6 +238,9 @@ mod tests {
     #[tokio::test]
     async fn the_writer_fails_when_the_client_takes_nothing() {
         let (sender, _pieces) = mpsc::channel(4);
-        assert_eq!(write_endlessly(Duration::from_millis(20), sender).await.unwrap(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            write_endlessly(Duration::from_millis(20), sender).await.unwrap(),
+            io::ErrorKind::TimedOut
+        );
     }
 }

@@ -30,7 +30,7 @@ impl Tokens {
         let Some(token) = bearer(headers) else { return false };
         let digest = blake3::hash(token);
         // `Hash`'s own comparison takes constant time.
-        self.0.iter().fold(false, |found, known| found | (*known == digest))
+        self.0.iter().filter(|known| **known == digest).count() > 0
     }
 }
 

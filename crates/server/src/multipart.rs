@@ -163,7 +163,11 @@ mod tests {
     fn form(parts: &[(&str, &str)]) -> Bytes {
         let mut body = String::new();
         for (head, content) in parts {
-            body.push_str(&format!("--XX\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n"));
+            body += "--XX\r\nContent-Disposition: form-data; ";
+            body += head;
+            body += "\r\n\r\n";
+            body += content;
+            body += "\r\n";
         }
         body.push_str("--XX--\r\n");
         body.into()
@@ -231,7 +235,8 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_name_the_part() {
-        let cases: &[(&[(&str, &str)], u16, &str)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+        let cases: &[Case] = &[
             (&[QUESTION, ANSWER], 422, "/image"),
             (&[IMAGE, ANSWER], 422, "/question"),
             (&[IMAGE, IMAGE, QUESTION, ANSWER], 422, "/image"),

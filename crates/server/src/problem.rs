@@ -117,6 +117,7 @@ pub struct FieldProblem {
 
 /// A problem document (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// Identifies the kind of problem.
     #[serde(rename = "type")]

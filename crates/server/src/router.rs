@@ -12,6 +12,7 @@ use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,7 +22,7 @@ use crate::handlers::{codebook, docs, edits, health, images, metrics, query};
 use crate::openapi::ApiDoc;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::{auth, headers, limits, origin, request_id};
+use crate::{archive, auth, headers, limits, origin, request_id};
 
 /// Every route of the contract.
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -47,12 +48,14 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
         .route("/docs", get(docs::page))
         .route("/docs/app.js", get(docs::script))
         .route("/docs/style.css", get(docs::style));
+    // Archives are mostly pictures, which are compressed already.
+    let compressed = DefaultPredicate::new().and(NotForContentType::const_new(archive::TAR));
     // From the outside in.
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(state.clone(), request_id::observe))
         .layer(from_fn(headers::secure))
         .layer(option_layer(origin::cors(&config.cors_origins)))
-        .layer(CompressionLayer::new().br(false).deflate(false))
+        .layer(CompressionLayer::new().br(false).deflate(false).compress_when(compressed))
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), limits::admit))
@@ -71,4 +74,21 @@ fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response<Body> {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a panic without a message");
     Problem::internal(&message).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_tells_the_client_nothing() {
+        for payload in [Box::new("secret") as Box<dyn Any + Send>, Box::new("secret".to_owned()), Box::new(7)]
+        {
+            let response = panicked(payload);
+            assert_eq!(response.status().as_u16(), 500);
+            let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+            let text = String::from_utf8_lossy(&body);
+            assert!(text.contains("urn:reasonedit:problem:internal") && !text.contains("secret"), "{text}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use reasonedit_editor::{EditorError, QueryEvent};
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
         Some(first) => first?,
         None => return Err(EditorError::Cancelled.into()),
     };
-    let stream = event_stream(first, events, explain, deadline);
+    let stream = event_stream(first, events, explain, deadline).fuse();
     let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(keep_alive)).into_response();
     // Proxies that collect answers before they pass them on would defeat the purpose.
     response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));

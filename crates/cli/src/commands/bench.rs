@@ -17,6 +17,7 @@ use crate::args::BenchArgs;
 use crate::error::{CliError, Result};
 use crate::picture::Picture;
 use crate::progress::Progress;
+use crate::render::stage_order;
 use crate::service::{self, Local};
 use crate::settings::Settings;
 use crate::{logging, output};
@@ -263,14 +264,8 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 
 fn table(stages: &BTreeMap<String, Spread>) -> String {
     let head = ["stage", "median ms", "quartiles"].map(str::to_owned).to_vec();
-    // The stages as they follow one another, the sum last.
-    let order = ["queue", "patchify", "embed", "retrieve", "merge", "store", "answer"];
-    let rank = |stage: &str| match (order.iter().position(|s| *s == stage), stage) {
-        (_, "total") => usize::MAX,
-        (at, _) => at.unwrap_or(order.len()),
-    };
     let mut rows: Vec<_> = stages.iter().collect();
-    rows.sort_by_key(|(stage, _)| rank(stage));
+    rows.sort_by_key(|(stage, _)| stage_order(stage));
     let rows = rows.into_iter().map(|(stage, spread)| {
         vec![
             stage.clone(),

@@ -127,10 +127,10 @@ pub(crate) fn is_hub_id(source: &str) -> bool {
 fn places() -> Vec<PathBuf> {
     let mut places = vec![PathBuf::from(DEMO)];
     let program = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
-    if let Some(folder) = program.as_deref().and_then(Path::parent) {
-        places.push(folder.join("../share/reasonedit").join(DEMO));
-        places.push(folder.join("../..").join(DEMO));
-    }
+    // `bin/reasonedit` of an installation, `target/release/reasonedit` of a checkout.
+    let mut above = program.iter().flat_map(|path| path.ancestors()).skip(2);
+    places.extend(above.next().map(|folder| folder.join("share/reasonedit").join(DEMO)));
+    places.extend(above.next().map(|folder| folder.join(DEMO)));
     places
 }
 

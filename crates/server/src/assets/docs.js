@@ -67,6 +67,7 @@ function schemaView(schema, depth = 0) {
   const target = deref(schema);
   const list = el("ul", { class: "schema" });
   const options = variants(target);
+  if (options && options.length === 1) return schemaView(options[0], depth);
   if (options) {
     for (const option of options) list.append(el("li", {}, el("span", { class: "type" }, "one of: " + typeName(option)), nested(option, depth)));
     return list;

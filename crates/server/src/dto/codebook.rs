@@ -66,6 +66,7 @@ pub struct EntriesParams {
     #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9A-HJKMNP-TV-Z]{26}$")]
     pub cursor: Option<String>,
 }
 

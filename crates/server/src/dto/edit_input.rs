@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for StatementBody {
 }
 
 /// One statement of the reasoning, one sentence.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = StatementInput)]
 pub(crate) struct StatementSchema {
@@ -181,7 +181,6 @@ pub(crate) enum StatementOrText {
     /// The text alone.
     Text(String),
     /// With boxes.
-    #[serde(skip_serializing)]
     Object(StatementSchema),
 }
 
@@ -234,6 +233,7 @@ pub struct ListParams {
     #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9A-HJKMNP-TV-Z]{26}$")]
     pub cursor: Option<String>,
     /// Only of this author.
     pub author: Option<String>,

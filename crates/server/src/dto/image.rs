@@ -46,22 +46,38 @@ impl TryFrom<RawImage> for ImageInput {
 #[schema(as = Image)]
 #[allow(dead_code, reason = "describes `ImageInput` in the contract")]
 pub(crate) enum ImageSchema {
-    /// The file itself: JPEG, PNG, WebP, GIF, BMP or TIFF.
-    Data {
-        /// Base64 (padded or not, standard or URL-safe), or a `data:` URL.
-        data: String,
-    },
+    /// The file itself.
+    Data(ImageData),
     /// A picture uploaded before.
-    Id {
-        /// BLAKE3 of its bytes in hex.
-        #[schema(pattern = "^[0-9a-f]{64}$")]
-        id: String,
-    },
-    /// A picture elsewhere; off unless the configuration allows its host.
-    Url {
-        /// An `https` URL.
-        url: String,
-    },
+    Id(ImageById),
+    /// A picture elsewhere.
+    Url(ImageByUrl),
+}
+
+/// The file itself: JPEG, PNG, WebP, GIF, BMP or TIFF.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageData {
+    /// Base64 (padded or not, standard or URL-safe), or a `data:` URL.
+    data: String,
+}
+
+/// A picture uploaded before.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageById {
+    /// BLAKE3 of its bytes in hex.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    id: String,
+}
+
+/// A picture elsewhere; off unless the configuration allows its host.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageByUrl {
+    /// An `https` URL.
+    #[schema(pattern = "^https://")]
+    url: String,
 }
 
 /// The part of a picture that is asked for: all four or none.

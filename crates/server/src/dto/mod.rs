@@ -52,6 +52,12 @@ impl From<BoxDto> for PixelBox {
     }
 }
 
+/// Bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "describes bodies in the contract")]
+pub(crate) struct File(Vec<u8>);
+
 /// An answer of the model and how probable it held it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Opinion)]

@@ -236,7 +236,7 @@ impl From<&RetrievalReport> for RetrievalDto {
             threshold: report.threshold,
             k: report.k,
             facts: report.facts.iter().map(Into::into).collect(),
-            nearest: report.nearest.as_ref().map(Into::into),
+            nearest: report.nearest.as_ref().filter(|_| report.rejected).map(Into::into),
         }
     }
 }

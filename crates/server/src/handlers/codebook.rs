@@ -8,7 +8,7 @@ use reasonedit_codebook::MemberId;
 
 use crate::archive;
 use crate::dto::codebook::{CodebookDto, EntriesParams, ImportDto, KeyPageDto};
-use crate::dto::{CodebookParams, codebook_name, page_cursor, page_limit};
+use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::json::Query;
 use crate::limits::Deadline;
 use crate::openapi::{InputProblems, LookupProblems};
@@ -59,7 +59,7 @@ pub(crate) async fn entries(
 #[utoipa::path(
     get, path = "/codebook/export", operation_id = "export_codebook", tag = "codebook", params(CodebookParams),
     responses(
-        (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/x-tar"),
+        (status = 200, description = "The archive.", body = File, content_type = "application/x-tar"),
         LookupProblems,
     ),
 )]
@@ -79,7 +79,7 @@ pub(crate) async fn export(
 /// was made with another model or embedding.
 #[utoipa::path(
     post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook", params(CodebookParams),
-    request_body(content = Vec<u8>, content_type = "application/x-tar"),
+    request_body(content = File, content_type = "application/x-tar"),
     responses((status = 200, description = "What was taken in.", body = ImportDto),
         (status = 409, description = "The codebook was made with another embedding.", body = ProblemBody, content_type = "application/problem+json"),
         InputProblems),

@@ -54,12 +54,11 @@ pub(crate) async fn home() -> Redirect {
     responses((status = 200, description = "This document.", body = Object, content_type = "application/json")),
 )]
 pub(crate) async fn openapi(State(state): State<AppState>) -> Result<Response> {
-    let json = match state.openapi().get() {
-        Some(json) => json.clone(),
-        None => {
-            let json = serde_json::to_vec(&contract()).map_err(|error| Problem::internal(&error))?;
-            state.openapi().get_or_init(|| Bytes::from(json)).clone()
-        }
+    let json = if let Some(json) = state.openapi().get() {
+        json.clone()
+    } else {
+        let json = serde_json::to_vec(&contract()).map_err(|error| Problem::internal(&error))?;
+        state.openapi().get_or_init(|| Bytes::from(json)).clone()
     };
     Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
 }

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use reasonedit_editor::EditorError;
 use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox};
 
-use crate::dto::codebook_name;
 use crate::dto::image::CropParams;
+use crate::dto::{File, codebook_name};
 use crate::image_input::image_id;
 use crate::json::Query;
 use crate::openapi::LookupProblems;
@@ -24,7 +24,7 @@ const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, 
     get, path = "/images/{id}", operation_id = "get_image", tag = "images",
     params(("id" = String, Path, description = "BLAKE3 of the uploaded bytes in hex."), CropParams),
     responses(
-        (status = 200, description = "The picture.", content((Vec<u8> = "image/png"), (Vec<u8> = "image/*"))),
+        (status = 200, description = "The picture.", content((File = "image/png"), (File = "image/*"))),
         (status = 304, description = "As known by `If-None-Match`."),
         (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,

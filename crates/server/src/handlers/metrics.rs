@@ -65,6 +65,9 @@ fn write_engine(text: &mut Text, stats: &EngineStats) {
     }
 }
 
+/// One number of a codebook.
+type Count = fn(&Stats) -> f64;
+
 async fn write_codebooks(text: &mut Text, editor: &Editor) {
     let mut rows = Vec::new();
     let mut names: Vec<CodebookName> =
@@ -76,7 +79,7 @@ async fn write_codebooks(text: &mut Text, editor: &Editor) {
             rows.push((name, stats));
         }
     }
-    let families: [(&str, &str, fn(&Stats) -> f64); 4] = [
+    let families: [(&str, &str, Count); 4] = [
         ("edits", "Live edits.", |s| s.edits as f64),
         ("members", "Entries of live edits.", |s| s.members as f64),
         ("keys", "Keys after merging.", |s| s.keys as f64),

@@ -1,7 +1,5 @@
 //! A real socket: requests that stall, requests that run while the service stops.
 
-mod common;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

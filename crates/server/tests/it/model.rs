@@ -17,19 +17,19 @@ fn checkpoint(name: &str) -> String {
 }
 
 /// A service, and the folder of its data.
-pub struct Service {
-    pub router: Router,
-    pub editor: Editor,
+pub(crate) struct Service {
+    pub(crate) router: Router,
+    pub(crate) editor: Editor,
     _data: TempDir,
 }
 
 /// Starts a service with its own engine and store.
-pub async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
+pub(crate) async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
     let data = tempfile::tempdir().expect("a folder");
     let store = Arc::new(SledStore::open(&data.path().join("codebook")).expect("a store"));
     let images = ImageStore::open(&data.path().join("images")).expect("a folder for pictures");
     let config = EditorConfig::default();
-    let library = Arc::new(Library::open(store, config.codebook.clone()).expect("a library"));
+    let library = Arc::new(Library::open(store, config.codebook).expect("a library"));
     let load = || {
         let options = LoadOptions::default();
         Ok(Models {
@@ -47,7 +47,7 @@ pub async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
 }
 
 /// A picture of one colour with a square of another in a corner, as PNG.
-pub fn picture(colour: [u8; 3]) -> Vec<u8> {
+pub(crate) fn picture(colour: [u8; 3]) -> Vec<u8> {
     let mut pixels = Vec::with_capacity(96 * 80 * 3);
     for y in 0..80 {
         for x in 0..96 {

@@ -16,7 +16,7 @@ fn openapi_yaml_is_up_to_date() {
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         made == committed,
-        "openapi.yaml differs from the code; UPDATE_OPENAPI=1 cargo test --release -p reasonedit-server --test contract writes it anew"
+        "openapi.yaml differs from the code; UPDATE_OPENAPI=1 cargo test --release -p reasonedit-server --test it contract writes it anew"
     );
 }
 
@@ -51,7 +51,7 @@ fn references_resolve_and_names_are_unique() {
                 "{method} {path} has no summary"
             );
             for (status, response) in operation["responses"].as_object().unwrap() {
-                let is_problem = !(path == "/health/ready") && status.as_str() >= "400";
+                let is_problem = path != "/health/ready" && status.as_str() >= "400";
                 let problem = &response["content"]["application/problem+json"];
                 assert_eq!(problem.is_object(), is_problem, "{method} {path} {status}: {response}");
             }

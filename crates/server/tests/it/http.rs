@@ -1,10 +1,8 @@
 //! What holds of every request, whether the model is loaded or not.
 
-mod common;
-
+use crate::common::{bare, delete, get, post, post_json, request, send};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
-use common::{bare, delete, get, post, post_json, request, send};
 use serde_json::json;
 
 #[tokio::test]
@@ -247,4 +245,48 @@ async fn long_answers_are_compressed_for_those_who_want_it() {
     let answer = send(&router, wanted).await;
     assert_eq!(answer.header("content-encoding"), "gzip");
     assert!(answer.body.starts_with(&[0x1f, 0x8b]));
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn log_lines_bear_the_request_id_and_no_texts_of_users() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (router, _slot) = bare(|_| {});
+    let body = json!({"image": {"data": "U0VDUkVU"}, "question": "SECRET?", "answer": "SECRET"}).to_string();
+    let request = Request::post("/edits?verify=false")
+        .header("content-type", "application/json")
+        .header("x-request-id", "id-4711")
+        .header("authorization", "Bearer SECRET")
+        .body(Body::from(body))
+        .unwrap();
+    send(&router, request).await.problem(503);
+    get(&router, "/edits?q=SECRET").await.problem(503);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let first = text.lines().next().unwrap();
+    for part in ["request_id=\"id-4711\"", "route=\"/edits\"", "status=503"] {
+        assert!(first.contains(part), "{part} in {first}");
+    }
+    assert!(!text.contains("SECRET") && !text.contains("U0VDUkVU"), "{text}");
 }

@@ -1,15 +1,11 @@
 //! Edits, queries, pictures and archives over HTTP, with a real model.
 
-mod common;
-#[path = "common/model.rs"]
-mod model;
-
+use crate::common::{Answer, delete, get, post, post_json, send};
+use crate::model::{picture, service};
 use axum::body::Body;
 use axum::http::{Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Answer, delete, get, post, post_json, send};
-use model::{picture, service};
 use serde_json::{Value, json};
 
 const RED: [u8; 3] = [200, 40, 40];
@@ -262,7 +258,12 @@ async fn streams_say_the_same_as_plain_answers() {
     let mut question = json!({"image": image(BLUE), "question": "What is in the corner?", "max_tokens": 8});
     let plain = post_json(router, "/query", &question).await.json();
     question["stream"] = json!(true);
-    let stream = post_json(router, "/query", &question).await;
+    let request = Request::post("/query")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("accept-encoding", "gzip, zstd")
+        .body(Body::from(question.to_string()))
+        .unwrap();
+    let stream = send(router, request).await;
     assert_eq!((stream.code(), stream.header("content-type")), (200, "text/event-stream"));
     let mut names = Vec::new();
     let mut text = String::new();
@@ -372,6 +373,11 @@ async fn archives_go_out_and_come_in_again() {
     assert_eq!((export.code(), export.header("content-type")), (200, "application/x-tar"));
     assert!(export.header("content-disposition").contains("reasonedit-source.tar"));
     let tar = export.body.clone();
+    let compressing = Request::get("/codebook/export?codebook=source")
+        .header("accept-encoding", "gzip, zstd")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(send(router, compressing).await.body, tar, "whole, and the same bytes again");
 
     let take =
         |body: axum::body::Bytes| post(router, "/codebook/import?codebook=target", "application/x-tar", body);

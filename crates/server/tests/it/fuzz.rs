@@ -1,13 +1,9 @@
 //! Malformed requests of many kinds: whatever comes, it is answered, and never with a fault of the service.
 
-mod common;
-#[path = "common/model.rs"]
-mod model;
-
+use crate::common::{get, post};
+use crate::model::{picture, service};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{get, post};
-use model::{picture, service};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -130,7 +126,7 @@ async fn whatever_comes_is_answered() {
     let text = "\\PC{0,40}";
     for _ in 0..200 {
         let noise = text.new_tree(&mut runner).unwrap().current();
-        let encoded: String = noise.bytes().map(|b| format!("%{b:02x}")).collect();
+        let encoded = noise.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
         for uri in [
             format!("/edits/{encoded}"),
             format!("/images/{encoded}"),

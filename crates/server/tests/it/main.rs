@@ -1,0 +1,10 @@
+//! The service as a client sees it. One program, since each links the whole model.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
+
+mod common;
+mod contract;
+mod editing;
+mod fuzz;
+mod http;
+mod model;
+mod serve;
