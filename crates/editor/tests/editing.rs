@@ -1,0 +1,236 @@
+//! Edits and queries through a real engine on tiny checkpoints (random weights: what is said is noise, what is stored is not).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reasonedit_codebook::{CodebookError, CodebookName, EditId, ImageStore, Library, SledStore};
+use reasonedit_editor::{
+    CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource, OnMismatch,
+    Pair, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
+};
+use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
+use reasonedit_vlm::LoadOptions;
+use reasonedit_vlm::engine::{Engine, EngineConfig, EngineHandle, Models};
+
+fn engine() -> EngineHandle {
+    let golden = |name: &str| format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
+    let load = move || {
+        let options = LoadOptions::default();
+        Ok(Models {
+            vlm: reasonedit_vlm::load(&golden("qwen3_vl-1"), &options)?,
+            sentences: reasonedit_vlm::load_sentence_encoder(&golden("mpnet-1"), &options)?,
+        })
+    };
+    Engine::start(load, EngineConfig::default()).unwrap()
+}
+
+async fn open(folder: &Path, change: impl FnOnce(&mut EditorConfig)) -> Editor {
+    let mut config = EditorConfig::default();
+    config.radius.paraphrase = reasonedit_editor::Paraphrase::Rules;
+    change(&mut config);
+    let store = Arc::new(SledStore::open(&folder.join("codebooks")).unwrap());
+    let library = Arc::new(Library::open(store, config.codebook).unwrap());
+    let images = ImageStore::open(&folder.join("images")).unwrap();
+    Editor::new(engine(), library, images, config).await.unwrap()
+}
+
+fn picture(seed: u8) -> ImageSource {
+    let image = RgbImage::from_fn(90, 72, |x, y| {
+        let inside = (20..60).contains(&x) && (16..50).contains(&y);
+        image::Rgb(if inside { [seed, 90, 255 - seed] } else { [230, (x % 7) as u8 * 9, 220] })
+    });
+    ImageSource::Bytes(Bytes::from(encode_png(&image).unwrap()))
+}
+
+fn request(seed: u8) -> EditRequest {
+    let statement = |text: &str, boxes: &[PixelBox]| StatementInput { statement: text.into(), evidence: boxes.to_vec() };
+    EditRequest {
+        image: picture(seed),
+        question: format!("What is specimen {seed}?"),
+        answer: "malignant".into(),
+        reasoning: vec![
+            statement("The border is irregular.", &[PixelBox { x: 20, y: 16, width: 40, height: 34 }]),
+            statement(&format!("Specimen {seed} has a dark rim."), &[]),
+        ],
+        choices: vec!["benign".into(), "malignant".into()],
+        author: Some("dermatology-2".into()),
+        tags: vec!["dermoscopy".into()],
+        metadata: serde_json::json!({"case": seed}),
+        verify: false,
+        idempotency: None,
+    }
+}
+
+async fn edit(editor: &Editor, seed: u8) -> EditView {
+    editor.edit(&CodebookName::default(), request(seed), CallContext::default()).await.unwrap()
+}
+
+fn canonical(editor: &Editor) -> Vec<u8> {
+    editor.library().get(&CodebookName::default()).unwrap().snapshot().canonical()
+}
+
+fn query(seed: u8) -> QueryRequest {
+    QueryRequest {
+        image: picture(seed),
+        question: format!("What is specimen {seed}?"),
+        choices: vec!["benign".into(), "malignant".into()],
+        max_tokens: None,
+        retrieval: RetrievalOverride::default(),
+        compare: true,
+    }
+}
+
+#[tokio::test]
+async fn an_edit_is_found_and_its_revert_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = open(folder.path(), |_| {}).await;
+    edit(&editor, 10).await;
+    let without = canonical(&editor);
+
+    let made = edit(&editor, 200).await;
+    // An answer entry, and each statement on the whole picture and on each of its patches.
+    let patches: usize = made.record.reasoning.iter().map(|s| s.evidence.len()).sum();
+    assert_eq!(made.entries.len(), 1 + 2 + patches);
+    assert_eq!(made.entries[0].value, "The answer to 'What is specimen 200?' about the image is malignant.");
+    assert!(made.entries.iter().all(|e| e.radius > 0.0), "augmented pairs lie apart from their key");
+
+    let found = editor.query(&CodebookName::default(), query(200), CallContext::default()).await.unwrap();
+    let first = &found.retrieval.facts[0];
+    assert_eq!((first.edit_ids.as_slice(), first.distance < 1e-3), (&[made.record.id][..], true));
+    assert!(found.prompt.starts_with("The answer to 'What is specimen 200?'"));
+    assert!(found.prompt.ends_with(" What is specimen 200?"));
+    assert!(found.unedited.is_some());
+
+    editor.revert(&CodebookName::default(), made.record.id).await.unwrap();
+    assert_eq!(canonical(&editor), without);
+    let again = editor.revert(&CodebookName::default(), made.record.id).await;
+    assert!(matches!(again, Err(EditorError::UnknownEdit(id)) if id == made.record.id));
+}
+
+#[tokio::test]
+async fn the_same_request_sent_at_once_makes_one_edit() {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = open(folder.path(), |_| {}).await;
+    let keyed = |body: u8| EditRequest {
+        idempotency: Some(IdempotencyKey { key: "k-1".into(), body: [body; 32] }),
+        ..request(5)
+    };
+    let name = CodebookName::default();
+    let send = || editor.edit(&name, keyed(1), CallContext::default());
+    let (a, b, c) = tokio::join!(send(), send(), send());
+    let views = [a.unwrap(), b.unwrap(), c.unwrap()];
+    assert_eq!(views.iter().filter(|v| v.replayed).count(), 2);
+    assert!(views.iter().all(|v| v.record.id == views[0].record.id));
+    assert_eq!(editor.codebook(&name).await.unwrap().edits, 1);
+    let other = editor.edit(&name, keyed(2), CallContext::default()).await;
+    assert!(matches!(other, Err(EditorError::IdempotencyConflict)));
+}
+
+#[tokio::test]
+async fn bad_input_is_named_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = open(folder.path(), |_| {}).await;
+    let mut bad = request(7);
+    bad.question = " ".into();
+    bad.choices = vec!["benign".into(), "benign".into()];
+    let Err(EditorError::Invalid(faults)) =
+        editor.edit(&CodebookName::default(), bad, CallContext::default()).await
+    else {
+        panic!("taken");
+    };
+    let pointers: Vec<_> = faults.iter().map(|f| f.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/question", "/choices/1", "/answer"]);
+
+    let mut outside = request(7);
+    outside.reasoning[0].evidence[0].width = 80;
+    let refused = editor.edit(&CodebookName::default(), outside, CallContext::default()).await;
+    assert!(matches!(refused, Err(EditorError::Invalid(f)) if f[0].pointer == "/reasoning/0/evidence/0"));
+    assert_eq!(editor.codebook(&CodebookName::default()).await.unwrap().edits, 0);
+    let files = std::fs::read_dir(folder.path().join("images")).unwrap().count();
+    assert_eq!(files, 0, "a refused picture is not kept");
+}
+
+#[tokio::test]
+async fn an_export_imports_to_the_same_codebook_once() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let name = CodebookName::default();
+    let editor = open(here.path(), |_| {}).await;
+    for seed in [1, 2, 3] {
+        edit(&editor, seed).await;
+    }
+    let path = here.path().join("book.tar");
+    let file = std::fs::File::create(&path).unwrap();
+    assert_eq!(editor.export(&name, file).await.unwrap().edits, 3);
+
+    let other = open(there.path(), |_| {}).await;
+    let import = || async {
+        other.import(&name, std::fs::File::open(&path).unwrap(), CallContext::default()).await.unwrap()
+    };
+    let first = import().await;
+    assert_eq!((first.edits, first.images, first.skipped, first.reembedded), (3, 3, 0, 0));
+    assert_eq!(canonical(&other), canonical(&editor));
+    let second = import().await;
+    assert_eq!((second.edits, second.skipped), (0, 3));
+    assert_eq!(canonical(&other), canonical(&editor));
+
+    let mut cut = std::fs::read(&path).unwrap();
+    cut.truncate(cut.len() / 2);
+    let damaged = other.import(&name, std::io::Cursor::new(cut), CallContext::default()).await;
+    assert!(matches!(damaged, Err(EditorError::Archive(_))), "{damaged:?}");
+}
+
+#[tokio::test]
+async fn keys_of_another_embedding_are_refused_or_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = CodebookName::default();
+    let id: EditId = {
+        let editor = open(folder.path(), |_| {}).await;
+        let id = edit(&editor, 9).await.record.id;
+        editor.engine().shutdown().await;
+        id
+    };
+    {
+        let editor = open(folder.path(), |c| c.embedding.lambda = 2.0).await;
+        let refused = editor.query(&name, query(9), CallContext::default()).await;
+        assert!(
+            matches!(refused, Err(EditorError::Codebook(CodebookError::EmbeddingMismatch { .. }))),
+            "keys of two embeddings are never compared"
+        );
+        editor.engine().shutdown().await;
+    }
+    let change = |c: &mut EditorConfig| {
+        c.embedding.lambda = 2.0;
+        c.embedding.on_mismatch = OnMismatch::Reembed;
+        // What is stored is embedded anew, not what today's settings would store.
+        c.entries.pair = Pair::Image;
+    };
+    let editor = open(folder.path(), change).await;
+    let found = editor.query(&name, query(9), CallContext::default()).await.unwrap();
+    assert_eq!(found.retrieval.facts[0].edit_ids, [id]);
+    assert!(found.retrieval.facts[0].distance < 1e-3);
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_the_plain_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = open(folder.path(), |_| {}).await;
+    edit(&editor, 30).await;
+    let name = CodebookName::default();
+    let request = QueryRequest { choices: Vec::new(), max_tokens: Some(6), ..query(30) };
+    let plain = editor.query(&name, request.clone(), CallContext::default()).await.unwrap();
+    let mut stream = editor.query_stream(&name, request, CallContext::default()).await.unwrap();
+    let Some(Ok(QueryEvent::Retrieval(report))) = stream.recv().await else { panic!("retrieval comes first") };
+    assert_eq!(report.facts, plain.retrieval.facts);
+    let mut text = String::new();
+    let done = loop {
+        match stream.recv().await.unwrap().unwrap() {
+            QueryEvent::Token(piece) => text.push_str(&piece),
+            QueryEvent::Done(outcome) => break outcome,
+            QueryEvent::Retrieval(_) => panic!("retrieval comes once"),
+        }
+    };
+    assert_eq!(done.answer, plain.answer);
+    assert_eq!(text.trim(), plain.answer);
+    assert!(stream.recv().await.is_none());
+}
