@@ -204,7 +204,7 @@ fn read_archive(
             }
             manifest = Some(found);
         } else if let Some(id) = path.strip_prefix(IMAGES) {
-            let bytes = limited(&mut entry, editor.pictures().limits().max_bytes as u64)?;
+            let bytes = limited(&mut entry, editor.pictures().limits().max_bytes)?;
             let id: ImageId = id.parse().map_err(damaged)?;
             if ImageId::of(&bytes) != id {
                 return Err(EditorError::Archive(format!(

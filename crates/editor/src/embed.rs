@@ -87,7 +87,9 @@ impl Embedder {
         let (mut halves, times) = engine.embed_sentences(texts, options).await?;
         let lambda = self.embedding.lambda as f32;
         for half in &mut halves {
-            half.iter_mut().for_each(|v| *v *= lambda);
+            for value in half {
+                *value *= lambda;
+            }
         }
         Ok((halves, times.queue_ms))
     }

@@ -47,6 +47,9 @@ pub use types::{
 use embed::Embedder;
 use pictures::Pictures;
 
+/// Held while a request with an idempotency key is worked on.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// The editor: a cheap handle, shared by everything that edits or asks.
 #[derive(Clone)]
 pub struct Editor {
@@ -63,7 +66,7 @@ struct Inner {
     config: EditorConfig,
     ids: Mutex<ulid::Generator>,
     /// One lock for each idempotency key in use.
-    turns: Mutex<HashMap<(CodebookName, String), Arc<tokio::sync::Mutex<()>>>>,
+    turns: Mutex<HashMap<(CodebookName, String), Turn>>,
 }
 
 impl Editor {

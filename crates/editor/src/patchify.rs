@@ -149,8 +149,8 @@ fn choose(candidates: &[PatchOpinion], picture: (u32, u32), config: &PatchifyCon
 
     // Cells of equal kernels differ by a pixel, so size is counted in cells of the grid.
     let cells = |area: &PixelBox| {
-        let across = (area.width * config.grid.columns as u32) as f64 / picture.0 as f64;
-        let down = (area.height * config.grid.rows as u32) as f64 / picture.1 as f64;
+        let across = (area.width * config.grid.columns) as f64 / picture.0 as f64;
+        let down = (area.height * config.grid.rows) as f64 / picture.1 as f64;
         (across.round().max(1.0) * down.round().max(1.0)) as u32
     };
     if let Some(least) = scored.iter().map(|(c, _)| cells(&c.area)).min() {

@@ -51,7 +51,7 @@ impl Pictures {
         blocking(move || match source {
             ImageSource::Bytes(bytes) => {
                 // The limit comes before the digest: what is too large costs nothing.
-                if bytes.len() as u64 > this.limits.max_bytes as u64 {
+                if bytes.len() as u64 > this.limits.max_bytes {
                     decode(&bytes, &this.limits)?;
                 }
                 let id = ImageId::of(&bytes);

@@ -47,7 +47,7 @@ impl Editor {
     ///
     /// # Errors
     /// Unusable input.
-    pub async fn query_stream(
+    pub fn query_stream(
         &self,
         codebook: &CodebookName,
         request: QueryRequest,

@@ -19,7 +19,7 @@ impl Editor {
             let Err(mismatch) = book.require(&wanted.embedding) else { continue };
             match self.config().embedding.on_mismatch {
                 OnMismatch::Refuse => {
-                    tracing::error!(codebook = %book.name(), %mismatch, "this codebook can't be used")
+                    tracing::error!(codebook = %book.name(), %mismatch, "this codebook can't be used");
                 }
                 OnMismatch::Reembed => {
                     let edits = self.reembed(book.name()).await?;

@@ -1,13 +1,15 @@
 //! Edits and queries through a real engine on tiny checkpoints (random weights: what is said is noise, what is stored is not).
 
+#![allow(clippy::unwrap_used)] // What the helpers below can't do fails the test that asked.
+
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use reasonedit_codebook::{CodebookError, CodebookName, EditId, ImageStore, Library, SledStore};
 use reasonedit_editor::{
-    CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource, OnMismatch,
-    Pair, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
+    CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
+    OnMismatch, Pair, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
 use reasonedit_vlm::LoadOptions;
@@ -44,7 +46,8 @@ fn picture(seed: u8) -> ImageSource {
 }
 
 fn request(seed: u8) -> EditRequest {
-    let statement = |text: &str, boxes: &[PixelBox]| StatementInput { statement: text.into(), evidence: boxes.to_vec() };
+    let statement =
+        |text: &str, boxes: &[PixelBox]| StatementInput { statement: text.into(), evidence: boxes.to_vec() };
     EditRequest {
         image: picture(seed),
         question: format!("What is specimen {seed}?"),
@@ -219,8 +222,10 @@ async fn a_streamed_answer_is_the_plain_one() {
     let name = CodebookName::default();
     let request = QueryRequest { choices: Vec::new(), max_tokens: Some(6), ..query(30) };
     let plain = editor.query(&name, request.clone(), CallContext::default()).await.unwrap();
-    let mut stream = editor.query_stream(&name, request, CallContext::default()).await.unwrap();
-    let Some(Ok(QueryEvent::Retrieval(report))) = stream.recv().await else { panic!("retrieval comes first") };
+    let mut stream = editor.query_stream(&name, request, CallContext::default()).unwrap();
+    let Some(Ok(QueryEvent::Retrieval(report))) = stream.recv().await else {
+        panic!("retrieval comes first")
+    };
     assert_eq!(report.facts, plain.retrieval.facts);
     let mut text = String::new();
     let done = loop {

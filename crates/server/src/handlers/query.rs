@@ -50,7 +50,7 @@ pub(crate) async fn query(
     };
     let call = deadline.interactive();
     if stream {
-        let events = editor.query_stream(&codebook, request, call).await?;
+        let events = editor.query_stream(&codebook, request, call)?;
         sse::answer(events, explain, deadline.0, state.timeouts().keep_alive()).await
     } else {
         let outcome = editor.query(&codebook, request, call).await?;
