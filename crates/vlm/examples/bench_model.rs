@@ -22,6 +22,9 @@ const STATEMENTS: [&str; 3] = [
     "Does the image show there is a small square above it?",
 ];
 
+/// Something to be timed.
+type Load = fn(&dyn VisionLanguageModel, &RgbImage) -> Result<()>;
+
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder =
@@ -32,7 +35,6 @@ fn main() -> Result<()> {
     let model = load(&folder, &LoadOptions::default())?;
     print(&format!("{} loaded in {:.0} ms", model.info().name, 1e3 * start.elapsed().as_secs_f64()))?;
     let picture = picture();
-    type Load = fn(&dyn VisionLanguageModel, &RgbImage) -> Result<()>;
     let loads: [(&str, Load); 2] = [("answer", answer_once), ("verify", verify_once)];
     for (name, run) in loads.into_iter().filter(|l| only.as_deref().is_none_or(|o| o == l.0)) {
         let mut times = Vec::new();
