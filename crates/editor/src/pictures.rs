@@ -115,6 +115,9 @@ where
 {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|failure| {
         tracing::error!(%failure, "blocking work failed");
+        if failure.is_panic() {
+            return Err(EditorError::Internal("a piece of work panicked"));
+        }
         Err(EditorError::Cancelled)
     })
 }
