@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reasonedit_codebook::{EntryView, Fact, Kind, Opinion, Stats};
-use reasonedit_editor::{EditView, ImportSummary, QueryOutcome, RetrievalReport};
+use reasonedit_editor::{EditView, ImportSummary, QueryOutcome};
 use reasonedit_vlm::engine::FinishReason;
 use serde_json::{Map, Value, json};
 
@@ -65,7 +65,7 @@ fn fact(fact: &Fact) -> Value {
     })
 }
 
-fn retrieval(report: &RetrievalReport) -> Value {
+fn retrieval(report: &reasonedit_codebook::Retrieval) -> Value {
     let mut value = json!({
         "rejected": report.rejected,
         "nearest_distance": report.nearest_distance,

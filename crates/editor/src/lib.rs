@@ -41,7 +41,7 @@ pub use prompts::{Prompts, with_facts};
 pub use sentences::split_sentences;
 pub use types::{
     CallContext, ChoiceScore, EditRequest, EditView, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch,
-    QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, RetrievalReport, StatementInput, Usage,
+    QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, StatementInput, Usage,
 };
 
 use embed::Embedder;

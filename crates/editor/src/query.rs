@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reasonedit_codebook::{CodebookName, RetrievalParams, Snapshot};
+use reasonedit_codebook::{CodebookName, Retrieval, RetrievalParams, Snapshot};
 use tokio::sync::mpsc;
 
 use crate::Editor;
@@ -13,7 +13,7 @@ use crate::answer::{Answer, choose, generate};
 use crate::error::EditorError;
 use crate::pictures::Picture;
 use crate::prompts::with_facts;
-use crate::types::{CallContext, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, RetrievalReport};
+use crate::types::{CallContext, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride};
 use crate::validate;
 
 /// Events that may wait for a slow reader before generation waits too.
@@ -21,7 +21,7 @@ const STREAM_BUFFER: usize = 64;
 
 /// What retrieval gave, and what it took.
 pub(crate) struct Retrieved {
-    pub(crate) report: RetrievalReport,
+    pub(crate) report: Retrieval,
     pub(crate) queue_ms: f64,
     pub(crate) embed_ms: f64,
     pub(crate) retrieve_ms: f64,
@@ -162,7 +162,7 @@ impl Editor {
             ..*defaults
         };
         let nothing = Retrieved {
-            report: RetrievalReport {
+            report: Retrieval {
                 rejected: true,
                 nearest_distance: None,
                 threshold: None,
@@ -200,19 +200,8 @@ async fn search(
     snapshot: Arc<Snapshot>,
     key: Vec<f32>,
     params: RetrievalParams,
-) -> Result<RetrievalReport, EditorError> {
-    let run = move || {
-        let found = snapshot.retrieve(&key, &params)?;
-        Ok(RetrievalReport {
-            rejected: found.rejected,
-            nearest_distance: found.nearest_distance,
-            threshold: found.threshold,
-            k: found.k,
-            facts: found.facts,
-            nearest: found.nearest,
-        })
-    };
-    crate::pictures::blocking(run).await
+) -> Result<Retrieval, EditorError> {
+    crate::pictures::blocking(move || Ok(snapshot.retrieve(&key, &params)?)).await
 }
 
 /// Milliseconds since `since`.

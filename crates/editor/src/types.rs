@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use reasonedit_codebook::{EditRecord, EntryView, Evidence, Fact, ImageId, Opinion};
+use reasonedit_codebook::{EditRecord, EntryView, Evidence, ImageId, Opinion, Retrieval};
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::engine::{FinishReason, Priority};
 use serde::{Deserialize, Serialize};
@@ -115,23 +115,6 @@ pub struct ChoiceScore {
     pub probability: f64,
 }
 
-/// What was retrieved, and why or why not.
-#[derive(Clone, Debug)]
-pub struct RetrievalReport {
-    /// The query was too far from every edit (or the codebook is empty, or retrieval is off).
-    pub rejected: bool,
-    /// Distance to the nearest key, in the units compared with `threshold`.
-    pub nearest_distance: Option<f64>,
-    /// The gate.
-    pub threshold: Option<f64>,
-    /// Keys asked for.
-    pub k: usize,
-    /// Statements put in front of the question, in order; empty when rejected.
-    pub facts: Vec<Fact>,
-    /// The nearest statement when rejected: the near miss.
-    pub nearest: Option<Fact>,
-}
-
 /// Tokens counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -149,7 +132,7 @@ pub struct QueryOutcome {
     /// Every choice, in the order asked, when asked with choices.
     pub choices: Option<Vec<ChoiceScore>>,
     /// What was put in front of the model.
-    pub retrieval: RetrievalReport,
+    pub retrieval: Retrieval,
     /// The model's answer without the codebook, when asked to compare.
     pub unedited: Option<Opinion>,
     /// The prompt's text as the model got it (facts and question).
@@ -166,7 +149,7 @@ pub struct QueryOutcome {
 #[derive(Clone, Debug)]
 pub enum QueryEvent {
     /// What was retrieved.
-    Retrieval(RetrievalReport),
+    Retrieval(Retrieval),
     /// A piece of the answer.
     Token(String),
     /// The whole outcome.

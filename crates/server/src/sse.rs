@@ -118,15 +118,16 @@ fn event<T: Serialize>(name: &str, data: &T) -> Event {
 mod tests {
     use std::collections::BTreeMap;
 
-    use reasonedit_editor::{QueryOutcome, RetrievalReport, Usage};
+    use reasonedit_codebook::Retrieval;
+    use reasonedit_editor::{QueryOutcome, Usage};
     use reasonedit_vlm::VlmError;
     use reasonedit_vlm::engine::FinishReason;
     use tokio::sync::mpsc;
 
     use super::*;
 
-    fn retrieval() -> RetrievalReport {
-        RetrievalReport {
+    fn retrieval() -> Retrieval {
+        Retrieval {
             rejected: true,
             nearest_distance: None,
             threshold: None,

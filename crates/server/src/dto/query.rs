@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use reasonedit_codebook::Fact;
-use reasonedit_editor::{ChoiceScore, QueryOutcome, RetrievalOverride, RetrievalReport};
+use reasonedit_editor::{ChoiceScore, QueryOutcome, RetrievalOverride};
 use reasonedit_vlm::engine::FinishReason;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -228,8 +228,8 @@ impl From<&Fact> for FactDto {
     }
 }
 
-impl From<&RetrievalReport> for RetrievalDto {
-    fn from(report: &RetrievalReport) -> Self {
+impl From<&reasonedit_codebook::Retrieval> for RetrievalDto {
+    fn from(report: &reasonedit_codebook::Retrieval) -> Self {
         Self {
             rejected: report.rejected,
             nearest_distance: report.nearest_distance,
