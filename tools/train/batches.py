@@ -70,15 +70,15 @@ def reply_slots(batch, table, random):
 class Batches:
     """Endless source of random batches of ``views`` pictures with ``rows`` packed rows each (0: pictures only)."""
 
-    def __init__(self, episodes, shards, views, rows, seed, crops=1.0):
-        """``episodes`` and ``shards`` are folders; ``shards`` may be None when ``rows`` is 0.
+    def __init__(self, episodes, shards, views, rows, seed, crops=1.0, truth=None):
+        """``episodes`` and ``shards`` are folders; ``shards`` may be None when ``rows`` is 0; ``truth`` are the `TruthLabels` of rows.
 
         ``crops`` is the share of the crops used, drawn anew for every pass: whole pictures carry the harder questions.
         """
         self.data = Episodes(episodes)
         self.shards = Shards(shards) if rows else None
         self.count, self.rows = views, rows
-        self.crops = crops
+        self.crops, self.truth = crops, truth
         self.random = np.random.default_rng(seed)
         self.order = np.empty(0, np.int64)
         self.table = bigram_table(self.shards.parts[0]) if rows else None
@@ -121,6 +121,8 @@ class Batches:
         batch["views"] = torch.from_numpy(np.ascontiguousarray(self.data.views[views]))
         batch["grids"] = self.data.grids[views]
         batch["cells"] = torch.from_numpy(self.data.cells[views].astype(np.int64))
+        if self.rows and self.truth:
+            batch |= self.truth(batch, self.rows, self.random)
         return batch
 
     def _work(self):

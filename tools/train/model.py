@@ -16,6 +16,7 @@ TEXT_START = PREFIX + MAX_CELLS + 1  # first slot after <|vision_end|>
 GRID_SIDE = 8  # learned position embeddings per side
 ATTRIBUTE_SIZES = (6, 8, 2, 3, 2, 2)  # shape, color, size, texture, edge, rim
 NOT_JUDGED = -100
+MIDDLE = 3  # language layer after which words are compared with the picture (see truth.py)
 HIDDEN = 256
 
 
@@ -70,8 +71,73 @@ def prepare_start(model):
             merger.linear_fc2.weight.zero_()
             merger.linear_fc2.bias.zero_()
         for layer in model.model.language_model.layers:
-            layer.self_attn.o_proj.weight.mul_(0.3)
-            layer.mlp.down_proj.weight.mul_(0.3)
+            layer.self_attn.o_proj.weight.mul_(0.15)
+            layer.mlp.down_proj.weight.mul_(0.15)
+    prepare_copying(model.model.language_model)
+
+
+@torch.no_grad()
+def prepare_copying(tower, seed=5):
+    """Start the language model with an induction circuit (Olsson et al. 2022): what followed this token before is likely to follow again.
+
+    It appears late when learned from so few rows, and everything here depends on it: answers are read from the context. Layer 0 gets heads that attend to the token
+    one and two places before and write a projection of it; two later layers get a head that looks for tokens whose predecessor's projection matches the
+    present token, and copies them. Elsewhere one key head a layer starts with equal queries and keys, so that it finds like tokens (mimetic
+    initialisation, Trockman and Kolter 2023). All of it is trained on from there.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def frame(rows):
+        """Random orthonormal rows (rows, HIDDEN)."""
+        return torch.linalg.qr(torch.randn(HIDDEN, rows, generator=generator))[0].T
+
+    width = tower.config.head_dim
+    half = width // 2
+    group = tower.config.num_attention_heads // tower.config.num_key_value_heads
+    fast = torch.arange(3)  # rotary frequencies that tell neighbouring places apart
+    slow = torch.arange(half // 2, half)  # those that hardly turn over a row: content is compared there
+    angle = tower.config.rope_parameters["rope_theta"] ** (-fast / half)
+    content = torch.cat([slow, slow + half])
+
+    # embeddings that are not drowned by what the first layers add
+    tower.embed_tokens.weight.mul_(3)
+    # what all tokens have in common: the one thing a head that looks at places can ask for
+    common = frame(1)[0]
+    tower.embed_tokens.weight.add_(common * tower.embed_tokens.weight.std() * 4)
+    first = tower.layers[0].self_attn
+    sees = frame(len(content))
+    writes = [frame(len(content)) for _ in range(group)]
+    first.k_proj.weight[:width].mul_(0.3)
+    first.k_proj.weight[fast] += common
+    first.q_proj.weight[: group * width].mul_(0.3)
+    for head in range(group):
+        back = head + 1
+        start = head * width
+        first.q_proj.weight[start + fast] += common * torch.cos(angle * back)[:, None]
+        first.q_proj.weight[start + half + fast] -= common * torch.sin(angle * back)[:, None]
+        first.o_proj.weight[:, start + content] = 0.2 * writes[head].T
+    first.v_proj.weight[content] = sees
+    sharp = torch.cat([fast, fast + half])
+    first.q_norm.weight[sharp] = 2.0
+
+    for number, layer in enumerate(tower.layers[1:], 1):
+        attention = layer.self_attn
+        # the second key head: like finds like
+        like = frame(len(content)) * 0.5
+        attention.k_proj.weight[width + content] += like
+        for head in range(group, 2 * group):
+            attention.q_proj.weight[head * width + content] += like
+        if number not in (1, 3):
+            continue
+        attention.k_proj.weight[:width].mul_(0.3)
+        attention.k_proj.weight[content] = writes[0]
+        attention.q_proj.weight[: group * width].mul_(0.3)
+        copies = frame(width)
+        attention.v_proj.weight[:width] = copies
+        for head in range(group):
+            attention.q_proj.weight[head * width + content] = sees
+            attention.o_proj.weight[:, head * width : (head + 1) * width] = copies.T
+        attention.q_norm.weight[content] = 2.0
 
 
 def patches_to_pixels(views, dtype):
@@ -253,10 +319,11 @@ class FastForward:
         """The per-picture inputs of `vision` for grid numbers ``grid`` (views,)."""
         return self.position_weights[grid], self.patch_cos[grid], self.patch_sin[grid], self.patch_mask[grid]
 
-    def language(self, ids, cells, deep, cos, sin, mask, slots=None):
+    def language(self, ids, cells, deep, cos, sin, mask, slots=None, middle=None):
         """Last hidden state (rows, length, 256) of packed rows with cell vectors ``cells`` (rows, 20, 256) in the image slots.
 
-        With ``slots`` (rows, n) only those slots' last hidden states are computed in the last layer: (rows, n, 256).
+        With ``slots`` (rows, n) only those slots' last hidden states are computed in the last layer: (rows, n, 256). With ``middle`` (rows, m) the
+        hidden states of those slots after layer `MIDDLE` come along, normalised: a pair with (rows, m, 256).
         """
         tower = self.model.model.language_model
         rows, length = ids.shape
@@ -289,7 +356,11 @@ class FastForward:
             x = x + self.linear(gate * self.linear(h, layer.mlp.up_proj).float(), layer.mlp.down_proj).float()
             if i < len(deep):
                 x = torch.cat([x[:, :PREFIX], x[:, PREFIX:end] + deep[i], x[:, end:]], 1)
-        return self.rms_norm(x, tower.norm)
+            if i == MIDDLE and middle is not None:
+                between = pick(x, middle)
+                between = between * torch.rsqrt(between.pow(2).mean(-1, keepdim=True) + 1e-6)
+        x = self.rms_norm(x, tower.norm)
+        return x if middle is None else (x, between)
 
     def logits(self, hidden):
         """Next-token scores of hidden states (n, 256): (n, vocabulary) f32."""

@@ -30,7 +30,9 @@ from model import (
     tree_mask,
 )
 from optimiser import MuonAdam
+from primer import PrimerBatches
 from tokenizers import Tokenizer
+from truth import TruthLabels
 
 ATTRIBUTE_NAMES = ("shape", "color", "size", "texture", "edge", "rim")
 CODE_NOISE = 0.1
@@ -58,6 +60,7 @@ def arguments():
     p.add_argument("--adam-rate", type=float, default=2e-3)
     p.add_argument("--frozen", type=float, default=0.25, help="share of the joint stage with the vision tower frozen")
     p.add_argument("--attribute-weight", type=float, default=0.3, help="weight of the attribute heads' loss at the start of joint")
+    p.add_argument("--truth-weight", type=float, default=0.4, help="weight of the loss on attribute words (see truth.py)")
     p.add_argument("--evaluate-minutes", type=float, default=4.0)
     p.add_argument("--evaluate-batches", type=int, default=16)
     p.add_argument("--publish", help="file for this trainer's weights, when two run side by side (see exchange.py)")
@@ -69,6 +72,7 @@ def arguments():
     p.add_argument("--steps", type=int, default=0, help="stop after so many steps of this run (0: no limit)")
     p.add_argument("--report", type=int, default=25, help="steps between progress lines")
     p.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="type in which matrices multiply")
+    p.add_argument("--primer", action="store_true", help="language stage on random tokens that repeat (see primer.py)")
     p.add_argument("--eager", action="store_true", help="without torch.compile")
     return p.parse_args()
 
@@ -86,24 +90,32 @@ class Trainer:
         self.model = build_model(tokenizer.get_vocab_size())
         prepare_start(self.model)
         self.heads = torch.nn.Linear(HIDDEN, sum(n + 1 for n in ATTRIBUTE_SIZES))
+        self.truth_head = torch.nn.Linear(HIDDEN, 2)
         self.codes = attribute_codes()
         self.step = 0
         self.spent = 0.0
         self._load_parts()
         self.dtype = getattr(torch, args.dtype)
         self.fast = FastForward(self.model, self.dtype)
-        self.optimiser = MuonAdam(self.model, self.heads.parameters(), args.stage, args.rate, args.adam_rate, self.dtype)
+        heads = [*self.heads.parameters(), *self.truth_head.parameters()]
+        self.optimiser = MuonAdam(self.model, heads, args.stage, args.rate, args.adam_rate, self.dtype)
         seed = args.seed
         if os.path.exists(args.out):
             state = torch.load(args.out, map_location="cpu")
             self.model.load_state_dict(state["model"])
             self.heads.load_state_dict(state["heads"])
+            self.truth_head.load_state_dict(state["truth_head"])
             self.optimiser.load(state["optimiser"])
             self.step, self.spent = state["step"], state["spent"]
             seed += self.step
         rows = 0 if args.stage == "vision" else args.rows
-        self.train = Batches(args.episodes, args.shards, args.views, rows, seed, args.crops)
-        self.held = Batches(args.held_episodes, args.held_shards, args.views, rows, 5)
+        truth = TruthLabels(tokenizer)
+        self.held = Batches(args.held_episodes, args.held_shards, args.views, rows, 5, truth=truth)
+        if args.primer:
+            length = self.held.shards.parts[0]["ids"].shape[-1]
+            self.train = PrimerBatches(tokenizer.get_vocab_size(), args.views, rows, length, seed)
+        else:
+            self.train = Batches(args.episodes, args.shards, args.views, rows, seed, args.crops, truth)
         self.held_batches = None
         compiled = (lambda f: f) if args.eager else (lambda f: torch.compile(f, dynamic=False))
         self.exchange = Exchange(args.publish, args.peer) if args.peer else None
@@ -120,19 +132,21 @@ class Trainer:
                 self.model.load_state_dict(part, strict=False)
                 if wanted:
                     self.heads.load_state_dict(state["heads"])
+                elif "truth_head" in state:
+                    self.truth_head.load_state_dict(state["truth_head"])
 
-    def _language(self, ids, cells, deep, cos, sin, context, branch, valid, slots):
+    def _language(self, ids, cells, deep, cos, sin, context, branch, valid, slots, middle):
         rows = self.args.rows
         cells = cells.repeat_interleave(rows, 0)
         deep = [d.repeat_interleave(rows, 0) for d in deep]
-        return self.fast.language(ids, cells, deep, cos, sin, tree_mask(context, branch, valid), slots)
+        return self.fast.language(ids, cells, deep, cos, sin, tree_mask(context, branch, valid), slots, middle)
 
     def _whole(self, pixels, weights, pcos, psin, pmask, *rest):
         cells, deep = self.fast.vision(pixels, weights, pcos, psin, pmask)
         return self._language(rest[0], cells, deep, *rest[1:]), cells
 
     def forward(self, batch, frozen=False, noise=0.0):
-        """Hidden states of the rows (None in the vision stage) and cell vectors (None in the language stage)."""
+        """Hidden states of the rows, last and middle (None in the vision stage), and cell vectors (None in the language stage)."""
         grid = self.fast.indices(batch["grids"])
         stage = self.args.stage
         if stage != "language":
@@ -143,7 +157,7 @@ class Trainer:
         row_grid = grid.repeat_interleave(self.args.rows)
         cos, sin = self.fast.rotary(batch["offset"], row_grid)
         valid = self.fast.row_valid(row_grid, batch["ids"].shape[1])
-        text = (cos, sin, batch["context"], batch["branch"], valid, batch["slots"])
+        text = (cos, sin, batch["context"], batch["branch"], valid, batch["slots"], batch["truth_slots"])
         if stage == "language":
             cells = code_cells(self.codes, batch["cells"])
             cells = cells + torch.randn_like(cells) * noise
@@ -170,6 +184,14 @@ class Trainer:
         error = (cells - code_cells(self.codes, labels)).pow(2).mean(-1)
         return (error * judged).sum() / judged.sum() / (0.15**2 * len(ATTRIBUTE_SIZES))
 
+    def truth_loss(self, middle, batch):
+        """Cross-entropy of the throw-away head that says whether words hold for the picture; words that don't count double, being half as many."""
+        target = batch["truth_target"].flatten()
+        if not (target >= 0).any():
+            return torch.zeros(())
+        scores = self.truth_head(middle.flatten(0, 1))
+        return F.cross_entropy(scores, target, weight=torch.tensor([2.0, 1.0]), ignore_index=NOT_JUDGED)
+
     def text_loss(self, hidden, batch):
         """Weighted cross-entropy of the reply tokens."""
         weight = batch["reply_weight"].flatten().float()
@@ -178,18 +200,20 @@ class Trainer:
         return (loss * weight).sum() / weight.sum()
 
     def losses(self, batch, fraction):
-        """Total loss and what is reported: (total, text or code loss, attribute loss)."""
+        """Total loss and what is reported: (total, text or code loss, loss on attribute words or attributes of cells)."""
         stage = self.args.stage
         frozen = stage == "joint" and fraction < self.args.frozen
         hidden, cells = self.forward(batch, frozen, CODE_NOISE)
         if stage == "vision":
             attribute, code = self.attribute_loss(cells, batch["cells"]), self.code_loss(cells, batch["cells"])
             return attribute + 0.5 * code, code, attribute
-        text = self.text_loss(hidden, batch)
+        hidden, middle = hidden
+        text, truth = self.text_loss(hidden, batch), self.truth_loss(middle, batch)
+        total = text + self.args.truth_weight * (1 - 0.8 * fraction) * truth
         if stage == "language" or frozen:
-            return text, text, torch.zeros(())
+            return total, text, truth
         attribute = self.attribute_loss(cells, batch["cells"])
-        return text + self.args.attribute_weight * (1 - 0.8 * min(1.0, fraction / 0.5)) * attribute, text, attribute
+        return total + self.args.attribute_weight * (1 - 0.8 * min(1.0, fraction / 0.5)) * attribute, text, truth
 
     @torch.no_grad()
     def evaluate(self):
@@ -202,7 +226,8 @@ class Trainer:
             if self.args.stage == "vision":
                 self._score_heads(cells, batch["cells"], right, seen)
             else:
-                self._score_rows(hidden, batch, right, seen)
+                self._score_rows(hidden[0], batch, right, seen)
+                self._score_words(hidden[1], batch, right, seen)
         return {k: [round(right[k] / seen[k], 3), seen[k]] for k in sorted(seen)}
 
     def _score_heads(self, cells, labels, right, seen):
@@ -228,16 +253,25 @@ class Trainer:
             right[name] = right.get(name, 0) + ok
             seen[name] = seen.get(name, 0) + 1
 
+    def _score_words(self, middle, batch, right, seen):
+        guess = self.truth_head(middle).argmax(-1)
+        for label, name in enumerate(("word.absent", "word.present")):
+            place = batch["truth_target"] == label
+            right[name] = right.get(name, 0) + int((guess[place] == label).sum())
+            seen[name] = seen.get(name, 0) + int(place.sum())
+
     def trained(self):
         """All trained tensors by name, without copying them."""
         tensors = {k: v for k, v in self.model.state_dict().items() if k != "lm_head.weight"}
-        return tensors | {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
+        heads = {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
+        return tensors | heads | {f"truth.{k}": v for k, v in self.truth_head.state_dict().items()}
 
     def save(self):
         """Write the checkpoint; the old one stays until the new one is complete."""
         state = {
             "model": self.model.state_dict(),
             "heads": self.heads.state_dict(),
+            "truth_head": self.truth_head.state_dict(),
             "optimiser": self.optimiser.state(),
             "step": self.step,
             "spent": self.spent,
@@ -287,7 +321,7 @@ class Trainer:
                     "minute": round(self.spent / 60, 2),
                     "step": self.step,
                     "loss": round(mean, 4),
-                    "attribute_loss": round(mean_attribute, 4),
+                    "word_loss" if args.stage != "vision" else "attribute_loss": round(mean_attribute, 4),
                     "step_seconds": round((self.spent - window[1]) / done, 3),
                     "wait_seconds": round(waited / done, 4),
                 }
