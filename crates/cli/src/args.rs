@@ -7,6 +7,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod edit;
+mod modularity;
+
+pub(crate) use edit::EditArgs;
+pub(crate) use modularity::{ApplyChoice, ModularityArgs};
+
 /// Edits a vision-language model by human reasoning, kept in a durable codebook; the weights never change.
 #[derive(Debug, Parser)]
 #[command(
@@ -52,6 +58,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Measure what edits do: native records in, figures out
     Eval(EvalArgs),
+    /// Choose the layer and the weight of the text by topology
+    Modularity(ModularityArgs),
     /// Print the settings in effect, and where they can be set
     Config(ConfigArgs),
 }
@@ -129,58 +137,6 @@ pub(crate) struct TargetArgs {
 
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
-}
-
-/// `edit`.
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Example:\n  reasonedit edit --image scan.png --question 'Is it benign or malignant?' --answer malignant \\\n    \
-    --reasoning 'The edge of the thing is jagged.' --reasoning 'Things with a jagged edge are malignant.' \\\n    \
-    --choice benign --choice malignant"
-)]
-pub(crate) struct EditArgs {
-    /// Picture file, or the id of a picture sent before
-    #[arg(long, value_name = "FILE_OR_ID")]
-    pub(crate) image: String,
-
-    /// The question that is answered wrongly
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) question: String,
-
-    /// The right answer
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) answer: String,
-
-    /// A statement that says why (repeatable)
-    #[arg(long, value_name = "STATEMENT")]
-    pub(crate) reasoning: Vec<String>,
-
-    /// Where a statement is seen: its number from 1, then x,y,width,height in pixels, for example 1:40,32,120,96 (repeatable)
-    #[arg(long, value_name = "N:X,Y,W,H")]
-    pub(crate) evidence: Vec<String>,
-
-    /// An answer to choose from (repeatable)
-    #[arg(long = "choice", value_name = "TEXT")]
-    pub(crate) choices: Vec<String>,
-
-    /// Who says so
-    #[arg(long, value_name = "NAME")]
-    pub(crate) author: Option<String>,
-
-    /// A label (repeatable)
-    #[arg(long = "tag", value_name = "TAG")]
-    pub(crate) tags: Vec<String>,
-
-    /// Anything to be kept with the edit: a JSON object
-    #[arg(long, value_name = "JSON")]
-    pub(crate) metadata: Option<String>,
-
-    /// Don't ask the model before and after
-    #[arg(long)]
-    pub(crate) no_verify: bool,
-
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
 }
 
 /// `query`.
@@ -487,6 +443,7 @@ mod tests {
         for line in [
             &["reasonedit", "--bind", "nowhere"][..],
             &["reasonedit", "edit", "--image", "x.png"],
+            &["reasonedit", "edit", "--batch", "x.jsonl", "--question", "?"],
             &["reasonedit", "query"],
             &["reasonedit", "codebook"],
             &["reasonedit", "world", "--seed", "-1", "--count", "1", "--out", "o"],

@@ -82,17 +82,18 @@ impl Client {
         Ok(count)
     }
 
-    /// Sends what `input` yields and reads a JSON answer.
+    /// Sends what `input` yields, of the given media type, and reads a JSON answer.
     ///
     /// # Errors
     /// As [`Client::post`].
     pub(crate) async fn upload(
         &self,
         path: &str,
+        media_type: &str,
         input: impl tokio::io::AsyncRead + Send + Sync + 'static,
     ) -> Result<Value> {
         let body = Body::wrap_stream(boxed(ReaderStream::new(input)));
-        read_json(self.send(Method::POST, path, Some(("application/x-tar", body))).await?).await
+        read_json(self.send(Method::POST, path, Some((media_type, body))).await?).await
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<(&str, Body)>) -> Result<Response> {

@@ -13,6 +13,7 @@ mod serve;
 mod service;
 mod settings;
 mod shape;
+mod sources;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::World(args) => blocking(move || commands::world::run(&args)).await,
         Command::Bench(args) => commands::bench::run(&args).await,
         Command::Eval(args) => commands::eval::run(&args).await,
+        Command::Modularity(args) => commands::modularity::run(&args).await,
         Command::Config(args) => commands::config::run(&args),
     }
 }

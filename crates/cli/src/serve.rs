@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::args::ServeArgs;
 use crate::error::{CliError, Result};
 use crate::settings::{ModelSources, Settings};
-use crate::{logging, output, service};
+use crate::{logging, output, service, sources};
 
 /// How far the service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +67,17 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
 /// Opens the data folder, waits for the model, and makes the service ready.
 async fn start(
     settings: Settings,
-    sources: ModelSources,
+    model: ModelSources,
     slot: EditorSlot,
     address: SocketAddr,
     began: Instant,
     stop: watch::Sender<Phase>,
 ) -> Result<()> {
-    let samples = sources.samples.clone();
+    let samples = model.samples.clone();
+    let jobs = service::jobs_folder(&settings);
+    let datasets = settings.modularity.datasets.clone();
     let made = async {
-        let engine = service::start_engine(&settings, sources)?;
+        let engine = service::start_engine(&settings, model)?;
         let opening = settings.clone();
         let (library, images) = tokio::task::spawn_blocking(move || service::open_library(&opening))
             .await
@@ -84,7 +86,11 @@ async fn start(
     };
     match made.await {
         Ok(editor) => {
-            slot.fill(editor);
+            slot.offer(sources::sources(&datasets));
+            if let Err(error) = slot.fill(editor, &jobs) {
+                stop.send_replace(Phase::Failed);
+                return Err(CliError::Failed(format!("data folder: {error}")));
+            }
             tracing::info!(%address, ms = began.elapsed().as_millis(), "ready");
             if output::on_terminal() {
                 output::note(&what_to_try(address, samples.as_deref()));

@@ -1,6 +1,6 @@
 //! Opens a data folder and starts the engine: what `serve` and the offline commands share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_codebook::{CodebookError, ImageStore, Library, SledStore};
@@ -18,6 +18,8 @@ use crate::settings::{ModelSources, Settings};
 const STORE: &str = "codebooks";
 /// Where uploaded pictures lie in it.
 const IMAGES: &str = "images";
+/// Where uploads lie in it that jobs work on.
+const JOBS: &str = "jobs";
 
 /// An editor on a data folder, in this process.
 pub(crate) struct Local {
@@ -76,6 +78,11 @@ pub(crate) fn open_library(settings: &Settings) -> Result<(Library, ImageStore)>
         Library::open(Arc::new(store), settings.editor.codebook).map_err(|error| in_folder(data, &error))?;
     let images = ImageStore::open(&data.join(IMAGES)).map_err(|error| in_folder(data, &error))?;
     Ok((library, images))
+}
+
+/// The folder of uploads that jobs work on.
+pub(crate) fn jobs_folder(settings: &Settings) -> PathBuf {
+    settings.data.join(JOBS)
 }
 
 /// As [`open_library`], for commands that only look: a folder that isn't there is a mistake, not a beginning.

@@ -54,6 +54,7 @@ pub(crate) fn edit(view: &EditView) -> Value {
         "tags": record.tags,
         "metadata": metadata,
         "embedding": record.embedding,
+        "generation": view.generation,
         "timings_ms": timings(&view.timings_ms),
     })
 }
@@ -92,6 +93,7 @@ pub(crate) fn answer(outcome: &QueryOutcome, explain: bool) -> Value {
     if explain {
         value["prompt"] = json!(outcome.prompt);
     }
+    value["generation"] = json!(outcome.generation);
     if let Some(finish) = outcome.finish {
         value["finish_reason"] = json!(match finish {
             FinishReason::Stop => "stop",

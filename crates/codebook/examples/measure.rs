@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reasonedit_codebook::{
-    Codebook, CodebookName, CodebookStore, EditId, EditRecord, Embedding, GenerationId, ImageId, ImageInfo,
-    Kind, Member, MemberId, MemoryStore, Result, RetrievalParams, Statement,
+    Codebook, CodebookName, CodebookStore, EditId, EditRecord, Embedding, Generation, GenerationId, ImageId,
+    ImageInfo, Kind, Member, MemberId, MemoryStore, Result, RetrievalParams, Statement,
 };
 use time::OffsetDateTime;
 use ulid::Ulid;
@@ -90,12 +90,13 @@ fn main() -> Result<()> {
         vision_dim: dim,
         sentence_dim: 0,
     };
+    let generation = Generation { embedding: embedding.clone(), chosen: false };
     let mut state = 1;
     let store = Arc::new(MemoryStore::new());
     let edits = keys / u64::from(PER_EDIT);
     for n in 0..edits {
         let (record, members) = edit(n, dim, &embedding, &mut state);
-        let first = (n == 0).then_some(&embedding);
+        let first = (n == 0).then_some(&generation);
         store.commit_edit(&CodebookName::default(), &record, &members, first)?;
     }
     let start = Instant::now();
@@ -116,7 +117,7 @@ fn main() -> Result<()> {
         "edit of five entries (memory store)",
         timed(20, |i| {
             let (record, members) = more[i].clone();
-            book.apply(record, members, &embedding)
+            book.apply(record, members, &generation)
         }),
     );
     report("revert", timed(20, |i| book.revert(ids[i])));
@@ -130,7 +131,7 @@ fn main() -> Result<()> {
             "edit of five entries with hubness",
             timed(5, |i| {
                 let (record, members) = more[i].clone();
-                book.apply(record, members, &embedding)
+                book.apply(record, members, &generation)
             }),
         );
     }

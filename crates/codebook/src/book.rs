@@ -1,5 +1,6 @@
 //! One codebook: a writer, and snapshots for its readers.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,10 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::CodebookConfig;
-use crate::ids::{CodebookName, EditId, MemberId};
+use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::key::Key;
 use crate::member::{self, Member};
-use crate::records::{EditRecord, Embedding, survives_json};
+use crate::records::{EditRecord, Embedding, Generation, survives_json};
 use crate::retrieve::{Retrieval, RetrievalParams};
 use crate::snapshot::{EntryView, Snapshot, Stats};
 use crate::store::{CodebookStore, Event, StoredCodebook};
@@ -18,16 +19,18 @@ use crate::{CodebookError, Result};
 
 /// A codebook under one name. Writers wait for each other and for the disk; readers never wait for either.
 pub struct Codebook {
-    name: CodebookName,
-    store: Arc<dyn CodebookStore>,
-    config: Arc<CodebookConfig>,
+    pub(crate) name: CodebookName,
+    pub(crate) store: Arc<dyn CodebookStore>,
+    pub(crate) config: Arc<CodebookConfig>,
     live: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
+    /// Whether a generation is being made: one at a time.
+    pub(crate) building: AtomicBool,
 }
 
 /// What only the holder of the write lock sees.
 #[derive(Default)]
-struct Writer {
+pub(crate) struct Writer {
     /// A write failed at the disk: whether the store holds it is not known, so nothing more is written on top.
     failed: bool,
 }
@@ -52,6 +55,8 @@ pub struct EditView {
     pub record: Arc<EditRecord>,
     /// Its entries in order, each with the key that it merged into.
     pub entries: Vec<EntryView>,
+    /// The generation of keys that the entries are of.
+    pub generation: GenerationId,
     /// What [`Codebook::put_outcome`] kept.
     pub outcome: Option<Vec<u8>>,
 }
@@ -133,8 +138,12 @@ impl Codebook {
         config: Arc<CodebookConfig>,
     ) -> Result<Self> {
         config.validate()?;
-        let snapshot = fold(store.load(&name)?, &config);
-        Ok(Self { name, store, config, live: ArcSwap::from_pointee(snapshot), writer: Mutex::default() })
+        let stored = store.load(&name)?;
+        // What an interrupted swap or a discarded draft left.
+        store.sweep(&name)?;
+        let live = ArcSwap::from_pointee(fold(stored, &config));
+        let building = AtomicBool::new(false);
+        Ok(Self { name, store, config, live, writer: Mutex::default(), building })
     }
 
     /// Its name.
@@ -147,18 +156,7 @@ impl Codebook {
         self.live.load_full()
     }
 
-    /// Checks that keys made by `asked` may stand beside the stored ones (always, before the first edit).
-    ///
-    /// # Errors
-    /// `EmbeddingMismatch`.
-    pub fn require(&self, asked: &Embedding) -> Result<()> {
-        match self.snapshot().embedding() {
-            Some(stored) if !stored.same_space(asked) => Err(mismatch(stored, asked)),
-            _ => Ok(()),
-        }
-    }
-
-    fn write(&self) -> Result<MutexGuard<'_, Writer>> {
+    pub(crate) fn write(&self) -> Result<MutexGuard<'_, Writer>> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.failed {
             return Err(CodebookError::store(
@@ -170,7 +168,7 @@ impl Codebook {
     }
 
     /// Commits to the store, and publishes what follows from it only after that.
-    fn publish(
+    pub(crate) fn publish(
         &self,
         writer: &mut Writer,
         next: Snapshot,
@@ -184,8 +182,8 @@ impl Codebook {
 
     /// Makes an edit. When this returns it is on disk and live.
     ///
-    /// `members` are numbered from 0 without gaps, 0 being the answer entry; their keys, and `record.embedding`, are of
-    /// `embedding`'s generation. The first edit of a codebook sets its embedding.
+    /// `members` are numbered from 0 without gaps, 0 being the answer entry; their keys, and `record.embedding`, are of this
+    /// generation. The first edit of a codebook sets its generation.
     ///
     /// # Errors
     /// `EmbeddingMismatch` if the codebook's keys are of another generation (embed again with the one it has now),
@@ -195,8 +193,9 @@ impl Codebook {
         &self,
         record: EditRecord,
         members: Vec<Member>,
-        embedding: &Embedding,
+        generation: &Generation,
     ) -> Result<AppliedEdit> {
+        let embedding = &generation.embedding;
         if record.embedding != embedding.id {
             return Err(CodebookError::Conflict("the edit names another embedding than its keys".to_owned()));
         }
@@ -234,12 +233,15 @@ impl Codebook {
         if current.edit(record.id).is_some() {
             return Err(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
         }
-        let first = current.embedding().is_none().then_some(embedding);
+        let first = current.embedding().is_none().then_some(generation);
         let record = Arc::new(record);
         let id = record.id;
         let shared = members.iter().cloned().map(Arc::new);
         let merging = Instant::now();
-        let next = current.with_edit(&Arc::new(embedding.clone()), Arc::clone(&record), shared);
+        let mut next = current.with_edit(&Arc::new(embedding.clone()), Arc::clone(&record), shared);
+        if first.is_some() {
+            next = next.standing(generation.chosen, None);
+        }
         let merge_time = merging.elapsed();
         let storing = Instant::now();
         let commit = move || self.store.commit_edit(&self.name, &record, &members, first);
@@ -264,48 +266,6 @@ impl Codebook {
         Ok(())
     }
 
-    /// Moves the codebook to another embedding at once: `members` are the live members with new keys and radii (taken from
-    /// [`Snapshot::members`] some time ago). Members that were reverted since are left out.
-    ///
-    /// # Errors
-    /// `MissingMembers` if edits were made since (embed those too, and call again), `DimensionMismatch`, `InvalidMember`,
-    /// `Conflict` if the embedding bears the id of the live one, `InvalidRecord` if its λ isn't finite, `UnknownCodebook`
-    /// before the first edit, `Store`.
-    pub fn replace_embedding(&self, embedding: &Embedding, members: &[Member]) -> Result<Arc<Snapshot>> {
-        for member in members {
-            member.validate(embedding.dim())?;
-        }
-        if !survives_json(embedding) {
-            return Err(CodebookError::InvalidRecord("λ is not finite"));
-        }
-        let mut writer = self.write()?;
-        let current = self.snapshot();
-        if current.embedding().is_none() {
-            return Err(CodebookError::UnknownCodebook(self.name.clone()));
-        }
-        let given: std::collections::HashMap<MemberId, &Member> = members.iter().map(|m| (m.id, m)).collect();
-        let (mut moved, mut missing) = (Vec::new(), Vec::new());
-        for live in current.members() {
-            match given.get(&live.id) {
-                // What the member says is the store's; only where it lies is new.
-                Some(new) => {
-                    moved.push(Member { key: new.key.clone(), radius: new.radius, ..live.as_ref().clone() });
-                }
-                None => missing.push(live.id),
-            }
-        }
-        if !missing.is_empty() {
-            return Err(CodebookError::MissingMembers(missing));
-        }
-        let next = Snapshot::build(
-            Arc::clone(&self.config),
-            Some(Arc::new(embedding.clone())),
-            current.edits().cloned(),
-            moved.iter().cloned().map(Arc::new),
-        );
-        self.publish(&mut writer, next, || self.store.replace_embedding(&self.name, embedding, &moved))
-    }
-
     /// Retrieves from the current snapshot; see [`Snapshot::retrieve`].
     ///
     /// # Errors
@@ -322,7 +282,9 @@ impl Codebook {
         let snapshot = self.snapshot();
         let record = Arc::clone(snapshot.edit(id).ok_or(CodebookError::UnknownEdit(id))?);
         let outcome = self.store.outcome(&self.name, id)?;
-        Ok(EditView { record, entries: snapshot.entries_of(id), outcome })
+        // An edit was made, so there is an embedding.
+        let generation = snapshot.embedding().map_or(record.embedding, |embedding| embedding.id);
+        Ok(EditView { record, entries: snapshot.entries_of(id), generation, outcome })
     }
 
     /// Live edits, newest first, from the one after `cursor` on.
@@ -402,8 +364,8 @@ impl Codebook {
         let scratch = fold(self.store.load(&self.name)?, &self.config);
         let checks = [
             (
-                scratch.embedding() == live.embedding(),
-                "the stored keys are of another embedding than the live ones",
+                (scratch.generation(), scratch.previous()) == (live.generation(), live.previous()),
+                "the stored keys are of other generations than the live ones",
             ),
             (scratch.edits().eq(live.edits()), "the stored edits are not the live ones"),
             (scratch.members().eq(live.members()), "the stored members are not the live ones"),
@@ -426,12 +388,14 @@ impl Codebook {
 }
 
 fn fold(stored: StoredCodebook, config: &Arc<CodebookConfig>) -> Snapshot {
+    let chosen = stored.generation.as_ref().is_some_and(|generation| generation.chosen);
     Snapshot::build(
         Arc::clone(config),
-        stored.embedding.map(Arc::new),
+        stored.generation.map(|generation| Arc::new(generation.embedding)),
         stored.edits.into_iter().map(Arc::new),
         stored.members.into_iter().map(Arc::new),
     )
+    .standing(chosen, stored.previous.map(Arc::new))
 }
 
 fn mismatch(stored: &Embedding, asked: &Embedding) -> CodebookError {

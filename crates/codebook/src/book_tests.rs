@@ -1,8 +1,7 @@
 use proptest::prelude::*;
-use ulid::Ulid;
 
 use super::*;
-use crate::ids::GenerationId;
+use crate::records::Draft;
 use crate::retrieve::Fact;
 use crate::store::{MemoryStore, SledStore};
 use crate::{geometry, testing};
@@ -19,15 +18,15 @@ fn memory(config: CodebookConfig) -> Codebook {
 
 fn apply(book: &Codebook, n: u128, spread: f32) -> AppliedEdit {
     let members = testing::members(n, 3, DIM, spread);
-    book.apply(record(n), members, &embedding()).unwrap()
+    book.apply(record(n), members, &generation()).unwrap()
 }
 
 fn record(n: u128) -> EditRecord {
     testing::record(n, 2)
 }
 
-fn embedding() -> Embedding {
-    testing::embedding(DIM as u32)
+fn generation() -> Generation {
+    testing::generation(DIM as u32)
 }
 
 /// Retrieval by its definition, over the keys of the snapshot.
@@ -129,7 +128,7 @@ proptest! {
                 book.revert(testing::edit_id(n)).unwrap();
             } else if insert || book.snapshot().edit_count() < 3 {
                 // A reverted edit's id can't come back in a store, so the check is on a snapshot of its own.
-                if book.apply(record(n), testing::members(n, 3, DIM, spread), &embedding()).is_err() {
+                if book.apply(record(n), testing::members(n, 3, DIM, spread), &generation()).is_err() {
                     continue;
                 }
             }
@@ -155,7 +154,7 @@ fn one_edit_is_gated_by_its_own_radius() {
     let mut answer = testing::members(1, 1, DIM, 0.1);
     answer[0].radius = 0.5;
     let key = answer[0].key.clone();
-    book.apply(testing::record(1, 0), answer, &embedding()).unwrap();
+    book.apply(testing::record(1, 0), answer, &generation()).unwrap();
     let at = |offset: f32, hubness: bool| {
         let mut query = key.clone();
         query[0] += offset;
@@ -213,14 +212,14 @@ fn an_edit_reports_its_merges_and_can_be_found() {
         .apply(
             testing::record(1, 0),
             vec![testing::member(testing::edit_id(1), 0, vec![0.0; DIM], 1.0)],
-            &embedding(),
+            &generation(),
         )
         .unwrap();
     let second = book
         .apply(
             testing::record(2, 0),
             vec![testing::member(testing::edit_id(2), 0, vec![0.01; DIM], 1.0)],
-            &embedding(),
+            &generation(),
         )
         .unwrap();
     assert_eq!(first.entries[0].merged_into, None);
@@ -287,7 +286,7 @@ fn unusable_edits_change_nothing() {
     let tried = |change: &dyn Fn(&mut Vec<Member>)| {
         let mut members = good();
         change(&mut members);
-        book.apply(record(2), members, &embedding()).unwrap_err()
+        book.apply(record(2), members, &generation()).unwrap_err()
     };
     assert!(matches!(tried(&|m| m[1].key[0] = f32::INFINITY), CodebookError::InvalidMember { .. }));
     assert!(matches!(tried(&|m| m[1].radius = -1.0), CodebookError::InvalidMember { .. }));
@@ -297,9 +296,9 @@ fn unusable_edits_change_nothing() {
     assert!(matches!(tried(&|m| m.swap(0, 1)), CodebookError::InvalidMember { .. }));
     assert!(matches!(tried(&|m| m[0].key.truncate(1)), CodebookError::DimensionMismatch { .. }));
     assert!(matches!(tried(&Vec::clear), CodebookError::Conflict(_)));
-    let other = book.apply(record(2), testing::members(3, 3, DIM, 0.1), &embedding());
+    let other = book.apply(record(2), testing::members(3, 3, DIM, 0.1), &generation());
     assert!(matches!(other, Err(CodebookError::InvalidMember { .. })));
-    let twice = book.apply(record(1), testing::members(1, 3, DIM, 0.1), &embedding());
+    let twice = book.apply(record(1), testing::members(1, 3, DIM, 0.1), &generation());
     assert!(matches!(twice, Err(CodebookError::Conflict(_))));
     assert_eq!(book.snapshot().canonical(), before);
     apply(&book, 2, 0.1);
@@ -308,7 +307,7 @@ fn unusable_edits_change_nothing() {
 #[test]
 fn records_that_would_not_read_back_are_refused() {
     let book = memory(CodebookConfig::default());
-    let tried = |record: EditRecord| book.apply(record, testing::members(1, 3, DIM, 0.1), &embedding());
+    let tried = |record: EditRecord| book.apply(record, testing::members(1, 3, DIM, 0.1), &generation());
     let opinion = |probability| Some(crate::Opinion { answer: "no".to_owned(), probability });
     let refused = tried(EditRecord { before: opinion(f64::NAN), ..record(1) });
     assert!(matches!(refused, Err(CodebookError::InvalidRecord(_))));
@@ -328,51 +327,12 @@ fn an_idempotency_key_makes_one_edit() {
         idempotency: Some(crate::Idempotency { key: "key".to_owned(), body: [body; 32] }),
         ..record(n)
     };
-    book.apply(keyed(1, 5), testing::members(1, 3, DIM, 0.1), &embedding()).unwrap();
-    let again = book.apply(keyed(2, 6), testing::members(2, 3, DIM, 0.1), &embedding());
+    book.apply(keyed(1, 5), testing::members(1, 3, DIM, 0.1), &generation()).unwrap();
+    let again = book.apply(keyed(2, 6), testing::members(2, 3, DIM, 0.1), &generation());
     assert!(matches!(again, Err(CodebookError::AlreadyMade { edit, body })
         if edit == testing::edit_id(1) && body == [5; 32]));
     assert_eq!(book.stats().edits, 1);
     assert_eq!(book.idempotency("key").unwrap(), Some(([5; 32], testing::edit_id(1))));
-}
-
-#[test]
-fn keys_of_another_embedding_are_refused_until_the_swap() {
-    let book = memory(CodebookConfig::default());
-    let wider = Embedding {
-        id: GenerationId(Ulid::from_parts(1_600_000_000_000, 2)),
-        tap: "vision.5".to_owned(),
-        ..testing::embedding(DIM as u32 + 1)
-    };
-    assert!(matches!(book.replace_embedding(&wider, &[]), Err(CodebookError::UnknownCodebook(_))));
-    apply(&book, 1, 0.1);
-    apply(&book, 2, 0.1);
-    book.require(&embedding()).unwrap();
-    assert!(matches!(book.require(&wider), Err(CodebookError::EmbeddingMismatch { .. })));
-    let moved = |n: u128| testing::members(n, 3, DIM + 1, 0.1);
-    let wide = |n| EditRecord { embedding: wider.id, ..record(n) };
-    let early = book.apply(wide(3), moved(3), &wider);
-    assert!(matches!(early, Err(CodebookError::EmbeddingMismatch { stored, .. }) if *stored == embedding()));
-
-    // An edit made while the keys were embedded anew is not lost.
-    apply(&book, 3, 0.1);
-    let mut keys: Vec<Member> = [1, 2].into_iter().flat_map(moved).collect();
-    match book.replace_embedding(&wider, &keys) {
-        Err(CodebookError::MissingMembers(missing)) => {
-            assert_eq!(missing, moved(3).iter().map(|m| m.id).collect::<Vec<_>>());
-        }
-        other => panic!("{other:?}"),
-    }
-    keys.extend(moved(3));
-    book.revert(testing::edit_id(1)).unwrap();
-    book.replace_embedding(&wider, &keys).unwrap();
-    assert!(book.verify().unwrap().ok());
-    assert_eq!(book.snapshot().embedding().unwrap().as_ref(), &wider);
-    assert_eq!(book.snapshot().edit_count(), 2);
-    let stale = book.apply(record(4), testing::members(4, 3, DIM, 0.1), &embedding());
-    assert!(matches!(stale, Err(CodebookError::EmbeddingMismatch { .. })));
-    book.apply(wide(4), moved(4), &wider).unwrap();
-    assert!(book.verify().unwrap().ok());
 }
 
 #[test]
@@ -406,6 +366,9 @@ fn verify_sees_a_store_that_changed_underneath() {
 struct Failing(MemoryStore, std::sync::atomic::AtomicBool);
 
 impl CodebookStore for Failing {
+    fn journal(&self) -> &dyn crate::store::JournalStore {
+        self.0.journal()
+    }
     fn names(&self) -> Result<Vec<CodebookName>> {
         self.0.names()
     }
@@ -417,7 +380,7 @@ impl CodebookStore for Failing {
         name: &CodebookName,
         r: &EditRecord,
         m: &[Member],
-        f: Option<&Embedding>,
+        f: Option<&Generation>,
     ) -> Result<()> {
         if self.1.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(CodebookError::store("commit an edit", "no space left"));
@@ -427,8 +390,23 @@ impl CodebookStore for Failing {
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
         self.0.commit_revert(name, edit)
     }
-    fn replace_embedding(&self, name: &CodebookName, e: &Embedding, m: &[Member]) -> Result<()> {
-        self.0.replace_embedding(name, e, m)
+    fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
+        self.0.begin_draft(name, draft)
+    }
+    fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>> {
+        self.0.members(name, embedding)
+    }
+    fn put_keys(&self, name: &CodebookName, id: GenerationId, members: &[Member]) -> Result<()> {
+        self.0.put_keys(name, id, members)
+    }
+    fn swap(&self, name: &CodebookName, to: &Generation) -> Result<()> {
+        self.0.swap(name, to)
+    }
+    fn discard_draft(&self, name: &CodebookName) -> Result<()> {
+        self.0.discard_draft(name)
+    }
+    fn sweep(&self, name: &CodebookName) -> Result<()> {
+        self.0.sweep(name)
     }
     fn history(&self, name: &CodebookName) -> Result<Vec<Event>> {
         self.0.history(name)
@@ -451,7 +429,7 @@ fn nothing_is_published_that_the_disk_refused() {
     apply(&book, 1, 0.1);
     let before = book.snapshot();
     store.1.store(true, std::sync::atomic::Ordering::SeqCst);
-    let failed = book.apply(record(2), testing::members(2, 3, DIM, 0.1), &embedding());
+    let failed = book.apply(record(2), testing::members(2, 3, DIM, 0.1), &generation());
     assert!(matches!(failed, Err(CodebookError::Store { .. })));
     assert!(Arc::ptr_eq(&before, &book.snapshot()));
     // Whether the disk has it is unknown, so the codebook stays read-only until it is opened again.

@@ -27,7 +27,8 @@ pub enum CodebookError {
     /// The text is not a name of a codebook.
     #[error("{0:?} is not a codebook name (1 to 64 of a-z, 0-9 and -)")]
     InvalidName(String),
-    /// The change contradicts what is stored: an edit id used twice, or a member that belongs to another edit.
+    /// The change contradicts what is stored or under way: an edit id used twice, a member that belongs to another edit, a second
+    /// re-embedding beside one that runs, a rollback where no earlier generation of keys is kept.
     #[error("conflict: {0}")]
     Conflict(String),
     /// The keys at hand were made by another model, tap, pooling, λ or encoder than the stored ones: their distances mean nothing.
@@ -42,9 +43,6 @@ pub enum CodebookError {
         /// What the caller came with.
         asked: Box<Embedding>,
     },
-    /// A new generation of keys lacks some that are live; embed these too and try again.
-    #[error("{} live members have no key in the new embedding", .0.len())]
-    MissingMembers(Vec<MemberId>),
     /// A key or a query has another length than the codebook's keys.
     #[error("a vector of {actual} dimensions where {expected} are needed")]
     DimensionMismatch {

@@ -5,6 +5,7 @@
 //! synchronous: calls that write wait for the disk.
 
 mod book;
+mod build;
 mod config;
 mod error;
 mod fold;
@@ -13,6 +14,7 @@ mod hubness;
 mod ids;
 mod images;
 mod index;
+mod journal;
 mod key;
 mod library;
 mod member;
@@ -27,17 +29,20 @@ pub mod store;
 mod testing;
 
 pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport};
+pub use build::{Build, Missing};
 pub use config::{CodebookConfig, GateConfig, HubnessConfig};
 pub use error::{CodebookError, Result};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use images::ImageStore;
+pub use journal::{Journal, MAX_ROW_BYTES, RowKey};
 pub use key::{Key, Sentence};
 pub use library::Library;
 pub use member::{Kind, Member, Place};
 pub use merge::{MergeConfig, MergeRule};
 pub use records::{
-    EditRecord, Embedding, Evidence, EvidenceSource, Idempotency, ImageInfo, Opinion, Statement,
+    Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
+    Statement,
 };
 pub use retrieve::{Fact, Retrieval, RetrievalParams};
 pub use snapshot::{EntryView, Snapshot, Stats};
-pub use store::{CodebookStore, Event, MemoryStore, SledStore};
+pub use store::{CodebookStore, Event, JournalStore, MemoryStore, SledStore};

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::book::Codebook;
 use crate::config::CodebookConfig;
 use crate::ids::CodebookName;
+use crate::journal::Journal;
 use crate::store::CodebookStore;
 use crate::{CodebookError, Result};
 
@@ -63,6 +64,11 @@ impl Library {
         Ok(book)
     }
 
+    /// A table of small durable rows beside the codebooks, for what goes on in the background.
+    pub fn journal(&self, table: &'static str) -> Journal {
+        Journal::new(Arc::clone(&self.store), table)
+    }
+
     /// All codebooks that are open, in order of their names.
     pub fn books(&self) -> Vec<Arc<Codebook>> {
         self.books.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
@@ -84,7 +90,7 @@ mod tests {
         assert_eq!(library.get(&CodebookName::default()).unwrap().stats().edits, 0);
 
         let book = library.get_or_create(&ward).unwrap();
-        book.apply(testing::record(1, 2), testing::members(1, 3, 2, 0.1), &testing::embedding(2)).unwrap();
+        book.apply(testing::record(1, 2), testing::members(1, 3, 2, 0.1), &testing::generation(2)).unwrap();
         assert_eq!(library.get(&ward).unwrap().stats().edits, 1);
         assert_eq!(library.get(&CodebookName::default()).unwrap().stats().edits, 0);
 

@@ -6,6 +6,7 @@ use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::CodebookError;
 use crate::ids::{EditId, GenerationId, ImageId};
 
 /// Who pointed at an evidence box.
@@ -107,7 +108,7 @@ pub struct EditRecord {
     pub idempotency: Option<Idempotency>,
 }
 
-/// What the keys of a codebook were made by. It stands with the keys: distances between keys of two embeddings mean nothing.
+/// What keys are made by. It stands with the keys: distances between keys of two embeddings mean nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Embedding {
     /// Its id; every swap of keys has a new one.
@@ -137,6 +138,43 @@ impl Embedding {
     /// Whether keys made by the other may stand beside keys made by this one: all but the id agree.
     pub fn same_space(&self, other: &Self) -> bool {
         Self { id: other.id, ..self.clone() } == *other
+    }
+}
+
+/// A generation of keys: what they were made by, and who decided on that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generation {
+    /// What the keys are made by.
+    pub embedding: Embedding,
+    /// Whether tap, pooling and λ were chosen for this codebook; else they are what the configuration said.
+    pub chosen: bool,
+}
+
+/// A generation that is being made beside the live one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// What it will be.
+    pub generation: Generation,
+    /// Hash of all else that decides its keys (how radii are found, say): only what was made by the same recipe is gone on with
+    /// after a restart.
+    pub recipe: [u8; 32],
+}
+
+impl Draft {
+    /// The draft that stands when `wanted` is begun where `self` was left: `self` goes on if the same keys are wanted, `chosen` or not as
+    /// it is asked for now.
+    ///
+    /// # Errors
+    /// `Conflict` if other keys are wanted under the same id.
+    pub(crate) fn followed_by(self, wanted: &Self) -> Result<Self, CodebookError> {
+        let (old, new) = (&self.generation.embedding, &wanted.generation.embedding);
+        let mut draft = wanted.clone();
+        if self.recipe == wanted.recipe && old.same_space(new) {
+            draft.generation.embedding.id = old.id;
+        } else if old.id == new.id {
+            return Err(CodebookError::Conflict("the new generation needs an id of its own".to_owned()));
+        }
+        Ok(draft)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ids::{EditId, MemberId};
 use crate::index::{Hit, Index, Slot};
 use crate::key::Key;
 use crate::member::{Kind, Member, Place};
-use crate::records::{EditRecord, Embedding};
+use crate::records::{EditRecord, Embedding, Generation};
 use crate::reservoir::Reservoir;
 use crate::retrieve::RetrievalParams;
 use crate::sorted::SortedMap;
@@ -29,6 +29,9 @@ type ThresholdName = (u64, bool);
 pub struct Snapshot {
     config: Arc<CodebookConfig>,
     embedding: Option<Arc<Embedding>>,
+    /// Whether the embedding was chosen for this codebook.
+    chosen: bool,
+    previous: Option<Arc<Generation>>,
     edits: SortedMap<EditId, Arc<EditRecord>>,
     fold: Fold,
     index: Index,
@@ -85,6 +88,8 @@ impl Snapshot {
         let dim = embedding.as_ref().map_or(0, |embedding| embedding.dim());
         let mut snapshot = Self {
             embedding,
+            chosen: false,
+            previous: None,
             edits: SortedMap::default(),
             fold: Fold::new(config.merge),
             index: Index::new(dim),
@@ -102,6 +107,12 @@ impl Snapshot {
             snapshot.hubness();
         }
         snapshot
+    }
+
+    /// This codebook, its embedding chosen for it or not, with this generation of keys kept from before.
+    pub(crate) fn standing(mut self, chosen: bool, previous: Option<Arc<Generation>>) -> Self {
+        (self.chosen, self.previous) = (chosen, previous);
+        self
     }
 
     /// This codebook with one more edit. `embedding` is used if there is none yet.
@@ -131,10 +142,12 @@ impl Snapshot {
         next
     }
 
-    fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         Self {
             config: Arc::clone(&self.config),
             embedding: self.embedding.clone(),
+            chosen: self.chosen,
+            previous: self.previous.clone(),
             edits: self.edits.clone(),
             fold: self.fold.clone(),
             index: self.index.clone(),
@@ -191,6 +204,22 @@ impl Snapshot {
     /// What the keys were made by; `None` before the first edit.
     pub fn embedding(&self) -> Option<&Arc<Embedding>> {
         self.embedding.as_ref()
+    }
+
+    /// Whether tap, pooling and λ were chosen for this codebook; else they are what the configuration said when it began.
+    pub fn chosen(&self) -> bool {
+        self.chosen
+    }
+
+    /// The generation of keys that was live before, as long as it is kept.
+    pub fn previous(&self) -> Option<&Arc<Generation>> {
+        self.previous.as_ref()
+    }
+
+    /// The live generation of keys; `None` before the first edit.
+    pub fn generation(&self) -> Option<Generation> {
+        let embedding = self.embedding.as_deref()?.clone();
+        Some(Generation { embedding, chosen: self.chosen })
     }
 
     /// A live edit.

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use crate::ids::{EditId, GenerationId, ImageId, MemberId};
 use crate::key::{Key, KeyState};
 use crate::member::{Kind, Member};
-use crate::records::{EditRecord, Embedding, ImageInfo, Statement};
+use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Statement};
 
 /// `SplitMix64`: small, and the same everywhere.
 pub(crate) struct Random(u64);
@@ -49,6 +49,16 @@ pub(crate) fn embedding(dim: u32) -> Embedding {
         vision_dim: dim - 1,
         sentence_dim: 1,
     }
+}
+
+pub(crate) fn generation(dim: u32) -> Generation {
+    Generation { embedding: embedding(dim), chosen: false }
+}
+
+/// Another generation: an id for each `n`, but only two values of λ.
+pub(crate) fn other_generation(n: u128, dim: u32) -> Generation {
+    let id = GenerationId(Ulid::from_parts(1_600_000_000_001, n));
+    Generation { embedding: Embedding { id, lambda: 1.0 + (n % 2) as f64, ..embedding(dim) }, chosen: true }
 }
 
 pub(crate) fn member(edit: EditId, ordinal: u32, key: Vec<f32>, radius: f32) -> Member {

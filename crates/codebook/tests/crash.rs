@@ -19,24 +19,26 @@ const FOLDER: &str = "REASONEDIT_CRASH_TEST_FOLDER";
 const ROUNDS: u64 = 14;
 const DIM: u32 = 300;
 
-fn embedding(generation: u128) -> Embedding {
-    Embedding {
-        id: GenerationId(Ulid::from_parts(1, generation)),
+fn generation(n: u64) -> Generation {
+    let embedding = Embedding {
+        id: GenerationId(Ulid::from_parts(1, n.into())),
         model_fingerprint: "model".to_owned(),
         tap: "vision.3".to_owned(),
         pooling: "mean".to_owned(),
-        lambda: 30.0,
+        lambda: n as f64,
         encoder_fingerprint: "encoder".to_owned(),
         vision_dim: DIM,
         sentence_dim: 0,
-    }
+    };
+    Generation { embedding, chosen: n > 0 }
 }
 
 fn edit_id(n: u64) -> EditId {
     EditId(Ulid::from_parts(n, 7))
 }
 
-fn members(n: u64) -> Vec<Member> {
+/// Every generation has other keys: its λ stands in them.
+fn members(n: u64, embedding: &Embedding) -> Vec<Member> {
     let edit = edit_id(n);
     (0..4)
         .map(|ordinal| Member {
@@ -48,7 +50,9 @@ fn members(n: u64) -> Vec<Member> {
             image: ImageId::of(&n.to_be_bytes()),
             area: None,
             sentence: format!("Sentence {ordinal} of {n}."),
-            key: (0..DIM).map(|i| ((n % 5) as f32 + ordinal as f32) * (i % 7) as f32).collect(),
+            key: (0..DIM)
+                .map(|i| ((n % 5) as f32 + ordinal as f32) * (i % 7) as f32 + embedding.lambda as f32)
+                .collect(),
             radius: 1.0,
         })
         .collect()
@@ -77,7 +81,7 @@ fn record(n: u64, embedding: &Embedding) -> EditRecord {
 
 /// A killed process's lock on the folder may outlive it by a moment.
 #[allow(clippy::unwrap_used)] // A test's helper: clippy only knows the functions marked as tests.
-fn open(folder: &Path) -> (Arc<SledStore>, Codebook) {
+fn open(folder: &Path) -> (Arc<SledStore>, Arc<Codebook>) {
     let store = loop {
         match SledStore::open(folder) {
             Err(CodebookError::Locked) => std::thread::sleep(Duration::from_millis(10)),
@@ -86,7 +90,7 @@ fn open(folder: &Path) -> (Arc<SledStore>, Codebook) {
         }
     };
     let book = Codebook::open(store.clone(), CodebookName::default(), Arc::default()).unwrap();
-    (store, book)
+    (store, Arc::new(book))
 }
 
 /// Edits, reverts and swaps of all keys, each named on the standard output once it is done.
@@ -100,8 +104,8 @@ fn writer() {
     writeln!(out, "ready").unwrap();
     let mut n = book.snapshot().edits().next_back().map_or(1, |e| e.id.0.timestamp_ms() + 1).max(done + 1);
     loop {
-        let current = book.snapshot().embedding().map_or_else(|| embedding(0), |e| e.as_ref().clone());
-        book.apply(record(n, &current), members(n), &current).unwrap();
+        let current = book.snapshot().generation().unwrap_or_else(|| generation(0));
+        book.apply(record(n, &current.embedding), members(n, &current.embedding), &current).unwrap();
         writeln!(out, "edited {n}").unwrap();
         if n % 3 == 0 {
             book.put_outcome(edit_id(n), &[9; 6000]).unwrap();
@@ -111,10 +115,18 @@ fn writer() {
             book.revert(edit_id(n)).unwrap();
             writeln!(out, "reverted {n}").unwrap();
         }
-        if n % 11 == 0 {
-            let live: Vec<Member> = book.snapshot().members().map(|m| m.as_ref().clone()).collect();
-            book.replace_embedding(&embedding(u128::from(n)), &live).unwrap();
-            writeln!(out, "embedded {n}").unwrap();
+        if n % 7 == 0 {
+            let mut build = if n % 14 == 0 && book.snapshot().previous().is_some() {
+                book.begin_rollback(None, true).unwrap()
+            } else {
+                book.begin(generation(n), [0; 32]).unwrap()
+            };
+            let target = build.generation().embedding.clone();
+            for edit in build.prepare().edits {
+                build.add(members(edit.0.timestamp_ms(), &target)).unwrap();
+            }
+            build.finish().unwrap().unwrap();
+            writeln!(out, "embedded {}", target.id.0.random()).unwrap();
         }
         n += 1;
     }
@@ -163,7 +175,7 @@ fn what_was_acknowledged_survives_being_killed() {
             let event = match what.as_str() {
                 "edited" => Event::Edited(id),
                 "reverted" => Event::Reverted(id),
-                "embedded" => Event::Reembedded(embedding(u128::from(*n)).id),
+                "embedded" => Event::Reembedded(generation(*n).embedding.id),
                 "outcome" => {
                     let kept = store.outcome(book.name(), id).unwrap();
                     assert_eq!(kept.as_deref(), Some(&[9; 6000][..]), "round {round}: {n}");
@@ -175,10 +187,10 @@ fn what_was_acknowledged_survives_being_killed() {
         }
         for edit in snapshot.edits() {
             let n = edit.id.0.timestamp_ms();
-            assert_eq!(edit.question, record(n, &embedding(0)).question);
+            assert_eq!(edit.question, record(n, &generation(0).embedding).question);
             assert_eq!(
                 snapshot.members_of(edit.id).map(|m| m.as_ref().clone()).collect::<Vec<_>>(),
-                members(n)
+                members(n, snapshot.embedding().unwrap())
             );
             assert_eq!(book.idempotency(&n.to_string()).unwrap(), Some(([n as u8; 32], edit.id)));
         }

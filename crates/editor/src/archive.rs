@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Cursor, Read, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reasonedit_codebook::{CodebookName, EditRecord, Embedding, ImageId, Member};
+use reasonedit_codebook::{CodebookName, EditRecord, Embedding, Generation, ImageId, Member};
 use reasonedit_imaging::decode;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,16 @@ struct Manifest {
     format: u32,
     codebook: String,
     embedding: Option<Embedding>,
+    /// Whether the embedding was chosen for the codebook: then a codebook that begins with this archive keeps to it.
+    #[serde(default)]
+    chosen: bool,
     edits: usize,
+}
+
+impl Manifest {
+    fn generation(&self) -> Option<Generation> {
+        Some(Generation { embedding: self.embedding.clone()?, chosen: self.chosen })
+    }
 }
 
 /// One line of `edits.jsonl`.
@@ -88,8 +97,13 @@ impl Editor {
             let embedding = snapshot.as_ref().and_then(|s| s.embedding().map(|e| e.as_ref().clone()));
             let edits: Vec<_> = snapshot.iter().flat_map(|s| s.edits()).collect();
             let mut tar = tar::Builder::new(out);
-            let manifest =
-                Manifest { format: FORMAT, codebook: name.to_string(), embedding, edits: edits.len() };
+            let manifest = Manifest {
+                format: FORMAT,
+                codebook: name.to_string(),
+                embedding,
+                chosen: snapshot.as_ref().is_some_and(|s| s.chosen()),
+                edits: edits.len(),
+            };
             append(&mut tar, MANIFEST, &to_json(&manifest)?)?;
             let mut images: Vec<ImageId> = edits.iter().map(|record| record.image.id).collect();
             images.sort_unstable();
@@ -128,9 +142,17 @@ impl Editor {
         let reader = tokio::spawn(blocking(move || read_archive(&editor, input, &sender)));
 
         let mut summary = ImportSummary::default();
-        while let Some((embedding, line)) = lines.recv().await {
-            self.import_one(codebook, embedding.as_ref(), line, call, &mut summary).await?;
+        let mut imported = Ok(());
+        while let Some((generation, line)) = lines.recv().await {
+            imported = self.import_one(codebook, generation.as_ref(), line, call, &mut summary).await;
+            if imported.is_err() {
+                break;
+            }
         }
+        // A codebook may have begun with an embedding of its own, even if not all came in.
+        self.refresh_taps().await?;
+        imported?;
+        drop(lines);
         summary.images = reader.await.map_err(|_| EditorError::Cancelled)??;
         Ok(summary)
     }
@@ -138,12 +160,12 @@ impl Editor {
     async fn import_one(
         &self,
         codebook: &CodebookName,
-        embedding: Option<&Embedding>,
+        generation: Option<&Generation>,
         line: Line,
         call: CallContext,
         summary: &mut ImportSummary,
     ) -> Result<(), EditorError> {
-        let mut record = line.edit;
+        let record = line.edit;
         if let Some(book) = self.existing(codebook)?
             && book.snapshot().edit(record.id).is_some()
         {
@@ -154,8 +176,8 @@ impl Editor {
         if picture.info() != record.image {
             return Err(EditorError::Archive(format!("the picture of edit {} has another size", record.id)));
         }
-        let embedder = self.embedder_of(codebook)?;
-        let same = embedding.is_some_and(|e| embedder.embedding.same_space(e));
+        let embedder = self.embedder_of_import(codebook, generation)?;
+        let same = generation.is_some_and(|g| embedder.embedding.same_space(&g.embedding));
         let members = if same {
             let members: Vec<Member> = line.members.into_iter().map(restored).collect::<Result<_, _>>()?;
             if members.iter().any(|m| m.edit != record.id || m.image != record.image.id) {
@@ -167,19 +189,13 @@ impl Editor {
             let maker = EntryMaker { editor: self, embedder: &embedder, options: call.options() };
             maker.members(&record, &picture).await?.0
         };
-        record.embedding = embedder.embedding.id;
-        let (editor, name) = (self.clone(), codebook.clone());
-        blocking(move || {
-            editor.library().get_or_create(&name)?.apply(record, members, &embedder.embedding)?;
-            Ok(())
-        })
-        .await?;
+        self.commit(codebook, record, &picture, members, embedder, call.options()).await?;
         summary.edits += 1;
         Ok(())
     }
 }
 
-type Parsed = (Option<Embedding>, Line);
+type Parsed = (Option<Generation>, Line);
 
 /// Reads an archive, stores its pictures and sends its edits; returns the number of pictures.
 fn read_archive(
@@ -230,7 +246,7 @@ fn read_archive(
                     return Err(EditorError::Archive("an edit is too long".into()));
                 }
                 let parsed: Line = serde_json::from_slice(&line).map_err(damaged)?;
-                if lines.blocking_send((manifest.embedding.clone(), parsed)).is_err() {
+                if lines.blocking_send((manifest.generation(), parsed)).is_err() {
                     return Err(EditorError::Cancelled);
                 }
                 edits += 1;

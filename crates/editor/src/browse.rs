@@ -150,5 +150,12 @@ fn view(book: &Codebook, id: EditId) -> Result<EditView, EditorError> {
         Some(outcome) => (outcome.after, outcome.timings_ms),
         None => (None, record.timings_ms.clone()),
     };
-    Ok(EditView { record, entries: found.entries, after, timings_ms, replayed: false })
+    Ok(EditView {
+        record,
+        entries: found.entries,
+        generation: found.generation,
+        after,
+        timings_ms,
+        replayed: false,
+    })
 }

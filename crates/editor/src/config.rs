@@ -37,7 +37,7 @@ pub struct EditorConfig {
     pub prompts: Prompts,
 }
 
-/// Dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3).
+/// Dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3). Tap, pooling and λ are those of codebooks for which no others were chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingConfig {
@@ -51,14 +51,15 @@ pub struct EmbeddingConfig {
     pub on_mismatch: OnMismatch,
 }
 
-/// What to do with a codebook whose keys were made with another model, tap, λ or sentence encoder.
+/// What to do with a codebook whose keys were made with another model or sentence encoder, or with another tap, pooling or λ unless these were
+/// chosen for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnMismatch {
     /// Refuse to use it, and say so.
     #[default]
     Refuse,
-    /// Make every key anew from the stored edits before it is used.
+    /// Make every key anew from the stored edits, with the embedding configured here, before it is used.
     Reembed,
 }
 

@@ -61,23 +61,27 @@ impl Editor {
         timings.insert("embed".to_owned(), milliseconds(embedding));
 
         record.timings_ms = timings.clone();
-        let (editor, name, stored, upload) =
-            (self.clone(), codebook.clone(), record.clone(), picture.clone());
-        let (applied, keep_ms) = blocking(move || {
-            let keeping = Instant::now();
-            editor.pictures().keep(&upload)?;
-            let keep_ms = milliseconds(keeping);
-            let book = editor.library().get_or_create(&name)?;
-            Ok((book.apply(stored, members, &embedder.embedding)?, keep_ms))
-        })
-        .await?;
+        let keeping = Instant::now();
+        let (editor, upload) = (self.clone(), picture.clone());
+        blocking(move || editor.pictures().keep(&upload)).await?;
+        let keep_ms = milliseconds(keeping);
+        let (record, applied) =
+            self.commit(codebook, record, &picture, members, embedder, call.options()).await?;
         timings.insert("merge".to_owned(), applied.merge_time.as_secs_f64() * 1e3);
         timings.insert("store".to_owned(), keep_ms + applied.store_time.as_secs_f64() * 1e3);
 
         let after = if request.verify { self.after(codebook, &record, &picture, call).await } else { None };
         timings.insert("queue".to_owned(), queue_ms);
         timings.insert("total".to_owned(), milliseconds(began));
-        let view = EditView { record, entries: applied.entries, after, timings_ms: timings, replayed: false };
+        let generation = applied.snapshot.embedding().map_or(record.embedding, |embedding| embedding.id);
+        let view = EditView {
+            record,
+            entries: applied.entries,
+            generation,
+            after,
+            timings_ms: timings,
+            replayed: false,
+        };
         self.remember_outcome(codebook, &view).await;
         Ok(view)
     }
@@ -196,7 +200,7 @@ impl Editor {
             })
             .collect();
         let record = EditRecord {
-            id: self.next_edit_id(),
+            id: EditId(self.next_id()),
             created_at: OffsetDateTime::now_utc(),
             image: picture.info(),
             question: request.question.trim().to_owned(),

@@ -1,18 +1,21 @@
 //! The dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3): the picture half from a vision tap, the text half from the
 //! sentence encoder. The halves are computed apart, since an edit pairs few pictures with few texts in many ways.
 
-use reasonedit_codebook::{Embedding, GenerationId};
+use reasonedit_codebook::{Embedding, Generation, GenerationId};
 use reasonedit_vlm::engine::{CallOptions, EngineHandle, ImageInput, SentenceInfo};
-use reasonedit_vlm::{ModelInfo, Pooling, TapName};
+use reasonedit_vlm::{ModelInfo, Pooling, TapName, TapStage};
 use ulid::Ulid;
 
 use crate::config::EmbeddingConfig;
 use crate::error::{EditorError, FieldError};
+use crate::types::EmbeddingChoice;
 
 /// An embedding that can be computed: what a codebook's keys are made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedder {
     pub(crate) embedding: Embedding,
+    /// Whether it was chosen for its codebook; else it is the configured one.
+    pub(crate) chosen: bool,
     tap: TapName,
     pooling: Pooling,
 }
@@ -32,12 +35,58 @@ impl Embedder {
             );
             EditorError::Invalid(vec![FieldError::new("/embedding/tap", detail)])
         })?;
-        if !(config.lambda.is_finite() && config.lambda >= 0.0) {
+        if !is_weight(config.lambda) {
             let detail = "embedding.lambda must be a number of at least 0";
             return Err(EditorError::Invalid(vec![FieldError::new("/embedding/lambda", detail)]));
         }
+        Ok(Self::new(tap, config.pooling, config.lambda, (model, encoder)))
+    }
+
+    /// The embedding that a person chose, on the loaded model.
+    pub(crate) fn chosen(
+        choice: &EmbeddingChoice,
+        model: &ModelInfo,
+        encoder: &SentenceInfo,
+    ) -> Result<Self, EditorError> {
+        let mut faults = Vec::new();
+        if !model.taps.iter().any(|t| t.name.0 == choice.tap && t.stage != TapStage::Language) {
+            let detail = format!("the model {} has no vision or bridge tap named {}", model.name, choice.tap);
+            faults.push(FieldError::new("/tap", detail));
+        }
+        if !is_weight(choice.lambda) {
+            faults.push(FieldError::new("/lambda", "lambda must be a number of at least 0"));
+        }
+        if !faults.is_empty() {
+            return Err(EditorError::Invalid(faults));
+        }
+        let tap = TapName(choice.tap.clone());
+        Ok(Self { chosen: true, ..Self::new(tap, choice.pooling, choice.lambda, (model, encoder)) })
+    }
+
+    /// The embedding that stored keys were made with, if the loaded model and encoder are those which made them.
+    pub(crate) fn stored(generation: &Generation, model: &ModelInfo, encoder: &SentenceInfo) -> Option<Self> {
+        let stored = &generation.embedding;
+        let pooling = match stored.pooling.as_str() {
+            "mean" => Pooling::Mean,
+            "last" => Pooling::Last,
+            _ => return None,
+        };
+        let made = Self::new(TapName(stored.tap.clone()), pooling, stored.lambda, (model, encoder));
+        made.embedding.same_space(stored).then(|| Self {
+            embedding: stored.clone(),
+            chosen: generation.chosen,
+            ..made
+        })
+    }
+
+    fn new(
+        tap: TapName,
+        pooling: Pooling,
+        lambda: f64,
+        (model, encoder): (&ModelInfo, &SentenceInfo),
+    ) -> Self {
         let width = model.taps.iter().find(|t| t.name == tap).map_or(0, |t| t.width);
-        let pooling = match config.pooling {
+        let name = match pooling {
             Pooling::Mean => "mean",
             Pooling::Last => "last",
         };
@@ -45,14 +94,25 @@ impl Embedder {
             id: GenerationId(Ulid::nil()),
             model_fingerprint: model.fingerprint.clone(),
             tap: tap.0.clone(),
-            pooling: pooling.to_owned(),
-            lambda: config.lambda,
+            pooling: name.to_owned(),
+            lambda,
             encoder_fingerprint: encoder.fingerprint.clone(),
             vision_dim: width as u32,
             sentence_dim: encoder.width as u32,
         };
         embedding.id = derived_id(&embedding);
-        Ok(Self { embedding, tap, pooling: config.pooling })
+        Self { embedding, chosen: false, tap, pooling }
+    }
+
+    /// The same under another id.
+    pub(crate) fn under(mut self, id: GenerationId) -> Self {
+        self.embedding.id = id;
+        self
+    }
+
+    /// What its keys belong to.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation { embedding: self.embedding.clone(), chosen: self.chosen }
     }
 
     /// The tap it reads.
@@ -110,8 +170,13 @@ impl Embedder {
     }
 }
 
-/// The id of an embedding follows from what it is: the same model, tap, λ and encoder have the same id wherever keys are made, so that two first
-/// edits at once begin the same generation.
+/// Whether a number can be λ.
+fn is_weight(lambda: f64) -> bool {
+    lambda.is_finite() && lambda >= 0.0
+}
+
+/// The id of a codebook's first generation follows from what it is: the same model, tap, λ and encoder have the same id wherever keys are made,
+/// so that two first edits at once begin the same generation. Later generations have ids of their own.
 fn derived_id(embedding: &Embedding) -> GenerationId {
     let mut hasher = blake3::Hasher::new();
     for part in

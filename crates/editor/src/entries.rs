@@ -61,7 +61,7 @@ impl EntryMaker<'_> {
         &self,
         record: &EditRecord,
         picture: &Picture,
-        stored: impl Iterator<Item = &Arc<Member>>,
+        stored: &[Arc<Member>],
     ) -> Result<Vec<Member>, EditorError> {
         let pairing = |member: &Arc<Member>| Pairing {
             kind: member.kind,
@@ -69,7 +69,7 @@ impl EntryMaker<'_> {
             area: member.area,
             sentence: member.sentence.clone(),
         };
-        Ok(self.embed(record, picture, stored.map(pairing).collect()).await?.0)
+        Ok(self.embed(record, picture, stored.iter().map(pairing).collect()).await?.0)
     }
 
     /// Embeds pairs and their augmentations.
@@ -88,7 +88,16 @@ impl EntryMaker<'_> {
 
         let rewritten = async {
             let seed = seed(record.id, "paraphrase", 0);
-            paraphrases(engine, &config.radius, &config.prompts, &texts, seed, self.options).await
+            paraphrases(
+                engine,
+                &config.radius,
+                &config.prompts,
+                &texts,
+                config.radius.pairs,
+                seed,
+                self.options,
+            )
+            .await
         };
         let (rewritten, (picture_halves, queue_ms)) =
             tokio::try_join!(rewritten, self.embedder.pictures(engine, inputs, self.options))?;
@@ -184,7 +193,7 @@ async fn augmented_inputs(
 }
 
 /// The picture scaled down to at most `limit` pixels, its shape kept.
-fn bounded(picture: RgbImage, limit: u32) -> RgbImage {
+pub(crate) fn bounded(picture: RgbImage, limit: u32) -> RgbImage {
     let (width, height) = picture.dimensions();
     let scale = (f64::from(limit.max(1)) / (f64::from(width) * f64::from(height))).sqrt();
     if scale >= 1.0 {

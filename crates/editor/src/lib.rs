@@ -11,6 +11,8 @@ mod edit;
 mod embed;
 mod entries;
 mod error;
+mod generations;
+mod modularity;
 mod paraphrase;
 mod patchify;
 mod pictures;
@@ -18,13 +20,15 @@ mod prompts;
 mod query;
 mod reembed;
 mod sentences;
+#[cfg(test)]
+mod testing;
 mod types;
 mod validate;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reasonedit_codebook::{CodebookName, EditId, ImageStore, Library};
+use reasonedit_codebook::{CodebookName, ImageStore, Library};
 use reasonedit_imaging::RgbImage;
 use reasonedit_vlm::ModelInfo;
 use reasonedit_vlm::engine::{CallOptions, EngineHandle, SentenceInfo};
@@ -37,14 +41,15 @@ pub use config::{
     PatchifyConfig, RadiusConfig, RetrievalConfig,
 };
 pub use error::{EditorError, FieldError};
+pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, Sample, SampleSet, plain_facts};
 pub use prompts::{Prompts, with_facts};
 pub use sentences::split_sentences;
 pub use types::{
-    CallContext, ChoiceScore, EditRequest, EditView, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch,
-    QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, StatementInput, Usage,
+    ActiveEmbedding, CallContext, ChoiceScore, EditRequest, EditView, EmbeddingChoice, IdempotencyKey,
+    ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest, ReembedProgress,
+    ReembedStage, RetrievalOverride, StatementInput, Usage,
 };
 
-use embed::Embedder;
 use pictures::Pictures;
 
 /// Held while a request with an idempotency key is worked on.
@@ -65,6 +70,8 @@ struct Inner {
     backgrounds: Arc<Vec<RgbImage>>,
     config: EditorConfig,
     ids: Mutex<ulid::Generator>,
+    /// Taken to read by whoever stores an edit, to write by a re-embedding while it makes the last keys and swaps.
+    gate: Arc<tokio::sync::RwLock<()>>,
     /// One lock for each idempotency key in use.
     turns: Mutex<HashMap<(CodebookName, String), Turn>>,
 }
@@ -94,14 +101,14 @@ impl Editor {
                 backgrounds: Arc::new(backgrounds),
                 config,
                 ids: Mutex::new(ulid::Generator::new()),
+                gate: Arc::default(),
                 turns: Mutex::new(HashMap::new()),
             }),
         };
         // A wrong tap or λ is told at the start, not at the first edit.
-        let embedder = editor.configured_embedder()?;
-        // Pictures that are asked about are embedded in the same pass.
-        editor.engine().set_always_taps(vec![embedder.tap().clone()]).await?;
+        editor.configured_embedder()?;
         editor.settle_embeddings().await?;
+        editor.refresh_taps().await?;
         Ok(editor)
     }
 
@@ -128,28 +135,11 @@ impl Editor {
         &self.inner.backgrounds
     }
 
-    /// A new edit id, above every one given before in this process.
-    fn next_edit_id(&self) -> EditId {
+    /// A new id, above every one given before in this process.
+    fn next_id(&self) -> Ulid {
         let mut ids = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);
         // The generator fails only after 2^80 ids within one millisecond.
-        EditId(ids.generate().unwrap_or_else(|_| Ulid::new()))
-    }
-
-    /// The embedding that the configuration asks for.
-    fn configured_embedder(&self) -> Result<Embedder, EditorError> {
-        Embedder::configured(&self.config().embedding, &self.inner.model, &self.inner.encoder)
-    }
-
-    /// The embedding that entries of this codebook are made and looked up with.
-    ///
-    /// # Errors
-    /// The codebook's keys were made with another one: they are not mixed.
-    fn embedder_of(&self, name: &CodebookName) -> Result<Embedder, EditorError> {
-        let embedder = self.configured_embedder()?;
-        if let Some(book) = self.existing(name)? {
-            book.require(&embedder.embedding)?;
-        }
-        Ok(embedder)
+        ids.generate().unwrap_or_else(|_| Ulid::new())
     }
 
     /// Waits until no other request with this idempotency key is being worked on.

@@ -12,14 +12,15 @@ pub(crate) async fn paraphrases(
     config: &RadiusConfig,
     prompts: &Prompts,
     texts: &[String],
+    count: usize,
     seed: u64,
     options: CallOptions,
 ) -> Result<Vec<Vec<String>>, EditorError> {
     let mut all = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
-        let mut of_text = Vec::with_capacity(config.pairs);
-        for draw in 0..config.pairs {
-            let seed = seed.wrapping_add((index * config.pairs + draw) as u64);
+        let mut of_text = Vec::with_capacity(count);
+        for draw in 0..count {
+            let seed = seed.wrapping_add((index * count + draw) as u64);
             let by_model = match config.paraphrase {
                 Paraphrase::Model => by_model(engine, config, prompts, text, draw, seed, options).await?,
                 Paraphrase::Rules => None,
@@ -71,26 +72,51 @@ fn acceptable(text: &str, candidate: &str) -> bool {
         && shared * 3 >= old.len()
 }
 
-/// Light rewriting that leaves every content word in place: a lead-in, and for questions another form of asking.
+/// Lead-ins of questions.
+const ASKING: [&str; 12] = [
+    "Can you tell me: ",
+    "In this image, ",
+    "Looking at the picture, ",
+    "Please say: ",
+    "I would like to know: ",
+    "Going by what is shown, ",
+    "Here is a question: ",
+    "In the picture, ",
+    "Tell me, ",
+    "From what you see, ",
+    "Given this image, ",
+    "Could you say: ",
+];
+
+/// Lead-ins of statements.
+const TELLING: [&str; 12] = [
+    "In this image, ",
+    "One can see that ",
+    "It is the case that ",
+    "Here, ",
+    "In the picture, ",
+    "As can be seen, ",
+    "Note that ",
+    "It is true that ",
+    "As the picture shows, ",
+    "We see that ",
+    "It can be said that ",
+    "Evidently, ",
+];
+
+/// Light rewriting that leaves every content word in place: a lead-in, and from the thirteenth draw on a closing word too.
 pub(crate) fn by_rule(text: &str, draw: usize) -> String {
     let text = text.trim();
     let body = text.trim_end_matches(['.', '?', '!']);
-    let lowered = lower_first(body);
-    if text.ends_with('?') {
-        match draw % 4 {
-            0 => format!("Can you tell me: {lowered}?"),
-            1 => format!("In this image, {lowered}?"),
-            2 => format!("Looking at the picture, {lowered}?"),
-            _ => format!("{body}, please?"),
-        }
+    let asked = text.ends_with('?');
+    let (leads, closings, end) = if asked {
+        (&ASKING, ["", ", please", " exactly"], '?')
     } else {
-        match draw % 4 {
-            0 => format!("In this image, {lowered}."),
-            1 => format!("One can see that {lowered}."),
-            2 => format!("It is the case that {lowered}."),
-            _ => format!("Here, {lowered}."),
-        }
-    }
+        (&TELLING, ["", ", indeed", ", as shown"], '.')
+    };
+    let lead = leads[draw % leads.len()];
+    let closing = closings[draw / leads.len() % closings.len()];
+    format!("{lead}{}{closing}{end}", lower_first(body))
 }
 
 /// Lower-cases the first letter unless the word is an acronym or a single capital.
@@ -110,14 +136,16 @@ mod tests {
 
     #[test]
     fn rules_keep_every_word() {
-        for draw in 0..4 {
+        for draw in 0..40 {
             let q = by_rule("What is this thing called?", draw);
             assert!(q.to_lowercase().contains("what is this thing called"), "{q}");
             assert!(q.ends_with('?'));
             let s = by_rule("MRI shows a lesion.", draw);
             assert!(s.contains("MRI shows a lesion"), "{s}");
         }
-        assert_ne!(by_rule("Is it?", 0), by_rule("Is it?", 1));
+        let different: std::collections::HashSet<String> =
+            (0..36).map(|draw| by_rule("Is it?", draw)).collect();
+        assert_eq!(different.len(), 36);
     }
 
     #[test]

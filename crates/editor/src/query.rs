@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reasonedit_codebook::{CodebookName, Retrieval, RetrievalParams, Snapshot};
+use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot};
 use tokio::sync::mpsc;
 
 use crate::Editor;
@@ -22,6 +22,7 @@ const STREAM_BUFFER: usize = 64;
 /// What retrieval gave, and what it took.
 pub(crate) struct Retrieved {
     pub(crate) report: Retrieval,
+    pub(crate) generation: Option<GenerationId>,
     pub(crate) queue_ms: f64,
     pub(crate) embed_ms: f64,
     pub(crate) retrieve_ms: f64,
@@ -100,6 +101,7 @@ impl Editor {
             answer: answer.text.clone(),
             choices: answer.choices.clone(),
             retrieval: retrieved.report,
+            generation: retrieved.generation,
             unedited: unedited.map(|a| a.opinion()),
             prompt,
             finish: answer.finish,
@@ -161,7 +163,8 @@ impl Editor {
             reject_percentile: wishes.reject_percentile.or(defaults.reject_percentile),
             ..*defaults
         };
-        let nothing = Retrieved {
+        let mut nothing = Retrieved {
+            generation: None,
             report: Retrieval {
                 rejected: true,
                 nearest_distance: None,
@@ -178,11 +181,14 @@ impl Editor {
             return Ok(nothing);
         }
         let Some(book) = self.existing(codebook)? else { return Ok(nothing) };
+        // One state from here on: what is embedded and what is searched are of one generation, whatever is swapped in meanwhile.
         let snapshot = book.snapshot();
+        let generation = snapshot.embedding().map(|embedding| embedding.id);
         if snapshot.key_count() == 0 {
+            nothing.generation = generation;
             return Ok(nothing);
         }
-        let embedder = self.embedder_of(codebook)?;
+        let embedder = self.embedder_for(&snapshot)?;
 
         let embedding = Instant::now();
         let image = picture.input(None);
@@ -191,7 +197,7 @@ impl Editor {
 
         let retrieving = Instant::now();
         let report = search(snapshot, key, params).await?;
-        Ok(Retrieved { report, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving) })
+        Ok(Retrieved { report, generation, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving) })
     }
 }
 

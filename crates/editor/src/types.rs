@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use reasonedit_codebook::{EditRecord, EntryView, Evidence, ImageId, Opinion, Retrieval};
+use reasonedit_codebook::{
+    EditRecord, Embedding, EntryView, Evidence, GenerationId, ImageId, Opinion, Retrieval,
+};
 use reasonedit_imaging::PixelBox;
+use reasonedit_vlm::Pooling;
 use reasonedit_vlm::engine::{FinishReason, Priority};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +71,8 @@ pub struct EditView {
     pub record: EditRecord,
     /// Its entries as they stand in the codebook now.
     pub entries: Vec<EntryView>,
+    /// The generation of keys that the entries are of: the live one. `record.embedding` is the one that it was made under.
+    pub generation: GenerationId,
     /// The model's answer to the edited question with the codebook, right after the edit.
     pub after: Option<Opinion>,
     /// Milliseconds by stage of the request that made it: queue, patchify, embed, merge, store, total.
@@ -133,6 +138,8 @@ pub struct QueryOutcome {
     pub choices: Option<Vec<ChoiceScore>>,
     /// What was put in front of the model.
     pub retrieval: Retrieval,
+    /// The generation of keys that was asked; `None` if none was (retrieval off, a codebook without edits).
+    pub generation: Option<GenerationId>,
     /// The model's answer without the codebook, when asked to compare.
     pub unedited: Option<Opinion>,
     /// The prompt's text as the model got it (facts and question).
@@ -154,6 +161,50 @@ pub enum QueryEvent {
     Token(String),
     /// The whole outcome.
     Done(Box<QueryOutcome>),
+}
+
+/// What can be chosen of the embedding E(x, t) = [h(x) ; λ·S(t)] of a codebook; the rest is the loaded models'.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingChoice {
+    /// Vision or bridge tap h, as `vision.7`.
+    pub tap: String,
+    /// Pooling over the image's tokens.
+    pub pooling: Pooling,
+    /// Weight λ of the sentence embedding, at least 0.
+    pub lambda: f64,
+}
+
+/// What a codebook's keys are made with.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ActiveEmbedding {
+    /// The live embedding; of a codebook without edits the one that its first edit will set.
+    pub embedding: Embedding,
+    /// Whether tap, pooling and λ were chosen for this codebook; else they are the configured ones.
+    pub chosen: bool,
+    /// What [`crate::Editor::rollback`] goes back to.
+    pub previous: Option<Embedding>,
+}
+
+/// What a re-embedding is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReembedStage {
+    /// Makes the keys of the edits that were there, and of those that came meanwhile.
+    Embedding,
+    /// Makes the last few, while edits wait to be stored, and swaps.
+    Swapping,
+}
+
+/// How far a re-embedding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReembedProgress {
+    /// What it is at.
+    pub stage: ReembedStage,
+    /// Live edits that have their new keys.
+    pub done: usize,
+    /// Live edits; grows with those that come meanwhile.
+    pub total: usize,
 }
 
 /// How urgent a call is and until when it is of use.

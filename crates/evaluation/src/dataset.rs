@@ -1,13 +1,15 @@
-//! Native records (method section 7): `edits.jsonl` beside a folder of pictures, and `probes.jsonl` for plain perception.
+//! Native records (method section 7): `edits.jsonl` beside a folder of pictures, and `probes.jsonl` for plain perception. Records as the
+//! authors publish them for A-OKVQA and FVQA are read too (`published`).
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use reasonedit_editor::ImageSource;
+use reasonedit_editor::{ImageSource, SampleSet};
 use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
+use crate::published::PublishedRecord;
 
 /// A question about a picture, with its right answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,15 +104,37 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads `edits.jsonl` and, where it exists, `probes.jsonl`.
+    /// Reads `edits.jsonl` and, where it exists, `probes.jsonl`. Where there is no `edits.jsonl`, the one other JSON Lines file is read as
+    /// published records.
     ///
     /// # Errors
     /// Files that can't be read, lines that are no records: the file and the line are named.
     pub fn open(folder: &Path) -> Result<Self, EvaluationError> {
-        let records = read_lines(&folder.join("edits.jsonl"))?;
+        let edits = folder.join("edits.jsonl");
+        let records = if edits.exists() {
+            read_lines(&edits)?
+        } else {
+            let published: Vec<PublishedRecord> = read_lines(&only_lines_file(folder)?)?;
+            published.into_iter().map(Record::from).collect()
+        };
         let probes = folder.join("probes.jsonl");
         let probes = if probes.exists() { read_lines(&probes)? } else { Vec::new() };
         Ok(Self { folder: folder.to_owned(), records, probes })
+    }
+
+    /// At most `count` pictures, each with a text that no other of them has: its question or a statement of its reasoning.
+    ///
+    /// # Errors
+    /// As [`Dataset::picture`].
+    pub fn samples(&self, name: &str, count: usize) -> Result<SampleSet, EvaluationError> {
+        let mut candidates = Vec::new();
+        for record in &self.records {
+            let texts = std::iter::once(&record.sample.question).chain(&record.reasoning).cloned().collect();
+            candidates.push((self.picture(&record.sample.image)?, texts));
+        }
+        let mut set = SampleSet::of_distinct(name, candidates);
+        set.samples.truncate(count);
+        Ok(set)
     }
 
     /// The picture of a sample. Only pictures below the data folder are read.
@@ -126,6 +150,27 @@ impl Dataset {
         let bytes = std::fs::read(self.folder.join(path))
             .map_err(|e| EvaluationError::Data(format!("{relative}: {e}")))?;
         Ok(ImageSource::Bytes(Bytes::from(bytes)))
+    }
+}
+
+/// The JSON Lines file of a folder that has just one, `probes.jsonl` not counted.
+fn only_lines_file(folder: &Path) -> Result<PathBuf, EvaluationError> {
+    let failed = |error: std::io::Error| EvaluationError::Data(format!("{}: {error}", folder.display()));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let probes = path.file_name().is_some_and(|name| name == "probes.jsonl");
+        if path.extension().is_some_and(|extension| extension == "jsonl") && !probes {
+            found.push(path);
+        }
+    }
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        _ => Err(EvaluationError::Data(format!(
+            "{}: neither edits.jsonl nor one other JSON Lines file ({} are there)",
+            folder.display(),
+            found.len()
+        ))),
     }
 }
 

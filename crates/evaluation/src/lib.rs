@@ -3,6 +3,7 @@
 //! [`quality`] makes real edits (errors of the unedited model) in one codebook and asks everything that tests them.
 
 mod dataset;
+mod published;
 mod quality;
 
 use reasonedit_editor::EditorError;

@@ -46,11 +46,19 @@ pub struct LimitsConfig {
     pub bodies_in_memory_bytes: usize,
     /// Bytes of an archive to import; it is streamed, never held.
     pub import_bytes: u64,
+    /// Bytes of an upload of edits; it is kept on disk until the edits are made.
+    pub batch_bytes: u64,
+    /// Edits of one upload.
+    pub batch_lines: u64,
+    /// Jobs that wait; beyond it new ones are refused with 429.
+    pub jobs_queued: usize,
+    /// Ended jobs that are kept, with their results; older ones are forgotten.
+    pub jobs_kept: usize,
     /// Bytes of a picture fetched by URL.
     pub fetched_image_bytes: usize,
     /// Requests worked on at a time; beyond it they are refused with 503.
     pub requests: usize,
-    /// Archives exported or imported at a time; beyond it they are refused with 503.
+    /// Archives and batches received or sent at a time; beyond it they are refused with 503.
     pub archives: usize,
     /// Connections open at a time; beyond it new ones wait to be accepted.
     pub connections: usize,
@@ -62,6 +70,10 @@ impl Default for LimitsConfig {
             body_bytes: 32 << 20,
             bodies_in_memory_bytes: 512 << 20,
             import_bytes: 16 << 30,
+            batch_bytes: 4 << 30,
+            batch_lines: 5000,
+            jobs_queued: 16,
+            jobs_kept: 200,
             fetched_image_bytes: 20 << 20,
             requests: 256,
             archives: 2,
@@ -76,7 +88,7 @@ impl Default for LimitsConfig {
 pub struct TimeoutsConfig {
     /// A request from its head to its answer; afterwards 504. A streamed answer must have ended by then too.
     pub request_ms: u64,
-    /// An import from its head to its answer, since it may embed every edit anew.
+    /// An import from its head to its answer, since it may embed every edit anew; and the upload of a batch.
     pub import_ms: u64,
     /// The head of a request, and the handshake before it.
     pub header_ms: u64,
@@ -178,6 +190,10 @@ impl ServerConfig {
         let limits = [
             ("limits.body_bytes", self.limits.body_bytes as u64),
             ("limits.import_bytes", self.limits.import_bytes),
+            ("limits.batch_bytes", self.limits.batch_bytes),
+            ("limits.batch_lines", self.limits.batch_lines),
+            ("limits.jobs_queued", self.limits.jobs_queued as u64),
+            ("limits.jobs_kept", self.limits.jobs_kept as u64),
             ("limits.fetched_image_bytes", self.limits.fetched_image_bytes as u64),
             ("limits.requests", self.limits.requests as u64),
             ("limits.archives", self.limits.archives as u64),

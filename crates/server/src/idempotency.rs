@@ -2,8 +2,10 @@
 
 use axum::http::{HeaderMap, HeaderName};
 use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::jobs::record::SubmissionKey;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// `Idempotency-Key`.
@@ -17,16 +19,34 @@ const MAX_CHARS: usize = 255;
 /// # Errors
 /// 400 for a key that is empty, longer than 255 characters or not visible ASCII.
 pub(crate) fn key_of(headers: &HeaderMap, request: &EditRequest) -> Result<Option<IdempotencyKey>> {
+    Ok(key_text(headers)?.map(|key| IdempotencyKey { key, body: digest(request) }))
+}
+
+fn key_text(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=MAX_CHARS).contains(&key.len()) && key.bytes().all(|b| matches!(b, b' '..=b'~')) => {
-            Ok(Some(IdempotencyKey { key: key.to_owned(), body: digest(request) }))
+            Ok(Some(key.to_owned()))
         }
         _ => Err(Problem::new(
             ProblemKind::Malformed,
             format!("An Idempotency-Key is 1 to {MAX_CHARS} visible ASCII characters."),
         )),
     }
+}
+
+/// The key of an upload that becomes a job, with a digest of its bytes and of what else decides.
+///
+/// # Errors
+/// As [`key_of`].
+pub(crate) fn submission_key(
+    headers: &HeaderMap,
+    upload: blake3::Hash,
+    with: &impl Serialize,
+) -> Result<Option<SubmissionKey>> {
+    let Some(key) = key_text(headers)? else { return Ok(None) };
+    let with = serde_json::to_string(with).map_err(|error| Problem::internal(&error))?;
+    Ok(Some(SubmissionKey { key, digest: format!("{} {with}", upload.to_hex()) }))
 }
 
 /// BLAKE3 of what is asked for, however it was written down: JSON with other white space, or a form with another boundary, is the

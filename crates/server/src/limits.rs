@@ -16,6 +16,9 @@ use crate::state::AppState;
 /// Routes answered even when all places are taken: probes must not fail because the service is busy.
 const ALWAYS: &[&str] = &["/health/live", "/health/ready", "/metrics"];
 
+/// Routes whose bodies take their time.
+const UPLOADS: &[&str] = &["/codebook/import", "/edits/batch"];
+
 /// The engine is given this much less than the request, so that its own, more exact error comes first.
 const MARGIN: Duration = Duration::from_millis(250);
 
@@ -67,8 +70,8 @@ pub(crate) async fn keep_deadline(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let import = path.is_some_and(|path| path.as_str() == "/codebook/import");
-    let allowed = if import { state.timeouts().import() } else { state.timeouts().request() };
+    let upload = path.is_some_and(|path| UPLOADS.contains(&path.as_str()));
+    let allowed = if upload { state.timeouts().import() } else { state.timeouts().request() };
     request.extensions_mut().insert(Deadline(Instant::now() + allowed.saturating_sub(MARGIN)));
     tokio::time::timeout(allowed, next.run(request)).await.unwrap_or_else(|_| {
         Problem::new(ProblemKind::DeadlineExceeded, "The request was not answered in time.").into_response()

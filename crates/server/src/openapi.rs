@@ -3,6 +3,8 @@
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
+use crate::dto::job::BatchResultDto;
+use crate::dto::modularity::{ModularityResultDto, ReembedResultDto};
 use crate::problem::ProblemBody;
 use crate::router::routes;
 
@@ -19,9 +21,12 @@ use crate::router::routes;
         (name = "edits", description = "Corrections, and taking them back."),
         (name = "query", description = "Answers that take the corrections into account."),
         (name = "codebook", description = "What the corrections have become."),
+        (name = "modularity", description = "Which layer and which weight embed pictures and texts, and moving to them."),
+        (name = "jobs", description = "Work in the background: progress, results, cancelling."),
         (name = "images", description = "Uploaded pictures."),
         (name = "service", description = "Health, metrics, this document."),
     ),
+    components(schemas(BatchResultDto, ModularityResultDto, ReembedResultDto)),
     security((), ("bearer" = [])),
     modifiers(&BearerScheme),
 )]

@@ -1,5 +1,6 @@
 //! The one table of errors: everything that can go wrong becomes a status and a problem document (RFC 9457) here.
 
+use std::any::Any;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -8,7 +9,8 @@ use reasonedit_codebook::CodebookError;
 use reasonedit_editor::EditorError;
 use reasonedit_imaging::ImagingError;
 use reasonedit_vlm::VlmError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 use utoipa::ToSchema;
 
 /// Media type of problem documents.
@@ -106,7 +108,7 @@ impl ProblemKind {
 }
 
 /// One thing wrong with the input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldProblem {
     /// JSON pointer into the body, or `/` and the name of a query parameter.
     #[schema(example = "/reasoning/2")]
@@ -116,7 +118,7 @@ pub struct FieldProblem {
 }
 
 /// A problem document (RFC 9457).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
     /// Identifies the kind of problem.
@@ -131,9 +133,13 @@ pub struct ProblemBody {
     /// What happened this time.
     pub detail: String,
     /// What is wrong with the input, place by place; present for input errors.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldProblem>,
+    /// The job that stands in the way; present where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub job: Option<String>,
 }
 
 /// A failure on its way to the client.
@@ -143,6 +149,7 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldProblem>,
     retry_after: Option<Duration>,
+    job: Option<Ulid>,
 }
 
 /// Results of handlers.
@@ -156,7 +163,7 @@ impl Problem {
             ProblemKind::NotReady => Some(Duration::from_secs(2)),
             _ => None,
         };
-        Self { kind, detail: shorten(&detail.into()), errors: Vec::new(), retry_after }
+        Self { kind, detail: shorten(&detail.into()), errors: Vec::new(), retry_after, job: None }
     }
 
     /// An input error at one place.
@@ -189,6 +196,29 @@ impl Problem {
         self
     }
 
+    /// Names the job that stands in the way.
+    #[must_use]
+    pub fn about_job(mut self, job: Ulid) -> Self {
+        self.job = Some(job);
+        self
+    }
+
+    /// When to try again, if that is known.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether the same may succeed a moment later.
+    pub(crate) fn passing(&self) -> bool {
+        matches!(
+            self.kind,
+            ProblemKind::QueueFull
+                | ProblemKind::Overloaded
+                | ProblemKind::NotReady
+                | ProblemKind::DeadlineExceeded
+        )
+    }
+
     /// The kind of problem.
     pub fn kind(&self) -> ProblemKind {
         self.kind
@@ -208,8 +238,18 @@ impl Problem {
             status: status.as_u16(),
             detail: self.detail.clone(),
             errors: self.errors.clone(),
+            job: self.job.map(|job| job.to_string()),
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn said_by(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
 }
 
 /// At most [`DETAIL_CHARS`] characters of a message.

@@ -18,9 +18,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::ServerConfig;
-use crate::handlers::{codebook, docs, edits, health, images, metrics, query};
+use crate::handlers::{codebook, docs, edits, health, images, jobs, metrics, modularity, query};
 use crate::openapi::ApiDoc;
-use crate::problem::Problem;
+use crate::problem::{Problem, said_by};
 use crate::state::AppState;
 use crate::{archive, auth, headers, limits, origin, request_id};
 
@@ -29,7 +29,19 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(edits::create, edits::list))
         .routes(routes!(edits::get, edits::revert))
+        .routes(routes!(edits::batch))
         .routes(routes!(query::query))
+        .routes(routes!(modularity::create, modularity::get))
+        .routes(routes!(modularity::roll_back))
+        .routes(routes!(modularity::report))
+        .routes(routes!(modularity::summary))
+        .routes(routes!(modularity::layers))
+        .routes(routes!(modularity::weights))
+        .routes(routes!(modularity::network))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get, jobs::cancel))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::results))
         .routes(routes!(codebook::stats))
         .routes(routes!(codebook::entries))
         .routes(routes!(codebook::export))
@@ -55,7 +67,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
         .layer(from_fn_with_state(state.clone(), request_id::observe))
         .layer(from_fn(headers::secure))
         .layer(option_layer(origin::cors(&config.cors_origins)))
-        .layer(CompressionLayer::new().br(false).deflate(false).compress_when(compressed))
+        .layer(CompressionLayer::new().compress_when(compressed))
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), limits::admit))
@@ -68,12 +80,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
 /// A handler panicked: the log has what it said, the client gets a plain 500.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
 fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message");
-    Problem::internal(&message).into_response()
+    Problem::internal(&said_by(payload.as_ref())).into_response()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::config::{ConfigError, ServerConfig};
+use crate::jobs::JobsError;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
 
@@ -28,6 +29,9 @@ pub enum ServerError {
     /// Pictures may be fetched by URL, and TLS can't be set up for it.
     #[error("the client that fetches pictures can't be set up: {0}")]
     Client(#[from] reqwest::Error),
+    /// The jobs of before can't be taken up.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
     /// The address can't be listened on.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -43,6 +47,7 @@ pub enum ServerError {
 pub struct Server {
     router: Router,
     config: ServerConfig,
+    slot: EditorSlot,
 }
 
 impl Server {
@@ -52,10 +57,10 @@ impl Server {
     /// [`ServerError::Config`] for unusable settings, [`ServerError::Client`] when TLS can't be set up.
     pub fn new(config: ServerConfig) -> Result<(Self, EditorSlot), ServerError> {
         config.validate()?;
-        let slot = EditorSlot::default();
-        let state = AppState::new(&config, slot.clone())?;
+        let slot = EditorSlot::new(&config)?;
+        let state = AppState::new(&config, slot.clone());
         let router = router::service(state, &config);
-        Ok((Self { router, config }, slot))
+        Ok((Self { router, config, slot: slot.clone() }, slot))
     }
 
     /// The service as a tower service, for tests and for embedding in another server.
@@ -72,7 +77,8 @@ impl Server {
         TcpListener::bind(address).await.map_err(|source| ServerError::Bind { address, source })
     }
 
-    /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the configured time.
+    /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the configured time. Jobs stop at once
+    /// and go on from their checkpoints at the next start.
     ///
     /// Returns whether all of them did.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> bool {
@@ -102,7 +108,14 @@ impl Server {
         }
         drop(listener);
         tracing::info!(grace_ms = grace.as_millis(), "stopping: no new requests, running ones may end");
-        let drained = tokio::time::timeout(grace, graceful.shutdown()).await.is_ok();
+        self.slot.stop();
+        let all = async {
+            graceful.shutdown().await;
+            if let Some(jobs) = self.slot.jobs() {
+                jobs.stopped().await;
+            }
+        };
+        let drained = tokio::time::timeout(grace, all).await.is_ok();
         if !drained {
             tracing::warn!("some requests were still running after the time allowed and are cut off");
             connections.shutdown().await;

@@ -1,4 +1,5 @@
-//! Server-sent events of a query: `retrieval`, `token`…, `done`; or `error` with a problem document.
+//! Server-sent events: of a query `retrieval`, `token`…, `done`, or `error` with a problem document; of a job `progress`…, `done` or
+//! `failed`.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -9,10 +10,14 @@ use futures::{Stream, StreamExt as _, stream};
 use reasonedit_editor::{EditorError, QueryEvent};
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use utoipa::ToSchema;
 
+use crate::dto::job::{JobDto, JobState};
 use crate::dto::query::{AnswerDto, RetrievalDto};
+use crate::jobs::record::JobRecord;
 use crate::problem::{Problem, ProblemKind, Result};
 
 type Events = Receiver<Result<QueryEvent, EditorError>>;
@@ -39,10 +44,7 @@ pub(crate) async fn answer(
         None => return Err(EditorError::Cancelled.into()),
     };
     let stream = event_stream(first, events, explain, deadline).fuse();
-    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(keep_alive)).into_response();
-    // Proxies that collect answers before they pass them on would defeat the purpose.
-    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(unbuffered(Sse::new(stream).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()))
 }
 
 struct Progress {
@@ -106,6 +108,52 @@ impl Progress {
     }
 }
 
+/// How often a job is told of at most: bars need no more.
+const JOB_SPACING: Duration = Duration::from_millis(100);
+
+/// Answers with a job as it becomes: `progress` at once and at changes, then `done` or `failed`. Ends without either when the service stops.
+pub(crate) fn job(
+    record: watch::Receiver<JobRecord>,
+    stopping: CancellationToken,
+    keep_alive: Duration,
+) -> Response {
+    let stream = stream::unfold((record, true), move |(mut record, first)| {
+        let stopping = stopping.clone();
+        async move {
+            if !first {
+                if record.borrow().state.ended() {
+                    return None;
+                }
+                let changed = async {
+                    tokio::time::sleep(JOB_SPACING).await;
+                    record.changed().await
+                };
+                tokio::select! {
+                    () = stopping.cancelled() => return None,
+                    changed = changed => changed.ok()?,
+                }
+            }
+            let (name, job) = {
+                let record = record.borrow_and_update();
+                let name = match record.state {
+                    JobState::Queued | JobState::Running => "progress",
+                    JobState::Done => "done",
+                    JobState::Failed | JobState::Cancelled => "failed",
+                };
+                (name, JobDto::from(&*record))
+            };
+            Some((Ok::<_, Infallible>(event(name, &job)), (record, false)))
+        }
+    });
+    unbuffered(Sse::new(stream.fuse()).keep_alive(KeepAlive::new().interval(keep_alive)).into_response())
+}
+
+/// Proxies that collect answers before they pass them on would defeat the purpose.
+fn unbuffered(mut response: Response) -> Response {
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    response
+}
+
 fn event<T: Serialize>(name: &str, data: &T) -> Event {
     let event = Event::default().event(name);
     event.json_data(data).unwrap_or_else(|error| {
@@ -144,6 +192,7 @@ mod tests {
             retrieval: retrieval(),
             unedited: None,
             prompt: "Is it red?".to_owned(),
+            generation: None,
             finish: Some(FinishReason::Stop),
             usage: Usage { prompt_tokens: 20, completion_tokens: 3 },
             timings_ms: BTreeMap::from([("total".to_owned(), 1.23456)]),

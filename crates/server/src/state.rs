@@ -1,43 +1,120 @@
 //! What all requests share.
 
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reasonedit_editor::Editor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
 use crate::body::BodyBudget;
 use crate::config::{ServerConfig, TimeoutsConfig};
 use crate::fetch::Fetcher;
+use crate::jobs::workers::{self, Tools};
+use crate::jobs::{Jobs, Limits};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::server::ServerError;
+use crate::sources::Sources;
 
 /// Where the editor arrives once its model is loaded; until then edits and queries are answered with 503.
-#[derive(Clone, Default)]
-pub struct EditorSlot(Arc<OnceLock<Editor>>);
+#[derive(Clone)]
+pub struct EditorSlot(Arc<Slot>);
+
+struct Slot {
+    filled: OnceLock<(Editor, Jobs)>,
+    fetcher: Fetcher,
+    item_bytes: u64,
+    jobs: Limits,
+    sources: OnceLock<Sources>,
+    /// One at a time fills the slot: jobs are taken up once.
+    filling: Mutex<()>,
+    stopping: CancellationToken,
+}
 
 impl EditorSlot {
-    /// Puts the editor in: from now on the service is ready. A second editor is ignored.
+    /// An empty slot.
+    ///
+    /// # Errors
+    /// [`ServerError::Client`] when pictures may be fetched by URL and TLS can't be set up.
+    pub(crate) fn new(config: &ServerConfig) -> Result<Self, ServerError> {
+        let limits = &config.limits;
+        Ok(Self(Arc::new(Slot {
+            filled: OnceLock::new(),
+            fetcher: Fetcher::new(config)?,
+            item_bytes: limits.body_bytes as u64,
+            jobs: Limits { queued: limits.jobs_queued, kept: limits.jobs_kept },
+            sources: OnceLock::new(),
+            filling: Mutex::new(()),
+            stopping: CancellationToken::new(),
+        })))
+    }
+
+    /// Names the sets that layers can be measured on, besides a codebook's own. Before the editor comes; a second time is ignored.
+    pub fn offer(&self, sources: Sources) {
+        let _ = self.0.sources.set(sources);
+    }
+
+    fn sources(&self) -> &Sources {
+        self.0.sources.get_or_init(Sources::default)
+    }
+
+    /// Puts the editor in: from now on the service is ready, and the jobs that had not ended when it was stopped go on. Uploads that jobs
+    /// work on lie in `folder`, which belongs beside the editor's store. A second editor is ignored. Needs a tokio runtime.
     ///
     /// Returns whether this one was taken.
-    pub fn fill(&self, editor: Editor) -> bool {
-        self.0.set(editor).is_ok()
+    ///
+    /// # Errors
+    /// [`ServerError::Jobs`] when the jobs of before can't be taken up; the slot stays empty.
+    pub fn fill(&self, editor: Editor, folder: &Path) -> Result<bool, ServerError> {
+        let _filling = self.0.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.filled.get().is_some() {
+            return Ok(false);
+        }
+        let tools = Tools {
+            editor: editor.clone(),
+            fetcher: self.0.fetcher.clone(),
+            sources: self.sources().clone(),
+            item_bytes: self.0.item_bytes,
+        };
+        let (library, runner) = (editor.library(), workers::runner(tools));
+        let jobs = Jobs::open(library, folder, self.0.jobs, runner, self.0.stopping.clone())?;
+        Ok(self.0.filled.set((editor, jobs)).is_ok())
     }
 
     /// The editor, if it has arrived.
     pub fn get(&self) -> Option<&Editor> {
-        self.0.get()
+        self.0.filled.get().map(|(editor, _)| editor)
+    }
+
+    /// Stops the jobs. An editor that comes later begins none.
+    pub(crate) fn stop(&self) {
+        self.0.stopping.cancel();
+    }
+
+    /// The jobs, once the editor has arrived.
+    pub(crate) fn jobs(&self) -> Option<&Jobs> {
+        self.0.filled.get().map(|(_, jobs)| jobs)
     }
 }
 
 impl std::fmt::Debug for EditorSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("EditorSlot").field(&self.0.get().is_some()).finish()
+        f.debug_tuple("EditorSlot").field(&self.get().is_some()).finish()
     }
+}
+
+/// What an upload of edits may weigh.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchLimits {
+    pub(crate) bytes: u64,
+    pub(crate) lines: u64,
+    /// Bytes of one line or picture.
+    pub(crate) item_bytes: u64,
 }
 
 /// What all requests share; cheap to clone.
@@ -53,20 +130,17 @@ struct Shared {
     budget: BodyBudget,
     requests: Arc<Semaphore>,
     archives: Arc<Semaphore>,
-    fetcher: Fetcher,
+    batch: BatchLimits,
     metrics: Metrics,
     openapi: OnceLock<Bytes>,
 }
 
 impl AppState {
     /// The state for a valid configuration.
-    ///
-    /// # Errors
-    /// [`ServerError::Client`] when pictures may be fetched by URL and TLS can't be set up.
-    pub(crate) fn new(config: &ServerConfig, slot: EditorSlot) -> Result<Self, ServerError> {
+    pub(crate) fn new(config: &ServerConfig, slot: EditorSlot) -> Self {
         let limits = &config.limits;
         let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        Ok(Self(Arc::new(Shared {
+        Self(Arc::new(Shared {
             slot,
             tokens: Tokens::new(&config.auth_tokens),
             origins: Origins::new(&config.cors_origins),
@@ -77,12 +151,16 @@ impl AppState {
             ),
             requests: permits(limits.requests),
             archives: permits(limits.archives),
-            fetcher: Fetcher::new(config)?,
+            batch: BatchLimits {
+                bytes: limits.batch_bytes,
+                lines: limits.batch_lines,
+                item_bytes: limits.body_bytes as u64,
+            },
             metrics: Metrics::default(),
             import_bytes: limits.import_bytes,
             timeouts: config.timeouts.clone(),
             openapi: OnceLock::new(),
-        })))
+        }))
     }
 
     /// The editor, ready to work.
@@ -120,7 +198,12 @@ impl AppState {
     }
 
     pub(crate) fn fetcher(&self) -> &Fetcher {
-        &self.0.fetcher
+        &self.0.slot.0.fetcher
+    }
+
+    /// The sets that layers can be measured on, besides a codebook's own.
+    pub(crate) fn sources(&self) -> &Sources {
+        self.0.slot.sources()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -129,6 +212,19 @@ impl AppState {
 
     pub(crate) fn import_bytes(&self) -> u64 {
         self.0.import_bytes
+    }
+
+    pub(crate) fn batch_limits(&self) -> BatchLimits {
+        self.0.batch
+    }
+
+    /// The jobs.
+    ///
+    /// # Errors
+    /// 503 while the model is being loaded.
+    pub(crate) fn jobs(&self) -> Result<&Jobs> {
+        self.editor()?;
+        self.0.slot.jobs().ok_or_else(|| Problem::internal(&"an editor without jobs"))
     }
 
     pub(crate) fn openapi(&self) -> &OnceLock<Bytes> {

@@ -12,6 +12,9 @@ use crate::error::{CliError, Result};
 use crate::settings::Settings;
 use crate::{logging, output, render, service, shape};
 
+/// Media type of archives.
+const TAR: &str = "application/x-tar";
+
 /// Does what was asked for.
 ///
 /// # Errors
@@ -97,11 +100,11 @@ async fn export(file: &Path, args: &TargetArgs) -> Result<()> {
 async fn import(file: &Path, args: &TargetArgs) -> Result<()> {
     let value = match Target::open(args).await? {
         Target::Remote(client) if is_standard(file) => {
-            client.upload("codebook/import", tokio::io::stdin()).await?
+            client.upload("codebook/import", TAR, tokio::io::stdin()).await?
         }
         Target::Remote(client) => {
             let reader = tokio::fs::File::open(file).await.map_err(|error| CliError::file(file, error))?;
-            client.upload("codebook/import", reader).await?
+            client.upload("codebook/import", TAR, reader).await?
         }
         Target::Local(local, name) => {
             let reader: Box<dyn Read + Send> = if is_standard(file) {

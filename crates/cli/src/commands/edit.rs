@@ -4,6 +4,7 @@ use reasonedit_editor::{CallContext, EditRequest, StatementInput};
 use reasonedit_imaging::PixelBox;
 use serde_json::{Value, json};
 
+use super::batch;
 use super::target::Target;
 use crate::args::EditArgs;
 use crate::error::{CliError, Result};
@@ -15,7 +16,14 @@ use crate::{output, render, service, shape};
 /// # Errors
 /// Wrong options, a picture that can't be read, an edit that is refused.
 pub(crate) async fn run(args: &EditArgs) -> Result<()> {
-    let picture = Picture::read(&args.image)?;
+    if let Some(file) = &args.batch {
+        return batch::run(file, args).await;
+    }
+    // clap asks for all three where there is no batch.
+    let (Some(image), Some(question), Some(answer)) = (&args.image, &args.question, &args.answer) else {
+        return Err(CliError::Usage("--image, --question and --answer are needed".to_owned()));
+    };
+    let picture = Picture::read(image)?;
     let reasoning = statements(&args.reasoning, &args.evidence)?;
     let metadata = metadata(args.metadata.as_deref())?;
     let value = match Target::open(&args.target).await? {
@@ -31,7 +39,7 @@ pub(crate) async fn run(args: &EditArgs) -> Result<()> {
                 })
                 .collect();
             let mut body = json!({
-                "image": picture.to_json(), "question": args.question, "answer": args.answer,
+                "image": picture.to_json(), "question": question, "answer": answer,
                 "reasoning": statements, "choices": args.choices, "tags": args.tags, "metadata": metadata,
                 "verify": !args.no_verify,
             });
@@ -43,8 +51,8 @@ pub(crate) async fn run(args: &EditArgs) -> Result<()> {
         Target::Local(local, codebook) => {
             let request = EditRequest {
                 image: picture.into_source(),
-                question: args.question.clone(),
-                answer: args.answer.clone(),
+                question: question.clone(),
+                answer: answer.clone(),
                 reasoning,
                 choices: args.choices.clone(),
                 author: args.author.clone(),

@@ -1,11 +1,13 @@
 //! The subcommands, one file each.
 
+pub(crate) mod batch;
 pub(crate) mod bench;
 pub(crate) mod codebook;
 pub(crate) mod config;
 pub(crate) mod edit;
 pub(crate) mod eval;
 pub(crate) mod models;
+pub(crate) mod modularity;
 pub(crate) mod query;
 pub(crate) mod target;
 pub(crate) mod world;

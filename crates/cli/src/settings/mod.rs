@@ -40,6 +40,16 @@ pub(crate) struct Settings {
     pub(crate) server: ServerConfig,
     /// The method.
     pub(crate) editor: EditorConfig,
+    /// Choosing the layer.
+    pub(crate) modularity: ModularitySettings,
+}
+
+/// What layers can be measured on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModularitySettings {
+    /// Dataset folders that `POST /modularity` may name as its source, each by its last name.
+    pub(crate) datasets: Vec<PathBuf>,
 }
 
 impl Default for Settings {
@@ -51,6 +61,7 @@ impl Default for Settings {
             engine: EngineConfig::default(),
             server: ServerConfig::default(),
             editor: EditorConfig::default(),
+            modularity: ModularitySettings::default(),
         }
     }
 }

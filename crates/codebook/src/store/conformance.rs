@@ -17,14 +17,15 @@ fn name(text: &str) -> CodebookName {
 }
 
 fn commit(store: &dyn CodebookStore, name: &CodebookName, n: u128, first: bool) -> Result<()> {
-    let embedding = testing::embedding(DIM as u32);
+    let generation = testing::generation(DIM as u32);
     let members = testing::members(n, 3, DIM, 0.1);
-    store.commit_edit(name, &testing::record(n, 2), &members, first.then_some(&embedding))
+    store.commit_edit(name, &testing::record(n, 2), &members, first.then_some(&generation))
 }
 
 fn expected(edits: &[u128]) -> StoredCodebook {
     StoredCodebook {
-        embedding: Some(testing::embedding(DIM as u32)),
+        generation: Some(testing::generation(DIM as u32)),
+        previous: None,
         edits: edits.iter().map(|n| testing::record(*n, 2)).collect(),
         members: edits.iter().flat_map(|n| testing::members(*n, 3, DIM, 0.1)).collect(),
     }
@@ -38,7 +39,8 @@ pub(super) fn run<S: Subject>(mut fresh: impl FnMut() -> S) {
     codebooks_are_apart(&mut fresh());
     large_values_last(&mut fresh());
     idempotency_and_outcomes_last(&mut fresh());
-    keys_are_replaced_at_once(&mut fresh());
+    generations_are_swapped_at_once(&mut fresh());
+    drafts_are_gone_on_with_or_leave_nothing(&mut fresh());
 }
 
 fn edits_last(subject: &mut impl Subject) {
@@ -108,7 +110,7 @@ fn codebooks_are_apart(subject: &mut impl Subject) {
 /// Two dozen edits with metadata of 200 KB and keys of 5,000 dimensions.
 fn large_values_last(subject: &mut impl Subject) {
     let book = name("default");
-    let embedding = testing::embedding(5000);
+    let generation = testing::generation(5000);
     let make = |n: u128| {
         let mut record = testing::record(n, 2);
         record.metadata = serde_json::Value::String("é".repeat(100_000));
@@ -116,7 +118,7 @@ fn large_values_last(subject: &mut impl Subject) {
     };
     for n in 0..24 {
         let (record, members) = make(n);
-        subject.store().commit_edit(&book, &record, &members, (n == 0).then_some(&embedding)).unwrap();
+        subject.store().commit_edit(&book, &record, &members, (n == 0).then_some(&generation)).unwrap();
     }
     subject.restart();
     let stored = subject.store().load(&book).unwrap();
@@ -131,8 +133,8 @@ fn idempotency_and_outcomes_last(subject: &mut impl Subject) {
     let members = testing::members(1, 3, DIM, 0.1);
     assert_eq!(subject.store().idempotency(&book, "clé/\0 1").unwrap(), None);
     assert!(matches!(subject.store().put_outcome(&book, id, b"x"), Err(CodebookError::UnknownEdit(_))));
-    let embedding = testing::embedding(DIM as u32);
-    subject.store().commit_edit(&book, &record, &members, Some(&embedding)).unwrap();
+    let generation = testing::generation(DIM as u32);
+    subject.store().commit_edit(&book, &record, &members, Some(&generation)).unwrap();
     assert_eq!(subject.store().outcome(&book, id).unwrap(), None);
     subject.store().put_outcome(&book, id, &[1; 10_000]).unwrap();
     subject.store().put_outcome(&book, id, b"shorter").unwrap();
@@ -146,44 +148,120 @@ fn idempotency_and_outcomes_last(subject: &mut impl Subject) {
     }
 }
 
-fn keys_are_replaced_at_once(subject: &mut impl Subject) {
-    let book = name("default");
-    let wider = Embedding {
-        id: GenerationId(ulid::Ulid::from_parts(1_600_000_000_000, 2)),
-        ..testing::embedding(DIM as u32 + 2)
-    };
-    let unknown = subject.store().replace_embedding(&book, &wider, &[]);
+/// The `n`-th edit's members with keys of a wider embedding.
+fn wide_members(n: u128) -> Vec<Member> {
+    let old = testing::members(n, 3, DIM, 0.1);
+    let keys = testing::members(n, 3, DIM + 2, 0.3);
+    old.into_iter()
+        .zip(keys)
+        .map(|(old, new)| Member { key: new.key, radius: new.radius + 1.0, ..old })
+        .collect()
+}
+
+fn wide() -> Draft {
+    Draft { generation: testing::other_generation(2, DIM as u32 + 2), recipe: [1; 32] }
+}
+
+fn generations_are_swapped_at_once(subject: &mut impl Subject) {
+    let (book, narrow, wide) = (name("default"), testing::generation(DIM as u32), wide());
+    let (old, new) = (narrow.embedding.id, wide.generation.embedding.id);
+    let unknown = subject.store().begin_draft(&book, &wide);
     assert!(matches!(unknown, Err(CodebookError::UnknownCodebook(_))));
     commit(subject.store(), &book, 1, true).unwrap();
     commit(subject.store(), &book, 2, false).unwrap();
+    let refused = |result: Result<()>| matches!(result, Err(CodebookError::Conflict(_)));
+    assert!(refused(subject.store().swap(&book, &wide.generation)), "nobody began it");
+    assert!(refused(subject.store().put_keys(&book, new, &wide_members(1))));
+    assert!(refused(subject.store().put_keys(&book, old, &wide_members(1))), "live keys stay");
+
+    assert_eq!(subject.store().begin_draft(&book, &wide).unwrap(), wide);
+    subject.store().put_keys(&book, new, &[wide_members(1), wide_members(2)].concat()).unwrap();
     subject.store().commit_revert(&book, testing::edit_id(1)).unwrap();
     commit(subject.store(), &book, 3, false).unwrap();
-    let new = |n: u128| -> Vec<Member> {
-        let old = testing::members(n, 3, DIM, 0.1);
-        let keys = testing::members(n, 3, DIM + 2, 0.3);
-        old.into_iter()
-            .zip(keys)
-            .map(|(old, new)| Member { key: new.key, radius: new.radius + 1.0, ..old })
-            .collect()
+    for _ in 0..2 {
+        // Nothing shows of the draft, and of the draft what is live.
+        assert_eq!(subject.store().load(&book).unwrap(), expected(&[2, 3]));
+        let made = subject.store().members(&book, &wide.generation.embedding).unwrap();
+        assert_eq!(made, wide_members(2));
+        subject.store().sweep(&book).unwrap();
+        subject.restart();
+    }
+    subject.store().put_keys(&book, new, &wide_members(3)).unwrap();
+    subject.store().swap(&book, &wide.generation).unwrap();
+    let mut after = StoredCodebook {
+        generation: Some(wide.generation.clone()),
+        previous: Some(narrow.clone()),
+        members: [2, 3].into_iter().flat_map(wide_members).collect(),
+        ..expected(&[2, 3])
     };
-    let incomplete = subject.store().replace_embedding(&book, &wider, &new(2));
-    let expected_missing: Vec<MemberId> = new(3).iter().map(|m| m.id).collect();
-    assert!(matches!(incomplete, Err(CodebookError::MissingMembers(ids)) if ids == expected_missing));
-    assert_eq!(subject.store().load(&book).unwrap(), expected(&[2, 3]));
-
-    // A reverted edit's members may come along.
-    let all: Vec<Member> = [1, 2, 3].into_iter().flat_map(new).collect();
-    subject.store().replace_embedding(&book, &wider, &all).unwrap();
-    let mut after = expected(&[2, 3]);
-    after.embedding = Some(wider.clone());
-    after.members = [2, 3].into_iter().flat_map(new).collect();
     assert_eq!(subject.store().load(&book).unwrap(), after);
+    subject.store().sweep(&book).unwrap();
     subject.restart();
     assert_eq!(subject.store().load(&book).unwrap(), after);
 
-    // Edits go on in the new embedding.
-    subject.store().commit_edit(&book, &testing::record(4, 2), &new(4), None).unwrap();
+    // Edits go on in the new one; the one before lacks them until they are added, and may be swapped back.
+    subject.store().commit_edit(&book, &testing::record(4, 2), &wide_members(4), None).unwrap();
+    let kept = subject.store().members(&book, &narrow.embedding).unwrap();
+    assert_eq!(kept, expected(&[2, 3]).members);
+    subject.store().put_keys(&book, old, &testing::members(4, 3, DIM, 0.1)).unwrap();
+    subject.store().swap(&book, &Generation { chosen: true, ..narrow.clone() }).unwrap();
     subject.restart();
-    assert_eq!(subject.store().load(&book).unwrap().members[6..], new(4));
-    assert_eq!(subject.store().history(&book).unwrap()[4], Event::Reembedded(wider.id));
+    after = expected(&[2, 3, 4]);
+    after.generation = Some(Generation { chosen: true, ..narrow.clone() });
+    after.previous = Some(wide.generation.clone());
+    assert_eq!(subject.store().load(&book).unwrap(), after);
+    // Of the live one only the choice can be changed, and that is no event.
+    subject.store().swap(&book, &narrow).unwrap();
+    after.generation = Some(narrow.clone());
+    assert_eq!(subject.store().load(&book).unwrap(), after);
+    let events = subject.store().history(&book).unwrap();
+    assert_eq!(events[4], Event::Reembedded(new));
+    assert_eq!(events[6..], [Event::Reembedded(old)]);
+
+    // A third generation takes the place of the one before, whose keys are swept.
+    let third = Draft { generation: testing::other_generation(3, DIM as u32), recipe: [1; 32] };
+    subject.store().begin_draft(&book, &third).unwrap();
+    let keys = expected(&[2, 3, 4]).members;
+    subject.store().put_keys(&book, third.generation.embedding.id, &keys).unwrap();
+    subject.store().swap(&book, &third.generation).unwrap();
+    assert!(refused(subject.store().swap(&book, &wide.generation)), "no longer kept");
+    subject.store().sweep(&book).unwrap();
+    for generation in [&narrow, &third.generation] {
+        assert_eq!(subject.store().members(&book, &generation.embedding).unwrap(), keys);
+    }
+    assert_eq!(subject.store().members(&book, &wide.generation.embedding).unwrap(), []);
+}
+
+fn drafts_are_gone_on_with_or_leave_nothing(subject: &mut impl Subject) {
+    let (book, draft) = (name("default"), wide());
+    commit(subject.store(), &book, 1, true).unwrap();
+    commit(subject.store(), &book, 2, false).unwrap();
+    subject.store().begin_draft(&book, &draft).unwrap();
+    subject.store().put_keys(&book, draft.generation.embedding.id, &wide_members(1)).unwrap();
+    subject.restart();
+    subject.store().sweep(&book).unwrap();
+
+    // The same under another id: the one that is there goes on.
+    let mut again = draft.clone();
+    again.generation.embedding.id = testing::other_generation(9, 2).embedding.id;
+    assert_eq!(subject.store().begin_draft(&book, &again).unwrap(), draft);
+    assert_eq!(subject.store().members(&book, &draft.generation.embedding).unwrap(), wide_members(1));
+
+    // By another recipe: it begins anew.
+    let other_keys = Draft { recipe: [2; 32], ..draft.clone() };
+    let same_id = subject.store().begin_draft(&book, &other_keys);
+    assert!(matches!(same_id, Err(CodebookError::Conflict(_))));
+    again.recipe = [2; 32];
+    assert_eq!(subject.store().begin_draft(&book, &again).unwrap(), again);
+    subject.store().sweep(&book).unwrap();
+    assert_eq!(subject.store().members(&book, &draft.generation.embedding).unwrap(), []);
+    subject.store().put_keys(&book, again.generation.embedding.id, &wide_members(2)).unwrap();
+    subject.store().discard_draft(&book).unwrap();
+    subject.store().discard_draft(&book).unwrap();
+    subject.store().sweep(&book).unwrap();
+    subject.restart();
+    assert_eq!(subject.store().members(&book, &again.generation.embedding).unwrap(), []);
+    assert!(matches!(subject.store().swap(&book, &again.generation), Err(CodebookError::Conflict(_))));
+    assert_eq!(subject.store().load(&book).unwrap(), expected(&[1, 2]));
+    assert_eq!(subject.store().history(&book).unwrap().len(), 2);
 }

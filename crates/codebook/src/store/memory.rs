@@ -3,22 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{CodebookStore, Event, StoredCodebook, cover};
-use crate::ids::{CodebookName, EditId};
+use super::{CodebookStore, Event, JournalStore, StoredCodebook, unknown};
+use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::journal::RowKey;
 use crate::member::Member;
-use crate::records::{EditRecord, Embedding};
+use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     codebooks: Mutex<BTreeMap<CodebookName, Contents>>,
+    journal: Mutex<BTreeMap<(String, RowKey), Vec<u8>>>,
 }
 
 #[derive(Debug)]
 struct Contents {
-    embedding: Embedding,
-    edits: BTreeMap<EditId, (EditRecord, Vec<Member>)>,
+    live: Generation,
+    previous: Option<Generation>,
+    draft: Option<Draft>,
+    edits: BTreeMap<EditId, EditRecord>,
+    /// Members with their keys, by generation.
+    members: BTreeMap<(GenerationId, EditId), Vec<Member>>,
     reverted: BTreeSet<EditId>,
     events: Vec<Event>,
     outcomes: BTreeMap<EditId, Vec<u8>>,
@@ -26,8 +32,19 @@ struct Contents {
 }
 
 impl Contents {
-    fn live(&self) -> impl Iterator<Item = &(EditRecord, Vec<Member>)> {
-        self.edits.iter().filter(|(id, _)| !self.reverted.contains(id)).map(|(_, edit)| edit)
+    fn live(&self) -> impl Iterator<Item = &EditRecord> {
+        self.edits.values().filter(|record| !self.reverted.contains(&record.id))
+    }
+
+    fn members(&self, generation: GenerationId) -> Vec<Member> {
+        let of = |record: &EditRecord| self.members.get(&(generation, record.id));
+        self.live().filter_map(of).flatten().cloned().collect()
+    }
+
+    /// Whether the id is that of the previous generation or of the draft.
+    fn aside(&self, id: GenerationId) -> bool {
+        let others = self.previous.iter().chain(self.draft.iter().map(|draft| &draft.generation));
+        others.into_iter().any(|generation| generation.embedding.id == id)
     }
 }
 
@@ -40,18 +57,27 @@ impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<CodebookName, Contents>> {
         self.codebooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn lock_journal(&self) -> MutexGuard<'_, BTreeMap<(String, RowKey), Vec<u8>>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl CodebookStore for MemoryStore {
+    fn journal(&self) -> &dyn JournalStore {
+        self
+    }
+
     fn names(&self) -> Result<Vec<CodebookName>> {
         Ok(self.lock().keys().cloned().collect())
     }
 
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook> {
         Ok(self.lock().get(name).map_or_else(StoredCodebook::default, |contents| StoredCodebook {
-            embedding: Some(contents.embedding.clone()),
-            edits: contents.live().map(|(record, _)| record.clone()).collect(),
-            members: contents.live().flat_map(|(_, members)| members.clone()).collect(),
+            generation: Some(contents.live.clone()),
+            previous: contents.previous.clone(),
+            edits: contents.live().cloned().collect(),
+            members: contents.members(contents.live.embedding.id),
         }))
     }
 
@@ -60,7 +86,7 @@ impl CodebookStore for MemoryStore {
         name: &CodebookName,
         record: &EditRecord,
         members: &[Member],
-        first: Option<&Embedding>,
+        first: Option<&Generation>,
     ) -> Result<()> {
         let mut codebooks = self.lock();
         if codebooks.contains_key(name) == first.is_some() {
@@ -71,10 +97,13 @@ impl CodebookStore for MemoryStore {
         if codebooks.get(name).is_some_and(|contents| contents.edits.contains_key(&record.id)) {
             return Err(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
         }
-        if let Some(embedding) = first {
+        if let Some(first) = first {
             let contents = Contents {
-                embedding: embedding.clone(),
+                live: first.clone(),
+                previous: None,
+                draft: None,
                 edits: BTreeMap::new(),
+                members: BTreeMap::new(),
                 reverted: BTreeSet::new(),
                 events: Vec::new(),
                 outcomes: BTreeMap::new(),
@@ -83,7 +112,8 @@ impl CodebookStore for MemoryStore {
             codebooks.insert(name.clone(), contents);
         }
         if let Some(contents) = codebooks.get_mut(name) {
-            contents.edits.insert(record.id, (record.clone(), members.to_vec()));
+            contents.edits.insert(record.id, record.clone());
+            contents.members.insert((contents.live.embedding.id, record.id), members.to_vec());
             contents.events.push(Event::Edited(record.id));
             if let Some(given) = &record.idempotency {
                 contents.idempotency.insert(given.key.clone(), (given.body, record.id));
@@ -102,25 +132,71 @@ impl CodebookStore for MemoryStore {
         Ok(())
     }
 
-    fn replace_embedding(
-        &self,
-        name: &CodebookName,
-        embedding: &Embedding,
-        members: &[Member],
-    ) -> Result<()> {
+    fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
         let mut codebooks = self.lock();
         let contents = codebooks.get_mut(name).ok_or_else(|| CodebookError::UnknownCodebook(name.clone()))?;
-        let live: Vec<_> = contents.live().flat_map(|(_, members)| members).map(Member::place).collect();
-        for (edit, new) in cover(live, members)? {
-            if let Some((_, old)) = contents.edits.get_mut(&edit) {
-                for (old, new) in old.iter_mut().zip(new) {
-                    old.key.clone_from(&new.key);
-                    old.radius = new.radius;
-                }
-            }
+        let draft = match contents.draft.clone() {
+            Some(old) => old.followed_by(draft)?,
+            None => draft.clone(),
+        };
+        contents.draft = Some(draft.clone());
+        Ok(draft)
+    }
+
+    fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>> {
+        Ok(self.lock().get(name).map(|contents| contents.members(embedding.id)).unwrap_or_default())
+    }
+
+    fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()> {
+        let mut codebooks = self.lock();
+        let contents = codebooks.get_mut(name).ok_or_else(|| CodebookError::UnknownCodebook(name.clone()))?;
+        if !contents.aside(generation) {
+            return Err(unknown(generation));
         }
-        contents.embedding = embedding.clone();
-        contents.events.push(Event::Reembedded(embedding.id));
+        for edit in members.chunk_by(|a, b| a.edit == b.edit) {
+            let Some(first) = edit.first() else { continue };
+            let Some(old) = contents.members.get(&(contents.live.embedding.id, first.edit)) else { continue };
+            let with_key = |(old, new): (&Member, &Member)| Member {
+                key: new.key.clone(),
+                radius: new.radius,
+                ..old.clone()
+            };
+            let new = old.iter().zip(edit).map(with_key).collect();
+            contents.members.insert((generation, first.edit), new);
+        }
+        Ok(())
+    }
+
+    fn swap(&self, name: &CodebookName, to: &Generation) -> Result<()> {
+        let mut codebooks = self.lock();
+        let contents = codebooks.get_mut(name).ok_or_else(|| CodebookError::UnknownCodebook(name.clone()))?;
+        let id = to.embedding.id;
+        if contents.live.embedding.id == id {
+            contents.live.chosen = to.chosen;
+            return Ok(());
+        }
+        if !contents.aside(id) {
+            return Err(unknown(id));
+        }
+        contents.draft = contents.draft.take().filter(|draft| draft.generation.embedding.id != id);
+        contents.previous = Some(std::mem::replace(&mut contents.live, to.clone()));
+        contents.events.push(Event::Reembedded(id));
+        Ok(())
+    }
+
+    fn discard_draft(&self, name: &CodebookName) -> Result<()> {
+        if let Some(contents) = self.lock().get_mut(name) {
+            contents.draft = None;
+        }
+        Ok(())
+    }
+
+    fn sweep(&self, name: &CodebookName) -> Result<()> {
+        if let Some(contents) = self.lock().get_mut(name) {
+            let mut members = std::mem::take(&mut contents.members);
+            members.retain(|(id, _), _| *id == contents.live.embedding.id || contents.aside(*id));
+            contents.members = members;
+        }
         Ok(())
     }
 

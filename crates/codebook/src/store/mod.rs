@@ -1,23 +1,23 @@
 //! Where edits last: the store trait, and its implementations.
 //!
-//! The record of a codebook is append-only: an edit is an event, its reverting is another. Nothing is rewritten but the
-//! keys, when the whole codebook moves to another embedding.
-
-use std::collections::BTreeMap;
+//! The record of a codebook is append-only: an edit is an event, its reverting is another. Keys belong to a generation; there
+//! is a live one, the one before it as long as it is kept, and a draft while the next is made.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
-use crate::member::{Member, Place};
-use crate::records::{EditRecord, Embedding};
+use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::member::Member;
+use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
 
 #[cfg(test)]
 mod conformance;
+mod journal;
 mod memory;
 mod sled;
 mod values;
 
+pub use self::journal::JournalStore;
 pub use self::memory::MemoryStore;
 pub use self::sled::{SCHEMA, SledStore};
 
@@ -29,15 +29,17 @@ pub enum Event {
     Edited(EditId),
     /// An edit was reverted.
     Reverted(EditId),
-    /// All keys were replaced by those of another embedding.
+    /// Another generation of keys became the live one.
     Reembedded(GenerationId),
 }
 
 /// The live part of a stored codebook.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StoredCodebook {
-    /// What the keys were made by; `None` if there was never an edit.
-    pub embedding: Option<Embedding>,
+    /// The live generation of keys; `None` if there was never an edit.
+    pub generation: Option<Generation>,
+    /// The generation that was live before.
+    pub previous: Option<Generation>,
     /// Live edits in order of their ids.
     pub edits: Vec<EditRecord>,
     /// Their members in order of edit and ordinal.
@@ -46,8 +48,12 @@ pub struct StoredCodebook {
 
 /// Keeps codebooks. Every write is atomic, and durable when it returns: a crash at any moment leaves it whole or absent.
 ///
-/// Callers write to one codebook from one thread at a time; reads may run beside.
+/// Callers write to one codebook from one thread at a time; reads may run beside. So may [`Self::put_keys`] and [`Self::sweep`]
+/// (of one codebook not both at once), which touch nothing that is live.
 pub trait CodebookStore: Send + Sync {
+    /// The rows of [`crate::Journal`] in this store.
+    fn journal(&self) -> &dyn JournalStore;
+
     /// Names of all codebooks that ever had an edit, in ascending order.
     ///
     /// # Errors
@@ -69,7 +75,7 @@ pub trait CodebookStore: Send + Sync {
         name: &CodebookName,
         record: &EditRecord,
         members: &[Member],
-        first: Option<&Embedding>,
+        first: Option<&Generation>,
     ) -> Result<()>;
 
     /// Appends the reverting of a live edit.
@@ -78,12 +84,44 @@ pub trait CodebookStore: Send + Sync {
     /// `UnknownEdit` if it isn't live.
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()>;
 
-    /// Replaces the keys and radii of all live members at once. Members of edits that aren't live are left out.
+    /// Begins the draft of a generation, in place of another. Returns the draft that stands then: a draft of the same keys goes on, under its
+    /// id and with `chosen` as it is asked for now.
     ///
     /// # Errors
-    /// `MissingMembers` if a live member is not among them, `UnknownCodebook` if there was never an edit.
-    fn replace_embedding(&self, name: &CodebookName, embedding: &Embedding, members: &[Member])
-    -> Result<()>;
+    /// `UnknownCodebook` if there was never an edit, `Conflict` if the id is that of a draft of other keys.
+    fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft>;
+
+    /// The live members with the keys and radii of this generation, in order of edit and ordinal; those of edits that have none in it are
+    /// left out.
+    ///
+    /// # Errors
+    /// `Corrupt` with the name of the value that can't be read.
+    fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>>;
+
+    /// Keeps the keys and radii of whole edits, as they are in the draft or the previous generation; of the members only these are new.
+    ///
+    /// # Errors
+    /// `Conflict` if the generation is neither.
+    fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()>;
+
+    /// Makes the draft or the previous generation the live one, and the live one the previous one. The caller has put the keys of
+    /// every live edit. Of the live generation itself only `chosen` is changed.
+    ///
+    /// # Errors
+    /// `Conflict` if the generation is none of these.
+    fn swap(&self, name: &CodebookName, to: &Generation) -> Result<()>;
+
+    /// Forgets the draft, if there is one; its keys go with the next [`Self::sweep`].
+    ///
+    /// # Errors
+    /// `Store`.
+    fn discard_draft(&self, name: &CodebookName) -> Result<()>;
+
+    /// Removes keys that belong to no generation in use. Running it again, after a crash say, does the rest.
+    ///
+    /// # Errors
+    /// `Store`.
+    fn sweep(&self, name: &CodebookName) -> Result<()>;
 
     /// Everything that happened to a codebook, oldest first.
     ///
@@ -110,19 +148,6 @@ pub trait CodebookStore: Send + Sync {
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>>;
 }
 
-/// The new members by edit, in order, once it is sure that they cover `live` (members of other edits are left out).
-fn cover(
-    live: impl IntoIterator<Item = Place>,
-    members: &[Member],
-) -> Result<BTreeMap<EditId, Vec<&Member>>> {
-    let given: BTreeMap<Place, &Member> = members.iter().map(|m| (m.place(), m)).collect();
-    let mut by_edit: BTreeMap<EditId, Vec<&Member>> = BTreeMap::new();
-    let mut missing = Vec::new();
-    for place in live {
-        match given.get(&place) {
-            Some(member) => by_edit.entry(place.edit).or_default().push(member),
-            None => missing.push(MemberId::derive(place.edit, place.ordinal)),
-        }
-    }
-    if missing.is_empty() { Ok(by_edit) } else { Err(CodebookError::MissingMembers(missing)) }
+fn unknown(id: GenerationId) -> CodebookError {
+    CodebookError::Conflict(format!("{id} is no generation of keys that may be written or made live"))
 }

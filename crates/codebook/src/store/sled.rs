@@ -3,7 +3,8 @@
 //! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and then
 //! `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit → radii and keys),
 //! `events` (sequence number → [`Event`]), `reverts` (edit → sequence number), `outcomes` (edit → the caller's bytes),
-//! `idempotency` (BLAKE3 of the key → body hash and edit). All values are cut and checked as [`super::values`] says.
+//! `idempotency` (BLAKE3 of the key → body hash and edit). Beside them `journal` (see [`super::journal`]). All values are
+//! cut and checked as [`super::values`] says.
 //!
 //! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it returns.
 
@@ -16,11 +17,13 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use sled::{Batch, Db, Tree};
 
 use super::values::{self, Abort};
-use super::{CodebookStore, Event, StoredCodebook, cover};
-use crate::ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
-use crate::member::{Kind, Member, Place};
-use crate::records::{EditRecord, Embedding};
+use super::{CodebookStore, Event, JournalStore, StoredCodebook};
+use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
+use crate::member::{Kind, Member};
+use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
+
+mod generations;
 
 /// The schema that this program writes.
 pub const SCHEMA: u32 = 1;
@@ -34,6 +37,7 @@ pub struct SledStore {
     db: Db,
     schema: Tree,
     trees: [Tree; 8],
+    journal: Tree,
 }
 
 // Places of the trees, in `SledStore::trees` as in a transaction's view of them.
@@ -48,11 +52,19 @@ const IDEMPOTENCY: usize = 7;
 const NAMES: [&str; 8] =
     ["codebooks", "edits", "members", "vectors", "events", "reverts", "outcomes", "idempotency"];
 
-/// What stands at the head of a codebook. Its embedding says which generation of vectors is live.
+/// What stands at the head of a codebook: which generations of vectors are in use. Fields that came after the first version are
+/// left out where they say nothing.
 #[derive(Serialize, Deserialize)]
 struct Head {
+    /// The live one.
     embedding: Embedding,
     next_event: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    chosen: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<Generation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    draft: Option<Draft>,
 }
 
 /// A member without what depends on the embedding.
@@ -88,11 +100,12 @@ impl SledStore {
         let fresh = !db.was_recovered();
         let tree = |name: &str| db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e));
         let schema = tree("schema")?;
+        let journal = tree("journal")?;
         let found = values::get(&schema, b"version")?;
         let found = match found {
             Some(bytes) => parse::<u32>(&schema, b"version", &bytes)?,
             None if fresh || schema_may_begin(&db) => {
-                let store = Self { schema: schema.clone(), trees: open_trees(&db)?, db: db.clone() };
+                let store = Self { schema: schema.clone(), trees: open_trees(&db)?, journal, db: db.clone() };
                 store.set_schema(SCHEMA)?;
                 return Ok(store);
             }
@@ -101,7 +114,7 @@ impl SledStore {
         if found > SCHEMA {
             return Err(CodebookError::SchemaTooNew { found, supported: SCHEMA });
         }
-        let store = Self { schema, trees: open_trees(&db)?, db };
+        let store = Self { schema, trees: open_trees(&db)?, journal, db };
         for (step, migrate) in MIGRATIONS.iter().enumerate().skip(found.saturating_sub(1) as usize) {
             tracing::info!(from = step + 1, to = step + 2, "migrating the data");
             migrate(&store)?;
@@ -117,8 +130,12 @@ impl SledStore {
         self.flush("write the schema version")
     }
 
-    fn flush(&self, action: &'static str) -> Result<()> {
+    pub(super) fn flush(&self, action: &'static str) -> Result<()> {
         self.db.flush().map(|_| ()).map_err(|error| CodebookError::store(action, error))
+    }
+
+    pub(super) fn journal_tree(&self) -> &Tree {
+        &self.journal
     }
 
     fn tree(&self, index: usize) -> &Tree {
@@ -142,13 +159,6 @@ impl SledStore {
         let tree = self.tree(CODEBOOKS);
         let key = name.as_str().as_bytes();
         values::get(tree, key)?.map(|bytes| parse(tree, key, &bytes)).transpose()
-    }
-
-    fn head_in(&self, trees: &[TransactionalTree], name: &CodebookName) -> Result<Option<Head>, Abort> {
-        let key = name.as_str().as_bytes();
-        values::get_in(&trees[CODEBOOKS], self.tree(CODEBOOKS), key)?
-            .map(|bytes| parse(self.tree(CODEBOOKS), key, &bytes).map_err(Abort::Abort))
-            .transpose()
     }
 
     /// Writes an event and the head that counts it.
@@ -181,21 +191,6 @@ impl SledStore {
             }
         }
         Ok(live)
-    }
-
-    /// Drops the vectors of all generations but this one; what is left of an earlier attempt goes the same way.
-    fn drop_other_generations(&self, name: &CodebookName, keep: GenerationId) -> Result<()> {
-        let tree = self.tree(VECTORS);
-        let prefix = under(name, &[]);
-        let kept = under(name, &keep.to_bytes());
-        let mut batch = Batch::default();
-        for key in tree.scan_prefix(&prefix).keys() {
-            let key = key.map_err(|e| values::failed(tree, &prefix, e))?;
-            if !key.starts_with(&kept) {
-                batch.remove(key);
-            }
-        }
-        tree.apply_batch(batch).map_err(|e| CodebookError::store("drop old keys", e))
     }
 }
 
@@ -250,6 +245,10 @@ fn idempotency_key(key: &str) -> [u8; 32] {
 }
 
 impl CodebookStore for SledStore {
+    fn journal(&self) -> &dyn JournalStore {
+        self
+    }
+
     fn names(&self) -> Result<Vec<CodebookName>> {
         let tree = self.tree(CODEBOOKS);
         values::scan(tree, &[])?
@@ -264,47 +263,17 @@ impl CodebookStore for SledStore {
 
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook> {
         let Some(head) = self.head(name)? else { return Ok(StoredCodebook::default()) };
-        let dim = head.embedding.dim();
-        let mut stored =
-            StoredCodebook { embedding: Some(head.embedding), edits: Vec::new(), members: Vec::new() };
-        let generation = stored.embedding.as_ref().map(|e| e.id.to_bytes()).unwrap_or_default();
-        for (edit, rows) in self.live(name)? {
-            let key = under(name, &edit.to_bytes());
-            let tree = self.tree(EDITS);
+        let live = self.live(name)?;
+        let mut edits = Vec::with_capacity(live.len());
+        for (edit, _) in &live {
+            let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
             let bytes = values::get(tree, &key)?
                 .ok_or_else(|| CodebookError::corrupt(values::describe(tree, &key), "it is missing"))?;
-            stored.edits.push(parse(tree, &key, &bytes)?);
-
-            let tree = self.tree(VECTORS);
-            let key = under(name, &[generation, edit.to_bytes()].concat());
-            let bytes = values::get(tree, &key)?
-                .ok_or_else(|| CodebookError::corrupt(values::describe(tree, &key), "it is missing"))?;
-            let (numbers, rest) = bytes.as_chunks::<4>();
-            let numbers: Vec<f32> = numbers.iter().map(|n| f32::from_le_bytes(*n)).collect();
-            if !rest.is_empty() || numbers.len() != rows.len() * (dim + 1) {
-                return Err(CodebookError::corrupt(
-                    values::describe(tree, &key),
-                    format!("{} bytes are not {} keys of {dim} numbers", bytes.len(), rows.len()),
-                ));
-            }
-            for ((ordinal, row), numbers) in (0u32..).zip(rows).zip(numbers.chunks_exact(dim + 1)) {
-                let member = Member {
-                    id: MemberId::derive(edit, ordinal),
-                    edit,
-                    ordinal,
-                    kind: row.kind,
-                    statement: row.statement,
-                    image: row.image,
-                    area: row.area,
-                    sentence: row.sentence,
-                    radius: numbers[0],
-                    key: numbers[1..].to_vec(),
-                };
-                member.validate(dim).map_err(|e| CodebookError::corrupt(values::describe(tree, &key), e))?;
-                stored.members.push(member);
-            }
+            edits.push(parse(tree, &key, &bytes)?);
         }
-        Ok(stored)
+        let members = self.members_in(name, live, &head.embedding, true)?;
+        let generation = Generation { embedding: head.embedding, chosen: head.chosen };
+        Ok(StoredCodebook { generation: Some(generation), previous: head.previous, edits, members })
     }
 
     fn commit_edit(
@@ -312,7 +281,7 @@ impl CodebookStore for SledStore {
         name: &CodebookName,
         record: &EditRecord,
         members: &[Member],
-        first: Option<&Embedding>,
+        first: Option<&Generation>,
     ) -> Result<()> {
         let rows: Vec<MemberRow> = members
             .iter()
@@ -328,7 +297,13 @@ impl CodebookStore for SledStore {
         self.transact("commit an edit", |trees| {
             let head = match (self.head_in(trees, name)?, first) {
                 (Some(head), None) => head,
-                (None, Some(embedding)) => Head { embedding: embedding.clone(), next_event: 0 },
+                (None, Some(first)) => Head {
+                    embedding: first.embedding.clone(),
+                    next_event: 0,
+                    chosen: first.chosen,
+                    previous: None,
+                    draft: None,
+                },
                 _ => {
                     return abort(CodebookError::Conflict(
                         "the embedding is given with the first edit, and only then".to_owned(),
@@ -367,39 +342,28 @@ impl CodebookStore for SledStore {
         })
     }
 
-    fn replace_embedding(
-        &self,
-        name: &CodebookName,
-        embedding: &Embedding,
-        members: &[Member],
-    ) -> Result<()> {
-        let head = self.head(name)?.ok_or_else(|| CodebookError::UnknownCodebook(name.clone()))?;
-        if head.embedding.id == embedding.id {
-            return Err(CodebookError::Conflict("the new embedding needs an id of its own".to_owned()));
-        }
-        // Half a generation that an earlier attempt left behind must not be taken for part of this one.
-        self.drop_other_generations(name, head.embedding.id)?;
-        let live = self.live(name)?;
-        let places = live
-            .iter()
-            .flat_map(|(edit, rows)| (0..rows.len() as u32).map(|ordinal| Place { edit: *edit, ordinal }));
-        for (edit, members) in cover(places, members)? {
-            let mut batch = Batch::default();
-            let key = under(name, &[embedding.id.to_bytes(), edit.to_bytes()].concat());
-            values::add(&mut batch, &key, &vectors(members));
-            self.tree(VECTORS).apply_batch(batch).map_err(|e| CodebookError::store("write new keys", e))?;
-        }
-        // The new vectors are on disk before the head points at them.
-        self.flush("write new keys")?;
-        self.transact("swap the keys", |trees| {
-            let Some(head) = self.head_in(trees, name)? else {
-                return abort(CodebookError::UnknownCodebook(name.clone()));
-            };
-            let head = Head { embedding: embedding.clone(), ..head };
-            Self::append(trees, name, head, Event::Reembedded(embedding.id))?;
-            Ok(())
-        })?;
-        self.drop_other_generations(name, embedding.id)
+    fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
+        self.begin_draft_of(name, draft)
+    }
+
+    fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>> {
+        self.members_of(name, embedding)
+    }
+
+    fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()> {
+        self.put_keys_of(name, generation, members)
+    }
+
+    fn swap(&self, name: &CodebookName, to: &Generation) -> Result<()> {
+        self.swap_to(name, to)
+    }
+
+    fn discard_draft(&self, name: &CodebookName) -> Result<()> {
+        self.discard_draft_of(name)
+    }
+
+    fn sweep(&self, name: &CodebookName) -> Result<()> {
+        self.sweep_of(name)
     }
 
     fn history(&self, name: &CodebookName) -> Result<Vec<Event>> {

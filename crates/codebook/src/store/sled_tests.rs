@@ -60,10 +60,10 @@ fn committed() -> Folder {
     let subject = Folder::fresh();
     let book = CodebookName::default();
     for n in 1..4 {
-        let embedding = (n == 1).then(|| testing::embedding(3));
+        let first = (n == 1).then(|| testing::generation(3));
         subject
             .store()
-            .commit_edit(&book, &testing::record(n, 2), &testing::members(n, 3, 3, 0.1), embedding.as_ref())
+            .commit_edit(&book, &testing::record(n, 2), &testing::members(n, 3, 3, 0.1), first.as_ref())
             .unwrap();
     }
     subject
@@ -139,43 +139,51 @@ fn corrupt_values_are_named() {
 }
 
 #[test]
-fn an_interrupted_replacement_leaves_nothing_behind() {
-    let mut subject = committed();
+fn what_no_generation_owns_is_swept() {
+    let subject = committed();
     let book = CodebookName::default();
     let before = subject.store().load(&book).unwrap();
-    // Half a generation, as a crash before the swap leaves it.
     let store = subject.store.as_ref().unwrap();
-    let generation = GenerationId::from_bytes([9; 16]);
-    let key = under(&book, &[generation.to_bytes(), testing::edit_id(1).to_bytes()].concat());
-    let mut batch = Batch::default();
-    values::add(&mut batch, &key, &[0; 9000]);
-    store.tree(VECTORS).apply_batch(batch).unwrap();
-    store.flush("").unwrap();
-    subject.restart();
+    // Keys under ids on both sides of the live one, more pieces than are removed at a time, and another codebook's.
+    let other: CodebookName = "default-2".parse().unwrap();
+    let sizes = [9000, 6_000_000, 9000, 9000];
+    let ids = [(&book, [0; 16]), (&book, [9; 16]), (&book, [255; 16]), (&other, [9; 16])];
+    for ((name, id), size) in ids.into_iter().zip(sizes) {
+        for n in 0..3 {
+            let mut batch = Batch::default();
+            let key = under(name, &[id, testing::edit_id(n).to_bytes()].concat());
+            values::add(&mut batch, &key, &vec![0; size]);
+            store.tree(VECTORS).apply_batch(batch).unwrap();
+        }
+    }
+    subject.store().sweep(&book).unwrap();
     assert_eq!(subject.store().load(&book).unwrap(), before);
+    let left = values::scan(store.tree(VECTORS), &under(&book, &[])).unwrap();
+    assert_eq!(left.len(), 3, "one value per edit");
+    assert_eq!(values::scan(store.tree(VECTORS), &under(&other, &[])).unwrap().len(), 3);
+}
 
-    let embedding = Embedding { id: generation, ..testing::embedding(3) };
-    subject.store().replace_embedding(&book, &embedding, &before.members).unwrap();
-    subject.restart();
-    let after = subject.store().load(&book).unwrap();
-    assert_eq!((after.members, after.edits), (before.members, before.edits));
-    // Old keys are gone: one value per edit is left.
+#[test]
+fn a_head_says_no_more_than_it_must() {
+    let subject = committed();
     let store = subject.store.as_ref().unwrap();
-    assert_eq!(values::scan(store.tree(VECTORS), &[]).unwrap().len(), 3);
+    let bytes = values::get(store.tree(CODEBOOKS), b"default").unwrap().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(!["chosen", "previous", "draft"].iter().any(|field| text.contains(field)), "{text}");
 }
 
 /// What stands in the committed fixture; the same edits as [`committed`] and a revert.
 fn fill(store: &dyn CodebookStore) {
     let book = CodebookName::default();
     for n in 1..4 {
-        let embedding = (n == 1).then(|| testing::embedding(3));
+        let first = (n == 1).then(|| testing::generation(3));
         let mut record = testing::record(n, 2);
         if n == 3 {
             let body = [3; 32];
             record.idempotency = Some(crate::records::Idempotency { key: "three".to_owned(), body });
         }
         let members = testing::members(n, 3, 3, 0.1);
-        store.commit_edit(&book, &record, &members, embedding.as_ref()).unwrap();
+        store.commit_edit(&book, &record, &members, first.as_ref()).unwrap();
     }
     store.commit_revert(&book, testing::edit_id(2)).unwrap();
     store.put_outcome(&book, testing::edit_id(3), b"after").unwrap();

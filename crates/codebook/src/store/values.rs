@@ -105,6 +105,27 @@ pub(super) fn scan(tree: &Tree, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>
     Ok(values)
 }
 
+/// Reads at most `limit` values from the key `first` to the key `last`, in order, with their keys. All keys between are equally long.
+pub(super) fn range(tree: &Tree, first: &[u8], last: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for item in tree.range(piece_key(first, 0)..=piece_key(last, u32::MAX)) {
+        let (key, piece): (IVec, IVec) = item.map_err(|e| failed(tree, first, e))?;
+        let Some((name, _)) = key.split_last_chunk::<SUFFIX>() else {
+            return Err(CodebookError::corrupt(describe(tree, &key), "its key is too short"));
+        };
+        let full = values.len() == limit;
+        match values.last_mut() {
+            Some((last, whole)) if last == name => whole.extend_from_slice(&piece),
+            _ if full => break,
+            _ => values.push((name.to_vec(), piece.to_vec())),
+        }
+    }
+    for (name, whole) in &mut values {
+        *whole = check(tree, name, whole)?;
+    }
+    Ok(values)
+}
+
 fn check(tree: &Tree, key: &[u8], whole: &[u8]) -> Result<Vec<u8>> {
     let corrupt = |reason: &str| CodebookError::corrupt(describe(tree, key), reason);
     let Some((header, value)) = whole.split_at_checked(HEADER) else {

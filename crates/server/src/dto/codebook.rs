@@ -54,6 +54,19 @@ pub struct EmbeddingDto {
     pub sentence_dim: u32,
 }
 
+/// Parameters of an import.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ImportParams {
+    /// Name of the codebook; `default` if not given.
+    #[param(pattern = "^[a-z0-9-]{1,64}$", example = "default")]
+    pub codebook: Option<String>,
+    /// `true` answers 202 with a job as soon as the archive is kept.
+    #[param(default = false)]
+    pub background: Option<bool>,
+}
+
 /// Which keys are listed.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -43,8 +43,10 @@ pub struct EditDto {
     /// What the client wanted kept.
     #[schema(value_type = Object)]
     pub metadata: Value,
-    /// Id of the embedding that its keys are made with.
+    /// ULID of the generation of keys that it was made under.
     pub embedding: String,
+    /// ULID of the generation of keys that `entries` are of: the live one.
+    pub generation: String,
     /// Milliseconds by stage: queue, patchify, embed, merge, store, total.
     pub timings_ms: BTreeMap<String, f64>,
 }
@@ -189,6 +191,7 @@ impl From<&EditView> for EditDto {
             tags: tags.clone(),
             metadata: if metadata.is_null() { Value::Object(Map::new()) } else { metadata.clone() },
             embedding: embedding.to_string(),
+            generation: view.generation.to_string(),
             timings_ms: rounded(&view.timings_ms),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use reasonedit_editor::{StatementInput, split_sentences};
+use reasonedit_editor::{EditRequest, ImageSource, StatementInput, split_sentences};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -44,6 +44,29 @@ pub struct EditInput {
     pub metadata: Option<Map<String, Value>>,
     /// Ask the model before and after the edit; `true` if not given. The query parameter of this name wins.
     pub verify: Option<bool>,
+}
+
+impl EditInput {
+    /// Takes the picture out, so that it can be turned into the one of [`Self::into_request`].
+    pub(crate) fn take_image(&mut self) -> ImageInput {
+        std::mem::replace(&mut self.image, ImageInput::Bytes(Bytes::new()))
+    }
+
+    /// What the editor is asked for, without an idempotency key. `verify` comes before what the body says.
+    pub(crate) fn into_request(self, image: ImageSource, verify: Option<bool>) -> EditRequest {
+        EditRequest {
+            image,
+            question: self.question,
+            answer: self.answer,
+            reasoning: self.reasoning.map(Reasoning::into_statements).unwrap_or_default(),
+            choices: self.choices.unwrap_or_default(),
+            author: self.author,
+            tags: self.tags.unwrap_or_default(),
+            metadata: Value::Object(self.metadata.unwrap_or_default()),
+            verify: verify.or(self.verify).unwrap_or(true),
+            idempotency: None,
+        }
+    }
 }
 
 impl FormBody for EditInput {

@@ -5,6 +5,8 @@ pub mod edit;
 pub mod edit_input;
 pub mod health;
 pub mod image;
+pub mod job;
+pub mod modularity;
 pub mod query;
 
 use std::collections::BTreeMap;

@@ -120,6 +120,8 @@ pub struct AnswerDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub prompt: Option<String>,
+    /// ULID of the generation of keys that was asked; `null` if none was.
+    pub generation: Option<String>,
     /// Why generation ended; present when the answer was generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -250,6 +252,7 @@ impl AnswerDto {
             retrieval: (&outcome.retrieval).into(),
             unedited: outcome.unedited.as_ref().map(Into::into),
             prompt: explain.then_some(outcome.prompt),
+            generation: outcome.generation.map(|id| id.to_string()),
             finish_reason: outcome.finish.map(|reason| match reason {
                 FinishReason::Stop => FinishReasonDto::Stop,
                 FinishReason::Length => FinishReasonDto::Length,

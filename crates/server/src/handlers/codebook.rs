@@ -3,12 +3,16 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use axum::response::Response;
-use reasonedit_codebook::MemberId;
+use axum::response::{IntoResponse, Response};
+use reasonedit_codebook::{CodebookName, MemberId};
 
 use crate::archive;
-use crate::dto::codebook::{CodebookDto, EntriesParams, ImportDto, KeyPageDto};
+use crate::dto::codebook::{CodebookDto, EntriesParams, ImportDto, ImportParams, KeyPageDto};
+use crate::dto::job::{JobDto, JobKind};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
+use crate::handlers::jobs::accepted;
+use crate::idempotency::submission_key;
+use crate::jobs::Submission;
 use crate::json::Query;
 use crate::limits::Deadline;
 use crate::openapi::{InputProblems, LookupProblems};
@@ -76,21 +80,28 @@ pub(crate) async fn export(
 /// Import a codebook
 ///
 /// Takes what an export gave. Edits that are there already are skipped, so repeating it is harmless. Keys are made anew where the archive
-/// was made with another model or embedding.
+/// was made with another model or embedding. With `background` the archive is kept and taken in by a job, which goes on after a restart;
+/// its `result` is what is answered otherwise (edits taken in before an interruption count as skipped).
 #[utoipa::path(
-    post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook", params(CodebookParams),
+    post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook",
+    params(
+        ImportParams,
+        ("Idempotency-Key" = Option<String>, Header, description = "With `background`: the same key and archive answers the job made for the first."),
+    ),
     request_body(content = File, content_type = "application/x-tar"),
     responses((status = 200, description = "What was taken in.", body = ImportDto),
+        (status = 202, description = "The archive is kept, and a job takes it in.", body = JobDto,
+            headers(("Location" = String, description = "Where the job is found."))),
         (status = 409, description = "The codebook was made with another embedding.", body = ProblemBody, content_type = "application/problem+json"),
         InputProblems),
 )]
 pub(crate) async fn import(
     State(state): State<AppState>,
-    Query(params): Query<CodebookParams>,
+    Query(params): Query<ImportParams>,
     deadline: Deadline,
     headers: HeaderMap,
     request: Request,
-) -> Result<Json<ImportDto>> {
+) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -102,7 +113,32 @@ pub(crate) async fn import(
     }
     let editor = state.editor()?;
     let _permit = state.archive_permit()?;
+    if params.background.unwrap_or(false) {
+        return import_later(&state, codebook, &headers, request).await;
+    }
     let limits = archive::ImportLimits { bytes: state.import_bytes(), idle: state.timeouts().body_idle() };
     let summary = archive::import(editor, &codebook, request, limits, deadline.background()).await?;
-    Ok(Json(summary.into()))
+    Ok(Json(ImportDto::from(summary)).into_response())
+}
+
+/// Keeps the archive and submits a job for it.
+async fn import_later(
+    state: &AppState,
+    codebook: CodebookName,
+    headers: &HeaderMap,
+    request: Request,
+) -> Result<Response> {
+    let jobs = state.jobs()?;
+    let idle = state.timeouts().body_idle();
+    let upload = jobs.spool().receive(headers, request.into_body(), state.import_bytes(), idle).await?;
+    let idempotency = submission_key(headers, upload.digest, &())?;
+    let submission = Submission {
+        kind: JobKind::Import,
+        codebook,
+        input: serde_json::Value::Null,
+        upload: Some(upload),
+        total: None,
+        idempotency,
+    };
+    Ok(accepted(jobs.submit(submission).await?))
 }

@@ -1,24 +1,27 @@
 //! `/edits`.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use reasonedit_codebook::{EditFilter, EditId};
-use reasonedit_editor::EditRequest;
-use serde_json::Value;
 
 use super::EditIdPath;
 use crate::dto::edit::{EditDto, EditPageDto};
-use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams, Reasoning};
-use crate::dto::{CodebookParams, codebook_name, page_cursor, page_limit};
-use crate::idempotency::key_of;
+use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
+use crate::dto::job::{BatchParams, JobDto, JobKind};
+use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
+use crate::handlers::jobs::{LINES, accepted};
+use crate::idempotency::{key_of, submission_key};
 use crate::image_input::resolve;
+use crate::jobs::Submission;
+use crate::jobs::source::{Format, Source, SourceLimits};
+use crate::jobs::workers::BatchInput;
 use crate::json::Query;
 use crate::limits::Deadline;
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::Payload;
-use crate::problem::{ProblemBody, Result};
+use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 
 /// Tells a repeated request's answer from the first.
@@ -48,22 +51,12 @@ pub(crate) async fn create(
     Query(params): Query<CreateParams>,
     deadline: Deadline,
     headers: HeaderMap,
-    Payload { value: input, held: _held }: Payload<EditInput>,
+    Payload { value: mut input, held: _held }: Payload<EditInput>,
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
     let editor = state.editor()?;
-    let mut request = EditRequest {
-        image: resolve(input.image, state.fetcher()).await?,
-        question: input.question,
-        answer: input.answer,
-        reasoning: input.reasoning.map(Reasoning::into_statements).unwrap_or_default(),
-        choices: input.choices.unwrap_or_default(),
-        author: input.author,
-        tags: input.tags.unwrap_or_default(),
-        metadata: Value::Object(input.metadata.unwrap_or_default()),
-        verify: params.verify.or(input.verify).unwrap_or(true),
-        idempotency: None,
-    };
+    let image = resolve(input.take_image(), state.fetcher()).await?;
+    let mut request = input.into_request(image, params.verify);
     request.idempotency = key_of(&headers, &request)?;
     let view = editor.edit(&codebook, request, deadline.interactive()).await?;
     let mut location = format!("/edits/{}", view.record.id);
@@ -76,6 +69,70 @@ pub(crate) async fn create(
         response.headers_mut().insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// Make many edits
+///
+/// An upload of up to 5,000 edits: JSON Lines of bodies of `POST /edits`, or a tar of native records (`edits.jsonl` and the pictures it
+/// names, as `reasonedit world` writes them). It becomes a job that makes one edit after the other, in order, while queries go first;
+/// `GET /jobs/{id}/results` has a result for every line. A line that can't be used doesn't keep the others from being made. After a
+/// restart the job goes on where it was: no edit is made twice, none is left out.
+#[utoipa::path(
+    post, path = "/edits/batch", operation_id = "create_edits", tag = "edits",
+    params(
+        BatchParams,
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and upload answers the job that was made for the first."),
+    ),
+    request_body(content((String = "application/x-ndjson"), (File = "application/x-tar"))),
+    responses(
+        (status = 202, description = "The upload is durable, and the job waits or runs.", body = JobDto,
+            headers(("Location" = String, description = "Where the job is found."))),
+        (status = 409, description = "The idempotency key was used with another upload.", body = ProblemBody, content_type = "application/problem+json"),
+        InputProblems,
+    ),
+)]
+pub(crate) async fn batch(
+    State(state): State<AppState>,
+    Query(params): Query<BatchParams>,
+    request: Request,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let (parts, body) = request.into_parts();
+    let format = batch_format(&parts.headers)?;
+    let jobs = state.jobs()?;
+    let _permit = state.archive_permit()?;
+    let limits = state.batch_limits();
+    let upload =
+        jobs.spool().receive(&parts.headers, body, limits.bytes, state.timeouts().body_idle()).await?;
+    let (path, each) =
+        (upload.file.path().to_owned(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
+    let checked = tokio::task::spawn_blocking(move || Source::check(&path, format, each)).await;
+    let lines = checked.unwrap_or_else(|failure| Err(Problem::internal(&failure)))?;
+    let input = BatchInput { format, verify: params.verify, lines };
+    let idempotency = submission_key(&parts.headers, upload.digest, &input)?;
+    let job = jobs
+        .submit(Submission {
+            kind: JobKind::Batch,
+            codebook,
+            input: serde_json::to_value(input).map_err(|error| Problem::internal(&error))?,
+            upload: Some(upload),
+            total: Some(lines),
+            idempotency,
+        })
+        .await?;
+    Ok(accepted(job))
+}
+
+fn batch_format(headers: &HeaderMap) -> Result<Format> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        LINES | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok(Format::Lines),
+        "application/x-tar" | "application/tar" => Ok(Format::Records),
+        _ => Err(Problem::new(
+            ProblemKind::UnsupportedMediaType,
+            "Send JSON Lines as application/x-ndjson, or a tar of native records as application/x-tar.",
+        )),
+    }
 }
 
 /// List edits

@@ -7,6 +7,7 @@ use reasonedit_codebook::{CodebookName, Stats};
 use reasonedit_editor::Editor;
 use reasonedit_vlm::engine::EngineStats;
 
+use crate::dto::job::{JobKind, JobState};
 use crate::metrics::{TEXT_FORMAT, Text};
 use crate::openapi::LookupProblems;
 use crate::state::AppState;
@@ -31,6 +32,7 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
     );
     if let Some(editor) = editor {
         write_engine(&mut text, &editor.engine().stats());
+        write_jobs(&mut text, &state);
         write_codebooks(&mut text, editor).await;
     }
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], text.finish()).into_response()
@@ -62,6 +64,18 @@ fn write_engine(text: &mut Text, stats: &EngineStats) {
     ];
     for (name, kind, help, value) in rows {
         text.single(&format!("reasonedit_engine_{name}"), kind, help, value);
+    }
+}
+
+fn write_jobs(text: &mut Text, state: &AppState) {
+    let Ok(jobs) = state.jobs() else { return };
+    text.family("reasonedit_jobs", "gauge", "Jobs that have not ended.");
+    let counts = jobs.unfinished();
+    for kind in JobKind::ALL {
+        for (state, name) in [(JobState::Queued, "queued"), (JobState::Running, "running")] {
+            let count = counts.get(&(kind, state)).copied().unwrap_or(0);
+            text.sample("reasonedit_jobs", &[("kind", kind.name()), ("state", name)], count as f64);
+        }
     }
 }
 

@@ -5,7 +5,9 @@ pub(crate) mod docs;
 pub(crate) mod edits;
 pub(crate) mod health;
 pub(crate) mod images;
+pub(crate) mod jobs;
 pub(crate) mod metrics;
+pub(crate) mod modularity;
 pub(crate) mod query;
 
 use axum::extract::FromRequestParts;

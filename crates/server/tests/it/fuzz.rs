@@ -134,6 +134,9 @@ async fn whatever_comes_is_answered() {
             format!("/edits?q={encoded}&author={encoded}&tag={encoded}"),
             format!("/codebook?codebook={encoded}"),
             format!("/codebook/entries?{encoded}"),
+            format!("/jobs/{encoded}"),
+            format!("/jobs/{encoded}/results?from={encoded}"),
+            format!("/jobs?state={encoded}&cursor={encoded}"),
         ] {
             let answer = get(router, &uri).await;
             *statuses.entry(answer.code()).or_default() += 1;

@@ -6,5 +6,8 @@ mod contract;
 mod editing;
 mod fuzz;
 mod http;
+mod jobs;
+mod kill;
 mod model;
+mod modularity;
 mod serve;

@@ -1,9 +1,11 @@
 //! A service with a real editor on tiny checkpoints, on folders of its own.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use reasonedit_codebook::{ImageStore, Library, SledStore};
+use reasonedit_codebook::{CodebookError, ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig};
 use reasonedit_imaging::{RgbImage, encode_png};
 use reasonedit_server::{Server, ServerConfig};
@@ -20,14 +22,42 @@ fn checkpoint(name: &str) -> String {
 pub(crate) struct Service {
     pub(crate) router: Router,
     pub(crate) editor: Editor,
-    _data: TempDir,
+    data: TempDir,
+}
+
+impl Service {
+    /// The folder of its data.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
 }
 
 /// Starts a service with its own engine and store.
 pub(crate) async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
     let data = tempfile::tempdir().expect("a folder");
-    let store = Arc::new(SledStore::open(&data.path().join("codebook")).expect("a store"));
-    let images = ImageStore::open(&data.path().join("images")).expect("a folder for pictures");
+    let mut config = ServerConfig::default();
+    change(&mut config);
+    let (server, editor) = server_on(data.path(), config).await;
+    Service { router: server.router(), editor, data }
+}
+
+/// A server on a folder that may have been in use before.
+pub(crate) async fn server_on(data: &Path, config: ServerConfig) -> (Server, Editor) {
+    let editor = editor_on(data).await;
+    let (server, slot) = Server::new(config).expect("a usable configuration");
+    assert!(slot.fill(editor.clone(), &data.join("jobs")).expect("jobs"));
+    (server, editor)
+}
+
+async fn editor_on(data: &Path) -> Editor {
+    let store = loop {
+        match SledStore::open(&data.join("codebook")) {
+            // A killed process's lock on the folder may outlive it by a moment.
+            Err(CodebookError::Locked) => tokio::time::sleep(Duration::from_millis(10)).await,
+            opened => break Arc::new(opened.expect("a store")),
+        }
+    };
+    let images = ImageStore::open(&data.join("images")).expect("a folder for pictures");
     let config = EditorConfig::default();
     let library = Arc::new(Library::open(store, config.codebook).expect("a library"));
     let load = || {
@@ -38,12 +68,7 @@ pub(crate) async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
         })
     };
     let engine = Engine::start(load, EngineConfig::default()).expect("an engine");
-    let editor = Editor::new(engine, library, images, config).await.expect("an editor");
-    let mut config = ServerConfig::default();
-    change(&mut config);
-    let (server, slot) = Server::new(config).expect("a usable configuration");
-    assert!(slot.fill(editor.clone()));
-    Service { router: server.router(), editor, _data: data }
+    Editor::new(engine, library, images, config).await.expect("an editor")
 }
 
 /// A picture of one colour with a square of another in a corner, as PNG.

@@ -1,0 +1,70 @@
+//! Options of `edit`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::TargetArgs;
+
+/// `edit`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  reasonedit edit --image scan.png --question 'Is it benign or malignant?' --answer malignant \\\n    \
+    --reasoning 'The edge of the thing is jagged.' --reasoning 'Things with a jagged edge are malignant.' \\\n    \
+    --choice benign --choice malignant\n  reasonedit edit --batch edits.jsonl --server http://127.0.0.1:8080"
+)]
+pub(crate) struct EditArgs {
+    /// Picture file, or the id of a picture sent before
+    #[arg(long, value_name = "FILE_OR_ID", required_unless_present = "batch")]
+    pub(crate) image: Option<String>,
+
+    /// The question that is answered wrongly
+    #[arg(long, value_name = "TEXT", required_unless_present = "batch")]
+    pub(crate) question: Option<String>,
+
+    /// The right answer
+    #[arg(long, value_name = "TEXT", required_unless_present = "batch")]
+    pub(crate) answer: Option<String>,
+
+    /// Many edits: a file of JSON Lines (a body of POST /edits each), or a tar of native records (edits.jsonl and its pictures); the
+    /// results go to the standard output, a line of JSON each with --json
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "image", "question", "answer", "reasoning", "evidence", "choices", "author", "tags", "metadata",
+        ],
+    )]
+    pub(crate) batch: Option<PathBuf>,
+
+    /// A statement that says why (repeatable)
+    #[arg(long, value_name = "STATEMENT")]
+    pub(crate) reasoning: Vec<String>,
+
+    /// Where a statement is seen: its number from 1, then x,y,width,height in pixels, for example 1:40,32,120,96 (repeatable)
+    #[arg(long, value_name = "N:X,Y,W,H")]
+    pub(crate) evidence: Vec<String>,
+
+    /// An answer to choose from (repeatable)
+    #[arg(long = "choice", value_name = "TEXT")]
+    pub(crate) choices: Vec<String>,
+
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+
+    /// A label (repeatable)
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+
+    /// Anything to be kept with the edit: a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) metadata: Option<String>,
+
+    /// Don't ask the model before and after
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}

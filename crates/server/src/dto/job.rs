@@ -1,0 +1,201 @@
+//! Background jobs.
+
+use reasonedit_codebook::EditId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+
+use super::rfc3339;
+use crate::problem::ProblemBody;
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Chooses layer and weight.
+    Modularity,
+    /// Makes the keys of a codebook anew.
+    Reembed,
+    /// Makes the edits of an upload.
+    Batch,
+    /// Takes in an exported codebook.
+    Import,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for its turn.
+    Queued,
+    /// Is worked on, or goes on when the service is started again.
+    Running,
+    /// Has a result.
+    Done,
+    /// Has an error.
+    Failed,
+    /// Was cancelled. What it had done stays done.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen.
+    pub fn ended(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A background job.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub struct JobDto {
+    /// Its ULID; later jobs have greater ones.
+    #[schema(pattern = "^[0-9A-HJKMNP-TV-Z]{26}$")]
+    pub id: String,
+    /// What it does.
+    pub kind: JobKind,
+    /// The codebook it works on.
+    #[schema(example = "default")]
+    pub codebook: String,
+    /// How far it is.
+    pub state: JobState,
+    /// How far it is in numbers.
+    pub progress: JobProgressDto,
+    /// What came of it, by kind; `null` until it is done.
+    #[schema(value_type = Option<Object>)]
+    pub result: Option<Value>,
+    /// Why it failed; `null` unless it did.
+    pub error: Option<ProblemBody>,
+    /// When it was submitted.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When it was first worked on.
+    #[schema(format = DateTime)]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[schema(format = DateTime)]
+    pub ended_at: Option<String>,
+}
+
+/// How far a job is in numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = JobProgress)]
+pub struct JobProgressDto {
+    /// What is being done.
+    #[schema(example = "edits")]
+    pub stage: String,
+    /// How much of it is done.
+    pub done: u64,
+    /// Out of how much; `null` if that is not known.
+    pub total: Option<u64>,
+    /// Milliseconds that the rest of the stage takes at the pace of late; `null` until there is a pace.
+    pub remaining_ms: Option<u64>,
+}
+
+/// A page of jobs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = JobPage)]
+pub struct JobPageDto {
+    /// Newest first.
+    pub jobs: Vec<JobDto>,
+    /// `cursor` of the next page; `null` on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Which jobs are listed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct JobListParams {
+    /// Only of this codebook; all if not given.
+    #[param(pattern = "^[a-z0-9-]{1,64}$")]
+    pub codebook: Option<String>,
+    /// Only in this state.
+    #[param(inline)]
+    pub state: Option<JobState>,
+    /// Only of this kind.
+    #[param(inline)]
+    pub kind: Option<JobKind>,
+    /// Most jobs of the page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9A-HJKMNP-TV-Z]{26}$")]
+    pub cursor: Option<String>,
+}
+
+/// Parameters of one job.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct JobParams {
+    /// Name of a codebook; ids of jobs are the same in all, so any will do.
+    #[param(pattern = "^[a-z0-9-]{1,64}$")]
+    pub codebook: Option<String>,
+}
+
+/// Which results are wanted.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ResultsParams {
+    /// Name of a codebook; ids of jobs are the same in all, so any will do.
+    #[param(pattern = "^[a-z0-9-]{1,64}$")]
+    pub codebook: Option<String>,
+    /// Number of the first line wanted.
+    #[param(minimum = 1, default = 1)]
+    pub from: Option<u64>,
+    /// Most results; all if not given.
+    #[param(minimum = 1)]
+    pub limit: Option<u64>,
+}
+
+/// Parameters of `POST /edits/batch`.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BatchParams {
+    /// Name of the codebook; `default` if not given.
+    #[param(pattern = "^[a-z0-9-]{1,64}$", example = "default")]
+    pub codebook: Option<String>,
+    /// `false` skips `before` and `after` of every edit.
+    pub verify: Option<bool>,
+}
+
+/// What became of one line of a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BatchLine)]
+pub struct BatchLineDto {
+    /// Its number in the upload, from 1.
+    #[schema(minimum = 1)]
+    pub line: u64,
+    /// The status that `POST /edits` would have answered with: 201 if the edit was made.
+    #[schema(example = 201)]
+    pub status: u16,
+    /// The edit, if it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    pub edit: Option<EditId>,
+    /// Why not, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub problem: Option<ProblemBody>,
+}
+
+/// `result` of a job of the kind `batch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BatchResult)]
+pub struct BatchResultDto {
+    /// Lines of the upload, empty ones left out.
+    pub lines: u64,
+    /// Edits made.
+    pub made: u64,
+    /// Lines that made none; `GET /jobs/{id}/results` says why.
+    pub failed: u64,
+}
+
+/// Times of a job on the wire.
+pub(crate) fn time_of(time: Option<OffsetDateTime>) -> Option<String> {
+    time.map(rfc3339)
+}

@@ -1,0 +1,189 @@
+//! `/jobs`.
+
+use std::io;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::stream;
+use ulid::Ulid;
+
+use crate::dto::job::{BatchLineDto, JobDto, JobListParams, JobPageDto, JobParams, JobState, ResultsParams};
+use crate::dto::{codebook_name, page_cursor, page_limit};
+use crate::json::Query;
+use crate::openapi::LookupProblems;
+use crate::problem::{Problem, ProblemBody, Result};
+use crate::sse;
+use crate::state::AppState;
+
+/// Media type of JSON Lines.
+pub(crate) const LINES: &str = "application/x-ndjson";
+
+/// Results read at a time.
+const PAGE: usize = 256;
+
+/// A job's id in the path. What can't be an id is simply not there: 404.
+pub(crate) struct JobIdPath(Ulid);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobIdPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        let id = text.ok().and_then(|axum::extract::Path(text)| Ulid::from_string(&text).ok());
+        id.map(Self).ok_or_else(|| Problem::not_found("No job has an id like this."))
+    }
+}
+
+/// The answer to what has become a job: 202, with the job and where it is found.
+pub(crate) fn accepted(job: JobDto) -> Response {
+    let location = format!("/jobs/{}", job.id);
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response()
+}
+
+/// List jobs
+///
+/// Newest first; the newest 200 that have ended are kept. `next_cursor` of one page is `cursor` of the next.
+#[utoipa::path(
+    get, path = "/jobs", operation_id = "list_jobs", tag = "jobs", params(JobListParams),
+    responses((status = 200, description = "A page of jobs.", body = JobPageDto), LookupProblems),
+)]
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Query(params): Query<JobListParams>,
+) -> Result<Json<JobPageDto>> {
+    let codebook = params.codebook.as_deref().map(|name| codebook_name(Some(name))).transpose()?;
+    let limit = page_limit(params.limit)?;
+    let cursor: Option<Ulid> = page_cursor(params.cursor.as_deref())?;
+    let (jobs, next) = state.jobs()?.list(
+        |record| {
+            codebook.as_ref().is_none_or(|name| *name == record.codebook)
+                && params.state.is_none_or(|state| state == record.state)
+                && params.kind.is_none_or(|kind| kind == record.kind)
+        },
+        cursor,
+        limit,
+    );
+    Ok(Json(JobPageDto { jobs, next_cursor: next.map(|id| id.to_string()) }))
+}
+
+/// Get a job
+#[utoipa::path(
+    get, path = "/jobs/{id}", operation_id = "get_job", tag = "jobs",
+    params(("id" = String, Path, description = "ULID of the job."), JobParams),
+    responses(
+        (status = 200, description = "The job as it is.", body = JobDto),
+        (status = 404, description = "No such job, or it was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    JobIdPath(id): JobIdPath,
+    Query(params): Query<JobParams>,
+) -> Result<Json<JobDto>> {
+    codebook_name(params.codebook.as_deref())?;
+    Ok(Json(state.jobs()?.get(id)?))
+}
+
+/// Cancel a job
+///
+/// What it had done stays done. Cancelling a cancelled job changes nothing; one that is done or has failed can't be cancelled.
+#[utoipa::path(
+    delete, path = "/jobs/{id}", operation_id = "cancel_job", tag = "jobs",
+    params(("id" = String, Path, description = "ULID of the job."), JobParams),
+    responses(
+        (status = 200, description = "It is cancelled.", body = JobDto),
+        (status = 202, description = "It is about to stop.", body = JobDto),
+        (status = 404, description = "No such job, or it was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is done or has failed.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn cancel(
+    State(state): State<AppState>,
+    JobIdPath(id): JobIdPath,
+    Query(params): Query<JobParams>,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    let job = state.jobs()?.cancel(id).await?;
+    let status = if job.state == JobState::Cancelled { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(job)).into_response())
+}
+
+/// Follow a job
+///
+/// Server-sent events, each with the whole job: `progress` at once and whenever it got on, then `done`; or `failed`, also when it was
+/// cancelled. Whoever connects again is told at once how far it is. The stream of a job that has ended is its last event.
+#[utoipa::path(
+    get, path = "/jobs/{id}/events", operation_id = "follow_job", tag = "jobs",
+    params(("id" = String, Path, description = "ULID of the job."), JobParams),
+    responses(
+        (status = 200, description = "The events.", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "No such job, or it was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn events(
+    State(state): State<AppState>,
+    JobIdPath(id): JobIdPath,
+    Query(params): Query<JobParams>,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    let jobs = state.jobs()?;
+    Ok(sse::job(jobs.watch(id)?, jobs.stopping(), state.timeouts().keep_alive()))
+}
+
+/// Get the results of a job
+///
+/// JSON Lines, one for every line of a batch that was worked on, in order: `{"line": 7, "status": 201, "edit": "01K…"}`, or with the
+/// problem that `POST /edits` would have answered with. Can be read while the job runs. Other kinds of jobs have no such lines.
+#[utoipa::path(
+    get, path = "/jobs/{id}/results", operation_id = "get_job_results", tag = "jobs",
+    params(("id" = String, Path, description = "ULID of the job."), ResultsParams),
+    responses(
+        (status = 200, description = "The lines.", body = BatchLineDto, content_type = "application/x-ndjson"),
+        (status = 404, description = "No such job, or it was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn results(
+    State(state): State<AppState>,
+    JobIdPath(id): JobIdPath,
+    Query(params): Query<ResultsParams>,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    let jobs = state.jobs()?.clone();
+    let (from, left) = (params.from.unwrap_or(1), params.limit.unwrap_or(u64::MAX));
+    // The first page before the head: what can't be read at all has its own status.
+    let page = move |left: u64| PAGE.min(usize::try_from(left).unwrap_or(PAGE));
+    let first = jobs.rows(id, from, page(left)).await?;
+    let stream = stream::unfold((Some(Ok(first)), left), move |(rows, left)| {
+        let jobs = jobs.clone();
+        async move {
+            let rows: Vec<(u64, Vec<u8>)> = match rows? {
+                Ok(rows) => rows,
+                Err(()) => return Some((Err(io::Error::other("a result can't be read")), (None, 0))),
+            };
+            let (last, _) = rows.last()?;
+            let (next, wanted) = (last + 1, page(left));
+            let left = left - rows.len() as u64;
+            let more = if rows.len() < wanted || left == 0 {
+                None
+            } else {
+                Some(jobs.rows(id, next, page(left)).await.map_err(|_| ()))
+            };
+            let mut text = Vec::new();
+            for (_, row) in rows {
+                text.extend(row);
+                text.push(b'\n');
+            }
+            Some((Ok(Bytes::from(text)), (more, left)))
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, LINES)], Body::from_stream(stream)).into_response())
+}

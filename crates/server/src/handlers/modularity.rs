@@ -1,0 +1,277 @@
+//! `/modularity`.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use reasonedit_topology::{Report, figure};
+use ulid::Ulid;
+
+use crate::dto::job::{JobDto, JobKind, JobParams, JobState};
+use crate::dto::modularity::{ModularityDto, ModularityRequestDto};
+use crate::dto::{CodebookParams, codebook_name};
+use crate::handlers::jobs::accepted;
+use crate::idempotency::submission_key;
+use crate::jobs::Submission;
+use crate::jobs::modularity::{CODEBOOK, REPORT, RollbackInput, report_of};
+use crate::json::{Query, from_slice};
+use crate::openapi::{InputProblems, LookupProblems};
+use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
+use crate::state::AppState;
+
+/// Media type of the figures.
+const SVG: &str = "image/svg+xml";
+
+/// A report's id in the path, which is its job's. What can't be an id is simply not there: 404.
+pub(crate) struct ReportPath(Ulid);
+
+impl<S: Send + Sync> FromRequestParts<S> for ReportPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        let id = text.ok().and_then(|axum::extract::Path(text)| Ulid::from_string(&text).ok());
+        id.map(Self).ok_or_else(|| Problem::not_found("No report has an id like this."))
+    }
+}
+
+/// Choose layer and weight
+///
+/// Measures, on pairs of pictures and texts, how well every layer of the model and every weight of the text keep pictures and texts apart,
+/// and moves the codebook to the best, if asked to, while it goes on serving. A job; the body may be left out.
+#[utoipa::path(
+    post, path = "/modularity", operation_id = "create_modularity", tag = "modularity",
+    params(
+        CodebookParams,
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body answers the job that was made for the first."),
+    ),
+    request_body = Option<ModularityRequestDto>,
+    responses(
+        (status = 202, description = "The job waits or runs.", body = JobDto, headers(("Location" = String, description = "Where the job is found."))),
+        (status = 404, description = "No such codebook.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Another one runs: `job` names it.", body = ProblemBody, content_type = "application/problem+json"),
+        InputProblems,
+    ),
+)]
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let asked: ModularityRequestDto = if body.iter().all(u8::is_ascii_whitespace) {
+        ModularityRequestDto::default()
+    } else {
+        from_slice(&body)?
+    };
+    let (editor, jobs) = (state.editor()?, state.jobs()?);
+    let request = asked.request();
+    match asked.source.as_deref().unwrap_or(CODEBOOK) {
+        CODEBOOK => editor.check_modularity(&request, Some(&editor.codebook_samples(&codebook)?))?,
+        name => {
+            known_source(&state, name)?;
+            editor.library().get(&codebook)?;
+            editor.check_modularity(&request, None)?;
+        }
+    }
+    let idempotency = submission_key(&headers, blake3::hash(&body), &())?;
+    let submission = Submission {
+        kind: JobKind::Modularity,
+        codebook,
+        input: serde_json::to_value(&asked).map_err(|error| Problem::internal(&error))?,
+        upload: None,
+        total: None,
+        idempotency,
+    };
+    Ok(accepted(jobs.submit(submission).await?))
+}
+
+fn known_source(state: &AppState, name: &str) -> Result<()> {
+    let sources = state.sources();
+    if sources.names().any(|known| known == name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = std::iter::once(CODEBOOK).chain(sources.names()).collect();
+    Err(Problem::invalid(
+        "/source",
+        format!("There is no source named {name:?}; there are: {}.", known.join(", ")),
+    ))
+}
+
+/// Get the active selection
+///
+/// What the codebook's keys are made with, and the newest report on it.
+#[utoipa::path(
+    get, path = "/modularity", operation_id = "get_modularity", tag = "modularity", params(CodebookParams),
+    responses((status = 200, description = "The active selection.", body = ModularityDto), LookupProblems),
+)]
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+) -> Result<Json<ModularityDto>> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let active = state.editor()?.active_embedding(&codebook)?;
+    let (done, _) = state.jobs()?.list(
+        |job| job.kind == JobKind::Modularity && job.state == JobState::Done && job.codebook == codebook,
+        None,
+        1,
+    );
+    let report = done.into_iter().next().map(|job| job.id);
+    let selection = match report.as_deref().and_then(|id| Ulid::from_string(id).ok()) {
+        Some(id) => Some(find(&state, id).await?.selection),
+        None => None,
+    };
+    Ok(Json(ModularityDto {
+        active: active.into(),
+        report,
+        selection: selection
+            .map(serde_json::to_value)
+            .transpose()
+            .map_err(|error| Problem::internal(&error))?,
+        sources: std::iter::once(CODEBOOK).chain(state.sources().names()).map(str::to_owned).collect(),
+    }))
+}
+
+/// Go back to the embedding before
+///
+/// A job: the edits made since get keys in the old embedding too, then it is swapped in. A second one goes forward again.
+#[utoipa::path(
+    post, path = "/modularity/rollback", operation_id = "roll_back_modularity", tag = "modularity", params(CodebookParams),
+    responses(
+        (status = 202, description = "The job waits or runs.", body = JobDto, headers(("Location" = String, description = "Where the job is found."))),
+        (status = 409, description = "No earlier embedding is kept, or another job runs.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn roll_back(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let Some(previous) = state.editor()?.active_embedding(&codebook)?.previous else {
+        let detail = format!("No earlier embedding of the codebook {codebook} is kept.");
+        return Err(Problem::new(ProblemKind::Conflict, detail));
+    };
+    let input = RollbackInput { to: previous.id };
+    let submission = Submission {
+        kind: JobKind::Reembed,
+        codebook,
+        input: serde_json::to_value(input).map_err(|error| Problem::internal(&error))?,
+        upload: None,
+        total: None,
+        idempotency: None,
+    };
+    Ok(accepted(state.jobs()?.submit(submission).await?))
+}
+
+/// Get a report
+///
+/// Every tap and pooling with mean and standard deviation of the three modularities and two biases, every weight with its harmonic mean, and
+/// what was chosen, by what lead.
+#[utoipa::path(
+    get, path = "/modularity/{report}", operation_id = "get_report", tag = "modularity",
+    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
+    responses(
+        (status = 200, description = "The report.", body = Object),
+        (status = 404, description = "No such report, or its job was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn report(
+    State(state): State<AppState>,
+    ReportPath(id): ReportPath,
+    Query(params): Query<JobParams>,
+) -> Result<Json<Report>> {
+    codebook_name(params.codebook.as_deref())?;
+    Ok(Json(find(&state, id).await?))
+}
+
+/// Get a report as Markdown
+#[utoipa::path(
+    get, path = "/modularity/{report}/report.md", operation_id = "get_report_summary", tag = "modularity",
+    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
+    responses(
+        (status = 200, description = "A summary to read.", body = String, content_type = "text/markdown"),
+        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn summary(
+    State(state): State<AppState>,
+    ReportPath(id): ReportPath,
+    Query(params): Query<JobParams>,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    let text = find(&state, id).await?.markdown();
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response())
+}
+
+/// Get the figure of the layers
+#[utoipa::path(
+    get, path = "/modularity/{report}/layers.svg", operation_id = "get_layers_figure", tag = "modularity",
+    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
+    responses(
+        (status = 200, description = "Modularities and biases over the layers.", body = String, content_type = "image/svg+xml"),
+        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn layers(
+    State(state): State<AppState>,
+    ReportPath(id): ReportPath,
+    Query(params): Query<JobParams>,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    Ok(svg(figure::layers(&find(&state, id).await?)))
+}
+
+/// Get the figure of the weights
+#[utoipa::path(
+    get, path = "/modularity/{report}/weights.svg", operation_id = "get_weights_figure", tag = "modularity",
+    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
+    responses(
+        (status = 200, description = "Vision against language modularity over the weight.", body = String, content_type = "image/svg+xml"),
+        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn weights(
+    State(state): State<AppState>,
+    ReportPath(id): ReportPath,
+    Query(params): Query<JobParams>,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    Ok(svg(figure::weights(&find(&state, id).await?)))
+}
+
+/// Get the figure of the network
+#[utoipa::path(
+    get, path = "/modularity/{report}/network.svg", operation_id = "get_network_figure", tag = "modularity",
+    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
+    responses(
+        (status = 200, description = "The similarity network under three weights.", body = String, content_type = "image/svg+xml"),
+        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn network(
+    State(state): State<AppState>,
+    ReportPath(id): ReportPath,
+    Query(params): Query<JobParams>,
+) -> Result<Response> {
+    codebook_name(params.codebook.as_deref())?;
+    let drawn = figure::network(&find(&state, id).await?).map_err(|error| Problem::internal(&error))?;
+    drawn.map(svg).ok_or_else(|| Problem::not_found("This report has no network."))
+}
+
+fn svg(text: String) -> Response {
+    ([(header::CONTENT_TYPE, SVG)], text).into_response()
+}
+
+async fn find(state: &AppState, id: Ulid) -> Result<Report> {
+    let pieces = state.jobs()?.rows(id, REPORT, 1).await?;
+    report_of(&pieces)?.ok_or_else(|| Problem::not_found(format!("There is no report {id}.")))
+}

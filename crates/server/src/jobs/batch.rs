@@ -1,0 +1,169 @@
+//! `POST /edits/batch`: one edit after the other, a result for each.
+
+use reasonedit_codebook::{CodebookError, EditId};
+use reasonedit_editor::{CallContext, Editor, EditorError, IdempotencyKey};
+use reasonedit_vlm::VlmError;
+use reasonedit_vlm::engine::Priority;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Context;
+use super::drive::blocking;
+use super::source::{Format, Line, Parsed, Source};
+use super::workers::Tools;
+use crate::dto::job::{BatchLineDto, BatchResultDto};
+use crate::problem::{Problem, Result};
+
+/// Results read at a time when a batch goes on.
+const PAGE: usize = 1000;
+
+/// What was asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BatchInput {
+    /// What the upload is made of.
+    pub(crate) format: Format,
+    /// Comes before what the lines say.
+    pub(crate) verify: Option<bool>,
+    /// Lines that are not empty.
+    pub(crate) lines: u64,
+}
+
+/// Queries of people go first.
+const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
+
+/// Makes the edits of an upload. A line whose result is kept is never worked on again; one that was interrupted before that is found
+/// by its idempotency key if it had become an edit.
+pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
+    let input: BatchInput = context.input()?;
+    let (mut tally, last) = tally_of(&context).await?;
+    let (path, item_bytes) = (context.upload(), tools.item_bytes);
+    let mut source = blocking(move || Source::open(&path, input.format, item_bytes)).await?;
+    context.progress("edits", tally.made + tally.failed, input.lines);
+    loop {
+        let (back, line) = blocking(move || {
+            let line = loop {
+                match source.next_line()? {
+                    Some(line) if line.number <= last => {}
+                    other => break other,
+                }
+            };
+            Ok((source, line))
+        })
+        .await?;
+        source = back;
+        let Some(line) = line else { break };
+        let number = line.number;
+        let (back, made) = edit(&tools, &context, source, line, input.verify).await?;
+        source = back;
+        let row = match made {
+            Ok(edit) => BatchLineDto { line: number, status: 201, edit: Some(edit), problem: None },
+            Err(problem) => BatchLineDto {
+                line: number,
+                status: problem.status().as_u16(),
+                edit: None,
+                problem: Some(problem.body()),
+            },
+        };
+        context.append(number, &row).await?;
+        count(&mut tally, &row);
+        context.progress("edits", tally.made + tally.failed, input.lines);
+    }
+    let result = BatchResultDto { lines: tally.made + tally.failed, ..tally };
+    serde_json::to_value(result).map_err(|error| Problem::internal(&error))
+}
+
+fn count(tally: &mut BatchResultDto, row: &BatchLineDto) {
+    if row.edit.is_some() {
+        tally.made += 1;
+    } else {
+        tally.failed += 1;
+    }
+}
+
+/// What was made before an interruption, and the last line that has a result.
+async fn tally_of(context: &Context) -> Result<(BatchResultDto, u64)> {
+    let (mut tally, mut last) = (BatchResultDto::default(), 0);
+    loop {
+        let rows = context.pieces(last + 1, PAGE).await?;
+        for (number, row) in &rows {
+            count(&mut tally, &serde_json::from_slice(row).map_err(|error| Problem::internal(&error))?);
+            last = *number;
+        }
+        if rows.len() < PAGE {
+            return Ok((tally, last));
+        }
+    }
+}
+
+/// Makes the edit of one line. The inner result is the line's; the outer one ends the work.
+async fn edit(
+    tools: &Tools,
+    context: &Context,
+    mut source: Source,
+    line: Line,
+    verify: Option<bool>,
+) -> Result<(Source, Result<EditId>)> {
+    let name = context.codebook();
+    let key = IdempotencyKey {
+        key: format!("job/{}/{}", context.id(), line.number),
+        body: *blake3::hash(&line.bytes).as_bytes(),
+    };
+    let (editor, asked, before) = (tools.editor.clone(), key.key.clone(), name.clone());
+    let (source, parsed, made) = blocking(move || {
+        // Before anything else: a picture that could be fetched then may be gone now, and the edit may have been reverted.
+        let made = made_before(&editor, &before, &asked)?;
+        let parsed = if made.is_none() { Some(source.parse(&line.bytes)) } else { None };
+        Ok((source, parsed, made))
+    })
+    .await?;
+    if let Some(edit) = made {
+        return Ok((source, Ok(edit)));
+    }
+    let request = match parsed {
+        Some(Ok(parsed)) => Parsed::into_request(parsed, &tools.fetcher, verify).await,
+        Some(Err(problem)) => Err(problem),
+        None => return Err(Problem::internal(&"a line was neither made nor read")),
+    };
+    let mut request = match request {
+        Ok(request) => request,
+        Err(problem) => return Ok((source, Err(problem))),
+    };
+    request.idempotency = Some(key);
+    let made = loop {
+        match tools.editor.edit(&name, request.clone(), CALL).await {
+            Ok(view) => break Ok(view.record.id),
+            // There is time: people who wait have the queue's places.
+            Err(EditorError::Engine(VlmError::QueueFull { retry_after })) => {
+                tokio::time::sleep(retry_after).await;
+            }
+            Err(error) if ends_the_work(&error) => return Err(error.into()),
+            Err(error) => break Err(error.into()),
+        }
+    };
+    Ok((source, made))
+}
+
+fn made_before(
+    editor: &Editor,
+    name: &reasonedit_codebook::CodebookName,
+    key: &str,
+) -> Result<Option<EditId>> {
+    match editor.library().get(name) {
+        Ok(book) => Ok(book.idempotency(key)?.map(|(_, edit)| edit)),
+        Err(CodebookError::UnknownCodebook(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the next line would fare no better, whatever it holds.
+fn ends_the_work(error: &EditorError) -> bool {
+    matches!(
+        error,
+        EditorError::Cancelled
+            | EditorError::Storage(_)
+            | EditorError::Engine(VlmError::Closed)
+            | EditorError::Codebook(
+                CodebookError::Store { .. } | CodebookError::Corrupt { .. } | CodebookError::Locked
+            )
+    )
+}

@@ -1,0 +1,77 @@
+//! `POST /codebook/import?background=true`: an import that outlives its request.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reasonedit_editor::CallContext;
+use reasonedit_vlm::engine::Priority;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::drive::blocking;
+use super::workers::Tools;
+use crate::dto::codebook::ImportDto;
+use crate::problem::{Problem, Result};
+
+/// Time between two reports of progress.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks between two checkpoints.
+const CHECKPOINT_TICKS: u32 = 20;
+
+/// Counts what is read.
+struct Counting {
+    file: File,
+    read: Arc<AtomicU64>,
+    halted: CancellationToken,
+}
+
+impl Read for Counting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The reading goes on elsewhere when the worker is dropped.
+        if self.halted.is_cancelled() {
+            return Err(io::Error::other("the import was stopped"));
+        }
+        let count = self.file.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Takes in an archive. After an interruption it is read from its beginning; what is there already is left as it is. The checkpoint is
+/// how far the reading came: an import that gets farther each time is tried again without end.
+pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
+    let path = context.upload();
+    let (file, total) = blocking(move || {
+        let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m.len())));
+        opened.map_err(|error| Problem::internal(&format!("an archive can't be read: {}", error.kind())))
+    })
+    .await?;
+    let mut farthest: u64 = context.resumed_from()?.unwrap_or(0);
+    let read = Arc::new(AtomicU64::new(0));
+    let counting = Counting { file, read: Arc::clone(&read), halted: context.halted() };
+    let call = CallContext { priority: Priority::Background, deadline: None };
+    let codebook = context.codebook();
+    let mut importing = std::pin::pin!(tools.editor.import(&codebook, counting, call));
+    let mut ticks = tokio::time::interval(TICK);
+    let mut count = 0;
+    let summary = loop {
+        tokio::select! {
+            summary = &mut importing => break summary?,
+            _ = ticks.tick() => {
+                let done = read.load(Ordering::Relaxed);
+                context.progress("bytes", done, total);
+                count += 1;
+                if count % CHECKPOINT_TICKS == 0 && done > farthest {
+                    farthest = done;
+                    context.checkpoint(&farthest).await?;
+                }
+            }
+        }
+    };
+    context.progress("bytes", total, total);
+    serde_json::to_value(ImportDto::from(summary)).map_err(|error| Problem::internal(&error))
+}

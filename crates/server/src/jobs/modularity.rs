@@ -1,0 +1,169 @@
+//! `POST /modularity`: measures layers and weights, and moves the codebook to what is chosen; `POST /modularity/rollback` goes back.
+
+use futures::future::BoxFuture;
+use reasonedit_codebook::GenerationId;
+use reasonedit_editor::{
+    Editor, EditorError, EmbeddingChoice, ModularityState, ModularityWatch, ReembedProgress, ReembedStage,
+    SampleSet,
+};
+use reasonedit_topology::{Pooling, Report};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Context;
+use super::drive::blocking;
+use super::workers::Tools;
+use crate::dto::modularity::{Apply, ModularityRequestDto, ModularityResultDto, ReembedResultDto};
+use crate::problem::{Problem, Result};
+
+/// Number of the piece that holds the report.
+pub(crate) const REPORT: u64 = 0;
+/// The source that is the codebook itself.
+pub(crate) const CODEBOOK: &str = "codebook";
+
+/// What is finished.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Checkpoint {
+    measured: ModularityState,
+}
+
+/// Tells the job how far the measuring is.
+struct Telling<'a>(&'a Context);
+
+impl ModularityWatch for Telling<'_> {
+    fn progress(&self, stage: &'static str, done: u64, total: u64) {
+        self.0.progress(stage, done, total);
+    }
+
+    fn checkpoint<'a>(&'a self, state: &'a ModularityState) -> BoxFuture<'a, Result<(), EditorError>> {
+        Box::pin(async move {
+            let kept = self.0.checkpoint(&Checkpoint { measured: state.clone() }).await;
+            // What refused is in the log.
+            kept.map_err(|_| EditorError::Storage(std::io::Error::other("a checkpoint can't be kept")))
+        })
+    }
+}
+
+/// Clears away half-made keys when the worker is dropped because its job was cancelled; when the service stops they are kept, to be gone on
+/// with.
+struct Tidy<'a> {
+    editor: &'a Editor,
+    context: &'a Context,
+}
+
+impl Drop for Tidy<'_> {
+    fn drop(&mut self) {
+        if !self.context.cancelled() {
+            return;
+        }
+        let (editor, codebook) = (self.editor.clone(), self.context.codebook());
+        tokio::spawn(async move {
+            if let Err(error) = editor.discard_reembedding(&codebook).await {
+                tracing::warn!(%codebook, %error, "half-made keys are left until the next re-embedding");
+            }
+        });
+    }
+}
+
+/// Measures, keeps the report, and applies it if that was asked for. A finished run is not measured again; a finished report is not made
+/// again; a re-embedding goes on where it was.
+pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
+    let asked: ModularityRequestDto = context.input()?;
+    let codebook = context.codebook();
+    let report = if let Some(report) = report_of(&context.pieces(REPORT, 1).await?)? {
+        report
+    } else {
+        let report = measured(&tools, &context, &asked).await?;
+        context.append(REPORT, &report).await?;
+        report
+    };
+    let better = report.is_better();
+    let (tap, weight) = (&report.selection.tap.chosen, report.selection.weight.chosen);
+    let apply = match asked.apply {
+        Apply::Never => false,
+        Apply::IfBetter => better,
+        Apply::Always => true,
+    };
+    let generation = if apply {
+        let pooling = match tap.pooling {
+            Pooling::Mean => reasonedit_vlm::Pooling::Mean,
+            Pooling::Last => reasonedit_vlm::Pooling::Last,
+        };
+        let choice = EmbeddingChoice { tap: tap.tap.clone(), pooling, lambda: weight };
+        let told = telling(&context);
+        let _tidy = Tidy { editor: &tools.editor, context: &context };
+        // This worker is dropped when its job is halted.
+        Some(tools.editor.reembed(&codebook, &choice, told, std::future::pending()).await?)
+    } else {
+        tools.editor.active_embedding(&codebook).ok().map(|active| active.embedding.id)
+    };
+    let result = ModularityResultDto {
+        report: format!("/modularity/{}", context.id()),
+        tap: tap.tap.clone(),
+        lambda: weight,
+        better,
+        applied: apply,
+        generation: generation.map(|id| id.to_string()),
+    };
+    serde_json::to_value(result).map_err(|error| Problem::internal(&error))
+}
+
+/// The report, from the runs that were finished before and those that are left.
+async fn measured(tools: &Tools, context: &Context, asked: &ModularityRequestDto) -> Result<Report> {
+    let checkpoint: Checkpoint = context.resumed_from()?.unwrap_or_default();
+    let samples = samples(tools, context, asked).await?;
+    let (codebook, request, telling) = (context.codebook(), asked.request(), Telling(context));
+    let measuring =
+        tools.editor.measure_modularity(&codebook, &samples, &request, checkpoint.measured, &telling);
+    Ok(measuring.await?)
+}
+
+/// What a rollback goes back to. It stands in the job, so that one that is begun again does not go forward.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RollbackInput {
+    pub(crate) to: GenerationId,
+}
+
+/// Goes back to the generation before.
+pub(super) async fn roll_back(tools: Tools, context: Context) -> Result<Value> {
+    let input: RollbackInput = context.input()?;
+    let (codebook, told) = (context.codebook(), telling(&context));
+    let _tidy = Tidy { editor: &tools.editor, context: &context };
+    let generation = tools.editor.rollback(&codebook, Some(input.to), told, std::future::pending()).await?;
+    let result = ReembedResultDto { generation: generation.to_string() };
+    serde_json::to_value(result).map_err(|error| Problem::internal(&error))
+}
+
+fn telling(context: &Context) -> impl FnMut(ReembedProgress) + Send + use<> {
+    let context = context.clone();
+    move |at| {
+        let stage = match at.stage {
+            ReembedStage::Embedding => "embedding",
+            ReembedStage::Swapping => "swapping",
+        };
+        context.progress(stage, at.done as u64, at.total as u64);
+    }
+}
+
+/// The report among the pieces of a job.
+pub(crate) fn report_of(pieces: &[(u64, Vec<u8>)]) -> Result<Option<Report>> {
+    let report = pieces.iter().find(|(number, _)| *number == REPORT);
+    report
+        .map(|(_, bytes)| serde_json::from_slice(bytes))
+        .transpose()
+        .map_err(|error| Problem::internal(&error))
+}
+
+async fn samples(tools: &Tools, context: &Context, asked: &ModularityRequestDto) -> Result<SampleSet> {
+    let name = asked.source.clone().unwrap_or_else(|| CODEBOOK.to_owned());
+    if name == CODEBOOK {
+        return Ok(tools.editor.codebook_samples(&context.codebook())?);
+    }
+    let Some(open) = tools.sources.get(&name) else {
+        return Err(Problem::invalid("/source", format!("There is no source named {name:?}.")));
+    };
+    let request = asked.request();
+    // Enough for every draw to have samples of its own.
+    let wanted = (request.samples * request.runs).max(request.weight_samples * request.weight_runs);
+    blocking(move || open(wanted, request.seed).map_err(|error| Problem::invalid("/source", error))).await
+}

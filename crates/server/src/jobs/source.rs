@@ -1,0 +1,377 @@
+//! The edits of a batch as they lie on disk: JSON Lines, or a tar of native records with their pictures.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use bytes::Bytes;
+use reasonedit_editor::{EditRequest, ImageSource, StatementInput};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::dto::BoxDto;
+use crate::dto::edit_input::EditInput;
+use crate::fetch::Fetcher;
+use crate::image_input::resolve;
+use crate::json::from_slice;
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// The file of native records within a tar.
+const RECORDS: &str = "edits.jsonl";
+/// Most files of a tar: 5,000 records with all that is measured about them have fewer.
+const MAX_FILES: usize = 500_000;
+
+/// What an upload is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    /// A body of `POST /edits` a line.
+    Lines,
+    /// `edits.jsonl` and the pictures it names.
+    Records,
+}
+
+/// What lines may weigh.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceLimits {
+    /// Bytes of a line or a picture.
+    pub(crate) item_bytes: u64,
+    /// Lines that are not empty.
+    pub(crate) lines: u64,
+}
+
+/// Where files lie in a tar: start and length by path.
+type Places = HashMap<String, (u64, u64)>;
+
+/// An upload that is being read. Blocks.
+#[derive(Debug)]
+pub(crate) struct Source {
+    lines: BufReader<io::Take<File>>,
+    number: u64,
+    item_bytes: u64,
+    /// Of a tar: its file, and where in it each picture lies.
+    pictures: Option<(File, Places)>,
+}
+
+/// One line that is not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// From 1, empty ones counted.
+    pub(crate) number: u64,
+    pub(crate) bytes: Bytes,
+}
+
+impl Source {
+    /// Opens an upload at its first line.
+    ///
+    /// # Errors
+    /// 422 for a tar that is damaged or has no `edits.jsonl`, 500 when the disk refuses.
+    pub(crate) fn open(path: &Path, format: Format, item_bytes: u64) -> Result<Self> {
+        let open = || File::open(path).map_err(|error| refused(&error));
+        let (lines, pictures) = match format {
+            Format::Lines => (open()?.take(u64::MAX), None),
+            Format::Records => {
+                let mut files = files_of(open()?)?;
+                // Whoever packs a folder has its name before everything: the pictures are told from where the records are.
+                let records = files
+                    .keys()
+                    .filter(|path| *path == RECORDS || path.ends_with(&format!("/{RECORDS}")))
+                    .min_by_key(|path| (path.matches('/').count(), (*path).clone()))
+                    .cloned()
+                    .ok_or_else(|| unusable(format!("The archive has no `{RECORDS}`.")))?;
+                let folder = records.strip_suffix(RECORDS).unwrap_or_default().to_owned();
+                let (start, length) = files.remove(&records).unwrap_or_default();
+                let pictures = files
+                    .into_iter()
+                    .filter_map(|(path, place)| Some((path.strip_prefix(&folder)?.to_owned(), place)))
+                    .collect();
+                let mut file = open()?;
+                file.seek(SeekFrom::Start(start)).map_err(|error| refused(&error))?;
+                (file.take(length), Some((open()?, pictures)))
+            }
+        };
+        Ok(Self { lines: BufReader::new(lines), number: 0, item_bytes, pictures })
+    }
+
+    /// Reads an upload through and gives the number of its lines that are not empty.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; 413 for too many or too long lines; 422 if there is none.
+    pub(crate) fn check(path: &Path, format: Format, limits: SourceLimits) -> Result<u64> {
+        let mut source = Self::open(path, format, limits.item_bytes)?;
+        let mut count = 0;
+        while source.next_line()?.is_some() {
+            count += 1;
+            if count > limits.lines {
+                let detail = format!("More than the {} edits allowed in one upload.", limits.lines);
+                return Err(Problem::new(ProblemKind::TooLarge, detail));
+            }
+        }
+        if count == 0 {
+            return Err(unusable("There is no edit in the upload.".to_owned()));
+        }
+        Ok(count)
+    }
+
+    /// The next line that is not empty.
+    ///
+    /// # Errors
+    /// 413 for a line that is too long, 500 when the disk refuses.
+    pub(crate) fn next_line(&mut self) -> Result<Option<Line>> {
+        loop {
+            let mut bytes = Vec::new();
+            let read = self
+                .lines
+                .by_ref()
+                .take(self.item_bytes + 1)
+                .read_until(b'\n', &mut bytes)
+                .map_err(|error| refused(&error))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if bytes.last() == Some(&b'\n') {
+                bytes.pop();
+            }
+            if bytes.len() as u64 > self.item_bytes {
+                let detail =
+                    format!("Line {} is longer than the {} bytes allowed.", self.number, self.item_bytes);
+                return Err(Problem::new(ProblemKind::TooLarge, detail));
+            }
+            if !bytes.iter().all(u8::is_ascii_whitespace) {
+                return Ok(Some(Line { number: self.number, bytes: bytes.into() }));
+            }
+        }
+    }
+
+    /// What a line asks for, as far as it can be told without waiting for anything.
+    ///
+    /// # Errors
+    /// 400 and 422 as for `POST /edits`; a picture that the archive lacks.
+    pub(crate) fn parse(&mut self, line: &[u8]) -> Result<Parsed> {
+        let Some((file, pictures)) = &mut self.pictures else {
+            return from_slice(line).map(|input| Parsed::Body(Box::new(input)));
+        };
+        let record: NativeRecord = from_slice(line)?;
+        let place = pictures.get(record.image.trim_start_matches("./")).ok_or_else(|| {
+            Problem::invalid("/image", format!("The archive holds no file `{}`.", record.image))
+        })?;
+        let picture = read_at(file, *place, self.item_bytes)?;
+        record.into_request(picture).map(|request| Parsed::Request(Box::new(request)))
+    }
+}
+
+/// A line that was understood.
+pub(crate) enum Parsed {
+    /// As sent to `POST /edits`; its picture may have to be fetched.
+    Body(Box<EditInput>),
+    /// All of it.
+    Request(Box<EditRequest>),
+}
+
+impl Parsed {
+    /// The request, its picture at hand. `verify` comes before what the line says.
+    ///
+    /// # Errors
+    /// 422 and what fetching says for pictures that can't be had.
+    pub(crate) async fn into_request(self, fetcher: &Fetcher, verify: Option<bool>) -> Result<EditRequest> {
+        match self {
+            Self::Body(mut input) => {
+                let image = resolve(input.take_image(), fetcher).await?;
+                Ok(input.into_request(image, verify))
+            }
+            Self::Request(request) => {
+                Ok(EditRequest { verify: verify.unwrap_or(request.verify), ..*request })
+            }
+        }
+    }
+}
+
+/// A native record, as far as an edit needs it (method, section 7).
+#[derive(Debug, Deserialize)]
+struct NativeRecord {
+    uid: Option<Value>,
+    image: String,
+    question: String,
+    answer: String,
+    #[serde(default)]
+    choices: Vec<String>,
+    #[serde(default)]
+    reasoning: Vec<String>,
+    #[serde(default)]
+    evidence: Vec<Vec<BoxDto>>,
+}
+
+impl NativeRecord {
+    fn into_request(self, picture: Bytes) -> Result<EditRequest> {
+        if self.evidence.len() > self.reasoning.len() {
+            return Err(Problem::invalid("/evidence", "There are more lists of boxes than statements."));
+        }
+        let mut boxes = self.evidence.into_iter();
+        let reasoning = self
+            .reasoning
+            .into_iter()
+            .map(|statement| StatementInput {
+                statement,
+                evidence: boxes.next().unwrap_or_default().into_iter().map(Into::into).collect(),
+            })
+            .collect();
+        Ok(EditRequest {
+            image: ImageSource::Bytes(picture),
+            question: self.question,
+            answer: self.answer,
+            reasoning,
+            choices: self.choices,
+            author: None,
+            tags: Vec::new(),
+            metadata: self.uid.map_or_else(|| json!({}), |uid| json!({ "uid": uid })),
+            verify: true,
+            idempotency: None,
+        })
+    }
+}
+
+/// Where each plain file of a tar lies in it.
+fn files_of(tar: File) -> Result<Places> {
+    let damaged = |error: io::Error| unusable(format!("The archive can't be read: {error}"));
+    let mut archive = tar::Archive::new(tar);
+    let mut files = HashMap::new();
+    for entry in archive.entries_with_seek().map_err(damaged)? {
+        let entry = entry.map_err(damaged)?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        if files.len() == MAX_FILES {
+            let detail = format!("The archive holds more than {MAX_FILES} files.");
+            return Err(Problem::new(ProblemKind::TooLarge, detail));
+        }
+        // Names are compared and never opened.
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        files.insert(path.trim_start_matches("./").to_owned(), (entry.raw_file_position(), entry.size()));
+    }
+    Ok(files)
+}
+
+fn read_at(file: &mut File, (start, length): (u64, u64), limit: u64) -> Result<Bytes> {
+    if length > limit {
+        let detail = format!("The picture is larger than the {limit} bytes allowed.");
+        return Err(Problem::at(ProblemKind::TooLarge, "/image", detail));
+    }
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start)).map_err(|error| refused(&error))?;
+    file.take(length).read_to_end(&mut bytes).map_err(|error| refused(&error))?;
+    if bytes.len() as u64 != length {
+        return Err(Problem::invalid("/image", "The archive ends within this picture."));
+    }
+    Ok(bytes.into())
+}
+
+fn unusable(detail: String) -> Problem {
+    Problem::new(ProblemKind::Invalid, detail)
+}
+
+/// The disk refused. The kind of the error and not its text, which may hold a path.
+fn refused(error: &io::Error) -> Problem {
+    Problem::internal(&format!("an upload can't be read: {}", error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SourceLimits = SourceLimits { item_bytes: 200, lines: 3 };
+
+    fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    fn check(bytes: &[u8], format: Format) -> Result<u64, u16> {
+        Source::check(file(bytes).path(), format, LIMITS).map_err(|problem| problem.status().as_u16())
+    }
+
+    fn lines(bytes: &[u8]) -> Vec<(u64, String)> {
+        let file = file(bytes);
+        let mut source = Source::open(file.path(), Format::Lines, 200).unwrap();
+        std::iter::from_fn(|| source.next_line().unwrap())
+            .map(|line| (line.number, String::from_utf8_lossy(&line.bytes).into_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn lines_keep_their_numbers() {
+        let wanted = |lines: &[(u64, &str)]| -> Vec<(u64, String)> {
+            lines.iter().map(|(number, text)| (*number, (*text).to_owned())).collect()
+        };
+        assert_eq!(lines(b"{}\n[]\n"), wanted(&[(1, "{}"), (2, "[]")]));
+        assert_eq!(lines(b"\n  \r\n{}\r\n\n[]"), wanted(&[(3, "{}\r"), (5, "[]")]));
+        assert_eq!(lines(b"\n\n"), []);
+    }
+
+    #[test]
+    fn uploads_are_bounded() {
+        assert_eq!(check(b"1\n\n2\n3", Format::Lines), Ok(3));
+        assert_eq!(check(b"1\n2\n3\n4", Format::Lines), Err(413));
+        assert_eq!(check(b" \n\n", Format::Lines), Err(422));
+        assert_eq!(check(b"", Format::Lines), Err(422));
+        assert_eq!(check(&[b'x'; 200], Format::Lines), Ok(1));
+        assert_eq!(check(&[b'x'; 201], Format::Lines), Err(413));
+        let mut ended = vec![b'x'; 200];
+        ended.extend(b"\ny\n");
+        assert_eq!(check(&ended, Format::Lines), Ok(2));
+    }
+
+    fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, bytes) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            tar.append_data(&mut header, path, *bytes).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    #[test]
+    fn records_find_their_pictures_wherever_they_lie() {
+        let record =
+            br#"{"uid": "r1", "image": "images/a.png", "question": "q", "answer": "a", "reasoning": ["s", "t"],
+                "evidence": [[{"x": 1, "y": 2, "width": 3, "height": 4}], []], "contrast": []}"#
+                .map(|byte| if byte == b'\n' { b' ' } else { byte });
+        for folder in ["", "./", "world/"] {
+            let (records, picture) = (format!("{folder}edits.jsonl"), format!("{folder}images/a.png"));
+            for files in [
+                [(&*records, &record[..]), (&*picture, b"png")],
+                [(&*picture, b"png"), (&*records, &record[..])],
+            ] {
+                let file = file(&tar(&files));
+                let mut source = Source::open(file.path(), Format::Records, 1000).unwrap();
+                let line = source.next_line().unwrap().unwrap();
+                let Parsed::Request(request) = source.parse(&line.bytes).unwrap() else { panic!("a body") };
+                assert!(matches!(&request.image, ImageSource::Bytes(bytes) if bytes == "png"), "{folder}");
+                assert_eq!(request.reasoning[0].evidence.len(), 1);
+                assert!(request.reasoning[1].evidence.is_empty());
+                assert_eq!(request.metadata, json!({"uid": "r1"}));
+                assert_eq!(source.next_line().unwrap(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn archives_that_are_none_are_refused() {
+        assert_eq!(check(b"not a tar, only text", Format::Records), Err(422));
+        assert_eq!(check(&tar(&[("images/a.png", b"x")]), Format::Records), Err(422));
+        assert_eq!(check(&tar(&[("edits.jsonl", b"\n")]), Format::Records), Err(422));
+        let whole = tar(&[("edits.jsonl", b"{}\n"), ("images/a.png", b"x")]);
+        assert_eq!(check(&whole, Format::Records), Ok(1));
+        let file = file(&whole);
+        let mut source = Source::open(file.path(), Format::Records, 100).unwrap();
+        for path in ["images/b.png", "../edits.jsonl", "/etc/passwd"] {
+            let line = json!({"image": path, "question": "q", "answer": "a"}).to_string();
+            let Err(problem) = source.parse(line.as_bytes()) else { panic!("{path} was found") };
+            assert_eq!(problem.body().errors[0].pointer, "/image");
+        }
+    }
+}

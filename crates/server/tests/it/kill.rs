@@ -1,0 +1,178 @@
+//! A batch whose process is killed again and again: at the end every line was made once.
+//!
+//! The service is this test binary itself, run again on the ignored test below.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reasonedit_server::ServerConfig;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::jobs::edit;
+use crate::model::server_on;
+
+const FOLDER: &str = "REASONEDIT_KILL_TEST_FOLDER";
+const EDITS: usize = 64;
+const KILLS: u64 = 6;
+/// A test that hangs fails.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Serves until its standard input is closed, and says where.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the service that the kill test runs and kills"]
+async fn serving() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerConfig::default() };
+    let (server, editor) = server_on(Path::new(&folder), config).await;
+    let listener = server.bind().await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        drop(stop);
+    });
+    {
+        use std::io::Write as _;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\nserving {address}").unwrap();
+        out.flush().unwrap();
+    }
+    assert!(server.serve(listener, async { drop(stopped.await) }).await, "everything ended in time");
+    editor.engine().shutdown().await;
+}
+
+/// A service in a process of its own.
+struct Process {
+    child: Child,
+    input: Option<ChildStdin>,
+    url: String,
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "kill::serving", "--ignored", "--nocapture"])
+            .env(FOLDER, folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines
+            .find_map(|line| line.unwrap().strip_prefix("serving ").map(str::to_owned))
+            .expect("a service that starts");
+        // What it says later must not stop it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { input: child.stdin.take(), child, url: format!("http://{address}") }
+    }
+
+    async fn get(&self, path: &str) -> reqwest::Response {
+        reqwest::get(format!("{}{path}", self.url)).await.unwrap()
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&self.get(path).await.bytes().await.unwrap()).unwrap()
+    }
+
+    /// Waits until so many lines have results, or the job has ended.
+    async fn wait(&self, job: &str, lines: u64) -> Value {
+        let began = Instant::now();
+        loop {
+            let job = self.json(&format!("/jobs/{job}")).await;
+            let ended = !matches!(job["state"].as_str(), Some("queued" | "running"));
+            if ended || job["progress"]["done"].as_u64() >= Some(lines) {
+                return job;
+            }
+            assert!(began.elapsed() < PATIENCE, "{job}");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+
+    /// Without a word of warning.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(mut self) {
+        drop(self.input.take());
+        assert!(self.child.wait().unwrap().success(), "it stops in time and in order");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_outlives_being_killed_and_makes_every_line_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path());
+    let upload = (0..EDITS).fold(String::new(), |text, n| text + &edit(n).to_string() + "\n");
+    let accepted = reqwest::Client::new()
+        .post(format!("{}/edits/batch?verify=false", process.url))
+        .header("content-type", "application/x-ndjson")
+        .body(upload)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(accepted.status().as_u16(), 202);
+    let accepted: Value = serde_json::from_slice(&accepted.bytes().await.unwrap()).unwrap();
+    let job = accepted["id"].as_str().unwrap().to_owned();
+
+    let (mut random, mut at, mut interrupted) = (0x9E37_79B9_7F4A_7C15_u64, 0, 0);
+    for round in 0..=KILLS {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        at += 1 + random % (EDITS as u64 / KILLS);
+        let state = process.wait(&job, at).await;
+        interrupted += u64::from(state["state"] == "running");
+        if round == KILLS {
+            // The last interruption is an orderly one.
+            process.stop();
+        } else {
+            // At a moment of its own within the next line.
+            std::thread::sleep(Duration::from_micros(random >> 32 & 0x7FFF));
+            process.kill();
+        }
+        process = Process::start(folder.path());
+        let back = process.json(&format!("/jobs/{job}")).await;
+        assert_eq!(back["error"], Value::Null, "round {round}");
+    }
+    assert!(interrupted >= 5, "only {interrupted} rounds met the job at work");
+
+    let ended = process.wait(&job, u64::MAX).await;
+    assert_eq!(ended["state"], "done", "{ended}");
+    assert_eq!(ended["result"], serde_json::json!({"lines": EDITS, "made": EDITS, "failed": 0}));
+    let text = process.get(&format!("/jobs/{job}/results")).await.bytes().await.unwrap();
+    let rows: Vec<Value> =
+        String::from_utf8_lossy(&text).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<u64> = rows.iter().map(|row| row["line"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=EDITS as u64).collect::<Vec<_>>());
+    let page = process.json("/edits?limit=200").await;
+    let made: Vec<(String, String)> = page["edits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (e["id"].as_str().unwrap().to_owned(), e["question"].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(made.len(), EDITS, "none twice, none left out");
+    let questions: BTreeSet<&String> = made.iter().map(|(_, question)| question).collect();
+    assert_eq!(questions.len(), EDITS);
+    for row in &rows {
+        let question = format!("What is in corner {}?", row["line"].as_u64().unwrap() - 1);
+        assert!(made.contains(&(row["edit"].as_str().unwrap().to_owned(), question)), "{row}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0, "no upload is left");
+    process.stop();
+}
