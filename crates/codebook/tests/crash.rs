@@ -79,16 +79,9 @@ fn record(n: u64, embedding: &Embedding) -> EditRecord {
     }
 }
 
-/// A killed process's lock on the folder may outlive it by a moment.
 #[allow(clippy::unwrap_used)] // A test's helper: clippy only knows the functions marked as tests.
 fn open(folder: &Path) -> (Arc<SledStore>, Arc<Codebook>) {
-    let store = loop {
-        match SledStore::open(folder) {
-            Err(CodebookError::Locked) => std::thread::sleep(Duration::from_millis(10)),
-            Err(error) => panic!("{error}"),
-            Ok(store) => break Arc::new(store),
-        }
-    };
+    let store = Arc::new(SledStore::open(folder).unwrap());
     let book = Codebook::open(store.clone(), CodebookName::default(), Arc::default()).unwrap();
     (store, Arc::new(book))
 }

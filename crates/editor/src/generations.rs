@@ -37,6 +37,14 @@ impl Editor {
         Ok(ActiveEmbedding { embedding: generation.embedding, chosen: generation.chosen, previous })
     }
 
+    /// Whether the codebook has, or had, an edit: only then is there an embedding that it can be moved from.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn has_keys(&self, codebook: &CodebookName) -> Result<bool, EditorError> {
+        Ok(self.existing(codebook)?.is_some_and(|book| book.snapshot().embedding().is_some()))
+    }
+
     /// The embedding that the configuration asks for.
     pub(crate) fn configured_embedder(&self) -> Result<Embedder, EditorError> {
         Embedder::configured(&self.config().embedding, &self.inner.model, &self.inner.encoder)

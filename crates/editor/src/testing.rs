@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    Codebook, CodebookError, CodebookName, Generation, ImageStore, Library, MemoryStore, SledStore, Snapshot,
+    Codebook, CodebookName, Generation, ImageStore, Library, MemoryStore, SledStore, Snapshot,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
 use reasonedit_vlm::engine::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
@@ -38,18 +38,13 @@ pub(crate) fn config() -> EditorConfig {
     config
 }
 
-/// An editor on a folder. The lock of a process that was killed may outlive it by a moment.
+/// An editor on a folder.
 pub(crate) async fn open(
     folder: &Path,
     engine: &EngineHandle,
     config: EditorConfig,
 ) -> Result<Editor, EditorError> {
-    let store = loop {
-        match SledStore::open(&folder.join("codebooks")) {
-            Err(CodebookError::Locked) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-            store => break Arc::new(store?),
-        }
-    };
+    let store = Arc::new(SledStore::open(&folder.join("codebooks"))?);
     let library = Arc::new(Library::open(store, config.codebook)?);
     let images = ImageStore::open(&folder.join("images"))?;
     Editor::new(engine.clone(), library, images, config).await

@@ -85,6 +85,7 @@ pub(crate) async fn run(args: &ModularityArgs) -> Result<()> {
         ApplyChoice::IfBetter => report.is_better(),
         ApplyChoice::Always => true,
     };
+    let apply = apply && local.editor.has_keys(&codebook).map_err(service::refused)?;
     if apply {
         let chosen = &report.selection;
         let choice = EmbeddingChoice {

@@ -9,6 +9,7 @@
 //! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it returns.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use reasonedit_imaging::PixelBox;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,9 @@ pub const SCHEMA: u32 = 1;
 const MIGRATIONS: [fn(&SledStore) -> Result<()>; SCHEMA as usize - 1] = [];
 /// Bytes of pages that sled keeps in memory; keys are held by the snapshots anyway.
 const CACHE: u64 = 64 << 20;
+/// How long a folder that another process has open is tried again, and how often.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// See the module's description. One process at a time may have a folder open.
 pub struct SledStore {
@@ -77,26 +81,36 @@ struct MemberRow {
     sentence: String,
 }
 
+fn open_database(path: &Path) -> Result<Db> {
+    let config = sled::Config::new()
+        .path(path)
+        .mode(sled::Mode::HighThroughput)
+        .flush_every_ms(None)
+        .cache_capacity(CACHE);
+    config.open().map_err(|error| match error {
+        sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => CodebookError::Locked,
+        sled::Error::Corruption { .. } => CodebookError::corrupt("database", error),
+        other => CodebookError::store("open the data", other),
+    })
+}
+
 impl SledStore {
-    /// Opens the folder, and creates or migrates what is in it.
+    /// Opens the folder, and creates or migrates what is in it. A folder that is in use is tried for a moment: the lock of a process that was
+    /// killed may outlive it a little, and whoever starts it again should not have to wait on that.
     ///
     /// # Errors
-    /// `Locked` if another process has it open, `SchemaTooNew` if a newer version wrote it, `Corrupt` or `Store` if it
+    /// `Locked` if another process keeps it open, `SchemaTooNew` if a newer version wrote it, `Corrupt` or `Store` if it
     /// can't be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let db = sled::Config::new()
-            .path(path)
-            .mode(sled::Mode::HighThroughput)
-            .flush_every_ms(None)
-            .cache_capacity(CACHE)
-            .open()
-            .map_err(|error| match error {
-                sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
-                    CodebookError::Locked
+        let began = Instant::now();
+        let db = loop {
+            match open_database(path) {
+                Err(CodebookError::Locked) if began.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(LOCK_PAUSE);
                 }
-                sled::Error::Corruption { .. } => CodebookError::corrupt("database", error),
-                other => CodebookError::store("open the data", other),
-            })?;
+                opened => break opened?,
+            }
+        };
         let fresh = !db.was_recovered();
         let tree = |name: &str| db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e));
         let schema = tree("schema")?;

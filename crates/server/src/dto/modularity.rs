@@ -172,7 +172,7 @@ pub struct ModularityResultDto {
     pub lambda: f64,
     /// Whether the runs back changing over from the embedding in use.
     pub better: bool,
-    /// Whether the codebook was moved to it.
+    /// Whether the codebook was moved to it. One that never had an edit is not: it follows the configuration.
     pub applied: bool,
     /// The generation of keys that is live now.
     pub generation: Option<String>,

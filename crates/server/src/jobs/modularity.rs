@@ -79,11 +79,13 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     };
     let better = report.is_better();
     let (tap, weight) = (&report.selection.tap.chosen, report.selection.weight.chosen);
-    let apply = match asked.apply {
+    let wanted = match asked.apply {
         Apply::Never => false,
         Apply::IfBetter => better,
         Apply::Always => true,
     };
+    // A codebook without keys has nothing to move.
+    let apply = wanted && tools.editor.has_keys(&codebook)?;
     let generation = if apply {
         let pooling = match tap.pooling {
             Pooling::Mean => reasonedit_vlm::Pooling::Mean,

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use reasonedit_codebook::{CodebookError, ImageStore, Library, SledStore};
-use reasonedit_editor::{Editor, EditorConfig};
+use reasonedit_codebook::{ImageStore, Library, SledStore};
+use reasonedit_editor::{Editor, EditorConfig, ImageSource, Sample, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
-use reasonedit_server::{Server, ServerConfig};
+use reasonedit_server::{Server, ServerConfig, Sources};
 use reasonedit_vlm::LoadOptions;
 use reasonedit_vlm::engine::{Engine, EngineConfig, Models};
 use tempfile::TempDir;
@@ -45,18 +44,25 @@ pub(crate) async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
 pub(crate) async fn server_on(data: &Path, config: ServerConfig) -> (Server, Editor) {
     let editor = editor_on(data).await;
     let (server, slot) = Server::new(config).expect("a usable configuration");
+    slot.offer(sources());
     assert!(slot.fill(editor.clone(), &data.join("jobs")).expect("jobs"));
     (server, editor)
 }
 
+/// A set that layers can be measured on.
+fn sources() -> Sources {
+    Sources::default().with("squares", |count, seed| {
+        let square = |at: usize| {
+            let shade = (at * 23 % 200) as u8;
+            let image = ImageSource::Bytes(picture([shade, seed as u8, 255 - shade]).into());
+            Sample { image, text: format!("Square {at} is in the corner.") }
+        };
+        Ok(SampleSet { name: "squares".to_owned(), samples: (0..count).map(square).collect() })
+    })
+}
+
 async fn editor_on(data: &Path) -> Editor {
-    let store = loop {
-        match SledStore::open(&data.join("codebook")) {
-            // A killed process's lock on the folder may outlive it by a moment.
-            Err(CodebookError::Locked) => tokio::time::sleep(Duration::from_millis(10)).await,
-            opened => break Arc::new(opened.expect("a store")),
-        }
-    };
+    let store = Arc::new(SledStore::open(&data.join("codebook")).expect("a store"));
     let images = ImageStore::open(&data.join("images")).expect("a folder for pictures");
     let config = EditorConfig::default();
     let library = Arc::new(Library::open(store, config.codebook).expect("a library"));

@@ -50,7 +50,7 @@ async fn a_selection_is_reported_applied_and_taken_back() {
     edits(&service, 1..6).await;
     let before = get(router, "/modularity").await.json();
     assert_eq!((&before["report"], &before["active"]["chosen"]), (&Value::Null, &json!(false)));
-    assert_eq!(before["sources"], json!(["codebook"]));
+    assert_eq!(before["sources"], json!(["codebook", "squares"]));
     let first = generation(&service).await;
 
     // A report alone changes nothing.
@@ -98,6 +98,22 @@ async fn a_selection_is_reported_applied_and_taken_back() {
     assert_eq!((&back["kind"], &back["result"]["generation"]), (&json!("reembed"), &json!(first)), "{back}");
     assert_eq!(generation(&service).await, first);
     assert_eq!(get(router, "/codebook").await.json()["edits"], 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codebook_without_edits_is_measured_on_other_pictures_and_not_moved() {
+    let service = service(|_| {}).await;
+    let mut request = request();
+    request["source"] = json!("squares");
+    request["apply"] = json!("always");
+    let (job, _) = followed(&service, &start(&service, request.to_string()).await).await;
+    assert_eq!((&job["state"], &job["result"]["applied"]), (&json!("done"), &json!(false)), "{job}");
+    let report = get(&service.router, job["result"]["report"].as_str().unwrap()).await.json();
+    assert_eq!(
+        (&report["measured_on"]["source"], &report["measured_on"]["samples_available"]),
+        (&json!("squares"), &json!(6))
+    );
+    assert_eq!(get(&service.router, "/modularity").await.json()["active"]["chosen"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
