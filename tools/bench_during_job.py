@@ -15,7 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-JOB = {"source": "world", "apply": "never", "runs": 100, "mismatched": 0}
+JOB = {"source": "world", "apply": "never", "runs": 20, "mismatched": 0}
 
 
 def call(base, path, body=None, method=None):

@@ -14,6 +14,8 @@ use crate::error::{CliError, Result};
 /// Name of the synthetic picture world.
 pub(crate) const WORLD: &str = "world";
 
+/// Most samples of the world: making its pictures takes longer than measuring them is worth. Draws share some when there are fewer than they take.
+const MOST: usize = 400;
 /// Samples are taken from this many times as many records: some repeat a text of others.
 const SPARE: usize = 4;
 
@@ -51,6 +53,7 @@ pub(crate) fn world(count: usize, seed: u64) -> Result<SampleSet> {
     let scratch = tempfile::tempdir().map_err(|error| CliError::file("temporary folder", error))?;
     // Far from the seeds that figures are measured on.
     let seed = EVALUATION_SEED_START + 700_000 + seed % 100_000;
+    let count = count.min(MOST);
     write_records(scratch.path(), seed, count * SPARE, |_, _| {}).map_err(CliError::failed)?;
     let data = Dataset::open(scratch.path()).map_err(CliError::failed)?;
     data.samples(&format!("{WORLD}, seed {seed}"), count).map_err(CliError::failed)

@@ -25,8 +25,9 @@ use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
 use crate::pictures::{Picture, blocking};
 
-/// Pictures or pairs handed to the engine at once: few enough that someone's question is not kept waiting and progress is seen.
-const CHUNK: usize = 16;
+/// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed: with one, questions took 1.4 times as
+/// long beside a job, with two 1.7, with sixteen 4.2 (`tools/bench_during_job.py`).
+const CHUNK: usize = 1;
 /// Pairs in the network that is drawn.
 const DRAWN: usize = 6;
 /// Least wait when the engine's queue is full.
