@@ -58,7 +58,7 @@ fn edit(n: u64, dim: u32, embedding: &Embedding, state: &mut u64) -> (EditRecord
     (record, members)
 }
 
-#[allow(clippy::print_stdout)] // It is what the program is for.
+#[allow(clippy::print_stdout, reason = "it is what the program is for")]
 fn report(what: &str, mut times: Vec<Duration>) {
     times.sort();
     println!("{what:<44} least {:>10.2?}  median {:>10.2?}", times[0], times[times.len() / 2]);
