@@ -1,6 +1,7 @@
 //! Progress of long work: a bar on a terminal, a log line now and then otherwise.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -56,6 +57,33 @@ impl Progress {
     pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
+        }
+    }
+}
+
+/// Work in stages, one after another: each has a bar of its own.
+#[derive(Default)]
+pub(crate) struct Stages(Mutex<Option<(String, Progress)>>);
+
+impl Stages {
+    /// Says how much of a stage is done.
+    pub(crate) fn set(&self, stage: &str, done: u64, total: u64) {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_none_or(|(shown, _)| shown != stage) {
+            if let Some((_, ended)) = current.take() {
+                ended.finish();
+            }
+            *current = Some((stage.to_owned(), Progress::items(stage, total)));
+        }
+        if let Some((_, progress)) = current.as_mut() {
+            progress.set(done, total);
+        }
+    }
+
+    /// Takes the last bar away.
+    pub(crate) fn finish(&self) {
+        if let Some((_, last)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            last.finish();
         }
     }
 }

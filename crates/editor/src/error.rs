@@ -2,6 +2,7 @@
 
 use reasonedit_codebook::{CodebookError, EditId, ImageId};
 use reasonedit_imaging::ImagingError;
+use reasonedit_topology::TopologyError;
 use reasonedit_vlm::VlmError;
 use serde::Serialize;
 use thiserror::Error;
@@ -58,6 +59,13 @@ pub enum EditorError {
     /// The caller has gone, or the service is stopping.
     #[error("the work was cancelled")]
     Cancelled,
+}
+
+/// What is measured on comes from the caller, and so does what is wrong with it.
+impl From<TopologyError> for EditorError {
+    fn from(error: TopologyError) -> Self {
+        Self::Invalid(vec![FieldError::new("/samples", error.to_string())])
+    }
 }
 
 impl From<CodebookError> for EditorError {

@@ -15,6 +15,7 @@ mod generations;
 mod modularity;
 mod paraphrase;
 mod patchify;
+mod patience;
 mod pictures;
 mod prompts;
 mod query;
@@ -41,7 +42,7 @@ pub use config::{
     PatchifyConfig, RadiusConfig, RetrievalConfig,
 };
 pub use error::{EditorError, FieldError};
-pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, Sample, SampleSet, plain_facts};
+pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, SampleSet, plain_facts};
 pub use prompts::{Prompts, with_facts};
 pub use sentences::split_sentences;
 pub use types::{

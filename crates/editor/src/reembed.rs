@@ -10,7 +10,6 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
@@ -18,7 +17,6 @@ use reasonedit_codebook::{
     Build, Codebook, CodebookError, CodebookName, EditRecord, Generation, GenerationId, Member, Missing,
     Snapshot,
 };
-use reasonedit_vlm::VlmError;
 use reasonedit_vlm::engine::{CallOptions, Priority};
 
 use crate::Editor;
@@ -26,6 +24,7 @@ use crate::config::OnMismatch;
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
+use crate::patience::{PAUSE, patiently};
 use crate::pictures::blocking;
 use crate::types::{EmbeddingChoice, ImageSource, ReembedProgress, ReembedStage};
 
@@ -37,9 +36,7 @@ const PER_WRITE: usize = 16;
 const FEW: usize = 4;
 /// Rounds after which edits wait though more are left: they come faster than their keys are made.
 const ROUNDS: usize = 16;
-/// Least wait when the engine's queue is full, or a write has to end first.
-const PAUSE: Duration = Duration::from_millis(20);
-/// Such waits for a write.
+/// Waits, of `PAUSE` each, for a write that has to end first.
 const PAUSES: usize = 100;
 
 impl Editor {
@@ -298,14 +295,7 @@ impl Editor {
     ) -> Result<Vec<Member>, EditorError> {
         let picture = self.pictures().resolve(&ImageSource::Known(record.image.id)).await?;
         let maker = EntryMaker { editor: self, embedder, options };
-        loop {
-            match maker.again(&record, &picture, &members).await {
-                Err(EditorError::Engine(VlmError::QueueFull { retry_after })) => {
-                    tokio::time::sleep(retry_after.max(PAUSE)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        patiently(|| maker.again(&record, &picture, &members)).await
     }
 }
 

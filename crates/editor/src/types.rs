@@ -196,6 +196,16 @@ pub enum ReembedStage {
     Swapping,
 }
 
+impl ReembedStage {
+    /// As it is told to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Swapping => "swapping",
+        }
+    }
+}
+
 /// How far a re-embedding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReembedProgress {

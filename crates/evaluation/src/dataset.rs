@@ -127,14 +127,15 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::picture`].
     pub fn samples(&self, name: &str, count: usize) -> Result<SampleSet, EvaluationError> {
-        let mut candidates = Vec::new();
+        let mut samples = SampleSet::new(name);
         for record in &self.records {
-            let texts = std::iter::once(&record.sample.question).chain(&record.reasoning).cloned().collect();
-            candidates.push((self.picture(&record.sample.image)?, texts));
+            if samples.len() == count {
+                break;
+            }
+            let texts = std::iter::once(&record.sample.question).chain(&record.reasoning).cloned();
+            samples.add(self.picture(&record.sample.image)?, texts);
         }
-        let mut set = SampleSet::of_distinct(name, candidates);
-        set.samples.truncate(count);
-        Ok(set)
+        Ok(samples)
     }
 
     /// The picture of a sample. Only pictures below the data folder are read.

@@ -1,11 +1,10 @@
 //! `eval`: what edits do to a model's answers, on native records.
 
 use reasonedit_evaluation::{EvaluationError, QualityOptions, QualityReport, quality};
-use std::sync::{Mutex, PoisonError};
 
 use crate::args::EvalArgs;
 use crate::error::{CliError, Result};
-use crate::progress::Progress;
+use crate::progress::Stages;
 use crate::settings::Settings;
 use crate::{logging, output, service};
 
@@ -23,23 +22,10 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
         codebook: reasonedit_codebook::CodebookName::default(),
         given_boxes: args.given_boxes,
     };
-    let bar: Mutex<Option<(String, Progress)>> = Mutex::default();
-    let report = quality(&local.editor, &args.data, &options, |what, done, all| {
-        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-        if bar.as_ref().is_none_or(|(stage, _)| stage != what) {
-            if let Some((_, ended)) = bar.take() {
-                ended.finish();
-            }
-            *bar = Some((what.to_owned(), Progress::items(what, all as u64)));
-        }
-        if let Some((_, progress)) = bar.as_mut() {
-            progress.set(done as u64, all as u64);
-        }
-    })
-    .await;
-    if let Some((_, last)) = bar.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        last.finish();
-    }
+    let bars = Stages::default();
+    let told = |stage: &str, done: usize, all: usize| bars.set(stage, done as u64, all as u64);
+    let report = quality(&local.editor, &args.data, &options, told).await;
+    bars.finish();
     let report = report.map_err(|error| match error {
         EvaluationError::Editor(error) => service::refused(error),
         data @ EvaluationError::Data(_) => CliError::failed(data),

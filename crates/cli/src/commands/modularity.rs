@@ -1,48 +1,21 @@
 //! `modularity`: which layer and which weight of the text embed pictures and texts well.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{
-    EmbeddingChoice, ModularityRequest, ModularityState, ModularityWatch, ReembedProgress, ReembedStage,
-    SampleSet,
+    EmbeddingChoice, ModularityRequest, ModularityState, ModularityWatch, ReembedProgress, SampleSet,
 };
-use reasonedit_topology::{Pooling, Report, figure};
+use reasonedit_topology::{Report, figure};
 
 use crate::args::{ApplyChoice, ModularityArgs};
 use crate::error::{CliError, Result};
-use crate::progress::Progress;
+use crate::progress::Stages;
 use crate::settings::Settings;
 use crate::sources::{self, WORLD};
 use crate::{logging, output, service};
 
-/// A bar for every stage.
-#[derive(Default)]
-struct Bars(Mutex<Option<(&'static str, Progress)>>);
-
-impl Bars {
-    fn set(&self, stage: &'static str, done: u64, total: u64) {
-        let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if bar.as_ref().is_none_or(|(shown, _)| *shown != stage) {
-            if let Some((_, ended)) = bar.take() {
-                ended.finish();
-            }
-            *bar = Some((stage, Progress::items(stage, total)));
-        }
-        if let Some((_, progress)) = bar.as_mut() {
-            progress.set(done, total);
-        }
-    }
-
-    fn finish(&self) {
-        if let Some((_, last)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            last.finish();
-        }
-    }
-}
-
-impl ModularityWatch for Bars {
+impl ModularityWatch for Stages {
     fn progress(&self, stage: &'static str, done: u64, total: u64) {
         self.set(stage, done, total);
     }
@@ -70,7 +43,7 @@ pub(crate) async fn run(args: &ModularityArgs) -> Result<()> {
         ..default
     };
     let samples = samples(args, &local.editor, &codebook, &request)?;
-    let bars = Bars::default();
+    let bars = Stages::default();
     let measured = local
         .editor
         .measure_modularity(&codebook, &samples, &request, ModularityState::default(), &bars)
@@ -87,22 +60,8 @@ pub(crate) async fn run(args: &ModularityArgs) -> Result<()> {
     };
     let apply = apply && local.editor.has_keys(&codebook).map_err(service::refused)?;
     if apply {
-        let chosen = &report.selection;
-        let choice = EmbeddingChoice {
-            tap: chosen.tap.chosen.tap.clone(),
-            pooling: match chosen.tap.chosen.pooling {
-                Pooling::Mean => reasonedit_vlm::Pooling::Mean,
-                Pooling::Last => reasonedit_vlm::Pooling::Last,
-            },
-            lambda: chosen.weight.chosen,
-        };
-        let told = |at: ReembedProgress| {
-            let stage = match at.stage {
-                ReembedStage::Embedding => "embedding",
-                ReembedStage::Swapping => "swapping",
-            };
-            bars.set(stage, at.done as u64, at.total as u64);
-        };
+        let choice = EmbeddingChoice::from(&report.selection);
+        let told = |at: ReembedProgress| bars.set(at.stage.name(), at.done as u64, at.total as u64);
         let moved = local.editor.reembed(&codebook, &choice, told, std::future::pending()).await;
         bars.finish();
         moved.map_err(service::refused)?;
@@ -126,7 +85,7 @@ fn samples(
     codebook: &CodebookName,
     request: &ModularityRequest,
 ) -> Result<SampleSet> {
-    let wanted = (request.samples * request.runs).max(request.weight_samples * request.weight_runs);
+    let wanted = request.samples_wanted();
     match args.source.as_str() {
         "codebook" => editor.codebook_samples(codebook).map_err(service::refused),
         WORLD => sources::world(wanted, request.seed),

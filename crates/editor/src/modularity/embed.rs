@@ -2,9 +2,7 @@
 //! belong to; what sees picture and text, once per node.
 
 use std::collections::HashSet;
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use reasonedit_codebook::ImageId;
 use reasonedit_imaging::RgbImage;
@@ -14,15 +12,16 @@ use reasonedit_topology::{
     TopologyError, WeightMeasures, measure,
 };
 use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
-use reasonedit_vlm::{PooledTaps, TapName, VlmError};
+use reasonedit_vlm::{PooledTaps, TapName};
 
 use super::plan::{Plan, Tap};
 use super::samples::plain_facts;
-use super::{ModularityRequest, ModularityWatch, SampleSet, topology};
+use super::{ModularityRequest, ModularityWatch, SampleSet};
 use crate::Editor;
 use crate::entries::bounded;
 use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
+use crate::patience::patiently;
 use crate::pictures::{Picture, blocking};
 
 /// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed: with one, questions took 1.4 times as
@@ -30,8 +29,6 @@ use crate::pictures::{Picture, blocking};
 const CHUNK: usize = 1;
 /// Pairs in the network that is drawn.
 const DRAWN: usize = 6;
-/// Least wait when the engine's queue is full.
-const PAUSE: Duration = Duration::from_millis(20);
 /// Side of a texture that stands in for a foreign picture, in pixels.
 const TEXTURE_SIDE: u32 = 256;
 
@@ -98,14 +95,13 @@ impl<'a> Measurer<'a> {
         let texts = self.embed_texts(&materials.texts).await?;
         let weights = self.plan.weights.clone();
         blocking(move || {
-            let distances = |rows: &[Vec<f32>]| squared_distances(rows).map_err(topology);
-            let (images, texts) = (distances(&images)?, distances(&texts)?);
+            let (images, texts) = (squared_distances(&images)?, squared_distances(&texts)?);
             let nodes = draw.node_indices();
             let one = |weight: f64| -> Result<WeightMeasures, TopologyError> {
                 let network = Network::of_pairs(&images, &texts, &nodes, weight)?;
                 Ok(WeightMeasures { weight, measures: measure(&draw, &network)? })
             };
-            let measured = weights.into_iter().map(one).collect::<Result<_, _>>().map_err(topology)?;
+            let measured = weights.into_iter().map(one).collect::<Result<_, _>>()?;
             let drawn = DRAWN.min(draw.pairs());
             let part = |whole: &SquaredDistances| {
                 let values =
@@ -114,7 +110,7 @@ impl<'a> Measurer<'a> {
             };
             // No captions: questions about patients stay out of reports.
             let network = part(&images).and_then(|i| NetworkSample::new(&i, &part(&texts)?, Vec::new()));
-            Ok((measured, network.map_err(topology)?))
+            Ok((measured, network?))
         })
         .await
     }
@@ -161,7 +157,9 @@ impl<'a> Measurer<'a> {
             };
             let pairs: Vec<_> = chunk.iter().map(pair).collect();
             let engine = self.editor.engine();
-            let embed = || engine.embed_pairs(pairs.clone(), names.clone(), CallOptions::background());
+            let embed = || async {
+                Ok(engine.embed_pairs(pairs.clone(), names.clone(), CallOptions::background()).await?)
+            };
             embedded.extend(patiently(embed).await?.0);
             steps.advance(chunk.len());
         }
@@ -186,7 +184,9 @@ impl<'a> Measurer<'a> {
         let mut embedded = Vec::with_capacity(materials.pictures.len());
         for chunk in materials.pictures.chunks(CHUNK) {
             let engine = self.editor.engine();
-            let embed = || engine.embed_images_taps(chunk.to_vec(), taps.to_vec(), CallOptions::background());
+            let embed = || async {
+                Ok(engine.embed_images_taps(chunk.to_vec(), taps.to_vec(), CallOptions::background()).await?)
+            };
             embedded.extend(patiently(embed).await?.0);
             steps.advance(chunk.len());
         }
@@ -197,7 +197,8 @@ impl<'a> Measurer<'a> {
         let mut embedded = Vec::with_capacity(texts.len());
         for chunk in texts.chunks(CHUNK) {
             let engine = self.editor.engine();
-            let embed = || engine.embed_sentences(chunk.to_vec(), CallOptions::background());
+            let embed =
+                || async { Ok(engine.embed_sentences(chunk.to_vec(), CallOptions::background()).await?) };
             embedded.extend(patiently(embed).await?.0);
         }
         Ok(embedded)
@@ -255,8 +256,7 @@ impl<'a> Measurer<'a> {
             .map(|at| input(Arc::new(backgrounds[at].clone()), at, "background"))
             .collect();
         let drawn: HashSet<usize> = hand.iter().copied().collect();
-        let mut others = self.samples.usable();
-        others.retain(|at| !drawn.contains(at));
+        let mut others: Vec<usize> = (0..self.samples.len()).filter(|at| !drawn.contains(at)).collect();
         let start = self.seed("foreign", run) as usize % others.len().max(1);
         others.rotate_left(start);
         for at in others.into_iter().take(count - foreign.len()) {
@@ -336,7 +336,7 @@ fn measure_each(
     let mut measured = Vec::with_capacity(taps.len() * poolings.len());
     for tap in taps {
         for &pooling in poolings {
-            let measures = one(tap, pooling).map_err(topology)?;
+            let measures = one(tap, pooling)?;
             measured.push(TapMeasures { tap: tap.name.0.clone(), stage: tap.stage, pooling, measures });
         }
     }
@@ -359,18 +359,6 @@ fn squared_distances(rows: &[Vec<f32>]) -> Result<SquaredDistances, TopologyErro
     let width = rows.first().map_or(0, Vec::len);
     let flat: Vec<f32> = rows.concat();
     Ok(SquaredDistances::of(Embeddings::new(&flat, width)?))
-}
-
-/// Repeats the call for as long as people's questions fill the queue.
-async fn patiently<T, F: Future<Output = Result<T, VlmError>>>(
-    call: impl Fn() -> F,
-) -> Result<T, EditorError> {
-    loop {
-        match call().await {
-            Err(VlmError::QueueFull { retry_after }) => tokio::time::sleep(retry_after.max(PAUSE)).await,
-            outcome => return Ok(outcome?),
-        }
-    }
 }
 
 /// Identity of something made from these parts.

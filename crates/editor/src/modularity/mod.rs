@@ -10,15 +10,16 @@ mod samples;
 use futures::future::BoxFuture;
 use reasonedit_codebook::CodebookName;
 use reasonedit_topology::{
-    InUse, MeasuredOn, NetworkSample, Pooling, Report, TapKey, TapMeasures, WeightMeasures, log_spaced,
-    select_tap,
+    InUse, MeasuredOn, NetworkSample, Pooling, Report, Selection, TapKey, TapMeasures, WeightMeasures,
+    log_spaced, select_tap,
 };
 use serde::{Deserialize, Serialize};
 
-pub use samples::{Sample, SampleSet, plain_facts};
+pub use samples::{SampleSet, plain_facts};
 
 use crate::Editor;
-use crate::error::{EditorError, FieldError};
+use crate::error::EditorError;
+use crate::types::EmbeddingChoice;
 use embed::Measurer;
 use plan::Plan;
 
@@ -60,6 +61,24 @@ impl Default for ModularityRequest {
             weights: log_spaced(0.1, 100.0, 41),
             seed: 0,
         }
+    }
+}
+
+impl ModularityRequest {
+    /// Samples with which no two draws of taps, and no two of weights, share any.
+    pub fn samples_wanted(&self) -> usize {
+        (self.samples * self.runs).max(self.weight_samples * self.weight_runs)
+    }
+}
+
+impl From<&Selection> for EmbeddingChoice {
+    fn from(selection: &Selection) -> Self {
+        let TapKey { tap, pooling } = selection.tap.chosen.clone();
+        let pooling = match pooling {
+            Pooling::Mean => reasonedit_vlm::Pooling::Mean,
+            Pooling::Last => reasonedit_vlm::Pooling::Last,
+        };
+        Self { tap, pooling, lambda: selection.weight.chosen }
     }
 }
 
@@ -124,7 +143,7 @@ impl Editor {
             state.tap_runs.push(measurer.taps(run).await?);
             watch.checkpoint(&state).await?;
         }
-        let tap = select_tap(&state.tap_runs, Some(&in_use.tap)).map_err(topology)?.chosen;
+        let tap = select_tap(&state.tap_runs, Some(&in_use.tap))?.chosen;
         while state.weight_runs.len() < request.weight_runs {
             let run = state.weight_runs.len();
             let (measured, network) = measurer.weights(run, &tap).await?;
@@ -134,7 +153,7 @@ impl Editor {
         }
         let measured_on = MeasuredOn {
             source: samples.name.clone(),
-            samples_available: plan.available(),
+            samples_available: samples.len(),
             samples: request.samples,
             runs: request.runs,
             weight_samples: request.weight_samples,
@@ -145,8 +164,8 @@ impl Editor {
             nodes: plan.tap_draw.crossings(),
             bimodal_nodes: plan.tap_draw.network_nodes(),
         };
-        Report::from_runs(measured_on, Some(in_use), &state.tap_runs, &state.weight_runs, state.network)
-            .map_err(topology)
+        let (taps, weights) = (&state.tap_runs, &state.weight_runs);
+        Ok(Report::from_runs(measured_on, Some(in_use), taps, weights, state.network)?)
     }
 
     /// Whether this can be measured, as far as that is known before pictures are looked at; with samples, whether they are enough.
@@ -173,12 +192,6 @@ impl Editor {
         };
         Ok(InUse { tap: TapKey { tap: embedding.tap, pooling }, weight: embedding.lambda })
     }
-}
-
-/// A failure of the topology crate: always the arguments.
-#[allow(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
-fn topology(error: reasonedit_topology::TopologyError) -> EditorError {
-    EditorError::Invalid(vec![FieldError::new("/samples", error.to_string())])
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use reasonedit_topology::{Draw, Pooling, Stage, deal};
 use reasonedit_vlm::{ModelInfo, TapName, TapStage};
 
-use super::{ModularityRequest, SampleSet, topology};
+use super::{ModularityRequest, SampleSet};
 use crate::error::{EditorError, FieldError};
 
 /// A tap that is measured.
@@ -24,7 +24,6 @@ pub(super) struct Plan {
     pub(super) tap_hands: Vec<Vec<usize>>,
     /// Samples of every draw for the weights.
     pub(super) weight_hands: Vec<Vec<usize>>,
-    available: usize,
 }
 
 /// Limits that keep one request from asking for days of work.
@@ -41,32 +40,29 @@ impl Plan {
         check(request, model)?;
         let taps = taps(request, model)?;
         // The draws of the weights are others than those of the taps, so that a choice isn't judged by what it was made on.
-        let usable = samples.usable();
         let needed = request.samples.max(request.weight_samples);
-        if usable.len() < needed {
+        if samples.len() < needed {
             let detail = format!(
                 "a draw needs {needed} samples with different pictures and different texts; there are {}",
-                usable.len()
+                samples.len()
             );
             return Err(EditorError::Invalid(vec![FieldError::new("/samples", detail)]));
         }
         let hands = |pairs, runs, seed| -> Result<Vec<Vec<usize>>, EditorError> {
-            let dealt = deal(usable.len(), pairs, runs, seed).map_err(topology)?;
-            Ok(dealt.into_iter().map(|hand| hand.into_iter().map(|at| usable[at]).collect()).collect())
+            Ok(deal(samples.len(), pairs, runs, seed)?)
         };
-        let tap_draw = Draw::new(request.samples).map_err(topology)?;
+        let tap_draw = Draw::new(request.samples)?;
         Ok(Self {
             taps,
             weights: request.weights.clone(),
             tap_draw: tap_draw.with_probes(request.samples, request.mismatched),
-            weight_draw: Draw::new(request.weight_samples).map_err(topology)?.with_probes(1, 0),
+            weight_draw: Draw::new(request.weight_samples)?.with_probes(1, 0),
             tap_hands: hands(request.samples, request.runs, request.seed)?,
             weight_hands: hands(
                 request.weight_samples,
                 request.weight_runs,
                 request.seed ^ 0x5745_4947_4854,
             )?,
-            available: usable.len(),
         })
     }
 
@@ -77,11 +73,6 @@ impl Plan {
             self.weights.insert(at, weight);
         }
         self
-    }
-
-    /// Samples that draws are taken from.
-    pub(super) fn available(&self) -> usize {
-        self.available
     }
 
     /// The taps that see the picture alone.

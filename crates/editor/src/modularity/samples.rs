@@ -10,71 +10,54 @@ use crate::types::ImageSource;
 
 /// A picture and a text that belongs to it.
 #[derive(Clone, Debug)]
-pub struct Sample {
-    /// The picture.
-    pub image: ImageSource,
+pub(super) struct Sample {
+    pub(super) image: ImageSource,
     /// A question about it, or a statement that holds for it.
-    pub text: String,
+    pub(super) text: String,
 }
 
-/// Samples and where they come from.
+/// Pictures with texts, and where they come from. No picture and no text is there twice: a network's groups are by picture and by text.
 #[derive(Clone, Debug)]
 pub struct SampleSet {
-    /// Name for the report.
-    pub name: String,
-    /// The samples. Those that repeat a picture or a text of an earlier one are not used: the network's groups are by picture and by text.
-    pub samples: Vec<Sample>,
+    pub(super) name: String,
+    pub(super) samples: Vec<Sample>,
+    pictures: HashSet<ImageId>,
+    texts: HashSet<String>,
 }
 
 impl SampleSet {
-    /// A set of pictures with texts that belong to them, each picture with the first of its texts that no picture before it has. Pictures
-    /// that come again, or have no text left, are passed over.
-    pub fn of_distinct(
-        name: impl Into<String>,
-        candidates: impl IntoIterator<Item = (ImageSource, Vec<String>)>,
-    ) -> Self {
-        let (mut pictures, mut texts) = (HashSet::new(), HashSet::new());
-        let mut samples = Vec::new();
-        for (image, own) in candidates {
-            let picture = identity(&image);
-            let text =
-                own.into_iter().find(|text| !text.trim().is_empty() && !texts.contains(&compared(text)));
-            if let Some(text) = text.filter(|_| !pictures.contains(&picture)) {
-                pictures.insert(picture);
-                texts.insert(compared(&text));
-                samples.push(Sample { image, text });
-            }
+    /// An empty set; the name stands in the report.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), samples: Vec::new(), pictures: HashSet::new(), texts: HashSet::new() }
+    }
+
+    /// Adds a picture with the first of its texts, questions about it or statements that hold for it, that is not there yet. Returns whether it
+    /// was added: a picture that comes again, or has no text left, is not. Texts that differ in case and outer space only are one.
+    pub fn add(&mut self, image: ImageSource, texts: impl IntoIterator<Item = String>) -> bool {
+        let picture = match &image {
+            ImageSource::Known(id) => *id,
+            ImageSource::Bytes(bytes) => ImageId::of(bytes),
+        };
+        let compared = |text: &str| text.trim().to_lowercase();
+        let new = |text: &String| !text.trim().is_empty() && !self.texts.contains(&compared(text));
+        let Some(text) = texts.into_iter().find(new) else { return false };
+        if !self.pictures.insert(picture) {
+            return false;
         }
-        Self { name: name.into(), samples }
+        self.texts.insert(compared(&text));
+        self.samples.push(Sample { image, text });
+        true
     }
 
-    /// Indices of the samples that can be drawn.
-    pub(super) fn usable(&self) -> Vec<usize> {
-        let (mut pictures, mut texts) = (HashSet::new(), HashSet::new());
-        let mut usable = Vec::new();
-        for (at, sample) in self.samples.iter().enumerate() {
-            let picture = identity(&sample.image);
-            let text = compared(&sample.text);
-            if !text.is_empty() && !pictures.contains(&picture) && !texts.contains(&text) {
-                pictures.insert(picture);
-                texts.insert(text);
-                usable.push(at);
-            }
-        }
-        usable
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.samples.len()
     }
-}
 
-fn identity(image: &ImageSource) -> ImageId {
-    match image {
-        ImageSource::Known(id) => *id,
-        ImageSource::Bytes(bytes) => ImageId::of(bytes),
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
     }
-}
-
-/// Texts that differ in case and outer space only are one.
-fn compared(text: &str) -> String {
-    text.trim().to_lowercase()
 }
 
 impl Editor {
@@ -85,12 +68,13 @@ impl Editor {
     /// No such codebook.
     pub fn codebook_samples(&self, name: &CodebookName) -> Result<SampleSet, EditorError> {
         let snapshot = self.library().get(name)?.snapshot();
-        let candidates = snapshot.edits().map(|record| {
-            let statements = record.reasoning.iter().map(|statement| statement.statement.clone());
-            let texts = std::iter::once(record.question.clone()).chain(statements).collect();
-            (ImageSource::Known(record.image.id), texts)
-        });
-        Ok(SampleSet::of_distinct(format!("codebook {name}"), candidates))
+        let mut samples = SampleSet::new(format!("codebook {name}"));
+        for record in snapshot.edits() {
+            let texts =
+                std::iter::once(&record.question).chain(record.reasoning.iter().map(|s| &s.statement));
+            samples.add(ImageSource::Known(record.image.id), texts.cloned());
+        }
+        Ok(samples)
     }
 }
 
@@ -103,8 +87,24 @@ pub fn plain_facts() -> impl Iterator<Item = &'static str> {
 mod tests {
     use super::*;
 
-    fn sample(picture: &'static [u8], text: &str) -> Sample {
-        Sample { image: ImageSource::Bytes(bytes::Bytes::from_static(picture)), text: text.to_owned() }
+    #[test]
+    fn a_picture_takes_its_first_text_that_is_new() {
+        let mut set = SampleSet::new("x");
+        let mut add = |picture: &'static [u8], texts: &[&str]| {
+            let image = ImageSource::Bytes(bytes::Bytes::from_static(picture));
+            set.add(image, texts.iter().map(|text| (*text).to_owned()))
+        };
+        assert!(add(b"a", &["What is it?", "It is red."]));
+        assert!(add(b"b", &["What is it?", "It is blue."]));
+        assert!(!add(b"b", &["Another?"]), "the picture was there");
+        // What differs by case or outer space is the same.
+        assert!(!add(b"c", &["what is it?", "It is blue. "]));
+        assert!(!add(b"c", &[" "]));
+        // A text that found no place is still to be had.
+        assert!(add(b"c", &["Another?"]));
+        let texts: Vec<&str> = set.samples.iter().map(|sample| sample.text.as_str()).collect();
+        assert_eq!(texts, ["What is it?", "It is blue.", "Another?"]);
+        assert_eq!((set.len(), set.is_empty()), (3, false));
     }
 
     #[test]
@@ -113,39 +113,5 @@ mod tests {
         assert_eq!(facts.len(), 500);
         assert_eq!(plain_facts().count(), 500);
         assert!(facts.iter().all(|fact| fact.ends_with('.') && fact.len() < 80));
-    }
-
-    #[test]
-    fn a_picture_or_a_text_counts_once() {
-        let samples = vec![
-            sample(b"a", "What is it?"),
-            sample(b"b", "what is it? "),
-            sample(b"a", "Where is it?"),
-            sample(b"b", "Where is it?"),
-            sample(b"c", " "),
-        ];
-        let set = SampleSet { name: String::new(), samples };
-        assert_eq!(set.usable(), [0, 3]);
-    }
-
-    #[test]
-    fn a_picture_takes_its_first_text_that_is_new() {
-        let candidate = |picture: &'static [u8], texts: &[&str]| {
-            let image = ImageSource::Bytes(bytes::Bytes::from_static(picture));
-            (image, texts.iter().map(|text| (*text).to_owned()).collect())
-        };
-        let set = SampleSet::of_distinct(
-            "x",
-            [
-                candidate(b"a", &["What is it?", "It is red."]),
-                candidate(b"b", &["What is it?", "It is blue."]),
-                candidate(b"b", &["Another?"]),
-                candidate(b"c", &["what is it?", "It is blue. "]),
-            ],
-        );
-        // What differs by case or outer space is the same.
-        let texts: Vec<&str> = set.samples.iter().map(|sample| sample.text.as_str()).collect();
-        assert_eq!(texts, ["What is it?", "It is blue."]);
-        assert_eq!(set.usable().len(), 2);
     }
 }

@@ -21,8 +21,11 @@ fn request() -> ModularityRequest {
 }
 
 fn samples(count: u64) -> SampleSet {
-    let sample = |seed| Sample { image: picture(seed), text: format!("Specimen {seed} has a dark rim.") };
-    SampleSet { name: "pictures".into(), samples: (0..count).map(|at| sample(at * 7 + 1)).collect() }
+    let mut samples = SampleSet::new("pictures");
+    for seed in (0..count).map(|at| at * 7 + 1) {
+        assert!(samples.add(picture(seed), [format!("Specimen {seed} has a dark rim.")]));
+    }
+    samples
 }
 
 /// Keeps what is finished, and gives up after so many checkpoints.

@@ -27,16 +27,23 @@ pub(crate) const LINES: &str = "application/x-ndjson";
 const PAGE: usize = 256;
 
 /// A job's id in the path. What can't be an id is simply not there: 404.
-pub(crate) struct JobIdPath(Ulid);
+pub(crate) struct JobIdPath(pub(crate) Ulid);
 
 impl<S: Send + Sync> FromRequestParts<S> for JobIdPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let text = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        let id = text.ok().and_then(|axum::extract::Path(text)| Ulid::from_string(&text).ok());
-        id.map(Self).ok_or_else(|| Problem::not_found("No job has an id like this."))
+        job_id(&text.map_or_else(|_| String::new(), |axum::extract::Path(text)| text)).map(Self)
     }
+}
+
+/// A job's id from its text.
+///
+/// # Errors
+/// 404 for what can't be an id.
+pub(crate) fn job_id(text: &str) -> Result<Ulid> {
+    Ulid::from_string(text).map_err(|_| Problem::not_found("No job has an id like this."))
 }
 
 /// The answer to what has become a job: 202, with the job and where it is found.

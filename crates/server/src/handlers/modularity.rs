@@ -1,8 +1,8 @@
 //! `/modularity`.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use ulid::Ulid;
 use crate::dto::job::{JobDto, JobKind, JobParams, JobState};
 use crate::dto::modularity::{ModularityDto, ModularityRequestDto};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::handlers::jobs::accepted;
+use crate::handlers::jobs::{JobIdPath, accepted, job_id};
 use crate::idempotency::submission_key;
 use crate::jobs::Submission;
 use crate::jobs::modularity::{CODEBOOK, REPORT, RollbackInput, report_of};
@@ -23,19 +23,8 @@ use crate::state::AppState;
 
 /// Media type of the figures.
 const SVG: &str = "image/svg+xml";
-
-/// A report's id in the path, which is its job's. What can't be an id is simply not there: 404.
-pub(crate) struct ReportPath(Ulid);
-
-impl<S: Send + Sync> FromRequestParts<S> for ReportPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let text = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        let id = text.ok().and_then(|axum::extract::Path(text)| Ulid::from_string(&text).ok());
-        id.map(Self).ok_or_else(|| Problem::not_found("No report has an id like this."))
-    }
-}
+/// Media type of the summary.
+const MARKDOWN: &str = "text/markdown; charset=utf-8";
 
 /// Choose layer and weight
 ///
@@ -182,93 +171,50 @@ pub(crate) async fn roll_back(
 )]
 pub(crate) async fn report(
     State(state): State<AppState>,
-    ReportPath(id): ReportPath,
+    JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Json<Report>> {
     codebook_name(params.codebook.as_deref())?;
     Ok(Json(find(&state, id).await?))
 }
 
-/// Get a report as Markdown
+/// Get a figure of a report, or its summary
+///
+/// `layers.svg`: modularities and biases over the layers; `weights.svg`: vision against language modularity over the weight; `network.svg`: the
+/// similarity network under three weights; `report.md`: a summary to read.
 #[utoipa::path(
-    get, path = "/modularity/{report}/report.md", operation_id = "get_report_summary", tag = "modularity",
-    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
+    get, path = "/modularity/{report}/{file}", operation_id = "get_report_file", tag = "modularity",
+    params(
+        ("report" = String, Path, description = "ULID of the job that made it."),
+        ("file" = String, Path, description = "Which.", pattern = "^(layers\\.svg|weights\\.svg|network\\.svg|report\\.md)$", example = "layers.svg"),
+        JobParams,
+    ),
     responses(
-        (status = 200, description = "A summary to read.", body = String, content_type = "text/markdown"),
-        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The figure or the summary.", content((String = "image/svg+xml"), (String = "text/markdown"))),
+        (status = 404, description = "No such report or file, or its job was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
 )]
-pub(crate) async fn summary(
+pub(crate) async fn file(
     State(state): State<AppState>,
-    ReportPath(id): ReportPath,
+    path: std::result::Result<Path<(String, String)>, PathRejection>,
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
     codebook_name(params.codebook.as_deref())?;
-    let text = find(&state, id).await?.markdown();
-    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response())
-}
-
-/// Get the figure of the layers
-#[utoipa::path(
-    get, path = "/modularity/{report}/layers.svg", operation_id = "get_layers_figure", tag = "modularity",
-    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
-    responses(
-        (status = 200, description = "Modularities and biases over the layers.", body = String, content_type = "image/svg+xml"),
-        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
-        LookupProblems,
-    ),
-)]
-pub(crate) async fn layers(
-    State(state): State<AppState>,
-    ReportPath(id): ReportPath,
-    Query(params): Query<JobParams>,
-) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
-    Ok(svg(figure::layers(&find(&state, id).await?)))
-}
-
-/// Get the figure of the weights
-#[utoipa::path(
-    get, path = "/modularity/{report}/weights.svg", operation_id = "get_weights_figure", tag = "modularity",
-    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
-    responses(
-        (status = 200, description = "Vision against language modularity over the weight.", body = String, content_type = "image/svg+xml"),
-        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
-        LookupProblems,
-    ),
-)]
-pub(crate) async fn weights(
-    State(state): State<AppState>,
-    ReportPath(id): ReportPath,
-    Query(params): Query<JobParams>,
-) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
-    Ok(svg(figure::weights(&find(&state, id).await?)))
-}
-
-/// Get the figure of the network
-#[utoipa::path(
-    get, path = "/modularity/{report}/network.svg", operation_id = "get_network_figure", tag = "modularity",
-    params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
-    responses(
-        (status = 200, description = "The similarity network under three weights.", body = String, content_type = "image/svg+xml"),
-        (status = 404, description = "No such report.", body = ProblemBody, content_type = "application/problem+json"),
-        LookupProblems,
-    ),
-)]
-pub(crate) async fn network(
-    State(state): State<AppState>,
-    ReportPath(id): ReportPath,
-    Query(params): Query<JobParams>,
-) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
-    let drawn = figure::network(&find(&state, id).await?).map_err(|error| Problem::internal(&error))?;
-    drawn.map(svg).ok_or_else(|| Problem::not_found("This report has no network."))
-}
-
-fn svg(text: String) -> Response {
-    ([(header::CONTENT_TYPE, SVG)], text).into_response()
+    let missing = || Problem::not_found("There is no such file of a report.");
+    let Path((id, file)) = path.map_err(|_| missing())?;
+    let report = find(&state, job_id(&id)?).await?;
+    let (kind, text) = match file.as_str() {
+        "layers.svg" => (SVG, figure::layers(&report)),
+        "weights.svg" => (SVG, figure::weights(&report)),
+        "network.svg" => {
+            let drawn = figure::network(&report).map_err(|error| Problem::internal(&error))?;
+            (SVG, drawn.ok_or_else(missing)?)
+        }
+        "report.md" => (MARKDOWN, report.markdown()),
+        _ => return Err(missing()),
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 async fn find(state: &AppState, id: Ulid) -> Result<Report> {

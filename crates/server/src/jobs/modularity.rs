@@ -3,10 +3,9 @@
 use futures::future::BoxFuture;
 use reasonedit_codebook::GenerationId;
 use reasonedit_editor::{
-    Editor, EditorError, EmbeddingChoice, ModularityState, ModularityWatch, ReembedProgress, ReembedStage,
-    SampleSet,
+    Editor, EditorError, EmbeddingChoice, ModularityState, ModularityWatch, ReembedProgress, SampleSet,
 };
-use reasonedit_topology::{Pooling, Report};
+use reasonedit_topology::Report;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,12 +20,6 @@ pub(crate) const REPORT: u64 = 0;
 /// The source that is the codebook itself.
 pub(crate) const CODEBOOK: &str = "codebook";
 
-/// What is finished.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Checkpoint {
-    measured: ModularityState,
-}
-
 /// Tells the job how far the measuring is.
 struct Telling<'a>(&'a Context);
 
@@ -37,7 +30,7 @@ impl ModularityWatch for Telling<'_> {
 
     fn checkpoint<'a>(&'a self, state: &'a ModularityState) -> BoxFuture<'a, Result<(), EditorError>> {
         Box::pin(async move {
-            let kept = self.0.checkpoint(&Checkpoint { measured: state.clone() }).await;
+            let kept = self.0.checkpoint(state).await;
             // What refused is in the log.
             kept.map_err(|_| EditorError::Storage(std::io::Error::other("a checkpoint can't be kept")))
         })
@@ -87,11 +80,7 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     // A codebook without keys has nothing to move.
     let apply = wanted && tools.editor.has_keys(&codebook)?;
     let generation = if apply {
-        let pooling = match tap.pooling {
-            Pooling::Mean => reasonedit_vlm::Pooling::Mean,
-            Pooling::Last => reasonedit_vlm::Pooling::Last,
-        };
-        let choice = EmbeddingChoice { tap: tap.tap.clone(), pooling, lambda: weight };
+        let choice = EmbeddingChoice::from(&report.selection);
         let told = telling(&context);
         let _tidy = Tidy { editor: &tools.editor, context: &context };
         // This worker is dropped when its job is halted.
@@ -112,11 +101,10 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
 
 /// The report, from the runs that were finished before and those that are left.
 async fn measured(tools: &Tools, context: &Context, asked: &ModularityRequestDto) -> Result<Report> {
-    let checkpoint: Checkpoint = context.resumed_from()?.unwrap_or_default();
+    let finished: ModularityState = context.resumed_from()?.unwrap_or_default();
     let samples = samples(tools, context, asked).await?;
     let (codebook, request, telling) = (context.codebook(), asked.request(), Telling(context));
-    let measuring =
-        tools.editor.measure_modularity(&codebook, &samples, &request, checkpoint.measured, &telling);
+    let measuring = tools.editor.measure_modularity(&codebook, &samples, &request, finished, &telling);
     Ok(measuring.await?)
 }
 
@@ -139,11 +127,7 @@ pub(super) async fn roll_back(tools: Tools, context: Context) -> Result<Value> {
 fn telling(context: &Context) -> impl FnMut(ReembedProgress) + Send + use<> {
     let context = context.clone();
     move |at| {
-        let stage = match at.stage {
-            ReembedStage::Embedding => "embedding",
-            ReembedStage::Swapping => "swapping",
-        };
-        context.progress(stage, at.done as u64, at.total as u64);
+        context.progress(at.stage.name(), at.done as u64, at.total as u64);
     }
 }
 
@@ -166,6 +150,6 @@ async fn samples(tools: &Tools, context: &Context, asked: &ModularityRequestDto)
     };
     let request = asked.request();
     // Enough for every draw to have samples of its own.
-    let wanted = (request.samples * request.runs).max(request.weight_samples * request.weight_runs);
+    let wanted = request.samples_wanted();
     blocking(move || open(wanted, request.seed).map_err(|error| Problem::invalid("/source", error))).await
 }

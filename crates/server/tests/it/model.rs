@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use reasonedit_codebook::{ImageStore, Library, SledStore};
-use reasonedit_editor::{Editor, EditorConfig, ImageSource, Sample, SampleSet};
+use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
 use reasonedit_server::{Server, ServerConfig, Sources};
 use reasonedit_vlm::LoadOptions;
@@ -52,12 +52,13 @@ pub(crate) async fn server_on(data: &Path, config: ServerConfig) -> (Server, Edi
 /// A set that layers can be measured on.
 fn sources() -> Sources {
     Sources::default().with("squares", |count, seed| {
-        let square = |at: usize| {
+        let mut samples = SampleSet::new("squares");
+        for at in 0..count {
             let shade = (at * 23 % 200) as u8;
             let image = ImageSource::Bytes(picture([shade, seed as u8, 255 - shade]).into());
-            Sample { image, text: format!("Square {at} is in the corner.") }
-        };
-        Ok(SampleSet { name: "squares".to_owned(), samples: (0..count).map(square).collect() })
+            samples.add(image, [format!("Square {at} is in the corner.")]);
+        }
+        Ok(samples)
     })
 }
 

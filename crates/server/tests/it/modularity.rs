@@ -71,6 +71,7 @@ async fn a_selection_is_reported_applied_and_taken_back() {
         assert_eq!((svg.code(), svg.header("content-type")), (200, "image/svg+xml"));
         assert!(svg.text().contains("<svg"), "{figure}");
     }
+    get(router, &format!("{path}/layers.png")).await.problem(404);
     // The same request on the same samples gives the same report.
     let (again, _) = followed(&service, &start(&service, request().to_string()).await).await;
     assert_eq!(get(router, again["result"]["report"].as_str().unwrap()).await.json(), report);
@@ -147,6 +148,7 @@ async fn what_can_not_be_measured_is_refused_at_once() {
     post(router, "/modularity/rollback", JSON, "").await.problem(409);
     get(router, "/modularity/01KABCDEFGHJKMNPQRSTVWXYZ0").await.problem(404);
     get(router, "/modularity/nonsense/layers.svg").await.problem(404);
+    get(router, "/modularity/01KABCDEFGHJKMNPQRSTVWXYZ0/secrets.txt").await.problem(404);
     assert_eq!(get(router, "/jobs").await.json()["jobs"], json!([]), "nothing is left behind");
 }
 

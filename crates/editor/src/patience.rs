@@ -1,0 +1,26 @@
+//! Waiting for a place in the engine's queue: work in the background has time, people who wait have the places.
+
+use std::future::Future;
+use std::time::Duration;
+
+use reasonedit_vlm::VlmError;
+
+use crate::error::EditorError;
+
+/// Least wait when the engine's queue is full.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+
+/// Makes a call again for as long as the queue is full.
+pub(crate) async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, EditorError>
+where
+    F: Future<Output = Result<T, EditorError>>,
+{
+    loop {
+        match call().await {
+            Err(EditorError::Engine(VlmError::QueueFull { retry_after })) => {
+                tokio::time::sleep(retry_after.max(PAUSE)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
