@@ -174,6 +174,10 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "PERCENT")]
     pub(crate) reject_percentile: Option<f64>,
 
+    /// Whether a statement is used only where the model says that the picture bears it out [default: as configured]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) verify: Option<bool>,
+
     /// Also say what the model answers without the codebook
     #[arg(long)]
     pub(crate) compare: bool,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reasonedit_codebook::{EntryView, Fact, Kind, Opinion, Stats};
-use reasonedit_editor::{EditView, ImportSummary, QueryOutcome};
+use reasonedit_editor::{EditView, ImportSummary, QueryOutcome, Verification, Withheld};
 use reasonedit_vlm::engine::FinishReason;
 use serde_json::{Map, Value, json};
 
@@ -59,14 +59,19 @@ pub(crate) fn edit(view: &EditView) -> Value {
     })
 }
 
-fn fact(fact: &Fact) -> Value {
-    json!({
+fn fact(fact: &Fact, verification: Option<&Verification>) -> Value {
+    let mut value = json!({
         "entry_id": fact.entry_id, "edit_ids": fact.edit_ids, "kind": kind(fact.kind), "value": fact.value,
         "distance": fact.distance, "image_id": fact.image_id, "evidence": fact.evidence,
-    })
+    });
+    if let Some(support) = verification.and_then(|v| v.support.get(&fact.value)) {
+        value["support"] = json!(support);
+    }
+    value
 }
 
-fn retrieval(report: &reasonedit_codebook::Retrieval) -> Value {
+fn retrieval(report: &reasonedit_codebook::Retrieval, verification: Option<&Verification>) -> Value {
+    let fact = |one: &Fact| fact(one, verification);
     let mut value = json!({
         "rejected": report.rejected,
         "nearest_distance": report.nearest_distance,
@@ -74,8 +79,16 @@ fn retrieval(report: &reasonedit_codebook::Retrieval) -> Value {
         "k": report.k,
         "facts": report.facts.iter().map(fact).collect::<Vec<_>>(),
     });
-    if let Some(nearest) = &report.nearest {
+    if let Some(nearest) = report.nearest.as_ref().filter(|_| report.rejected) {
         value["nearest"] = fact(nearest);
+    }
+    if let Some(verification) = verification {
+        let withheld = |one: &Withheld| {
+            let mut value = fact(&one.fact);
+            value["reason"] = json!(one.reason);
+            value
+        };
+        value["withheld"] = verification.withheld.iter().map(withheld).collect();
     }
     value
 }
@@ -86,7 +99,7 @@ pub(crate) fn answer(outcome: &QueryOutcome, explain: bool) -> Value {
     if let Some(choices) = &outcome.choices {
         value["choices"] = json!(choices);
     }
-    value["retrieval"] = retrieval(&outcome.retrieval);
+    value["retrieval"] = retrieval(&outcome.retrieval, outcome.verification.as_ref());
     if let Some(unedited) = &outcome.unedited {
         value["unedited"] = opinion(unedited);
     }

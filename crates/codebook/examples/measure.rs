@@ -32,7 +32,15 @@ fn edit(n: u64, dim: u32, embedding: &Embedding, state: &mut u64) -> (EditRecord
         question: format!("Question {n}?"),
         answer: "yes".to_owned(),
         choices: vec![],
-        reasoning: vec![Statement { statement: "It is so.".to_owned(), evidence: vec![] }; PER_EDIT as usize],
+        reasoning: vec![
+            Statement {
+                statement: "It is so.".to_owned(),
+                evidence: vec![],
+                p_yes: None,
+                prior: None
+            };
+            PER_EDIT as usize
+        ],
         author: None,
         tags: vec![],
         metadata: serde_json::Value::Null,

@@ -4,9 +4,11 @@ use super::*;
 use crate::records::Draft;
 use crate::retrieve::Fact;
 use crate::store::{MemoryStore, SledStore};
-use crate::{geometry, testing};
+use crate::{Kind, LookupConfig, geometry, testing};
 
 const DIM: usize = 5;
+/// Of these, the vision half's.
+const VISION: usize = DIM - 1;
 
 fn open(store: Arc<dyn CodebookStore>, config: CodebookConfig) -> Codebook {
     Codebook::open(store, CodebookName::default(), Arc::new(config)).unwrap()
@@ -29,15 +31,79 @@ fn generation() -> Generation {
     testing::generation(DIM as u32)
 }
 
+/// What one look-up gives.
+struct Looked {
+    rejected: bool,
+    nearest_distance: Option<f64>,
+    threshold: Option<f64>,
+    facts: Vec<Fact>,
+    nearest: Option<Fact>,
+}
+
 /// Retrieval by its definition, over the keys of the snapshot.
 fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrieval {
-    let keys: Vec<&Arc<Key>> = snapshot.keys().collect();
+    let lookup = snapshot.config().lookup;
+    let looked = if lookup.by_kind {
+        let answers = RetrievalParams { k: params.k.min(lookup.answers), ..*params };
+        vec![
+            naive_look_up(snapshot, query, &answers, Some((Kind::Answer, lookup.answer_text_weight))),
+            naive_look_up(snapshot, query, params, Some((Kind::Statement, lookup.statement_text_weight))),
+        ]
+    } else {
+        vec![naive_look_up(snapshot, query, params, None)]
+    };
+    let mut facts: Vec<Fact> = Vec::new();
+    let mut ranks = 0;
+    for one in looked.iter().filter(|one| !one.rejected) {
+        for fact in &one.facts {
+            if facts.iter().all(|known| known.value != fact.value) {
+                facts.push(Fact { rank: fact.rank + ranks, ..fact.clone() });
+            }
+        }
+        ranks += one.facts.last().map_or(0, |fact| fact.rank);
+    }
+    let rejected = looked.iter().all(|one| one.rejected);
+    let closeness = |one: &Looked| match (one.nearest_distance, one.threshold) {
+        (Some(d), Some(t)) => d / t,
+        (Some(d), None) => d,
+        _ => f64::INFINITY,
+    };
+    let first = looked.into_iter().min_by(|a, b| closeness(a).total_cmp(&closeness(b))).unwrap();
+    Retrieval {
+        rejected,
+        nearest_distance: first.nearest_distance,
+        threshold: first.threshold,
+        k: params.k,
+        facts,
+        nearest: first.nearest,
+    }
+}
+
+fn naive_look_up(
+    snapshot: &Snapshot,
+    query: &[f32],
+    params: &RetrievalParams,
+    view: Option<(Kind, f64)>,
+) -> Looked {
+    let weighted = |vector: &[f32]| -> Vec<f32> {
+        let weight = view.map_or(1.0, |(_, weight)| weight as f32);
+        vector.iter().enumerate().map(|(i, x)| if i < VISION { *x } else { x * weight }).collect()
+    };
+    let shown = |sentence: &crate::Sentence| view.is_none_or(|(kind, _)| sentence.kind == kind);
+    let keys: Vec<(Vec<f32>, &Arc<Key>)> = snapshot
+        .keys()
+        .filter(|key| key.sentences.iter().any(shown))
+        .map(|key| (weighted(key.vector()), key))
+        .collect();
+    let at = weighted(query);
     let edits = snapshot.edit_count();
-    let distance = |a: &Key, b: &Key| geometry::distance(a.vector(), b.vector());
     let scaled = params.hubness && edits >= 2;
-    let divisor = |key: &Key| {
-        let mut near: Vec<f64> =
-            keys.iter().filter(|other| other.id != key.id).map(|other| distance(key, other)).collect();
+    let divisor = |own: &(Vec<f32>, &Arc<Key>)| {
+        let mut near: Vec<f64> = keys
+            .iter()
+            .filter(|other| other.1.id != own.1.id)
+            .map(|other| geometry::distance(&own.0, &other.0))
+            .collect();
         near.sort_by(f64::total_cmp);
         near.truncate(30);
         match near.len() {
@@ -46,28 +112,27 @@ fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrie
             n => f64::midpoint(near[n / 2 - 1], near[n / 2]) + 1e-6,
         }
     };
-    let mut found: Vec<(f64, MemberId, &Arc<Key>)> = keys
-        .iter()
-        .map(|key| (geometry::distance(query, key.vector()) / divisor(key), key.id, *key))
-        .collect();
+    let mut found: Vec<(f64, MemberId, &Arc<Key>)> =
+        keys.iter().map(|own| (geometry::distance(&at, &own.0) / divisor(own), own.1.id, own.1)).collect();
     found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
 
     let mut pairs = Vec::new();
     for (i, a) in keys.iter().enumerate() {
         for (j, b) in keys.iter().enumerate() {
             if i < j || (scaled && i != j) {
-                pairs.push(distance(a, b) / divisor(b));
+                pairs.push(geometry::distance(&a.0, &b.0) / divisor(b));
             }
         }
     }
     pairs.sort_by(f64::total_cmp);
-    let threshold = if !params.gate || keys.is_empty() {
+    let threshold = if !params.gate || snapshot.key_count() == 0 {
         None
     } else if edits < 2 || pairs.is_empty() {
         let first = snapshot.edits().next().unwrap().id;
         let entry = &snapshot.entries_of(first)[0];
         let id = entry.merged_into.unwrap_or(entry.id);
-        Some(f64::from(keys.iter().find(|key| key.id == id).unwrap().radius) * 2.0)
+        let widened = view.map_or(1.0, |(_, weight)| weight.max(1.0));
+        Some(f64::from(snapshot.keys().find(|key| key.id == id).unwrap().radius) * 2.0 * widened)
     } else {
         let rank = params.reject_percentile.unwrap_or(30.0) / 100.0 * (pairs.len() - 1) as f64;
         let (low, high) = (pairs[rank.floor() as usize], pairs[rank.ceil() as usize]);
@@ -82,29 +147,28 @@ fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrie
     let facts = |k: usize| {
         let mut facts: Vec<Fact> = Vec::new();
         for (i, (score, id, key)) in found.iter().take(k).enumerate() {
-            for sentence in &key.sentences {
-                if facts.iter().all(|fact| fact.value != sentence.value) {
-                    facts.push(Fact {
-                        entry_id: *id,
-                        edit_ids: sentence.edit_ids.clone(),
-                        kind: sentence.kind,
-                        value: sentence.value.clone(),
-                        distance: *score,
-                        image_id: sentence.image_id,
-                        evidence: sentence.evidence,
-                        rank: i + 1,
-                    });
-                }
+            let reach = geometry::distance(query, key.vector()) / f64::from(key.radius);
+            for sentence in key.sentences.iter().filter(|sentence| shown(sentence)) {
+                facts.push(Fact {
+                    entry_id: *id,
+                    edit_ids: sentence.edit_ids.clone(),
+                    kind: sentence.kind,
+                    value: sentence.value.clone(),
+                    distance: *score,
+                    reach: Some(reach),
+                    image_id: sentence.image_id,
+                    evidence: sentence.evidence,
+                    rank: i + 1,
+                });
             }
         }
         facts
     };
-    Retrieval {
+    Looked {
         rejected,
         nearest_distance,
         threshold,
-        k: params.k,
-        facts: if rejected { vec![] } else { facts(params.k) },
+        facts: facts(params.k),
         nearest: facts(1).into_iter().next(),
     }
 }
@@ -119,8 +183,11 @@ proptest! {
         spread in prop::sample::select(vec![0.05f32, 0.1, 0.5]),
         seed in any::<u64>(), k in 0usize..8,
         percentile in prop::option::of(0f64..=100.0), hubness in any::<bool>(), gate in any::<bool>(),
+        by_kind in any::<bool>(),
     ) {
-        let book = memory(CodebookConfig::default());
+        let lookup = LookupConfig { by_kind, ..LookupConfig::default() };
+        let config = CodebookConfig { lookup, ..CodebookConfig::default() };
+        let book = memory(config);
         let params = RetrievalParams { k, reject_percentile: percentile, hubness, gate };
         let mut random = testing::Random::new(seed);
         for (insert, n) in steps {
@@ -138,7 +205,7 @@ proptest! {
         }
         let report = book.verify().unwrap();
         prop_assert!(report.ok(), "{report:?}");
-        let fresh = open(Arc::clone(&book.store), CodebookConfig::default());
+        let fresh = open(Arc::clone(&book.store), config);
         prop_assert_eq!(fresh.stats(), book.stats());
         prop_assert_eq!(fresh.snapshot().canonical(), book.snapshot().canonical());
     }

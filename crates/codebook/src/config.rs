@@ -19,6 +19,8 @@ pub struct CodebookConfig {
     /// What a retrieval does unless it asks for something else. `Codebook::stats` states the threshold for it, and with
     /// hubness on, the neighbours are found when the codebook opens rather than at the first query.
     pub retrieval: RetrievalParams,
+    /// Whether answers and statements are looked up apart.
+    pub lookup: LookupConfig,
 }
 
 impl CodebookConfig {
@@ -42,6 +44,14 @@ impl CodebookConfig {
                 "gate.single_edit_factor must be finite and at least 0",
             ),
             ((1..=1000).contains(&self.hubness.neighbours), "hubness.neighbours must lie between 1 and 1000"),
+            (
+                is_weight(self.lookup.answer_text_weight),
+                "lookup.answer_text_weight must lie between 0 and 1000",
+            ),
+            (
+                is_weight(self.lookup.statement_text_weight),
+                "lookup.statement_text_weight must lie between 0 and 1000",
+            ),
         ];
         match checks.iter().find(|(ok, _)| !ok) {
             Some((_, what)) => Err(CodebookError::InvalidConfig(what)),
@@ -87,6 +97,32 @@ impl Default for HubnessConfig {
     }
 }
 
+/// In which space entries are looked up. One weight of the text can't serve both "this picture" and "this reasoning on another picture": the more
+/// the text counts, the more of the second is found and the less of the first is kept apart. The paper has one space for all.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LookupConfig {
+    /// Look answers up by picture and statements by meaning, each kind among its own keys, with its own hubness scales and gate. Off: one space
+    /// for all entries (paper).
+    pub by_kind: bool,
+    /// Answer keys that are looked up at most, where kinds are apart.
+    pub answers: usize,
+    /// What λ is multiplied with where answers are looked up.
+    pub answer_text_weight: f64,
+    /// What λ is multiplied with where statements are looked up.
+    pub statement_text_weight: f64,
+}
+
+impl Default for LookupConfig {
+    fn default() -> Self {
+        Self { by_kind: false, answers: 3, answer_text_weight: 0.2, statement_text_weight: 2.0 }
+    }
+}
+
+fn is_weight(weight: f64) -> bool {
+    (0.0..=1000.0).contains(&weight)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,12 +131,13 @@ mod tests {
     fn defaults_are_in_range_and_nonsense_is_refused() {
         let good = CodebookConfig::default();
         good.validate().unwrap();
-        let changes: [fn(&mut CodebookConfig); 5] = [
+        let changes: [fn(&mut CodebookConfig); 6] = [
             |c| c.gate.percentile = f64::NAN,
             |c| c.gate.reservoir = 1,
             |c| c.merge.overlap = 1.5,
             |c| c.hubness.neighbours = 0,
             |c| c.retrieval.reject_percentile = Some(-1.0),
+            |c| c.lookup.statement_text_weight = f64::NAN,
         ];
         for change in changes {
             let mut config = good;

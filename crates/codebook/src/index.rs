@@ -66,9 +66,9 @@ impl Index {
     }
 
     /// Puts a key in, in place of the one of the same id if there is one. Returns its slot.
-    pub(crate) fn set(&mut self, key: Key) -> Slot {
+    pub(crate) fn set(&mut self, key: impl Into<Arc<Key>>) -> Slot {
         let Self::Exact(exact) = self;
-        exact.set(Arc::new(key))
+        exact.set(key.into())
     }
 
     /// Takes a key out. Returns the slot that it had.

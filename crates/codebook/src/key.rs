@@ -90,6 +90,11 @@ impl Key {
         })
     }
 
+    /// This key with another vector.
+    pub(crate) fn moved_to(&self, vector: Vec<f32>) -> Self {
+        Self { row: Row::Mean(vector.into()), ..self.clone() }
+    }
+
     /// The key vector, `Embedding::dim` numbers.
     pub fn vector(&self) -> &[f32] {
         self.row.as_slice()

@@ -24,13 +24,14 @@ mod reservoir;
 mod retrieve;
 mod snapshot;
 mod sorted;
+mod space;
 pub mod store;
 #[cfg(test)]
 mod testing;
 
 pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport};
 pub use build::{Build, Missing};
-pub use config::{CodebookConfig, GateConfig, HubnessConfig};
+pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig};
 pub use error::{CodebookError, Result};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use images::ImageStore;

@@ -43,6 +43,12 @@ pub struct Statement {
     /// Its evidence; empty if no patch shows it.
     #[serde(default)]
     pub evidence: Vec<Evidence>,
+    /// Probability in `0..=1`, by the unedited model, that the whole picture shows it; absent where the model was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_yes: Option<f64>,
+    /// The same of a picture without content: what the model thinks of it whatever the picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<f64>,
 }
 
 /// The image of an edit.

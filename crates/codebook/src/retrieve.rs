@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 
+use crate::geometry;
 use crate::ids::{EditId, ImageId, MemberId};
-use crate::index::Hit;
 use crate::member::{Kind, usable};
 use crate::snapshot::Snapshot;
+use crate::space::Space;
 use crate::{CodebookError, Result};
 
 /// How to retrieve.
@@ -44,6 +45,9 @@ pub struct Fact {
     pub value: String,
     /// Score of the key: the distance, over σ + 1e-6 with hubness correction.
     pub distance: f64,
+    /// Distance of the key as it was stored (every kind in one space, no correction) over its radius ρ: up to 1 the query lies in the ball that
+    /// rephrased questions and altered pictures of the edit were measured to fill. `None` for a key without a radius.
+    pub reach: Option<f64>,
     /// The image that the key was made from (its first member with this sentence).
     pub image_id: ImageId,
     /// The part of that image; `None` is the whole.
@@ -59,7 +63,8 @@ pub struct Retrieval {
     pub rejected: bool,
     /// Score of the nearest key, rejected or not; `None` if there is no key.
     pub nearest_distance: Option<f64>,
-    /// What that score was held against; `None` without a gate or without a key.
+    /// What that score was held against; `None` without a gate or without a key. Where answers and statements are looked up apart, score and
+    /// threshold are those of the kind that came nearer to its threshold or deeper below it.
     pub threshold: Option<f64>,
     /// Keys asked for.
     pub k: usize,
@@ -91,38 +96,85 @@ impl Snapshot {
         if params.reject_percentile.is_some_and(|p| !(0.0..=100.0).contains(&p)) {
             return Err(CodebookError::InvalidQuery("the percentile must lie between 0 and 100"));
         }
-        let hits = self.nearest_keys(query, params.k.max(1), params.hubness);
+        let spaces = self.looked_up();
+        let mut found: Vec<Found> = spaces.iter().map(|space| self.look_up(space, query, params)).collect();
+        let facts = unique(found.iter_mut().filter(|f| !f.rejected).map(|f| std::mem::take(&mut f.facts)));
+        let rejected = found.iter().all(|f| f.rejected);
+        // The kind nearest to its threshold stands for all; without thresholds the nearest key.
+        let closeness = |f: &Found| match (f.nearest_distance, f.threshold) {
+            (Some(nearest), Some(threshold)) => nearest / threshold,
+            (Some(nearest), None) => nearest,
+            _ => f64::INFINITY,
+        };
+        let first = found.into_iter().min_by(|a, b| closeness(a).total_cmp(&closeness(b)));
+        let (nearest_distance, threshold, nearest) =
+            first.map_or((None, None, None), |f| (f.nearest_distance, f.threshold, f.nearest));
+        Ok(Retrieval { rejected, nearest_distance, threshold, k: params.k, facts, nearest })
+    }
+
+    /// The nearest keys of one space, held against its gate.
+    fn look_up(&self, space: &Space, query: &[f32], params: &RetrievalParams) -> Found {
+        let k = match space.view().kind {
+            Some(Kind::Answer) => self.config().lookup.answers.min(params.k),
+            _ => params.k,
+        };
+        let hits = space.nearest(query, k.max(1), self.scaled(params.hubness));
         let nearest_distance = hits.first().map(|hit| hit.score);
-        let threshold = if params.gate { self.threshold(params) } else { None };
+        let threshold = if params.gate { self.threshold_in(space, params) } else { None };
         let rejected = params.gate
             && match (nearest_distance, threshold) {
                 (Some(nearest), Some(threshold)) => nearest > threshold,
                 _ => true,
             };
-        let facts = if rejected { Vec::new() } else { self.facts(&hits[..params.k.min(hits.len())]) };
-        let nearest = self.facts(&hits[..hits.len().min(1)]).into_iter().next();
-        Ok(Retrieval { rejected, nearest_distance, threshold, k: params.k, facts, nearest })
-    }
-
-    /// The sentences of these keys in order, each once.
-    fn facts(&self, hits: &[Hit]) -> Vec<Fact> {
-        let mut seen = HashSet::new();
         let mut facts = Vec::new();
         for (i, hit) in hits.iter().enumerate() {
-            let Some(key) = self.key_in(hit.slot) else { continue };
-            for sentence in key.sentences.iter().filter(|s| seen.insert(s.value.as_str())) {
-                facts.push(Fact {
-                    entry_id: key.id,
-                    edit_ids: sentence.edit_ids.clone(),
-                    kind: sentence.kind,
-                    value: sentence.value.clone(),
+            let Some(seen) = space.key_in(hit.slot) else { continue };
+            let reach = self
+                .stored_key(seen.id)
+                .filter(|key| key.radius > 0.0)
+                .map(|key| geometry::distance(query, key.vector()) / f64::from(key.radius));
+            let kind = space.view().kind;
+            facts.extend(seen.sentences.iter().filter(|s| kind.is_none_or(|kind| s.kind == kind)).map(|s| {
+                Fact {
+                    entry_id: seen.id,
+                    edit_ids: s.edit_ids.clone(),
+                    kind: s.kind,
+                    value: s.value.clone(),
                     distance: hit.score,
-                    image_id: sentence.image_id,
-                    evidence: sentence.evidence,
+                    reach,
+                    image_id: s.image_id,
+                    evidence: s.evidence,
                     rank: i + 1,
-                });
+                }
+            }));
+        }
+        let nearest = facts.first().cloned();
+        facts.retain(|fact| fact.rank <= k);
+        Found { nearest_distance, threshold, rejected, facts, nearest }
+    }
+}
+
+/// What one space gave.
+struct Found {
+    nearest_distance: Option<f64>,
+    threshold: Option<f64>,
+    rejected: bool,
+    facts: Vec<Fact>,
+    nearest: Option<Fact>,
+}
+
+/// The facts of one space after those of the other, each sentence once, keys counted through.
+fn unique(lists: impl Iterator<Item = Vec<Fact>>) -> Vec<Fact> {
+    let (mut seen, mut facts, mut before) = (HashSet::new(), Vec::new(), 0);
+    for list in lists {
+        let keys = list.last().map_or(0, |fact: &Fact| fact.rank);
+        for mut fact in list {
+            if seen.insert(fact.value.clone()) {
+                fact.rank += before;
+                facts.push(fact);
             }
         }
-        facts
+        before += keys;
     }
+    facts
 }

@@ -1,28 +1,20 @@
 //! An immutable state of one codebook. Readers hold one for as long as they like; the writer makes the next from it, and
 //! the two share all that the change left alone.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::config::CodebookConfig;
 use crate::fold::Fold;
-use crate::hubness::Hubness;
 use crate::ids::{EditId, MemberId};
-use crate::index::{Hit, Index, Slot};
 use crate::key::Key;
 use crate::member::{Kind, Member, Place};
 use crate::records::{EditRecord, Embedding, Generation};
-use crate::reservoir::Reservoir;
 use crate::retrieve::RetrievalParams;
 use crate::sorted::SortedMap;
-
-/// Thresholds that one snapshot remembers; callers choose percentiles, so there must be a limit.
-const REMEMBERED: usize = 64;
-
-/// Bits of τ, and whether distances are scaled.
-type ThresholdName = (u64, bool);
+use crate::space::{Space, View};
 
 /// See the module's description.
 #[derive(Debug)]
@@ -34,13 +26,10 @@ pub struct Snapshot {
     previous: Option<Arc<Generation>>,
     edits: SortedMap<EditId, Arc<EditRecord>>,
     fold: Fold,
-    index: Index,
-    reservoir: Reservoir,
-    /// Found at the first retrieval that asks for it, from then on kept up to date by the writer.
-    hubness: OnceLock<Hubness>,
-    /// Thresholds found so far. One is one selection over the reservoir's pairs, made at the first
-    /// retrieval after a publish; the distances themselves are kept up to date by the writer.
-    thresholds: Mutex<Vec<(ThresholdName, Option<f64>)>>,
+    /// Every key as it is.
+    joint: Space,
+    /// Answers and statements in spaces of their own, where they are looked up so.
+    by_kind: Option<[Space; 2]>,
 }
 
 /// An entry of one edit: a member, and the key that it merged into.
@@ -85,17 +74,15 @@ impl Snapshot {
         edits: impl IntoIterator<Item = Arc<EditRecord>>,
         members: impl IntoIterator<Item = Arc<Member>>,
     ) -> Self {
-        let dim = embedding.as_ref().map_or(0, |embedding| embedding.dim());
+        let (joint, by_kind) = spaces(embedding.as_deref(), &config);
         let mut snapshot = Self {
             embedding,
             chosen: false,
             previous: None,
             edits: SortedMap::default(),
             fold: Fold::new(config.merge),
-            index: Index::new(dim),
-            reservoir: Reservoir::new(config.gate.reservoir, config.gate.seed),
-            hubness: OnceLock::new(),
-            thresholds: Mutex::default(),
+            joint,
+            by_kind,
             config,
         };
         for edit in edits {
@@ -104,7 +91,9 @@ impl Snapshot {
         let changed = snapshot.fold.insert(members);
         snapshot.follow(&changed);
         if snapshot.config.retrieval.hubness {
-            snapshot.hubness();
+            for space in snapshot.looked_up() {
+                space.hubness();
+            }
         }
         snapshot
     }
@@ -125,7 +114,7 @@ impl Snapshot {
         let mut next = self.copy();
         if next.embedding.is_none() {
             next.embedding = Some(Arc::clone(embedding));
-            next.index = Index::new(embedding.dim());
+            (next.joint, next.by_kind) = spaces(Some(embedding), &next.config);
         }
         next.edits.insert(record.id, record);
         let changed = next.fold.insert(members);
@@ -150,50 +139,26 @@ impl Snapshot {
             previous: self.previous.clone(),
             edits: self.edits.clone(),
             fold: self.fold.clone(),
-            index: self.index.clone(),
-            reservoir: self.reservoir.clone(),
-            hubness: self.hubness.clone(),
-            thresholds: Mutex::default(),
+            joint: self.joint.copy(),
+            by_kind: self.by_kind.as_ref().map(|spaces| spaces.each_ref().map(Space::copy)),
         }
     }
 
-    /// Brings index, reservoir and hubness in line with the fold, where its keys changed.
+    /// Brings the spaces in line with the fold, where its keys changed.
     fn follow(&mut self, changed: &BTreeSet<Place>) {
-        let (mut gone, mut new) = (HashSet::new(), HashSet::new());
-        let (mut gone_ids, mut new_keys) = (Vec::new(), Vec::new());
-        for place in changed {
-            let id = MemberId::derive(place.edit, place.ordinal);
-            let before = self.index.slot(id);
-            if let Some(key) = self.fold.key(*place) {
-                let same = before
-                    .and_then(|slot| self.index.key(slot))
-                    .is_some_and(|old| old.members == key.members);
-                if same {
-                    continue;
-                }
-                gone.extend(before);
-                let slot = self.index.set(key);
-                new.insert(slot);
-                new_keys.extend(self.index.key(slot).cloned());
-            } else if let Some(slot) = self.index.remove(id) {
-                gone.insert(slot);
-                gone_ids.push(id);
-            }
+        let changed: Vec<_> = changed
+            .iter()
+            .map(|place| (MemberId::derive(place.edit, place.ordinal), self.fold.key(*place).map(Arc::new)))
+            .collect();
+        self.joint.follow(&changed);
+        for space in self.by_kind.iter_mut().flatten() {
+            space.follow(&changed);
         }
-        if let Some(hubness) = self.hubness.get_mut() {
-            hubness.update(&self.index, &gone, &new);
-        }
-        self.reservoir.update(gone_ids, new_keys);
     }
 
-    fn hubness(&self) -> &Hubness {
-        if let Some(known) = self.hubness.get() {
-            return known;
-        }
-        // Built outside of the cell: a thread pool's thread that waits for others here may be given another retrieval
-        // meanwhile, and would wait for itself.
-        let built = Hubness::build(&self.index, self.config.hubness.neighbours);
-        self.hubness.get_or_init(|| built)
+    /// The spaces that a retrieval looks into: one for each kind of entry, or the joint one.
+    pub(crate) fn looked_up(&self) -> &[Space] {
+        self.by_kind.as_ref().map_or_else(|| std::slice::from_ref(&self.joint), |spaces| spaces.as_slice())
     }
 
     /// Configuration of the codebook.
@@ -268,81 +233,56 @@ impl Snapshot {
 
     /// Number of keys.
     pub fn key_count(&self) -> usize {
-        self.index.len()
+        self.joint.index().len()
+    }
+
+    /// A key as it is stored.
+    pub(crate) fn stored_key(&self, id: MemberId) -> Option<&Arc<Key>> {
+        let index = self.joint.index();
+        index.key(index.slot(id)?)
     }
 
     /// All keys in ascending order of their ids.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
-        self.index.keys()
+        self.joint.index().keys()
     }
 
     /// The keys with greater ids than this one, ascending.
     pub(crate) fn keys_after(&self, id: MemberId) -> impl Iterator<Item = &Arc<Key>> {
-        self.index.keys_after(id)
-    }
-
-    pub(crate) fn key_in(&self, slot: Slot) -> Option<&Arc<Key>> {
-        self.index.key(slot)
+        self.joint.index().keys_after(id)
     }
 
     /// Whether scores are divided by σ: asked for, and more than one edit to compare.
-    fn scaled(&self, hubness: bool) -> bool {
+    pub(crate) fn scaled(&self, hubness: bool) -> bool {
         hubness && self.edits.len() >= 2
     }
 
-    pub(crate) fn nearest_keys(&self, query: &[f32], k: usize, hubness: bool) -> Vec<Hit> {
-        if self.index.len() == 0 {
-            return Vec::new();
-        }
-        if self.scaled(hubness) {
-            let scales = self.hubness();
-            self.index.search(query, k, |slot| scales.divisor(slot), None)
-        } else {
-            self.index.search(query, k, |_| 1.0, None)
-        }
+    /// The gate's threshold for a retrieval with these parameters, in the units of its scores; `None` without keys. Where kinds of entries have
+    /// spaces of their own, that of the answers.
+    pub fn threshold(&self, params: &RetrievalParams) -> Option<f64> {
+        self.threshold_in(self.looked_up().first()?, params)
     }
 
-    /// The gate's threshold for a retrieval with these parameters, in the units of its scores; `None` without keys.
-    pub fn threshold(&self, params: &RetrievalParams) -> Option<f64> {
+    pub(crate) fn threshold_in(&self, space: &Space, params: &RetrievalParams) -> Option<f64> {
         let gate = &self.config.gate;
         let mut percentile = params.reject_percentile.unwrap_or(gate.percentile);
         if gate.warm_up && !self.edits.is_empty() {
             percentile = percentile.max(100.0 / self.edits.len() as f64);
         }
-        let name = (percentile.to_bits(), self.scaled(params.hubness));
-        if name.1 {
-            // Before the lock is taken, for the same reason as in there.
-            self.hubness();
+        // No distance grows by more than the text's weight.
+        let alone = || Some(self.single_edit_threshold()? * f64::from(space.view().text_weight.max(1.0)));
+        if self.edits.len() < 2 {
+            return alone();
         }
-        let mut known = self.thresholds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, threshold)) = known.iter().find(|(other, _)| *other == name) {
-            return *threshold;
-        }
-        let threshold = self.find_threshold(percentile, name.1);
-        if known.len() == REMEMBERED {
-            known.remove(0);
-        }
-        known.push((name, threshold));
-        threshold
+        space.threshold(percentile, self.scaled(params.hubness), alone)
     }
 
-    fn find_threshold(&self, percentile: f64, scaled: bool) -> Option<f64> {
-        let pairs = if self.edits.len() < 2 {
-            None
-        } else if scaled {
-            let scales = self.hubness();
-            let divisor = |id| self.index.slot(id).map_or(1.0, |slot| scales.divisor(slot));
-            self.reservoir.percentile(percentile, Some(&divisor))
-        } else {
-            self.reservoir.percentile(percentile, None)
-        };
-        pairs.or_else(|| {
-            let (first, _) = self.edits.iter().next()?;
-            let (answer, merged_into) = self.fold.members_of(*first).next()?;
-            let slot = self.index.slot(merged_into.unwrap_or(answer.id))?;
-            let key = self.index.key(slot)?;
-            Some(f64::from(key.radius) * self.config.gate.single_edit_factor)
-        })
+    /// The first edit's answer key's radius times a factor: what the gate holds on to before there are pairs of keys.
+    fn single_edit_threshold(&self) -> Option<f64> {
+        let (first, _) = self.edits.iter().next()?;
+        let (answer, merged_into) = self.fold.members_of(*first).next()?;
+        let key = self.stored_key(merged_into.unwrap_or(answer.id))?;
+        Some(f64::from(key.radius) * self.config.gate.single_edit_factor)
     }
 
     /// Counts of the codebook.
@@ -353,7 +293,6 @@ impl Snapshot {
             members: self.fold.member_count(),
             keys: self.fold.key_count(),
             bytes_merged: self
-                .index
                 .keys()
                 .map(|key| bytes(key.vector(), key.sentences.iter().map(|s| s.value.len()).sum()))
                 .sum(),
@@ -370,12 +309,22 @@ impl Snapshot {
 
     /// Whether the index holds exactly the keys of the fold.
     pub(crate) fn consistent(&self) -> bool {
-        self.index.len() == self.fold.key_count()
+        self.joint.index().len() == self.fold.key_count()
             && self.fold.keys().all(|key| {
-                self.index
-                    .slot(key.id)
-                    .and_then(|slot| self.index.key(slot))
+                self.stored_key(key.id)
                     .is_some_and(|held| held.members == key.members && held.vector() == key.vector())
             })
     }
+}
+
+/// The joint space, and those of answers and statements where the configuration has them.
+fn spaces(embedding: Option<&Embedding>, config: &CodebookConfig) -> (Space, Option<[Space; 2]>) {
+    let lookup = &config.lookup;
+    let of = |kind, text_weight: f64| {
+        Space::new(View { kind: Some(kind), text_weight: text_weight as f32 }, embedding, config)
+    };
+    let by_kind = lookup.by_kind.then(|| {
+        [of(Kind::Answer, lookup.answer_text_weight), of(Kind::Statement, lookup.statement_text_weight)]
+    });
+    (Space::new(View::JOINT, embedding, config), by_kind)
 }

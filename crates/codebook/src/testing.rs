@@ -105,7 +105,12 @@ pub(crate) fn record(n: u128, statements: usize) -> EditRecord {
         answer: "malignant".to_owned(),
         choices: vec!["benign".to_owned(), "malignant".to_owned()],
         reasoning: (0..statements)
-            .map(|i| Statement { statement: format!("Statement {i}."), evidence: Vec::new() })
+            .map(|i| Statement {
+                statement: format!("Statement {i}."),
+                evidence: Vec::new(),
+                p_yes: None,
+                prior: None,
+            })
             .collect(),
         author: Some(format!("author-{}", n % 3)),
         tags: vec![format!("tag-{}", n % 2)],

@@ -67,7 +67,12 @@ fn record(n: u64, embedding: &Embedding) -> EditRecord {
         answer: "yes".to_owned(),
         choices: vec![],
         reasoning: (0..3)
-            .map(|i| Statement { statement: format!("Statement {i}."), evidence: vec![] })
+            .map(|i| Statement {
+                statement: format!("Statement {i}."),
+                evidence: vec![],
+                p_yes: None,
+                prior: None,
+            })
             .collect(),
         author: None,
         tags: vec![],

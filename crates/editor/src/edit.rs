@@ -17,7 +17,7 @@ use crate::pictures::{Picture, blocking};
 use crate::prompts::with_facts;
 use crate::query::milliseconds;
 use crate::types::{CallContext, EditRequest, EditView, RetrievalOverride};
-use crate::validate;
+use crate::{validate, verify};
 
 impl Editor {
     /// Makes an edit: durable and live when this returns.
@@ -171,20 +171,20 @@ impl Editor {
             .filter(|s| config.enabled && s.evidence.is_empty())
             .map(|s| s.statement.trim())
             .collect();
-        let (found, queue_ms) = patchify::search(
-            self.engine(),
-            config,
-            &self.config().prompts,
-            picture,
-            &searched,
-            call.options(),
-        )
-        .await?;
+        let statements: Vec<&str> = request.reasoning.iter().map(|s| s.statement.trim()).collect();
+        let (engine, prompts) = (self.engine(), &self.config().prompts);
+        // What the model doesn't recognise here, or says of any picture, can't be held against others.
+        let ((found, queue_ms), (p_yes, _), priors) = tokio::try_join!(
+            patchify::search(engine, config, prompts, picture, &searched, call.options()),
+            verify::shown(engine, prompts, picture.input(None), &statements, call.options()),
+            verify::priors(engine, prompts, &statements, call.options()),
+        )?;
         let mut found = found.into_iter();
         let reasoning = request
             .reasoning
             .iter()
-            .map(|given| {
+            .zip(p_yes.into_iter().zip(priors))
+            .map(|(given, (p_yes, prior))| {
                 let by_user =
                     |area| Evidence { area, source: EvidenceSource::User, p_yes: None, log_likelihood: None };
                 let evidence = if given.evidence.is_empty() {
@@ -196,7 +196,12 @@ impl Editor {
                 } else {
                     given.evidence.iter().copied().map(by_user).collect()
                 };
-                Statement { statement: given.statement.trim().to_owned(), evidence }
+                Statement {
+                    statement: given.statement.trim().to_owned(),
+                    evidence,
+                    p_yes: Some(p_yes),
+                    prior: Some(prior),
+                }
             })
             .collect();
         let record = EditRecord {

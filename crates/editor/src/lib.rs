@@ -25,6 +25,7 @@ mod sentences;
 mod testing;
 mod types;
 mod validate;
+mod verify;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +40,7 @@ use ulid::Ulid;
 pub use archive::{ExportSummary, ImportSummary};
 pub use config::{
     AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
-    PatchifyConfig, RadiusConfig, RetrievalConfig,
+    PatchifyConfig, RadiusConfig, RetrievalConfig, VerifyConfig,
 };
 pub use error::{EditorError, FieldError};
 pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, SampleSet, plain_facts};
@@ -48,7 +49,7 @@ pub use sentences::split_sentences;
 pub use types::{
     ActiveEmbedding, CallContext, ChoiceScore, EditRequest, EditView, EmbeddingChoice, IdempotencyKey,
     ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest, ReembedProgress,
-    ReembedStage, RetrievalOverride, StatementInput, Usage,
+    ReembedStage, RetrievalOverride, StatementInput, Usage, Verification, Withheld, WithheldReason,
 };
 
 use pictures::Pictures;

@@ -7,13 +7,11 @@ use reasonedit_codebook::{Evidence, EvidenceSource};
 use reasonedit_imaging::{PixelBox, grid};
 use reasonedit_vlm::engine::{Answered, Ask, CallOptions, EngineHandle, ImageInput, Want};
 
-use crate::Editor;
 use crate::config::PatchifyConfig;
-use crate::error::{EditorError, FieldError};
+use crate::error::EditorError;
 use crate::pictures::Picture;
 use crate::prompts::Prompts;
-use crate::types::{CallContext, ImageSource, PatchOpinion, PatchSearch};
-use crate::validate::inside;
+use crate::types::{PatchOpinion, PatchSearch};
 
 /// Searches evidence for every statement at once.
 pub(crate) async fn search(
@@ -86,37 +84,6 @@ pub(crate) async fn search(
         })
         .collect();
     Ok((searches, queue_ms))
-}
-
-impl Editor {
-    /// Probability that a picture, or a part of it, shows a statement, by the unedited model.
-    ///
-    /// # Errors
-    /// An unusable picture or box, a busy or failing engine.
-    pub async fn verify_statement(
-        &self,
-        image: ImageSource,
-        area: Option<PixelBox>,
-        statement: &str,
-        call: CallContext,
-    ) -> Result<f64, EditorError> {
-        let picture = self.pictures().resolve(&image).await?;
-        let (width, height) = picture.pixels.dimensions();
-        if area.is_some_and(|a| !inside(&a, width, height)) {
-            return Err(EditorError::Invalid(vec![FieldError::new(
-                "/crop",
-                "the box is not inside the picture",
-            )]));
-        }
-        let prompts = &self.config().prompts;
-        let ask = Ask {
-            image: 0,
-            prompt: prompts.verify(statement),
-            want: Want::FirstToken(vec![prompts.yes.clone(), prompts.no.clone()]),
-        };
-        let (answers, _) = self.engine().ask(vec![picture.input(area)], vec![ask], call.options()).await?;
-        answers.first().map_or_else(|| Err(unexpected()), p_yes)
-    }
 }
 
 /// P(yes) / (P(yes) + P(no)) of one verification (method section 1.3); one half when the model gives neither any probability.

@@ -13,19 +13,27 @@ use crate::answer::{Answer, choose, generate};
 use crate::error::EditorError;
 use crate::pictures::Picture;
 use crate::prompts::with_facts;
-use crate::types::{CallContext, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride};
-use crate::validate;
+use crate::types::{CallContext, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, Verification};
+use crate::{validate, verify};
 
 /// Events that may wait for a slow reader before generation waits too.
 const STREAM_BUFFER: usize = 64;
 
-/// What retrieval gave, and what it took.
+/// What retrieval gave, and what it took in milliseconds.
 pub(crate) struct Retrieved {
     pub(crate) report: Retrieval,
+    pub(crate) verification: Option<Verification>,
     pub(crate) generation: Option<GenerationId>,
     pub(crate) queue_ms: f64,
     pub(crate) embed_ms: f64,
     pub(crate) retrieve_ms: f64,
+    pub(crate) verify_ms: f64,
+}
+
+impl Retrieved {
+    fn event(&self) -> QueryEvent {
+        QueryEvent::Retrieval(self.report.clone(), self.verification.clone())
+    }
 }
 
 impl Editor {
@@ -86,7 +94,7 @@ impl Editor {
         let picture = self.pictures().resolve(&request.image).await?;
         let retrieved = self.retrieve(codebook, &picture, &request.question, request.retrieval, call).await?;
         if let Some(events) = events
-            && events.send(Ok(QueryEvent::Retrieval(retrieved.report.clone()))).await.is_err()
+            && events.send(Ok(retrieved.event())).await.is_err()
         {
             return Err(EditorError::Cancelled);
         }
@@ -101,6 +109,7 @@ impl Editor {
             answer: answer.text.clone(),
             choices: answer.choices.clone(),
             retrieval: retrieved.report,
+            verification: retrieved.verification,
             generation: retrieved.generation,
             unedited: unedited.map(|a| a.opinion()),
             prompt,
@@ -110,6 +119,7 @@ impl Editor {
                 ("queue".to_owned(), queue_ms),
                 ("embed".to_owned(), retrieved.embed_ms),
                 ("retrieve".to_owned(), retrieved.retrieve_ms),
+                ("verify".to_owned(), retrieved.verify_ms),
                 ("answer".to_owned(), answer_ms),
                 ("total".to_owned(), milliseconds(began)),
             ]),
@@ -157,9 +167,11 @@ impl Editor {
         wishes: RetrievalOverride,
         call: CallContext,
     ) -> Result<Retrieved, EditorError> {
-        let defaults = &self.config().codebook.retrieval;
+        let (defaults, checks) = (&self.config().codebook.retrieval, &self.config().retrieval.verify);
+        let k = wishes.k.unwrap_or(defaults.k);
+        let verify = wishes.verify.unwrap_or(checks.enabled);
         let params = RetrievalParams {
-            k: wishes.k.unwrap_or(defaults.k),
+            k: if verify { checks.candidates.max(k) } else { k },
             reject_percentile: wishes.reject_percentile.or(defaults.reject_percentile),
             ..*defaults
         };
@@ -169,13 +181,15 @@ impl Editor {
                 rejected: true,
                 nearest_distance: None,
                 threshold: None,
-                k: params.k,
+                k,
                 facts: Vec::new(),
                 nearest: None,
             },
+            verification: None,
             queue_ms: 0.0,
             embed_ms: 0.0,
             retrieve_ms: 0.0,
+            verify_ms: 0.0,
         };
         if !wishes.enabled.unwrap_or(self.config().retrieval.enabled) {
             return Ok(nothing);
@@ -196,8 +210,21 @@ impl Editor {
         let embed_ms = milliseconds(embedding);
 
         let retrieving = Instant::now();
-        let report = search(snapshot, key, params).await?;
-        Ok(Retrieved { report, generation, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving) })
+        let mut report = search(Arc::clone(&snapshot), key, params).await?;
+        report.k = k;
+        let retrieve_ms = milliseconds(retrieving);
+        let mut retrieved = Retrieved { report, generation, queue_ms, embed_ms, retrieve_ms, ..nothing };
+        if verify {
+            let verifying = Instant::now();
+            let (report, rules) = (&mut retrieved.report, (checks, &self.config().prompts));
+            let held_against = (snapshot.as_ref(), picture);
+            let (verification, waited) =
+                verify::judge(self.engine(), rules, held_against, report, k, call.options()).await?;
+            retrieved.verification = Some(verification);
+            retrieved.queue_ms += waited;
+            retrieved.verify_ms = milliseconds(verifying);
+        }
+        Ok(retrieved)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    EditRecord, Embedding, EntryView, Evidence, GenerationId, ImageId, Opinion, Retrieval,
+    EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, Opinion, Retrieval,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::Pooling;
@@ -90,6 +90,39 @@ pub struct RetrievalOverride {
     pub k: Option<usize>,
     /// Percentile of pairwise key distances beyond which nothing is retrieved.
     pub reject_percentile: Option<f64>,
+    /// Whether what was retrieved is judged on the query's picture before it is put in front.
+    pub verify: Option<bool>,
+}
+
+/// What the model said of retrieved sentences when it was shown the query's picture.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verification {
+    /// Probability (0 to 1) that the picture bears a sentence out, by sentence; of an answer the mean over its edit's statements. A sentence that is not
+    /// here was said of this very picture, or rests on nothing that can be judged.
+    pub support: BTreeMap<String, f64>,
+    /// Retrieved, and not put in front.
+    pub withheld: Vec<Withheld>,
+}
+
+/// A retrieved sentence that was not put in front of the model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Withheld {
+    /// The sentence.
+    pub fact: Fact,
+    /// Why not.
+    pub reason: WithheldReason,
+}
+
+/// Why a retrieved sentence was not put in front of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithheldReason {
+    /// The model says that the picture doesn't show it.
+    NotShown,
+    /// Another answer to the same question is borne out better.
+    Contradicted,
+    /// Nothing that it rests on can be judged, and the question is outside of the radius of its key.
+    OutOfReach,
 }
 
 /// A question about a picture.
@@ -138,6 +171,8 @@ pub struct QueryOutcome {
     pub choices: Option<Vec<ChoiceScore>>,
     /// What was put in front of the model.
     pub retrieval: Retrieval,
+    /// What was judged on the picture first; `None` where nothing was.
+    pub verification: Option<Verification>,
     /// The generation of keys that was asked; `None` if none was (retrieval off, a codebook without edits).
     pub generation: Option<GenerationId>,
     /// The model's answer without the codebook, when asked to compare.
@@ -148,15 +183,15 @@ pub struct QueryOutcome {
     pub finish: Option<FinishReason>,
     /// Tokens counted.
     pub usage: Usage,
-    /// Milliseconds by stage: queue, embed, retrieve, answer, total.
+    /// Milliseconds by stage: queue, embed, retrieve, verify, answer, total.
     pub timings_ms: BTreeMap<String, f64>,
 }
 
 /// What a streamed query sends, in order: one retrieval, texts, one done.
 #[derive(Clone, Debug)]
 pub enum QueryEvent {
-    /// What was retrieved.
-    Retrieval(Retrieval),
+    /// What was retrieved, and what was judged on the picture.
+    Retrieval(Retrieval, Option<Verification>),
     /// A piece of the answer.
     Token(String),
     /// The whole outcome.

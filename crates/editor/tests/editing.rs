@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reasonedit_codebook::{CodebookError, CodebookName, EditId, ImageStore, Library, SledStore};
+use reasonedit_codebook::{CodebookError, CodebookName, EditId, Fact, ImageStore, Library, SledStore};
 use reasonedit_editor::{
     CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
-    OnMismatch, Pair, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
+    OnMismatch, Pair, QueryEvent, QueryRequest, RetrievalOverride, StatementInput, WithheldReason,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
 use reasonedit_vlm::LoadOptions;
@@ -109,6 +109,65 @@ async fn an_edit_is_found_and_its_revert_leaves_no_trace() {
     assert_eq!(canonical(&editor), without);
     let again = editor.revert(&CodebookName::default(), made.record.id).await;
     assert!(matches!(again, Err(EditorError::UnknownEdit(id)) if id == made.record.id));
+}
+
+#[tokio::test]
+async fn what_the_picture_does_not_bear_out_is_withheld_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let change = |c: &mut EditorConfig| {
+        c.codebook.retrieval.gate = false;
+        // To random weights all pictures are nearly one.
+        c.codebook.merge.enabled = false;
+    };
+    let editor = open(folder.path(), change).await;
+    let name = CodebookName::default();
+    let mut statements = std::collections::BTreeSet::new();
+    for seed in [10, 60, 120, 200] {
+        let made = edit(&editor, seed).await;
+        for statement in &made.record.reasoning {
+            let whole =
+                editor.verify_statement(picture(seed), None, &statement.statement, CallContext::default());
+            assert_eq!(statement.p_yes, Some(whole.await.unwrap()), "what the model thinks of it is kept");
+            statements.insert(statement.statement.clone());
+        }
+    }
+    let ask = |verify, k| QueryRequest {
+        retrieval: RetrievalOverride { verify: Some(verify), k: Some(k), ..RetrievalOverride::default() },
+        ..query(90)
+    };
+    let plain = editor.query(&name, ask(false, 24), CallContext::default()).await.unwrap();
+    assert!(plain.verification.is_none());
+    let judged = editor.query(&name, ask(true, 24), CallContext::default()).await.unwrap();
+    let verification = judged.verification.unwrap();
+    let value = |fact: &Fact| fact.value.clone();
+    let mut both: Vec<String> = judged.retrieval.facts.iter().map(value).collect();
+    for fact in &judged.retrieval.facts {
+        assert!(verification.support.get(&fact.value).is_none_or(|p| *p > 0.5));
+        assert!(judged.prompt.contains(&fact.value));
+    }
+    for withheld in &verification.withheld {
+        let support = verification.support.get(&withheld.fact.value);
+        assert_eq!(withheld.reason == WithheldReason::NotShown, support.is_some_and(|p| *p <= 0.5));
+        assert!(!judged.prompt.contains(&withheld.fact.value));
+        both.push(value(&withheld.fact));
+    }
+    both.sort();
+    let mut all: Vec<String> = plain.retrieval.facts.iter().map(value).collect();
+    all.sort();
+    assert_eq!(both, all, "what was retrieved is in front or withheld");
+    let one = editor.query(&name, ask(true, 1), CallContext::default()).await.unwrap();
+    assert!(one.retrieval.facts.iter().all(|f| f.entry_id == one.retrieval.facts[0].entry_id));
+
+    // On the picture of an edit nothing of it is asked about.
+    let own = editor.query(
+        &name,
+        QueryRequest { retrieval: ask(true, 24).retrieval, ..query(60) },
+        CallContext::default(),
+    );
+    let own = own.await.unwrap();
+    let answer = "The answer to 'What is specimen 60?' about the image is malignant.";
+    assert!(own.prompt.starts_with(answer), "{}", own.prompt);
+    assert!(!own.verification.unwrap().support.contains_key(answer));
 }
 
 #[tokio::test]
@@ -223,7 +282,7 @@ async fn a_streamed_answer_is_the_plain_one() {
     let request = QueryRequest { choices: Vec::new(), max_tokens: Some(6), ..query(30) };
     let plain = editor.query(&name, request.clone(), CallContext::default()).await.unwrap();
     let mut stream = editor.query_stream(&name, request, CallContext::default()).unwrap();
-    let Some(Ok(QueryEvent::Retrieval(report))) = stream.recv().await else {
+    let Some(Ok(QueryEvent::Retrieval(report, None))) = stream.recv().await else {
         panic!("retrieval comes first")
     };
     assert_eq!(report.facts, plain.retrieval.facts);
@@ -232,7 +291,7 @@ async fn a_streamed_answer_is_the_plain_one() {
         match stream.recv().await.unwrap().unwrap() {
             QueryEvent::Token(piece) => text.push_str(&piece),
             QueryEvent::Done(outcome) => break outcome,
-            QueryEvent::Retrieval(_) => panic!("retrieval comes once"),
+            QueryEvent::Retrieval(..) => panic!("retrieval comes once"),
         }
     };
     assert_eq!(done.answer, plain.answer);

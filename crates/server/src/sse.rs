@@ -94,7 +94,9 @@ impl Progress {
             },
         };
         match next {
-            Ok(QueryEvent::Retrieval(report)) => event("retrieval", &RetrievalDto::from(&report)),
+            Ok(QueryEvent::Retrieval(report, verification)) => {
+                event("retrieval", &RetrievalDto::new(&report, verification.as_ref()))
+            }
             Ok(QueryEvent::Token(text)) => event("token", &Token { text }),
             Ok(QueryEvent::Done(outcome)) => {
                 self.ended = true;
@@ -190,6 +192,7 @@ mod tests {
             answer: "It is\nred.".to_owned(),
             choices: None,
             retrieval: retrieval(),
+            verification: None,
             unedited: None,
             prompt: "Is it red?".to_owned(),
             generation: None,
@@ -217,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn a_whole_stream() {
         let events = vec![
-            Ok(QueryEvent::Retrieval(retrieval())),
+            Ok(QueryEvent::Retrieval(retrieval(), None)),
             Ok(QueryEvent::Token("It is\n".to_owned())),
             Ok(QueryEvent::Token("red.".to_owned())),
             Ok(QueryEvent::Done(Box::new(outcome()))),
@@ -228,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_half_way_is_an_event() {
         let events = vec![
-            Ok(QueryEvent::Retrieval(retrieval())),
+            Ok(QueryEvent::Retrieval(retrieval(), None)),
             Err(EditorError::Engine(VlmError::DeadlineExceeded)),
         ];
         insta::assert_snapshot!(text(events, LONG).await.unwrap());
@@ -244,16 +247,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_is_cut_says_so() {
-        let cut = text(vec![Ok(QueryEvent::Retrieval(retrieval()))], LONG).await.unwrap();
+        let cut = text(vec![Ok(QueryEvent::Retrieval(retrieval(), None))], LONG).await.unwrap();
         assert!(cut.contains("event: error") && cut.contains("\"status\":503"), "{cut}");
-        let late = text(vec![Ok(QueryEvent::Retrieval(retrieval()))], Duration::ZERO).await.unwrap();
+        let late = text(vec![Ok(QueryEvent::Retrieval(retrieval(), None))], Duration::ZERO).await.unwrap();
         assert!(late.contains("event: error") && late.contains("\"status\":504"), "{late}");
     }
 
     #[tokio::test]
     async fn dropping_the_answer_cancels() {
         let (sender, receiver) = mpsc::channel(16);
-        sender.send(Ok(QueryEvent::Retrieval(retrieval()))).await.unwrap();
+        sender.send(Ok(QueryEvent::Retrieval(retrieval(), None))).await.unwrap();
         let response = answer(receiver, false, Instant::now() + LONG, LONG).await.unwrap();
         assert!(!sender.is_closed());
         drop(response);

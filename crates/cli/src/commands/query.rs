@@ -19,6 +19,7 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<()> {
         enabled: args.no_retrieval.then_some(false),
         k: args.k,
         reject_percentile: args.reject_percentile,
+        verify: args.verify,
     };
     let value = match Target::open(&args.target).await? {
         Target::Remote(client) => {
@@ -31,6 +32,9 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<()> {
             }
             if let Some(percentile) = retrieval.reject_percentile {
                 settings["reject_percentile"] = json!(percentile);
+            }
+            if let Some(verify) = retrieval.verify {
+                settings["verify"] = json!(verify);
             }
             let mut body = json!({
                 "image": picture.to_json(), "question": args.question, "retrieval": settings,

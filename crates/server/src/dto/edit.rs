@@ -71,6 +71,10 @@ pub struct StatementDto {
     pub statement: String,
     /// Where the picture shows it.
     pub evidence: Vec<EvidenceDto>,
+    /// Probability, by the unedited model, that the whole picture shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 1)]
+    pub p_yes: Option<f64>,
 }
 
 /// A part of the picture that shows a statement.
@@ -182,6 +186,7 @@ impl From<&EditView> for EditDto {
                 .map(|s| StatementDto {
                     statement: s.statement.clone(),
                     evidence: s.evidence.iter().map(Into::into).collect(),
+                    p_yes: s.p_yes,
                 })
                 .collect(),
             entries: view.entries.iter().map(Into::into).collect(),

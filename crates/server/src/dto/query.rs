@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use reasonedit_codebook::Fact;
-use reasonedit_editor::{ChoiceScore, QueryOutcome, RetrievalOverride};
+use reasonedit_codebook::{Fact, Retrieval};
+use reasonedit_editor::{
+    ChoiceScore, QueryOutcome, RetrievalOverride, Verification, Withheld, WithheldReason,
+};
 use reasonedit_vlm::engine::FinishReason;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -68,11 +70,18 @@ pub struct RetrievalInput {
     /// Percentile of pairwise key distances beyond which nothing is retrieved.
     #[schema(minimum = 0, maximum = 100, example = 30.0)]
     pub reject_percentile: Option<f64>,
+    /// Whether a statement is put in front only where the model says that this picture bears it out.
+    pub verify: Option<bool>,
 }
 
 impl From<RetrievalInput> for RetrievalOverride {
     fn from(input: RetrievalInput) -> Self {
-        Self { enabled: input.enabled, k: input.k, reject_percentile: input.reject_percentile }
+        Self {
+            enabled: input.enabled,
+            k: input.k,
+            reject_percentile: input.reject_percentile,
+            verify: input.verify,
+        }
     }
 }
 
@@ -128,7 +137,7 @@ pub struct AnswerDto {
     pub finish_reason: Option<FinishReasonDto>,
     /// Tokens counted.
     pub usage: UsageDto,
-    /// Milliseconds by stage: queue, embed, retrieve, answer, total.
+    /// Milliseconds by stage: queue, embed, retrieve, verify, answer, total.
     pub timings_ms: BTreeMap<String, f64>,
 }
 
@@ -190,10 +199,48 @@ pub struct RetrievalDto {
     pub k: usize,
     /// Statements put in front of the question, nearest first.
     pub facts: Vec<FactDto>,
+    /// Statements that were retrieved and not put in front; present when what was retrieved was judged on the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub withheld: Option<Vec<WithheldDto>>,
     /// The nearest statement, when it was too far to be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub nearest: Option<FactDto>,
+}
+
+/// A retrieved statement that was not put in front of the question.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Withheld)]
+pub struct WithheldDto {
+    /// The statement.
+    #[serde(flatten)]
+    pub fact: FactDto,
+    /// Why not.
+    pub reason: WithheldReasonDto,
+}
+
+/// Why a retrieved statement was not put in front of the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = WithheldReason)]
+pub enum WithheldReasonDto {
+    /// The model says that the picture doesn't show it.
+    NotShown,
+    /// Another answer to the same question is borne out better.
+    Contradicted,
+    /// Nothing that it rests on can be judged, and the question is outside of the radius of its key.
+    OutOfReach,
+}
+
+impl From<WithheldReason> for WithheldReasonDto {
+    fn from(reason: WithheldReason) -> Self {
+        match reason {
+            WithheldReason::NotShown => Self::NotShown,
+            WithheldReason::Contradicted => Self::Contradicted,
+            WithheldReason::OutOfReach => Self::OutOfReach,
+        }
+    }
 }
 
 /// A statement from the codebook.
@@ -210,35 +257,44 @@ pub struct FactDto {
     pub value: String,
     /// Distance of the query to the key.
     pub distance: f64,
+    /// Probability, by the model, that the asked picture bears it out, of an answer the mean over the statements of its edit; present where it was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 1)]
+    pub support: Option<f64>,
     /// The picture it was said about.
     pub image_id: String,
     /// The part of that picture; `null` for the whole.
     pub evidence: Option<BoxDto>,
 }
 
-impl From<&Fact> for FactDto {
-    fn from(fact: &Fact) -> Self {
+impl FactDto {
+    fn new(fact: &Fact, verification: Option<&Verification>) -> Self {
         Self {
             entry_id: fact.entry_id.to_string(),
             edit_ids: fact.edit_ids.iter().map(ToString::to_string).collect(),
             kind: fact.kind.into(),
             value: fact.value.clone(),
             distance: fact.distance,
+            support: verification.and_then(|v| v.support.get(&fact.value)).copied(),
             image_id: fact.image_id.to_string(),
             evidence: fact.evidence.map(Into::into),
         }
     }
 }
 
-impl From<&reasonedit_codebook::Retrieval> for RetrievalDto {
-    fn from(report: &reasonedit_codebook::Retrieval) -> Self {
+impl RetrievalDto {
+    /// What was retrieved, with what was judged on the picture.
+    pub(crate) fn new(report: &Retrieval, verification: Option<&Verification>) -> Self {
+        let fact = |fact: &Fact| FactDto::new(fact, verification);
+        let withheld = |w: &Withheld| WithheldDto { fact: fact(&w.fact), reason: w.reason.into() };
         Self {
             rejected: report.rejected,
             nearest_distance: report.nearest_distance,
             threshold: report.threshold,
             k: report.k,
-            facts: report.facts.iter().map(Into::into).collect(),
-            nearest: report.nearest.as_ref().filter(|_| report.rejected).map(Into::into),
+            facts: report.facts.iter().map(fact).collect(),
+            withheld: verification.map(|v| v.withheld.iter().map(withheld).collect()),
+            nearest: report.nearest.as_ref().filter(|_| report.rejected).map(fact),
         }
     }
 }
@@ -249,7 +305,7 @@ impl AnswerDto {
         Self {
             answer: outcome.answer,
             choices: outcome.choices.map(|scores| scores.iter().map(Into::into).collect()),
-            retrieval: (&outcome.retrieval).into(),
+            retrieval: RetrievalDto::new(&outcome.retrieval, outcome.verification.as_ref()),
             unedited: outcome.unedited.as_ref().map(Into::into),
             prompt: explain.then_some(outcome.prompt),
             generation: outcome.generation.map(|id| id.to_string()),
