@@ -2,7 +2,9 @@
 
 use super::{Context, Facts, Item, Meaning};
 use crate::language::{SINGLE_REFERENCES, kind_question, perception, phrase_perception};
-use crate::perception::{attribute_branch, nameable, reference, unique_description, yes_no_branch};
+use crate::perception::{
+    attribute_branch, count_branch, nameable, reference, unique_description, yes_no_branch,
+};
 use crate::random::{Draw, Random};
 use crate::scene::{Attribute, Traits};
 use crate::universe::{Chain, Kind, Universe};
@@ -418,6 +420,12 @@ fn ask(
     if rng.chance(if case == Case::Unrelated { 0.5 } else { 0.25 }) {
         branches.extend(
             yes_no_branch(view, split, rng).map(|branch| Branch { tag: "svc.unrel.yn".to_owned(), ..branch }),
+        );
+    }
+    // Sentences about things without end must not make them more.
+    if rng.chance(if case == Case::Unrelated { 0.5 } else { 0.2 }) {
+        branches.extend(
+            count_branch(view, rng).map(|branch| Branch { tag: "svc.unrel.count".to_owned(), ..branch }),
         );
     }
     if rng.chance(if case == Case::Unrelated { 0.8 } else { 0.35 }) {

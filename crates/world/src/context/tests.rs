@@ -114,6 +114,19 @@ fn contrast_has_the_default_and_same_has_not() {
 }
 
 #[test]
+fn things_are_counted_as_if_nothing_had_been_said() {
+    let words = ["zero", "one", "two", "three"];
+    let mut counted = 0;
+    for (view, _, context) in contexts("service") {
+        for branch in context.branches.iter().filter(|branch| branch.tag == "svc.unrel.count") {
+            assert_eq!(branch.answer, words[view.seen.len()], "{context:?}");
+            counted += 1;
+        }
+    }
+    assert!(counted > 80, "{counted}");
+}
+
+#[test]
 fn an_answer_of_another_picture_never_stands_alone() {
     // Either a rule or a statement about what is seen must be there to give a foreign answer away.
     for (_, _, context) in contexts("service") {
