@@ -8,9 +8,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod edit;
+mod eval;
+mod hit_rates;
 mod modularity;
 
 pub(crate) use edit::EditArgs;
+pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
+pub(crate) use hit_rates::HitRatesArgs;
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
 
 /// Edits a vision-language model by human reasoning, kept in a durable codebook; the weights never change.
@@ -56,10 +60,12 @@ pub(crate) enum Command {
     World(WorldArgs),
     /// Measure edits and queries by stage
     Bench(BenchArgs),
-    /// Measure what edits do: native records in, figures out
+    /// Measure what edits do, beside what other editors do
     Eval(EvalArgs),
     /// Choose the layer and the weight of the text by topology
     Modularity(ModularityArgs),
+    /// Compare what topology says of layers and weights with what they retrieve
+    HitRates(HitRatesArgs),
     /// Print the settings in effect, and where they can be set
     Config(ConfigArgs),
 }
@@ -351,32 +357,6 @@ pub(crate) struct BenchArgs {
     /// Take the work from tools/bench_compare.py: a JSON request a line on the standard input, an answer a line
     #[arg(long, hide = true)]
     pub(crate) steps: bool,
-
-    #[command(flatten)]
-    pub(crate) settings: CommonArgs,
-}
-
-/// `eval`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "The edits are made in a codebook of their own, in a temporary folder.\n\
-    Example:\n  reasonedit world --seed 1000001 --count 200 --out world\n  \
-    reasonedit world --seed 1000001 --count 600 --out world --probes\n  reasonedit eval --data world")]
-pub(crate) struct EvalArgs {
-    /// Folder of native records: edits.jsonl, and probes.jsonl if there is one
-    #[arg(long, value_name = "DIR", alias = "input")]
-    pub(crate) data: PathBuf,
-
-    /// Edits to make; fewer where the unedited model makes fewer errors
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) edits: usize,
-
-    /// Use the records' own boxes instead of letting the model look for evidence
-    #[arg(long)]
-    pub(crate) given_boxes: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) settings: CommonArgs,

@@ -54,6 +54,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Bench(args) => commands::bench::run(&args).await,
         Command::Eval(args) => commands::eval::run(&args).await,
         Command::Modularity(args) => commands::modularity::run(&args).await,
+        Command::HitRates(args) => commands::hit_rates::run(&args).await,
         Command::Config(args) => commands::config::run(&args),
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     what: String,
     bar: Option<ProgressBar>,
     last_line: Instant,
+    /// When the first of it was told, and how much was done then.
+    began: Option<(Instant, u64)>,
 }
 
 impl Progress {
@@ -39,17 +41,20 @@ impl Progress {
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message(what.clone())
         });
-        Self { what, bar, last_line: Instant::now() }
+        Self { what, bar, last_line: Instant::now(), began: None }
     }
 
     /// Says how much is done.
     pub(crate) fn set(&mut self, done: u64, total: u64) {
+        let (began, before) = *self.began.get_or_insert_with(|| (Instant::now(), done));
         if let Some(bar) = &self.bar {
             bar.set_length(total);
             bar.set_position(done);
         } else if self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
-            tracing::info!(done, total, "{}", self.what);
+            let pace = began.elapsed().as_secs_f64() / done.saturating_sub(before).max(1) as f64;
+            let remaining_s = (pace * total.saturating_sub(done) as f64).round();
+            tracing::info!(done, total, remaining_s, "{}", self.what);
         }
     }
 

@@ -34,7 +34,9 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let settings = Settings::load_for_serve(args)?;
     logging::start(&settings.log, false)?;
     let sources = settings.model.sources()?;
+    let sets = sources::sources(&settings.modularity.datasets)?;
     let (server, slot) = Server::new(settings.server.clone()).map_err(CliError::failed)?;
+    slot.offer(sets);
     let listener = server.bind().await.map_err(|error| {
         CliError::Failed(format!(
             "{error}\nChoose another address: --bind 127.0.0.1:PORT (port 0 takes a free one)"
@@ -75,7 +77,6 @@ async fn start(
 ) -> Result<()> {
     let samples = model.samples.clone();
     let jobs = service::jobs_folder(&settings);
-    let datasets = settings.modularity.datasets.clone();
     let made = async {
         let engine = service::start_engine(&settings, model)?;
         let opening = settings.clone();
@@ -86,7 +87,6 @@ async fn start(
     };
     match made.await {
         Ok(editor) => {
-            slot.offer(sources::sources(&datasets));
             if let Err(error) = slot.fill(editor, &jobs) {
                 stop.send_replace(Phase::Failed);
                 return Err(CliError::Failed(format!("data folder: {error}")));

@@ -1,6 +1,7 @@
 //! Sets of pictures and texts that layers can be measured on besides a codebook's own: the demo world, and the dataset folders that the
 //! settings name.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use reasonedit_editor::SampleSet;
@@ -13,6 +14,8 @@ use crate::error::{CliError, Result};
 
 /// Name of the synthetic picture world.
 pub(crate) const WORLD: &str = "world";
+/// Name of the codebook's own pictures.
+pub(crate) const CODEBOOK: &str = "codebook";
 
 /// Most samples of the world: making its pictures takes longer than measuring them is worth. Draws share some when there are fewer than they take.
 const MOST: usize = 400;
@@ -20,13 +23,39 @@ const MOST: usize = 400;
 const SPARE: usize = 4;
 
 /// The world, and every folder under its last name.
-pub(crate) fn sources(folders: &[PathBuf]) -> Sources {
+///
+/// # Errors
+/// Two folders of one name, or one that is called as the world or as the codebook's own pictures are: a request could not tell them apart.
+pub(crate) fn sources(folders: &[PathBuf]) -> Result<Sources> {
+    check_names(folders)?;
     let world = Sources::default()
         .with(WORLD, |count, seed| self::world(count, seed).map_err(|error| error.to_string()));
-    folders.iter().fold(world, |sources, folder| {
+    Ok(folders.iter().fold(world, |sources, folder| {
         let (name, folder) = (name_of(folder), folder.clone());
         sources.with(name, move |count, _| self::folder(&folder, count).map_err(|error| error.to_string()))
-    })
+    }))
+}
+
+/// Whether every folder can be named in a request.
+///
+/// # Errors
+/// As [`sources`].
+pub(crate) fn check_names(folders: &[PathBuf]) -> Result<()> {
+    let mut taken: BTreeMap<String, String> =
+        [(WORLD, "the demo world"), (CODEBOOK, "the codebook's own pictures")]
+            .map(|(name, what)| (name.to_owned(), what.to_owned()))
+            .into();
+    for folder in folders {
+        let name = name_of(folder);
+        if let Some(other) = taken.get(&name) {
+            return Err(CliError::Usage(format!(
+                "modularity.datasets: {} and {other} would both be called {name:?}; rename the folder, or name it by a link",
+                folder.display()
+            )));
+        }
+        taken.insert(name, folder.display().to_string());
+    }
+    Ok(())
 }
 
 /// What a folder is called in requests.
@@ -57,4 +86,28 @@ pub(crate) fn world(count: usize, seed: u64) -> Result<SampleSet> {
     write_records(scratch.path(), seed, count * SPARE, |_, _| {}).map_err(CliError::failed)?;
     let data = Dataset::open(scratch.path()).map_err(CliError::failed)?;
     data.samples(&format!("{WORLD}, seed {seed}"), count).map_err(CliError::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_requests_could_not_tell_apart_are_refused_by_both_names() {
+        let check = |folders: &[&str]| {
+            let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+            sources(&folders).map_err(|error| (error.status(), error.to_string()))
+        };
+        let named = check(&["data/aokvqa", "/data/fvqa/"]).unwrap();
+        assert_eq!(named.names().collect::<Vec<_>>(), ["aokvqa", "fvqa", "world"]);
+        for (folders, both) in [
+            (&["a/vqa", "b/vqa/"][..], ["b/vqa/", "a/vqa"]),
+            (&["my/world"], ["my/world", "the demo world"]),
+            (&["x", "my/codebook"], ["my/codebook", "the codebook's own"]),
+        ] {
+            let (status, message) = check(folders).unwrap_err();
+            assert_eq!(status, 2);
+            assert!(both.iter().all(|name| message.contains(name)), "{message}");
+        }
+    }
 }

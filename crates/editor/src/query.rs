@@ -32,7 +32,7 @@ pub(crate) struct Retrieved {
 
 impl Retrieved {
     fn event(&self) -> QueryEvent {
-        QueryEvent::Retrieval(self.report.clone(), self.verification.clone())
+        QueryEvent::Retrieval(Box::new(self.report.clone()), self.verification.clone())
     }
 }
 

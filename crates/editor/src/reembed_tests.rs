@@ -1,7 +1,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use reasonedit_codebook::{CodebookError, EditId, Event};
+use reasonedit_codebook::{CodebookError, EditId, Event, MemberId};
 use reasonedit_vlm::Pooling;
 use tokio::sync::Notify;
 
@@ -317,4 +317,42 @@ async fn an_archive_carries_what_was_chosen() {
     other.edit(&begun, testing::request(9), CallContext::default()).await.unwrap();
     assert_eq!(import(&begun).await.reembedded, 3);
     assert!(!other.active_embedding(&begun).unwrap().chosen);
+}
+
+#[tokio::test]
+async fn edits_that_come_faster_than_their_keys_are_made_wait_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = open(folder.path(), &engine(ENCODER), testing::config()).await.unwrap();
+    let first = edit(&editor, 1).await.record.id;
+    let (book, generation) = (book(&editor), book(&editor).snapshot().generation().unwrap());
+    // As many again as are too many to wait for, straight into the codebook: nothing in them has to be computed.
+    let more = || {
+        let snapshot = book.snapshot();
+        for _ in 0..=FEW {
+            let id = EditId(editor.next_id());
+            let record = EditRecord { id, ..snapshot.edit(first).unwrap().as_ref().clone() };
+            let members = snapshot.members_of(first).map(|member| Member {
+                id: MemberId::derive(id, member.ordinal),
+                edit: id,
+                ..member.as_ref().clone()
+            });
+            book.apply(record, members.collect(), &generation).unwrap();
+        }
+    };
+    let (mut rounds, mut swapping) = (0, Vec::new());
+    let at = |at: ReembedProgress| match at.stage {
+        // After the limit this stops, so that a limit that isn't kept fails the test and not the machine.
+        ReembedStage::Embedding if at.done == at.total && rounds < 2 * ROUNDS => {
+            rounds += 1;
+            more();
+        }
+        ReembedStage::Embedding => {}
+        ReembedStage::Swapping => swapping.push(at.total - at.done),
+    };
+    let id = editor.reembed(&name(), &choice("vision.0", Pooling::Mean, 7.0), at, never()).await.unwrap();
+    assert_eq!(rounds, ROUNDS);
+    assert_eq!(swapping, (0..=FEW + 1).rev().collect::<Vec<_>>(), "more than few, made while edits wait");
+    let live = book.snapshot();
+    assert_eq!((live.embedding().unwrap().id, live.edit_count()), (id, 1 + ROUNDS * (FEW + 1)));
+    assert!(book.verify().unwrap().ok());
 }

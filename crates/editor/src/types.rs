@@ -191,7 +191,7 @@ pub struct QueryOutcome {
 #[derive(Clone, Debug)]
 pub enum QueryEvent {
     /// What was retrieved, and what was judged on the picture.
-    Retrieval(Retrieval, Option<Verification>),
+    Retrieval(Box<Retrieval>, Option<Verification>),
     /// A piece of the answer.
     Token(String),
     /// The whole outcome.

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::EvaluationError;
 use crate::published::PublishedRecord;
 
+/// File of native records.
+const NATIVE: &str = "edits.jsonl";
+
 /// A question about a picture, with its right answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -110,16 +113,26 @@ impl Dataset {
     /// # Errors
     /// Files that can't be read, lines that are no records: the file and the line are named.
     pub fn open(folder: &Path) -> Result<Self, EvaluationError> {
-        let edits = folder.join("edits.jsonl");
-        let records = if edits.exists() {
+        let edits = records_file(folder)?;
+        let records = if is_native(&edits) {
             read_lines(&edits)?
         } else {
-            let published: Vec<PublishedRecord> = read_lines(&only_lines_file(folder)?)?;
+            let published: Vec<PublishedRecord> = read_lines(&edits)?;
             published.into_iter().map(Record::from).collect()
         };
         let probes = folder.join("probes.jsonl");
         let probes = if probes.exists() { read_lines(&probes)? } else { Vec::new() };
         Ok(Self { folder: folder.to_owned(), records, probes })
+    }
+
+    /// BLAKE3 (hex) of the file of records.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn digest(&self) -> Result<String, EvaluationError> {
+        let file = records_file(&self.folder)?;
+        let bytes = std::fs::read(&file).map_err(|error| EvaluationError::file(&file, error))?;
+        Ok(blake3::hash(&bytes).to_hex().to_string())
     }
 
     /// At most `count` pictures, each with a text that no other of them has: its question or a statement of its reasoning.
@@ -152,6 +165,16 @@ impl Dataset {
             .map_err(|e| EvaluationError::Data(format!("{relative}: {e}")))?;
         Ok(ImageSource::Bytes(Bytes::from(bytes)))
     }
+}
+
+/// The file of records: `edits.jsonl`, else the one other JSON Lines file.
+fn records_file(folder: &Path) -> Result<PathBuf, EvaluationError> {
+    let edits = folder.join(NATIVE);
+    if edits.exists() { Ok(edits) } else { only_lines_file(folder) }
+}
+
+fn is_native(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == NATIVE)
 }
 
 /// The JSON Lines file of a folder that has just one, `probes.jsonl` not counted.

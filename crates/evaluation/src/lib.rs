@@ -1,16 +1,42 @@
-//! Datasets in, figures out: what edits do to a model's answers.
+//! Datasets in, figures out: what edits do to a model's answers, beside what other editors do.
 //!
-//! [`quality`] makes real edits (errors of the unedited model) in one codebook and asks everything that tests them.
+//! [`evaluate`] makes real edits (errors of the unedited model) with every editor and asks everything that tests them; [`Report`] makes figures of the
+//! outcomes. Editors stand behind one trait, [`Subject`]; [`Bench`] makes those that there are.
 
 mod dataset;
+mod editors;
+mod estimate;
+pub mod hit_rates;
+mod journal;
+mod noise;
+mod probes;
 mod published;
-mod quality;
+mod report;
+mod run;
+mod runner;
+mod subject;
+#[cfg(test)]
+mod testing;
+mod trials;
+
+use std::path::PathBuf;
 
 use reasonedit_editor::EditorError;
 use thiserror::Error;
 
 pub use dataset::{Dataset, Probe, ProbeKind, Record, Sample};
-pub use quality::{Figure, QualityOptions, QualityReport, quality};
+pub use editors::{Bench, REASONEDIT, UNEDITED, Variant};
+pub use estimate::{Bootstrap, Estimate};
+pub use journal::{Journal, Outcome, PassEnd};
+pub use noise::NoiseKind;
+pub use probes::perception;
+pub use report::{
+    Course, Drift, EditorFigures, Figures, MetricFigure, Named, NoiseFigures, Provenance, Report,
+    SweepFigures, Test,
+};
+pub use run::{Measured, Plan, Sequential, Told, evaluate};
+pub use subject::{Correction, Kept, Knob, Profile, Question, Reply, Subject, Subjects};
+pub use trials::{Metric, Trial};
 
 /// Why an evaluation failed.
 #[derive(Debug, Error)]
@@ -21,4 +47,42 @@ pub enum EvaluationError {
     /// The editor failed.
     #[error(transparent)]
     Editor(#[from] EditorError),
+    /// There is no editor of this name.
+    #[error("there is no editor `{name}`; there are: {known}")]
+    UnknownEditor {
+        /// What was asked for.
+        name: String,
+        /// What can be.
+        known: String,
+    },
+    /// Settings under a name that can't be used.
+    #[error("the variant `{name}` can't be made: {what}")]
+    Variant {
+        /// Its name, or its text.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A folder of results that this evaluation can't go on with.
+    #[error("{}: {what}; results of other settings belong into another folder", file.display())]
+    Resume {
+        /// The file that says so.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file that can't be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word on it.
+        source: std::io::Error,
+    },
+}
+
+impl EvaluationError {
+    fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::File { path: path.into(), source }
+    }
 }

@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn a_whole_stream() {
         let events = vec![
-            Ok(QueryEvent::Retrieval(retrieval(), None)),
+            Ok(QueryEvent::Retrieval(Box::new(retrieval()), None)),
             Ok(QueryEvent::Token("It is\n".to_owned())),
             Ok(QueryEvent::Token("red.".to_owned())),
             Ok(QueryEvent::Done(Box::new(outcome()))),
@@ -231,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_half_way_is_an_event() {
         let events = vec![
-            Ok(QueryEvent::Retrieval(retrieval(), None)),
+            Ok(QueryEvent::Retrieval(Box::new(retrieval()), None)),
             Err(EditorError::Engine(VlmError::DeadlineExceeded)),
         ];
         insta::assert_snapshot!(text(events, LONG).await.unwrap());
@@ -247,16 +247,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_is_cut_says_so() {
-        let cut = text(vec![Ok(QueryEvent::Retrieval(retrieval(), None))], LONG).await.unwrap();
+        let cut = text(vec![Ok(QueryEvent::Retrieval(Box::new(retrieval()), None))], LONG).await.unwrap();
         assert!(cut.contains("event: error") && cut.contains("\"status\":503"), "{cut}");
-        let late = text(vec![Ok(QueryEvent::Retrieval(retrieval(), None))], Duration::ZERO).await.unwrap();
+        let late =
+            text(vec![Ok(QueryEvent::Retrieval(Box::new(retrieval()), None))], Duration::ZERO).await.unwrap();
         assert!(late.contains("event: error") && late.contains("\"status\":504"), "{late}");
     }
 
     #[tokio::test]
     async fn dropping_the_answer_cancels() {
         let (sender, receiver) = mpsc::channel(16);
-        sender.send(Ok(QueryEvent::Retrieval(retrieval(), None))).await.unwrap();
+        sender.send(Ok(QueryEvent::Retrieval(Box::new(retrieval()), None))).await.unwrap();
         let response = answer(receiver, false, Instant::now() + LONG, LONG).await.unwrap();
         assert!(!sender.is_closed());
         drop(response);

@@ -56,7 +56,7 @@ async fn with_own_service<T>(
     let (server, slot) = Server::new(config).map_err(CliError::failed)?;
     let listener = server.bind().await.map_err(CliError::failed)?;
     let address = listener.local_addr().map_err(CliError::failed)?;
-    slot.offer(crate::sources::sources(&settings.modularity.datasets));
+    slot.offer(crate::sources::sources(&settings.modularity.datasets)?);
     slot.fill(editor.clone(), &service::jobs_folder(&settings)).map_err(CliError::failed)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(listener, async { drop(stopped.await) }));

@@ -1,52 +1,251 @@
-//! `eval`: what edits do to a model's answers, on native records.
+//! `eval`: what edits do to a model's answers, beside what other editors do.
 
-use reasonedit_evaluation::{EvaluationError, QualityOptions, QualityReport, quality};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::args::EvalArgs;
+use reasonedit_evaluation::{
+    Bench, Bootstrap, Dataset, EvaluationError, Knob, NoiseKind, Plan, Provenance, Report, Sequential,
+    Variant, evaluate, perception,
+};
+use reasonedit_world::writer::write_probes;
+use serde_json::json;
+
+use crate::args::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
+use crate::commands::world;
 use crate::error::{CliError, Result};
 use crate::progress::Stages;
 use crate::settings::Settings;
 use crate::{logging, output, service};
 
-/// Makes the edits, asks everything that tests them, and prints the figures.
+/// Most probes of perception that are made with a world.
+const PROBES: usize = 300;
+/// Values of k that are tried (paper: 5).
+const K: [f64; 6] = [1.0, 2.0, 3.0, 5.0, 8.0, 12.0];
+/// Values of τ that are tried (paper section 4.5: 10 to 50; authors' code: 1).
+const TAU: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0];
+/// Folder of what editors keep, below the results.
+const WORK: &str = "work";
+
+/// Makes the edits with every editor, asks everything that tests them, prints a table and writes the report.
 ///
 /// # Errors
-/// Wrong settings, data that can't be read, a model that can't be loaded, an edit or query that fails.
+/// Wrong settings, data that can't be read, results of other settings in the folder, a model that can't be loaded, an edit or question that
+/// fails.
 pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
-    let folder = tempfile::tempdir().map_err(|error| CliError::file("temporary folder", error))?;
-    let settings = Settings::load_for_scratch(&args.settings, folder.path())?;
+    let scratch = tempfile::tempdir().map_err(|error| CliError::file("temporary folder", error))?;
+    let settings = Settings::load_for_scratch(&args.settings, &scratch.path().join("editor"))?;
     logging::start(&settings.log, true)?;
+    let variants: Vec<Variant> = args
+        .variants
+        .iter()
+        .map(|text| Variant::parse(text))
+        .collect::<Result<_, _>>()
+        .map_err(|error| usage(&error))?;
+    let folder = data_folder(&args.data, scratch.path())?;
+    let data = Dataset::open(&folder).map_err(CliError::failed)?;
+
     let local = service::open(&settings).await?;
-    let options = QualityOptions {
-        edits: args.edits,
-        codebook: reasonedit_codebook::CodebookName::default(),
-        given_boxes: args.given_boxes,
-    };
+    let work = args.out.as_deref().unwrap_or(scratch.path()).join(WORK);
+    let bench = Bench::new(local.editor.engine().clone(), settings.editor.clone(), work, variants);
+    let bench = bench.map_err(|error| usage(&error))?;
+    let plan = plan(args, &bench.names())?;
+    let provenance = provenance(args, &settings, &local, &data).await?;
+    let identity = json!({
+        "data": provenance.data_digest,
+        "model": provenance.model_fingerprint,
+        "sentence_encoder": provenance.encoder_fingerprint,
+        "editor": provenance.configuration,
+    });
+
     let bars = Stages::default();
     let told = |stage: &str, done: usize, all: usize| bars.set(stage, done as u64, all as u64);
-    let report = quality(&local.editor, &args.data, &options, told).await;
+    let measured = async {
+        let seen = perception(&local.editor, &data, &plan.bootstrap, &told).await?;
+        Ok((seen, evaluate(&bench, &data, &plan, &identity, &told).await?))
+    }
+    .await;
     bars.finish();
-    let report = report.map_err(|error| match error {
-        EvaluationError::Editor(error) => service::refused(error),
-        data @ EvaluationError::Data(_) => CliError::failed(data),
-    })?;
-    if args.json { output::print_json(&report) } else { output::print(&describe(&report)) }
+    let (seen, measured) = measured.map_err(failed)?;
+    let report = Report::new(&measured, &plan, provenance, seen);
+    if let Some(folder) = &args.out {
+        report.write(folder).map_err(failed)?;
+    }
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&describe(&report))?;
+    }
+    if let Some(folder) = &args.out {
+        output::note(&format!("report and figures: {}", folder.join("report.md").display()));
+    }
+    Ok(())
 }
 
-fn describe(report: &QualityReport) -> String {
-    let head = ["figure", "right", "of", "right edit retrieved"].map(str::to_owned).to_vec();
-    let rows = report.figures.iter().map(|(name, figure)| {
-        vec![
-            name.clone(),
-            format!("{:.3}", figure.value),
-            figure.n.to_string(),
-            figure.hit.map_or_else(|| "-".to_owned(), |hit| format!("{hit:.3}")),
-        ]
-    });
+/// Names and settings that a person got wrong.
+fn usage(error: &EvaluationError) -> CliError {
+    CliError::Usage(error.to_string())
+}
+
+fn failed(error: EvaluationError) -> CliError {
+    match error {
+        EvaluationError::Editor(error) => service::refused(error),
+        error @ EvaluationError::UnknownEditor { .. } => usage(&error),
+        other => CliError::failed(other),
+    }
+}
+
+/// The folder of the data; a world is written into a temporary one.
+fn data_folder(data: &str, scratch: &Path) -> Result<PathBuf> {
+    let Some(world) = data.strip_prefix("world:") else { return Ok(PathBuf::from(data)) };
+    let numbers =
+        world.split_once(':').and_then(|(seed, count)| Some((seed.parse().ok()?, count.parse().ok()?)));
+    let Some((seed, count)) = numbers.filter(|(_, count): &(u64, usize)| *count > 0) else {
+        return Err(CliError::Usage(format!(
+            "--data {data}: world:SEED:COUNT is wanted, as in world:1000009:500"
+        )));
+    };
+    let folder = scratch.join("world");
+    world::write_records(seed, count, &folder)?;
+    write_probes(&folder, seed, count.min(PROBES), |_, _| {}).map_err(CliError::failed)?;
+    Ok(folder)
+}
+
+/// What was asked for. `known` are the editors that there are: a name that is none of them is told before anything is measured.
+fn plan(args: &EvalArgs, known: &[String]) -> Result<Plan> {
+    let all = args.editors.iter().any(|name| name == "all");
+    let mut editors = if all { known.to_vec() } else { args.editors.clone() };
+    if let Some(name) = editors.iter().find(|name| !known.contains(name)) {
+        let known = known.join(", ");
+        return Err(CliError::Usage(format!(
+            "--editors: there is no editor `{name}`; there are {known}, all"
+        )));
+    }
+    for variant in &args.variants {
+        let name = variant.split(':').next().unwrap_or_default();
+        if !editors.iter().any(|editor| editor == name) {
+            editors.push(name.to_owned());
+        }
+    }
+    let kind = |choice: &NoiseChoice| match choice {
+        NoiseChoice::Replace => NoiseKind::Replace,
+        NoiseChoice::Add => NoiseKind::Add,
+    };
+    let noise = args
+        .noise
+        .iter()
+        .flat_map(|choice| args.noise_levels.iter().map(move |level| (kind(choice), *level)));
+    let sweep = |choice: &SweepChoice| match choice {
+        SweepChoice::K => (Knob::K, K.to_vec()),
+        SweepChoice::Tau => (Knob::Tau, TAU.to_vec()),
+    };
+    let sequential = (args.protocol == Protocol::Sequential)
+        .then_some(Sequential { every: args.every, sample: args.sample });
+    Ok(Plan {
+        editors,
+        edits: args.edits,
+        given_boxes: args.given_boxes,
+        all_at_once: sequential.is_none(),
+        sequential,
+        noise: noise.collect(),
+        sweeps: args.sweep.iter().map(sweep).collect(),
+        seed: args.seed,
+        bootstrap: Bootstrap { seed: args.seed, ..Bootstrap::default() },
+        out: args.out.clone(),
+    })
+}
+
+async fn provenance(
+    args: &EvalArgs,
+    settings: &Settings,
+    local: &service::Local,
+    data: &Dataset,
+) -> Result<Provenance> {
+    let model = local.info().await?;
+    let encoder = local.editor.engine().sentence_info().await.map_err(CliError::failed)?;
+    Ok(Provenance {
+        command: command(std::env::args()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_revision: git_revision(),
+        data: data_name(&args.data),
+        data_digest: data.digest().map_err(CliError::failed)?,
+        model: model.name.clone(),
+        model_fingerprint: model.fingerprint.clone(),
+        encoder_fingerprint: encoder.fingerprint.clone(),
+        configuration: serde_json::to_value(&settings.editor).map_err(CliError::failed)?,
+    })
+}
+
+/// A world by its name, a folder by its last: where it lies on this machine is nobody's business.
+fn data_name(data: &str) -> String {
+    if data.starts_with("world:") {
+        return data.to_owned();
+    }
+    let name = Path::new(data).file_name();
+    name.map_or_else(|| "a folder".to_owned(), |name| format!("the folder {}", name.to_string_lossy()))
+}
+
+/// The command line as it would be typed, the program by its name.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let quoted = |argument: String| {
+        let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+        if !argument.is_empty() && argument.chars().all(plain) {
+            argument
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    };
+    let rest = arguments.skip(1).map(quoted);
+    std::iter::once("reasonedit".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
+}
+
+/// Revision of the checkout that the program was built in, with a `+` where files differ from it; `None` without a checkout or without git.
+fn git_revision() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output =
+            Command::new("git").current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let revision = git(&["rev-parse", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changed.is_empty() { revision } else { revision + "+" })
+}
+
+fn describe(report: &Report) -> String {
+    let seen = report
+        .perception
+        .0
+        .iter()
+        .filter_map(|(name, figure)| Some(format!("{name} {:.3} of {}", figure.value?, figure.n)));
+    let seen: Vec<String> = seen.collect();
+    let seen =
+        if seen.is_empty() { String::new() } else { format!("the unedited model: {}\n", seen.join(", ")) };
     format!(
-        "{} edits live at once; {} records were right before and not edited\n{}",
+        "{} edits; {} records were right before and not edited\n{seen}{}",
         report.edits,
         report.right_before,
-        output::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+        output::table(&report.rows())
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worlds_are_named_and_paths_are_not() {
+        assert_eq!(data_name("world:1:2"), "world:1:2");
+        assert_eq!(data_name("/home/somebody/vqa/"), "the folder vqa");
+        let scratch = tempfile::tempdir().unwrap();
+        for wrong in ["world:", "world:1", "world:x:2", "world:1:0"] {
+            assert!(matches!(data_folder(wrong, scratch.path()), Err(CliError::Usage(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_command_can_be_typed_again() {
+        let arguments = ["/usr/bin/x", "eval", "--variant", "a:b=c d", "--data", "it's"];
+        let typed = command(arguments.into_iter().map(str::to_owned));
+        assert_eq!(typed, r"reasonedit eval --variant 'a:b=c d' --data 'it'\''s'");
+    }
 }

@@ -6,6 +6,7 @@ pub(crate) mod codebook;
 pub(crate) mod config;
 pub(crate) mod edit;
 pub(crate) mod eval;
+pub(crate) mod hit_rates;
 pub(crate) mod models;
 pub(crate) mod modularity;
 pub(crate) mod query;

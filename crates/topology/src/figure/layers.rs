@@ -1,8 +1,11 @@
 //! Modularities and biases over the layers, a column per pooling.
 
-use super::axis::{Panel, Series, legend, range_of};
-use super::svg::{Anchor, Style, Svg, text_width};
-use super::{INK, JOINT, LANGUAGE, MUTED, VISION, WIDTH};
+use reasonedit_figure::WIDTH;
+use reasonedit_figure::axis::{Panel, Series, legend, range_of};
+use reasonedit_figure::colour::{INK, MUTED};
+use reasonedit_figure::svg::{Anchor, Style, Svg, text_width};
+
+use super::{JOINT, LANGUAGE, VISION, point};
 use crate::report::Report;
 use crate::select::{Figures, Pooling, Stage, TapReport};
 use crate::statistic::Statistic;
@@ -59,7 +62,7 @@ pub fn layers(report: &Report) -> String {
             .into_iter()
             .map(|(colour, read)| Series {
                 colour,
-                points: taps.iter().map(|(x, figures)| (*x, read(figures))).collect(),
+                points: taps.iter().map(|(x, figures)| point(*x, &read(figures))).collect(),
             })
             .collect()
     };

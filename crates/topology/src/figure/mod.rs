@@ -1,26 +1,29 @@
 //! The report as pictures, like the paper's figures 6 and 7: SVG that needs no font, script or file beside it.
 
-mod axis;
 mod layers;
 mod layout;
 mod network;
-mod svg;
 mod weights;
 
 pub use layers::layers;
 pub use network::network;
 pub use weights::weights;
 
-/// Width of every figure in pixels.
-const WIDTH: f64 = 960.0;
+use reasonedit_figure::axis::Point;
+use reasonedit_figure::colour::{BLUE, GREEN, VERMILION};
 
-/// Okabe and Ito's palette, told apart by all kinds of colour vision: vision, language, and what joins them.
-const VISION: &str = "#0072b2";
-const LANGUAGE: &str = "#d55e00";
-const JOINT: &str = "#00805e";
-const INK: &str = "#222222";
-const MUTED: &str = "#5f6368";
-const GRID: &str = "#e3e5e8";
+use crate::statistic::Statistic;
+
+/// Vision, language, and what joins them.
+const VISION: &str = BLUE;
+const LANGUAGE: &str = VERMILION;
+const JOINT: &str = GREEN;
+
+/// A mean with a band of one standard deviation.
+fn point(x: f64, figure: &Statistic) -> Point {
+    let (value, deviation) = (figure.mean, figure.standard_deviation);
+    Point { x, value, low: value - deviation, high: value + deviation }
+}
 
 #[cfg(test)]
 #[path = "figure_tests.rs"]

@@ -2,9 +2,11 @@
 
 use std::f64::consts::TAU;
 
+use reasonedit_figure::WIDTH;
+use reasonedit_figure::colour::{INK, MUTED};
+use reasonedit_figure::svg::{Anchor, Style, Svg, text_width};
+
 use super::layout::{fit, places};
-use super::svg::{Anchor, Style, Svg, text_width};
-use super::{INK, MUTED, WIDTH};
 use crate::error::Result;
 use crate::markdown::number;
 use crate::network::Network;

@@ -1,8 +1,11 @@
 //! Both modularities and their harmonic mean over λ.
 
-use super::axis::{Panel, Series, legend, range_of};
-use super::svg::{Anchor, Style, Svg, text_width};
-use super::{GRID, INK, JOINT, LANGUAGE, MUTED, VISION, WIDTH};
+use reasonedit_figure::WIDTH;
+use reasonedit_figure::axis::{Panel, Series, legend, range_of};
+use reasonedit_figure::colour::{GRID, INK, MUTED};
+use reasonedit_figure::svg::{Anchor, Style, Svg, text_width};
+
+use super::{JOINT, LANGUAGE, VISION, point};
 use crate::markdown::number;
 use crate::report::Report;
 use crate::select::WeightReport;
@@ -15,7 +18,7 @@ pub fn weights(report: &Report) -> String {
     let shown: Vec<&WeightReport> = report.weights.iter().filter(|weight| weight.weight > 0.0).collect();
     let series = |colour, read: fn(&WeightReport) -> Statistic| Series {
         colour,
-        points: shown.iter().map(|weight| (weight.weight.log10(), read(weight))).collect(),
+        points: shown.iter().map(|weight| point(weight.weight.log10(), &read(weight))).collect(),
     };
     let upper = [
         series(VISION, |w| w.figures.vision_modularity),

@@ -2,48 +2,61 @@
 
 use std::fmt::Write as _;
 
-use super::{INK, WIDTH};
+use crate::WIDTH;
+use crate::colour::INK;
 
 /// Which side of its point a text lies on.
-#[derive(Clone, Copy)]
-pub(super) enum Anchor {
+#[derive(Clone, Copy, Debug)]
+pub enum Anchor {
+    /// To the right of it.
     Start,
+    /// On both sides.
     Middle,
+    /// To the left of it.
     End,
 }
 
-/// A picture that is being written.
-pub(super) struct Svg {
+/// A picture that is being written. Coordinates are pixels from its left upper corner.
+#[derive(Debug)]
+pub struct Svg {
     height: f64,
     body: String,
 }
 
 /// How a text looks.
-#[derive(Clone, Copy)]
-pub(super) struct Style<'a> {
-    pub(super) anchor: Anchor,
-    pub(super) size: f64,
-    pub(super) colour: &'a str,
-    pub(super) bold: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Style<'a> {
+    /// Which side of its point it lies on.
+    pub anchor: Anchor,
+    /// Height of the font in pixels.
+    pub size: f64,
+    /// As CSS writes it.
+    pub colour: &'a str,
+    /// Semi-bold.
+    pub bold: bool,
 }
 
 impl Style<'_> {
-    pub(super) const LABEL: Style<'static> =
-        Style { anchor: Anchor::Middle, size: 12.0, colour: INK, bold: false };
+    /// A label as most are: in the middle, 12 pixels.
+    pub const LABEL: Style<'static> = Style { anchor: Anchor::Middle, size: 12.0, colour: INK, bold: false };
 
-    pub(super) fn at(self, anchor: Anchor) -> Self {
+    /// The same on another side.
+    pub fn at(self, anchor: Anchor) -> Self {
         Self { anchor, ..self }
     }
 
-    pub(super) fn size(self, size: f64) -> Self {
+    /// The same in another size.
+    pub fn size(self, size: f64) -> Self {
         Self { size, ..self }
     }
 
-    pub(super) fn bold(self) -> Self {
+    /// The same, bold.
+    pub fn bold(self) -> Self {
         Self { bold: true, ..self }
     }
 
-    pub(super) fn colour(self, colour: &str) -> Style<'_> {
+    /// The same in another colour.
+    pub fn colour(self, colour: &str) -> Style<'_> {
         Style { colour, ..self }
     }
 }
@@ -77,7 +90,8 @@ fn escaped(text: &str) -> String {
 }
 
 impl Svg {
-    pub(super) fn new(height: f64) -> Self {
+    /// An empty picture of this height and the width of all figures.
+    pub fn new(height: f64) -> Self {
         Self { height, body: String::new() }
     }
 
@@ -87,7 +101,8 @@ impl Svg {
         self.body.push('\n');
     }
 
-    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, dashes: &str) {
+    /// A line; `dashes` as SVG's `stroke-dasharray`, empty for none.
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, dashes: &str) {
         let [x1, y1, x2, y2] = [from.0, from.1, to.0, to.1].map(coordinate);
         let dashes =
             if dashes.is_empty() { String::new() } else { format!(r#" stroke-dasharray="{dashes}""#) };
@@ -97,14 +112,15 @@ impl Svg {
     }
 
     /// A line with an opacity, for edges that lie over each other.
-    pub(super) fn edge(&mut self, from: (f64, f64), to: (f64, f64), width: f64, opacity: f64) {
+    pub fn edge(&mut self, from: (f64, f64), to: (f64, f64), width: f64, opacity: f64) {
         let [x1, y1, x2, y2] = [from.0, from.1, to.0, to.1].map(coordinate);
         self.push(format_args!(
             r##"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#6b7280" stroke-width="{width:.2}" stroke-opacity="{opacity:.2}"/>"##
         ));
     }
 
-    pub(super) fn path(&mut self, of: &[(f64, f64)], colour: &str, width: f64) {
+    /// A line through points.
+    pub fn path(&mut self, of: &[(f64, f64)], colour: &str, width: f64) {
         let all = points(of);
         self.push(format_args!(
             r#"<polyline points="{all}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round"/>"#
@@ -112,44 +128,48 @@ impl Svg {
     }
 
     /// A filled shape without outline.
-    pub(super) fn area(&mut self, of: &[(f64, f64)], colour: &str, opacity: f64) {
+    pub fn area(&mut self, of: &[(f64, f64)], colour: &str, opacity: f64) {
         let all = points(of);
         self.push(format_args!(r#"<polygon points="{all}" fill="{colour}" fill-opacity="{opacity}"/>"#));
     }
 
     /// A filled shape with a thin outline.
-    pub(super) fn shape(&mut self, of: &[(f64, f64)], fill: &str) {
+    pub fn shape(&mut self, of: &[(f64, f64)], fill: &str) {
         let all = points(of);
         self.push(format_args!(
             r##"<polygon points="{all}" fill="{fill}" stroke="#ffffff" stroke-width="1.2"/>"##
         ));
     }
 
-    pub(super) fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
+    /// A filled rectangle without outline.
+    pub fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
         let [x, y, width, height] = [x, y, width, height].map(coordinate);
         self.push(format_args!(r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}"/>"#));
     }
 
-    pub(super) fn frame(&mut self, x: f64, y: f64, width: f64, height: f64, colour: &str) {
+    /// An outline of a rectangle.
+    pub fn frame(&mut self, x: f64, y: f64, width: f64, height: f64, colour: &str) {
         let [x, y, width, height] = [x, y, width, height].map(coordinate);
         self.push(format_args!(
             r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="none" stroke="{colour}"/>"#
         ));
     }
 
-    pub(super) fn circle(&mut self, at: (f64, f64), radius: f64, fill: &str, stroke: &str, width: f64) {
+    /// A filled circle with an outline.
+    pub fn circle(&mut self, at: (f64, f64), radius: f64, fill: &str, stroke: &str, width: f64) {
         let [x, y] = [at.0, at.1].map(coordinate);
         self.push(format_args!(
             r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="{fill}" stroke="{stroke}" stroke-width="{width}"/>"#
         ));
     }
 
-    pub(super) fn text(&mut self, at: (f64, f64), style: Style<'_>, content: &str) {
+    /// Text whose base line is at the point's height.
+    pub fn text(&mut self, at: (f64, f64), style: Style<'_>, content: &str) {
         self.turned_text(at, style, content, false);
     }
 
     /// Text, on request turned to read upwards.
-    pub(super) fn turned_text(&mut self, at: (f64, f64), style: Style<'_>, content: &str, upwards: bool) {
+    pub fn turned_text(&mut self, at: (f64, f64), style: Style<'_>, content: &str, upwards: bool) {
         let [x, y] = [at.0, at.1].map(coordinate);
         let anchor = match style.anchor {
             Anchor::Start => "start",
@@ -165,7 +185,7 @@ impl Svg {
     }
 
     /// The whole picture; `title` and `description` are for those who can't see it.
-    pub(super) fn finish(self, title: &str, description: &str) -> String {
+    pub fn finish(self, title: &str, description: &str) -> String {
         let (width, height) = (coordinate(WIDTH), coordinate(self.height));
         let (title, description, body) = (escaped(title), escaped(description), self.body);
         format!(
@@ -186,6 +206,6 @@ impl Svg {
 }
 
 /// An upper estimate of a text's width in the fonts above, for placing it: the renderer's font is not known here.
-pub(super) fn text_width(text: &str, size: f64) -> f64 {
+pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * 0.6
 }

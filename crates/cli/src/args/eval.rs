@@ -1,0 +1,154 @@
+//! Options of `eval`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::CommonArgs;
+
+/// `eval`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Editors: unedited (always), reasonedit, oracle, ike, ike-cot, and reasonedit's ablations single-vision, no-merging, \
+    no-patches, no-hubness, no-gate; all: every one. --variant adds others.\n\
+    With --out, an evaluation that was stopped goes on where it was, and another editor or protocol is added to what is there.\n\
+    Examples:\n  reasonedit eval --data world:1000009:500 --edits 500 --editors all --out figures\n  \
+    reasonedit eval --data world:1000009:500 --editors reasonedit --variant 'k3:codebook.retrieval.k=3'\n  \
+    reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course"
+)]
+pub(crate) struct EvalArgs {
+    /// Records: a folder (edits.jsonl or one other JSON Lines file, and images), or world:SEED:COUNT for the synthetic picture world
+    #[arg(long, value_name = "DIR_OR_WORLD", alias = "input")]
+    pub(crate) data: String,
+
+    /// Editors to measure
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "reasonedit")]
+    pub(crate) editors: Vec<String>,
+
+    /// Another editor: reasonedit with other settings, as NAME:PATH=VALUE[,PATH=VALUE…] below `editor` (repeatable)
+    #[arg(long = "variant", value_name = "NAME:PATH=VALUE")]
+    pub(crate) variants: Vec<String>,
+
+    /// All edits and then all questions, or questions after every few edits
+    #[arg(long, value_enum, default_value_t = Protocol::Static)]
+    pub(crate) protocol: Protocol,
+
+    /// Edits to make; fewer where the unedited model makes fewer errors
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) edits: usize,
+
+    /// With the sequential protocol: edits between two tests
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = positive)]
+    pub(crate) every: usize,
+
+    /// With the sequential protocol: edits that a test draws
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = positive)]
+    pub(crate) sample: usize,
+
+    /// Also measure with facts that have nothing to do with the picture in the reasoning (repeatable)
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) noise: Vec<NoiseChoice>,
+
+    /// Share of the statements that noise is put to, in percent
+    #[arg(long, value_name = "PERCENT,…", value_delimiter = ',', default_value = "10,30,50",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) noise_levels: Vec<u32>,
+
+    /// Also measure with other settings of retrieval (repeatable)
+    #[arg(long, value_enum, value_name = "SETTING")]
+    pub(crate) sweep: Vec<SweepChoice>,
+
+    /// Use the records' own boxes instead of letting the model look for evidence
+    #[arg(long)]
+    pub(crate) given_boxes: bool,
+
+    /// Seed of samples, noise and intervals
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Folder for report.md, report.json and figures, and for what is needed to go on; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: CommonArgs,
+}
+
+/// When questions are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// All edits, then all questions
+    Static,
+    /// After every few edits the questions of some of them
+    Sequential,
+}
+
+/// What noise does to statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NoiseChoice {
+    /// Facts stand in the place of statements
+    Replace,
+    /// Facts stand beside them
+    Add,
+}
+
+/// A setting of retrieval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SweepChoice {
+    /// How many keys' sentences are put in front: 1, 2, 3, 5, 8, 12
+    K,
+    /// Percentile beyond which nothing is retrieved: 1, 2, 5, 10, 20, 30, 50, 100
+    Tau,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn parse(line: &[&str]) -> Option<EvalArgs> {
+        let line = ["reasonedit", "eval"].iter().chain(line);
+        match Cli::try_parse_from(line).ok()?.command? {
+            Command::Eval(args) => Some(args),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn lists_are_read_and_nonsense_is_refused() {
+        let args =
+            parse(&["--data", "world:1:2", "--editors", "ike,oracle", "--noise", "add", "--sweep", "k"])
+                .unwrap();
+        assert_eq!(
+            (args.editors.as_slice(), args.noise_levels.as_slice()),
+            (&["ike".to_owned(), "oracle".to_owned()][..], &[10, 30, 50][..])
+        );
+        assert_eq!(
+            (args.noise.as_slice(), args.sweep.as_slice()),
+            (&[NoiseChoice::Add][..], &[SweepChoice::K][..])
+        );
+        for wrong in [
+            &["--editors", "ike"][..],
+            &["--data", "d", "--every", "0"],
+            &["--data", "d", "--noise", "less"],
+            &["--data", "d", "--noise-levels", "0"],
+            &["--data", "d", "--protocol", "both"],
+        ] {
+            assert!(parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+}

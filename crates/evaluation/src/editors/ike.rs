@@ -1,0 +1,170 @@
+//! In-context knowledge editing (Zheng et al. 2023, "Can We Edit Factual Knowledge by In-Context Learning?", EMNLP, section 3; taken over for
+//! pictures by Guo et al. 2025): the edits whose texts are nearest to the question stand in front of it as new facts.
+//!
+//! The template is the paper's, `New Fact: {question} {answer}` and then `Prompt: {question}`, and so are the retriever without training (cosine of
+//! sentence embeddings) and the order, in which the nearest stands next to the question. The paper's copy, update and retain demonstrations come from
+//! a training set, which a stream of human corrections does not have, so that the facts are the edits themselves, as in the VLM evaluations.
+
+use std::sync::{PoisonError, RwLock};
+
+use futures::future::BoxFuture;
+use reasonedit_editor::{CallContext, Editor};
+use reasonedit_vlm::engine::CallOptions;
+
+use super::answer;
+use crate::EvaluationError;
+use crate::subject::{Correction, Kept, Knob, Profile, Question, Reply, Subject};
+
+/// Edits in front of a question (method section 7: 3).
+const NEAREST: usize = 3;
+
+/// An edit as it is kept.
+struct Fact {
+    edit: usize,
+    /// Of length 1.
+    embedding: Vec<f32>,
+    line: String,
+}
+
+/// Retrieves by text alone, without a gate.
+pub(super) struct Ike {
+    profile: Profile,
+    reasoning: bool,
+    editor: Editor,
+    facts: RwLock<Vec<Fact>>,
+}
+
+impl Ike {
+    /// With `reasoning`, each fact is followed by its statements (the variant that the paper calls COT).
+    pub(super) fn new(name: &str, reasoning: bool, editor: Editor) -> Self {
+        let more = if reasoning { ", each followed by its reasoning" } else { "" };
+        let profile = Profile {
+            name: name.to_owned(),
+            about: format!(
+                "In-context editing (Zheng et al. 2023): the {NEAREST} edits whose question and answer are nearest to the question by the \
+                 sentence encoder stand before it as `New Fact: …` lines{more}; the picture plays no part and there is no gate."
+            ),
+            retrieves: true,
+            gated: false,
+            uses_reasoning: reasoning,
+            knobs: vec![Knob::K],
+        };
+        Self { profile, reasoning, editor, facts: RwLock::default() }
+    }
+
+    async fn embed(&self, text: String) -> Result<Vec<f32>, EvaluationError> {
+        let options = CallOptions { priority: CallContext::default().priority, deadline: None };
+        let embedded = self.editor.engine().embed_sentences(vec![text], options).await;
+        let (embedded, _) = embedded.map_err(reasonedit_editor::EditorError::from)?;
+        Ok(embedded.into_iter().next().map(unit).unwrap_or_default())
+    }
+}
+
+impl Subject for Ike {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn edit<'a>(
+        &'a self,
+        number: usize,
+        correction: &'a Correction,
+    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+        Box::pin(async move {
+            let began = std::time::Instant::now();
+            let text = format!("{} {}", correction.question.trim(), correction.answer.trim());
+            let embedding = self.embed(text.clone()).await?;
+            let mut line = format!("New Fact: {text}");
+            for statement in correction.reasoning.iter().filter(|_| self.reasoning) {
+                line.push(' ');
+                line.push_str(statement.statement.trim());
+            }
+            let fact = Fact { edit: number, embedding, line };
+            self.facts.write().unwrap_or_else(PoisonError::into_inner).push(fact);
+            Ok(Some(began.elapsed().as_secs_f64() * 1e3))
+        })
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+        Box::pin(async {
+            let asked = self.embed(question.question.trim().to_owned()).await?;
+            let (edits, prompt) = {
+                let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+                let found = nearest(&asked, &facts, question.retrieval.k.unwrap_or(NEAREST));
+                (found.iter().map(|fact| vec![fact.edit]).collect(), prompt(&found, &question.question))
+            };
+            let answer = answer(&self.editor, question, prompt).await?;
+            Ok(Reply { answer, in_front: edits, rejected: false })
+        })
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+        Box::pin(async {
+            let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+            let bytes = |fact: &Fact| (size_of_val(fact.embedding.as_slice()) + fact.line.len()) as u64;
+            let all = facts.iter().map(bytes).sum();
+            Ok(Some(Kept { merged: all, unmerged: all }))
+        })
+    }
+}
+
+/// The vector with length 1; as it is if it has none.
+fn unit(mut vector: Vec<f32>) -> Vec<f32> {
+    let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    if length > 0.0 {
+        for x in &mut vector {
+            *x = (f64::from(*x) / length) as f32;
+        }
+    }
+    vector
+}
+
+/// The facts of the greatest cosines, the greatest first; the earlier edit wins among equals.
+fn nearest<'a>(asked: &[f32], facts: &'a [Fact], count: usize) -> Vec<&'a Fact> {
+    let cosine = |fact: &Fact| {
+        asked.iter().zip(&fact.embedding).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
+    let mut scored: Vec<(f64, &Fact)> = facts.iter().map(|fact| (cosine(fact), fact)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.edit.cmp(&b.1.edit)));
+    scored.into_iter().take(count).map(|(_, fact)| fact).collect()
+}
+
+/// The facts, the nearest last, and the question.
+fn prompt(found: &[&Fact], question: &str) -> String {
+    let mut prompt = String::new();
+    for fact in found.iter().rev() {
+        prompt.push_str(&fact.line);
+        prompt.push('\n');
+    }
+    prompt.push_str("Prompt: ");
+    prompt.push_str(question.trim());
+    prompt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(edit: usize, embedding: [f32; 2], line: &str) -> Fact {
+        Fact { edit, embedding: unit(embedding.to_vec()), line: line.into() }
+    }
+
+    #[test]
+    fn the_nearest_stands_next_to_the_question() {
+        let facts = [
+            fact(0, [0.0, 9.0], "New Fact: far"),
+            fact(1, [3.0, 0.1], "New Fact: near"),
+            fact(2, [1.0, 1.0], "New Fact: between"),
+        ];
+        let found = nearest(&unit(vec![1.0, 0.0]), &facts, 2);
+        assert_eq!(found.iter().map(|fact| fact.edit).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(prompt(&found, " Who? "), "New Fact: between\nNew Fact: near\nPrompt: Who?");
+        assert_eq!(prompt(&[], "Who?"), "Prompt: Who?");
+    }
+
+    #[test]
+    fn an_empty_embedding_is_no_fault() {
+        assert_eq!(unit(vec![0.0, 0.0]), [0.0, 0.0]);
+        assert!(nearest(&[], &[], 3).is_empty());
+    }
+}

@@ -1,0 +1,132 @@
+//! The editors that can be evaluated, one file each, and by which names they are made.
+//!
+//! Another baseline is another file here that implements [`Subject`], and a name in [`Bench::subject`].
+
+mod ike;
+mod oracle;
+mod reason_edit;
+mod unedited;
+mod variant;
+mod workshop;
+
+use std::path::PathBuf;
+
+use futures::future::BoxFuture;
+use reasonedit_codebook::CodebookName;
+use reasonedit_editor::{Editor, EditorConfig, QueryRequest, RetrievalOverride};
+use reasonedit_vlm::engine::EngineHandle;
+
+use crate::EvaluationError;
+use crate::subject::{Question, Subject, Subjects};
+
+pub use variant::Variant;
+use workshop::Workshop;
+
+/// The editor that every other is compared with.
+pub const REASONEDIT: &str = "reasonedit";
+/// The model as it is.
+pub const UNEDITED: &str = "unedited";
+const ORACLE: &str = "oracle";
+const IKE: &str = "ike";
+const IKE_COT: &str = "ike-cot";
+
+/// Makes editors on one engine.
+pub struct Bench {
+    workshop: Workshop,
+    base: EditorConfig,
+    variants: Vec<Variant>,
+}
+
+impl Bench {
+    /// A bench whose editors keep what they make below `folder`. `variants` stand beside the paper's ablations.
+    ///
+    /// # Errors
+    /// A variant under a name that is taken, or that changes what there is not.
+    pub fn new(
+        engine: EngineHandle,
+        base: EditorConfig,
+        folder: PathBuf,
+        variants: Vec<Variant>,
+    ) -> Result<Self, EvaluationError> {
+        let base = Self::widened(base);
+        let mut all = Variant::ablations();
+        for variant in variants {
+            let taken = [REASONEDIT, UNEDITED, ORACLE, IKE, IKE_COT].contains(&variant.name.as_str())
+                || all.iter().any(|other| other.name == variant.name);
+            if taken {
+                return Err(EvaluationError::Variant {
+                    name: variant.name,
+                    what: "there is an editor of this name".to_owned(),
+                });
+            }
+            variant.of(&base)?;
+            all.push(variant);
+        }
+        Ok(Self { workshop: Workshop::new(engine, folder), base, variants: all })
+    }
+
+    /// Names of all editors, in the order of the tables.
+    pub fn names(&self) -> Vec<String> {
+        let fixed = [UNEDITED, REASONEDIT, ORACLE, IKE, IKE_COT].into_iter().map(str::to_owned);
+        fixed.chain(self.variants.iter().map(|variant| variant.name.clone())).collect()
+    }
+
+    /// Prompts of baselines are longer than people's questions, and boxes that one editor found are given to another.
+    fn widened(mut base: EditorConfig) -> EditorConfig {
+        base.limits.question_chars = base.limits.question_chars.max(100_000);
+        base.limits.statements = base.limits.statements.max(64);
+        base.limits.boxes = base.limits.boxes.max(64);
+        base
+    }
+
+    async fn make(&self, name: &str, set: &str) -> Result<Box<dyn Subject>, EvaluationError> {
+        let plain = || self.workshop.plain(&self.base);
+        let variant = match name {
+            UNEDITED => return Ok(Box::new(unedited::Unedited::new(plain().await?))),
+            ORACLE => return Ok(Box::new(oracle::Oracle::new(plain().await?))),
+            IKE => return Ok(Box::new(ike::Ike::new(IKE, false, plain().await?))),
+            IKE_COT => return Ok(Box::new(ike::Ike::new(IKE_COT, true, plain().await?))),
+            REASONEDIT => Variant::unchanged(),
+            other => {
+                self.variants.iter().find(|variant| variant.name == other).cloned().ok_or_else(|| {
+                    EvaluationError::UnknownEditor { name: other.to_owned(), known: self.names().join(", ") }
+                })?
+            }
+        };
+        let config = variant.of(&self.base)?;
+        let unchanged = config == self.base && name != REASONEDIT;
+        let subject = reason_edit::ReasonEdit::new(
+            variant.profile(&config, unchanged),
+            &self.workshop,
+            &self.base,
+            config,
+            set,
+        );
+        Ok(Box::new(subject.await?))
+    }
+}
+
+impl Subjects for Bench {
+    fn subject<'a>(
+        &'a self,
+        name: &'a str,
+        set: &'a str,
+    ) -> BoxFuture<'a, Result<Box<dyn Subject>, EvaluationError>> {
+        Box::pin(self.make(name, set))
+    }
+}
+
+/// The model's answer to a prompt, without any codebook.
+async fn answer(editor: &Editor, question: &Question, prompt: String) -> Result<String, EvaluationError> {
+    let request = QueryRequest {
+        image: question.image.clone(),
+        question: prompt,
+        choices: question.choices.clone(),
+        max_tokens: None,
+        retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
+        compare: false,
+    };
+    let outcome =
+        editor.query(&CodebookName::default(), request, reasonedit_editor::CallContext::default()).await?;
+    Ok(outcome.answer)
+}

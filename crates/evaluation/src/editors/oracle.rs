@@ -1,0 +1,71 @@
+//! The ceiling of retrieval: every question is asked with the facts of the edit that it belongs to.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use futures::future::BoxFuture;
+use reasonedit_editor::{Editor, with_facts};
+
+use super::{ORACLE, answer};
+use crate::EvaluationError;
+use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
+
+/// Puts the answer entry and all statements of the right edit in front, whatever is asked; for unrelated and contrast questions those of the edit
+/// of their record, so that what the model does with facts that don't apply is seen as well.
+pub(super) struct Oracle {
+    profile: Profile,
+    editor: Editor,
+    facts: RwLock<HashMap<usize, Vec<String>>>,
+}
+
+impl Oracle {
+    pub(super) fn new(editor: Editor) -> Self {
+        let profile = Profile {
+            name: ORACLE.to_owned(),
+            about: "Not an editor but the ceiling of retrieval: each question is asked with the answer entry and all statements of the edit \
+                    it belongs to, unrelated and contrast questions with those of the edit of their record."
+                .to_owned(),
+            retrieves: true,
+            gated: false,
+            uses_reasoning: true,
+            knobs: Vec::new(),
+        };
+        Self { profile, editor, facts: RwLock::default() }
+    }
+}
+
+impl Subject for Oracle {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn edit<'a>(
+        &'a self,
+        number: usize,
+        correction: &'a Correction,
+    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+        Box::pin(async move {
+            let prompts = &self.editor.config().prompts;
+            let mut facts = vec![prompts.answer_entry(&correction.question, &correction.answer)];
+            facts.extend(correction.reasoning.iter().map(|s| s.statement.clone()));
+            self.facts.write().unwrap_or_else(PoisonError::into_inner).insert(number, facts);
+            Ok(None)
+        })
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+        Box::pin(async {
+            let facts = {
+                let known = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+                known.get(&question.of_edit).cloned().unwrap_or_default()
+            };
+            let prompt = with_facts(facts.iter().map(String::as_str), &question.question);
+            let answer = answer(&self.editor, question, prompt).await?;
+            Ok(Reply { answer, in_front: vec![vec![question.of_edit]; facts.len()], rejected: false })
+        })
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+        Box::pin(async { Ok(None) })
+    }
+}

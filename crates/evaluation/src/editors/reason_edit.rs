@@ -1,0 +1,87 @@
+//! `ReasonEdit` itself, with whatever settings a variant has.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::future::BoxFuture;
+use reasonedit_codebook::{CodebookName, EditId};
+use reasonedit_editor::{CallContext, Editor, EditorConfig, EditorError, QueryRequest, RetrievalOverride};
+
+use super::workshop::{Pool, Workshop};
+use crate::EvaluationError;
+use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
+
+/// An editor with a codebook in memory, whose edits come from a pool.
+pub(super) struct ReasonEdit {
+    profile: Profile,
+    editor: Editor,
+    pool: Arc<Pool>,
+    set: CodebookName,
+    numbers: RwLock<HashMap<EditId, usize>>,
+}
+
+impl ReasonEdit {
+    pub(super) async fn new(
+        profile: Profile,
+        workshop: &Workshop,
+        base: &EditorConfig,
+        config: EditorConfig,
+        set: &str,
+    ) -> Result<Self, EvaluationError> {
+        let set = set.parse().map_err(EditorError::from)?;
+        let pool = workshop.pool(base, &config).await?;
+        let editor = workshop.plain(&config).await?;
+        Ok(Self { profile, editor, pool, set, numbers: RwLock::default() })
+    }
+}
+
+impl Subject for ReasonEdit {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn edit<'a>(
+        &'a self,
+        number: usize,
+        correction: &'a Correction,
+    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+        Box::pin(async move {
+            let made = self.pool.make(&self.set, number, correction).await?;
+            let id = made.record.id;
+            let book =
+                self.editor.library().get_or_create(&CodebookName::default()).map_err(EditorError::from)?;
+            book.apply(made.record, made.members, &made.generation).map_err(EditorError::from)?;
+            self.numbers.write().unwrap_or_else(PoisonError::into_inner).insert(id, number);
+            Ok(made.ms.filter(|_| !self.pool.borrows()))
+        })
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+        Box::pin(async {
+            let request = QueryRequest {
+                image: question.image.clone(),
+                question: question.question.clone(),
+                choices: question.choices.clone(),
+                max_tokens: None,
+                retrieval: RetrievalOverride { enabled: Some(true), ..question.retrieval },
+                compare: false,
+            };
+            let outcome =
+                self.editor.query(&CodebookName::default(), request, CallContext::default()).await?;
+            let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
+            let from = |ids: &[EditId]| ids.iter().filter_map(|id| numbers.get(id).copied()).collect();
+            Ok(Reply {
+                answer: outcome.answer,
+                in_front: outcome.retrieval.facts.iter().map(|fact| from(&fact.edit_ids)).collect(),
+                rejected: outcome.retrieval.rejected,
+            })
+        })
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+        Box::pin(async {
+            let stats = self.editor.codebook(&CodebookName::default()).await?;
+            Ok(Some(Kept { merged: stats.bytes_merged, unmerged: stats.bytes_unmerged }))
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! Where edits are made for several editors at once.
+//!
+//! Most of what an edit costs is the search for evidence and the radius of its keys, and neither depends on how keys are merged or looked up. Editors
+//! whose keys are made with the same settings therefore share them: the edit is made once by a pool, an editor like any other with a codebook on
+//! disk, and each of them takes its members over into a codebook of its own. So an ablation differs from what it is compared with in
+//! nothing but what it names, down to the last bit of every key. An editor whose keys are made otherwise but whose evidence is looked for in the same
+//! way is given the boxes that were found, and makes its own keys.
+//!
+//! Pools remember what they made (by idempotency keys), so that after a restart the same edits are not made again.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::lock::Mutex;
+use reasonedit_codebook::{
+    CodebookError, CodebookName, CodebookStore, EditRecord, Generation, ImageId, ImageStore, Library, Member,
+    MemoryStore, SledStore,
+};
+use reasonedit_editor::{
+    CallContext, EditRequest, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
+};
+use reasonedit_vlm::engine::EngineHandle;
+use serde_json::json;
+
+use crate::EvaluationError;
+use crate::subject::Correction;
+
+/// See the module's description.
+pub(super) struct Workshop {
+    engine: EngineHandle,
+    folder: PathBuf,
+    pools: Mutex<HashMap<String, Arc<Pool>>>,
+}
+
+/// An edit as a pool made it.
+pub(super) struct Made {
+    pub(super) record: EditRecord,
+    pub(super) members: Vec<Member>,
+    pub(super) generation: Generation,
+    /// Milliseconds that it took when it was made.
+    pub(super) ms: Option<f64>,
+}
+
+/// Makes edits with one way to make keys.
+pub(super) struct Pool {
+    editor: Editor,
+    /// Whose boxes are taken; `None`: its own.
+    lender: Option<Arc<Pool>>,
+}
+
+impl Workshop {
+    pub(super) fn new(engine: EngineHandle, folder: PathBuf) -> Self {
+        Self { engine, folder, pools: Mutex::default() }
+    }
+
+    /// An editor that keeps its codebooks in memory.
+    pub(super) async fn plain(&self, config: &EditorConfig) -> Result<Editor, EvaluationError> {
+        self.editor(config.clone(), Arc::new(MemoryStore::new())).await
+    }
+
+    async fn editor(
+        &self,
+        config: EditorConfig,
+        store: Arc<dyn CodebookStore>,
+    ) -> Result<Editor, EvaluationError> {
+        let library = Library::open(store, config.codebook).map_err(EditorError::from)?;
+        let images = ImageStore::open(&self.folder.join("images")).map_err(EditorError::from)?;
+        Ok(Editor::new(self.engine.clone(), Arc::new(library), images, config).await?)
+    }
+
+    /// The pool that makes keys as `config` says, which is `base` with changes.
+    pub(super) async fn pool(
+        &self,
+        base: &EditorConfig,
+        config: &EditorConfig,
+    ) -> Result<Arc<Pool>, EvaluationError> {
+        let lends = keys_of(base) != keys_of(config) && evidence_of(base) == evidence_of(config);
+        let lender = if lends && base.patchify.enabled {
+            let base = self.open_pool(base, base.clone(), None).await?;
+            Some(base)
+        } else {
+            None
+        };
+        let mut own = config.clone();
+        // Statements for which nothing was found have no boxes, and are not to be searched again.
+        own.patchify.enabled &= lender.is_none();
+        self.open_pool(base, own, lender).await
+    }
+
+    async fn open_pool(
+        &self,
+        base: &EditorConfig,
+        mut config: EditorConfig,
+        lender: Option<Arc<Pool>>,
+    ) -> Result<Arc<Pool>, EvaluationError> {
+        // How keys are merged and looked up is the business of those who take them over.
+        config.codebook = base.codebook;
+        config.retrieval = base.retrieval.clone();
+        let name = format!("{}-{}", keys_of(&config), if lender.is_some() { "lent" } else { "own" });
+        let mut pools = self.pools.lock().await;
+        if let Some(pool) = pools.get(&name) {
+            return Ok(Arc::clone(pool));
+        }
+        let folder = self.folder.join("pools").join(&name);
+        std::fs::create_dir_all(&folder).map_err(|error| EvaluationError::file(&folder, error))?;
+        let store = SledStore::open(&folder).map_err(EditorError::from)?;
+        let pool = Arc::new(Pool { editor: self.editor(config, Arc::new(store)).await?, lender });
+        pools.insert(name, Arc::clone(&pool));
+        Ok(pool)
+    }
+}
+
+impl Pool {
+    /// Whether part of the work was done by another.
+    pub(super) fn borrows(&self) -> bool {
+        self.lender.is_some()
+    }
+
+    /// Makes an edit of a set, or finds it made.
+    pub(super) async fn make(
+        &self,
+        set: &CodebookName,
+        number: usize,
+        correction: &Correction,
+    ) -> Result<Made, EvaluationError> {
+        let lent = match &self.lender {
+            Some(lender) => Some(lender.make_own(set, number, correction).await?.record.reasoning),
+            None => None,
+        };
+        let Some(lent) = lent else { return self.make_own(set, number, correction).await };
+        let mut with_boxes = correction.clone();
+        for (statement, found) in with_boxes.reasoning.iter_mut().zip(lent) {
+            statement.evidence = found.evidence.into_iter().map(|evidence| evidence.area).collect();
+        }
+        self.make_own(set, number, &with_boxes).await
+    }
+
+    async fn make_own(
+        &self,
+        set: &CodebookName,
+        number: usize,
+        correction: &Correction,
+    ) -> Result<Made, EvaluationError> {
+        let body = digest_of(number, correction);
+        let request = EditRequest {
+            image: correction.image.clone(),
+            question: correction.question.clone(),
+            answer: correction.answer.clone(),
+            reasoning: correction.reasoning.clone(),
+            choices: correction.choices.clone(),
+            author: None,
+            tags: Vec::new(),
+            metadata: serde_json::Value::Null,
+            verify: false,
+            idempotency: Some(IdempotencyKey {
+                key: blake3::Hash::from_bytes(body).to_hex().to_string(),
+                body,
+            }),
+        };
+        let view = self.editor.edit(set, request, CallContext::default()).await?;
+        let snapshot = self.editor.library().get(set).map_err(EditorError::from)?.snapshot();
+        let id = view.record.id;
+        // The edit has just been made or found, and nobody reverts edits here.
+        let gone = || EditorError::from(CodebookError::UnknownEdit(id));
+        Ok(Made {
+            members: snapshot.members_of(id).map(|member| member.as_ref().clone()).collect(),
+            generation: snapshot.generation().ok_or_else(gone)?,
+            record: snapshot.edit(id).ok_or_else(gone)?.as_ref().clone(),
+            ms: view.timings_ms.get("total").copied(),
+        })
+    }
+}
+
+/// What tells an edit from others of its set.
+fn digest_of(number: usize, correction: &Correction) -> [u8; 32] {
+    let image = match &correction.image {
+        ImageSource::Bytes(bytes) => ImageId::of(bytes),
+        ImageSource::Known(id) => *id,
+    };
+    let Correction { question, answer, choices, reasoning, image: _ } = correction;
+    let said = json!([number, image.to_string(), question, answer, choices, reasoning]);
+    *blake3::hash(said.to_string().as_bytes()).as_bytes()
+}
+
+/// A name for how keys are made: equal names, equal keys of the same edit.
+fn keys_of(config: &EditorConfig) -> String {
+    let EditorConfig { embedding, patchify, entries, radius, image, prompts, .. } = config;
+    let said = json!([embedding, patchify, entries, radius, image, prompts]);
+    blake3::hash(said.to_string().as_bytes()).to_hex().as_str()[..16].to_owned()
+}
+
+/// What decides which evidence is found.
+fn evidence_of(config: &EditorConfig) -> serde_json::Value {
+    json!([config.patchify, config.image, config.prompts])
+}

@@ -1,0 +1,289 @@
+//! What became of each question, written down as it happens, so that an evaluation that was stopped goes on where it was.
+//!
+//! One file of JSON Lines per editor. A line that was being written when the program ended is no line: it is cut off, and its question asked anew.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::EvaluationError;
+use crate::subject::Kept;
+
+/// Folder of the outcomes.
+const OUTCOMES: &str = "outcomes";
+
+/// What became of one question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Which round of questions: `static`, `sequential:200`, `noise:add:30`, `k:3` …
+    pub pass: String,
+    /// Number of the question in the evaluation.
+    pub trial: usize,
+    /// The answer.
+    pub answer: String,
+    /// Whether it is the right one.
+    pub right: bool,
+    /// Sentences in front of the model.
+    pub sentences: usize,
+    /// Place of the first one of the edit that the question is counted with, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<usize>,
+    /// Whether a gate kept everything back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejected: bool,
+    /// Milliseconds, where it was asked alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<f64>,
+}
+
+/// What an editor had made when a pass ended: a pass without it is to be gone on with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PassEnd {
+    /// The pass that is whole.
+    pub ended: String,
+    /// Edits that were live.
+    pub edits: usize,
+    /// Milliseconds of each edit, where they say something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edit_ms: Vec<f64>,
+    /// Bytes kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    End(PassEnd),
+    Outcome(Outcome),
+}
+
+/// All outcomes of one editor.
+pub struct Journal {
+    file: Option<(PathBuf, File)>,
+    /// By pass and question.
+    outcomes: BTreeMap<String, BTreeMap<usize, Outcome>>,
+    ends: BTreeMap<String, PassEnd>,
+}
+
+impl Journal {
+    /// Reads what is there; without a folder the outcomes are kept in memory alone.
+    ///
+    /// # Errors
+    /// A folder or file that can't be read or written; a line that is no outcome.
+    pub fn open(folder: Option<&Path>, editor: &str) -> Result<Self, EvaluationError> {
+        let mut journal = Self { file: None, outcomes: BTreeMap::new(), ends: BTreeMap::new() };
+        let Some(folder) = folder else { return Ok(journal) };
+        let folder = folder.join(OUTCOMES);
+        std::fs::create_dir_all(&folder).map_err(|error| EvaluationError::file(&folder, error))?;
+        let path = folder.join(format!("{editor}.jsonl"));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(EvaluationError::file(&path, error)),
+        };
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        for (number, line) in text[..whole].lines().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(Line::Outcome(outcome)) => journal.keep(outcome),
+                Ok(Line::End(end)) => drop(journal.ends.insert(end.ended.clone(), end)),
+                Err(error) => {
+                    let what = format!("line {}: {error}", number + 1);
+                    return Err(EvaluationError::Resume { file: path, what });
+                }
+            }
+        }
+        let open = || -> std::io::Result<File> {
+            let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            file.set_len(whole as u64)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file)
+        };
+        let file = open().map_err(|error| EvaluationError::file(&path, error))?;
+        journal.file = Some((path, file));
+        Ok(journal)
+    }
+
+    fn keep(&mut self, outcome: Outcome) {
+        self.outcomes.entry(outcome.pass.clone()).or_default().insert(outcome.trial, outcome);
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), EvaluationError> {
+        let Some((path, file)) = &mut self.file else { return Ok(()) };
+        let written = serde_json::to_string(line).map_err(std::io::Error::from).and_then(|mut text| {
+            text.push('\n');
+            file.write_all(text.as_bytes())
+        });
+        written.map_err(|error| EvaluationError::file(path.as_path(), error))
+    }
+
+    /// Writes an outcome down.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn add(&mut self, outcome: Outcome) -> Result<(), EvaluationError> {
+        self.write(&outcome)?;
+        self.keep(outcome);
+        Ok(())
+    }
+
+    /// Writes down that a pass is whole.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn end(&mut self, end: PassEnd) -> Result<(), EvaluationError> {
+        self.write(&end)?;
+        self.ends.insert(end.ended.clone(), end);
+        Ok(())
+    }
+
+    /// What stood when a pass ended; `None` of one that is not whole.
+    pub fn ended(&self, pass: &str) -> Option<&PassEnd> {
+        self.ends.get(pass)
+    }
+
+    /// Outcomes of a pass, in order of their questions.
+    pub fn outcomes(&self, pass: &str) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.get(pass).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Passes of the sequential protocol that are whole: edits drawn, edits live, and what stood at the end.
+    pub fn sequential(&self) -> impl Iterator<Item = (usize, usize, &PassEnd)> {
+        self.ends.values().filter_map(|end| {
+            let (sample, edits) = end.ended.strip_prefix("sequential:")?.split_once(':')?;
+            Some((sample.parse().ok()?, edits.parse().ok()?, end))
+        })
+    }
+
+    /// Values of a setting of retrieval of which there is a whole pass.
+    pub fn sweep(&self, knob: &str) -> impl Iterator<Item = f64> {
+        self.ends.keys().filter_map(move |pass| pass.strip_prefix(knob)?.strip_prefix(':')?.parse().ok())
+    }
+
+    /// What became of one question.
+    pub fn outcome(&self, pass: &str, trial: usize) -> Option<&Outcome> {
+        self.outcomes.get(pass)?.get(&trial)
+    }
+
+    /// Those of these questions that a pass has no outcome of.
+    pub fn missing(&self, pass: &str, trials: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let known: HashSet<usize> = self.outcomes(pass).map(|outcome| outcome.trial).collect();
+        trials.into_iter().filter(|trial| !known.contains(trial)).collect()
+    }
+}
+
+/// Makes sure that what lies in a folder is from these settings: writes them into a file of this name where there is none, else compares.
+///
+/// # Errors
+/// Other settings (the first that differs is named), a folder that can't be written.
+pub(crate) fn hold_to(folder: &Path, name: &str, settings: &Value) -> Result<(), EvaluationError> {
+    std::fs::create_dir_all(folder).map_err(|error| EvaluationError::file(folder, error))?;
+    let path = folder.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let before: Value = serde_json::from_str(&text)
+                .map_err(|error| EvaluationError::Resume { file: path.clone(), what: error.to_string() })?;
+            match difference("", &before, settings) {
+                None => Ok(()),
+                Some(what) => Err(EvaluationError::Resume { file: path, what }),
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = serde_json::to_string_pretty(settings).unwrap_or_default() + "\n";
+            // Beside, then renamed: a file of settings is whole or not there.
+            let beside = path.with_extension("json.new");
+            std::fs::write(&beside, text)
+                .and_then(|()| std::fs::rename(&beside, &path))
+                .map_err(|error| EvaluationError::file(&path, error))
+        }
+        Err(error) => Err(EvaluationError::file(&path, error)),
+    }
+}
+
+/// The first place where two values differ, in words.
+fn difference(name: &str, before: &Value, now: &Value) -> Option<String> {
+    if before == now {
+        return None;
+    }
+    if let (Value::Object(a), Value::Object(b)) = (before, now) {
+        let inner = |key: &String| if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+        let keys: Vec<&String> = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
+        return keys.into_iter().find_map(|key| {
+            let none = Value::Null;
+            difference(&inner(key), a.get(key).unwrap_or(&none), b.get(key).unwrap_or(&none))
+        });
+    }
+    Some(format!("`{name}` was {before} and is {now} now"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome(trial: usize) -> Outcome {
+        Outcome {
+            pass: "static".into(),
+            trial,
+            answer: "a".into(),
+            right: true,
+            sentences: 2,
+            own: Some(1),
+            rejected: false,
+            ms: None,
+        }
+    }
+
+    #[test]
+    fn outcomes_outlive_a_program_that_ends_in_the_middle_of_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(Some(folder.path()), "x").unwrap();
+        journal.add(outcome(1)).unwrap();
+        journal.end(PassEnd { ended: "other".into(), edits: 3, edit_ms: vec![1.5], kept: None }).unwrap();
+        journal.add(outcome(4)).unwrap();
+        drop(journal);
+        let path = folder.path().join("outcomes/x.jsonl");
+        let whole = std::fs::read(&path).unwrap();
+        // Whatever the place of the tear, the lines before it are there, and what is written next is readable.
+        for cut in whole.len() - 20..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut again = Journal::open(Some(folder.path()), "x").unwrap();
+            let torn = cut < whole.len();
+            assert_eq!(again.missing("static", [1, 4, 5]), if torn { vec![4, 5] } else { vec![5] });
+            assert_eq!(again.ended("other").map(|end| end.edits), Some(3));
+            again.add(outcome(5)).unwrap();
+            let third = Journal::open(Some(folder.path()), "x").unwrap();
+            assert_eq!(third.outcome("static", 5), Some(&outcome(5)));
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_outcome_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("outcomes")).unwrap();
+        std::fs::write(folder.path().join("outcomes/x.jsonl"), "{\"trial\": 1}\n").unwrap();
+        let error = Journal::open(Some(folder.path()), "x").err().unwrap().to_string();
+        assert!(error.contains("x.jsonl") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn other_settings_are_refused_by_name_and_the_same_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = json!({"edits": 10, "editor": {"k": 5, "tap": null}});
+        hold_to(folder.path(), "settings.json", &settings).unwrap();
+        hold_to(folder.path(), "settings.json", &settings).unwrap();
+        for (other, named) in [
+            (json!({"edits": 11, "editor": {"k": 5, "tap": null}}), "`edits` was 10 and is 11 now"),
+            (json!({"edits": 10, "editor": {"k": 7, "tap": null}}), "`editor.k` was 5 and is 7 now"),
+            (json!({"edits": 10, "editor": {"k": 5, "tap": null}, "new": 1}), "`new` was null and is 1 now"),
+        ] {
+            let error = hold_to(folder.path(), "settings.json", &other).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The report for a person to read.
+
+use std::fmt::Write as _;
+
+use super::{Course, EditorFigures, Figures, Named, Report};
+use crate::editors::{REASONEDIT, UNEDITED};
+use crate::estimate::Estimate;
+use crate::trials::Metric;
+
+/// What stands where nothing was measured.
+const NOTHING: &str = "–";
+
+pub(super) fn page(report: &Report) -> String {
+    let mut page = String::new();
+    // Writing to a string does not fail.
+    let _ = write_page(report, &mut page);
+    page
+}
+
+/// A table for a terminal.
+pub(super) fn rows(report: &Report) -> Vec<Vec<String>> {
+    let head = std::iter::once("editor").chain(Metric::ALL.map(Metric::title)).chain(["false injection"]);
+    let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
+    for (name, editor) in measured(report) {
+        let mut row = vec![name.clone()];
+        row.extend(Metric::ALL.map(|metric| plain(estimate(&editor.metrics, metric))));
+        row.push(plain(editor.false_injection));
+        rows.push(row);
+    }
+    rows
+}
+
+/// Editors of which the static pass is whole.
+fn measured(report: &Report) -> impl Iterator<Item = &(String, EditorFigures)> {
+    report.editors.0.iter().filter(|(_, editor)| !editor.metrics.0.is_empty())
+}
+
+fn estimate(figures: &Figures, metric: Metric) -> Estimate {
+    figures.get(metric.name()).map(|figure| figure.right).unwrap_or_default()
+}
+
+fn plain(estimate: Estimate) -> String {
+    estimate.value.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.3}"))
+}
+
+fn with_interval(estimate: Estimate) -> String {
+    match (estimate.value, estimate.low, estimate.high) {
+        (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+        _ => NOTHING.to_owned(),
+    }
+}
+
+fn signed(estimate: Estimate) -> String {
+    match (estimate.value, estimate.low, estimate.high) {
+        (Some(value), Some(low), Some(high)) => {
+            let text = format!("{value:+.3}").replace('-', "−");
+            if low > 0.0 || high < 0.0 { format!("**{text}**") } else { text }
+        }
+        _ => NOTHING.to_owned(),
+    }
+}
+
+fn decimals(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.decimals$}"))
+}
+
+/// Text that can't leave its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+/// Rows as a Markdown table: the first column to the left, the others to the right.
+fn table(page: &mut String, rows: &[Vec<String>]) -> std::fmt::Result {
+    for (at, row) in rows.iter().enumerate() {
+        writeln!(page, "| {} |", row.join(" | "))?;
+        if at == 0 {
+            writeln!(page, "| --- |{}", " ---: |".repeat(row.len() - 1))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_page(report: &Report, page: &mut String) -> std::fmt::Result {
+    let from = &report.provenance;
+    writeln!(page, "# What {} edits do to a model's answers\n", report.edits)?;
+    writeln!(
+        page,
+        "Measured on {} with the model {}. {} records whose question the unedited model answers wrongly became edits{}. Questions are answered by \
+         choice: the answer is the one of the given choices to which the model gives the greatest probability.\n",
+        cell(&from.data),
+        cell(&from.model),
+        report.edits,
+        match report.right_before {
+            0 => String::new(),
+            right => format!("; {right} others that it answers rightly were passed over"),
+        }
+    )?;
+    write_metrics(report, page)?;
+    if measured(report).next().is_some() {
+        write_static(report, page)?;
+        write_retrieval(report, page)?;
+        write_costs(report, page)?;
+        write_differences(report, page)?;
+    }
+    if !report.sequential.0.is_empty() {
+        write_sequential(report, page)?;
+    }
+    if !report.noise.0.is_empty() {
+        write_noise(report, page)?;
+    }
+    if !report.sensitivity.0.is_empty() {
+        write_sensitivity(report, page)?;
+    }
+    write_editors(report, page)?;
+    write_provenance(report, page)
+}
+
+fn write_metrics(report: &Report, page: &mut String) -> std::fmt::Result {
+    writeln!(page, "## What is measured\n\nEach figure is the share of")?;
+    writeln!(page)?;
+    for metric in Metric::ALL {
+        writeln!(page, "- **{}**: {}", metric.title(), metric.about())?;
+    }
+    writeln!(
+        page,
+        "\nBehind a figure stands its 95 % interval: {} resamples of the edits with all their questions (percentile bootstrap, seed {}). Where all \
+         answers were alike it has no width, which says that resampling found nothing to vary, not that the figure is certain.",
+        report.bootstrap.resamples, report.bootstrap.seed
+    )?;
+    if !report.lacking.is_empty() {
+        let names: Vec<&str> = report.lacking.iter().map(|metric| metric.title()).collect();
+        writeln!(
+            page,
+            "\n**The data have no questions for: {}.** Their columns are empty; nothing is known of them.",
+            names.join(", ")
+        )?;
+    }
+    if !report.perception.0.is_empty() {
+        writeln!(page, "\nWhat the unedited model sees, as far as the data have probes of it:\n")?;
+        let named = |name: &str| match name {
+            "perception" => "plain questions about pictures".to_owned(),
+            "verify_whole" => "whether a picture shows a statement".to_owned(),
+            "verify_crop" => "whether a part of a picture shows a statement".to_owned(),
+            other => other.to_owned(),
+        };
+        let head = ["right answers", "share", "of"].map(str::to_owned).to_vec();
+        let rows = report
+            .perception
+            .0
+            .iter()
+            .map(|(name, figure)| vec![named(name), with_interval(*figure), figure.n.to_string()]);
+        table(page, &std::iter::once(head).chain(rows).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+fn head_of_metrics() -> Vec<String> {
+    std::iter::once("editor").chain(Metric::ALL.map(Metric::title)).map(str::to_owned).collect()
+}
+
+fn write_static(report: &Report, page: &mut String) -> std::fmt::Result {
+    writeln!(page, "\n## All {} edits live at once\n", report.edits)?;
+    let mut rows = vec![head_of_metrics()];
+    for (name, editor) in measured(report) {
+        let mut row = vec![name.clone()];
+        row.extend(Metric::ALL.map(|metric| with_interval(estimate(&editor.metrics, metric))));
+        rows.push(row);
+    }
+    let mut row = vec!["questions".to_owned()];
+    row.extend(Metric::ALL.map(|metric| {
+        let most = measured(report).map(|(_, editor)| estimate(&editor.metrics, metric).n).max();
+        most.filter(|n| *n > 0).map_or_else(|| NOTHING.to_owned(), |n| n.to_string())
+    }));
+    rows.push(row);
+    table(page, &rows)?;
+    writeln!(page, "\n![Share of right answers by metric and editor](metrics.svg)")
+}
+
+fn write_retrieval(report: &Report, page: &mut String) -> std::fmt::Result {
+    writeln!(
+        page,
+        "\n## What was put in front of the model\n\nFirst / first five: share of questions before which the first sentence, or one of the first five, \
+         is of the right edit. A miss there is one of retrieval; a wrong answer in spite of a hit is the model's. False injection: share of the \
+         unrelated questions before which any sentence stood. Gate closed: share of questions from which everything was kept back.\n"
+    )?;
+    let changing: Vec<Metric> = Metric::ALL.into_iter().filter(|metric| !metric.keeps()).collect();
+    let mut head = vec!["editor".to_owned()];
+    head.extend(changing.iter().map(|metric| format!("{} first / first five", metric.title())));
+    head.extend(["false injection", "gate closed, edited", "gate closed, unrelated"].map(str::to_owned));
+    let mut rows = vec![head];
+    for (name, editor) in measured(report) {
+        if editor.metrics.0.iter().all(|(_, figure)| figure.hit_at_1.is_none()) {
+            continue;
+        }
+        let mut row = vec![name.clone()];
+        row.extend(changing.iter().map(|metric| {
+            let figure = editor.metrics.get(metric.name()).copied().unwrap_or_default();
+            format!("{} / {}", decimals(figure.hit_at_1, 3), decimals(figure.hit_at_5, 3))
+        }));
+        let rejected = |metric: Metric| editor.metrics.get(metric.name()).and_then(|figure| figure.rejected);
+        row.push(with_interval(editor.false_injection));
+        row.push(decimals(rejected(Metric::Reliability), 3));
+        row.push(decimals(rejected(Metric::Locality), 3));
+        rows.push(row);
+    }
+    table(page, &rows)
+}
+
+fn write_costs(report: &Report, page: &mut String) -> std::fmt::Result {
+    writeln!(
+        page,
+        "\n## What it costs\n\nKilobytes (1,000 bytes) of keys and sentences for an edit; medians of milliseconds. A question is asked alone, on a \
+         picture that was looked at before. {NOTHING}: nothing is kept, or part of the work was taken over from another editor.\n"
+    )?;
+    let head = ["editor", "KB an edit", "KB unmerged", "ms an edit", "ms a question"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (name, editor) in measured(report) {
+        rows.push(vec![
+            name.clone(),
+            decimals(editor.kb_per_edit_merged, 1),
+            decimals(editor.kb_per_edit_unmerged, 1),
+            decimals(editor.edit_ms, 0),
+            decimals(editor.query_ms, 1),
+        ]);
+    }
+    table(page, &rows)
+}
+
+fn write_differences(report: &Report, page: &mut String) -> std::fmt::Result {
+    let compared: Vec<_> =
+        measured(report).filter(|(_, editor)| !editor.over_reasonedit.0.is_empty()).collect();
+    if compared.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "\n## Compared with {REASONEDIT}, question by question\n\nThe share of right answers less that of {REASONEDIT}; bold where the 95 % interval of \
+         the paired difference leaves out 0.\n"
+    )?;
+    let mut rows = vec![head_of_metrics()];
+    for (name, editor) in compared {
+        let mut row = vec![name.clone()];
+        row.extend(
+            Metric::ALL
+                .map(|metric| signed(editor.over_reasonedit.get(metric.name()).copied().unwrap_or_default())),
+        );
+        rows.push(row);
+    }
+    table(page, &rows)
+}
+
+fn write_sequential(report: &Report, page: &mut String) -> std::fmt::Result {
+    let (every, sample) = report.protocol.map_or((0, 0), |protocol| (protocol.every, protocol.sample));
+    writeln!(
+        page,
+        "\n## One edit after another\n\nEvery {every} edits all questions of {sample} edits were asked, drawn from those made so far. Bands are 95 % \
+         intervals.\n\n![Share of right answers over sequential edits](sequential.svg)\n"
+    )?;
+    let mut rows = vec![
+        std::iter::once("editor".to_owned())
+            .chain(["edits".to_owned()])
+            .chain(Metric::ALL.map(|metric| metric.title().to_owned()))
+            .chain(["KB an edit".to_owned(), "ms an edit".to_owned(), "ms a question".to_owned()])
+            .collect::<Vec<_>>(),
+    ];
+    for (name, course) in &report.sequential.0 {
+        for test in &course.tests {
+            let mut row = vec![name.clone(), test.edits.to_string()];
+            row.extend(Metric::ALL.map(|metric| plain(estimate(&test.metrics, metric))));
+            row.push(decimals(test.kb_per_edit_merged, 1));
+            row.push(decimals(test.edit_ms, 0));
+            row.push(decimals(test.query_ms, 1));
+            rows.push(row);
+        }
+    }
+    table(page, &rows)?;
+    write_drift(&report.sequential, page)
+}
+
+fn write_drift(sequential: &Named<Course>, page: &mut String) -> std::fmt::Result {
+    let drifts: Vec<_> =
+        sequential.0.iter().filter_map(|(name, course)| Some((name, course.drift.as_ref()?))).collect();
+    if drifts.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "\nThe tests within the first 1,000 edits, those within the last 1,000, and the difference:\n"
+    )?;
+    let mut rows = vec![head_of_metrics()];
+    for (name, drift) in drifts {
+        let of =
+            |part: &Named<Estimate>, metric: Metric| part.get(metric.name()).copied().unwrap_or_default();
+        let row = |label: &str, text: &dyn Fn(Metric) -> String| {
+            let mut row = vec![format!("{name}, {label}")];
+            row.extend(Metric::ALL.map(text));
+            row
+        };
+        rows.push(row("first", &|metric| with_interval(of(&drift.first, metric))));
+        rows.push(row("last", &|metric| with_interval(of(&drift.last, metric))));
+        rows.push(row("difference", &|metric| match (
+            of(&drift.first, metric).value,
+            of(&drift.last, metric).value,
+        ) {
+            (Some(first), Some(last)) => format!("{:+.3}", last - first).replace('-', "−"),
+            _ => NOTHING.to_owned(),
+        }));
+    }
+    table(page, &rows)
+}
+
+fn write_noise(report: &Report, page: &mut String) -> std::fmt::Result {
+    writeln!(
+        page,
+        "\n## Noise in the reasoning\n\nFacts that have nothing to do with the picture stand in the place of a share of all statements (replace) or beside \
+         them (add).\n\n![Share of right answers with noise in the reasoning](noise.svg)\n"
+    )?;
+    let mut head = head_of_metrics();
+    head.insert(1, "noise".to_owned());
+    let mut rows = vec![head];
+    for (name, levels) in &report.noise.0 {
+        for level in levels {
+            let mut row = vec![name.clone(), format!("{} {} %", level.kind.name(), level.percent)];
+            row.extend(Metric::ALL.map(|metric| plain(estimate(&level.metrics, metric))));
+            rows.push(row);
+        }
+    }
+    table(page, &rows)
+}
+
+fn write_sensitivity(report: &Report, page: &mut String) -> std::fmt::Result {
+    writeln!(
+        page,
+        "\n## Settings of retrieval\n\nThe same edits, asked with another k (how many keys' sentences are put in front) or τ (the percentile beyond which \
+         nothing is).\n\n![Share of right answers over k and τ](sensitivity.svg)\n"
+    )?;
+    let mut head = head_of_metrics();
+    head.insert(1, "setting".to_owned());
+    head.push("false injection".to_owned());
+    let mut rows = vec![head];
+    for (name, sweep) in &report.sensitivity.0 {
+        for point in sweep {
+            let mut row = vec![name.clone(), format!("{} = {}", point.knob.name(), point.value)];
+            row.extend(Metric::ALL.map(|metric| plain(estimate(&point.metrics, metric))));
+            row.push(plain(point.false_injection));
+            rows.push(row);
+        }
+    }
+    table(page, &rows)
+}
+
+fn write_editors(report: &Report, page: &mut String) -> std::fmt::Result {
+    writeln!(page, "\n## The editors\n")?;
+    for (name, editor) in &report.editors.0 {
+        writeln!(page, "- **{name}**: {}", editor.about)?;
+    }
+    writeln!(
+        page,
+        "\nEditors whose keys are made with the same settings share them, so that they differ in nothing but what they name; one whose keys are made \
+         otherwise is given the boxes that {REASONEDIT} found. {UNEDITED} is asked once: what locality and contrast keep is what it answers rightly."
+    )
+}
+
+fn write_provenance(report: &Report, page: &mut String) -> std::fmt::Result {
+    let from = &report.provenance;
+    writeln!(page, "\n## How it was made\n\n```sh\n{}\n```\n", from.command)?;
+    let rows = [
+        ("program", format!("reasonedit {}", from.version)),
+        ("git revision", from.git_revision.clone().unwrap_or_else(|| "unknown".to_owned())),
+        ("data", format!("{}, records with BLAKE3 `{}`", cell(&from.data), from.data_digest)),
+        ("model", format!("{}, fingerprint `{}`", cell(&from.model), from.model_fingerprint)),
+        ("sentence encoder", format!("fingerprint `{}`", from.encoder_fingerprint)),
+        (
+            "evidence",
+            if report.given_boxes { "the records' own boxes" } else { "looked for by the editors" }
+                .to_owned(),
+        ),
+        ("seeds", format!("{} for samples and noise, {} for intervals", report.seed, report.bootstrap.seed)),
+    ];
+    writeln!(page, "| | |\n| --- | --- |")?;
+    for (name, text) in rows {
+        writeln!(page, "| {name} | {text} |")?;
+    }
+    let configuration = serde_json::to_string_pretty(&from.configuration).unwrap_or_default();
+    writeln!(page, "\nThe editor's configuration:\n\n```json\n{configuration}\n```")
+}

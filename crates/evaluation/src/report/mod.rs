@@ -1,0 +1,240 @@
+//! From outcomes to figures: what is written into `report.json`, and what the Markdown and the pictures are made of.
+
+mod figures;
+mod markdown;
+mod summary;
+
+use std::path::Path;
+
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::Value;
+
+use crate::EvaluationError;
+use crate::estimate::{Bootstrap, Estimate};
+use crate::noise::NoiseKind;
+use crate::run::{Measured, Plan, Sequential};
+use crate::subject::Knob;
+use crate::trials::Metric;
+
+/// Values under names, in an order of their own; a JSON object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<T> Named<T> {
+    /// The value of this name.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Where figures come from, as told by whoever ran the evaluation.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Provenance {
+    /// The command that measures the same again.
+    pub command: String,
+    /// Version of the program.
+    pub version: String,
+    /// Revision of the program's sources, where they are known; `+` behind it: with changes.
+    pub git_revision: Option<String>,
+    /// Name of the data.
+    pub data: String,
+    /// BLAKE3 of the data's records.
+    pub data_digest: String,
+    /// Name of the vision-language model.
+    pub model: String,
+    /// Its fingerprint.
+    pub model_fingerprint: String,
+    /// Fingerprint of the sentence encoder.
+    pub encoder_fingerprint: String,
+    /// The editor's configuration that variants change.
+    pub configuration: Value,
+}
+
+/// A figure and what retrieval did for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct MetricFigure {
+    /// Share of right answers.
+    #[serde(flatten)]
+    pub right: Estimate,
+    /// Share of questions before which the first sentence is one of the right edit.
+    pub hit_at_1: Option<f64>,
+    /// The same of the first five sentences.
+    pub hit_at_5: Option<f64>,
+    /// Share of questions that a gate kept everything back from.
+    pub rejected: Option<f64>,
+}
+
+/// All metrics of one pass of one editor.
+pub type Figures = Named<MetricFigure>;
+
+/// One editor with all edits live at once.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct EditorFigures {
+    /// What it does.
+    pub about: String,
+    /// Edits that were live.
+    pub edits: usize,
+    /// The metrics; empty where the pass was not made.
+    pub metrics: Figures,
+    /// The difference to ReasonEdit on the same questions; empty for itself and where that was not measured.
+    pub over_reasonedit: Named<Estimate>,
+    /// Share of the unrelated questions before which any sentence stood.
+    pub false_injection: Estimate,
+    /// Kilobytes (1,000 bytes) kept for an edit.
+    pub kb_per_edit_merged: Option<f64>,
+    /// The same if nothing were merged.
+    pub kb_per_edit_unmerged: Option<f64>,
+    /// Median milliseconds of an edit.
+    pub edit_ms: Option<f64>,
+    /// Median milliseconds of a question that is asked alone, on a picture that was looked at before.
+    pub query_ms: Option<f64>,
+}
+
+/// One test of the sequential protocol.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Test {
+    /// Edits that were live.
+    pub edits: usize,
+    /// The metrics.
+    pub metrics: Figures,
+    /// Kilobytes kept for an edit.
+    pub kb_per_edit_merged: Option<f64>,
+    /// Median milliseconds of an edit since the test before.
+    pub edit_ms: Option<f64>,
+    /// Median milliseconds of a question that is asked alone.
+    pub query_ms: Option<f64>,
+}
+
+/// How figures change over sequential edits: the tests among the first thousand edits against those among the last thousand.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Drift {
+    /// Share of right answers in the first ones.
+    pub first: Named<Estimate>,
+    /// In the last ones.
+    pub last: Named<Estimate>,
+}
+
+/// The sequential protocol of one editor.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Course {
+    /// The tests in order.
+    pub tests: Vec<Test>,
+    /// First and last thousand, where there are that many.
+    pub drift: Option<Drift>,
+}
+
+/// Metrics with noise in the reasoning.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct NoiseFigures {
+    /// What was done to statements.
+    pub kind: NoiseKind,
+    /// To how many of them, in percent.
+    pub percent: u32,
+    /// The metrics.
+    pub metrics: Figures,
+}
+
+/// Metrics with another setting of retrieval.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct SweepFigures {
+    /// The setting.
+    pub knob: Knob,
+    /// Its value.
+    pub value: f64,
+    /// The metrics.
+    pub metrics: Figures,
+    /// Share of the unrelated questions before which any sentence stood.
+    pub false_injection: Estimate,
+}
+
+/// An evaluation, ready to be written.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Report {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Seed of samples and noise.
+    pub seed: u64,
+    /// How intervals were found.
+    pub bootstrap: Bootstrap,
+    /// Whether the records' own boxes were used.
+    pub given_boxes: bool,
+    /// Edits that were made.
+    pub edits: usize,
+    /// Records that were not edited because the unedited model answers their question rightly.
+    pub right_before: usize,
+    /// Metrics for which the data have no questions.
+    pub lacking: Vec<Metric>,
+    /// What the unedited model sees; empty without probes.
+    pub perception: Named<Estimate>,
+    /// All edits live at once.
+    pub editors: Named<EditorFigures>,
+    /// How the sequential protocol was run, if it was.
+    pub protocol: Option<Sequential>,
+    /// The sequential protocol.
+    pub sequential: Named<Course>,
+    /// Noise in the reasoning.
+    pub noise: Named<Vec<NoiseFigures>>,
+    /// Settings of retrieval.
+    pub sensitivity: Named<Vec<SweepFigures>>,
+}
+
+impl Report {
+    /// Makes the figures.
+    pub fn new(
+        measured: &Measured,
+        plan: &Plan,
+        provenance: Provenance,
+        perception: Vec<(String, Estimate)>,
+    ) -> Self {
+        summary::report(measured, plan, provenance, perception)
+    }
+
+    /// For a person to read: what was measured, how, and what came out. Refers to the pictures of [`Self::figures`].
+    pub fn markdown(&self) -> String {
+        markdown::page(self)
+    }
+
+    /// A table for a terminal: an editor a row, a metric a column.
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        markdown::rows(self)
+    }
+
+    /// The pictures, by file name.
+    pub fn figures(&self) -> Vec<(String, String)> {
+        figures::all(self)
+    }
+
+    /// Writes `report.json`, `report.md` and the pictures into a folder, which is made if missing.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn write(&self, folder: &Path) -> Result<(), EvaluationError> {
+        std::fs::create_dir_all(folder).map_err(|error| EvaluationError::file(folder, error))?;
+        let json = serde_json::to_string_pretty(self)
+            .map_err(|error| EvaluationError::file(folder, error.into()))?;
+        let mut files =
+            vec![("report.json".to_owned(), json + "\n"), ("report.md".to_owned(), self.markdown())];
+        files.extend(self.figures());
+        for (name, text) in files {
+            let path = folder.join(name);
+            std::fs::write(&path, text).map_err(|error| EvaluationError::file(&path, error))?;
+        }
+        Ok(())
+    }
+}
