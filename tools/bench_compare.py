@@ -96,7 +96,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         records = work(arguments.binary, arguments.seed, arguments.runs + arguments.warmup, folder)
         threads = arguments.threads
-        rust = Side([arguments.binary, "bench", "--steps", "--model", arguments.model], threads)
+        # The other side judges nothing it retrieves.
+        plain = ["--set", "editor.retrieval.verify.enabled=false"]
+        rust = Side([arguments.binary, "bench", "--steps", "--model", arguments.model, *plain], threads)
         script = Path(__file__).with_name("bench_transformers.py")
         python = Side([arguments.python, str(script), "--model", str(Path(arguments.model) / "vlm")], threads)
         edits, queries = [], []
