@@ -39,7 +39,10 @@ impl Default for LogSettings {
     }
 }
 
-/// Starts logging to the standard error. `quiet` raises the configured level to warnings: subcommands that answer one
+/// Warnings, and how far long work is.
+const QUIET: &str = "warn,reasonedit::progress=info";
+
+/// Starts logging to the standard error. `quiet` raises the configured level to warnings and progress: subcommands that answer one
 /// question say what they do themselves.
 ///
 /// # Errors
@@ -48,7 +51,7 @@ pub(crate) fn start(settings: &LogSettings, quiet: bool) -> Result<()> {
     let asked = ["REASONEDIT_LOG", "RUST_LOG"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|value| (name, value)));
-    let configured = if quiet { "warn".to_owned() } else { settings.level.clone() };
+    let configured = if quiet { QUIET.to_owned() } else { settings.level.clone() };
     let (from, filter) = asked.unwrap_or(("log.level", configured));
     let filter = EnvFilter::try_new(&filter)
         .map_err(|error| CliError::Usage(format!("{from}: `{filter}` is no log filter: {error}")))?;
