@@ -79,6 +79,8 @@ pub struct EngineConfig {
     pub cache_bytes: usize,
     /// New tokens (pictures counted in image tokens) per batch: how long a batch may keep others waiting.
     pub batch_tokens: usize,
+    /// The same for batches of background work: a question that comes waits for the one that is being computed. More is faster where the device has room.
+    pub background_batch_tokens: usize,
     /// Memory for a batch's logits and key–value caches, in bytes.
     pub working_bytes: usize,
     /// Generations that run at once; more wait in the queue.
@@ -91,6 +93,7 @@ impl Default for EngineConfig {
             queue_capacity: 256,
             cache_bytes: 512 << 20,
             batch_tokens: 4096,
+            background_batch_tokens: 64,
             working_bytes: 1 << 30,
             generations: 16,
         }
@@ -102,6 +105,7 @@ impl EngineConfig {
         let fields = [
             ("queue_capacity", self.queue_capacity),
             ("batch_tokens", self.batch_tokens),
+            ("background_batch_tokens", self.background_batch_tokens),
             ("working_bytes", self.working_bytes),
             ("generations", self.generations),
         ];

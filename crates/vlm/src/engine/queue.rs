@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::EngineConfig;
 use super::asks::{AskOutput, AskUnit};
 use super::embed::{ImageUnit, PairUnit};
 use super::generate::GenerateUnit;
@@ -296,8 +297,8 @@ impl Queue {
         Ok(Place { queue: Arc::clone(self), filled: false })
     }
 
-    /// The next batch of at most about `budget` tokens; begins at most `generations` generations.
-    pub(super) fn next(&self, budget: usize, generations: usize) -> Next {
+    /// The next batch of at most about as many tokens as the configuration has for its urgency; begins at most `generations` generations.
+    pub(super) fn next(&self, config: &EngineConfig, generations: usize) -> Next {
         let mut state = lock(&self.state);
         state.skip_abandoned(&self.counters);
         let order = if state.streak >= INTERACTIVE_STREAK {
@@ -306,6 +307,10 @@ impl Queue {
             [Priority::Interactive, Priority::Background]
         };
         for priority in order {
+            let budget = match priority {
+                Priority::Interactive => config.batch_tokens,
+                Priority::Background => config.background_batch_tokens.min(config.batch_tokens),
+            };
             if let Some(batch) = state.take(priority, budget, generations) {
                 let waits = priority == Priority::Interactive && !state.background.is_empty();
                 state.streak = if waits { state.streak + 1 } else { 0 };

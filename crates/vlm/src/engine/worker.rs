@@ -72,7 +72,7 @@ impl<'a> Worker<'a> {
         let shared = self.compute.shared;
         loop {
             let places = shared.config.generations - self.active.len();
-            let next = shared.queue.next(shared.config.batch_tokens, places);
+            let next = shared.queue.next(&shared.config, places);
             let idle = match next {
                 Next::Batch(batch) => {
                     self.process(batch);
