@@ -24,8 +24,8 @@ use crate::paraphrase::paraphrases;
 use crate::patience::patiently;
 use crate::pictures::{Picture, blocking};
 
-/// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed: with one, questions took 1.4 times as
-/// long beside a job, with two 1.7, with sixteen 4.2 (`tools/bench_during_job.py`).
+/// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed: with one, questions took 1.3 times as
+/// long beside a job; with sixteen, of which the engine computes two at a time (`background_batch_tokens`), 1.55 (`tools/bench_during_job.py`).
 const CHUNK: usize = 1;
 /// Pairs in the network that is drawn.
 const DRAWN: usize = 6;
