@@ -19,5 +19,6 @@ pub use load::{
 };
 pub use model::{
     ImageFeatures, ImagePreprocessor, KvCache, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps,
-    Pooling, SentenceEncoder, Sequence, SequenceOutput, TapInfo, TapName, TapStage, VisionLanguageModel,
+    Pooling, SentenceEncoder, Sequence, SequenceOutput, TapInfo, TapName, TapStage, UpperLayers,
+    VisionLanguageModel,
 };

@@ -242,6 +242,40 @@ pub trait VisionLanguageModel: Send {
     /// # Errors
     /// Device failures, sequences that exceed `max_positions`, token ids out of range.
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>, VlmError>;
+
+    /// Runs one sequence of text up to decoder layer `layer` (from 0), for asking what the model would say if the state of the first new token
+    /// behind that layer were another. `sequence.logits` and `keep_cache` are not looked at.
+    ///
+    /// # Errors
+    /// [`VlmError::Unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and for models that can't;
+    /// as [`Self::run`].
+    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>, VlmError> {
+        let _ = (layer, sequence);
+        Err(VlmError::Unsupported(format!("hidden states of {} can't be replaced", self.info().architecture)))
+    }
+}
+
+/// The layers above one decoder layer, over a sequence that has been run up to it. A state is that of the sequence's first new token, f32, as
+/// wide as the layer's tap; the other tokens keep their own.
+pub trait UpperLayers {
+    /// The state that enters the layer.
+    fn before(&self) -> &[f32];
+
+    /// The state that leaves it.
+    fn after(&self) -> &[f32];
+
+    /// f32 logits of all new tokens, row by row, with `state` in the place of [`Self::after`].
+    ///
+    /// # Errors
+    /// A state of another width; device failures.
+    fn logits(&self, state: &[f32]) -> Result<Vec<f32>, VlmError>;
+
+    /// Mean cross-entropy (nats) of `targets`, one for each new token, with `state` in the place of [`Self::after`], and its gradient with
+    /// respect to `state`.
+    ///
+    /// # Errors
+    /// As [`Self::logits`]; targets that are not one for each new token, or beyond the vocabulary.
+    fn loss(&self, state: &[f32], targets: &[u32]) -> Result<(f32, Vec<f32>), VlmError>;
 }
 
 /// A sentence encoder: text to one vector, mean pooled, not normalised.

@@ -162,7 +162,13 @@ fn plain(
     } else {
         scores
     };
-    let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(qkv.dtype())?;
+    // The fused form has no derivative.
+    let weights = if scores.track_op() {
+        candle_nn::ops::softmax(&scores, candle_core::D::Minus1)?
+    } else {
+        candle_nn::ops::softmax_last_dim(&scores)?
+    };
+    let weights = weights.to_dtype(qkv.dtype())?;
     weights
         .reshape((layout.kv_heads, group * queries, keys))?
         .matmul(&v)?

@@ -2,7 +2,7 @@
 //!
 //! Each block has two forms. On the CPU in single precision it works on slices, fused and vectorised, because
 //! candle's own element-wise operations are single-threaded and allocate. Everywhere else (CUDA, half
-//! precision) it is made of plain tensor operations, with sums, norms and softmax in f32.
+//! precision, where a gradient is wanted) it is made of plain tensor operations, with sums, norms and softmax in f32.
 
 pub(crate) mod activation;
 pub(crate) mod attention;
@@ -19,9 +19,12 @@ use rayon::prelude::*;
 /// Values below which a row-wise pass is not worth waking another thread for.
 const PARALLEL_FROM: usize = 1 << 17;
 
-/// Whether the slice form applies.
+/// Whether the slice form applies: it has no derivative, so not to what a gradient is wanted through.
 pub(crate) fn is_fast(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous()
+    tensor.device().is_cpu()
+        && tensor.dtype() == DType::F32
+        && tensor.is_contiguous()
+        && !tensor.track_op()
 }
 
 /// Calls `f` with the values of a tensor for which [`is_fast`] holds.

@@ -1,5 +1,7 @@
 //! The language model: all new tokens of a batch in one matrix, attention per sequence over its past and itself.
 
+mod above;
+
 use candle_core::{DType, Tensor};
 
 use super::config::{Qwen3VlConfig, TextConfig};
@@ -8,11 +10,12 @@ use crate::blocks::activation::Activation;
 use crate::blocks::attention::{HeadLayout, Span, attend, keys_and_values};
 use crate::blocks::linear::Linear;
 use crate::blocks::norm::RmsNorm;
-use crate::blocks::rotary::norm_and_rotate;
+use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
 use crate::blocks::{add, pool, select_rows};
 use crate::load::weights::Scope;
 use crate::model::{KvCache, LogitsAt, Piece, PooledTaps, Sequence, SequenceOutput, TapName};
 use crate::{Result, VlmError};
+use above::Above;
 
 /// Values of a tied output matrix up to which it is stored a second time, in the order that small products are
 /// fast with.
@@ -28,6 +31,21 @@ struct Layer {
     post_norm: RmsNorm,
     gate_up: Linear,
     down: Linear,
+}
+
+impl Layer {
+    /// Rotated queries and keys, and values, of the rows of `x`.
+    fn project(&self, layout: HeadLayout, x: &Tensor, table: &RotaryTable) -> candle_core::Result<Tensor> {
+        let qkv = self.qkv.forward(&self.input_norm.forward(x)?)?;
+        norm_and_rotate(qkv, layout, Some((&self.q_norm, &self.k_norm)), table)
+    }
+
+    /// The rest of the layer behind attention. `x` must not be used elsewhere.
+    fn finish(&self, activation: Activation, x: Tensor, attended: &Tensor) -> candle_core::Result<Tensor> {
+        let x = add(x, &self.o.forward(attended)?)?;
+        let inner = self.gate_up.forward(&self.post_norm.forward(&x)?)?;
+        add(x, &self.down.forward(&activation.gated(&inner)?)?)
+    }
 }
 
 /// Token embedding, decoder layers and output matrix.
@@ -145,8 +163,7 @@ impl LanguageModel {
             .map(|(rows, first)| rows.start + first..rows.end)
             .collect();
         for (i, layer) in self.layers.iter().enumerate() {
-            let qkv = layer.qkv.forward(&layer.input_norm.forward(&x)?)?;
-            let qkv = norm_and_rotate(qkv, self.layout, Some((&layer.q_norm, &layer.k_norm)), &table)?;
+            let qkv = layer.project(self.layout, &x, &table)?;
             let skip = i == last && may_skip;
             let spans: Vec<Span<'_>> = batch
                 .iter()
@@ -171,9 +188,7 @@ impl LanguageModel {
                 x = select_rows(&x, &logits_rows)?;
             }
             let attended = attend(&qkv, self.layout, &spans, true, None)?;
-            x = add(x, &layer.o.forward(&attended)?)?;
-            let inner = layer.gate_up.forward(&layer.post_norm.forward(&x)?)?;
-            x = add(x, &layer.down.forward(&self.activation.gated(&inner)?)?)?;
+            x = layer.finish(self.activation, x, &attended)?;
             if !skip {
                 tap(&format!("language.{i}"), &x)?;
             }
@@ -201,6 +216,11 @@ impl LanguageModel {
                 taps,
             })
             .collect())
+    }
+
+    /// See [`crate::VisionLanguageModel::above`].
+    pub(super) fn above(&self, layer: usize, sequence: &Sequence) -> Result<Above<'_>> {
+        Above::new(self, layer, sequence)
     }
 
     /// Logits of the rows that are left, by sequence.

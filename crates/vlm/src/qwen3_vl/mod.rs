@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::load::weights::Weights;
 use crate::model::{
     ImageFeatures, ImagePreprocessor, ModelInfo, PixelInput, Sequence, SequenceOutput, TapInfo, TapName,
-    TapStage, VisionLanguageModel,
+    TapStage, UpperLayers, VisionLanguageModel,
 };
 use crate::prompt::PromptTokenizer;
 use crate::{Result, VlmError};
@@ -133,5 +133,9 @@ impl VisionLanguageModel for Qwen3Vl {
 
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
         self.language.run(batch, taps)
+    }
+
+    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>> {
+        Ok(Box::new(self.language.above(layer, sequence)?))
     }
 }
