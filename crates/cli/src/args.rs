@@ -247,6 +247,12 @@ pub(crate) struct ModelsArgs {
 /// What can be done with models.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
+    /// Which models are known to work, and the memory their weights need
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Load a model and say what it is: architecture, size, fingerprint, taps
     Show {
         /// Folder or hub id [default: the configured model]

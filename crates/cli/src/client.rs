@@ -14,6 +14,10 @@ use crate::error::{CliError, Result};
 
 /// A connection may take this long; answers may take longer (an import embeds every edit).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a busy service is asked again.
+const TRIES: usize = 20;
+/// Longest wait in between.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// A running service.
 pub(crate) struct Client {
@@ -51,6 +55,38 @@ impl Client {
         let text = serde_json::to_vec(body).map_err(CliError::failed)?;
         let response = self.send(Method::POST, path, Some(("application/json", Body::from(text)))).await?;
         read_json(response).await
+    }
+
+    /// As [`Client::post`], but where the service says that it is too busy it is asked again, when it says.
+    ///
+    /// # Errors
+    /// As [`Client::post`]; a service that stays busy.
+    pub(crate) async fn post_patiently(&self, path: &str, body: &Value) -> Result<Value> {
+        let text = bytes::Bytes::from(serde_json::to_vec(body).map_err(CliError::failed)?);
+        for _ in 1..TRIES {
+            let body = Body::from(text.clone());
+            let response = self.ask(Method::POST, path, Some(("application/json", body))).await?;
+            if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+                return read_json(accepted(response).await?).await;
+            }
+            let told =
+                response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            tokio::time::sleep(Duration::from_secs(told.unwrap_or(1)).min(WAIT)).await;
+        }
+        let body = Body::from(text);
+        read_json(self.send(Method::POST, path, Some(("application/json", body))).await?).await
+    }
+
+    /// Deletes something; whether it was there.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub(crate) async fn delete(&self, path: &str) -> Result<bool> {
+        let response = self.ask(Method::DELETE, path, None).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        accepted(response).await.map(|_| true)
     }
 
     /// Reads a JSON answer.
@@ -97,6 +133,11 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<(&str, Body)>) -> Result<Response> {
+        accepted(self.ask(method, path, body).await?).await
+    }
+
+    /// The answer, whatever it is.
+    async fn ask(&self, method: Method, path: &str, body: Option<(&str, Body)>) -> Result<Response> {
         let mut url = self.base.join(path).map_err(CliError::failed)?;
         url.query_pairs_mut().append_pair("codebook", &self.codebook);
         let mut request = self.http.request(method, url);
@@ -106,13 +147,7 @@ impl Client {
         if let Some((media_type, body)) = body {
             request = request.header("content-type", media_type).body(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let text = response.text().await.unwrap_or_default();
-        Err(CliError::Failed(problem(status, &text)))
+        request.send().await.map_err(|error| self.unreachable(&error))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
@@ -130,6 +165,16 @@ where
     S: Stream<Item = T> + Send + Sync + 'static,
 {
     Box::pin(stream)
+}
+
+/// An answer that is no problem.
+async fn accepted(response: Response) -> Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let text = response.text().await.unwrap_or_default();
+    Err(CliError::Failed(problem(status, &text)))
 }
 
 async fn read_json(response: Response) -> Result<Value> {

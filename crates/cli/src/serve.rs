@@ -118,8 +118,9 @@ async fn signals(stop: watch::Sender<Phase>) {
     std::process::exit(1);
 }
 
+/// Waits for SIGINT or SIGTERM.
 #[cfg(unix)]
-async fn signal() {
+pub(crate) async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         // Without it Ctrl-C still works.
@@ -132,8 +133,9 @@ async fn signal() {
     }
 }
 
+/// Waits for Ctrl-C.
 #[cfg(not(unix))]
-async fn signal() {
+pub(crate) async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 

@@ -119,6 +119,7 @@ pub(crate) fn start_engine(settings: &Settings, sources: ModelSources) -> Result
         let options = LoadOptions {
             device: DeviceChoice::Cpu,
             dtype: WeightType::F32,
+            quantize: None,
             revision: None,
             offline: options.offline,
         };

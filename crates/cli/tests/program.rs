@@ -155,3 +155,16 @@ fn a_world_is_written_and_is_the_same_for_the_same_seed() {
         assert!(image.is_file(), "{}", image.display());
     }
 }
+
+#[test]
+fn known_models_are_listed_with_their_memory() {
+    let output = run(&["models", "list"], &[]);
+    assert!(output.status.success());
+    let text = stdout(&output);
+    assert!(text.contains("Qwen/Qwen3-VL-4B-Instruct") && text.contains("qwen2_5_vl"), "{text}");
+    let output = run(&["models", "list", "--json"], &[]);
+    let models: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let bytes = &models[0]["weights_bytes"];
+    let of = |name: &str| bytes[name].as_u64().unwrap();
+    assert!(of("q4_k") < of("q8_0") && of("q8_0") < of("bf16") && of("bf16") * 2 == of("f32"), "{bytes}");
+}

@@ -1,34 +1,39 @@
 //! Native records (method section 7): `edits.jsonl` beside a folder of pictures, and `probes.jsonl` for plain perception. Records as the
-//! authors publish them for A-OKVQA and FVQA are read too (`published`).
+//! authors publish them for A-OKVQA and FVQA (`published`) and those of VLKEB (`vlkeb`) are read too; which ones they are is told by what they hold.
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use reasonedit_editor::{ImageSource, SampleSet};
 use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 
-use crate::EvaluationError;
-use crate::published::PublishedRecord;
+use crate::files::{Pictures, data, name, rows, text};
+use crate::published::{COLUMNS, Companions, Layout, Set};
+use crate::{EvaluationError, published, vlkeb};
 
 /// File of native records.
 const NATIVE: &str = "edits.jsonl";
+/// File of probes.
+const PROBES: &str = "probes.jsonl";
+/// Files that may hold records or sets that go with them.
+const EXTENSIONS: [&str; 3] = ["jsonl", "json", "parquet"];
 
 /// A question about a picture, with its right answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Picture, relative to the data folder.
+    /// Picture: its path relative to the data folder, or its name within a file.
     pub image: String,
     /// The question.
     pub question: String,
-    /// The right answer, one of the choices.
+    /// The right answer, one of the choices if there are any.
     pub answer: String,
-    /// What can be answered.
+    /// What can be answered; empty: the answer is generated.
+    #[serde(default)]
     pub choices: Vec<String>,
 }
 
 /// An edit with everything that tests it. Lists may be empty.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Name of the record.
     pub uid: String,
@@ -96,43 +101,87 @@ pub struct Probe {
     pub choices: Vec<String>,
 }
 
-/// A folder of native records.
+/// Records with their pictures.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    folder: PathBuf,
+    pictures: Pictures,
+    digest: String,
     /// Its edits.
     pub records: Vec<Record>,
     /// Its probes.
     pub probes: Vec<Probe>,
+    /// What a reader of figures on these data must know: what was left out, what is not there, what a column means.
+    pub notes: Vec<String>,
 }
 
 impl Dataset {
-    /// Reads `edits.jsonl` and, where it exists, `probes.jsonl`. Where there is no `edits.jsonl`, the one other JSON Lines file is read as
-    /// published records.
+    /// Reads a folder: `edits.jsonl` and, where it exists, `probes.jsonl`; else the one file of published records, JSON, JSON Lines or Parquet (or one
+    /// file in numbered parts), with the sets that go with it. Or one file of records by its name.
     ///
     /// # Errors
-    /// Files that can't be read, lines that are no records: the file and the line are named.
-    pub fn open(folder: &Path) -> Result<Self, EvaluationError> {
-        let edits = records_file(folder)?;
-        let records = if is_native(&edits) {
-            read_lines(&edits)?
-        } else {
-            let published: Vec<PublishedRecord> = read_lines(&edits)?;
-            published.into_iter().map(Record::from).collect()
-        };
-        let probes = folder.join("probes.jsonl");
-        let probes = if probes.exists() { read_lines(&probes)? } else { Vec::new() };
-        Ok(Self { folder: folder.to_owned(), records, probes })
+    /// Files that can't be read, lines that are no records: the file and the line are named. No records, or several files of them. No picture.
+    pub fn open(path: &Path) -> Result<Self, EvaluationError> {
+        Self::open_with(path, None)
     }
 
-    /// BLAKE3 (hex) of the file of records.
+    /// As [`Self::open`], with the folder that the pictures of published records are in, or below. Native records have theirs beside them.
     ///
     /// # Errors
-    /// The file can't be read.
-    pub fn digest(&self) -> Result<String, EvaluationError> {
-        let file = records_file(&self.folder)?;
-        let bytes = std::fs::read(&file).map_err(|error| EvaluationError::file(&file, error))?;
-        Ok(blake3::hash(&bytes).to_hex().to_string())
+    /// As there.
+    pub fn open_with(path: &Path, images: Option<&Path>) -> Result<Self, EvaluationError> {
+        let native = if path.file_name().is_some_and(|name| name == NATIVE) {
+            path.to_owned()
+        } else {
+            path.join(NATIVE)
+        };
+        if native.is_file() { Self::native(&native) } else { Self::published(path, images) }
+    }
+
+    fn native(file: &Path) -> Result<Self, EvaluationError> {
+        let folder = file.parent().unwrap_or_else(|| Path::new("."));
+        let records = read_lines(file)?;
+        let probes = folder.join(PROBES);
+        let probes = if probes.exists() { read_lines(&probes)? } else { Vec::new() };
+        let bytes = std::fs::read(file).map_err(|error| EvaluationError::file(file, error))?;
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        Ok(Self { pictures: Pictures::within(folder), digest, records, probes, notes: Vec::new() })
+    }
+
+    fn published(path: &Path, images: Option<&Path>) -> Result<Self, EvaluationError> {
+        let found = Found::at(path)?;
+        let (file, parts) = found.records(path)?;
+        let layout = Layout::around(&file);
+        let roots = images.map(Path::to_owned).into_iter().chain(layout.roots());
+        let mut pictures = Pictures::around(roots);
+        let mut read = Vec::new();
+        for part in &parts {
+            read.append(&mut rows(part, COLUMNS, usize::MAX, &mut pictures)?);
+        }
+        let (records, mut notes) = if read.first().is_some_and(vlkeb::is_record) {
+            vlkeb::records(&file, read, &pictures)?
+        } else {
+            let mut sets = Vec::new();
+            for (set, file) in found.sets.into_iter().chain(layout.sets()) {
+                sets.push((set, name(&file), rows(&file, COLUMNS, usize::MAX, &mut pictures)?));
+            }
+            let (mut records, mut notes) = published::records(&file, &read, &pictures)?;
+            let mut companions = Companions::of(&mut records, &pictures, &layout)?;
+            for (set, name, rows) in &sets {
+                companions.join(*set, name, rows)?;
+            }
+            notes.append(&mut companions.finish()?);
+            (records, notes)
+        };
+        notes.extend(found.faults.iter().map(|fault| format!("Not used: {fault}.")));
+        // Of everything that was read: the records with what was joined to them, pictures within files by what they are.
+        let text = serde_json::to_vec(&records).map_err(|error| data(&file, &error))?;
+        let digest = blake3::hash(&text).to_hex().to_string();
+        Ok(Self { pictures, digest, records, probes: Vec::new(), notes })
+    }
+
+    /// BLAKE3 (hex) of the records.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// At most `count` pictures, each with a text that no other of them has: its question or a statement of its reasoning.
@@ -151,62 +200,112 @@ impl Dataset {
         Ok(samples)
     }
 
-    /// The picture of a sample. Only pictures below the data folder are read.
+    /// The picture of a sample. Only pictures below the folders of the data are read, and those within their files.
     ///
     /// # Errors
-    /// A path that leads out of the folder, a file that can't be read.
-    pub fn picture(&self, relative: &str) -> Result<ImageSource, EvaluationError> {
-        let path = Path::new(relative);
-        let inside = path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
-        if !inside {
-            return Err(EvaluationError::Data(format!("{relative} leads out of the data folder")));
-        }
-        let bytes = std::fs::read(self.folder.join(path))
-            .map_err(|e| EvaluationError::Data(format!("{relative}: {e}")))?;
-        Ok(ImageSource::Bytes(Bytes::from(bytes)))
+    /// A path that leads out of the folders, a file that can't be read.
+    pub fn picture(&self, name: &str) -> Result<ImageSource, EvaluationError> {
+        Ok(ImageSource::Bytes(self.pictures.read(name)?))
     }
 }
 
-/// The file of records: `edits.jsonl`, else the one other JSON Lines file.
-fn records_file(folder: &Path) -> Result<PathBuf, EvaluationError> {
-    let edits = folder.join(NATIVE);
-    if edits.exists() { Ok(edits) } else { only_lines_file(folder) }
+/// Files of a folder by what they hold.
+#[derive(Default)]
+struct Found {
+    records: Vec<PathBuf>,
+    sets: Vec<(Set, PathBuf)>,
+    /// Why others can't be read.
+    faults: Vec<EvaluationError>,
 }
 
-fn is_native(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name == NATIVE)
+impl Found {
+    /// What there is at this place: in a folder, or in that of the one file of records that is meant.
+    fn at(path: &Path) -> Result<Self, EvaluationError> {
+        let meant = path.is_file().then(|| path.file_name()).flatten();
+        let mut found = Self::default();
+        for file in candidates(path)? {
+            let is_meant = meant.is_none_or(|meant| file.file_name() == Some(meant));
+            // One row tells; pictures in it are of no interest yet.
+            let first = match rows(&file, COLUMNS, 1, &mut Pictures::default()) {
+                Ok(rows) => rows.into_iter().next(),
+                Err(fault) if is_meant && meant.is_some() => return Err(fault),
+                Err(fault) => {
+                    found.faults.push(fault);
+                    continue;
+                }
+            };
+            let Some(first) = first else { continue };
+            if vlkeb::is_record(&first) || published::is_record(&first) {
+                found.records.extend(Some(file).filter(|_| is_meant));
+            } else if let Some(set) = Set::of(&first) {
+                found.sets.push((set, file));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The file of records, by its first part, and its parts.
+    fn records(&self, path: &Path) -> Result<(PathBuf, Vec<PathBuf>), EvaluationError> {
+        let names: Vec<String> = self.records.iter().map(|file| name(file)).collect();
+        let whole = |name: &String| part_of(name).map(str::to_owned);
+        let one = names.len() == 1
+            || names.iter().all(|name| whole(name).is_some() && whole(name) == whole(&names[0]));
+        match self.records.first() {
+            Some(first) if one => Ok((first.clone(), self.records.clone())),
+            Some(_) => Err(EvaluationError::Data(format!(
+                "{} files hold records: name the one that is meant ({})",
+                names.len(),
+                names.join(", ")
+            ))),
+            None => {
+                let nothing = "there are neither edits.jsonl nor records of A-OKVQA, FVQA or VLKEB, as JSON, JSON Lines or Parquet";
+                let fault = self.faults.first().map(|fault| format!("{nothing}; {fault}"));
+                Err(data(path, &fault.as_deref().unwrap_or(nothing)))
+            }
+        }
+    }
 }
 
-/// The JSON Lines file of a folder that has just one, `probes.jsonl` not counted.
-fn only_lines_file(folder: &Path) -> Result<PathBuf, EvaluationError> {
-    let failed = |error: std::io::Error| EvaluationError::Data(format!("{}: {error}", folder.display()));
+/// What a numbered part is a part of: `train-00000-of-00002.parquet`.
+fn part_of(name: &str) -> Option<&str> {
+    let (rest, count) = name.strip_suffix(".parquet")?.rsplit_once("-of-")?;
+    let (whole, number) = rest.rsplit_once('-')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (digits(count) && digits(number)).then_some(whole)
+}
+
+/// Files that may hold records, sorted: of a folder, or of the folder of a file.
+fn candidates(path: &Path) -> Result<Vec<PathBuf>, EvaluationError> {
+    let failed = |error: std::io::Error| data(path, &error);
+    let folder = match path.parent() {
+        Some(parent) if path.is_file() && parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) if path.is_file() => parent,
+        _ => path,
+    };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let probes = path.file_name().is_some_and(|name| name == "probes.jsonl");
-        if path.extension().is_some_and(|extension| extension == "jsonl") && !probes {
-            found.push(path);
+        let file = entry.map_err(failed)?.path();
+        let known = file.extension().is_some_and(|own| EXTENSIONS.iter().any(|known| own == *known));
+        let fits = known && name(&file) != PROBES && !name(&file).starts_with('.');
+        if file.is_file() && (fits || file.file_name() == path.file_name()) {
+            found.push(file);
         }
     }
-    match found.as_slice() {
-        [one] => Ok(one.clone()),
-        _ => Err(EvaluationError::Data(format!(
-            "{}: neither edits.jsonl nor one other JSON Lines file ({} are there)",
-            folder.display(),
-            found.len()
-        ))),
-    }
+    found.sort();
+    Ok(found)
 }
 
 fn read_lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, EvaluationError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let text = std::fs::read_to_string(path).map_err(|e| EvaluationError::Data(format!("{name}: {e}")))?;
-    text.lines()
+    text(path)?
+        .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
-            serde_json::from_str(line)
-                .map_err(|e| EvaluationError::Data(format!("{name}, line {}: {e}", index + 1)))
+            serde_json::from_str(line).map_err(|error| data(path, &format!("line {}: {error}", index + 1)))
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "dataset_tests.rs"]
+mod tests;

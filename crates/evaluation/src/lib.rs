@@ -6,6 +6,7 @@
 mod dataset;
 mod editors;
 mod estimate;
+mod files;
 pub mod hit_rates;
 mod journal;
 mod noise;
@@ -18,6 +19,7 @@ mod subject;
 #[cfg(test)]
 mod testing;
 mod trials;
+mod vlkeb;
 
 use std::path::PathBuf;
 
@@ -25,7 +27,7 @@ use reasonedit_editor::EditorError;
 use thiserror::Error;
 
 pub use dataset::{Dataset, Probe, ProbeKind, Record, Sample};
-pub use editors::{Bench, REASONEDIT, UNEDITED, Variant};
+pub use editors::{Bench, GraceSettings, REASONEDIT, UNEDITED, Variant};
 pub use estimate::{Bootstrap, Estimate};
 pub use journal::{Journal, Outcome, PassEnd};
 pub use noise::NoiseKind;
@@ -63,6 +65,9 @@ pub enum EvaluationError {
         /// What is wrong with it.
         what: String,
     },
+    /// The service that is measured failed, or answered what was not asked.
+    #[error("{0}")]
+    Service(String),
     /// A folder of results that this evaluation can't go on with.
     #[error("{}: {what}; results of other settings belong into another folder", file.display())]
     Resume {

@@ -14,12 +14,32 @@ use super::CommonArgs;
     With --out, an evaluation that was stopped goes on where it was, and another editor or protocol is added to what is there.\n\
     Examples:\n  reasonedit eval --data world:1000009:500 --edits 500 --editors all --out figures\n  \
     reasonedit eval --data world:1000009:500 --editors reasonedit --variant 'k3:codebook.retrieval.k=3'\n  \
+    reasonedit eval --data RationaleVQA/AOKVQA/test.parquet --images coco --out figures\n  \
+    reasonedit eval --data world:1000009:100 --server http://127.0.0.1:8080 --out figures\n  \
     reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course"
 )]
 pub(crate) struct EvalArgs {
-    /// Records: a folder (edits.jsonl or one other JSON Lines file, and images), or world:SEED:COUNT for the synthetic picture world
-    #[arg(long, value_name = "DIR_OR_WORLD", alias = "input")]
+    /// Records: a folder (native edits.jsonl and images; A-OKVQA, FVQA or VLKEB as published), one file of published records, or
+    /// world:SEED:COUNT for the synthetic picture world
+    #[arg(long, value_name = "DIR_OR_FILE_OR_WORLD", alias = "input")]
     pub(crate) data: String,
+
+    /// Folder of the pictures of published records, where they are not below that of the records
+    #[arg(long, value_name = "DIR")]
+    pub(crate) images: Option<PathBuf>,
+
+    /// Measure a running service instead of a model in this process, for example http://127.0.0.1:8080: unedited, reasonedit and variants that
+    /// change k, the gate's percentile or verification
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+
+    /// Bearer token for --server [env: REASONEDIT_TOKEN]
+    #[arg(long, value_name = "TOKEN", requires = "server")]
+    pub(crate) token: Option<String>,
+
+    /// With --server: codebook that the edits are made in and reverted from; nobody else may use it
+    #[arg(long, value_name = "NAME", default_value = "evaluation")]
+    pub(crate) codebook: String,
 
     /// Editors to measure
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "reasonedit")]
@@ -61,6 +81,14 @@ pub(crate) struct EvalArgs {
     /// Use the records' own boxes instead of letting the model look for evidence
     #[arg(long)]
     pub(crate) given_boxes: bool,
+
+    /// Decoder layer of grace and grace-cot, from 0 [default: the one at a third of the depth]
+    #[arg(long, value_name = "LAYER")]
+    pub(crate) grace_layer: Option<usize>,
+
+    /// First radius of the keys of grace and grace-cot, as a share of the key's length [default: what a development split chose]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) grace_radius: Option<f32>,
 
     /// Seed of samples, noise and intervals
     #[arg(long, value_name = "S", default_value_t = 0)]

@@ -4,18 +4,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reasonedit_evaluation::{
-    Bench, Bootstrap, Dataset, EvaluationError, Knob, NoiseKind, Plan, Provenance, Report, Sequential,
-    Variant, evaluate, perception,
+    Bench, Bootstrap, Dataset, EvaluationError, GraceSettings, Knob, NoiseKind, Plan, Provenance, Report,
+    Sequential, Variant, evaluate, perception,
 };
 use reasonedit_world::writer::write_probes;
 use serde_json::json;
 
+use self::remote::Remote;
 use crate::args::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
+use crate::client::Client;
+use crate::commands::target::codebook_name;
 use crate::commands::world;
 use crate::error::{CliError, Result};
 use crate::progress::Stages;
 use crate::settings::Settings;
-use crate::{logging, output, service};
+use crate::{logging, output, serve, service};
+
+mod remote;
 
 /// Most probes of perception that are made with a world.
 const PROBES: usize = 300;
@@ -42,12 +47,15 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
         .collect::<Result<_, _>>()
         .map_err(|error| usage(&error))?;
     let folder = data_folder(&args.data, scratch.path())?;
-    let data = Dataset::open(&folder).map_err(CliError::failed)?;
+    let data = Dataset::open_with(&folder, args.images.as_deref()).map_err(CliError::failed)?;
+    if let Some(url) = &args.server {
+        return of_a_service(args, url, &data, variants).await;
+    }
 
     let local = service::open(&settings).await?;
     let work = args.out.as_deref().unwrap_or(scratch.path()).join(WORK);
     let bench = Bench::new(local.editor.engine().clone(), settings.editor.clone(), work, variants);
-    let bench = bench.map_err(|error| usage(&error))?;
+    let bench = bench.map_err(|error| usage(&error))?.with_grace(grace(args)?);
     let plan = plan(args, &bench.names())?;
     let provenance = provenance(args, &settings, &local, &data).await?;
     let identity = json!({
@@ -66,19 +74,122 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     .await;
     bars.finish();
     let (seen, measured) = measured.map_err(failed)?;
-    let report = Report::new(&measured, &plan, provenance, seen);
+    tell(args, &Report::new(&measured, &plan, provenance, seen))
+}
+
+/// The same of a running service. What it was given is taken back, however the evaluation ends.
+///
+/// # Errors
+/// As [`run`]; a service that can't be reached, or a codebook that isn't the evaluation's own.
+async fn of_a_service(args: &EvalArgs, url: &str, data: &Dataset, variants: Vec<Variant>) -> Result<()> {
+    if args.settings.model.is_some() || args.settings.sentence_encoder.is_some() {
+        return Err(CliError::Usage(
+            "--model: a service has its own; leave out one of --model and --server".to_owned(),
+        ));
+    }
+    codebook_name(&args.codebook)?;
+    let token = args.token.clone().or_else(|| std::env::var("REASONEDIT_TOKEN").ok());
+    let remote = Remote::new(Client::new(url, token, &args.codebook)?, &args.codebook, variants)?;
+    let known = remote.names();
+    if let Some(name) = args.editors.iter().find(|name| *name != "all" && !known.contains(name)) {
+        return Err(CliError::Usage(format!(
+            "--editors: `{name}` can't be measured through a service; there are {}, all. Leave out --server for others",
+            known.join(", ")
+        )));
+    }
+    let plan = plan(args, &known)?;
+    let model = remote.model().await?;
+    let left = remote.clear().await?;
+    if left > 0 {
+        output::note(&format!("{left} edits of an evaluation that ended early were reverted"));
+    }
+    let mut notes = data.notes.clone();
+    notes.push(
+        "Measured through a service: a question's time includes the transfer of its picture; of an edit it is what the service says. Radii of keys are \
+         drawn by the ids of edits, which are new every time, so that figures differ a little when they are measured again. \
+         Of the service's settings only the embedding is known here."
+            .to_owned(),
+    );
+    if !data.probes.is_empty() {
+        notes.push(
+            "What the unedited model sees was not measured: probes need the model in this process."
+                .to_owned(),
+        );
+    }
+    let mut provenance = Provenance {
+        command: command(std::env::args()),
+        version: remote.version().await?.unwrap_or_else(|| "unknown".to_owned()),
+        git_revision: None,
+        data: data_name(&args.data),
+        data_digest: data.digest().to_owned(),
+        notes,
+        model: model.name,
+        model_fingerprint: model.fingerprint,
+        encoder_fingerprint: "unknown".to_owned(),
+        configuration: json!({}),
+    };
+    let identity = json!({
+        "data": provenance.data_digest, "model": provenance.model_fingerprint, "through": "a service",
+    });
+    tokio::spawn(stop_on_signals(remote.handle()));
+    let bars = Stages::default();
+    let told = |stage: &str, done: usize, all: usize| bars.set(stage, done as u64, all as u64);
+    let measured = evaluate(&remote, data, &plan, &identity, &told).await;
+    bars.finish();
+    let embedding = remote.embedding().await;
+    if let Err(error) = remote.clear().await {
+        output::note(&format!(
+            "edits are left in the codebook `{}` ({error}); the next evaluation reverts them",
+            args.codebook
+        ));
+    }
+    if remote.is_stopped() {
+        let again = if args.out.is_some() { "; the same command goes on from here" } else { "" };
+        return Err(CliError::Failed(format!("stopped, and its edits were reverted{again}")));
+    }
+    let measured = measured.map_err(failed)?;
+    let embedding = embedding?;
+    if let Some(encoder) = embedding["encoder_fingerprint"].as_str() {
+        encoder.clone_into(&mut provenance.encoder_fingerprint);
+    }
+    provenance.configuration = json!({ "embedding": embedding });
+    tell(args, &Report::new(&measured, &plan, provenance, Vec::new()))
+}
+
+/// Ends the evaluation of a service in good order on the first SIGINT or SIGTERM, and at once on the second.
+async fn stop_on_signals(remote: Remote) {
+    serve::signal().await;
+    output::note(
+        "stopping; the edits are being reverted (once more ends at once, and leaves them to the next evaluation)",
+    );
+    remote.stop();
+    serve::signal().await;
+    std::process::exit(1);
+}
+
+/// Writes the report where it is wanted, and prints it.
+fn tell(args: &EvalArgs, report: &Report) -> Result<()> {
     if let Some(folder) = &args.out {
         report.write(folder).map_err(failed)?;
     }
     if args.json {
-        output::print_json(&report)?;
+        output::print_json(report)?;
     } else {
-        output::print(&describe(&report))?;
+        output::print(&describe(report))?;
     }
     if let Some(folder) = &args.out {
         output::note(&format!("report and figures: {}", folder.join("report.md").display()));
     }
     Ok(())
+}
+
+fn grace(args: &EvalArgs) -> Result<GraceSettings> {
+    let defaults = GraceSettings::default();
+    let radius = args.grace_radius.unwrap_or(defaults.radius);
+    if !(radius.is_finite() && radius > 0.0) {
+        return Err(CliError::Usage(format!("--grace-radius {radius}: a share above 0 is wanted")));
+    }
+    Ok(GraceSettings { layer: args.grace_layer, radius, ..defaults })
 }
 
 /// Names and settings that a person got wrong.
@@ -167,7 +278,8 @@ async fn provenance(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_revision: git_revision(),
         data: data_name(&args.data),
-        data_digest: data.digest().map_err(CliError::failed)?,
+        data_digest: data.digest().to_owned(),
+        notes: data.notes.clone(),
         model: model.name.clone(),
         model_fingerprint: model.fingerprint.clone(),
         encoder_fingerprint: encoder.fingerprint.clone(),
@@ -175,13 +287,14 @@ async fn provenance(
     })
 }
 
-/// A world by its name, a folder by its last: where it lies on this machine is nobody's business.
+/// A world by its name, a folder or file by its last: where it lies on this machine is nobody's business.
 fn data_name(data: &str) -> String {
     if data.starts_with("world:") {
         return data.to_owned();
     }
     let name = Path::new(data).file_name();
-    name.map_or_else(|| "a folder".to_owned(), |name| format!("the folder {}", name.to_string_lossy()))
+    let kind = if Path::new(data).is_file() { "file" } else { "folder" };
+    name.map_or_else(|| format!("a {kind}"), |name| format!("the {kind} {}", name.to_string_lossy()))
 }
 
 /// The command line as it would be typed, the program by its name.
@@ -194,7 +307,13 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
             format!("'{}'", argument.replace('\'', r"'\''"))
         }
     };
-    let rest = arguments.skip(1).map(quoted);
+    // A token opens the service to whoever reads the report.
+    let mut rest: Vec<String> = arguments.skip(1).collect();
+    rest.retain(|argument| !argument.starts_with("--token="));
+    while let Some(at) = rest.iter().position(|argument| argument == "--token") {
+        rest.drain(at..rest.len().min(at + 2));
+    }
+    let rest = rest.into_iter().map(quoted);
     std::iter::once("reasonedit".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
 }
 
@@ -247,5 +366,7 @@ mod tests {
         let arguments = ["/usr/bin/x", "eval", "--variant", "a:b=c d", "--data", "it's"];
         let typed = command(arguments.into_iter().map(str::to_owned));
         assert_eq!(typed, r"reasonedit eval --variant 'a:b=c d' --data 'it'\''s'");
+        let secret = ["x", "eval", "--token", "s3cret", "--data", "d", "--token=s3cret"];
+        assert_eq!(command(secret.into_iter().map(str::to_owned)), "reasonedit eval --data d");
     }
 }

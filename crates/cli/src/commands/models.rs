@@ -1,10 +1,10 @@
-//! `models`: what a model is, fetching it, and checking it against reference outputs.
+//! `models`: which are known, what one is, fetching it, and checking it against reference outputs.
 
 use std::path::Path;
 
 use reasonedit_vlm::check::CheckReport;
 use reasonedit_vlm::load::{load_sentence_encoder_with_progress, load_with_progress};
-use reasonedit_vlm::{LoadOptions, WeightType};
+use reasonedit_vlm::{ARCHITECTURES, BlockType, LoadOptions, WeightType};
 use serde_json::json;
 
 use crate::args::{CommonArgs, ModelsArgs, ModelsCommand, SettingsArgs};
@@ -18,12 +18,54 @@ use crate::{logging, output, service};
 /// A model that can't be found, fetched or loaded; outputs that differ from the reference.
 pub(crate) async fn run(args: &ModelsArgs) -> Result<()> {
     match args.command.clone() {
+        ModelsCommand::List { json } => list(json),
         ModelsCommand::Show { source, json, settings } => {
             crate::blocking(move || show(source, json, settings)).await
         }
         ModelsCommand::Pull { id, revision } => crate::blocking(move || pull(&id, revision)).await,
         ModelsCommand::Check { folder, json } => crate::blocking(move || check(&folder, json)).await,
     }
+}
+
+/// Weights alone: a service needs some more for pictures, caches and the sentence encoder.
+fn list(as_json: bool) -> Result<()> {
+    let known = ARCHITECTURES.iter().flat_map(|a| a.known.iter().map(move |model| (a, model)));
+    if as_json {
+        let models: Vec<_> = known
+            .map(|(architecture, model)| {
+                json!({
+                    "id": model.id, "architecture": architecture.model_type, "pictures": architecture.pictures,
+                    "parameters": model.parameters,
+                    "weights_bytes": {
+                        "f32": model.bytes(32), "bf16": model.bytes(16),
+                        "q8_0": model.quantised_bytes(BlockType::Q8_0), "q4_k": model.quantised_bytes(BlockType::Q4K),
+                    },
+                })
+            })
+            .collect();
+        return output::print_json(&models);
+    }
+    let head = ["model", "architecture", "reads", "parameters", "f32", "bf16, f16", "q8_0", "q4_k"];
+    let rows = known.map(|(architecture, model)| {
+        vec![
+            model.id.to_owned(),
+            architecture.model_type.to_owned(),
+            if architecture.pictures { "pictures, text" } else { "text" }.to_owned(),
+            format!("{:.2} billion", model.parameters as f64 / 1e9),
+            output::bytes(model.bytes(32)),
+            output::bytes(model.bytes(16)),
+            output::bytes(model.quantised_bytes(BlockType::Q8_0)),
+            output::bytes(model.quantised_bytes(BlockType::Q4K)),
+        ]
+    });
+    let rows: Vec<Vec<String>> = std::iter::once(head.map(str::to_owned).to_vec()).chain(rows).collect();
+    output::print(&output::table(&rows))?;
+    output::print(
+        "\nMemory of the weights, by model.dtype and model.quantize (the language model's layers in blocks, the rest in bf16).\n\
+         These checkpoints have exactly the tensors that are asked for; the architectures' outputs are compared with those of\n\
+         transformers on small random checkpoints (`models check`). Other checkpoints of these architectures load too.\n\
+         Sentence encoders: sentence-transformers folders of the MPNet and BERT kinds.",
+    )
 }
 
 fn show(source: Option<String>, as_json: bool, mut common: CommonArgs) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reasonedit_vlm::{DeviceChoice, LoadOptions, WeightType};
+use reasonedit_vlm::{BlockType, DeviceChoice, LoadOptions, WeightType};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Result};
@@ -28,6 +28,8 @@ pub(crate) struct ModelSettings {
     pub(crate) device: DeviceChoice,
     /// Type of the weights.
     pub(crate) dtype: WeightType,
+    /// Blocks of few bits for the language model's layers; none: as `dtype` says.
+    pub(crate) quantize: Option<BlockType>,
     /// Never ask the hub, use only what has been fetched before.
     pub(crate) offline: bool,
 }
@@ -74,6 +76,7 @@ impl ModelSettings {
         LoadOptions {
             device: self.device,
             dtype: self.dtype,
+            quantize: self.quantize,
             revision: self.revision.clone(),
             offline: self.offline,
         }

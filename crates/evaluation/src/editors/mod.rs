@@ -2,6 +2,8 @@
 //!
 //! Another baseline is another file here that implements [`Subject`], and a name in [`Bench::subject`].
 
+mod grace;
+mod grace_codebook;
 mod ike;
 mod oracle;
 mod reason_edit;
@@ -19,6 +21,7 @@ use reasonedit_vlm::engine::EngineHandle;
 use crate::EvaluationError;
 use crate::subject::{Question, Subject, Subjects};
 
+pub use grace::GraceSettings;
 pub use variant::Variant;
 use workshop::Workshop;
 
@@ -29,12 +32,17 @@ pub const UNEDITED: &str = "unedited";
 const ORACLE: &str = "oracle";
 const IKE: &str = "ike";
 const IKE_COT: &str = "ike-cot";
+const GRACE: &str = "grace";
+const GRACE_COT: &str = "grace-cot";
+/// Editors that no variant may be named after.
+const FIXED: [&str; 7] = [UNEDITED, REASONEDIT, ORACLE, IKE, IKE_COT, GRACE, GRACE_COT];
 
 /// Makes editors on one engine.
 pub struct Bench {
     workshop: Workshop,
     base: EditorConfig,
     variants: Vec<Variant>,
+    grace: GraceSettings,
 }
 
 impl Bench {
@@ -51,8 +59,8 @@ impl Bench {
         let base = Self::widened(base);
         let mut all = Variant::ablations();
         for variant in variants {
-            let taken = [REASONEDIT, UNEDITED, ORACLE, IKE, IKE_COT].contains(&variant.name.as_str())
-                || all.iter().any(|other| other.name == variant.name);
+            let taken =
+                FIXED.contains(&variant.name.as_str()) || all.iter().any(|other| other.name == variant.name);
             if taken {
                 return Err(EvaluationError::Variant {
                     name: variant.name,
@@ -62,12 +70,19 @@ impl Bench {
             variant.of(&base)?;
             all.push(variant);
         }
-        Ok(Self { workshop: Workshop::new(engine, folder), base, variants: all })
+        let workshop = Workshop::new(engine, folder);
+        Ok(Self { workshop, base, variants: all, grace: GraceSettings::default() })
+    }
+
+    /// The same with another layer, radius or training of GRACE.
+    #[must_use]
+    pub fn with_grace(self, grace: GraceSettings) -> Self {
+        Self { grace, ..self }
     }
 
     /// Names of all editors, in the order of the tables.
     pub fn names(&self) -> Vec<String> {
-        let fixed = [UNEDITED, REASONEDIT, ORACLE, IKE, IKE_COT].into_iter().map(str::to_owned);
+        let fixed = FIXED.into_iter().map(str::to_owned);
         fixed.chain(self.variants.iter().map(|variant| variant.name.clone())).collect()
     }
 
@@ -86,6 +101,10 @@ impl Bench {
             ORACLE => return Ok(Box::new(oracle::Oracle::new(plain().await?))),
             IKE => return Ok(Box::new(ike::Ike::new(IKE, false, plain().await?))),
             IKE_COT => return Ok(Box::new(ike::Ike::new(IKE_COT, true, plain().await?))),
+            GRACE | GRACE_COT => {
+                let reasoning = name == GRACE_COT;
+                return Ok(Box::new(grace::Grace::new(reasoning, plain().await?, self.grace).await?));
+            }
             REASONEDIT => Variant::unchanged(),
             other => {
                 self.variants.iter().find(|variant| variant.name == other).cloned().ok_or_else(|| {

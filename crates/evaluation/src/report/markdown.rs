@@ -35,6 +35,11 @@ fn measured(report: &Report) -> impl Iterator<Item = &(String, EditorFigures)> {
     report.editors.0.iter().filter(|(_, editor)| !editor.metrics.0.is_empty())
 }
 
+/// Whether any edit was tested with all of them live; else only the unedited model was asked everything.
+fn all_at_once(report: &Report) -> bool {
+    measured(report).any(|(name, _)| name != UNEDITED)
+}
+
 fn estimate(figures: &Figures, metric: Metric) -> Estimate {
     figures.get(metric.name()).map(|figure| figure.right).unwrap_or_default()
 }
@@ -135,6 +140,19 @@ fn write_metrics(report: &Report, page: &mut String) -> std::fmt::Result {
             names.join(", ")
         )?;
     }
+    if report.generated > 0 {
+        writeln!(
+            page,
+            "\n{} questions have no choices: their answers are generated, and right if they are the expected ones but for case and outer marks.",
+            report.generated
+        )?;
+    }
+    if !report.provenance.notes.is_empty() {
+        writeln!(page, "\nAbout the data and how they were asked:\n")?;
+        for note in &report.provenance.notes {
+            writeln!(page, "- {}", cell(note))?;
+        }
+    }
     if !report.perception.0.is_empty() {
         writeln!(page, "\nWhat the unedited model sees, as far as the data have probes of it:\n")?;
         let named = |name: &str| match name {
@@ -159,7 +177,11 @@ fn head_of_metrics() -> Vec<String> {
 }
 
 fn write_static(report: &Report, page: &mut String) -> std::fmt::Result {
-    writeln!(page, "\n## All {} edits live at once\n", report.edits)?;
+    if all_at_once(report) {
+        writeln!(page, "\n## All {} edits live at once\n", report.edits)?;
+    } else {
+        writeln!(page, "\n## Before any of the {} edits\n", report.edits)?;
+    }
     let mut rows = vec![head_of_metrics()];
     for (name, editor) in measured(report) {
         let mut row = vec![name.clone()];
@@ -177,6 +199,9 @@ fn write_static(report: &Report, page: &mut String) -> std::fmt::Result {
 }
 
 fn write_retrieval(report: &Report, page: &mut String) -> std::fmt::Result {
+    if !all_at_once(report) {
+        return Ok(());
+    }
     writeln!(
         page,
         "\n## What was put in front of the model\n\nFirst / first five: share of questions before which the first sentence, or one of the first five, \
@@ -207,6 +232,9 @@ fn write_retrieval(report: &Report, page: &mut String) -> std::fmt::Result {
 }
 
 fn write_costs(report: &Report, page: &mut String) -> std::fmt::Result {
+    if !all_at_once(report) {
+        return Ok(());
+    }
     writeln!(
         page,
         "\n## What it costs\n\nKilobytes (1,000 bytes) of keys and sentences for an edit; medians of milliseconds. A question is asked alone, on a \

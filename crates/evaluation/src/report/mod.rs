@@ -56,6 +56,9 @@ pub struct Provenance {
     pub data: String,
     /// BLAKE3 of the data's records.
     pub data_digest: String,
+    /// What a reader must know of the data: what was left out, what is not there, what a column means on them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Name of the vision-language model.
     pub model: String,
     /// Its fingerprint.
@@ -178,6 +181,9 @@ pub struct Report {
     pub edits: usize,
     /// Records that were not edited because the unedited model answers their question rightly.
     pub right_before: usize,
+    /// Questions without choices, of every editor: their answers are generated.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub generated: usize,
     /// Metrics for which the data have no questions.
     pub lacking: Vec<Metric>,
     /// What the unedited model sees; empty without probes.
@@ -192,6 +198,11 @@ pub struct Report {
     pub noise: Named<Vec<NoiseFigures>>,
     /// Settings of retrieval.
     pub sensitivity: Named<Vec<SweepFigures>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Report {

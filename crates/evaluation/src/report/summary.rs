@@ -43,6 +43,7 @@ pub(super) fn report(
         given_boxes: plan.given_boxes,
         edits: measured.edited.len(),
         right_before: measured.right_before,
+        generated: measured.trials.iter().filter(|trial| trial.sample.choices.is_empty()).count(),
         lacking: measured.lacking.clone(),
         perception: Named(perception),
         editors: Named::default(),

@@ -1,0 +1,300 @@
+//! GRACE (Hartvigsen et al. 2023, "Aging with GRACE"): discrete keys and learned values inside one layer of the language model.
+//!
+//! A key is the state that enters the layer at the prompt's last token; a value is what leaves it instead wherever a question's state lies within
+//! the key's deferral radius. Values are learned by gradient descent through the layers above. ReasonEdit's authors compare with
+//! it as GRACE and, with an entry for every statement of the reasoning, as GRACE-COT (paper section 4.1, appendix D.3).
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::future::BoxFuture;
+use reasonedit_editor::{Editor, EditorError, ImageSource};
+use reasonedit_imaging::{RgbImage, decode};
+use reasonedit_vlm::engine::CallOptions;
+use reasonedit_vlm::prompt::PromptPiece;
+use reasonedit_vlm::{
+    KvCache, LogitsAt, Piece, Result as ModelResult, Sequence, VisionLanguageModel, VlmError,
+};
+
+use super::grace_codebook::{Codebook, Entry, Placing};
+use super::{GRACE, GRACE_COT};
+use crate::EvaluationError;
+use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
+
+/// Tokens that a visit to the model is said to cost.
+const VISIT_COST: usize = 512;
+/// Mean loss of the right answer's tokens (nats) at which a value is good enough: the answer then has a probability of .99 a token.
+const LEARNED: f32 = 0.01;
+
+/// What GRACE leaves to be chosen. The defaults were chosen on 40 edits of a development split of the demo world (models/README.md).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GraceSettings {
+    /// The decoder layer, from 0; without it the one at a third of the depth.
+    pub layer: Option<usize>,
+    /// `ε_init`, the radius of a new key, as a share of its length.
+    pub radius: f32,
+    /// Most steps of gradient descent for a value (authors: 100).
+    pub steps: usize,
+    /// Adam's step, as a share of the root mean square of the state that the model itself has there.
+    pub rate: f32,
+}
+
+impl Default for GraceSettings {
+    fn default() -> Self {
+        Self { layer: None, radius: 0.2, steps: 100, rate: 0.3 }
+    }
+}
+
+/// See the module's description.
+pub(super) struct Grace {
+    profile: Profile,
+    editor: Editor,
+    settings: GraceSettings,
+    layer: usize,
+    reasoning: bool,
+    codebook: RwLock<Codebook>,
+}
+
+/// A picture with a text, ready to be put to the model.
+#[derive(Clone)]
+struct Prompt {
+    picture: Arc<RgbImage>,
+    text: String,
+}
+
+impl Grace {
+    /// `reasoning`: with an entry for every statement.
+    pub(super) async fn new(
+        reasoning: bool,
+        editor: Editor,
+        settings: GraceSettings,
+    ) -> Result<Self, EvaluationError> {
+        let info = editor.engine().info().await.map_err(EditorError::from)?;
+        let layers = info.taps.iter().filter_map(|tap| tap.name.0.strip_prefix("language.")?.parse().ok());
+        let depth = layers.max().map_or(0, |last: usize| last + 1);
+        let layer = settings.layer.unwrap_or(depth / 3).min(depth.saturating_sub(1));
+        let statements = if reasoning {
+            ", and an entry for each statement of the reasoning, keyed by the question whether the picture shows it, whose value says yes"
+        } else {
+            ""
+        };
+        let profile = Profile {
+            name: (if reasoning { GRACE_COT } else { GRACE }).to_owned(),
+            about: format!(
+                "GRACE (Hartvigsen et al. 2023): where the state that enters decoder layer {layer} at the last token of a question lies within \
+                 the radius of an edit's (at first {} of its length; expanded by equal answers, split between different ones), the layer's output there is \
+                 replaced by a value that gradient descent ({} steps of Adam at most) has made the right answer come of{statements}. In the \
+                 tables such an entry stands for a sentence in front, and no entry within its radius for a closed gate. Questions are put one \
+                 at a time and share nothing, which its milliseconds show.",
+                settings.radius, settings.steps
+            ),
+            retrieves: true,
+            gated: true,
+            uses_reasoning: reasoning,
+            knobs: Vec::new(),
+        };
+        Ok(Self { profile, editor, settings, layer, reasoning, codebook: RwLock::default() })
+    }
+
+    fn prompt(&self, image: &ImageSource, text: &str) -> Result<Prompt, EvaluationError> {
+        let ImageSource::Bytes(bytes) = image else {
+            return Err(EvaluationError::Data("GRACE takes pictures as bytes".to_owned()));
+        };
+        let picture = decode(bytes, &self.editor.config().image).map_err(EditorError::from)?.image;
+        Ok(Prompt { picture: Arc::new(picture), text: text.trim().to_owned() })
+    }
+
+    async fn visit<T: Send + 'static>(
+        &self,
+        visit: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
+    ) -> Result<T, EvaluationError> {
+        let done = self.editor.engine().visit(VISIT_COST, visit, CallOptions::default()).await;
+        Ok(done.map_err(EditorError::from)?.0)
+    }
+
+    /// Makes the model say `label` to a prompt.
+    async fn learn(&self, edit: usize, prompt: Prompt, label: &str) -> Result<(), EvaluationError> {
+        let (layer, settings) = (self.layer, self.settings);
+        let asked = prompt.clone();
+        let key = self
+            .visit(move |model| {
+                let (past, last) = run(model, &asked)?;
+                Ok(model.above(layer, &behind(&past, &[last]))?.before().to_vec())
+            })
+            .await?;
+        let placing = {
+            let codebook = self.codebook.read().unwrap_or_else(PoisonError::into_inner);
+            codebook.place(&key, label, settings.radius)
+        };
+        let value = match placing {
+            Placing::Expand { .. } => Vec::new(),
+            Placing::Add { .. } => {
+                let label = label.to_owned();
+                self.visit(move |model| fit(model, &prompt, &label, layer, settings)).await?
+            }
+        };
+        let mut codebook = self.codebook.write().unwrap_or_else(PoisonError::into_inner);
+        codebook.put(&placing, Entry { key, value, radius: 0.0, label: label.to_owned(), edit });
+        Ok(())
+    }
+}
+
+impl Subject for Grace {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn edit<'a>(
+        &'a self,
+        number: usize,
+        correction: &'a Correction,
+    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+        Box::pin(async move {
+            let began = std::time::Instant::now();
+            let prompt = self.prompt(&correction.image, &correction.question)?;
+            self.learn(number, prompt.clone(), correction.answer.trim()).await?;
+            let prompts = &self.editor.config().prompts;
+            let yes = prompts.yes.first().map_or("yes", String::as_str);
+            for statement in correction.reasoning.iter().filter(|_| self.reasoning) {
+                let text = prompts.verify(&statement.statement);
+                self.learn(number, Prompt { text, ..prompt.clone() }, yes).await?;
+            }
+            Ok(Some(began.elapsed().as_secs_f64() * 1e3))
+        })
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+        Box::pin(async {
+            let prompt = self.prompt(&question.image, &question.question)?;
+            let layer = self.layer;
+            let asked = prompt.clone();
+            let (past, last, key) = self
+                .visit(move |model| {
+                    let (past, last) = run(model, &asked)?;
+                    let key = model.above(layer, &behind(&past, &[last]))?.before().to_vec();
+                    Ok((past, last, key))
+                })
+                .await?;
+            let found = {
+                let codebook = self.codebook.read().unwrap_or_else(PoisonError::into_inner);
+                codebook.lookup(&key).map(|entry| (entry.edit, entry.value.clone()))
+            };
+            let edit = found.as_ref().map(|(edit, _)| *edit);
+            let value = found.map(|(_, value)| value);
+            let choices = question.choices.clone();
+            let best = self
+                .visit(move |model| choose(model, &past, last, &choices, layer, value.as_deref()))
+                .await?;
+            let answer = question.choices.get(best).cloned().unwrap_or_default();
+            Ok(Reply {
+                answer,
+                in_front: edit.into_iter().map(|e| vec![e]).collect(),
+                rejected: edit.is_none(),
+            })
+        })
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+        Box::pin(async {
+            let bytes = self.codebook.read().unwrap_or_else(PoisonError::into_inner).bytes();
+            Ok(Some(Kept { merged: bytes, unmerged: bytes }))
+        })
+    }
+}
+
+/// Keys and values of all of a prompt but its last token, and that token.
+fn run(model: &dyn VisionLanguageModel, prompt: &Prompt) -> ModelResult<(Arc<KvCache>, u32)> {
+    let rendered = model.tokenizer().render(1, &prompt.text)?;
+    let pixels = model.preprocessor().preprocess(&prompt.picture)?;
+    let features = model.encode_images(&[&pixels], &[])?;
+    let mut pieces = Vec::new();
+    for piece in rendered.prefix {
+        pieces.push(match piece {
+            PromptPiece::Tokens(tokens) => Piece::Tokens(tokens),
+            PromptPiece::Image(_) => Piece::Image(Arc::clone(features.first().ok_or_else(nothing)?)),
+        });
+    }
+    let (last, suffix) = rendered.suffix.split_last().ok_or_else(nothing)?;
+    pieces.push(Piece::Tokens(suffix.to_vec()));
+    let sequence = Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true };
+    let output = model.run(&[sequence], &[])?.pop();
+    Ok((Arc::new(output.and_then(|output| output.cache).ok_or_else(nothing)?), *last))
+}
+
+fn nothing() -> VlmError {
+    VlmError::Shape("a prompt without tokens, picture or cache".into())
+}
+
+/// Tokens behind what was run.
+fn behind(past: &Arc<KvCache>, tokens: &[u32]) -> Sequence {
+    let pieces = vec![Piece::Tokens(tokens.to_vec())];
+    Sequence { past: Some(Arc::clone(past)), pieces, logits: LogitsAt::None, keep_cache: false }
+}
+
+/// The prompt's last token and a reply without its last: each of them is followed by a token of the reply.
+fn before_each(last: u32, reply: &[u32]) -> Vec<u32> {
+    std::iter::once(last).chain(reply[..reply.len().saturating_sub(1)].iter().copied()).collect()
+}
+
+/// Learns the value that makes the model say `label`: Adam (Kingma and Ba 2015) from the state that the model itself has there.
+fn fit(
+    model: &dyn VisionLanguageModel,
+    prompt: &Prompt,
+    label: &str,
+    layer: usize,
+    settings: GraceSettings,
+) -> ModelResult<Vec<f32>> {
+    const MOMENTUM: f32 = 0.9;
+    const SCALE: f32 = 0.999;
+    let (past, last) = run(model, prompt)?;
+    let reply = model.tokenizer().encode_reply(label)?;
+    let above = model.above(layer, &behind(&past, &before_each(last, &reply)))?;
+    let mut state = above.after().to_vec();
+    let mean_square = state.iter().map(|x| x * x).sum::<f32>() / state.len().max(1) as f32;
+    let rate = settings.rate * mean_square.sqrt();
+    let mut first = vec![0f32; state.len()];
+    let mut second = vec![0f32; state.len()];
+    for step in 1..=settings.steps {
+        let (loss, gradient) = above.loss(&state, &reply)?;
+        if loss < LEARNED {
+            break;
+        }
+        let (m_share, v_share) = (1.0 - MOMENTUM.powi(step as i32), 1.0 - SCALE.powi(step as i32));
+        for (((x, g), m), v) in state.iter_mut().zip(&gradient).zip(&mut first).zip(&mut second) {
+            *m = MOMENTUM * *m + (1.0 - MOMENTUM) * g;
+            *v = SCALE * *v + (1.0 - SCALE) * g * g;
+            *x -= rate * (*m / m_share) / ((*v / v_share).sqrt() + 1e-8);
+        }
+    }
+    Ok(state)
+}
+
+/// The choice to which the model gives the greatest probability, with `value` behind the layer at the prompt's last token, or with what the model has
+/// there itself. The first of equals wins.
+fn choose(
+    model: &dyn VisionLanguageModel,
+    past: &Arc<KvCache>,
+    last: u32,
+    choices: &[String],
+    layer: usize,
+    value: Option<&[f32]>,
+) -> ModelResult<usize> {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (at, choice) in choices.iter().enumerate() {
+        let reply = model.tokenizer().encode_reply(choice.trim())?;
+        let above = model.above(layer, &behind(past, &before_each(last, &reply)))?;
+        let logits = above.logits(value.unwrap_or(above.after()))?;
+        let rows = logits.chunks_exact(model.info().vocabulary).zip(&reply);
+        let likelihood: f64 = rows.map(|(row, token)| log_probability(row, *token)).sum();
+        if likelihood > best.1 {
+            best = (at, likelihood);
+        }
+    }
+    Ok(best.0)
+}
+
+/// ln softmax(row)[token].
+fn log_probability(row: &[f32], token: u32) -> f64 {
+    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row.iter().map(|x| f64::from(x - top).exp()).sum();
+    row.get(token as usize).map_or(f64::NEG_INFINITY, |x| f64::from(x - top)) - sum.ln()
+}

@@ -1,0 +1,131 @@
+//! Files of records as rows, whatever they are written in: a JSON list, JSON Lines or Parquet, told apart by what they begin with.
+
+#[cfg(test)]
+pub(crate) mod fixture;
+mod parquet;
+mod pictures;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+pub(crate) use pictures::Pictures;
+
+use crate::EvaluationError;
+
+/// A record as it stands in its file, by column. Pictures within a Parquet file are their names in [`Pictures`].
+pub(crate) type Row = Map<String, Value>;
+
+/// Bytes of a file of text: it is held whole.
+const TEXT_BYTES: u64 = 1 << 30;
+
+/// The first `most` rows of a file, in order; of Parquet only these columns. Pictures that the file holds go into `pictures`.
+///
+/// # Errors
+/// A file that can't be read, is too large, cut short or damaged; a line that is no JSON object. The file, and the line, are named.
+pub(crate) fn rows(
+    path: &Path,
+    columns: &[&str],
+    most: usize,
+    pictures: &mut Pictures,
+) -> Result<Vec<Row>, EvaluationError> {
+    let mut file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
+    let mut head = [0; 4];
+    let length = read_head(&mut file, &mut head).map_err(|error| EvaluationError::file(path, error))?;
+    if &head[..length] == b"PAR1" {
+        return parquet::rows(path, columns, most, pictures);
+    }
+    let text = text(path)?;
+    if text.trim_start().starts_with('[') {
+        let mut rows: Vec<Row> = serde_json::from_str(&text).map_err(|error| data(path, &error))?;
+        rows.truncate(most);
+        return Ok(rows);
+    }
+    let line = |(index, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| data(path, &format!("line {}: {error}", index + 1)))
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(most).map(line).collect()
+}
+
+/// A whole file of text, without a byte order mark.
+///
+/// # Errors
+/// A file that can't be read, is too large or no UTF-8.
+pub(crate) fn text(path: &Path) -> Result<String, EvaluationError> {
+    let failed = |error| EvaluationError::file(path, error);
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(TEXT_BYTES + 1).read_to_string(&mut text)).map_err(failed)?;
+    if text.len() as u64 > TEXT_BYTES {
+        return Err(data(path, &format!("more than {} MiB of text", TEXT_BYTES >> 20)));
+    }
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => Ok(rest.to_owned()),
+        None => Ok(text),
+    }
+}
+
+/// An error in the data of this file, by its name.
+pub(crate) fn data(path: &Path, what: &dyn std::fmt::Display) -> EvaluationError {
+    EvaluationError::Data(format!("{}: {what}", name(path)))
+}
+
+/// The last name of a path: where it lies on this machine is nobody's business.
+pub(crate) fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn read_head(file: &mut File, head: &mut [u8]) -> std::io::Result<usize> {
+    let mut length = 0;
+    while length < head.len() {
+        match file.read(&mut head[length..])? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content: &[u8]) -> Result<Vec<Row>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.file");
+        std::fs::write(&path, content).unwrap();
+        rows(&path, &["uid"], usize::MAX, &mut Pictures::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lists_and_lines_are_told_apart_by_what_they_begin_with() {
+        let expected = [7, 8].map(|uid| {
+            let mut row = Row::new();
+            row.insert("uid".into(), uid.into());
+            row
+        });
+        for text in [
+            "[{\"uid\": 7}, {\"uid\": 8}]",
+            "{\"uid\": 7}\n\n{\"uid\": 8}\n",
+            "\u{feff} [{\"uid\":7},{\"uid\":8}]",
+        ] {
+            assert_eq!(read(text.as_bytes()).unwrap(), expected, "{text}");
+        }
+        assert!(read(b"").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_neither_is_named_with_its_place() {
+        for (content, named) in [
+            (&b"{\"uid\": 1}\n{\"uid\""[..], "some.file: line 2"),
+            (b"[{\"uid\": 1}", "some.file: "),
+            (b"[1, 2]", "some.file: "),
+            (b"\xff\xfe\x00", "some.file: "),
+            (b"PAR1", "some.file: "),
+        ] {
+            let error = read(content).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Parquet, as pandas and Hugging Face write it: flat columns, lists of texts, and pictures as a group of `bytes` and `path`.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::{Field, Row as Record};
+use parquet::schema::types::Type;
+use serde_json::Value;
+
+use super::{Pictures, Row, data};
+use crate::EvaluationError;
+
+/// Rows of a file: each becomes a record.
+const ROWS: i64 = 2_000_000;
+/// Row groups of a file.
+const ROW_GROUPS: usize = 100_000;
+/// Bytes of the columns that are read, before compression, by the file's own account.
+const BYTES: i64 = 16 << 30;
+/// Bytes of text that come out of a file.
+const TEXT_BYTES: usize = 1 << 30;
+/// Lists within lists, groups within groups.
+const DEPTH: usize = 4;
+/// An error of the library may repeat what it read; so much of it is told.
+const TOLD: usize = 300;
+
+/// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into `pictures`.
+///
+/// # Errors
+/// A file that can't be read, is too large, cut short or damaged, or compressed in a way that isn't read.
+pub(super) fn rows(
+    path: &Path,
+    columns: &[&str],
+    most: usize,
+    pictures: &mut Pictures,
+) -> Result<Vec<Row>, EvaluationError> {
+    let file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
+    // The library trusts a file's account of itself in places and panics where that is wrong.
+    let read = catch_unwind(AssertUnwindSafe(|| read(file, columns, most, pictures)));
+    let what = match read {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(what)) => what,
+        Err(_) => "it contradicts itself".to_owned(),
+    };
+    let told: String = what.chars().take(TOLD).collect();
+    Err(data(path, &format!("a Parquet file that can't be read: {told}")))
+}
+
+fn read(file: File, columns: &[&str], most: usize, pictures: &mut Pictures) -> Result<Vec<Row>, String> {
+    let told = |error: ParquetError| error.to_string();
+    let reader = SerializedFileReader::new(file).map_err(told)?;
+    let wanted = projection(reader.metadata(), columns)?;
+    check(reader.metadata(), &wanted)?;
+    let mut taken = Taken { pictures, text: 0 };
+    reader
+        .get_row_iter(Some(wanted))
+        .map_err(told)?
+        .take(most)
+        .map(|record| {
+            let record = record.map_err(told)?;
+            taken.row(&record)
+        })
+        .collect()
+}
+
+/// The columns that are wanted, of those that there are.
+fn projection(metadata: &ParquetMetaData, columns: &[&str]) -> Result<Type, String> {
+    let root = metadata.file_metadata().schema_descr().root_schema();
+    let fields: Vec<Arc<Type>> =
+        root.get_fields().iter().filter(|field| columns.contains(&field.name())).cloned().collect();
+    if fields.is_empty() {
+        let names: Vec<&str> = root.get_fields().iter().map(|field| field.name()).take(20).collect();
+        return Err(format!("none of its columns is known ({})", names.join(", ")));
+    }
+    Type::group_type_builder(root.name()).with_fields(fields).build().map_err(|error| error.to_string())
+}
+
+/// Whether the file is within bounds by its own account, before any of it is read.
+fn check(metadata: &ParquetMetaData, wanted: &Type) -> Result<(), String> {
+    let rows = metadata.file_metadata().num_rows();
+    let groups = metadata.row_groups();
+    let own: Option<i64> = groups.iter().try_fold(0i64, |sum, group| {
+        Some(group.num_rows()).filter(|rows| *rows >= 0).and_then(|rows| sum.checked_add(rows))
+    });
+    if own != Some(rows) {
+        return Err("its rows don't add up".to_owned());
+    }
+    if rows > ROWS || groups.len() > ROW_GROUPS {
+        return Err(format!(
+            "{rows} rows in {} groups are too many ({ROWS} and {ROW_GROUPS} at most)",
+            groups.len()
+        ));
+    }
+    let read = |path: &[String]| {
+        path.first().is_some_and(|first| wanted.get_fields().iter().any(|f| f.name() == first))
+    };
+    let bytes = groups
+        .iter()
+        .flat_map(RowGroupMetaData::columns)
+        .filter(|column| read(column.column_path().parts()))
+        .try_fold(0i64, |sum, column| {
+            Some(column.uncompressed_size()).filter(|size| *size >= 0).and_then(|size| sum.checked_add(size))
+        });
+    match bytes {
+        Some(bytes) if bytes <= BYTES => Ok(()),
+        _ => Err(format!("its columns are larger than {} GiB", BYTES >> 30)),
+    }
+}
+
+/// What came out of a file so far.
+struct Taken<'a> {
+    pictures: &'a mut Pictures,
+    text: usize,
+}
+
+impl Taken<'_> {
+    fn row(&mut self, record: &Record) -> Result<Row, String> {
+        let columns = record.get_column_iter();
+        columns.map(|(name, field)| Ok((name.clone(), self.value(field, DEPTH)?))).collect()
+    }
+
+    fn value(&mut self, field: &Field, depth: usize) -> Result<Value, String> {
+        if depth == 0 {
+            return Err("lists or groups lie too deep within each other".to_owned());
+        }
+        Ok(match field {
+            Field::Bool(value) => Value::from(*value),
+            Field::Byte(value) => Value::from(*value),
+            Field::Short(value) => Value::from(*value),
+            Field::Int(value) => Value::from(*value),
+            Field::Long(value) => Value::from(*value),
+            Field::UByte(value) => Value::from(*value),
+            Field::UShort(value) => Value::from(*value),
+            Field::UInt(value) => Value::from(*value),
+            Field::ULong(value) => Value::from(*value),
+            Field::Float(value) => Value::from(f64::from(*value)),
+            Field::Double(value) => Value::from(*value),
+            Field::Str(text) => self.text(text)?,
+            // Text that is not marked as such, or a picture: no picture format begins as UTF-8 does.
+            Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
+                Ok(text) => self.text(text)?,
+                Err(_) => Value::from(self.pictures.keep(bytes.data())?),
+            },
+            Field::ListInternal(list) => list
+                .elements()
+                .iter()
+                .map(|element| self.value(element, depth - 1))
+                .collect::<Result<_, _>>()?,
+            Field::Group(group) => self.group(group, depth - 1)?,
+            // Times, decimals and maps: no column that is read has them.
+            _ => Value::Null,
+        })
+    }
+
+    /// A picture as Hugging Face writes it: its bytes, else its path. Any other group is an object.
+    fn group(&mut self, group: &Record, depth: usize) -> Result<Value, String> {
+        let named =
+            |wanted: &str| group.get_column_iter().find(|(name, _)| *name == wanted).map(|(_, field)| field);
+        match (named("bytes"), named("path")) {
+            (Some(Field::Bytes(bytes)), _) => Ok(Value::from(self.pictures.keep(bytes.data())?)),
+            (Some(_), Some(path)) => self.value(path, depth),
+            _ => Ok(Value::Object(self.nested(group, depth)?)),
+        }
+    }
+
+    fn nested(&mut self, group: &Record, depth: usize) -> Result<Row, String> {
+        group.get_column_iter().map(|(name, field)| Ok((name.clone(), self.value(field, depth)?))).collect()
+    }
+
+    fn text(&mut self, text: &str) -> Result<Value, String> {
+        self.text += text.len();
+        if self.text > TEXT_BYTES {
+            return Err(format!("more than {} GiB of text", TEXT_BYTES >> 30));
+        }
+        Ok(Value::from(text))
+    }
+}
+
+#[cfg(test)]
+#[path = "parquet_tests.rs"]
+mod tests;
