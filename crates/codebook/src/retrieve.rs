@@ -130,7 +130,7 @@ impl Snapshot {
         for (i, hit) in hits.iter().enumerate() {
             let Some(seen) = space.key_in(hit.slot) else { continue };
             let reach = self
-                .stored_key(seen.id)
+                .key(seen.id)
                 .filter(|key| key.radius > 0.0)
                 .map(|key| geometry::distance(query, key.vector()) / f64::from(key.radius));
             let kind = space.view().kind;

@@ -237,7 +237,7 @@ impl Snapshot {
     }
 
     /// A key as it is stored.
-    pub(crate) fn stored_key(&self, id: MemberId) -> Option<&Arc<Key>> {
+    pub fn key(&self, id: MemberId) -> Option<&Arc<Key>> {
         let index = self.joint.index();
         index.key(index.slot(id)?)
     }
@@ -281,7 +281,7 @@ impl Snapshot {
     fn single_edit_threshold(&self) -> Option<f64> {
         let (first, _) = self.edits.iter().next()?;
         let (answer, merged_into) = self.fold.members_of(*first).next()?;
-        let key = self.stored_key(merged_into.unwrap_or(answer.id))?;
+        let key = self.key(merged_into.unwrap_or(answer.id))?;
         Some(f64::from(key.radius) * self.config.gate.single_edit_factor)
     }
 
@@ -311,7 +311,7 @@ impl Snapshot {
     pub(crate) fn consistent(&self) -> bool {
         self.joint.index().len() == self.fold.key_count()
             && self.fold.keys().all(|key| {
-                self.stored_key(key.id)
+                self.key(key.id)
                     .is_some_and(|held| held.members == key.members && held.vector() == key.vector())
             })
     }

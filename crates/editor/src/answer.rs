@@ -97,13 +97,14 @@ pub(crate) async fn generate(
     let mut answer = Answer::default();
     while let Some(event) = stream.next().await {
         match event? {
-            GenerateEvent::Text(piece) => {
+            GenerateEvent::Text { text, log_likelihood } => {
+                answer.text.push_str(&text);
+                let token = QueryEvent::Token { text, probability: log_likelihood.exp() };
                 if let Some(events) = events
-                    && events.send(Ok(QueryEvent::Token(piece.clone()))).await.is_err()
+                    && events.send(Ok(token)).await.is_err()
                 {
                     return Err(EditorError::Cancelled);
                 }
-                answer.text.push_str(&piece);
             }
             GenerateEvent::Done { reason, prompt_tokens, completion_tokens, log_likelihood } => {
                 answer.finish = Some(reason);

@@ -4,23 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    Codebook, CodebookError, CodebookName, EditFilter, EditId, ImageId, Key, MemberId, Opinion, Page, Stats,
+    Codebook, CodebookError, CodebookName, EditFilter, EditId, ImageId, Key, MemberId, Page, Stats,
 };
 use reasonedit_imaging::{ImageFormat, PixelBox, crop, decode, encode_png};
-use serde::{Deserialize, Serialize};
 
 use crate::Editor;
 use crate::error::{EditorError, FieldError};
 use crate::pictures::blocking;
 use crate::types::EditView;
 use crate::validate::inside;
-
-/// What became known of an edit after it was stored: kept beside it, lost without harm.
-#[derive(Serialize, Deserialize)]
-struct Outcome {
-    after: Option<Opinion>,
-    timings_ms: std::collections::BTreeMap<String, f64>,
-}
 
 impl Editor {
     /// One live edit.
@@ -29,7 +21,8 @@ impl Editor {
     /// An unknown or reverted edit, failing storage.
     pub async fn get_edit(&self, codebook: &CodebookName, id: EditId) -> Result<EditView, EditorError> {
         let book = self.existing(codebook)?.ok_or(EditorError::UnknownEdit(id))?;
-        blocking(move || view(&book, id)).await
+        let editor = self.clone();
+        blocking(move || editor.view(&book, id)).await
     }
 
     /// Live edits, newest first, from `cursor` on.
@@ -44,11 +37,12 @@ impl Editor {
         limit: usize,
     ) -> Result<Page<EditView, EditId>, EditorError> {
         let Some(book) = self.existing(codebook)? else { return Ok(Page { items: Vec::new(), next: None }) };
+        let editor = self.clone();
         blocking(move || {
             let page = book.edits(&filter, cursor, limit);
             let mut items = Vec::with_capacity(page.items.len());
             for record in page.items {
-                match view(&book, record.id) {
+                match editor.view(&book, record.id) {
                     Ok(view) => items.push(view),
                     // Reverted since the page was taken.
                     Err(EditorError::UnknownEdit(_)) => {}
@@ -58,19 +52,6 @@ impl Editor {
             Ok(Page { items, next: page.next })
         })
         .await
-    }
-
-    /// Keeps what an edit's response said beyond its record, so that a repeated request gets the same answer.
-    pub(crate) async fn remember_outcome(&self, codebook: &CodebookName, view: &EditView) {
-        let outcome = Outcome { after: view.after.clone(), timings_ms: view.timings_ms.clone() };
-        let (editor, name, id) = (self.clone(), codebook.clone(), view.record.id);
-        let kept = blocking(move || {
-            let bytes = serde_json::to_vec(&outcome).map_err(std::io::Error::from)?;
-            Ok(editor.library().get(&name)?.put_outcome(id, &bytes)?)
-        });
-        if let Err(error) = kept.await {
-            tracing::warn!(%error, edit = %id, "what came after the edit was not kept");
-        }
     }
 
     /// Counts, sizes and settings of a codebook; all zero for one without edits.
@@ -94,6 +75,15 @@ impl Editor {
     ) -> Result<Page<Arc<Key>, MemberId>, EditorError> {
         let Some(book) = self.existing(codebook)? else { return Ok(Page { items: Vec::new(), next: None }) };
         blocking(move || Ok(book.entries(cursor, limit))).await
+    }
+
+    /// One key.
+    ///
+    /// # Errors
+    /// `UnknownEntry` if there is none of this id: it was reverted, or merged into another.
+    pub fn entry(&self, codebook: &CodebookName, id: MemberId) -> Result<Arc<Key>, EditorError> {
+        let book = self.existing(codebook)?.ok_or(EditorError::UnknownEntry(id))?;
+        book.snapshot().key(id).cloned().ok_or(EditorError::UnknownEntry(id))
     }
 
     /// An uploaded picture as it was uploaded.
@@ -140,22 +130,4 @@ impl Editor {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn view(book: &Codebook, id: EditId) -> Result<EditView, EditorError> {
-    let found = book.edit(id)?;
-    let record = found.record.as_ref().clone();
-    let outcome: Option<Outcome> = found.outcome.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let (after, timings_ms) = match outcome {
-        Some(outcome) => (outcome.after, outcome.timings_ms),
-        None => (None, record.timings_ms.clone()),
-    };
-    Ok(EditView {
-        record,
-        entries: found.entries,
-        generation: found.generation,
-        after,
-        timings_ms,
-        replayed: false,
-    })
 }

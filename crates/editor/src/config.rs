@@ -1,5 +1,7 @@
 //! Every number of the method that the editor decides by, with its default and its source.
 
+mod validate;
+
 use std::path::PathBuf;
 
 use reasonedit_codebook::CodebookConfig;

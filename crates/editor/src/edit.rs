@@ -16,7 +16,7 @@ use crate::patchify;
 use crate::pictures::{Picture, blocking};
 use crate::prompts::with_facts;
 use crate::query::milliseconds;
-use crate::types::{CallContext, EditRequest, EditView, RetrievalOverride};
+use crate::types::{CallContext, EditRequest, EditView, Firings, RetrievalOverride};
 use crate::{validate, verify};
 
 impl Editor {
@@ -80,6 +80,7 @@ impl Editor {
             generation,
             after,
             timings_ms: timings,
+            fired: Firings::default(),
             replayed: false,
         };
         self.remember_outcome(codebook, &view).await;

@@ -1,6 +1,6 @@
 //! Everything that can go wrong in an edit or a query.
 
-use reasonedit_codebook::{CodebookError, EditId, ImageId};
+use reasonedit_codebook::{CodebookError, EditId, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
 use reasonedit_topology::TopologyError;
 use reasonedit_vlm::VlmError;
@@ -38,6 +38,9 @@ pub enum EditorError {
     /// No such edit, or it was reverted.
     #[error("no edit {0} is live in this codebook")]
     UnknownEdit(EditId),
+    /// No key of this id is live.
+    #[error("no entry {0} is live in this codebook")]
+    UnknownEntry(MemberId),
     /// The idempotency key was used before with another body.
     #[error("this idempotency key was used before with another request body")]
     IdempotencyConflict,
@@ -53,6 +56,9 @@ pub enum EditorError {
     /// Reading or writing files failed.
     #[error("storage failed: {0}")]
     Storage(#[from] std::io::Error),
+    /// A setting is out of its range.
+    #[error("the editor's settings can't be used: {0}")]
+    Config(&'static str),
     /// A part of this program broke its contract with another: a defect.
     #[error("internal failure: {0}")]
     Internal(&'static str),

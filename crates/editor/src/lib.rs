@@ -11,8 +11,10 @@ mod edit;
 mod embed;
 mod entries;
 mod error;
+mod evidence;
 mod generations;
 mod modularity;
+mod outcome;
 mod paraphrase;
 mod patchify;
 mod patience;
@@ -47,11 +49,13 @@ pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, Sample
 pub use prompts::{Prompts, with_facts};
 pub use sentences::split_sentences;
 pub use types::{
-    ActiveEmbedding, CallContext, ChoiceScore, EditRequest, EditView, EmbeddingChoice, IdempotencyKey,
-    ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest, ReembedProgress,
-    ReembedStage, RetrievalOverride, StatementInput, Usage, Verification, Withheld, WithheldReason,
+    ActiveEmbedding, CallContext, ChoiceScore, EditRequest, EditView, EmbeddingChoice, EvidenceFound,
+    Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest,
+    ReembedProgress, ReembedStage, RetrievalOverride, StatementInput, Usage, Verification, Withheld,
+    WithheldReason,
 };
 
+use outcome::Tally;
 use pictures::Pictures;
 
 /// Held while a request with an idempotency key is worked on.
@@ -76,19 +80,22 @@ struct Inner {
     gate: Arc<tokio::sync::RwLock<()>>,
     /// One lock for each idempotency key in use.
     turns: Mutex<HashMap<(CodebookName, String), Turn>>,
+    /// How often edits were used, until it is written.
+    tally: Tally,
 }
 
 impl Editor {
     /// An editor on an engine, the codebooks and the pictures. Waits until the model is loaded.
     ///
     /// # Errors
-    /// A model that can't be loaded, a configured tap that the model hasn't, a λ that is no weight, a background folder that can't be read.
+    /// A setting out of its range, a model that can't be loaded, a configured tap that the model hasn't, a λ that is no weight, a background folder that can't be read.
     pub async fn new(
         engine: EngineHandle,
         library: Arc<Library>,
         images: ImageStore,
         config: EditorConfig,
     ) -> Result<Self, EditorError> {
+        config.validate()?;
         let (model, encoder) = (engine.info().await?, engine.sentence_info().await?);
         let images = Arc::new(images);
         let pictures = Pictures::new(images, config.image.clone(), config.answer.picture_cache_bytes);
@@ -105,6 +112,7 @@ impl Editor {
                 ids: Mutex::new(ulid::Generator::new()),
                 gate: Arc::default(),
                 turns: Mutex::new(HashMap::new()),
+                tally: Tally::default(),
             }),
         };
         // A wrong tap or λ is told at the start, not at the first edit.

@@ -103,10 +103,12 @@ impl Editor {
         let prompt = with_facts(retrieved.report.facts.iter().map(|f| f.value.as_str()), &request.question);
         let (answer, unedited) = self.answers(&picture, request, &prompt, call, events).await?;
         let answer_ms = milliseconds(answering);
+        self.count_firing(codebook, &retrieved.report.facts);
 
         let queue_ms = retrieved.queue_ms + answer.queue_ms;
         Ok(QueryOutcome {
             answer: answer.text.clone(),
+            probability: answer.probability,
             choices: answer.choices.clone(),
             retrieval: retrieved.report,
             verification: retrieved.verification,
@@ -150,8 +152,9 @@ impl Editor {
         let prompts: &[&str] = if request.compare { &[prompt, plain] } else { &[prompt] };
         let mut answers = choose(self.engine(), image, prompts, &request.choices, options).await?.into_iter();
         let answer = answers.next().ok_or_else(crate::patchify::unexpected)?;
+        let token = QueryEvent::Token { text: answer.text.clone(), probability: answer.probability };
         if let Some(events) = events
-            && events.send(Ok(QueryEvent::Token(answer.text.clone()))).await.is_err()
+            && events.send(Ok(token)).await.is_err()
         {
             return Err(EditorError::Cancelled);
         }

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, Opinion, Retrieval,
+    EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, ImageInfo, Opinion, Retrieval,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::Pooling;
 use reasonedit_vlm::engine::{FinishReason, Priority};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// Where a picture comes from.
 #[derive(Clone, Debug)]
@@ -77,8 +78,20 @@ pub struct EditView {
     pub after: Option<Opinion>,
     /// Milliseconds by stage of the request that made it: queue, patchify, embed, merge, store, total.
     pub timings_ms: BTreeMap<String, f64>,
+    /// How often it was used.
+    pub fired: Firings,
     /// Whether this is a replay of an earlier request with the same idempotency key.
     pub replayed: bool,
+}
+
+/// How often an edit was used. For people to look at: what was counted in the last seconds before a crash is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firings {
+    /// Answers that a sentence of the edit was put in front of.
+    pub queries: u64,
+    /// The last of them.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last: Option<OffsetDateTime>,
 }
 
 /// Per-request settings of retrieval; `None` means the configured default.
@@ -167,6 +180,8 @@ pub struct Usage {
 pub struct QueryOutcome {
     /// The answer.
     pub answer: String,
+    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the choices.
+    pub probability: f64,
     /// Every choice, in the order asked, when asked with choices.
     pub choices: Option<Vec<ChoiceScore>>,
     /// What was put in front of the model.
@@ -193,7 +208,12 @@ pub enum QueryEvent {
     /// What was retrieved, and what was judged on the picture.
     Retrieval(Box<Retrieval>, Option<Verification>),
     /// A piece of the answer.
-    Token(String),
+    Token {
+        /// The piece.
+        text: String,
+        /// Of its tokens, given what stands before them; of a choice, over the choices.
+        probability: f64,
+    },
     /// The whole outcome.
     Done(Box<QueryOutcome>),
 }
@@ -270,6 +290,21 @@ pub struct PatchOpinion {
     pub p_yes: f64,
     /// Per-token log-likelihood of the statement as its description; only for kept patches.
     pub log_likelihood: Option<f64>,
+}
+
+/// Where a picture shows some statements, by the model.
+#[derive(Clone, Debug)]
+pub struct EvidenceFound {
+    /// The picture.
+    pub image: ImageInfo,
+    /// What was found for each statement.
+    pub searches: Vec<PatchSearch>,
+    /// Probability that the whole picture shows each statement.
+    pub p_yes: Vec<f64>,
+    /// Milliseconds spent waiting for the engine.
+    pub queue_ms: f64,
+    /// Milliseconds of everything.
+    pub total_ms: f64,
 }
 
 /// Evidence found for one statement, and everything that was looked at.

@@ -93,6 +93,19 @@ pub(crate) fn edit(request: &EditRequest, limits: &InputLimits) -> Result<(), Ed
     faults.done()
 }
 
+/// Checks statements that evidence is looked for.
+pub(crate) fn statements(statements: &[String], limits: &InputLimits) -> Result<(), EditorError> {
+    let mut faults = Faults::default();
+    if statements.is_empty() {
+        faults.add("/statements", "give at least one statement");
+    }
+    faults.count("/statements", "statements", statements.len(), limits.statements);
+    for (index, statement) in statements.iter().enumerate().take(limits.statements) {
+        faults.text(&format!("/statements/{index}"), "a statement", statement, limits.statement_chars);
+    }
+    faults.done()
+}
+
 /// Checks the boxes of an edit against the picture.
 pub(crate) fn boxes(request: &EditRequest, width: u32, height: u32) -> Result<(), EditorError> {
     let mut faults = Faults::default();

@@ -286,15 +286,21 @@ async fn a_streamed_answer_is_the_plain_one() {
         panic!("retrieval comes first")
     };
     assert_eq!(report.facts, plain.retrieval.facts);
-    let mut text = String::new();
+    let (mut text, mut likelihood) = (String::new(), 1.0);
     let done = loop {
         match stream.recv().await.unwrap().unwrap() {
-            QueryEvent::Token(piece) => text.push_str(&piece),
+            QueryEvent::Token { text: piece, probability } => {
+                text.push_str(&piece);
+                likelihood *= probability;
+            }
             QueryEvent::Done(outcome) => break outcome,
             QueryEvent::Retrieval(..) => panic!("retrieval comes once"),
         }
     };
     assert_eq!(done.answer, plain.answer);
     assert_eq!(text.trim(), plain.answer);
+    assert_eq!(done.probability, plain.probability);
+    // The end of the turn, if it was reached, is in the answer's probability and in none of the pieces'.
+    assert!(0.0 < done.probability && done.probability <= likelihood * (1.0 + 1e-9) && likelihood < 1.0);
     assert!(stream.recv().await.is_none());
 }

@@ -21,6 +21,7 @@ mod metrics;
 mod multipart;
 mod openapi;
 mod origin;
+mod page;
 mod payload;
 pub mod problem;
 mod request_id;

@@ -300,11 +300,15 @@ impl From<EditorError> for Problem {
             EditorError::Image(error) => error.into(),
             EditorError::Engine(error) => error.into(),
             EditorError::Codebook(error) => error.into(),
-            EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) => Self::not_found(error.to_string()),
+            EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) | EditorError::UnknownEntry(_) => {
+                Self::not_found(error.to_string())
+            }
             EditorError::IdempotencyConflict => Self::new(ProblemKind::Conflict, error.to_string()),
             EditorError::Archive(_) => Self::new(ProblemKind::Invalid, error.to_string()),
             EditorError::Cancelled => Self::new(ProblemKind::Overloaded, error.to_string()),
-            EditorError::Storage(_) | EditorError::Internal(_) => Self::internal(&error),
+            EditorError::Storage(_) | EditorError::Config(_) | EditorError::Internal(_) => {
+                Self::internal(&error)
+            }
         }
     }
 }

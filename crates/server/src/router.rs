@@ -18,11 +18,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::ServerConfig;
-use crate::handlers::{codebook, docs, edits, health, images, jobs, metrics, modularity, query};
+use crate::handlers::{codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query};
 use crate::openapi::ApiDoc;
 use crate::problem::{Problem, said_by};
 use crate::state::AppState;
-use crate::{archive, auth, headers, limits, origin, request_id};
+use crate::{archive, auth, headers, limits, origin, page, request_id};
 
 /// Every route of the contract.
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -30,10 +30,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(edits::create, edits::list))
         .routes(routes!(edits::get, edits::revert))
         .routes(routes!(edits::batch))
+        .routes(routes!(evidence::find))
         .routes(routes!(query::query))
         .routes(routes!(modularity::create, modularity::get))
         .routes(routes!(modularity::roll_back))
         .routes(routes!(modularity::report))
+        .routes(routes!(modularity::apply))
         .routes(routes!(modularity::file))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get, jobs::cancel))
@@ -41,6 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(jobs::results))
         .routes(routes!(codebook::stats))
         .routes(routes!(codebook::entries))
+        .routes(routes!(codebook::entry))
         .routes(routes!(codebook::export))
         .routes(routes!(codebook::import))
         .routes(routes!(images::get))
@@ -53,7 +56,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 /// The whole service.
 pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
     let pages = Router::new()
-        .route("/", get(docs::home))
+        .route("/", get(page::home))
+        .route("/assets/{file}", get(page::file))
         .route("/docs", get(docs::page))
         .route("/docs/app.js", get(docs::script))
         .route("/docs/style.css", get(docs::style));

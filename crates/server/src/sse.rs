@@ -27,6 +27,8 @@ type Events = Receiver<Result<QueryEvent, EditorError>>;
 pub(crate) struct Token {
     /// The next piece of the answer.
     pub(crate) text: String,
+    /// Of its tokens, given what stands before them; of a choice, over the choices.
+    pub(crate) probability: f64,
 }
 
 /// Answers with the events of a query. Dropping the answer (the client has gone) drops the receiver, which cancels the query.
@@ -97,7 +99,7 @@ impl Progress {
             Ok(QueryEvent::Retrieval(report, verification)) => {
                 event("retrieval", &RetrievalDto::new(&report, verification.as_ref()))
             }
-            Ok(QueryEvent::Token(text)) => event("token", &Token { text }),
+            Ok(QueryEvent::Token { text, probability }) => event("token", &Token { text, probability }),
             Ok(QueryEvent::Done(outcome)) => {
                 self.ended = true;
                 event("done", &AnswerDto::new(*outcome, self.explain))
@@ -190,6 +192,7 @@ mod tests {
     fn outcome() -> QueryOutcome {
         QueryOutcome {
             answer: "It is\nred.".to_owned(),
+            probability: 0.25,
             choices: None,
             retrieval: retrieval(),
             verification: None,
@@ -221,8 +224,8 @@ mod tests {
     async fn a_whole_stream() {
         let events = vec![
             Ok(QueryEvent::Retrieval(Box::new(retrieval()), None)),
-            Ok(QueryEvent::Token("It is\n".to_owned())),
-            Ok(QueryEvent::Token("red.".to_owned())),
+            Ok(QueryEvent::Token { text: "It is\n".to_owned(), probability: 0.75 }),
+            Ok(QueryEvent::Token { text: "red.".to_owned(), probability: 0.5 }),
             Ok(QueryEvent::Done(Box::new(outcome()))),
         ];
         insta::assert_snapshot!(text(events, LONG).await.unwrap());

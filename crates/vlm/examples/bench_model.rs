@@ -1,16 +1,18 @@
-//! Medians of the two loads that matter on a model's folder: `bench_model FOLDER [ROUNDS [answer|verify]]`.
+//! Medians of the loads that matter on a model's folder: `bench_model FOLDER [ROUNDS [answer|verify|decode|all [TYPE]]]`, where
+//! `TYPE` is what weights are held in: f32, bf16, f16, `q8_0`, `q4_k`.
 //!
 //! `answer`: one picture, a prompt of about 60 tokens, four short choices as replies (prompt run once, replies share it).
 //! `verify`: 29 crops of one picture, three statements each, yes or no (vision and picture prefix once per crop).
+//! `decode`: 16 tokens one after the other behind a short prompt.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, grid, resize};
-use reasonedit_vlm::prompt::{PromptPiece, RenderedPrompt};
+use reasonedit_vlm::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
 use reasonedit_vlm::{
-    ImageFeatures, KvCache, LoadOptions, LogitsAt, Piece, PixelInput, Result, Sequence, VisionLanguageModel,
-    VlmError, load,
+    BlockType, ImageFeatures, KvCache, LoadOptions, LogitsAt, Piece, PixelInput, Result, Sequence,
+    VisionLanguageModel, VlmError, WeightType, load,
 };
 
 const QUESTION: &str = "The answer to 'what is the name of the shape' about the image is one of the following. A striped \
@@ -30,12 +32,15 @@ fn main() -> Result<()> {
     let folder =
         arguments.next().ok_or_else(|| VlmError::load("FOLDER", "usage: bench_model FOLDER [ROUNDS]"))?;
     let rounds: usize = arguments.next().and_then(|r| r.parse().ok()).unwrap_or(15);
-    let only = arguments.next();
+    let only = arguments.next().filter(|only| only != "all");
+    let options = options(&arguments.next().unwrap_or_default());
     let start = Instant::now();
-    let model = load(&folder, &LoadOptions::default())?;
-    print(&format!("{} loaded in {:.0} ms", model.info().name, 1e3 * start.elapsed().as_secs_f64()))?;
+    let model = load(&folder, &options)?;
+    let (info, ms) = (model.info(), 1e3 * start.elapsed().as_secs_f64());
+    print(&format!("{} ({}) loaded in {ms:.0} ms", info.name, info.dtype))?;
     let picture = picture();
-    let loads: [(&str, Load); 2] = [("answer", answer_once), ("verify", verify_once)];
+    let loads: [(&str, Load); 3] =
+        [("answer", answer_once), ("verify", verify_once), ("decode", decode_once)];
     for (name, run) in loads.into_iter().filter(|l| only.as_deref().is_none_or(|o| o == l.0)) {
         let mut times = Vec::new();
         for _ in 0..rounds {
@@ -47,6 +52,17 @@ fn main() -> Result<()> {
         print(&format!("{name}: median {:.1} ms, least {:.1} ms", times[times.len() / 2], times[0]))?;
     }
     Ok(())
+}
+
+fn options(name: &str) -> LoadOptions {
+    let dtype = match name {
+        "f32" => WeightType::F32,
+        "bf16" => WeightType::Bf16,
+        "f16" => WeightType::F16,
+        _ => WeightType::Auto,
+    };
+    let quantize = BlockType::ALL.into_iter().find(|blocks| blocks.name() == name);
+    LoadOptions { dtype, quantize, ..LoadOptions::default() }
 }
 
 fn print(line: &str) -> Result<()> {
@@ -62,14 +78,8 @@ fn picture() -> RgbImage {
 }
 
 fn prefix(prompt: &RenderedPrompt, features: &Arc<ImageFeatures>) -> Vec<Piece> {
-    prompt
-        .prefix
-        .iter()
-        .map(|piece| match piece {
-            PromptPiece::Tokens(ids) => Piece::Tokens(ids.clone()),
-            PromptPiece::Image(_) => Piece::Image(features.clone()),
-        })
-        .collect()
+    // Nothing that is handed in can fail.
+    prompt.prefix_pieces(|_| Ok(features.clone())).unwrap_or_default()
 }
 
 fn sequence(past: Option<Arc<KvCache>>, pieces: Vec<Piece>, logits: LogitsAt, keep_cache: bool) -> Sequence {
@@ -103,6 +113,23 @@ fn answer_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<()
         .map(|ids| sequence(past.clone(), vec![Piece::Tokens(ids)], LogitsAt::From(0), false))
         .collect();
     model.run(&batch, &[])?;
+    Ok(())
+}
+
+fn decode_once(model: &dyn VisionLanguageModel, _: &RgbImage) -> Result<()> {
+    let prompt = model.tokenizer().render_messages(&[ChatMessage {
+        role: Role::User,
+        content: vec![ContentPart::Text(STATEMENTS[0].into())],
+    }])?;
+    let mut pieces = vec![Piece::Tokens(prompt.suffix)];
+    let mut past = None;
+    for _ in 0..=16 {
+        let batch = [sequence(past, pieces, LogitsAt::Last, true)];
+        let Some(out) = model.run(&batch, &[])?.pop() else { break };
+        let best = (0..out.logits.len()).max_by(|a, b| out.logits[*a].total_cmp(&out.logits[*b]));
+        pieces = vec![Piece::Tokens(vec![best.unwrap_or_default() as u32])];
+        past = out.cache.map(Arc::new);
+    }
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 //! A folder to check is a checkpoint with `reference.json` (texts, conversations, token ids), `reference.safetensors`
 //! (pixel values, logits, pooled taps, sentence embeddings) and `images/`.
 
+mod siglip;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::{LoadOptions, load, load_sentence_encoder};
 use crate::model::{
-    ImageFeatures, LogitsAt, Piece, PixelInput, PooledTaps, SentenceEncoder, Sequence, TapName,
-    VisionLanguageModel,
+    ImageFeatures, ImagePreprocessor, LogitsAt, Piece, PixelInput, PooledTaps, SentenceEncoder, Sequence,
+    TapName, VisionLanguageModel,
 };
-use crate::prompt::{ChatMessage, ContentPart, PromptPiece, RenderedPrompt, Role};
+use crate::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
 use crate::{Result, VlmError};
 
 /// Greatest relative error of logits, taps and embeddings that counts as equal.
@@ -73,7 +75,12 @@ struct Reference {
     cases: Vec<Case>,
     #[serde(default)]
     texts: Vec<String>,
+    /// Token ids of the texts, where they are compared.
+    #[serde(default)]
+    text_ids: Vec<Vec<u32>>,
 }
+
+type Tensors = BTreeMap<String, Tensor>;
 
 #[derive(Debug, Deserialize)]
 struct Case {
@@ -114,7 +121,9 @@ pub fn check(folder: &Path) -> Result<CheckReport> {
             .collect();
     let source = folder.to_string_lossy();
     let options = LoadOptions::default();
-    if reference.cases.is_empty() {
+    if reference.architecture == "siglip" {
+        siglip::check(folder, &reference, &tensors)
+    } else if reference.cases.is_empty() {
         let encoder = load_sentence_encoder(&source, &options)?;
         sentences(&reference, &tensors, encoder.as_ref())
     } else {
@@ -123,7 +132,7 @@ pub fn check(folder: &Path) -> Result<CheckReport> {
     }
 }
 
-fn values(tensors: &BTreeMap<String, Tensor>, name: &str) -> Result<Vec<f32>> {
+fn values(tensors: &Tensors, name: &str) -> Result<Vec<f32>> {
     let tensor = tensors.get(name).ok_or_else(|| {
         VlmError::load(name, "reference.safetensors has no such tensor; write the reference again")
     })?;
@@ -140,11 +149,7 @@ fn relative_error(got: &[f32], want: &[f32]) -> f64 {
     difference / largest(&mut want.iter().copied()).max(1e-12)
 }
 
-fn sentences(
-    reference: &Reference,
-    tensors: &BTreeMap<String, Tensor>,
-    encoder: &dyn SentenceEncoder,
-) -> Result<CheckReport> {
+fn sentences(reference: &Reference, tensors: &Tensors, encoder: &dyn SentenceEncoder) -> Result<CheckReport> {
     let together = encoder.encode(&reference.texts)?;
     let mut alone = Vec::new();
     for text in &reference.texts {
@@ -164,10 +169,46 @@ fn sentences(
     })
 }
 
+/// The reference's pixels, which everything else is computed from, and how far our own are from them.
+fn reference_pixels(
+    folder: &Path,
+    reference: &Reference,
+    tensors: &Tensors,
+    preprocessor: &dyn ImagePreprocessor,
+) -> Result<(Vec<PixelInput>, f64)> {
+    // The pixel range after normalisation: from the reference's own step between neighbouring bytes.
+    let step = match tensors.get("pixel_step") {
+        Some(_) => f64::from(values(tensors, "pixel_step")?.first().copied().unwrap_or(1.0)),
+        None => 2.0 / 255.0,
+    };
+    let mut all = Vec::new();
+    let mut steps = 0f64;
+    for (i, file) in reference.images.iter().enumerate() {
+        let path = folder.join(file);
+        let bytes = std::fs::read(&path).map_err(|source| VlmError::Read { path, source })?;
+        let decoded = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default())
+            .map_err(|e| VlmError::Image(e.to_string()))?;
+        let ours = preprocessor.preprocess(&decoded.image)?;
+        let pixels = values(tensors, &format!("image.{i}.pixels"))?;
+        let grid = match values(tensors, &format!("image.{i}.grid"))?[..] {
+            [t, rows, columns] => (t as usize, rows as usize, columns as usize),
+            _ => return Err(VlmError::load(format!("image.{i}.grid"), "it must have three numbers")),
+        };
+        if ours.grid == grid && ours.values.len() == pixels.len() {
+            let worst = ours.values.iter().zip(&pixels).fold(0f32, |a, (x, y)| a.max((x - y).abs()));
+            steps = steps.max(f64::from(worst) / step);
+        } else {
+            steps = f64::INFINITY;
+        }
+        all.push(PixelInput { values: pixels, grid });
+    }
+    Ok((all, steps))
+}
+
 struct Comparison<'a> {
     folder: &'a Path,
     reference: &'a Reference,
-    tensors: &'a BTreeMap<String, Tensor>,
+    tensors: &'a Tensors,
     model: &'a dyn VisionLanguageModel,
 }
 
@@ -180,17 +221,34 @@ impl TapErrors {
         let worst = self.0.entry(name.to_owned()).or_default();
         *worst = worst.max(error);
     }
+
+    /// Compares pooled taps with those whose names begin with `prefix`.
+    fn compare(&mut self, tensors: &Tensors, prefix: &str, taps: &PooledTaps) -> Result<()> {
+        for (name, pooled) in taps {
+            for (kind, got) in [("mean", &pooled.mean), ("last", &pooled.last)] {
+                let want = values(tensors, &format!("{prefix}.{name}.{kind}"))?;
+                self.add(&name.0, relative_error(got, &want));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every tap with its error; infinite where nothing was compared.
+    fn in_order(&self, taps: &[TapName]) -> Vec<(String, f64)> {
+        taps.iter().map(|t| (t.0.clone(), self.0.get(&t.0).copied().unwrap_or(f64::INFINITY))).collect()
+    }
 }
 
 impl Comparison<'_> {
     fn run(&self) -> Result<CheckReport> {
         let all_taps: Vec<TapName> = self.model.info().taps.iter().map(|t| t.name.clone()).collect();
-        let (pixels, pixel_steps) = self.pixels()?;
+        let (pixels, pixel_steps) =
+            reference_pixels(self.folder, self.reference, self.tensors, self.model.preprocessor().as_ref())?;
         let features = self.model.encode_images(&pixels.iter().collect::<Vec<_>>(), &all_taps)?;
         let mut errors = TapErrors::default();
         let mut batch_error = 0f64;
         for (i, (pixels, together)) in pixels.iter().zip(&features).enumerate() {
-            self.compare_taps(&format!("image.{i}"), &together.taps, &mut errors)?;
+            errors.compare(self.tensors, &format!("image.{i}"), &together.taps)?;
             let alone = self.model.encode_images(&[pixels], &[])?;
             let error = |a: &Tensor, b: &Tensor| -> Result<f64> {
                 Ok(relative_error(&a.flatten_all()?.to_vec1()?, &b.flatten_all()?.to_vec1()?))
@@ -205,8 +263,9 @@ impl Comparison<'_> {
         let mut sequences = Vec::new();
         for case in &self.reference.cases {
             let prompt = self.render(case)?;
-            let pieces = pieces(&prompt, &case.images, &features);
-            tokens_equal &= ids(&pieces, self.model.tokenizer().image_token()) == case.input_ids;
+            let pieces = pieces(&prompt, &case.images, &features)?;
+            tokens_equal &=
+                ids(&pieces, self.model.tokenizer().image_token().unwrap_or_default()) == case.input_ids;
             let from = case.input_ids.len().saturating_sub(case.logits);
             sequences.push(Sequence { past: None, pieces, logits: LogitsAt::From(from), keep_cache: false });
             rendered.push(prompt);
@@ -217,7 +276,7 @@ impl Comparison<'_> {
         let mut greedy_equal = true;
         for (i, case) in self.reference.cases.iter().enumerate() {
             let alone = &self.model.run(&sequences[i..=i], &all_taps)?[0];
-            self.compare_taps(&format!("case.{i}"), &alone.taps, &mut errors)?;
+            errors.compare(self.tensors, &format!("case.{i}"), &alone.taps)?;
             let want = values(self.tensors, &format!("case.{i}.logits"))?;
             logits_error = logits_error.max(relative_error(&alone.logits, &want));
             batch_error = batch_error.max(relative_error(&together[i].logits, &alone.logits));
@@ -230,10 +289,7 @@ impl Comparison<'_> {
             cached_error = cached_error.max(relative_error(&last, from_scratch));
             greedy_equal &= greedy == case.greedy;
         }
-        let taps = all_taps
-            .iter()
-            .map(|t| (t.0.clone(), errors.0.get(&t.0).copied().unwrap_or(f64::INFINITY)))
-            .collect();
+        let taps = errors.in_order(&all_taps);
         Ok(CheckReport {
             architecture: self.reference.architecture.clone(),
             cases: self.reference.cases.len(),
@@ -245,54 +301,6 @@ impl Comparison<'_> {
             batch_error,
             cached_error,
         })
-    }
-
-    /// The reference's pixels, which everything else is computed from, and how far our own are from them.
-    fn pixels(&self) -> Result<(Vec<PixelInput>, f64)> {
-        let preprocessor = self.model.preprocessor();
-        let mut all = Vec::new();
-        let mut steps = 0f64;
-        for (i, file) in self.reference.images.iter().enumerate() {
-            let path = self.folder.join(file);
-            let bytes = std::fs::read(&path).map_err(|source| VlmError::Read { path, source })?;
-            let decoded = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default())
-                .map_err(|e| VlmError::Image(e.to_string()))?;
-            let ours = preprocessor.preprocess(&decoded.image)?;
-            let values = values(self.tensors, &format!("image.{i}.pixels"))?;
-            let grid = self.values_of_grid(i)?;
-            if ours.grid == grid && ours.values.len() == values.len() {
-                // The pixel range after normalisation: from the reference's own step between neighbouring bytes.
-                let step = f64::from(
-                    self.tensors
-                        .get("pixel_step")
-                        .map_or(Ok(2.0 / 255.0), |t| t.flatten_all()?.to_vec1::<f32>().map(|v| v[0]))?,
-                );
-                let worst = ours.values.iter().zip(&values).fold(0f32, |a, (x, y)| a.max((x - y).abs()));
-                steps = steps.max(f64::from(worst) / step);
-            } else {
-                steps = f64::INFINITY;
-            }
-            all.push(PixelInput { values, grid });
-        }
-        Ok((all, steps))
-    }
-
-    fn values_of_grid(&self, i: usize) -> Result<(usize, usize, usize)> {
-        let grid = values(self.tensors, &format!("image.{i}.grid"))?;
-        match grid[..] {
-            [t, rows, columns] => Ok((t as usize, rows as usize, columns as usize)),
-            _ => Err(VlmError::load(format!("image.{i}.grid"), "it must have three numbers")),
-        }
-    }
-
-    fn compare_taps(&self, prefix: &str, taps: &PooledTaps, errors: &mut TapErrors) -> Result<()> {
-        for (name, pooled) in taps {
-            for (kind, got) in [("mean", &pooled.mean), ("last", &pooled.last)] {
-                let want = values(self.tensors, &format!("{prefix}.{name}.{kind}"))?;
-                errors.add(&name.0, relative_error(got, &want));
-            }
-        }
-        Ok(())
     }
 
     fn render(&self, case: &Case) -> Result<RenderedPrompt> {
@@ -328,7 +336,7 @@ impl Comparison<'_> {
             let out = out.pop().ok_or_else(|| VlmError::Shape("no output".into()))?;
             Ok((out.cache.map(Arc::new), out.logits))
         };
-        let mut whole = pieces(prompt, &case.images, features);
+        let mut whole = pieces(prompt, &case.images, features)?;
         let suffix = whole.pop().into_iter().collect();
         let past = if whole.is_empty() { None } else { step(None, whole)?.0 };
         let (mut past, mut logits) = step(past, suffix)?;
@@ -344,16 +352,10 @@ impl Comparison<'_> {
 }
 
 /// The pieces of a prompt; the last one is what follows the pictures.
-fn pieces(prompt: &RenderedPrompt, images: &[usize], features: &[Arc<ImageFeatures>]) -> Vec<Piece> {
-    prompt
-        .prefix
-        .iter()
-        .map(|piece| match piece {
-            PromptPiece::Tokens(ids) => Piece::Tokens(ids.clone()),
-            PromptPiece::Image(i) => Piece::Image(features[images[*i]].clone()),
-        })
-        .chain(std::iter::once(Piece::Tokens(prompt.suffix.clone())))
-        .collect()
+fn pieces(prompt: &RenderedPrompt, images: &[usize], features: &[Arc<ImageFeatures>]) -> Result<Vec<Piece>> {
+    let mut pieces = prompt.prefix_pieces(|i| Ok(features[images[i]].clone()))?;
+    pieces.push(Piece::Tokens(prompt.suffix.clone()));
+    Ok(pieces)
 }
 
 /// Token ids with each picture as repeated placeholders, as transformers' processors write them.
@@ -362,7 +364,7 @@ fn ids(pieces: &[Piece], image_token: u32) -> Vec<u32> {
         .iter()
         .flat_map(|piece| match piece {
             Piece::Tokens(ids) => ids.clone(),
-            Piece::Image(features) => vec![image_token; features.len()],
+            Piece::Image(features) | Piece::Instructed(features, _) => vec![image_token; features.len()],
         })
         .collect()
 }

@@ -2,20 +2,28 @@
 
 mod blocks;
 pub mod check;
+mod composed;
 pub mod engine;
 pub mod error;
+mod instructblip;
+mod llava;
 pub mod load;
 pub mod model;
 pub mod prompt;
-pub mod qwen3_vl;
+mod qwen2;
+mod qwen2_5_vl;
+mod qwen3_vl;
+mod qwen_vision;
 mod sentence;
+pub mod siglip;
 
 pub use check::{CheckReport, check};
 pub use error::{Result, VlmError};
+pub use load::architectures::{ARCHITECTURES, Architecture, KnownModel};
 pub use load::source::Progress as DownloadProgress;
 pub use load::{
-    DeviceChoice, LoadOptions, WeightType, load, load_sentence_encoder, load_sentence_encoder_with_progress,
-    load_with_progress, pull,
+    BlockType, DeviceChoice, LoadOptions, WeightType, load, load_sentence_encoder,
+    load_sentence_encoder_with_progress, load_with_progress, pull,
 };
 pub use model::{
     ImageFeatures, ImagePreprocessor, KvCache, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps,

@@ -32,9 +32,9 @@ impl fmt::Display for TapName {
 pub enum TapStage {
     /// Patch embedding and vision blocks: depends on the image alone.
     Vision,
-    /// Merger, projector or Q-Former output.
+    /// Merger or projector: depends on the image alone.
     Bridge,
-    /// Token embedding and decoder layers: depends on image and text.
+    /// Depends on image and text: token embedding, decoder layers, and a Q-Former that reads the instruction.
     Language,
 }
 
@@ -116,11 +116,12 @@ pub struct PixelInput {
 /// What the vision side yields for one picture; everything the language side needs of it.
 #[derive(Clone, Debug)]
 pub struct ImageFeatures {
-    /// Image tokens, shape (tokens, hidden).
+    /// Image tokens, shape (tokens, hidden); with a Q-Former behind the vision side, what that attends to, of as many rows and
+    /// columns as the vision side has.
     pub tokens: Tensor,
     /// Features added after early decoder layers (DeepStack), each (tokens, hidden); empty elsewhere.
     pub deepstack: Vec<Tensor>,
-    /// Grid in image tokens: (temporal, rows, columns) after merging.
+    /// Grid in image tokens, as they stand in a sequence: (temporal, rows, columns) after merging.
     pub grid: (usize, usize, usize),
     /// Pooled vision and bridge taps that were asked for.
     pub taps: PooledTaps,
@@ -175,6 +176,9 @@ pub enum Piece {
     Tokens(Vec<u32>),
     /// The tokens of one picture (without the markers around it).
     Image(Arc<ImageFeatures>),
+    /// The tokens that a Q-Former makes of a picture's features and an instruction (token ids of the Q-Former's own tokenizer,
+    /// see [`crate::prompt::RenderedPrompt::instruction`]).
+    Instructed(Arc<ImageFeatures>, Arc<[u32]>),
 }
 
 /// Which positions of a sequence's new tokens need logits.

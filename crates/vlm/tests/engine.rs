@@ -11,13 +11,21 @@ use reasonedit_vlm::engine::{
     Answered, Ask, CallOptions, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest, ImageInput,
     Models, Sampling, Want,
 };
-use reasonedit_vlm::prompt::PromptPiece;
 use reasonedit_vlm::{
     LoadOptions, LogitsAt, Piece, PooledTaps, Pooling, Sequence, SequenceOutput, TapName, TapStage,
     VisionLanguageModel, load, load_sentence_encoder,
 };
 
-const NAMES: [&str; 3] = ["qwen3_vl-1", "qwen3_vl-2", "qwen3_vl-3"];
+const NAMES: [&str; 8] = [
+    "qwen3_vl-1",
+    "qwen3_vl-2",
+    "qwen3_vl-3",
+    "qwen2_5_vl-2",
+    "llava-1",
+    "llava-2",
+    "instructblip-1",
+    "instructblip-2",
+];
 const PROMPTS: [&str; 3] = [
     "Does the image show a red circle in the upper half, beside a small blue square?",
     "Does the image show a red circle in the upper half, or nothing of the kind?",
@@ -70,14 +78,7 @@ fn whole(
     let pixels = model.preprocessor().preprocess(&crop(&image.picture, area).unwrap()).unwrap();
     let features = model.encode_images(&[&pixels], taps).unwrap().remove(0);
     let rendered = model.tokenizer().render(1, prompt).unwrap();
-    let mut pieces: Vec<Piece> = rendered
-        .prefix
-        .into_iter()
-        .map(|piece| match piece {
-            PromptPiece::Tokens(tokens) => Piece::Tokens(tokens),
-            PromptPiece::Image(_) => Piece::Image(Arc::clone(&features)),
-        })
-        .collect();
+    let mut pieces = rendered.prefix_pieces(|_| Ok(Arc::clone(&features))).unwrap();
     pieces.push(Piece::Tokens(rendered.suffix));
     pieces.push(Piece::Tokens(reply.to_vec()));
     let sequence = Sequence { past: None, pieces, logits, keep_cache: false };
@@ -233,6 +234,20 @@ async fn embeddings_equal_whole_prompts() {
     }
 }
 
+/// A Q-Former reads the instruction: nothing of it can stand for a picture alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn taps_that_depend_on_the_text_are_no_taps_of_a_picture() {
+    let engine = start("instructblip-1", EngineConfig::default());
+    let images = pictures("instructblip-1");
+    let info = engine.info().await.unwrap();
+    for tap in &info.taps {
+        let of_picture = tap.name.0.starts_with("vision.");
+        let got = engine.embed_images(images[..1].to_vec(), tap.name.clone(), Pooling::Mean, OPTIONS).await;
+        assert_eq!(got.is_ok(), of_picture, "{}", tap.name);
+        assert_eq!(tap.stage == TapStage::Language, !of_picture, "{}", tap.name);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn generations_together_equal_each_alone() {
     for name in NAMES {
@@ -268,7 +283,7 @@ async fn generations_together_equal_each_alone() {
                 }
                 tokens.push(best as u32);
             }
-            assert_eq!(generated.text, model.tokenizer().decode(&tokens).unwrap());
+            assert_eq!(generated.text, model.tokenizer().decode(&tokens).unwrap(), "{name}: {tokens:?}");
             assert_eq!(generated.completion_tokens, tokens.len());
             assert!(close(generated.log_likelihood, sum));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{EditRecord, EntryView, Evidence, EvidenceSource, Kind};
+use reasonedit_codebook::{EditRecord, EntryView, Evidence, EvidenceSource, ImageInfo, Kind};
 use reasonedit_editor::EditView;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -47,8 +47,21 @@ pub struct EditDto {
     pub embedding: String,
     /// ULID of the generation of keys that `entries` are of: the live one.
     pub generation: String,
+    /// How often it was used.
+    pub fired: FiringsDto,
     /// Milliseconds by stage: queue, patchify, embed, merge, store, total.
     pub timings_ms: BTreeMap<String, f64>,
+}
+
+/// How often an edit was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Firings)]
+pub struct FiringsDto {
+    /// Answers that a statement of the edit was put in front of.
+    pub queries: u64,
+    /// When that was last; `null` if never.
+    #[schema(format = DateTime)]
+    pub last_at: Option<String>,
 }
 
 /// A picture of an edit.
@@ -177,7 +190,7 @@ impl From<&EditView> for EditDto {
         Self {
             id: id.to_string(),
             created_at: rfc3339(*created_at),
-            image: ImageDto { id: image.id.to_string(), width: image.width, height: image.height },
+            image: image.into(),
             question: question.clone(),
             answer: answer.clone(),
             choices: choices.clone(),
@@ -197,8 +210,15 @@ impl From<&EditView> for EditDto {
             metadata: if metadata.is_null() { Value::Object(Map::new()) } else { metadata.clone() },
             embedding: embedding.to_string(),
             generation: view.generation.to_string(),
+            fired: FiringsDto { queries: view.fired.queries, last_at: view.fired.last.map(rfc3339) },
             timings_ms: rounded(&view.timings_ms),
         }
+    }
+}
+
+impl From<&ImageInfo> for ImageDto {
+    fn from(image: &ImageInfo) -> Self {
+        Self { id: image.id.to_string(), width: image.width, height: image.height }
     }
 }
 

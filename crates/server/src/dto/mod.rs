@@ -3,6 +3,7 @@
 pub mod codebook;
 pub mod edit;
 pub mod edit_input;
+pub mod evidence;
 pub mod health;
 pub mod image;
 pub mod job;

@@ -115,6 +115,9 @@ pub struct AnswerDto {
     /// The answer.
     #[schema(example = "malignant")]
     pub answer: String,
+    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the choices.
+    #[schema(minimum = 0, maximum = 1, example = 0.98)]
+    pub probability: f64,
     /// Every choice, in the order asked; present when asked with choices.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -304,6 +307,7 @@ impl AnswerDto {
     pub(crate) fn new(outcome: QueryOutcome, explain: bool) -> Self {
         Self {
             answer: outcome.answer,
+            probability: outcome.probability,
             choices: outcome.choices.map(|scores| scores.iter().map(Into::into).collect()),
             retrieval: RetrievalDto::new(&outcome.retrieval, outcome.verification.as_ref()),
             unedited: outcome.unedited.as_ref().map(Into::into),

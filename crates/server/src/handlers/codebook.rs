@@ -1,13 +1,14 @@
 //! `/codebook`.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use reasonedit_codebook::{CodebookName, MemberId};
 
 use crate::archive;
-use crate::dto::codebook::{CodebookDto, EntriesParams, ImportDto, ImportParams, KeyPageDto};
+use crate::dto::codebook::{CodebookDto, EntriesParams, ImportDto, ImportParams, KeyDto, KeyPageDto};
 use crate::dto::job::{JobDto, JobKind};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::accepted;
@@ -55,6 +56,29 @@ pub(crate) async fn entries(
         entries: page.items.iter().map(|key| key.as_ref().into()).collect(),
         next_cursor: page.next.map(|id| id.to_string()),
     }))
+}
+
+/// Get a key
+///
+/// The key of this id, with everything that merged into it.
+#[utoipa::path(
+    get, path = "/codebook/entries/{id}", operation_id = "get_entry", tag = "codebook",
+    params(("id" = String, Path, description = "ULID of the key."), CodebookParams),
+    responses(
+        (status = 200, description = "The key.", body = KeyDto),
+        (status = 404, description = "No such key: it was reverted, or merged into another.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn entry(
+    State(state): State<AppState>,
+    path: std::result::Result<Path<String>, PathRejection>,
+    Query(params): Query<CodebookParams>,
+) -> Result<Json<KeyDto>> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let id = path.ok().and_then(|Path(text)| text.parse::<MemberId>().ok());
+    let id = id.ok_or_else(|| Problem::not_found("No key has an id like this."))?;
+    Ok(Json(state.editor()?.entry(&codebook, id)?.as_ref().into()))
 }
 
 /// Export a codebook

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use crate::openapi::contract;
@@ -41,11 +41,6 @@ pub(crate) async fn script() -> Response {
 /// Its style.
 pub(crate) async fn style() -> Response {
     asset("text/css; charset=utf-8", STYLE)
-}
-
-/// Sends whoever opens the service to its page.
-pub(crate) async fn home() -> Redirect {
-    Redirect::temporary("/docs")
 }
 
 /// The contract

@@ -6,6 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use reasonedit_codebook::CodebookName;
+use reasonedit_editor::EmbeddingChoice;
 use reasonedit_topology::{Report, figure};
 use ulid::Ulid;
 
@@ -15,7 +17,7 @@ use crate::dto::{CodebookParams, codebook_name};
 use crate::handlers::jobs::{JobIdPath, accepted, job_id};
 use crate::idempotency::submission_key;
 use crate::jobs::Submission;
-use crate::jobs::modularity::{CODEBOOK, REPORT, RollbackInput, report_of};
+use crate::jobs::modularity::{CODEBOOK, REPORT, ReembedInput, report_of};
 use crate::json::{Query, from_slice};
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
@@ -144,7 +146,38 @@ pub(crate) async fn roll_back(
         let detail = format!("No earlier embedding of the codebook {codebook} is kept.");
         return Err(Problem::new(ProblemKind::Conflict, detail));
     };
-    let input = RollbackInput { to: previous.id };
+    reembed(&state, codebook, &ReembedInput::Back { to: previous.id }).await
+}
+
+/// Apply a report
+///
+/// Moves the codebook to the layer and the weight that the report chose, while it goes on serving. A job: every key is made anew beside the
+/// live ones, then they are swapped in at once.
+#[utoipa::path(
+    post, path = "/modularity/{report}/apply", operation_id = "apply_report", tag = "modularity",
+    params(("report" = String, Path, description = "ULID of the job that made it."), CodebookParams),
+    responses(
+        (status = 202, description = "The job waits or runs.", body = JobDto, headers(("Location" = String, description = "Where the job is found."))),
+        (status = 404, description = "No such report, or its job was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The codebook never had an edit, so that there is nothing to move; or another job runs.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn apply(
+    State(state): State<AppState>,
+    JobIdPath(id): JobIdPath,
+    Query(params): Query<CodebookParams>,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let choice = EmbeddingChoice::from(&find(&state, id).await?.selection);
+    if !state.editor()?.has_keys(&codebook)? {
+        let detail = format!("The codebook {codebook} never had an edit: it follows the configuration.");
+        return Err(Problem::new(ProblemKind::Conflict, detail));
+    }
+    reembed(&state, codebook, &ReembedInput::Chosen { choice }).await
+}
+
+async fn reembed(state: &AppState, codebook: CodebookName, input: &ReembedInput) -> Result<Response> {
     let submission = Submission {
         kind: JobKind::Reembed,
         codebook,

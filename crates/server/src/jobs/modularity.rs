@@ -108,18 +108,24 @@ async fn measured(tools: &Tools, context: &Context, asked: &ModularityRequestDto
     Ok(measuring.await?)
 }
 
-/// What a rollback goes back to. It stands in the job, so that one that is begun again does not go forward.
+/// What a codebook is moved to without measuring. It stands in the job, so that one that is begun again does the same.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct RollbackInput {
-    pub(crate) to: GenerationId,
+#[serde(untagged)]
+pub(crate) enum ReembedInput {
+    /// Back to the generation before.
+    Back { to: GenerationId },
+    /// To what a report chose.
+    Chosen { choice: EmbeddingChoice },
 }
 
-/// Goes back to the generation before.
-pub(super) async fn roll_back(tools: Tools, context: Context) -> Result<Value> {
-    let input: RollbackInput = context.input()?;
-    let (codebook, told) = (context.codebook(), telling(&context));
+/// Moves a codebook to another embedding, or back to the one before.
+pub(super) async fn reembed(tools: Tools, context: Context) -> Result<Value> {
+    let (codebook, told, forever) = (context.codebook(), telling(&context), std::future::pending());
     let _tidy = Tidy { editor: &tools.editor, context: &context };
-    let generation = tools.editor.rollback(&codebook, Some(input.to), told, std::future::pending()).await?;
+    let generation = match context.input()? {
+        ReembedInput::Back { to } => tools.editor.rollback(&codebook, Some(to), told, forever).await?,
+        ReembedInput::Chosen { choice } => tools.editor.reembed(&codebook, &choice, told, forever).await?,
+    };
     let result = ReembedResultDto { generation: generation.to_string() };
     serde_json::to_value(result).map_err(|error| Problem::internal(&error))
 }

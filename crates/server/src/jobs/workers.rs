@@ -31,7 +31,7 @@ pub(crate) fn runner(tools: Tools) -> Runner {
                 JobKind::Batch => batch::work(tools, context).await,
                 JobKind::Import => import::work(tools, context).await,
                 JobKind::Modularity => modularity::work(tools, context).await,
-                JobKind::Reembed => modularity::roll_back(tools, context).await,
+                JobKind::Reembed => modularity::reembed(tools, context).await,
             }
         })
     })

@@ -8,6 +8,8 @@ mod fuzz;
 mod http;
 mod jobs;
 mod kill;
+mod looking;
 mod model;
 mod modularity;
+mod page;
 mod serve;

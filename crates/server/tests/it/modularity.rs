@@ -178,3 +178,32 @@ async fn one_at_a_time_and_a_cancelled_one_leaves_the_codebook_as_it_was() {
     assert_eq!(generation(&service).await, before);
     get(router, &format!("/modularity/{id}")).await.problem(404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_applied_afterwards() {
+    let service = service(|_| {}).await;
+    let router = &service.router;
+    let apply = |report: &str| format!("/modularity/{report}/apply");
+    post(router, &apply("01KAEJ5W5M3H5C1T5P2R7Q8Y9Z"), JSON, "").await.problem(404);
+    post(router, &apply("nonsense"), JSON, "").await.problem(404);
+
+    let mut asked = request();
+    asked["source"] = json!("squares");
+    let (job, _) = followed(&service, &start(&service, asked.to_string()).await).await;
+    let report = job["id"].as_str().unwrap();
+    // Nothing to move yet.
+    post(router, &apply(report), JSON, "").await.problem(409);
+    edits(&service, 1..4).await;
+    let first = generation(&service).await;
+    let (moved, _) = followed(&service, &post(router, &apply(report), JSON, "").await).await;
+    assert_eq!((&moved["kind"], &moved["state"]), (&json!("reembed"), &json!("done")), "{moved}");
+    let second = generation(&service).await;
+    assert_eq!(moved["result"]["generation"], second);
+    assert_ne!(second, first);
+    let active = get(router, "/modularity").await.json();
+    assert_eq!(active["active"]["embedding"]["tap"], active["selection"]["tap"]["chosen"]["tap"]);
+    assert_eq!(active["active"]["embedding"]["lambda"], active["selection"]["weight"]["chosen"]);
+    // And taken back as any other.
+    let (back, _) = followed(&service, &post(router, "/modularity/rollback", JSON, "").await).await;
+    assert_eq!(back["result"]["generation"], first, "{back}");
+}

@@ -12,6 +12,8 @@ pub(crate) enum Activation {
     Gelu,
     /// GELU by tanh.
     GeluTanh,
+    /// x · σ(1.702·x).
+    QuickGelu,
     /// x · σ(x).
     Silu,
     /// max(x, 0).
@@ -24,11 +26,14 @@ impl Activation {
         match name {
             "gelu" | "gelu_python" => Ok(Self::Gelu),
             "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Self::GeluTanh),
+            "quick_gelu" => Ok(Self::QuickGelu),
             "silu" | "swish" => Ok(Self::Silu),
             "relu" => Ok(Self::Relu),
             other => Err(VlmError::load(
                 "config.json",
-                format!("hidden_act {other:?} is not known; known are gelu, gelu_pytorch_tanh, silu, relu"),
+                format!(
+                    "hidden_act {other:?} is not known; known are gelu, gelu_pytorch_tanh, quick_gelu, silu, relu"
+                ),
             )),
         }
     }
@@ -38,6 +43,7 @@ impl Activation {
         match self {
             Self::Gelu => f.call(math::gelu_erf),
             Self::GeluTanh => f.call(math::gelu_tanh),
+            Self::QuickGelu => f.call(|x: f32| math::silu(1.702 * x) / 1.702),
             Self::Silu => f.call(math::silu),
             Self::Relu => f.call(|x: f32| x.max(0.0)),
         }
@@ -48,6 +54,7 @@ impl Activation {
         match self {
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),
+            Self::QuickGelu => (x * 1.702)?.silu()? / 1.702,
             Self::Silu => x.silu(),
             Self::Relu => x.relu(),
         }
@@ -95,7 +102,14 @@ mod tests {
 
     #[test]
     fn gated_equals_plain_operations() {
-        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu] {
+        let all = [
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::QuickGelu,
+            Activation::Silu,
+            Activation::Relu,
+        ];
+        for activation in all {
             let x = Tensor::randn(0f32, 2.0, (7, 38), &Device::Cpu).unwrap();
             let plain = (activation.plain(&x.narrow(1, 0, 19).unwrap()).unwrap()
                 * x.narrow(1, 19, 19).unwrap())

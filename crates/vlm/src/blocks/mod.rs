@@ -7,11 +7,19 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 mod attention_cpu;
+pub(crate) mod cross;
+pub(crate) mod decoder;
+pub(crate) mod fixed_size;
 pub(crate) mod linear;
+pub(crate) mod llama;
 pub(crate) mod math;
+mod narrow;
 pub(crate) mod norm;
 pub(crate) mod pool;
+pub(crate) mod quantised;
 pub(crate) mod rotary;
+pub(crate) mod vit;
+mod widened;
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor};
 use rayon::prelude::*;
@@ -21,10 +29,7 @@ const PARALLEL_FROM: usize = 1 << 17;
 
 /// Whether the slice form applies: it has no derivative, so not to what a gradient is wanted through.
 pub(crate) fn is_fast(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu()
-        && tensor.dtype() == DType::F32
-        && tensor.is_contiguous()
-        && !tensor.track_op()
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous() && !tensor.track_op()
 }
 
 /// Calls `f` with the values of a tensor for which [`is_fast`] holds.
@@ -37,7 +42,7 @@ pub(crate) fn with_values<R>(
     f(contiguous(storage.as_slice::<f32>()?, layout)?)
 }
 
-fn contiguous<'s>(values: &'s [f32], layout: &Layout) -> candle_core::Result<&'s [f32]> {
+fn contiguous<'s, T>(values: &'s [T], layout: &Layout) -> candle_core::Result<&'s [T]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
         None => candle_core::bail!("not contiguous"),

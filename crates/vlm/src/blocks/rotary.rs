@@ -30,6 +30,11 @@ impl RotaryTable {
     }
 }
 
+/// θ^(−i/d), rounded to f32 once.
+pub(crate) fn inverse_frequency(theta: f64, i: usize, d: usize) -> f32 {
+    theta.powf(-(i as f64) / d as f64) as f32
+}
+
 /// Normalises each head of the queries and keys (when norms are given), then rotates it. `qkv` is packed as
 /// `layout` says and changed in place where it can be, so it must not be used elsewhere.
 pub(crate) fn norm_and_rotate(

@@ -12,7 +12,7 @@ use super::prepare::{Picture, Prompt, check_length};
 use super::request::FeatureKey;
 use super::stats::count;
 use super::{Loaded, Models};
-use crate::prompt::PromptPiece;
+use crate::prompt::prefix_pieces;
 use crate::{
     ImageFeatures, KvCache, LogitsAt, Piece, PixelInput, PooledTaps, Result, Sequence, SequenceOutput,
     TapName, VlmError,
@@ -287,11 +287,8 @@ impl<'a> Compute<'a> {
             let features = features
                 .get(&key.image)
                 .ok_or_else(|| VlmError::Image("the picture's features are not available".into()))?;
-            let piece = |piece: &PromptPiece| match piece {
-                PromptPiece::Tokens(tokens) => Piece::Tokens(tokens.clone()),
-                PromptPiece::Image(_) => Piece::Image(Arc::clone(features)),
-            };
-            let pieces: Vec<Piece> = prompt.prefix.iter().map(piece).collect();
+            let pieces =
+                prefix_pieces(&prompt.prefix, prompt.instruction.as_ref(), |_| Ok(Arc::clone(features)))?;
             check_length(count_tokens(&pieces), self.loaded.info.max_positions)?;
             Ok(pieces)
         };
@@ -357,7 +354,7 @@ pub(super) fn new_tokens(sequence: &Sequence) -> usize {
 fn count_tokens(pieces: &[Piece]) -> usize {
     let count = |piece: &Piece| match piece {
         Piece::Tokens(tokens) => tokens.len(),
-        Piece::Image(features) => features.len(),
+        Piece::Image(features) | Piece::Instructed(features, _) => features.len(),
     };
     pieces.iter().map(count).sum()
 }

@@ -68,15 +68,11 @@ impl Compute<'_> {
         }
         self.run_all(&sequences, &language, |at, output| {
             let unit = units[at];
-            let suffix = select(&output.taps, &unit.taps.language)?;
             let whole = match &prefixes[at] {
-                Some(prefix) => {
-                    let counts = (prefix.kv.len, unit.prompt.suffix.len());
-                    joined(&select(&prefix.taps, &unit.taps.language)?, suffix, counts)
-                }
-                None => suffix,
+                Some(prefix) => joined(&prefix.taps, output.taps, (prefix.kv.len, unit.prompt.suffix.len())),
+                None => output.taps,
             };
-            results[at].extend(whole);
+            results[at].extend(select(&whole, &unit.taps.language)?);
             Ok(())
         })?;
         Ok(results)
@@ -93,9 +89,12 @@ impl Compute<'_> {
     }
 }
 
-/// Pooled taps of a sequence from those of its two parts, of so many tokens each.
+/// Pooled taps of a sequence from those of its two parts, of so many tokens each. What only the first part passes, as a Q-Former
+/// with its picture, it has from there.
 fn joined(first: &PooledTaps, second: PooledTaps, (n, m): (usize, usize)) -> PooledTaps {
     let (n, m) = (n as f64, m as f64);
+    let alone: Vec<_> = first.iter().filter(|(name, _)| !second.contains_key(*name)).collect();
+    let alone = alone.into_iter().map(|(name, pooled)| (name.clone(), pooled.clone())).collect::<Vec<_>>();
     second
         .into_iter()
         .map(|(name, mut pooled)| {
@@ -106,6 +105,7 @@ fn joined(first: &PooledTaps, second: PooledTaps, (n, m): (usize, usize)) -> Poo
             }
             (name, pooled)
         })
+        .chain(alone)
         .collect()
 }
 

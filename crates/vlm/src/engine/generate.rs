@@ -55,6 +55,8 @@ pub(super) struct Generation {
     prompt_tokens: usize,
     completion_tokens: usize,
     log_likelihood: f64,
+    /// The part of it that is of tokens whose text is still held back.
+    unsent: f64,
 }
 
 impl Generation {
@@ -74,6 +76,7 @@ impl Generation {
             max_tokens: begin.unit.max_tokens,
             completion_tokens: 0,
             log_likelihood: 0.0,
+            unsent: 0.0,
         };
         if this.max_tokens == 0 {
             this.end(loaded, FinishReason::Length);
@@ -109,14 +112,17 @@ impl Generation {
     fn try_advance(&mut self, loaded: &Loaded, ahead: Ahead) -> Result<Option<FinishReason>> {
         self.kv = ahead.kv;
         let token = self.sampler.choose(&ahead.logits)?;
-        self.log_likelihood += Softmax::new(&ahead.logits)?.log_probability(token)?;
+        let log_probability = Softmax::new(&ahead.logits)?.log_probability(token)?;
+        self.log_likelihood += log_probability;
         if loaded.tokenizer.stop_tokens().contains(&token) {
             return Ok(Some(FinishReason::Stop));
         }
         self.next = token;
         self.completion_tokens += 1;
+        self.unsent += log_probability;
         if let Some(text) = self.text.push(&loaded.tokenizer, token)? {
-            self.send(Ok(GenerateEvent::Text(text)));
+            let log_likelihood = std::mem::take(&mut self.unsent);
+            self.send(Ok(GenerateEvent::Text { text, log_likelihood }));
         }
         let full = self.kv.len >= loaded.info.max_positions;
         Ok((full || self.completion_tokens >= self.max_tokens).then_some(FinishReason::Length))
@@ -124,7 +130,10 @@ impl Generation {
 
     fn end(&mut self, loaded: &Loaded, reason: FinishReason) {
         match self.text.finish(&loaded.tokenizer) {
-            Ok(Some(rest)) => self.send(Ok(GenerateEvent::Text(rest))),
+            Ok(Some(text)) => {
+                let log_likelihood = std::mem::take(&mut self.unsent);
+                self.send(Ok(GenerateEvent::Text { text, log_likelihood }));
+            }
             Ok(None) => {}
             Err(error) => return self.fail(error),
         }

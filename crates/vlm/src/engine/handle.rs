@@ -15,9 +15,10 @@ use super::request::{
 };
 use super::stats::{Counters, EngineStats, count};
 use super::stream::{GenerationStream, within};
+use super::visit::VisitUnit;
 use super::{EngineConfig, Loaded, lock, worker};
 use crate::prompt::PromptTokenizer;
-use crate::{ModelInfo, PooledTaps, Pooling, Result, TapName, VlmError};
+use crate::{ModelInfo, PooledTaps, Pooling, Result, TapName, VisionLanguageModel, VlmError};
 
 /// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so that
 /// their pixels don't fill the memory.
@@ -376,7 +377,7 @@ impl EngineHandle {
         let mut text = String::new();
         while let Some(event) = stream.next().await {
             match event? {
-                GenerateEvent::Text(piece) => text.push_str(&piece),
+                GenerateEvent::Text { text: piece, .. } => text.push_str(&piece),
                 GenerateEvent::Done { reason, prompt_tokens, completion_tokens, log_likelihood } => {
                     let reply = Generated { text, reason, prompt_tokens, completion_tokens, log_likelihood };
                     let times = EngineTimes { prompt_tokens, ..stream.times() };
@@ -385,6 +386,29 @@ impl EngineHandle {
             }
         }
         Err(VlmError::Closed)
+    }
+
+    /// Calls `visit` with the model on the engine's thread, when it is its turn: for experiments that no request describes. Nothing is cached or
+    /// batched for it, others wait while it runs (`cost` says about how many tokens' work it is), and it is called a second time
+    /// where it fails in a batch with others.
+    ///
+    /// # Errors
+    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], [`VlmError::Panicked`], and what `visit` returns.
+    pub async fn visit<T: Send + 'static>(
+        &self,
+        cost: usize,
+        visit: impl Fn(&dyn VisionLanguageModel) -> Result<T> + Send + Sync + 'static,
+        options: CallOptions,
+    ) -> Result<(T, EngineTimes)> {
+        within(options.deadline, async {
+            self.loaded().await?;
+            let place = self.shared.queue.reserve()?;
+            let (unit, result) = VisitUnit::new(cost, visit);
+            let (_, times) = answer(place, vec![unit], Work::Visits, options).await?;
+            let result = lock(&result).take();
+            Ok((result.ok_or(VlmError::Closed)?, times))
+        })
+        .await
     }
 
     /// Requests that wait, prepared.

@@ -26,7 +26,7 @@
 //! # Map
 //! [`request`]: what can be asked. `handle`: the caller's side; `prepare`: its preprocessing and cache look-ups;
 //! `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread. `compute`: features and
-//! prefixes; `asks`, `embed`, `generate`: the kinds of work. `cache`: the byte-budgeted store. `score`:
+//! prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the byte-budgeted store. `score`:
 //! log-probabilities. `stats`: counters.
 
 mod asks;
@@ -41,6 +41,7 @@ pub mod request;
 mod score;
 mod stats;
 mod stream;
+mod visit;
 mod worker;
 
 #[cfg(test)]

@@ -72,6 +72,8 @@ pub(super) struct Prompt {
     pub(super) prefix_tokens: Arc<[u32]>,
     /// Behind the picture; at least one token.
     pub(super) suffix: Vec<u32>,
+    /// What a Q-Former reads beside the picture, where there is one.
+    pub(super) instruction: Option<Arc<[u32]>>,
 }
 
 /// A picture of a request: what was cached of it when the request was prepared, or its pixels.
@@ -172,11 +174,22 @@ impl<'a> Texts<'a> {
         for piece in &rendered.prefix {
             match piece {
                 PromptPiece::Tokens(tokens) => key.extend_from_slice(tokens),
-                PromptPiece::Image(_) => key.push(IMAGE_MARK),
+                PromptPiece::Image(_) => {
+                    key.push(IMAGE_MARK);
+                    // The tokens of a picture that is looked at with an instruction are others with another one.
+                    if let Some(instruction) = &rendered.instruction {
+                        key.extend_from_slice(instruction);
+                        key.push(IMAGE_MARK);
+                    }
+                }
             }
         }
-        let prompt =
-            Arc::new(Prompt { prefix: rendered.prefix, prefix_tokens: key.into(), suffix: rendered.suffix });
+        let prompt = Arc::new(Prompt {
+            prefix: rendered.prefix,
+            prefix_tokens: key.into(),
+            suffix: rendered.suffix,
+            instruction: rendered.instruction,
+        });
         self.prompts.insert(text.to_owned(), Arc::clone(&prompt));
         Ok(prompt)
     }

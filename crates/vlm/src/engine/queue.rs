@@ -14,6 +14,7 @@ use super::generate::GenerateUnit;
 use super::lock;
 use super::request::{CallOptions, EngineTimes, GenerateEvent, Priority};
 use super::stats::{Counters, count};
+use super::visit::VisitUnit;
 use crate::{PooledTaps, Result, VlmError};
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under load, but
@@ -49,6 +50,7 @@ pub(super) enum Work {
     Pairs(Units<PairUnit, PooledTaps>),
     Sentences(Units<SentenceUnit, Vec<f32>>),
     Asks(Units<AskUnit, AskOutput>),
+    Visits(Units<VisitUnit, ()>),
     Generate(Box<Begin>),
 }
 
@@ -59,6 +61,7 @@ pub(super) enum Kind {
     Pairs,
     Sentences,
     Asks,
+    Visits,
     Generate,
 }
 
@@ -69,6 +72,7 @@ impl Work {
             Self::Pairs(_) => Kind::Pairs,
             Self::Sentences(_) => Kind::Sentences,
             Self::Asks(_) => Kind::Asks,
+            Self::Visits(_) => Kind::Visits,
             Self::Generate(_) => Kind::Generate,
         }
     }
@@ -85,6 +89,7 @@ impl Work {
             // About four characters a token.
             Self::Sentences(units) => rest(units, |u| u.0.len() / 4 + 2),
             Self::Asks(units) => rest(units, |u| u.cost),
+            Self::Visits(units) => rest(units, |u| u.cost),
             Self::Generate(begin) => (0, vec![begin.unit.cost]),
         }
     }
@@ -95,6 +100,7 @@ impl Work {
             Self::Pairs(units) => units.reply.is_closed(),
             Self::Sentences(units) => units.reply.is_closed(),
             Self::Asks(units) => units.reply.is_closed(),
+            Self::Visits(units) => units.reply.is_closed(),
             Self::Generate(begin) => begin.events.is_closed(),
         }
     }
@@ -106,6 +112,7 @@ impl Work {
             Self::Pairs(units) => drop(units.reply.send(Err(error))),
             Self::Sentences(units) => drop(units.reply.send(Err(error))),
             Self::Asks(units) => drop(units.reply.send(Err(error))),
+            Self::Visits(units) => drop(units.reply.send(Err(error))),
             Self::Generate(begin) => drop(begin.events.send(Err(error))),
         }
     }

@@ -133,7 +133,12 @@ pub enum FinishReason {
 #[derive(Clone, Debug, PartialEq)]
 pub enum GenerateEvent {
     /// The next piece of text (whole characters only).
-    Text(String),
+    Text {
+        /// The piece.
+        text: String,
+        /// Sum of the natural log-probabilities of the tokens that it is made of.
+        log_likelihood: f64,
+    },
     /// The end.
     Done {
         /// Why.

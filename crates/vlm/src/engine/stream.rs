@@ -36,7 +36,7 @@ impl GenerationStream {
         let receiver = &mut self.receiver;
         let event =
             within(self.deadline, async { receiver.recv().await.unwrap_or(Err(VlmError::Closed)) }).await;
-        self.ended = !matches!(event, Ok(GenerateEvent::Text(_)));
+        self.ended = !matches!(event, Ok(GenerateEvent::Text { .. }));
         Some(event)
     }
 
@@ -47,7 +47,7 @@ impl GenerationStream {
         }
         self.receiver.poll_recv(cx).map(|event| {
             let event = event.unwrap_or(Err(VlmError::Closed));
-            self.ended = !matches!(event, Ok(GenerateEvent::Text(_)));
+            self.ended = !matches!(event, Ok(GenerateEvent::Text { .. }));
             Some(event)
         })
     }

@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 use super::request::{Ask, CallOptions, FeatureKey, GenerateRequest, ImageInput, Sampling, Want};
 use super::toy::{Log, PICTURE_FIRST, Toy, models};
 use super::{Engine, EngineConfig, EngineHandle, lock};
-use crate::prompt::PromptPiece;
 use crate::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput, TapName, VisionLanguageModel};
 
 fn start(config: EngineConfig) -> (EngineHandle, Arc<Log>) {
@@ -62,17 +61,11 @@ impl Scratch {
         taps: &[TapName],
     ) -> SequenceOutput {
         let rendered = self.0.tokenizer().render(usize::from(image.is_some()), prompt).unwrap();
-        let mut pieces = Vec::new();
-        for piece in rendered.prefix {
-            pieces.push(match piece {
-                PromptPiece::Tokens(tokens) => Piece::Tokens(tokens),
-                PromptPiece::Image(_) => {
-                    let pixels: PixelInput =
-                        self.0.preprocessor().preprocess(&image.unwrap().picture).unwrap();
-                    Piece::Image(self.0.encode_images(&[&pixels], taps).unwrap().remove(0))
-                }
-            });
-        }
+        let features = |_| {
+            let pixels: PixelInput = self.0.preprocessor().preprocess(&image.unwrap().picture)?;
+            Ok(self.0.encode_images(&[&pixels], taps)?.remove(0))
+        };
+        let mut pieces = rendered.prefix_pieces(features).unwrap();
         pieces.push(Piece::Tokens(rendered.suffix));
         pieces.push(Piece::Tokens(reply.to_vec()));
         let sequence = Sequence { past: None, pieces, logits, keep_cache: true };

@@ -173,7 +173,7 @@ impl Toy {
                     }
                     states.extend(tokens.iter().map(|&token| self.embedding(token as usize)));
                 }
-                Piece::Image(features) => {
+                Piece::Image(features) | Piece::Instructed(features, _) => {
                     for row in features.tokens.to_vec2::<f32>()? {
                         states.push(row.try_into().unwrap());
                     }
@@ -387,7 +387,7 @@ fn tokenizer(template: &str) -> PromptTokenizer {
     let settings = PromptSettings {
         chat_template: template.into(),
         special_tokens: std::collections::BTreeMap::new(),
-        image_token: IMAGE_TOKEN,
+        image_token: Some(IMAGE_TOKEN),
         stop_tokens: vec![STOP_TOKEN],
     };
     PromptTokenizer::new(json.to_string().as_bytes(), settings).unwrap()

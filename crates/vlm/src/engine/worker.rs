@@ -96,6 +96,7 @@ impl<'a> Worker<'a> {
             Kind::Pairs => self.units(shares, pairs, Compute::embed_pairs),
             Kind::Sentences => self.units(shares, sentences, Compute::embed_sentences),
             Kind::Asks => self.units(shares, asks, Compute::ask),
+            Kind::Visits => self.units(shares, visits, Compute::visit),
             Kind::Generate => self.begin(shares.into_iter().map(|share| share.request).collect()),
         }
     }
@@ -281,6 +282,10 @@ fn sentences(work: &mut Work) -> Option<&mut Units<super::queue::SentenceUnit, V
 
 fn asks(work: &mut Work) -> Option<&mut Units<super::asks::AskUnit, super::asks::AskOutput>> {
     if let Work::Asks(units) = work { Some(units) } else { None }
+}
+
+fn visits(work: &mut Work) -> Option<&mut Units<super::visit::VisitUnit, ()>> {
+    if let Work::Visits(units) = work { Some(units) } else { None }
 }
 
 /// Turns a panic into an error.

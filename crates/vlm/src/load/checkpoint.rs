@@ -9,6 +9,17 @@ use super::weights::Weights;
 use crate::prompt::{PromptSettings, PromptTokenizer};
 use crate::{Result, VlmError};
 
+/// The settings of the image processor by themselves.
+const IMAGE_PROCESSOR: &str = "preprocessor_config.json";
+/// Those of all that surrounds a model.
+const PROCESSOR: &str = "processor_config.json";
+
+/// Pictures, then what is said, turns separated by a space: for checkpoints that know no conversations.
+const BARE_TEMPLATE: &str = "\
+    {% for m in messages %}{% for c in m.content %}{% if c.type == 'image' %}<image>{% endif %}{% endfor %}{% endfor %}\
+    {% for m in messages %}{% if not loop.first %}{{ ' ' }}{% endif %}\
+    {% for c in m.content %}{% if c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{% endfor %}";
+
 /// A folder in Hugging Face's layout.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoint {
@@ -61,6 +72,17 @@ impl Checkpoint {
         self.bytes(file)?.ok_or_else(|| self.missing(file))
     }
 
+    /// How pictures are preprocessed: `preprocessor_config.json`, or where transformers 5 writes it.
+    pub(crate) fn image_processor(&self) -> Result<Value> {
+        if let Some(settings) = self.json(IMAGE_PROCESSOR)? {
+            return Ok(settings);
+        }
+        match self.json(PROCESSOR)?.unwrap_or_default()["image_processor"].take() {
+            settings @ Value::Object(_) => Ok(settings),
+            _ => Err(self.missing(IMAGE_PROCESSOR)),
+        }
+    }
+
     fn missing(&self, file: &str) -> VlmError {
         VlmError::load(
             file,
@@ -90,35 +112,58 @@ impl Checkpoint {
 
     /// BLAKE3 (hex) over everything that decides what the model computes.
     pub(crate) fn fingerprint(&self, weights: &Weights) -> Result<String> {
-        const FILES: [&str; 10] = [
+        const FILES: [&str; 11] = [
             "config.json",
             "tokenizer.json",
             "tokenizer_config.json",
+            "qformer_tokenizer/tokenizer.json",
             "chat_template.jinja",
             "chat_template.json",
-            "preprocessor_config.json",
+            IMAGE_PROCESSOR,
             "sentence_bert_config.json",
             "modules.json",
             "1_Pooling/config.json",
             "special_tokens_map.json",
         ];
         let mut hasher = blake3::Hasher::new();
-        for file in FILES {
+        // Looked at only in place of the file that has it by itself.
+        let processor = self.bytes(IMAGE_PROCESSOR)?.is_none().then_some(PROCESSOR);
+        for file in FILES.into_iter().chain(processor) {
             if let Some(bytes) = self.bytes(file)? {
                 // Lengths, so that no two different sets of files give the same stream.
                 hasher.update(&(file.len() as u64).to_le_bytes()).update(file.as_bytes());
                 hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
             }
         }
-        for map in weights.maps() {
-            hasher.update(&(map.len() as u64).to_le_bytes());
-            hasher.update_rayon(map);
-        }
+        weights.hash_into(&mut hasher)?;
         Ok(hasher.finalize().to_hex().to_string())
     }
 
     /// Tokenizer and chat template; `image_token` is the placeholder's id.
     pub(crate) fn prompt_tokenizer(&self, image_token: u32) -> Result<PromptTokenizer> {
+        self.tokenizer(Some(image_token))
+    }
+
+    /// Tokenizer and chat template of a model that reads text only.
+    pub(crate) fn text_tokenizer(&self) -> Result<PromptTokenizer> {
+        self.tokenizer(None)
+    }
+
+    /// Tokenizers of a model whose Q-Former reads the prompt too, in at most `limit` tokens. Such a checkpoint needs no chat
+    /// template: pictures come first, then what is said, nothing around it.
+    pub(crate) fn instructed_tokenizer(&self, image_token: u32, limit: usize) -> Result<PromptTokenizer> {
+        let (json, settings) = self.tokenizer_parts(Some(image_token), true)?;
+        let instruction = self.required_bytes("qformer_tokenizer/tokenizer.json")?;
+        PromptTokenizer::with_instruction(&json, settings, &instruction, limit)
+    }
+
+    fn tokenizer(&self, image_token: Option<u32>) -> Result<PromptTokenizer> {
+        let (json, settings) = self.tokenizer_parts(image_token, false)?;
+        PromptTokenizer::new(&json, settings)
+    }
+
+    /// The bytes of `tokenizer.json` and what surrounds it; `bare`: it may do without a chat template.
+    fn tokenizer_parts(&self, image_token: Option<u32>, bare: bool) -> Result<(Vec<u8>, PromptSettings)> {
         let settings = self.json("tokenizer_config.json")?.unwrap_or_default();
         let special_tokens = special_tokens(&settings);
         let generation = self.json("generation_config.json")?.unwrap_or_default();
@@ -127,11 +172,11 @@ impl Checkpoint {
             Value::Array(ids) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
             id => id.as_u64().map(|id| id as u32).into_iter().collect(),
         };
+        let tokenizer: Value = serde_json::from_slice(&json)
+            .map_err(|e| VlmError::load("tokenizer.json", format!("not valid JSON: {e}")))?;
+        let added = || tokenizer["added_tokens"].as_array().into_iter().flatten();
         if let Some(eos) = special_tokens.get("eos_token") {
-            let tokenizer: Value = serde_json::from_slice(&json)
-                .map_err(|e| VlmError::load("tokenizer.json", format!("not valid JSON: {e}")))?;
-            let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
-            let id = added.filter(|t| t["content"].as_str() == Some(eos)).find_map(|t| t["id"].as_u64());
+            let id = added().filter(|t| t["content"].as_str() == Some(eos)).find_map(|t| t["id"].as_u64());
             stop_tokens.extend(id.map(|id| id as u32));
         }
         stop_tokens.sort_unstable();
@@ -142,37 +187,47 @@ impl Checkpoint {
                 "neither it nor tokenizer_config.json names an end-of-turn token (eos_token_id, eos_token)",
             ));
         }
-        let chat_template = self.chat_template(&settings)?;
-        PromptTokenizer::new(
-            &json,
-            PromptSettings { chat_template, special_tokens, image_token, stop_tokens },
-        )
+        let chat_template = match self.chat_template(&settings)? {
+            Some(template) => template,
+            None if bare => {
+                let image = added().find(|t| t["id"].as_u64() == image_token.map(u64::from));
+                let image = image.and_then(|t| t["content"].as_str()).ok_or_else(|| {
+                    VlmError::load(
+                        "tokenizer.json",
+                        "it has no added token of config.json's image_token_index",
+                    )
+                })?;
+                BARE_TEMPLATE.replace("<image>", image)
+            }
+            None => {
+                return Err(VlmError::load(
+                    "chat_template.jinja",
+                    "the checkpoint has no chat template, neither there nor in chat_template.json or \
+                     tokenizer_config.json; use the instruction-tuned checkpoint",
+                ));
+            }
+        };
+        Ok((json, PromptSettings { chat_template, special_tokens, image_token, stop_tokens }))
     }
 
     /// The chat template, from the first of the places where checkpoints keep it.
-    fn chat_template(&self, settings: &Value) -> Result<String> {
+    fn chat_template(&self, settings: &Value) -> Result<Option<String>> {
         if let Some(bytes) = self.bytes("chat_template.jinja")? {
             return String::from_utf8(bytes)
+                .map(Some)
                 .map_err(|_| VlmError::load("chat_template.jinja", "it is not UTF-8"));
         }
         let from_file = self.json("chat_template.json")?.unwrap_or_default();
-        [&from_file["chat_template"], &settings["chat_template"]]
-            .into_iter()
-            .find_map(|value| match value {
+        Ok([&from_file["chat_template"], &settings["chat_template"]].into_iter().find_map(
+            |value| match value {
                 Value::String(template) => Some(template.clone()),
                 // Several named ones.
                 Value::Array(all) => {
                     all.iter().find(|t| t["name"] == "default")?["template"].as_str().map(str::to_owned)
                 }
                 _ => None,
-            })
-            .ok_or_else(|| {
-                VlmError::load(
-                    "chat_template.jinja",
-                    "the checkpoint has no chat template, neither there nor in chat_template.json or \
-                     tokenizer_config.json; use the instruction-tuned checkpoint",
-                )
-            })
+            },
+        ))
     }
 }
 

@@ -1,20 +1,24 @@
 //! Checkpoints in Hugging Face's layout, from a folder or the hub, to loaded models.
 
+pub mod architectures;
 pub(crate) mod checkpoint;
+mod convert;
+mod file;
+mod scope;
 pub mod source;
 pub(crate) mod weights;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{SentenceEncoder, VisionLanguageModel};
-use crate::qwen3_vl::Qwen3Vl;
 use crate::{Result, VlmError, sentence};
+use architectures::{Architecture, Parts};
 use source::{Progress, resolve};
-use weights::Weights;
+use weights::{Precision, Weights};
 
 /// Where a model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +60,7 @@ impl From<DeviceChoice> for String {
 }
 
 impl DeviceChoice {
-    fn open(self) -> Result<Device> {
+    pub(crate) fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(number) => Device::new_cuda(number).map_err(|e| {
@@ -69,7 +73,8 @@ impl DeviceChoice {
     }
 }
 
-/// The type that weights are held and computed in. Sums, norms and softmax are in f32 in any case.
+/// The type that weights are held in. The CPU computes in f32 whatever it holds, other devices in that type, but for sums,
+/// norms and softmax, which are in f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightType {
@@ -85,12 +90,57 @@ pub enum WeightType {
 }
 
 impl WeightType {
-    fn on(self, device: &Device) -> DType {
+    pub(crate) fn on(self, device: &Device) -> DType {
         match self {
             Self::Auto if device.is_cpu() => DType::F32,
             Self::Auto | Self::Bf16 => DType::BF16,
             Self::F32 => DType::F32,
             Self::F16 => DType::F16,
+        }
+    }
+}
+
+/// Blocks that the language model's layers are held in, quantised while they are loaded. The output matrix is then in 8 bits;
+/// embeddings, norms and the vision side stay as [`LoadOptions::dtype`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockType {
+    /// 32 numbers of 8 bits with a scale: 8.5 bits a weight.
+    #[serde(rename = "q8_0")]
+    Q8_0,
+    /// 256 numbers of 4 bits with scales and offsets of groups: 4.5 bits a weight.
+    #[serde(rename = "q4_k")]
+    Q4K,
+}
+
+impl BlockType {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Q8_0, Self::Q4K];
+
+    /// As it is written in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Q8_0 => "q8_0",
+            Self::Q4K => "q4_k",
+        }
+    }
+
+    /// Bits a weight takes, scales included.
+    pub fn bits(self) -> f64 {
+        match self {
+            Self::Q8_0 => 8.5,
+            Self::Q4K => 4.5,
+        }
+    }
+
+    /// The blocks that fit rows of that width: `Q4_K`'s are 256 wide, so that narrower models have `Q4_0` instead, 32 wide; rows
+    /// that no block fits stay as they are.
+    pub(crate) fn of_width(self, width: usize) -> Option<GgmlDType> {
+        match self {
+            Self::Q8_0 if width.is_multiple_of(32) => Some(GgmlDType::Q8_0),
+            Self::Q4K if width.is_multiple_of(256) => Some(GgmlDType::Q4K),
+            Self::Q4K if width.is_multiple_of(32) => Some(GgmlDType::Q4_0),
+            _ => None,
         }
     }
 }
@@ -103,6 +153,8 @@ pub struct LoadOptions {
     pub device: DeviceChoice,
     /// What its weights are held in.
     pub dtype: WeightType,
+    /// Blocks of fewer bits for the language model's layers; none: as `dtype` says.
+    pub quantize: Option<BlockType>,
     /// Branch, tag or commit on the hub; its main branch when absent. Unused for folders.
     pub revision: Option<String>,
     /// Use only what was downloaded before.
@@ -128,27 +180,11 @@ pub fn load_with_progress(
 ) -> Result<Box<dyn VisionLanguageModel>> {
     let checkpoint = resolve(source, options, progress)?;
     let config = checkpoint.required_json("config.json")?;
-    let architecture = config["model_type"].as_str().unwrap_or_default();
-    if architecture != "qwen3_vl" {
-        return Err(VlmError::load(
-            "config.json",
-            format!(
-                "model_type {architecture:?} is not supported; supported vision-language models: qwen3_vl"
-            ),
-        ));
-    }
-    let preprocessor = checkpoint.required_json("preprocessor_config.json")?;
-    let image_token = config["image_token_id"]
-        .as_u64()
-        .and_then(|id| u32::try_from(id).ok())
-        .ok_or_else(|| VlmError::load("config.json", "it has no image_token_id"))?;
-    let tokenizer = Arc::new(checkpoint.prompt_tokenizer(image_token)?);
+    let architecture = Architecture::of(&config)?;
     let device = options.device.open()?;
-    let weights = Weights::open(&checkpoint.weight_files()?, options.dtype.on(&device), device)?;
-    let fingerprint = checkpoint.fingerprint(&weights)?;
-    let model =
-        Qwen3Vl::new(&config, &preprocessor, &weights, tokenizer, checkpoint.name.clone(), fingerprint)?;
-    Ok(Box::new(model))
+    let precision = Precision::of(options, &device);
+    let weights = Weights::open(&checkpoint.weight_files()?, precision, device)?;
+    (architecture.load)(&Parts { checkpoint: &checkpoint, config: &config, weights: &weights })
 }
 
 /// Loads a sentence encoder from a folder or hub id.
@@ -170,7 +206,8 @@ pub fn load_sentence_encoder_with_progress(
 ) -> Result<Box<dyn SentenceEncoder>> {
     let checkpoint = resolve(source, options, progress)?;
     let device = options.device.open()?;
-    let weights = Weights::open(&checkpoint.weight_files()?, options.dtype.on(&device), device)?;
+    let precision = Precision { blocks: None, ..Precision::of(options, &device) };
+    let weights = Weights::open(&checkpoint.weight_files()?, precision, device)?;
     let fingerprint = checkpoint.fingerprint(&weights)?;
     Ok(Box::new(sentence::TextEncoder::new(&checkpoint, &weights, fingerprint)?))
 }
@@ -222,5 +259,17 @@ mod tests {
         let options: LoadOptions = serde_json::from_str(r#"{"device": "cuda:1", "dtype": "bf16"}"#).unwrap();
         assert_eq!((options.device, options.dtype), (DeviceChoice::Cuda(1), WeightType::Bf16));
         assert!(serde_json::from_str::<LoadOptions>(r#"{"devise": "cpu"}"#).is_err());
+        for blocks in BlockType::ALL {
+            let json = format!(r#"{{"quantize": "{}"}}"#, blocks.name());
+            assert_eq!(serde_json::from_str::<LoadOptions>(&json).unwrap().quantize, Some(blocks));
+        }
+    }
+
+    #[test]
+    fn blocks_fit_the_width_of_rows() {
+        assert_eq!(BlockType::Q4K.of_width(2560), Some(GgmlDType::Q4K));
+        assert_eq!(BlockType::Q4K.of_width(288), Some(GgmlDType::Q4_0));
+        assert_eq!(BlockType::Q8_0.of_width(288), Some(GgmlDType::Q8_0));
+        assert_eq!((BlockType::Q8_0.of_width(20), BlockType::Q4K.of_width(20)), (None, None));
     }
 }

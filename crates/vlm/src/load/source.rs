@@ -227,6 +227,7 @@ fn is_commit(text: &str) -> bool {
 fn is_wanted(file: &str) -> bool {
     file == "model.safetensors"
         || file == "1_Pooling/config.json"
+        || file == "qformer_tokenizer/tokenizer.json"
         || (!file.contains(['/', '\\'])
             && !file.starts_with('.')
             && Path::new(file).extension().is_some_and(|e| e == "jinja" || e == "json"))

@@ -1,16 +1,19 @@
-//! Weights of a checkpoint: safetensors files read in place, every tensor asked for by name and shape.
+//! Weights of a checkpoint: every tensor asked for by name and shape, in the form it is computed with.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
+use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
-use rayon::prelude::*;
-use safetensors::SafeTensors;
 
-use crate::blocks::linear::Linear;
+use super::convert::{Half, narrow_into, transpose_into, widen};
+use super::file::WeightFile;
+pub(crate) use super::scope::Scope;
+use super::{BlockType, LoadOptions};
+use crate::blocks::linear::Weight;
+use crate::blocks::quantised::QuantisedRows;
 use crate::{Result, VlmError};
 
 /// Where one tensor lies.
@@ -25,7 +28,7 @@ struct Entry {
 #[derive(Debug)]
 enum Source {
     Files {
-        maps: Vec<Mmap>,
+        files: Vec<WeightFile>,
         entries: BTreeMap<String, Entry>,
         used: RefCell<BTreeSet<String>>,
     },
@@ -33,44 +36,68 @@ enum Source {
     Names(RefCell<Vec<(String, Vec<usize>)>>),
 }
 
-/// Opened weights, and the type and device that tensors are wanted in.
+/// What weights are held in and what is computed in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Precision {
+    /// Type of activations, norms and biases.
+    pub(crate) computed: DType,
+    /// Type of matrices; where it is not `computed`, a product widens them as it goes (CPU only).
+    pub(crate) held: DType,
+    /// Blocks that the language model's layers are held in instead.
+    pub(crate) blocks: Option<BlockType>,
+}
+
+impl Precision {
+    /// What the options ask for on a device. The CPU computes in f32 whatever it holds.
+    pub(crate) fn of(options: &LoadOptions, device: &Device) -> Self {
+        let held = options.dtype.on(device);
+        Self { computed: if device.is_cpu() { DType::F32 } else { held }, held, blocks: options.quantize }
+    }
+}
+
+impl From<DType> for Precision {
+    /// Computed with as it is held.
+    fn from(dtype: DType) -> Self {
+        Self { computed: dtype, held: dtype, blocks: None }
+    }
+}
+
+/// Opened weights, and the types and device that they are wanted in.
 #[derive(Debug)]
 pub(crate) struct Weights {
     source: Source,
-    dtype: DType,
+    pub(super) precision: Precision,
     device: Device,
 }
 
 impl Weights {
-    /// Maps the files of a checkpoint into memory.
-    pub(crate) fn open(files: &[impl AsRef<Path>], dtype: DType, device: Device) -> Result<Self> {
-        let mut maps = Vec::new();
+    /// Opens the files of a checkpoint; tensors are read when they are asked for.
+    pub(crate) fn open(
+        files: &[impl AsRef<Path>],
+        precision: impl Into<Precision>,
+        device: Device,
+    ) -> Result<Self> {
+        let mut opened = Vec::new();
         let mut entries = BTreeMap::new();
         for (file, path) in files.iter().enumerate() {
-            let map = map_file(path.as_ref())?;
-            let name =
-                path.as_ref().file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            let malformed = |e: safetensors::SafeTensorError| {
-                VlmError::load(&name, format!("not a whole safetensors file ({e}); download it again"))
-            };
-            SafeTensors::deserialize(&map).map_err(malformed)?;
-            let (header, metadata) = SafeTensors::read_metadata(&map).map_err(malformed)?;
-            for (tensor, info) in metadata.tensors() {
-                let dtype = stored_type(&tensor, info.dtype)?;
-                let bytes = 8 + header + info.data_offsets.0..8 + header + info.data_offsets.1;
-                let entry = Entry { file, bytes, dtype, shape: info.shape.clone() };
-                if entries.insert(tensor.clone(), entry).is_some() {
-                    return Err(VlmError::load(tensor, "it stands in more than one file"));
+            let (weights, tensors) = WeightFile::open(path.as_ref())?;
+            for (name, info) in tensors {
+                let dtype = stored_type(&name, info.dtype)?;
+                let entry =
+                    Entry { file, bytes: info.data_offsets.0..info.data_offsets.1, dtype, shape: info.shape };
+                if entries.insert(name.clone(), entry).is_some() {
+                    return Err(VlmError::load(name, "it stands in more than one file"));
                 }
             }
-            maps.push(map);
+            opened.push(weights);
         }
-        Ok(Self { source: Source::Files { maps, entries, used: RefCell::default() }, dtype, device })
+        let source = Source::Files { files: opened, entries, used: RefCell::default() };
+        Ok(Self { source, precision: precision.into(), device })
     }
 
     /// Weights without content that note what is asked for.
     pub(crate) fn names_only() -> Self {
-        Self { source: Source::Names(RefCell::default()), dtype: DType::F32, device: Device::Cpu }
+        Self { source: Source::Names(RefCell::default()), precision: DType::F32.into(), device: Device::Cpu }
     }
 
     /// What was asked for so far, in that order; empty unless [`Self::names_only`].
@@ -81,22 +108,39 @@ impl Weights {
         }
     }
 
-    /// Bytes of every file, for fingerprints.
-    pub(crate) fn maps(&self) -> &[Mmap] {
-        match &self.source {
-            Source::Files { maps, .. } => maps,
-            Source::Names(_) => &[],
-        }
+    pub(super) fn is_names_only(&self) -> bool {
+        matches!(self.source, Source::Names(_))
     }
 
-    /// Type of the tensors handed out.
+    /// Hashes every file, its length first.
+    pub(crate) fn hash_into(&self, hasher: &mut blake3::Hasher) -> Result<()> {
+        let Source::Files { files, .. } = &self.source else { return Ok(()) };
+        for file in files {
+            hasher.update(&file.len().to_le_bytes());
+            file.all(|bytes| {
+                hasher.update_rayon(bytes);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Type that is computed in: that of the tensors handed out.
     pub(crate) fn dtype(&self) -> DType {
-        self.dtype
+        self.precision.computed
     }
 
     /// Device of the tensors handed out.
     pub(crate) fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What weights are held in, in words.
+    pub(crate) fn held(&self) -> String {
+        let held = super::dtype_name(self.precision.held);
+        match self.precision.blocks {
+            None => held.into(),
+            Some(blocks) => format!("{held}, language layers {}", blocks.name()),
+        }
     }
 
     /// Parameters in all tensors that were asked for.
@@ -111,7 +155,7 @@ impl Weights {
 
     /// Names below a prefix.
     pub(crate) fn scope(&self, prefix: impl Into<String>) -> Scope<'_> {
-        Scope { weights: self, prefix: prefix.into() }
+        Scope::new(self, prefix.into())
     }
 
     /// Whether a tensor of that name exists (always true for [`Self::names_only`]).
@@ -141,13 +185,14 @@ impl Weights {
         }
     }
 
-    fn entry(&self, name: &str, shape: &[usize]) -> Result<Option<(&Entry, &[u8])>> {
+    /// Where a tensor lies; `None` for [`Self::names_only`].
+    fn entry(&self, name: &str, shape: &[usize]) -> Result<Option<(&WeightFile, &Entry)>> {
         match &self.source {
             Source::Names(names) => {
                 names.borrow_mut().push((name.to_owned(), shape.to_vec()));
                 Ok(None)
             }
-            Source::Files { maps, entries, used } => {
+            Source::Files { files, entries, used } => {
                 let entry = entries.get(name).ok_or_else(|| {
                     VlmError::load(
                         name,
@@ -161,122 +206,154 @@ impl Weights {
                     );
                     return Err(VlmError::load(name, reason));
                 }
+                if !matches!(entry.dtype, DType::F32 | DType::BF16 | DType::F16 | DType::F64) {
+                    return Err(not_floating(name, &format!("{:?}", entry.dtype)));
+                }
                 used.borrow_mut().insert(name.to_owned());
-                Ok(Some((entry, &maps[entry.file][entry.bytes.clone()])))
+                Ok(Some((&files[entry.file], entry)))
             }
         }
     }
 
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let Some((entry, bytes)) = self.entry(name, shape)? else { return self.nothing(shape) };
-        if self.device.is_cpu() && self.dtype == DType::F32 {
-            return Ok(Tensor::from_vec(to_f32(name, entry.dtype, bytes)?, shape, &self.device)?);
+    /// The type that a tensor is stored in, if there is one of that name.
+    pub(super) fn stored(&self, name: &str) -> Option<DType> {
+        match &self.source {
+            Source::Files { entries, .. } => entries.get(name).map(|e| e.dtype),
+            Source::Names(_) => None,
         }
-        let tensor = Tensor::from_raw_buffer(bytes, entry.dtype, shape, &self.device)?;
-        Ok(tensor.to_dtype(self.dtype)?)
     }
 
-    /// A tensor of that shape without memory.
-    fn nothing(&self, shape: &[usize]) -> Result<Tensor> {
-        Ok(Tensor::zeros(1, self.dtype, &self.device)?.broadcast_as(shape)?)
-    }
-}
-
-/// Maps a file into memory, read only.
-pub(crate) fn map_file(path: &Path) -> Result<Mmap> {
-    let read = |source| VlmError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(read)?;
-    // SAFETY: the map is only read. The one hazard of mapping is another process that changes or cuts the file
-    // meanwhile; checkpoints are written once, and the documentation asks that they stay as they are while a
-    // service has them loaded.
-    #[allow(unsafe_code)]
-    unsafe { Mmap::map(&file) }.map_err(read)
-}
-
-/// Names below a prefix.
-#[derive(Clone, Debug)]
-pub(crate) struct Scope<'w> {
-    weights: &'w Weights,
-    prefix: String,
-}
-
-impl Scope<'_> {
-    /// A deeper prefix.
-    pub(crate) fn scope(&self, name: impl std::fmt::Display) -> Self {
-        Self { weights: self.weights, prefix: self.full(name) }
-    }
-
-    fn full(&self, name: impl std::fmt::Display) -> String {
-        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
-    }
-
-    /// A tensor in the wanted type on the wanted device.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.weights.tensor(&self.full(name), shape)
+    /// Calls `f` with a tensor's values as f32, in pieces of whole rows of `width`, each with its first row.
+    fn wide_rows(
+        &self,
+        name: &str,
+        shape: &[usize],
+        width: usize,
+        mut f: impl FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let Some((file, entry)) = self.entry(name, shape)? else { return Ok(()) };
+        let mut wide = Vec::new();
+        file.rows(&entry.bytes, width * entry.dtype.size_in_bytes(), |row, bytes| {
+            widen(entry.dtype, bytes, &mut wide);
+            f(row, &wide)
+        })
     }
 
     /// A tensor's values as f32.
-    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let name = self.full(name);
-        match self.weights.entry(&name, shape)? {
-            Some((entry, bytes)) => to_f32(&name, entry.dtype, bytes),
-            None => Ok(Vec::new()),
+    pub(super) fn wide(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        if self.is_names_only() {
+            self.entry(name, shape)?;
+            return Ok(Vec::new());
         }
+        let mut values = Vec::with_capacity(shape.iter().product());
+        self.wide_rows(name, shape, 1, |_, piece| {
+            values.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(values)
     }
 
-    /// Linear layers over the same input, one behind the other in the output: (name, outputs) each.
-    pub(crate) fn linear(&self, parts: &[(&str, usize)], inputs: usize, bias: bool) -> Result<Linear> {
-        self.linear_shaped(parts, &[inputs], bias)
+    /// Appends a tensor's values in half precision.
+    fn narrow<T: Half>(&self, name: &str, shape: &[usize], to: &mut Vec<T>) -> Result<()> {
+        let Some((file, entry)) = self.entry(name, shape)? else { return Ok(()) };
+        let mut wide = Vec::new();
+        file.rows(&entry.bytes, entry.dtype.size_in_bytes(), |_, bytes| {
+            narrow_into(entry.dtype, bytes, &mut wide, to);
+            Ok(())
+        })
     }
 
-    /// As [`Self::linear`], for a weight whose inputs have several dimensions (a convolution over whole patches).
-    pub(crate) fn linear_shaped(
-        &self,
-        parts: &[(&str, usize)],
-        inputs: &[usize],
-        bias: bool,
-    ) -> Result<Linear> {
-        let weights = self.weights;
-        let (device, dtype) = (&weights.device, weights.dtype);
-        let width: usize = inputs.iter().product();
-        let total: usize = parts.iter().map(|p| p.1).sum();
-        let fast = device.is_cpu() && dtype == DType::F32;
-        let mut transposed = Vec::new();
-        let mut tensors = Vec::new();
-        let mut biases = Vec::new();
-        let mut column = 0;
-        for (part, outputs) in parts {
-            let name = self.full(format_args!("{part}.weight"));
-            let shape: Vec<usize> = std::iter::once(*outputs).chain(inputs.iter().copied()).collect();
-            if fast {
-                if let Some((entry, bytes)) = weights.entry(&name, &shape)? {
-                    if transposed.is_empty() {
-                        transposed = vec![0f32; width * total];
-                    }
-                    transpose_into(&name, entry.dtype, bytes, width, &mut transposed, total, column)?;
+    /// Tensors of (rows, width) one behind the other, in a type.
+    fn stacked(&self, parts: &[(String, Vec<usize>)], width: usize, dtype: DType) -> Result<Tensor> {
+        let rows =
+            parts.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>() / width.max(1);
+        if self.is_names_only() {
+            parts.iter().try_for_each(|(name, shape)| self.entry(name, shape).map(drop))?;
+            return self.nothing(&[rows, width]);
+        }
+        match dtype {
+            DType::BF16 => self.stacked_halves::<half::bf16>(parts, (rows, width)),
+            DType::F16 => self.stacked_halves::<half::f16>(parts, (rows, width)),
+            _ => {
+                let mut values = Vec::with_capacity(rows * width);
+                for (name, shape) in parts {
+                    self.wide_rows(name, shape, 1, |_, piece| {
+                        values.extend_from_slice(piece);
+                        Ok(())
+                    })?;
                 }
-            } else {
-                tensors.push(weights.tensor(&name, &shape)?.reshape((*outputs, width))?);
-            }
-            column += outputs;
-            if bias {
-                biases.push(self.tensor(&format!("{part}.bias"), &[*outputs])?);
+                Ok(Tensor::from_vec(values, (rows, width), &self.device)?)
             }
         }
-        let names_only = matches!(weights.source, Source::Names(_));
-        let weight = if names_only {
-            weights.nothing(&[width, total])?
-        } else if fast {
-            Tensor::from_vec(transposed, (width, total), device)?
-        } else {
-            Tensor::cat(&tensors, 0)?.t()?
-        };
-        let bias = match biases.len() {
-            0 => None,
-            _ if names_only => Some(weights.nothing(&[total])?),
-            _ => Some(Tensor::cat(&biases, 0)?),
-        };
-        Ok(Linear::new(weight, bias))
+    }
+
+    fn stacked_halves<T: Half>(
+        &self,
+        parts: &[(String, Vec<usize>)],
+        shape: (usize, usize),
+    ) -> Result<Tensor> {
+        let mut values = Vec::<T>::with_capacity(shape.0 * shape.1);
+        for (name, shape) in parts {
+            self.narrow(name, shape, &mut values)?;
+        }
+        Ok(Tensor::from_vec(values, shape, &self.device)?)
+    }
+
+    pub(super) fn tensor(&self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let width = shape.iter().product();
+        Ok(self.stacked(&[(name.to_owned(), shape.to_vec())], width, dtype)?.reshape(shape)?)
+    }
+
+    /// A tensor of that shape without memory.
+    pub(super) fn nothing(&self, shape: &[usize]) -> Result<Tensor> {
+        Ok(Tensor::zeros(1, self.precision.computed, &self.device)?.broadcast_as(shape)?)
+    }
+
+    /// A weight matrix of parts that lie one behind the other in the outputs, each (outputs, `width`).
+    pub(super) fn matrix(
+        &self,
+        parts: &[(String, Vec<usize>)],
+        width: usize,
+        blocks: Option<BlockType>,
+    ) -> Result<Weight> {
+        let outputs: usize = parts.iter().map(|(_, shape)| shape[0]).sum();
+        let Precision { computed, held, .. } = self.precision;
+        if self.is_names_only() {
+            self.stacked(parts, width, held)?;
+            return Ok(Weight::Dense(self.nothing(&[width, outputs])?));
+        }
+        if let Some(kind) = blocks.and_then(|blocks| blocks.of_width(width)) {
+            return self.quantised(parts, width, kind);
+        }
+        if held != computed {
+            return Ok(Weight::Narrow(self.stacked(parts, width, held)?));
+        }
+        if !self.device.is_cpu() || held != DType::F32 {
+            return Ok(Weight::Dense(self.stacked(parts, width, held)?.t()?));
+        }
+        let mut transposed = vec![0f32; width * outputs];
+        let mut column = 0;
+        for (name, shape) in parts {
+            self.wide_rows(name, shape, width, |row, rows| {
+                transpose_into(rows, width, &mut transposed, outputs, column + row);
+                Ok(())
+            })?;
+            column += shape[0];
+        }
+        Ok(Weight::Dense(Tensor::from_vec(transposed, (width, outputs), &self.device)?))
+    }
+
+    pub(super) fn quantised(
+        &self,
+        parts: &[(String, Vec<usize>)],
+        width: usize,
+        kind: GgmlDType,
+    ) -> Result<Weight> {
+        let mut rows = QuantisedRows::new(width);
+        for (name, shape) in parts {
+            self.wide_rows(name, shape, width, |_, piece| Ok(rows.append(kind, piece, &self.device)?))?;
+        }
+        Ok(Weight::Quantised(rows))
     }
 }
 
@@ -291,64 +368,18 @@ fn stored_type(name: &str, dtype: safetensors::Dtype) -> Result<DType> {
         safetensors::Dtype::I64 => Ok(DType::I64),
         safetensors::Dtype::I32 => Ok(DType::I32),
         safetensors::Dtype::U8 | safetensors::Dtype::BOOL => Ok(DType::U8),
-        other => Err(VlmError::load(
-            name,
-            format!(
-                "it is stored as {other:?}; known are f32, bf16, f16 and f64 (quantised weights are not)"
-            ),
-        )),
+        other => Err(not_floating(name, &format!("{other:?}"))),
     }
 }
 
-/// Little-endian bytes of a floating-point tensor to f32.
-fn to_f32(name: &str, dtype: DType, bytes: &[u8]) -> Result<Vec<f32>> {
-    let convert: fn(&[u8]) -> f32 = converter(name, dtype)?;
-    let size = dtype.size_in_bytes();
-    Ok(bytes.chunks_exact(size).map(convert).collect())
-}
-
-fn converter(name: &str, dtype: DType) -> Result<fn(&[u8]) -> f32> {
-    fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-        bytes.first_chunk::<N>().copied().unwrap_or([0; N])
-    }
-    match dtype {
-        DType::F32 => Ok(|b| f32::from_le_bytes(array(b))),
-        DType::BF16 => Ok(|b| half::bf16::from_le_bytes(array(b)).to_f32()),
-        DType::F16 => Ok(|b| half::f16::from_le_bytes(array(b)).to_f32()),
-        DType::F64 => Ok(|b| f64::from_le_bytes(array(b)) as f32),
-        other => Err(VlmError::load(
-            name,
-            format!(
-                "it is stored as {other:?}; known are f32, bf16, f16 and f64 (quantised weights are not)"
-            ),
-        )),
-    }
-}
-
-/// Writes an (outputs, inputs) matrix into columns of an (inputs, `total`) one, in blocks that stay in the cache.
-fn transpose_into(
-    name: &str,
-    dtype: DType,
-    bytes: &[u8],
-    inputs: usize,
-    to: &mut [f32],
-    total: usize,
-    column: usize,
-) -> Result<()> {
-    const BLOCK: usize = 32;
-    let convert = converter(name, dtype)?;
-    let size = dtype.size_in_bytes();
-    to.par_chunks_mut(BLOCK * total).enumerate().for_each(|(block, to)| {
-        let first = block * BLOCK;
-        let count = to.len() / total;
-        for (output, row) in bytes.chunks_exact(inputs * size).enumerate() {
-            let row = &row[first * size..(first + count) * size];
-            for (i, value) in row.chunks_exact(size).enumerate() {
-                to[i * total + column + output] = convert(value);
-            }
-        }
-    });
-    Ok(())
+fn not_floating(name: &str, stored: &str) -> VlmError {
+    VlmError::load(
+        name,
+        format!(
+            "it is stored as {stored}; known are f32, bf16, f16 and f64. Take the checkpoint that is not \
+             quantised: model.quantize does that while loading"
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 //! in place, with every character that could begin an added token put out of its way; what stands between two
 //! control tokens is then encoded as one string, by a tokenizer that knows no added tokens.
 
+mod bytes;
 mod control;
+mod instruction;
+mod sections;
 mod stream;
 mod template;
 
@@ -13,13 +16,18 @@ mod template;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 use tokenizers::{AddedVocabulary, Tokenizer};
 
+use crate::model::{ImageFeatures, Piece};
 use crate::{Result, VlmError};
+use bytes::ByteTokens;
 use control::{ControlTokens, Segment, Veil};
+use instruction::InstructionTokenizer;
+use sections::{Leading, Rendered};
 pub use stream::TokenStream;
 use template::ChatTemplate;
 
@@ -70,6 +78,37 @@ pub struct RenderedPrompt {
     pub prefix: Vec<PromptPiece>,
     /// What follows, generation prompt included; at least one token.
     pub suffix: Vec<u32>,
+    /// What a Q-Former reads beside each picture; `None` for models without one.
+    pub instruction: Option<Arc<[u32]>>,
+}
+
+impl RenderedPrompt {
+    /// The pieces of `prefix`; `features` gives those of the picture with an index.
+    ///
+    /// # Errors
+    /// Those of `features`.
+    pub fn prefix_pieces(
+        &self,
+        features: impl FnMut(usize) -> Result<Arc<ImageFeatures>>,
+    ) -> Result<Vec<Piece>> {
+        prefix_pieces(&self.prefix, self.instruction.as_ref(), features)
+    }
+}
+
+/// As [`RenderedPrompt::prefix_pieces`].
+pub(crate) fn prefix_pieces(
+    prefix: &[PromptPiece],
+    instruction: Option<&Arc<[u32]>>,
+    mut features: impl FnMut(usize) -> Result<Arc<ImageFeatures>>,
+) -> Result<Vec<Piece>> {
+    let piece = |piece: &PromptPiece| match (piece, instruction) {
+        (PromptPiece::Tokens(ids), _) => Ok(Piece::Tokens(ids.clone())),
+        (PromptPiece::Image(i), None) => Ok(Piece::Image(features(*i)?)),
+        (PromptPiece::Image(i), Some(instruction)) => {
+            Ok(Piece::Instructed(features(*i)?, Arc::clone(instruction)))
+        }
+    };
+    prefix.iter().map(piece).collect()
 }
 
 /// What surrounds a `tokenizer.json`: settings from the other files of a checkpoint's folder.
@@ -79,8 +118,8 @@ pub struct PromptSettings {
     pub chat_template: String,
     /// Named special tokens that templates may refer to, such as `bos_token`.
     pub special_tokens: BTreeMap<String, String>,
-    /// Placeholder of a picture (`image_token_id` of `config.json`).
-    pub image_token: u32,
+    /// Placeholder of a picture (`image_token_id` of `config.json`); `None` for models that read text only.
+    pub image_token: Option<u32>,
     /// Tokens that end the model's turn (`eos_token_id` of `generation_config.json`).
     pub stop_tokens: Vec<u32>,
 }
@@ -91,12 +130,22 @@ pub struct PromptTokenizer {
     full: Tokenizer,
     /// The same tokenizer without added tokens: all that ordinary text goes through.
     plain: Tokenizer,
+    /// `plain` for text that stands behind something else, where the tokenizer marks only the very first word.
+    behind: Option<Tokenizer>,
+    /// Control tokens that the tokenizer puts ahead of every text (`<s>`), where the template doesn't.
+    leading: Leading,
+    /// Tokens that are bytes, where there are such.
+    bytes: Option<ByteTokens>,
+    /// The Q-Former's tokenizer, where there is a Q-Former.
+    instruction: Option<InstructionTokenizer>,
     control: ControlTokens,
     template: ChatTemplate,
-    image_token: u32,
+    image_token: Option<u32>,
     stop_tokens: Vec<u32>,
     /// Ordinary text between the last control token of the generation prompt and the reply, `assistant\n` for `ChatML`.
     lead_in: String,
+    /// Spaces between that and the reply (`ASSISTANT: yes` has one).
+    reply_space: String,
     /// The tokenizer puts a space before a text's first word: taken off again when decoding.
     adds_prefix_space: bool,
 }
@@ -108,6 +157,28 @@ impl PromptTokenizer {
     /// [`VlmError::Tokenizer`] for a file that can't be read, [`VlmError::Template`] for a template that doesn't
     /// compile or doesn't place one picture and a text in a user's turn.
     pub fn new(tokenizer_json: &[u8], settings: PromptSettings) -> Result<Self> {
+        Self::build(tokenizer_json, settings, None)
+    }
+
+    /// As [`Self::new`], for a model whose Q-Former reads the prompt's text too: by a tokenizer of its own, cut to `limit` tokens.
+    /// Its pictures stand ahead of everything, also of what the tokenizer puts ahead of a text.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_instruction(
+        tokenizer_json: &[u8],
+        settings: PromptSettings,
+        instruction_json: &[u8],
+        limit: usize,
+    ) -> Result<Self> {
+        Self::build(tokenizer_json, settings, Some(InstructionTokenizer::new(instruction_json, limit)?))
+    }
+
+    fn build(
+        tokenizer_json: &[u8],
+        settings: PromptSettings,
+        instruction: Option<InstructionTokenizer>,
+    ) -> Result<Self> {
         let mut full = Tokenizer::from_bytes(tokenizer_json)
             .map_err(|e| VlmError::Tokenizer(format!("tokenizer.json can't be read: {e}")))?;
         // Files saved after training may carry padding or a length limit; sequences here are never padded or cut.
@@ -115,28 +186,40 @@ impl PromptTokenizer {
         full.with_truncation(None).map_err(|e| VlmError::Tokenizer(e.to_string()))?;
         let mut plain = full.clone();
         plain.with_added_vocabulary(AddedVocabulary::new());
+        let behind = sections::without_first_mark(&plain)?;
+        let behind_pictures = settings.image_token.filter(|_| instruction.is_some());
+        let leading = Leading { ids: sections::leading_tokens(&full)?, behind: behind_pictures };
+        let bytes = ByteTokens::of(&full)?;
         let control = ControlTokens::new(full.get_added_tokens_decoder());
-        let template = ChatTemplate::new(settings.chat_template, settings.special_tokens)?;
+        let template = ChatTemplate::new(&settings.chat_template, settings.special_tokens)?;
         let mut this = Self {
             full,
             plain,
+            behind,
+            leading,
+            bytes,
+            instruction,
             control,
             template,
             image_token: settings.image_token,
             stop_tokens: settings.stop_tokens,
             lead_in: String::new(),
+            reply_space: String::new(),
             adds_prefix_space: false,
         };
         this.adds_prefix_space = {
             let ids = this.encode_plain("a")?;
             this.full.decode(&ids, false).is_ok_and(|text| text == " a")
         };
-        let (_, segments) = this.segments(&[user(1, "a")], true)?;
-        this.lead_in = match segments.last() {
-            Some(Segment::Text(text)) => text.clone(),
-            _ => String::new(),
-        };
-        this.render(1, "a")?;
+        let pictures = usize::from(this.image_token.is_some());
+        let prompt = this.rendered(&[user(pictures, "a")], true)?;
+        prompt.last_text().clone_into(&mut this.lead_in);
+        let answer = ChatMessage { role: Role::Assistant, content: vec![ContentPart::Text("a".into())] };
+        // A template need not know what to do with an answer.
+        this.reply_space = this
+            .rendered(&[user(pictures, "a"), answer], false)
+            .map_or_else(|_| String::new(), |answered| prompt.space_before("a", &answered));
+        this.render(pictures, "a")?;
         Ok(this)
     }
 
@@ -154,9 +237,9 @@ impl PromptTokenizer {
     /// [`VlmError::Template`] when the template fails or doesn't show every picture exactly once,
     /// [`VlmError::Tokenizer`].
     pub fn render_messages(&self, messages: &[ChatMessage]) -> Result<RenderedPrompt> {
-        let (images, segments) = self.segments(messages, true)?;
+        let Rendered { images, segments, first } = self.rendered(messages, true)?;
         let last_image =
-            segments.iter().rposition(|s| matches!(s, Segment::Control(id) if *id == self.image_token));
+            segments.iter().rposition(|s| matches!(s, Segment::Control(id) if Some(*id) == self.image_token));
         // Control tokens right behind the last picture don't depend on the text either.
         let cut = last_image.map_or(0, |at| {
             at + segments[at..].iter().take_while(|s| matches!(s, Segment::Control(_))).count()
@@ -164,9 +247,9 @@ impl PromptTokenizer {
         let mut prefix = Vec::new();
         let mut seen = 0;
         let mut run = Vec::new();
-        for segment in &segments[..cut] {
+        for (at, segment) in segments[..cut].iter().enumerate() {
             match segment {
-                Segment::Control(id) if *id == self.image_token => {
+                Segment::Control(id) if Some(*id) == self.image_token => {
                     if !run.is_empty() {
                         prefix.push(PromptPiece::Tokens(std::mem::take(&mut run)));
                     }
@@ -174,7 +257,7 @@ impl PromptTokenizer {
                     seen += 1;
                 }
                 Segment::Control(id) => run.push(*id),
-                Segment::Text(text) => run.extend(self.encode_plain(text)?),
+                Segment::Text(text) => run.extend(self.encode_text(text, first == Some(at))?),
             }
         }
         if !run.is_empty() {
@@ -186,16 +269,17 @@ impl PromptTokenizer {
             )));
         }
         let mut suffix = Vec::new();
-        for segment in &segments[cut..] {
+        for (at, segment) in segments.iter().enumerate().skip(cut) {
             match segment {
                 Segment::Control(id) => suffix.push(*id),
-                Segment::Text(text) => suffix.extend(self.encode_plain(text)?),
+                Segment::Text(text) => suffix.extend(self.encode_text(text, first == Some(at))?),
             }
         }
         if suffix.is_empty() {
             return Err(VlmError::Template("nothing follows the last picture".into()));
         }
-        Ok(RenderedPrompt { prefix, suffix })
+        let instruction = self.instruction.as_ref().map(|tokenizer| tokenizer.encode(&text_of(&segments)));
+        Ok(RenderedPrompt { prefix, suffix, instruction: instruction.transpose()? })
     }
 
     /// Tokens of a text as the reply that follows the generation prompt, end of turn not included.
@@ -203,15 +287,16 @@ impl PromptTokenizer {
     /// # Errors
     /// [`VlmError::Tokenizer`].
     pub fn encode_reply(&self, reply: &str) -> Result<Vec<u32>> {
+        let space = if reply.starts_with(' ') { "" } else { self.reply_space.as_str() };
         if !self.lead_in.is_empty() {
-            let lead = self.encode_plain(&self.lead_in)?;
-            let both = self.encode_plain(&format!("{}{reply}", self.lead_in))?;
+            let lead = self.encode_text(&self.lead_in, false)?;
+            let both = self.encode_text(&format!("{}{space}{reply}", self.lead_in), false)?;
             if let Some(rest) = both.strip_prefix(lead.as_slice()) {
                 return Ok(rest.to_vec());
             }
             // The tokenizer would join the prompt's end with the reply: a generated reply can't, so neither does this one.
         }
-        self.encode_plain(reply)
+        self.encode_text(&format!("{space}{reply}"), false)
     }
 
     /// The distinct first tokens of each word as a reply, in order of first appearance.
@@ -251,7 +336,7 @@ impl PromptTokenizer {
     }
 
     /// The placeholder token of a picture.
-    pub fn image_token(&self) -> u32 {
+    pub fn image_token(&self) -> Option<u32> {
         self.image_token
     }
 
@@ -260,34 +345,44 @@ impl PromptTokenizer {
     /// # Errors
     /// [`VlmError::Tokenizer`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
-        let encode = |text: &str| -> Result<Vec<u32>> {
-            let encoding = self
-                .plain
+        self.encode_text(text, true)
+    }
+
+    /// As [`Self::encode_plain`]; `first` says whether nothing stands before the text.
+    fn encode_text(&self, text: &str, first: bool) -> Result<Vec<u32>> {
+        let encode = |text: &str, first: bool| -> Result<Vec<u32>> {
+            let tokenizer = if first { &self.plain } else { self.behind.as_ref().unwrap_or(&self.plain) };
+            let encoding = tokenizer
                 .encode_fast(text, false)
                 .map_err(|e| VlmError::Tokenizer(format!("a text can't be encoded: {e}")))?;
             Ok(encoding.get_ids().to_vec())
         };
-        let ids = encode(text)?;
+        let ids = encode(text, first)?;
         if !ids.iter().any(|id| self.control.is_control(*id)) {
             return Ok(ids);
         }
         // A vocabulary that holds the control token as a word (word-level and unigram models): its spelling is
         // taken apart, so that what a user typed stays text.
         let mut all = Vec::new();
-        for piece in self.control.take_apart(text) {
-            all.extend(encode(piece)?.into_iter().filter(|id| !self.control.is_control(*id)));
+        for (at, piece) in self.control.take_apart(text).into_iter().enumerate() {
+            all.extend(
+                encode(piece, first && at == 0)?.into_iter().filter(|id| !self.control.is_control(*id)),
+            );
         }
         Ok(all)
     }
 
     fn decode_raw(&self, tokens: &[u32]) -> Result<String> {
+        if let Some(bytes) = &self.bytes {
+            return bytes.decode(&self.full, tokens, |id| self.control.is_control(id));
+        }
         self.full
             .decode(tokens, true)
             .map_err(|e| VlmError::Tokenizer(format!("tokens can't be decoded: {e}")))
     }
 
     /// Renders the conversation and cuts it at control tokens; also counts its pictures.
-    fn segments(&self, messages: &[ChatMessage], reply: bool) -> Result<(usize, Vec<Segment>)> {
+    fn rendered(&self, messages: &[ChatMessage], reply: bool) -> Result<Rendered> {
         let texts = messages.iter().flat_map(|m| &m.content).filter_map(|part| match part {
             ContentPart::Text(text) => Some(text.as_str()),
             ContentPart::Image => None,
@@ -310,6 +405,12 @@ impl PromptTokenizer {
                         }
                     })
                     .collect();
+                // Templates of text models take a message's text as it is.
+                let content = if self.image_token.is_some() {
+                    Value::Array(content)
+                } else {
+                    content.iter().filter_map(|part| part["text"].as_str()).collect::<String>().into()
+                };
                 serde_json::json!({"role": message.role, "content": content})
             })
             .collect();
@@ -320,7 +421,7 @@ impl PromptTokenizer {
                 *text = veil.uncover(text);
             }
         }
-        Ok((images, segments))
+        Ok(Rendered::new(images, segments, &self.leading))
     }
 }
 
@@ -328,4 +429,13 @@ fn user(images: usize, text: &str) -> ChatMessage {
     let mut content = vec![ContentPart::Image; images];
     content.push(ContentPart::Text(text.to_owned()));
     ChatMessage { role: Role::User, content }
+}
+
+/// Everything that is not a control token.
+fn text_of(segments: &[Segment]) -> String {
+    let text = segments.iter().filter_map(|segment| match segment {
+        Segment::Text(text) => Some(text.as_str()),
+        Segment::Control(_) => None,
+    });
+    text.collect()
 }

@@ -17,7 +17,7 @@ fn settings(template: &str) -> PromptSettings {
     PromptSettings {
         chat_template: template.into(),
         special_tokens: BTreeMap::from([("eos_token".into(), "<|im_end|>".into())]),
-        image_token: id("<|image_pad|>"),
+        image_token: Some(id("<|image_pad|>")),
         stop_tokens: vec![id("<|im_end|>")],
     }
 }
@@ -108,7 +108,7 @@ fn whole_words_of_the_vocabulary_are_taken_apart() {
             "{% for m in messages %}{% for c in m.content %}{% if c.type == 'image' %}<img>{% else %} \
             {{ c.text }}{% endif %}{% endfor %}{% endfor %}</s>"
                 .into(),
-        image_token: 0,
+        image_token: Some(0),
         stop_tokens: vec![1],
         ..PromptSettings::default()
     };

@@ -4,138 +4,119 @@
 //! are the outputs of its modules: patch embedding plus learned positions, every vision block, the merger, token
 //! embedding with the image tokens in place, every decoder layer (before `DeepStack` features are added).
 
-pub mod config;
-mod language;
-pub mod preprocess;
-mod rope;
+mod config;
+mod positions;
 mod vision;
-
-use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::Result;
+use crate::blocks::decoder::Decoder;
+use crate::composed::Composed;
+use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
 use crate::load::weights::Weights;
-use crate::model::{
-    ImageFeatures, ImagePreprocessor, ModelInfo, PixelInput, Sequence, SequenceOutput, TapInfo, TapName,
-    TapStage, UpperLayers, VisionLanguageModel,
-};
-use crate::prompt::PromptTokenizer;
-use crate::{Result, VlmError};
+use crate::model::VisionLanguageModel;
+use crate::qwen_vision::processor_for;
 use config::Qwen3VlConfig;
-use language::LanguageModel;
-use preprocess::Qwen2VlProcessor;
 use vision::VisionTower;
 
-/// A loaded Qwen3-VL.
-#[derive(Debug)]
-pub struct Qwen3Vl {
-    info: ModelInfo,
-    vision: VisionTower,
-    language: LanguageModel,
-    preprocessor: Arc<Qwen2VlProcessor>,
-    tokenizer: Arc<PromptTokenizer>,
-}
+/// See [`Architecture`].
+pub(crate) const ARCHITECTURE: Architecture = Architecture {
+    model_type: "qwen3_vl",
+    pictures: true,
+    known: &[
+        KnownModel {
+            id: "Qwen/Qwen3-VL-4B-Instruct",
+            parameters: 4_437_815_808,
+            layers: 3_633_315_840,
+            head: 388_956_160,
+            tied: true,
+        },
+        KnownModel {
+            id: "Qwen/Qwen3-VL-8B-Instruct",
+            parameters: 8_767_123_696,
+            layers: 6_945_767_424,
+            head: 622_329_856,
+            tied: false,
+        },
+    ],
+    parameters,
+    load,
+};
 
 /// The networks, without what surrounds them.
-fn networks(config: &Qwen3VlConfig, weights: &Weights) -> Result<(VisionTower, LanguageModel)> {
-    let vision = VisionTower::new(
-        &weights.scope("model.visual"),
-        &config.vision_config,
-        weights.dtype(),
-        weights.device(),
-    )?;
-    let language = LanguageModel::new(&weights.scope(""), config)?;
+fn networks(config: &Qwen3VlConfig, weights: &Weights) -> Result<(VisionTower, Decoder)> {
+    let tower =
+        VisionTower::new(&weights.scope("model.visual"), &config.vision, weights.dtype(), weights.device())?;
+    let root = weights.scope("");
+    let decoder = Decoder::new(&root.scope("model.language_model"), &root, &config.text, config.variant)?;
     // Some files store the tied output matrix a second time.
-    weights.finish(|name| name == "lm_head.weight" && config.tied())?;
-    Ok((vision, language))
+    weights.finish(|name| name == "lm_head.weight" && config.variant.tied)?;
+    Ok((tower, decoder))
 }
 
-/// Names and shapes of the parameters that a checkpoint with this `config.json` must have.
-///
-/// # Errors
-/// [`VlmError::Load`] for a configuration that makes no sense.
-pub fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {
+fn parameters(config: &Value) -> Result<ParameterList> {
     let weights = Weights::names_only();
     networks(&Qwen3VlConfig::parse(config)?, &weights)?;
     Ok(weights.asked())
 }
 
-impl Qwen3Vl {
-    /// Builds the model from its parts; `name` and `fingerprint` go into [`ModelInfo`].
-    pub(crate) fn new(
-        config: &Value,
-        preprocessor: &Value,
-        weights: &Weights,
-        tokenizer: Arc<PromptTokenizer>,
-        name: String,
-        fingerprint: String,
-    ) -> Result<Self> {
-        let config = Qwen3VlConfig::parse(config)?;
-        let preprocessor = Qwen2VlProcessor::parse(preprocessor)?;
-        let vision_config = &config.vision_config;
-        if (preprocessor.patch_size, preprocessor.merge_size, preprocessor.temporal_patch_size)
-            != (vision_config.patch_size, vision_config.spatial_merge_size, vision_config.temporal_patch_size)
-            || vision_config.in_channels != 3
-        {
-            return Err(VlmError::load(
-                "preprocessor_config.json",
-                "its patch_size, merge_size and temporal_patch_size are not those of config.json",
-            ));
-        }
-        let (vision, language) = networks(&config, weights)?;
-        let stages = |name: &str| match name {
-            "merger" => TapStage::Bridge,
-            name if name.starts_with("vision.") => TapStage::Vision,
-            _ => TapStage::Language,
-        };
-        let taps = vision
-            .taps()
-            .into_iter()
-            .chain(language.taps())
-            .map(|(name, width)| TapInfo { stage: stages(&name), name: TapName(name), width })
-            .collect();
-        Ok(Self {
-            info: ModelInfo {
-                architecture: "qwen3_vl".into(),
-                name,
-                fingerprint,
-                parameters: weights.parameters(),
-                dtype: crate::load::dtype_name(weights.dtype()).into(),
-                device: crate::load::device_name(weights.device()),
-                taps,
-                max_positions: config.text_config.max_position_embeddings,
-                vocabulary: config.text_config.vocab_size,
-            },
-            vision,
-            language,
-            preprocessor: Arc::new(preprocessor),
-            tokenizer,
-        })
-    }
+fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
+    let config = Qwen3VlConfig::parse(parts.config)?;
+    let vision = &config.vision;
+    let processor = processor_for(
+        &parts.checkpoint.image_processor()?,
+        (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size),
+    )?;
+    let tokenizer = parts.checkpoint.prompt_tokenizer(parts.token("image_token_id")?)?;
+    let (tower, decoder) = networks(&config, parts.weights)?;
+    Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, processor, tokenizer)?))
 }
 
-impl VisionLanguageModel for Qwen3Vl {
-    fn info(&self) -> &ModelInfo {
-        &self.info
-    }
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
 
-    fn preprocessor(&self) -> Arc<dyn ImagePreprocessor> {
-        self.preprocessor.clone()
-    }
+    use candle_core::{DType, Device};
 
-    fn tokenizer(&self) -> Arc<PromptTokenizer> {
-        self.tokenizer.clone()
-    }
+    use super::*;
+    use crate::composed::PictureTower;
+    use crate::model::{LogitsAt, Piece, Sequence, TapName};
 
-    fn encode_images(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
-        self.vision.forward(images, taps)
-    }
-
-    fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
-        self.language.run(batch, taps)
-    }
-
-    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>> {
-        Ok(Box::new(self.language.above(layer, sequence)?))
+    /// Computed with in half precision everything goes through plain tensor operations, as on a GPU: close, not equal.
+    #[test]
+    fn computing_in_half_precision_is_close() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/qwen3_vl-1");
+        let json = |file: &str| serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap();
+        let config = Qwen3VlConfig::parse(&json("config.json")).unwrap();
+        let processor = processor_for(&json("preprocessor_config.json"), (4, 2, 2)).unwrap();
+        let bytes = std::fs::read(folder.join("images/1.png")).unwrap();
+        let image = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default()).unwrap();
+        let pixels = crate::ImagePreprocessor::preprocess(&processor, &image.image).unwrap();
+        let outputs = |dtype: DType| {
+            let weights = Weights::open(&[folder.join("model.safetensors")], dtype, Device::Cpu).unwrap();
+            let (tower, decoder) = networks(&config, &weights).unwrap();
+            let taps: Vec<TapName> = tower.taps().into_iter().chain(decoder.taps()).map(|t| t.name).collect();
+            let features = tower.encode(&[&pixels, &pixels], &taps).unwrap();
+            assert_eq!(features[0].tokens.dtype(), dtype);
+            let of = |past, logits, keep_cache, pieces| Sequence { past, pieces, logits, keep_cache };
+            let pieces = vec![Piece::Tokens(vec![1, 2]), Piece::Image(features[1].clone())];
+            let past = decoder.run(&[of(None, LogitsAt::None, true, pieces)], &taps).unwrap().remove(0);
+            let rest =
+                of(past.cache.map(Arc::new), LogitsAt::From(1), false, vec![Piece::Tokens(vec![3, 4, 5])]);
+            let other = of(None, LogitsAt::Last, false, vec![Piece::Tokens(vec![9])]);
+            let out = decoder.run(&[rest, other], &[]).unwrap();
+            let merger = &features[0].taps.values().last().unwrap().mean;
+            let last = &past.taps.values().last().unwrap().last;
+            [&out[0].logits, &out[1].logits, merger, last].map(Clone::clone).concat()
+        };
+        let want = outputs(DType::F32);
+        let scale = want.iter().fold(0f32, |a, b| a.max(b.abs()));
+        for (dtype, tolerance) in [(DType::BF16, 0.05), (DType::F16, 0.01)] {
+            let got = outputs(dtype);
+            let worst = got.iter().zip(&want).fold(0f32, |a, (x, y)| a.max((x - y).abs()));
+            assert!(worst > 0.0 && worst / scale < tolerance, "{dtype:?}: {}", worst / scale);
+        }
     }
 }

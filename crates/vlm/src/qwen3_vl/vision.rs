@@ -5,16 +5,18 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use super::config::VisionConfig;
-use super::rope;
+use super::positions::interpolate_positions;
+use crate::Result;
 use crate::blocks::activation::Activation;
 use crate::blocks::attention::{HeadLayout, Span, attend};
 use crate::blocks::linear::Linear;
 use crate::blocks::norm::LayerNorm;
 use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
 use crate::blocks::{add, pool};
+use crate::composed::PictureTower;
 use crate::load::weights::Scope;
-use crate::model::{ImageFeatures, PixelInput, PooledTaps, TapName};
-use crate::{Result, VlmError};
+use crate::model::{ImageFeatures, PixelInput, PooledTaps, TapInfo, TapName};
+use crate::qwen_vision::{check_pixels, patches, vision_taps};
 
 /// ε of every layer norm of the tower.
 const EPSILON: f64 = 1e-6;
@@ -124,59 +126,6 @@ impl VisionTower {
         })
     }
 
-    /// Tap names with their widths, in forward order.
-    pub(super) fn taps(&self) -> Vec<(String, usize)> {
-        let width = self.config.hidden_size;
-        std::iter::once(("vision.embedding".to_owned(), width))
-            .chain((0..self.blocks.len()).map(|i| (format!("vision.{i}"), width)))
-            .chain(std::iter::once(("merger".to_owned(), self.config.out_hidden_size)))
-            .collect()
-    }
-
-    /// Features of pictures of any sizes, and the pooled taps among `taps`.
-    pub(super) fn forward(
-        &self,
-        images: &[&PixelInput],
-        taps: &[TapName],
-    ) -> Result<Vec<Arc<ImageFeatures>>> {
-        if images.is_empty() {
-            return Ok(Vec::new());
-        }
-        let merge = self.config.spatial_merge_size;
-        let mut values = Vec::new();
-        let mut positions = Vec::new();
-        let mut places = Vec::new();
-        let mut rows = Vec::new();
-        for image in images {
-            let (t, height, width) = self.check(image)?;
-            let of_image = rope::patch_places((t, height, width), merge);
-            positions.extend(rope::interpolate_positions(
-                &self.positions,
-                self.config.hidden_size,
-                (height, width),
-                &of_image,
-            ));
-            values.extend_from_slice(&image.values);
-            rows.push(places.len()..places.len() + of_image.len());
-            places.extend(of_image);
-        }
-        let table = rope::vision_table(&places, self.layout.head_dim, self.config.theta());
-        let frames: Vec<Span<'_>> = images
-            .iter()
-            .zip(&rows)
-            .flat_map(|(image, rows)| {
-                let len = image.grid.1 * image.grid.2;
-                (0..image.grid.0).map(move |t| Span { start: rows.start + t * len, len, skip: 0, past: None })
-            })
-            .collect();
-        let count = places.len();
-        let pixels = Tensor::from_vec(values, (count, self.config.patch_values()), &self.device)?;
-        let learned = Tensor::from_vec(positions, (count, self.config.hidden_size), &self.device)?;
-        let x = self.patch_embed.forward(&pixels.to_dtype(self.dtype)?)?;
-        let x = add(x, &learned.to_dtype(self.dtype)?)?;
-        self.run(x, &table, &frames, images, &rows, taps)
-    }
-
     fn run(
         &self,
         mut x: Tensor,
@@ -233,25 +182,49 @@ impl VisionTower {
             })
             .collect()
     }
+}
 
-    fn check(&self, image: &PixelInput) -> Result<(usize, usize, usize)> {
-        let (t, height, width) = image.grid;
-        let merge = self.config.spatial_merge_size;
-        let expected = t
-            .checked_mul(height)
-            .and_then(|n| n.checked_mul(width))
-            .and_then(|n| n.checked_mul(self.config.patch_values()));
-        if image.values.is_empty()
-            || expected != Some(image.values.len())
-            || !height.is_multiple_of(merge)
-            || !width.is_multiple_of(merge)
-        {
-            return Err(VlmError::Shape(format!(
-                "{} values for a grid of {t}×{height}×{width} patches of {} values, merged by {merge}",
-                image.values.len(),
-                self.config.patch_values()
-            )));
+impl PictureTower for VisionTower {
+    fn taps(&self) -> Vec<TapInfo> {
+        vision_taps(self.blocks.len(), self.config.hidden_size, self.config.out_hidden_size).collect()
+    }
+
+    fn encode(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(image.grid)
+        let merge = self.config.spatial_merge_size;
+        let mut values = Vec::new();
+        let mut positions = Vec::new();
+        let mut places = Vec::new();
+        let mut rows = Vec::new();
+        for image in images {
+            let (t, height, width) = check_pixels(image, merge, self.config.patch_values())?;
+            let of_image = patches::patch_places((t, height, width), merge);
+            positions.extend(interpolate_positions(
+                &self.positions,
+                self.config.hidden_size,
+                (height, width),
+                &of_image,
+            ));
+            values.extend_from_slice(&image.values);
+            rows.push(places.len()..places.len() + of_image.len());
+            places.extend(of_image);
+        }
+        let table = patches::axial_table(&places, self.layout.head_dim, self.config.theta());
+        let frames: Vec<Span<'_>> = images
+            .iter()
+            .zip(&rows)
+            .flat_map(|(image, rows)| {
+                let len = image.grid.1 * image.grid.2;
+                (0..image.grid.0).map(move |t| Span { start: rows.start + t * len, len, skip: 0, past: None })
+            })
+            .collect();
+        let count = places.len();
+        let pixels = Tensor::from_vec(values, (count, self.config.patch_values()), &self.device)?;
+        let learned = Tensor::from_vec(positions, (count, self.config.hidden_size), &self.device)?;
+        let x = self.patch_embed.forward(&pixels.to_dtype(self.dtype)?)?;
+        let x = add(x, &learned.to_dtype(self.dtype)?)?;
+        self.run(x, &table, &frames, images, &rows, taps)
     }
 }

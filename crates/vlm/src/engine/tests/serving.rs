@@ -226,7 +226,7 @@ async fn a_dropped_stream_stops_its_generation() {
     log.hold();
     let mut stream = engine.generate(generation(None, "Go on", 100), NOW).await.unwrap();
     log.admit(1);
-    let Some(Ok(GenerateEvent::Text(_))) = stream.next().await else { panic!("no text") };
+    let Some(Ok(GenerateEvent::Text { .. })) = stream.next().await else { panic!("no text") };
     eventually(|| log.waiting()).await;
     let prompt = log.tokens.load(Ordering::SeqCst);
     drop(stream);
@@ -248,7 +248,7 @@ async fn a_long_generation_lets_others_through() {
     log.hold();
     let mut stream = engine.generate(generation(None, "Go on", 300), NOW).await.unwrap();
     log.admit(1);
-    assert!(matches!(stream.next().await, Some(Ok(GenerateEvent::Text(_)))));
+    assert!(matches!(stream.next().await, Some(Ok(GenerateEvent::Text { .. }))));
     eventually(|| log.waiting()).await;
     let ask = {
         let (engine, ask) = (engine.clone(), first_token(0, "Is it?", &[&["yes"]]));
@@ -360,3 +360,26 @@ async fn wrong_requests_are_refused() {
 
 const fn shareable<T: Clone + Send + Sync + 'static>() {}
 const _: () = shareable::<EngineHandle>();
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visit_has_the_model_and_fails_alone() {
+    let (engine, log) = start(EngineConfig::default());
+    let first = occupied(&engine, &log).await;
+    let visit = |what: &'static str| {
+        let engine = engine.clone();
+        let visit = move |model: &dyn crate::VisionLanguageModel| match what {
+            "panics" => panic!("it does"),
+            "fails" => Err(VlmError::Shape("it does".into())),
+            _ => Ok(model.info().vocabulary),
+        };
+        tokio::spawn(async move { engine.visit(1, visit, NOW).await.map(|(vocabulary, _)| vocabulary) })
+    };
+    let (fine, fails, panics) = (visit("is fine"), visit("fails"), visit("panics"));
+    eventually(|| engine.waiting() == 3).await;
+    log.release();
+    first.await.unwrap().unwrap();
+    assert_eq!(fine.await.unwrap().unwrap(), engine.info().await.unwrap().vocabulary);
+    assert!(matches!(fails.await.unwrap(), Err(VlmError::Shape(_))));
+    assert!(matches!(panics.await.unwrap(), Err(VlmError::Panicked(_))));
+    assert_eq!(sentence(&engine, "after", NOW).await.unwrap().unwrap(), 5.0);
+}

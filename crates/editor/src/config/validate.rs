@@ -1,0 +1,106 @@
+//! Ranges of the editor's numbers, so that a slip of the pen is told when the service starts and not by strange answers.
+
+use super::EditorConfig;
+use crate::error::EditorError;
+
+impl EditorConfig {
+    /// Checks that every number is in its range. λ and the tap are checked where they meet the model, the codebook's own settings where a
+    /// codebook is opened; bounds of the input may be anything, 0 forbids what they bound.
+    ///
+    /// # Errors
+    /// [`EditorError::Config`] with the field and its range.
+    pub fn validate(&self) -> Result<(), EditorError> {
+        let share = 0.0..=1.0;
+        let unit = 0.0..=1.0f32;
+        let (grid, augment, verify) = (&self.patchify.grid, &self.radius.augment, &self.retrieval.verify);
+        let fits = |kernel: &reasonedit_imaging::grid::Kernel| {
+            (1..=grid.rows).contains(&kernel.rows) && (1..=grid.columns).contains(&kernel.columns)
+        };
+        let checks = [
+            (
+                (1..=64).contains(&grid.rows) && (1..=64).contains(&grid.columns),
+                "patchify.grid must have 1 to 64 rows and columns",
+            ),
+            (grid.kernels.iter().all(fits), "patchify.grid.kernels must fit the grid and be 1 cell at least"),
+            (share.contains(&self.patchify.min_p_yes), "patchify.min_p_yes must lie between 0 and 1"),
+            (self.patchify.tie_decimals <= 15, "patchify.tie_decimals must be 15 at most"),
+            ((1..=100).contains(&self.radius.pairs), "radius.pairs must lie between 1 and 100"),
+            (self.radius.augment_pixels >= 1, "radius.augment_pixels must be at least 1"),
+            (self.radius.paraphrase_tokens >= 1, "radius.paraphrase_tokens must be at least 1"),
+            (
+                (0.01..=1.0).contains(&augment.area_kept),
+                "radius.augment.area_kept must lie between 0.01 and 1",
+            ),
+            (
+                (1..=64).contains(&augment.tiles_per_side),
+                "radius.augment.tiles_per_side must lie between 1 and 64",
+            ),
+            (unit.contains(&augment.noise_share), "radius.augment.noise_share must lie between 0 and 1"),
+            (
+                (0.0..=180.0).contains(&augment.rotation_degrees),
+                "radius.augment.rotation_degrees must lie between 0 and 180",
+            ),
+            (unit.contains(&augment.brightness), "radius.augment.brightness must lie between 0 and 1"),
+            (unit.contains(&augment.contrast), "radius.augment.contrast must lie between 0 and 1"),
+            (unit.contains(&augment.saturation), "radius.augment.saturation must lie between 0 and 1"),
+            ((0.0..=0.5).contains(&augment.hue), "radius.augment.hue must lie between 0 and 0.5"),
+            ((1..=1000).contains(&self.retrieval.max_k), "retrieval.max_k must lie between 1 and 1000"),
+            (share.contains(&verify.min_support), "retrieval.verify.min_support must lie between 0 and 1"),
+            (
+                share.contains(&verify.min_edit_support),
+                "retrieval.verify.min_edit_support must lie between 0 and 1",
+            ),
+            (
+                (1..=1000).contains(&verify.candidates),
+                "retrieval.verify.candidates must lie between 1 and 1000",
+            ),
+            (
+                (1..=1000).contains(&verify.statements),
+                "retrieval.verify.statements must lie between 1 and 1000",
+            ),
+            (
+                verify.unjudged_reach.is_finite() && verify.unjudged_reach >= 0.0,
+                "retrieval.verify.unjudged_reach must be finite and at least 0",
+            ),
+            (
+                (1..=self.answer.max_tokens_limit).contains(&self.answer.max_tokens),
+                "answer.max_tokens must lie between 1 and answer.max_tokens_limit",
+            ),
+        ];
+        match checks.iter().find(|(ok, _)| !ok) {
+            Some((_, what)) => Err(EditorError::Config(what)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_in_range() {
+        EditorConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let wrong = |set: fn(&mut EditorConfig), name: &str| {
+            let mut config = EditorConfig::default();
+            set(&mut config);
+            let Err(EditorError::Config(what)) = config.validate() else { panic!("{name} was taken") };
+            assert!(what.starts_with(name), "{what}");
+        };
+        wrong(|c| c.patchify.grid.rows = 0, "patchify.grid");
+        wrong(|c| c.patchify.grid.kernels[0].columns = 4, "patchify.grid.kernels");
+        wrong(|c| c.patchify.min_p_yes = 1.5, "patchify.min_p_yes");
+        wrong(|c| c.radius.pairs = 0, "radius.pairs");
+        wrong(|c| c.radius.augment.area_kept = f32::NAN, "radius.augment.area_kept");
+        wrong(|c| c.radius.augment.hue = 0.6, "radius.augment.hue");
+        wrong(|c| c.retrieval.max_k = 0, "retrieval.max_k");
+        wrong(|c| c.retrieval.verify.min_support = f64::NAN, "retrieval.verify.min_support");
+        wrong(|c| c.retrieval.verify.min_edit_support = -0.1, "retrieval.verify.min_edit_support");
+        wrong(|c| c.retrieval.verify.unjudged_reach = f64::INFINITY, "retrieval.verify.unjudged_reach");
+        wrong(|c| c.answer.max_tokens = 2000, "answer.max_tokens");
+    }
+}

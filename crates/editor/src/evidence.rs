@@ -1,0 +1,45 @@
+//! Looking for evidence without making an edit: what a person is shown before deciding where a statement is seen.
+
+use std::time::Instant;
+
+use reasonedit_codebook::ImageInfo;
+
+use crate::Editor;
+use crate::error::EditorError;
+use crate::patchify;
+use crate::query::milliseconds;
+use crate::types::{CallContext, EvidenceFound, ImageSource};
+use crate::{validate, verify};
+
+impl Editor {
+    /// Where a picture shows each statement, by the model: what an edit of them would store, and every part that was looked at. Nothing is
+    /// kept, the picture neither.
+    ///
+    /// # Errors
+    /// Unusable statements or picture, a busy or failing engine.
+    pub async fn find_evidence(
+        &self,
+        image: &ImageSource,
+        statements: &[String],
+        call: CallContext,
+    ) -> Result<EvidenceFound, EditorError> {
+        let began = Instant::now();
+        validate::statements(statements, &self.config().limits)?;
+        let picture = self.pictures().resolve(image).await?;
+        let texts: Vec<&str> = statements.iter().map(|s| s.trim()).collect();
+        let (engine, config, prompts) = (self.engine(), &self.config().patchify, &self.config().prompts);
+        let options = call.options();
+        let ((searches, queue_ms), (p_yes, waited)) = tokio::try_join!(
+            patchify::search(engine, config, prompts, &picture, &texts, options),
+            verify::shown(engine, prompts, picture.input(None), &texts, options),
+        )?;
+        let image: ImageInfo = picture.info();
+        Ok(EvidenceFound {
+            image,
+            searches,
+            p_yes,
+            queue_ms: queue_ms + waited,
+            total_ms: milliseconds(began),
+        })
+    }
+}

@@ -1,0 +1,41 @@
+//! `/evidence`.
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
+use crate::dto::{CodebookParams, codebook_name};
+use crate::image_input::resolve;
+use crate::json::Query;
+use crate::limits::Deadline;
+use crate::openapi::InputProblems;
+use crate::payload::Payload;
+use crate::problem::{ProblemBody, Result};
+use crate::state::AppState;
+
+/// Look for evidence
+///
+/// Where a picture shows each statement, by the model: what an edit would store, and what the model says of every part it looked at. Makes no
+/// edit and keeps nothing.
+#[utoipa::path(
+    post, path = "/evidence", operation_id = "find_evidence", tag = "edits", params(CodebookParams),
+    request_body(content((EvidenceInput = "application/json"), (EvidenceForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "What was found.", body = EvidenceSearchDto),
+        (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
+        InputProblems,
+    ),
+)]
+pub(crate) async fn find(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+    deadline: Deadline,
+    Payload { value: input, held: _held }: Payload<EvidenceInput>,
+) -> Result<Json<EvidenceSearchDto>> {
+    // Pictures and the model are shared by all codebooks, so any will do.
+    codebook_name(params.codebook.as_deref())?;
+    let editor = state.editor()?;
+    let image = resolve(input.image, state.fetcher()).await?;
+    let found = editor.find_evidence(&image, &input.statements, deadline.interactive()).await?;
+    Ok(Json(EvidenceSearchDto::new(input.statements, &found)))
+}

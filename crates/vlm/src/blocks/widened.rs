@@ -1,0 +1,79 @@
+//! Products with weights that are held in fewer bits and widened to f32 as they are needed, on the CPU.
+//!
+//! Everything is in f32 but the weights themselves, so that a row's result does not depend, beyond rounding, on how many rows
+//! are computed at once.
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::{math, with_values};
+
+/// Rows of x up to which each output is a few dot products; beyond, weights are widened in blocks for matrix products.
+const FEW_ROWS: usize = 8;
+/// Weights widened at a time.
+const BLOCK: usize = 1 << 20;
+/// Outputs done by one thread at a time.
+const TILE: usize = 32;
+/// Multiplications below which one thread does it all.
+const PARALLEL_FROM: usize = 1 << 18;
+
+/// x·Wᵀ for x of shape (rows, inputs), contiguous f32 on the CPU. `widen` writes the weights of one output (inputs values).
+pub(super) fn matmul(
+    x: &Tensor,
+    outputs: usize,
+    widen: impl Fn(usize, &mut [f32]) -> candle_core::Result<()> + Sync,
+) -> candle_core::Result<Tensor> {
+    let (rows, inputs) = x.dims2()?;
+    if rows <= FEW_ROWS {
+        let y = with_values(x, |x| few_rows(x, rows, outputs, &widen))?;
+        return Tensor::from_vec(y, (rows, outputs), x.device());
+    }
+    let block = (BLOCK / inputs).clamp(1, outputs);
+    let parts = (0..outputs)
+        .step_by(block)
+        .map(|first| {
+            let count = block.min(outputs - first);
+            let mut wide = vec![0f32; count * inputs];
+            wide.par_chunks_mut(inputs).enumerate().try_for_each(|(i, row)| widen(first + i, row))?;
+            x.matmul(&Tensor::from_vec(wide, (count, inputs), x.device())?.t()?)
+        })
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    Tensor::cat(&parts, 1)
+}
+
+/// One dot product for every row and output; each weight is widened once.
+fn few_rows(
+    x: &[f32],
+    rows: usize,
+    outputs: usize,
+    widen: &(impl Fn(usize, &mut [f32]) -> candle_core::Result<()> + Sync),
+) -> candle_core::Result<Vec<f32>> {
+    let inputs = x.len() / rows.max(1);
+    // (outputs, rows) first, so that threads write apart from each other.
+    let mut columns = vec![0f32; outputs * rows];
+    let tile = |first: usize, columns: &mut [f32]| -> candle_core::Result<()> {
+        let mut wide = vec![0f32; inputs];
+        columns.chunks_exact_mut(rows).enumerate().try_for_each(|(i, column)| {
+            widen(first + i, &mut wide)?;
+            for (y, x) in column.iter_mut().zip(x.chunks_exact(inputs)) {
+                *y = math::dot(x, &wide);
+            }
+            Ok(())
+        })
+    };
+    if x.len() * outputs < PARALLEL_FROM {
+        tile(0, &mut columns)?;
+    } else {
+        columns.par_chunks_mut(TILE * rows).enumerate().try_for_each(|(i, part)| tile(i * TILE, part))?;
+    }
+    if rows == 1 {
+        return Ok(columns);
+    }
+    let mut y = vec![0f32; rows * outputs];
+    for (output, column) in columns.chunks_exact(rows).enumerate() {
+        for (row, value) in column.iter().enumerate() {
+            y[row * outputs + output] = *value;
+        }
+    }
+    Ok(y)
+}

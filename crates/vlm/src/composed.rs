@@ -1,0 +1,80 @@
+//! A vision tower in front of a decoder: what most vision-language models are.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::blocks::decoder::Decoder;
+use crate::load::architectures::{Architecture, Parts};
+use crate::model::{
+    ImageFeatures, ImagePreprocessor, ModelInfo, PixelInput, Sequence, SequenceOutput, TapInfo, TapName,
+    UpperLayers, VisionLanguageModel,
+};
+use crate::prompt::PromptTokenizer;
+
+/// Pixels to image tokens, whatever lies between.
+pub(crate) trait PictureTower: Send + fmt::Debug {
+    /// Its taps, in forward order.
+    fn taps(&self) -> Vec<TapInfo>;
+
+    /// See [`VisionLanguageModel::encode_images`].
+    fn encode(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>>;
+}
+
+/// A vision-language model of a tower whose tokens stand in the decoder's sequence.
+#[derive(Debug)]
+pub(crate) struct Composed<P> {
+    info: ModelInfo,
+    tower: Box<dyn PictureTower>,
+    decoder: Decoder,
+    preprocessor: Arc<P>,
+    tokenizer: Arc<PromptTokenizer>,
+}
+
+impl<P: ImagePreprocessor + 'static> Composed<P> {
+    /// Puts the parts together; `max_positions` and the vocabulary are the decoder's.
+    pub(crate) fn new(
+        parts: &Parts<'_>,
+        architecture: &Architecture,
+        tower: impl PictureTower + 'static,
+        decoder: Decoder,
+        preprocessor: P,
+        tokenizer: PromptTokenizer,
+    ) -> Result<Self> {
+        let taps = tower.taps().into_iter().chain(decoder.taps()).collect();
+        let info = parts.info(architecture, taps, decoder.max_positions(), decoder.vocabulary())?;
+        Ok(Self {
+            info,
+            tower: Box::new(tower),
+            decoder,
+            preprocessor: Arc::new(preprocessor),
+            tokenizer: Arc::new(tokenizer),
+        })
+    }
+}
+
+impl<P: ImagePreprocessor + 'static> VisionLanguageModel for Composed<P> {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn preprocessor(&self) -> Arc<dyn ImagePreprocessor> {
+        self.preprocessor.clone()
+    }
+
+    fn tokenizer(&self) -> Arc<PromptTokenizer> {
+        self.tokenizer.clone()
+    }
+
+    fn encode_images(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
+        self.tower.encode(images, taps)
+    }
+
+    fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
+        self.decoder.run(batch, taps)
+    }
+
+    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>> {
+        Ok(Box::new(self.decoder.above(layer, sequence)?))
+    }
+}

@@ -1,0 +1,202 @@
+//! `config.json` of InstructBLIP checkpoints.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::blocks::activation::Activation;
+use crate::blocks::vit::EncoderSizes;
+use crate::{Result, VlmError};
+
+/// What is read of `config.json`, the language model's part aside.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct InstructBlipConfig {
+    /// The vision tower.
+    #[serde(default)]
+    pub(super) vision_config: EvaVisionConfig,
+    /// The Q-Former.
+    #[serde(default)]
+    pub(super) qformer_config: QFormerConfig,
+    /// Tokens that a picture becomes.
+    #[serde(default = "thirty_two")]
+    pub(super) num_query_tokens: usize,
+    /// Whether the output matrix is the embedding matrix.
+    #[serde(default)]
+    pub(super) tie_word_embeddings: bool,
+}
+
+/// The vision tower's part; what is absent has the default of transformers' class.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct EvaVisionConfig {
+    /// Width of the hidden states.
+    pub(super) hidden_size: usize,
+    /// Width of the feed-forward.
+    pub(super) intermediate_size: usize,
+    /// Blocks.
+    pub(super) num_hidden_layers: usize,
+    /// Attention heads.
+    pub(super) num_attention_heads: usize,
+    /// Side of a picture in pixels.
+    pub(super) image_size: usize,
+    /// Side of a patch in pixels.
+    pub(super) patch_size: usize,
+    /// Activation of the feed-forward.
+    pub(super) hidden_act: String,
+    /// ε of the layer norms.
+    pub(super) layer_norm_eps: f64,
+    /// Whether queries, keys and values have biases.
+    pub(super) qkv_bias: bool,
+}
+
+/// The Q-Former's part; what is absent has the default of transformers' class.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct QFormerConfig {
+    /// Size of its own vocabulary.
+    pub(super) vocab_size: usize,
+    /// Width of the hidden states.
+    pub(super) hidden_size: usize,
+    /// Layers.
+    pub(super) num_hidden_layers: usize,
+    /// Attention heads.
+    pub(super) num_attention_heads: usize,
+    /// Width of the feed-forwards.
+    pub(super) intermediate_size: usize,
+    /// Activation of the feed-forwards.
+    pub(super) hidden_act: String,
+    /// Longest instruction in tokens.
+    pub(super) max_position_embeddings: usize,
+    /// ε of the layer norms.
+    pub(super) layer_norm_eps: f64,
+    /// Every how many layers the queries look at the picture.
+    pub(super) cross_attention_frequency: usize,
+}
+
+impl Default for EvaVisionConfig {
+    fn default() -> Self {
+        Self {
+            hidden_size: 1408,
+            intermediate_size: 6144,
+            num_hidden_layers: 39,
+            num_attention_heads: 16,
+            image_size: 224,
+            patch_size: 14,
+            hidden_act: "gelu".into(),
+            layer_norm_eps: 1e-6,
+            qkv_bias: true,
+        }
+    }
+}
+
+impl Default for QFormerConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 30_522,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: "gelu".into(),
+            max_position_embeddings: 512,
+            layer_norm_eps: 1e-12,
+            cross_attention_frequency: 2,
+        }
+    }
+}
+
+fn thirty_two() -> usize {
+    32
+}
+
+impl InstructBlipConfig {
+    /// Parses and checks `config.json`.
+    ///
+    /// # Errors
+    /// [`VlmError::Load`] naming the setting at fault.
+    pub(super) fn parse(json: &Value) -> Result<Self> {
+        let fail = |reason: String| VlmError::load("config.json", reason);
+        let config: Self = serde_json::from_value(json.clone())
+            .map_err(|e| fail(format!("not an InstructBLIP configuration: {e}")))?;
+        let text = json["text_config"]["model_type"].as_str().unwrap_or("opt");
+        if text != "llama" {
+            return Err(fail(format!(
+                "text_config.model_type {text:?} is not supported, llama is (Salesforce/instructblip-vicuna-7b)"
+            )));
+        }
+        if !config.vision_config.qkv_bias {
+            return Err(fail("vision_config.qkv_bias = false is not supported".into()));
+        }
+        let qformer = &config.qformer_config;
+        let sizes = [
+            qformer.vocab_size,
+            qformer.max_position_embeddings,
+            qformer.cross_attention_frequency,
+            config.num_query_tokens,
+        ];
+        if !sizes.iter().all(|n| (1..=1 << 24).contains(n)) {
+            return Err(fail("qformer_config or num_query_tokens: a size is 0 or beyond reason".into()));
+        }
+        qformer.sizes()?;
+        Ok(config)
+    }
+}
+
+impl EvaVisionConfig {
+    pub(super) fn sizes(&self) -> Result<EncoderSizes> {
+        Ok(EncoderSizes {
+            width: self.hidden_size,
+            inner: self.intermediate_size,
+            layers: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            epsilon: self.layer_norm_eps,
+            activation: Activation::parse(&self.hidden_act)?,
+        })
+    }
+}
+
+impl QFormerConfig {
+    pub(super) fn sizes(&self) -> Result<EncoderSizes> {
+        let sizes = EncoderSizes {
+            width: self.hidden_size,
+            inner: self.intermediate_size,
+            layers: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            epsilon: self.layer_norm_eps,
+            activation: Activation::parse(&self.hidden_act)?,
+        };
+        sizes.check("qformer_config")?;
+        Ok(sizes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_published_file_leaves_much_out() {
+        let config =
+            json!({"text_config": {"model_type": "llama"}, "qformer_config": {"vocab_size": 30_523}});
+        let config = InstructBlipConfig::parse(&config).unwrap();
+        assert_eq!((config.num_query_tokens, config.vision_config.num_hidden_layers), (32, 39));
+        assert_eq!((config.qformer_config.vocab_size, config.qformer_config.hidden_size), (30_523, 768));
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (name, value, word) in [
+            ("text_config", json!({"model_type": "t5"}), "t5"),
+            ("vision_config", json!({"qkv_bias": false}), "qkv_bias"),
+            ("qformer_config", json!({"num_attention_heads": 7}), "qformer_config"),
+            ("qformer_config", json!({"cross_attention_frequency": 0}), "qformer_config"),
+            ("num_query_tokens", json!(0), "num_query_tokens"),
+            ("num_query_tokens", json!("many"), "InstructBLIP"),
+        ] {
+            let mut config = json!({"text_config": {"model_type": "llama"}});
+            config[name] = value;
+            let error = InstructBlipConfig::parse(&config).unwrap_err().to_string();
+            assert!(error.contains(word), "{name}: {error}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Qwen2, text only: the architecture of the Qwen2.5 language models.
+//!
+//! Follows transformers' `Qwen2ForCausalLM`, which the golden checkpoints compare it with. It serves through the same trait as
+//! models that see, and refuses pictures.
+
+use std::sync::Arc;
+
+use reasonedit_imaging::RgbImage;
+use serde_json::{Value, json};
+
+use crate::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
+use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
+use crate::load::weights::Weights;
+use crate::model::{
+    ImageFeatures, ImagePreprocessor, ModelInfo, PixelInput, Sequence, SequenceOutput, TapName, UpperLayers,
+    VisionLanguageModel,
+};
+use crate::prompt::PromptTokenizer;
+use crate::{Result, VlmError};
+
+/// See [`Architecture`].
+pub(crate) const ARCHITECTURE: Architecture = Architecture {
+    model_type: "qwen2",
+    pictures: false,
+    known: &[
+        KnownModel {
+            id: "Qwen/Qwen2.5-0.5B-Instruct",
+            parameters: 494_032_768,
+            layers: 357_826_560,
+            head: 136_134_656,
+            tied: true,
+        },
+        KnownModel {
+            id: "Qwen/Qwen2.5-1.5B-Instruct",
+            parameters: 1_543_714_304,
+            layers: 1_310_195_712,
+            head: 233_373_696,
+            tied: true,
+        },
+        KnownModel {
+            id: "Qwen/Qwen2.5-7B-Instruct",
+            parameters: 7_615_616_512,
+            layers: 6_525_288_448,
+            head: 544_997_376,
+            tied: false,
+        },
+    ],
+    parameters,
+    load,
+};
+
+/// A language model.
+#[derive(Debug)]
+struct TextModel {
+    info: ModelInfo,
+    decoder: Decoder,
+    tokenizer: Arc<PromptTokenizer>,
+}
+
+fn decoder(json: &Value, weights: &Weights) -> Result<Decoder> {
+    let config = TextConfig::parse(json, &[("max_position_embeddings", json!(32768))])?;
+    let variant = Variant {
+        axes: Axes::Plain,
+        theta: config.theta(10_000.0),
+        qkv_bias: true,
+        output_bias: false,
+        head_norms: false,
+        tied: config.tie_word_embeddings,
+    };
+    let root = weights.scope("");
+    let decoder = Decoder::new(&root.scope("model"), &root, &config, variant)?;
+    // Some files store the tied output matrix a second time.
+    weights.finish(|name| name == "lm_head.weight" && variant.tied)?;
+    Ok(decoder)
+}
+
+fn parameters(config: &Value) -> Result<ParameterList> {
+    let weights = Weights::names_only();
+    decoder(config, &weights)?;
+    Ok(weights.asked())
+}
+
+fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
+    let tokenizer = parts.checkpoint.text_tokenizer()?;
+    let decoder = decoder(parts.config, parts.weights)?;
+    let (limit, vocabulary) = (decoder.max_positions(), decoder.vocabulary());
+    let info = parts.info(&ARCHITECTURE, decoder.taps().collect(), limit, vocabulary)?;
+    Ok(Box::new(TextModel { info, decoder, tokenizer: Arc::new(tokenizer) }))
+}
+
+/// Refuses pictures.
+#[derive(Clone, Copy, Debug)]
+struct NoPictures;
+
+fn refusal() -> VlmError {
+    VlmError::Unsupported("this model reads text only; it can't look at pictures".into())
+}
+
+impl ImagePreprocessor for NoPictures {
+    fn preprocess(&self, _: &RgbImage) -> Result<PixelInput> {
+        Err(refusal())
+    }
+}
+
+impl VisionLanguageModel for TextModel {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn preprocessor(&self) -> Arc<dyn ImagePreprocessor> {
+        Arc::new(NoPictures)
+    }
+
+    fn tokenizer(&self) -> Arc<PromptTokenizer> {
+        self.tokenizer.clone()
+    }
+
+    fn encode_images(&self, images: &[&PixelInput], _: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
+        if images.is_empty() { Ok(Vec::new()) } else { Err(refusal()) }
+    }
+
+    fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
+        self.decoder.run(batch, taps)
+    }
+
+    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>> {
+        Ok(Box::new(self.decoder.above(layer, sequence)?))
+    }
+}

@@ -1,0 +1,208 @@
+//! The vision tower: patches of all pictures in one matrix, attention within windows of a picture and, in a few blocks,
+//! within all of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::config::VisionConfig;
+use super::windows::windows;
+use crate::Result;
+use crate::blocks::activation::Activation;
+use crate::blocks::attention::{HeadLayout, Span, attend};
+use crate::blocks::linear::Linear;
+use crate::blocks::norm::RmsNorm;
+use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
+use crate::blocks::{add, pool};
+use crate::composed::PictureTower;
+use crate::load::weights::Scope;
+use crate::model::{ImageFeatures, PixelInput, PooledTaps, TapInfo, TapName};
+use crate::qwen_vision::{check_pixels, patches, vision_taps};
+
+/// ε of every norm of the tower.
+const EPSILON: f64 = 1e-6;
+
+#[derive(Debug)]
+struct Block {
+    norm1: RmsNorm,
+    qkv: Linear,
+    proj: Linear,
+    norm2: RmsNorm,
+    gate_up: Linear,
+    down: Linear,
+    /// Whether it attends to the whole picture.
+    full: bool,
+}
+
+/// The vision tower with its merger.
+#[derive(Debug)]
+pub(super) struct VisionTower {
+    config: VisionConfig,
+    layout: HeadLayout,
+    activation: Activation,
+    patch_embed: Linear,
+    blocks: Vec<Block>,
+    merger_norm: RmsNorm,
+    fc1: Linear,
+    fc2: Linear,
+    device: Device,
+    dtype: DType,
+}
+
+/// Pictures laid out as rows, window after window.
+struct Laid<'p> {
+    images: &'p [&'p PixelInput],
+    /// Rows of each picture.
+    rows: Vec<Range<usize>>,
+    /// Rows of each window, of all pictures.
+    windows: Vec<Range<usize>>,
+    /// Rows of each frame, of all pictures.
+    frames: Vec<Range<usize>>,
+    /// For every token in the processor's order, where it lies here.
+    places: Vec<u32>,
+    table: RotaryTable,
+    pixels: Vec<f32>,
+}
+
+fn spans(ranges: &[Range<usize>]) -> Vec<Span<'static>> {
+    ranges.iter().map(|r| Span { start: r.start, len: r.len(), skip: 0, past: None }).collect()
+}
+
+impl VisionTower {
+    pub(super) fn new(
+        scope: &Scope<'_>,
+        config: &VisionConfig,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let joined = width * config.spatial_merge_size.pow(2);
+        let patch = [3, config.temporal_patch_size, config.patch_size, config.patch_size];
+        let norm = |scope: &Scope<'_>| -> Result<RmsNorm> {
+            Ok(RmsNorm::new(scope.tensor("weight", &[width])?, EPSILON))
+        };
+        let blocks = (0..config.depth)
+            .map(|i| {
+                let block = scope.scope(format_args!("blocks.{i}"));
+                Ok(Block {
+                    norm1: norm(&block.scope("norm1"))?,
+                    qkv: block.linear(&[("attn.qkv", 3 * width)], width, true)?,
+                    proj: block.linear(&[("attn.proj", width)], width, true)?,
+                    norm2: norm(&block.scope("norm2"))?,
+                    gate_up: block.linear(
+                        &[("mlp.gate_proj", inner), ("mlp.up_proj", inner)],
+                        width,
+                        true,
+                    )?,
+                    down: block.linear(&[("mlp.down_proj", width)], inner, true)?,
+                    full: config.fullatt_block_indexes.contains(&i),
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            layout: HeadLayout {
+                heads: config.num_heads,
+                kv_heads: config.num_heads,
+                head_dim: width / config.num_heads,
+            },
+            activation: Activation::parse(&config.hidden_act)?,
+            patch_embed: scope.linear_shaped(&[("patch_embed.proj", width)], &patch, false)?,
+            blocks,
+            merger_norm: norm(&scope.scope("merger.ln_q"))?,
+            fc1: scope.linear(&[("merger.mlp.0", joined)], joined, true)?,
+            fc2: scope.linear(&[("merger.mlp.2", config.out_hidden_size)], joined, true)?,
+            config: config.clone(),
+            device: device.clone(),
+            dtype,
+        })
+    }
+
+    fn lay<'p>(&self, images: &'p [&'p PixelInput]) -> Result<Laid<'p>> {
+        let merge = self.config.spatial_merge_size;
+        let unit = merge * merge;
+        let values = unit * self.config.patch_values();
+        let (mut rows, mut all_windows, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pixels, mut patch_places) = (Vec::new(), Vec::new());
+        let mut places = Vec::new();
+        for image in images {
+            let (t, height, width) = check_pixels(image, merge, self.config.patch_values())?;
+            let (order, of_image) = windows((t, height / merge, width / merge), self.config.window());
+            let of_patches = patches::patch_places((t, height, width), merge);
+            let (first, first_token) = (patch_places.len(), places.len());
+            places.resize(first_token + order.len(), 0);
+            for (at, token) in order.into_iter().enumerate() {
+                pixels.extend_from_slice(&image.values[token * values..(token + 1) * values]);
+                patch_places.extend_from_slice(&of_patches[token * unit..(token + 1) * unit]);
+                places[first_token + token] = (first_token + at) as u32;
+            }
+            rows.push(first..patch_places.len());
+            all_windows.extend(of_image.iter().map(|w| first + w.start * unit..first + w.end * unit));
+            let frame = height * width;
+            frames.extend((0..t).map(|i| first + i * frame..first + (i + 1) * frame));
+        }
+        let table = patches::axial_table(&patch_places, self.layout.head_dim, self.config.theta());
+        Ok(Laid { images, rows, windows: all_windows, frames, places, table, pixels })
+    }
+
+    fn run(&self, laid: Laid<'_>, taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
+        let unit = self.config.spatial_merge_size.pow(2);
+        let mut pooled: Vec<PooledTaps> = vec![PooledTaps::new(); laid.images.len()];
+        let mut tap = |name: &str, x: &Tensor, rows: &[Range<usize>]| -> Result<()> {
+            if let Some(name) = taps.iter().find(|t| t.0 == name) {
+                for (taps, value) in pooled.iter_mut().zip(pool::pool(x, rows)?) {
+                    taps.insert(name.clone(), value);
+                }
+            }
+            Ok(())
+        };
+        let count = laid.places.len() * unit;
+        let pixels = Tensor::from_vec(laid.pixels, (count, self.config.patch_values()), &self.device)?;
+        let mut x = self.patch_embed.forward(&pixels.to_dtype(self.dtype)?)?;
+        tap("vision.embedding", &x, &laid.rows)?;
+        let (windows, frames) = (spans(&laid.windows), spans(&laid.frames));
+        for (i, block) in self.blocks.iter().enumerate() {
+            let qkv = block.qkv.forward(&block.norm1.forward(&x)?)?;
+            let qkv = norm_and_rotate(qkv, self.layout, None, &laid.table)?;
+            let spans = if block.full { &frames } else { &windows };
+            let attended = attend(&qkv, self.layout, spans, false, None)?;
+            x = add(x, &block.proj.forward(&attended)?)?;
+            let inner = block.gate_up.forward(&block.norm2.forward(&x)?)?;
+            x = add(x, &block.down.forward(&self.activation.gated(&inner)?)?)?;
+            tap(&format!("vision.{i}"), &x, &laid.rows)?;
+        }
+        let joined = self.merger_norm.forward(&x)?.reshape((laid.places.len(), ()))?;
+        let merged = self.fc2.forward(&self.fc1.forward_activated(&joined, Activation::Gelu)?)?;
+        let tokens: Vec<_> = laid.rows.iter().map(|r| r.start / unit..r.end / unit).collect();
+        tap("merger", &merged, &tokens)?;
+        // Back to the order of rows.
+        let places = Tensor::from_vec(laid.places, merged.dim(0)?, &self.device)?;
+        let merged = merged.index_select(&places, 0)?;
+        let merge = self.config.spatial_merge_size;
+        laid.images
+            .iter()
+            .zip(tokens)
+            .zip(pooled)
+            .map(|((image, tokens), taps)| {
+                let (t, height, width) = image.grid;
+                Ok(Arc::new(ImageFeatures {
+                    // Copied, so that a cached picture doesn't keep its whole batch in memory.
+                    tokens: merged.narrow(0, tokens.start, tokens.len())?.force_contiguous()?,
+                    deepstack: Vec::new(),
+                    grid: (t, height / merge, width / merge),
+                    taps,
+                }))
+            })
+            .collect()
+    }
+}
+
+impl PictureTower for VisionTower {
+    fn taps(&self) -> Vec<TapInfo> {
+        vision_taps(self.blocks.len(), self.config.hidden_size, self.config.out_hidden_size).collect()
+    }
+
+    fn encode(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
+        if images.is_empty() { Ok(Vec::new()) } else { self.run(self.lay(images)?, taps) }
+    }
+}

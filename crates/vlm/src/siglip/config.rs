@@ -1,0 +1,194 @@
+//! `config.json` of SigLIP checkpoints.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::blocks::activation::Activation;
+use crate::blocks::vit::EncoderSizes;
+use crate::{Result, VlmError};
+
+/// What is read of `config.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SiglipConfig {
+    /// The text tower.
+    #[serde(default)]
+    pub text_config: SiglipTextConfig,
+    /// The vision tower.
+    #[serde(default)]
+    pub vision_config: SiglipVisionConfig,
+}
+
+/// The text tower's part; what is absent has the default of transformers' class.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct SiglipTextConfig {
+    /// Size of the vocabulary.
+    pub vocab_size: usize,
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Width of the feed-forward.
+    pub intermediate_size: usize,
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Tokens that every text is filled up or cut to.
+    pub max_position_embeddings: usize,
+    /// Activation of the feed-forward.
+    pub hidden_act: String,
+    /// ε of the layer norms.
+    pub layer_norm_eps: f64,
+    /// What a text is filled up with.
+    pub pad_token_id: u32,
+    /// Width of an embedding; `hidden_size` when absent.
+    pub projection_size: Option<usize>,
+}
+
+/// The vision tower's part; what is absent has the default of transformers' class.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct SiglipVisionConfig {
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Width of the feed-forward.
+    pub intermediate_size: usize,
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Side of a picture in pixels.
+    pub image_size: usize,
+    /// Side of a patch in pixels.
+    pub patch_size: usize,
+    /// Activation of the feed-forward.
+    pub hidden_act: String,
+    /// ε of the layer norms.
+    pub layer_norm_eps: f64,
+    /// Whether the tower ends in the attention pooling that embeddings come from.
+    pub vision_use_head: bool,
+}
+
+impl Default for SiglipTextConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 32_000,
+            hidden_size: 768,
+            intermediate_size: 3072,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            max_position_embeddings: 64,
+            hidden_act: "gelu_pytorch_tanh".into(),
+            layer_norm_eps: 1e-6,
+            pad_token_id: 1,
+            projection_size: None,
+        }
+    }
+}
+
+impl Default for SiglipVisionConfig {
+    fn default() -> Self {
+        Self {
+            hidden_size: 768,
+            intermediate_size: 3072,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            image_size: 224,
+            patch_size: 16,
+            hidden_act: "gelu_pytorch_tanh".into(),
+            layer_norm_eps: 1e-6,
+            vision_use_head: true,
+        }
+    }
+}
+
+impl SiglipConfig {
+    /// Parses and checks `config.json`.
+    ///
+    /// # Errors
+    /// [`VlmError::Load`] naming the setting at fault.
+    pub fn parse(json: &Value) -> Result<Self> {
+        let fail = |reason: &str| VlmError::load("config.json", reason);
+        if json["model_type"] != "siglip" {
+            return Err(VlmError::load(
+                "config.json",
+                format!("model_type {} is not siglip", json["model_type"]),
+            ));
+        }
+        let config: Self = serde_json::from_value(json.clone())
+            .map_err(|e| VlmError::load("config.json", format!("not a SigLIP configuration: {e}")))?;
+        let (text, vision) = (&config.text_config, &config.vision_config);
+        if !vision.vision_use_head {
+            return Err(fail("vision_use_head = false: such a tower has no embedding"));
+        }
+        if text.projection() != vision.hidden_size {
+            return Err(fail("text_config.projection_size must equal vision_config.hidden_size"));
+        }
+        if ![text.vocab_size, text.max_position_embeddings].iter().all(|n| (1..=1 << 24).contains(n))
+            || text.pad_token_id as usize >= text.vocab_size
+        {
+            return Err(fail("text_config: vocab_size, max_position_embeddings or pad_token_id is unusable"));
+        }
+        Ok(config)
+    }
+}
+
+impl SiglipTextConfig {
+    /// Width of an embedding.
+    pub fn projection(&self) -> usize {
+        self.projection_size.unwrap_or(self.hidden_size)
+    }
+
+    pub(super) fn sizes(&self) -> Result<EncoderSizes> {
+        let sizes = EncoderSizes {
+            width: self.hidden_size,
+            inner: self.intermediate_size,
+            layers: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            epsilon: self.layer_norm_eps,
+            activation: Activation::parse(&self.hidden_act)?,
+        };
+        sizes.check("text_config")?;
+        Ok(sizes)
+    }
+}
+
+impl SiglipVisionConfig {
+    pub(super) fn sizes(&self) -> Result<EncoderSizes> {
+        let sizes = EncoderSizes {
+            width: self.hidden_size,
+            inner: self.intermediate_size,
+            layers: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            epsilon: self.layer_norm_eps,
+            activation: Activation::parse(&self.hidden_act)?,
+        };
+        sizes.check("vision_config")?;
+        Ok(sizes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn contradictions_are_named() {
+        for (pointer, value, word) in [
+            ("/model_type", json!("clip"), "clip"),
+            ("/vision_config/vision_use_head", json!(false), "vision_use_head"),
+            ("/text_config/projection_size", json!(12), "projection_size"),
+            ("/text_config/pad_token_id", json!(50), "pad_token_id"),
+            ("/text_config/vocab_size", json!("many"), "SigLIP"),
+        ] {
+            let mut config = json!({
+                "model_type": "siglip", "vision_config": {"hidden_size": 24, "vision_use_head": true},
+                "text_config": {"hidden_size": 24, "vocab_size": 40, "pad_token_id": 1, "projection_size": 24},
+            });
+            SiglipConfig::parse(&config).unwrap();
+            *config.pointer_mut(pointer).unwrap() = value;
+            let error = SiglipConfig::parse(&config).unwrap_err().to_string();
+            assert!(error.contains(word), "{pointer}: {error}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""Tiny random checkpoints and transformers' outputs for them: one module per architecture, what they share in the others."""
