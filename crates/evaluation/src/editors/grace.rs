@@ -10,7 +10,6 @@ use futures::future::BoxFuture;
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_vlm::engine::CallOptions;
-use reasonedit_vlm::prompt::PromptPiece;
 use reasonedit_vlm::{
     KvCache, LogitsAt, Piece, Result as ModelResult, Sequence, VisionLanguageModel, VlmError,
 };
@@ -206,13 +205,8 @@ fn run(model: &dyn VisionLanguageModel, prompt: &Prompt) -> ModelResult<(Arc<KvC
     let rendered = model.tokenizer().render(1, &prompt.text)?;
     let pixels = model.preprocessor().preprocess(&prompt.picture)?;
     let features = model.encode_images(&[&pixels], &[])?;
-    let mut pieces = Vec::new();
-    for piece in rendered.prefix {
-        pieces.push(match piece {
-            PromptPiece::Tokens(tokens) => Piece::Tokens(tokens),
-            PromptPiece::Image(_) => Piece::Image(Arc::clone(features.first().ok_or_else(nothing)?)),
-        });
-    }
+    let mut pieces =
+        rendered.prefix_pieces(|image| features.get(image).map(Arc::clone).ok_or_else(nothing))?;
     let (last, suffix) = rendered.suffix.split_last().ok_or_else(nothing)?;
     pieces.push(Piece::Tokens(suffix.to_vec()));
     let sequence = Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true };
