@@ -43,7 +43,8 @@ pub struct EditorConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingConfig {
-    /// Vision tap; empty: the vision block at three quarters of the depth (method, notation).
+    /// Vision tap; empty: the vision block at three quarters of the depth (method, notation). A language tap, whose state is of picture and text
+    /// together, makes the single-layer keys of earlier editors (paper section 4.5): a run of the model for every pair, for comparisons.
     pub tap: Option<String>,
     /// Pooling over the image's tokens.
     pub pooling: Pooling,
@@ -72,16 +73,12 @@ impl Default for EmbeddingConfig {
 }
 
 impl EmbeddingConfig {
-    /// The tap to embed pictures with: the configured one if the model has it, else `None`; without one configured the
+    /// The tap of the keys' first half: the configured one if the model has it, else `None`; without one configured the
     /// vision block at three quarters of the depth.
     pub fn tap_of(&self, model: &ModelInfo) -> Option<TapName> {
         let mut vision = model.taps.iter().filter(|t| t.stage == TapStage::Vision);
         if let Some(name) = &self.tap {
-            return model
-                .taps
-                .iter()
-                .find(|t| &t.name.0 == name && t.stage != TapStage::Language)
-                .map(|t| t.name.clone());
+            return model.taps.iter().find(|t| &t.name.0 == name).map(|t| t.name.clone());
         }
         let blocks =
             vision.clone().filter(|t| t.name.0.rsplit('.').next().is_some_and(|n| n.parse::<u32>().is_ok()));

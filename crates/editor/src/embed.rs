@@ -1,9 +1,10 @@
 //! The dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3): the picture half from a vision tap, the text half from the
-//! sentence encoder. The halves are computed apart, since an edit pairs few pictures with few texts in many ways.
+//! sentence encoder. The halves are computed apart, since an edit pairs few pictures with few texts in many ways. With a language tap the first half
+//! is of picture and text together, and every pair is run by itself.
 
 use reasonedit_codebook::{Embedding, Generation, GenerationId};
 use reasonedit_vlm::engine::{CallOptions, EngineHandle, ImageInput, SentenceInfo};
-use reasonedit_vlm::{ModelInfo, Pooling, TapName, TapStage};
+use reasonedit_vlm::{ModelInfo, Pooled, Pooling, TapName, TapStage};
 use ulid::Ulid;
 
 use crate::config::EmbeddingConfig;
@@ -18,6 +19,8 @@ pub(crate) struct Embedder {
     pub(crate) chosen: bool,
     tap: TapName,
     pooling: Pooling,
+    /// Whether the tap's state depends on the text too.
+    of_pairs: bool,
 }
 
 impl Embedder {
@@ -29,7 +32,7 @@ impl Embedder {
     ) -> Result<Self, EditorError> {
         let tap = config.tap_of(model).ok_or_else(|| {
             let detail = format!(
-                "the model {} has no vision or bridge tap named {}",
+                "the model {} has no tap named {}",
                 model.name,
                 config.tap.as_deref().unwrap_or("vision.N")
             );
@@ -85,7 +88,9 @@ impl Embedder {
         lambda: f64,
         (model, encoder): (&ModelInfo, &SentenceInfo),
     ) -> Self {
-        let width = model.taps.iter().find(|t| t.name == tap).map_or(0, |t| t.width);
+        let info = model.taps.iter().find(|t| t.name == tap);
+        let width = info.map_or(0, |t| t.width);
+        let of_pairs = info.is_some_and(|t| t.stage == TapStage::Language);
         let name = match pooling {
             Pooling::Mean => "mean",
             Pooling::Last => "last",
@@ -101,7 +106,7 @@ impl Embedder {
             sentence_dim: encoder.width as u32,
         };
         embedding.id = derived_id(&embedding);
-        Self { embedding, chosen: false, tap, pooling }
+        Self { embedding, chosen: false, tap, pooling, of_pairs }
     }
 
     /// The same under another id.
@@ -115,13 +120,61 @@ impl Embedder {
         Generation { embedding: self.embedding.clone(), chosen: self.chosen }
     }
 
-    /// The tap it reads.
-    pub(crate) fn tap(&self) -> &TapName {
-        &self.tap
+    /// The tap it reads of pictures alone; `None` where it reads pairs.
+    pub(crate) fn picture_tap(&self) -> Option<&TapName> {
+        (!self.of_pairs).then_some(&self.tap)
+    }
+
+    /// Keys of pairs of a picture and a text, by index, and the time they waited in the queue.
+    pub(crate) async fn keys(
+        &self,
+        engine: &EngineHandle,
+        images: Vec<ImageInput>,
+        texts: Vec<String>,
+        pairs: &[(usize, usize)],
+        options: CallOptions,
+    ) -> Result<(Vec<Vec<f32>>, f64), EditorError> {
+        let (firsts, waited, seconds) = if self.of_pairs {
+            let wanted = pairs
+                .iter()
+                .filter_map(|(image, text)| Some((images.get(*image)?.clone(), texts.get(*text)?.clone())));
+            let wanted: Vec<(ImageInput, String)> = wanted.collect();
+            let states = self.pairs(engine, wanted, options);
+            let ((states, waited), (texts, _)) =
+                tokio::try_join!(states, self.texts(engine, texts, options))?;
+            (states, waited, texts)
+        } else {
+            let pictures = self.pictures(engine, images, options);
+            let ((pictures, waited), (texts, _)) =
+                tokio::try_join!(pictures, self.texts(engine, texts, options))?;
+            (pictures, waited, texts)
+        };
+        let key = |(at, (image, text)): (usize, &(usize, usize))| {
+            let first = firsts.get(if self.of_pairs { at } else { *image });
+            let halves = first.zip(seconds.get(*text));
+            halves.map(|(p, t)| join(p, t)).ok_or(EditorError::Internal("a pair was not embedded"))
+        };
+        Ok((pairs.iter().enumerate().map(key).collect::<Result<_, _>>()?, waited))
+    }
+
+    /// States of pairs at a language tap.
+    async fn pairs(
+        &self,
+        engine: &EngineHandle,
+        pairs: Vec<(ImageInput, String)>,
+        options: CallOptions,
+    ) -> Result<(Vec<Vec<f32>>, f64), EditorError> {
+        let (pooled, times) = engine.embed_pairs(pairs, vec![self.tap.clone()], options).await?;
+        let state = |pooled: Pooled| match self.pooling {
+            Pooling::Mean => pooled.mean,
+            Pooling::Last => pooled.last,
+        };
+        let states = pooled.into_iter().filter_map(|mut taps| taps.remove(&self.tap).map(state));
+        Ok((states.collect(), times.queue_ms))
     }
 
     /// Picture halves, in the order of `images`, and the time they waited in the queue.
-    pub(crate) async fn pictures(
+    async fn pictures(
         &self,
         engine: &EngineHandle,
         images: Vec<ImageInput>,
@@ -135,7 +188,7 @@ impl Embedder {
     }
 
     /// Text halves, in the order of `texts`, λ applied.
-    pub(crate) async fn texts(
+    async fn texts(
         &self,
         engine: &EngineHandle,
         texts: Vec<String>,
@@ -162,11 +215,9 @@ impl Embedder {
         text: &str,
         options: CallOptions,
     ) -> Result<(Vec<f32>, f64), EditorError> {
-        let pictures = self.pictures(engine, vec![image], options);
-        let texts = self.texts(engine, vec![text.to_owned()], options);
-        let ((pictures, waited), (texts, _)) = tokio::try_join!(pictures, texts)?;
-        let halves = pictures.first().zip(texts.first());
-        Ok((halves.map(|(p, t)| join(p, t)).unwrap_or_default(), waited))
+        let (mut keys, waited) =
+            self.keys(engine, vec![image], vec![text.to_owned()], &[(0, 0)], options).await?;
+        Ok((keys.pop().unwrap_or_default(), waited))
     }
 }
 
@@ -191,7 +242,7 @@ fn derived_id(embedding: &Embedding) -> GenerationId {
 }
 
 /// `[picture half ; text half]`.
-pub(crate) fn join(picture: &[f32], text: &[f32]) -> Vec<f32> {
+fn join(picture: &[f32], text: &[f32]) -> Vec<f32> {
     let mut key = Vec::with_capacity(picture.len() + text.len());
     key.extend_from_slice(picture);
     key.extend_from_slice(text);

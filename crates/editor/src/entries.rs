@@ -16,7 +16,7 @@ use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
 
 use crate::Editor;
 use crate::config::{EditorConfig, Pair};
-use crate::embed::{Embedder, join};
+use crate::embed::Embedder;
 use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
 use crate::pictures::{Picture, Pictures, blocking};
@@ -99,22 +99,28 @@ impl EntryMaker<'_> {
             )
             .await
         };
-        let (rewritten, (picture_halves, queue_ms)) =
-            tokio::try_join!(rewritten, self.embedder.pictures(engine, inputs, self.options))?;
         let mut all_texts = texts.clone();
-        all_texts.extend(rewritten.into_iter().flatten());
-        let (text_halves, _) = self.embedder.texts(engine, all_texts, self.options).await?;
+        all_texts.extend(rewritten.await?.into_iter().flatten());
 
-        let pairs = config.radius.pairs;
+        // Of every pairing: itself, then its augmentations.
+        let draws = config.radius.pairs;
+        let combined: Vec<(usize, usize)> = pairings
+            .iter()
+            .flat_map(|pairing| {
+                let area = areas.iter().position(|a| *a == pairing.area).unwrap_or(0);
+                let text = texts.iter().position(|t| t == pairing.text(record)).unwrap_or(0);
+                let (image_of, text_of) = (areas.len() + area * draws, texts.len() + text * draws);
+                let augmented = (0..draws).map(move |draw| (image_of + draw, text_of + draw));
+                std::iter::once((area, text)).chain(augmented)
+            })
+            .collect();
+        let (keys, queue_ms) = self.embedder.keys(engine, inputs, all_texts, &combined, self.options).await?;
+        let mut keys = keys.into_iter();
+
         let member = |(ordinal, pairing): (usize, Pairing)| {
-            let area = areas.iter().position(|a| *a == pairing.area).unwrap_or(0);
-            let text = texts.iter().position(|t| t == pairing.text(record)).unwrap_or(0);
-            let key = join(&picture_halves[area], &text_halves[text]);
-            let distances = (0..pairs).map(|draw| {
-                let h = &picture_halves[areas.len() + area * pairs + draw];
-                let s = &text_halves[texts.len() + text * pairs + draw];
-                distance(&join(h, s), &key)
-            });
+            let key = keys.next().unwrap_or_default();
+            let distances = keys.by_ref().take(draws).map(|augmented| distance(&augmented, &key));
+            let radius = median(distances.collect()) as f32;
             Member {
                 id: MemberId::derive(record.id, ordinal as u32),
                 edit: record.id,
@@ -124,7 +130,7 @@ impl EntryMaker<'_> {
                 image: record.image.id,
                 area: pairing.area,
                 sentence: pairing.sentence,
-                radius: median(distances.collect()) as f32,
+                radius,
                 key,
             }
         };

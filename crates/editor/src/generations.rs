@@ -106,12 +106,15 @@ impl Editor {
 
     /// Has the taps in use pooled whenever a picture is looked at, so that one that is asked about is embedded in the same pass.
     pub(crate) async fn refresh_taps(&self) -> Result<(), EditorError> {
-        let mut taps: Vec<TapName> = vec![self.configured_embedder()?.tap().clone()];
+        let mut taps: Vec<TapName> = self.configured_embedder()?.picture_tap().cloned().into_iter().collect();
         for book in self.library().books() {
             // A codebook that can't be used now needs no tap.
             let Ok(embedder) = self.embedder_for(&book.snapshot()) else { continue };
-            if !taps.contains(embedder.tap()) && taps.len() < MAX_TAPS {
-                taps.push(embedder.tap().clone());
+            if let Some(tap) = embedder.picture_tap()
+                && !taps.contains(tap)
+                && taps.len() < MAX_TAPS
+            {
+                taps.push(tap.clone());
             }
         }
         self.engine().set_always_taps(taps).await?;

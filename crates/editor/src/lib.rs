@@ -9,6 +9,8 @@ mod browse;
 mod config;
 mod edit;
 mod embed;
+#[cfg(test)]
+mod embed_tests;
 mod entries;
 mod error;
 mod evidence;

@@ -2,8 +2,8 @@
 //! first (issue "choose the layer by topology", shown by).
 //!
 //! The edits are the editor's own, made once: what is paired with what, and the evidence it found. Their keys are then made anew for every tap
-//! and weight, offline through the engine, because the service takes no language taps; a codebook in memory holds them, so that retrieval
-//! is the product's own too. One forward gives all taps, and λ only scales: everything is embedded once.
+//! and weight, offline through the engine, so that one forward gives all taps; a codebook in memory holds them, so that retrieval
+//! is the product's own too. λ only scales: everything is embedded once.
 
 mod embed;
 mod markdown;
