@@ -387,7 +387,7 @@ def test_a_service_that_wants_a_token_asks_for_it(browser, guarded):
     page.get_by_role("heading", name="Correction saved").wait_for()
     page.get_by_role("link", name="Open the edit").click()
     # Pictures need the token too, which a browser does not send by itself.
-    page.wait_for_function("document.querySelector('.frame .shot img')?.naturalWidth > 0 && document.querySelector('.page .shot img').src.startsWith('blob:')")
+    page.wait_for_function("document.querySelector('.frame .shot img')?.naturalWidth > 0 && document.querySelector('.page .shot img')?.src.startsWith('blob:')")
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("dialog").wait_for()
     tab.close()
