@@ -255,7 +255,7 @@ def test_topology_is_measured_applied_and_rolled_back(tab):
     page.get_by_role("heading", name="Report").wait_for(timeout=240_000)
     for image in page.locator(".figures-grid img").all():
         image.scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('.figures-grid img')].every((one) => one.complete && one.naturalWidth > 0)")
+    until(lambda: page.evaluate("[...document.querySelectorAll('.figures-grid img')].every((one) => one.complete && one.naturalWidth > 0)"))
     tab.shot("14-report")
     before = tab.service.call("GET", "/modularity")["active"]
     if page.get_by_role("button", name="Apply…").count():
