@@ -125,16 +125,18 @@ impl Embedder {
         (!self.of_pairs).then_some(&self.tap)
     }
 
-    /// Keys of pairs of a picture and a text, by index, and the time they waited in the queue.
+    /// Keys of pairs of a picture and a text, by index, and the time they waited in the queue. Pictures are looked at while the texts are
+    /// still being written, where they can be looked at without them.
     pub(crate) async fn keys(
         &self,
         engine: &EngineHandle,
         images: Vec<ImageInput>,
-        texts: Vec<String>,
+        texts: impl Future<Output = Result<Vec<String>, EditorError>>,
         pairs: &[(usize, usize)],
         options: CallOptions,
     ) -> Result<(Vec<Vec<f32>>, f64), EditorError> {
         let (firsts, waited, seconds) = if self.of_pairs {
+            let texts = texts.await?;
             let wanted = pairs
                 .iter()
                 .filter_map(|(image, text)| Some((images.get(*image)?.clone(), texts.get(*text)?.clone())));
@@ -145,8 +147,8 @@ impl Embedder {
             (states, waited, texts)
         } else {
             let pictures = self.pictures(engine, images, options);
-            let ((pictures, waited), (texts, _)) =
-                tokio::try_join!(pictures, self.texts(engine, texts, options))?;
+            let texts = async { self.texts(engine, texts.await?, options).await };
+            let ((pictures, waited), (texts, _)) = tokio::try_join!(pictures, texts)?;
             (pictures, waited, texts)
         };
         let key = |(at, (image, text)): (usize, &(usize, usize))| {
@@ -216,7 +218,7 @@ impl Embedder {
         options: CallOptions,
     ) -> Result<(Vec<f32>, f64), EditorError> {
         let (mut keys, waited) =
-            self.keys(engine, vec![image], vec![text.to_owned()], &[(0, 0)], options).await?;
+            self.keys(engine, vec![image], async { Ok(vec![text.to_owned()]) }, &[(0, 0)], options).await?;
         Ok((keys.pop().unwrap_or_default(), waited))
     }
 }

@@ -86,21 +86,13 @@ impl EntryMaker<'_> {
         let mut inputs: Vec<ImageInput> = areas.iter().map(|area| picture.input(*area)).collect();
         inputs.extend(augmented_inputs(self.editor, record.id, picture, &areas).await?);
 
-        let rewritten = async {
+        let all_texts = async {
             let seed = seed(record.id, "paraphrase", 0);
-            paraphrases(
-                engine,
-                &config.radius,
-                &config.prompts,
-                &texts,
-                config.radius.pairs,
-                seed,
-                self.options,
-            )
-            .await
+            let (radius, prompts) = (&config.radius, &config.prompts);
+            let rewritten =
+                paraphrases(engine, radius, prompts, &texts, radius.pairs, seed, self.options).await?;
+            Ok(texts.iter().cloned().chain(rewritten.into_iter().flatten()).collect())
         };
-        let mut all_texts = texts.clone();
-        all_texts.extend(rewritten.await?.into_iter().flatten());
 
         // Of every pairing: itself, then its augmentations.
         let draws = config.radius.pairs;

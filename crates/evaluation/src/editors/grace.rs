@@ -50,7 +50,7 @@ pub(super) struct Grace {
     settings: GraceSettings,
     layer: usize,
     reasoning: bool,
-    codebook: RwLock<Codebook>,
+    codebook: Arc<RwLock<Codebook>>,
 }
 
 /// A picture with a text, ready to be put to the model.
@@ -91,7 +91,7 @@ impl Grace {
             uses_reasoning: reasoning,
             knobs: Vec::new(),
         };
-        Ok(Self { profile, editor, settings, layer, reasoning, codebook: RwLock::default() })
+        Ok(Self { profile, editor, settings, layer, reasoning, codebook: Arc::default() })
     }
 
     fn prompt(&self, image: &ImageSource, text: &str) -> Result<Prompt, EvaluationError> {
@@ -113,24 +113,20 @@ impl Grace {
     /// Makes the model say `label` to a prompt.
     async fn learn(&self, edit: usize, prompt: Prompt, label: &str) -> Result<(), EvaluationError> {
         let (layer, settings) = (self.layer, self.settings);
-        let asked = prompt.clone();
-        let key = self
+        let (codebook, wanted) = (Arc::clone(&self.codebook), label.to_owned());
+        let (key, placing, value) = self
             .visit(move |model| {
-                let (past, last) = run(model, &asked)?;
-                Ok(model.above(layer, &behind(&past, &[last]))?.before().to_vec())
+                let (past, last) = run(model, &prompt)?;
+                let key = model.above(layer, &behind(&past, &[last]))?.before().to_vec();
+                let codebook = codebook.read().unwrap_or_else(PoisonError::into_inner);
+                let placing = codebook.place(&key, &wanted, settings.radius);
+                let value = match placing {
+                    Placing::Expand { .. } => Vec::new(),
+                    Placing::Add { .. } => fit(model, (&past, last), &wanted, layer, settings)?,
+                };
+                Ok((key, placing, value))
             })
             .await?;
-        let placing = {
-            let codebook = self.codebook.read().unwrap_or_else(PoisonError::into_inner);
-            codebook.place(&key, label, settings.radius)
-        };
-        let value = match placing {
-            Placing::Expand { .. } => Vec::new(),
-            Placing::Add { .. } => {
-                let label = label.to_owned();
-                self.visit(move |model| fit(model, &prompt, &label, layer, settings)).await?
-            }
-        };
         let mut codebook = self.codebook.write().unwrap_or_else(PoisonError::into_inner);
         codebook.put(&placing, Entry { key, value, radius: 0.0, label: label.to_owned(), edit });
         Ok(())
@@ -164,24 +160,18 @@ impl Subject for Grace {
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
         Box::pin(async {
             let prompt = self.prompt(&question.image, &question.question)?;
-            let layer = self.layer;
-            let asked = prompt.clone();
-            let (past, last, key) = self
+            let (layer, choices) = (self.layer, question.choices.clone());
+            let codebook = Arc::clone(&self.codebook);
+            let (best, edit) = self
                 .visit(move |model| {
-                    let (past, last) = run(model, &asked)?;
-                    let key = model.above(layer, &behind(&past, &[last]))?.before().to_vec();
-                    Ok((past, last, key))
+                    let (past, last) = run(model, &prompt)?;
+                    let above = model.above(layer, &behind(&past, &[last]))?;
+                    let codebook = codebook.read().unwrap_or_else(PoisonError::into_inner);
+                    let found = codebook.lookup(above.before());
+                    let value = found.map(|entry| entry.value.as_slice());
+                    let best = choose(model, &past, last, &choices, layer, value)?;
+                    Ok((best, found.map(|entry| entry.edit)))
                 })
-                .await?;
-            let found = {
-                let codebook = self.codebook.read().unwrap_or_else(PoisonError::into_inner);
-                codebook.lookup(&key).map(|entry| (entry.edit, entry.value.clone()))
-            };
-            let edit = found.as_ref().map(|(edit, _)| *edit);
-            let value = found.map(|(_, value)| value);
-            let choices = question.choices.clone();
-            let best = self
-                .visit(move |model| choose(model, &past, last, &choices, layer, value.as_deref()))
                 .await?;
             let answer = question.choices.get(best).cloned().unwrap_or_default();
             Ok(Reply {
@@ -232,16 +222,15 @@ fn before_each(last: u32, reply: &[u32]) -> Vec<u32> {
 /// Learns the value that makes the model say `label`: Adam (Kingma and Ba 2015) from the state that the model itself has there.
 fn fit(
     model: &dyn VisionLanguageModel,
-    prompt: &Prompt,
+    (past, last): (&Arc<KvCache>, u32),
     label: &str,
     layer: usize,
     settings: GraceSettings,
 ) -> ModelResult<Vec<f32>> {
     const MOMENTUM: f32 = 0.9;
     const SCALE: f32 = 0.999;
-    let (past, last) = run(model, prompt)?;
     let reply = model.tokenizer().encode_reply(label)?;
-    let above = model.above(layer, &behind(&past, &before_each(last, &reply)))?;
+    let above = model.above(layer, &behind(past, &before_each(last, &reply)))?;
     let mut state = above.after().to_vec();
     let mean_square = state.iter().map(|x| x * x).sum::<f32>() / state.len().max(1) as f32;
     let rate = settings.rate * mean_square.sqrt();

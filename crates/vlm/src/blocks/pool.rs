@@ -1,12 +1,15 @@
-//! Pooling of hidden states.
+//! Pooling of hidden states, and of the taps that were asked for.
+
+use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
 use super::{is_fast, with_values};
-use crate::model::Pooled;
+use crate::Result;
+use crate::model::{Pooled, PooledTaps, TapName};
 
 /// Mean and last row of `x` (rows, width) for each span of rows, accumulated in f32.
-pub(crate) fn pool(x: &Tensor, spans: &[std::ops::Range<usize>]) -> candle_core::Result<Vec<Pooled>> {
+pub(crate) fn pool(x: &Tensor, spans: &[Range<usize>]) -> candle_core::Result<Vec<Pooled>> {
     let width = x.dim(1)?;
     if is_fast(x) {
         return with_values(x, |x| {
@@ -35,6 +38,40 @@ fn pool_rows(rows: &[f32], width: usize) -> Pooled {
         *mean /= count as f32;
     }
     Pooled { mean, last: rows[rows.len() - width..].to_vec() }
+}
+
+/// Pools the taps that were asked for, for each of several inputs.
+#[derive(Debug)]
+pub(crate) struct TapCollector<'t> {
+    wanted: &'t [TapName],
+    pooled: Vec<PooledTaps>,
+}
+
+impl<'t> TapCollector<'t> {
+    /// For `count` inputs.
+    pub(crate) fn new(wanted: &'t [TapName], count: usize) -> Self {
+        Self { wanted, pooled: vec![PooledTaps::new(); count] }
+    }
+
+    /// Whether the tap was asked for.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.wanted.iter().any(|t| t.0 == name)
+    }
+
+    /// Pools `x` over each input's rows, if the tap was asked for.
+    pub(crate) fn take(&mut self, name: &str, x: &Tensor, rows: &[Range<usize>]) -> Result<()> {
+        if let Some(name) = self.wanted.iter().find(|t| t.0 == name) {
+            for (taps, value) in self.pooled.iter_mut().zip(pool(x, rows)?) {
+                taps.insert(name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was collected, by input.
+    pub(crate) fn finish(self) -> Vec<PooledTaps> {
+        self.pooled
+    }
 }
 
 #[cfg(test)]

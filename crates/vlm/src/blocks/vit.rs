@@ -6,12 +6,13 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 
 use super::activation::Activation;
+use super::add;
 use super::attention::{HeadLayout, Span, attend};
 use super::linear::Linear;
 use super::norm::LayerNorm;
-use super::{add, pool};
+use super::pool::TapCollector;
 use crate::load::weights::Scope;
-use crate::model::{PixelInput, PooledTaps, TapName};
+use crate::model::PixelInput;
 use crate::{Result, VlmError};
 
 /// Sizes of an encoder.
@@ -137,40 +138,6 @@ pub(crate) fn even_spans(count: usize, len: usize) -> Vec<Span<'static>> {
 /// The same as ranges of rows.
 pub(crate) fn even_rows(count: usize, len: usize) -> Vec<Range<usize>> {
     (0..count).map(|i| i * len..(i + 1) * len).collect()
-}
-
-/// Pools the taps that were asked for, for each of several inputs.
-#[derive(Debug)]
-pub(crate) struct TapCollector<'t> {
-    wanted: &'t [TapName],
-    pooled: Vec<PooledTaps>,
-}
-
-impl<'t> TapCollector<'t> {
-    /// For `count` inputs.
-    pub(crate) fn new(wanted: &'t [TapName], count: usize) -> Self {
-        Self { wanted, pooled: vec![PooledTaps::new(); count] }
-    }
-
-    /// Whether the tap was asked for.
-    pub(crate) fn wants(&self, name: &str) -> bool {
-        self.wanted.iter().any(|t| t.0 == name)
-    }
-
-    /// Pools `x` over each input's rows, if the tap was asked for.
-    pub(crate) fn take(&mut self, name: &str, x: &Tensor, rows: &[Range<usize>]) -> Result<()> {
-        if let Some(name) = self.wanted.iter().find(|t| t.0 == name) {
-            for (taps, value) in self.pooled.iter_mut().zip(pool::pool(x, rows)?) {
-                taps.insert(name.clone(), value);
-            }
-        }
-        Ok(())
-    }
-
-    /// What was collected, by input.
-    pub(crate) fn finish(self) -> Vec<PooledTaps> {
-        self.pooled
-    }
 }
 
 /// Whose vision tower it is: what precedes the blocks, and how it is named.

@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use crate::blocks::fixed_size::FixedSizeProcessor;
 use crate::blocks::llama::llama_defaults;
-use crate::blocks::vit::{TapCollector, Tower, VisionTransformer, even_rows};
+use crate::blocks::pool::TapCollector;
+use crate::blocks::vit::{Tower, VisionTransformer, even_rows};
 use crate::load::architectures::{Architecture, KnownModel, Parts};
 use crate::load::weights::Weights;
 use crate::model::{

@@ -10,14 +10,15 @@ use super::config::VisionConfig;
 use super::windows::windows;
 use crate::Result;
 use crate::blocks::activation::Activation;
+use crate::blocks::add;
 use crate::blocks::attention::{HeadLayout, Span, attend};
 use crate::blocks::linear::Linear;
 use crate::blocks::norm::RmsNorm;
+use crate::blocks::pool::TapCollector;
 use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
-use crate::blocks::{add, pool};
 use crate::composed::PictureTower;
 use crate::load::weights::Scope;
-use crate::model::{ImageFeatures, PixelInput, PooledTaps, TapInfo, TapName};
+use crate::model::{ImageFeatures, PixelInput, TapInfo, TapName};
 use crate::qwen_vision::{check_pixels, patches, vision_taps};
 
 /// ε of every norm of the tower.
@@ -147,19 +148,11 @@ impl VisionTower {
 
     fn run(&self, laid: Laid<'_>, taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
         let unit = self.config.spatial_merge_size.pow(2);
-        let mut pooled: Vec<PooledTaps> = vec![PooledTaps::new(); laid.images.len()];
-        let mut tap = |name: &str, x: &Tensor, rows: &[Range<usize>]| -> Result<()> {
-            if let Some(name) = taps.iter().find(|t| t.0 == name) {
-                for (taps, value) in pooled.iter_mut().zip(pool::pool(x, rows)?) {
-                    taps.insert(name.clone(), value);
-                }
-            }
-            Ok(())
-        };
+        let mut collector = TapCollector::new(taps, laid.images.len());
         let count = laid.places.len() * unit;
         let pixels = Tensor::from_vec(laid.pixels, (count, self.config.patch_values()), &self.device)?;
         let mut x = self.patch_embed.forward(&pixels.to_dtype(self.dtype)?)?;
-        tap("vision.embedding", &x, &laid.rows)?;
+        collector.take("vision.embedding", &x, &laid.rows)?;
         let (windows, frames) = (spans(&laid.windows), spans(&laid.frames));
         for (i, block) in self.blocks.iter().enumerate() {
             let qkv = block.qkv.forward(&block.norm1.forward(&x)?)?;
@@ -169,12 +162,12 @@ impl VisionTower {
             x = add(x, &block.proj.forward(&attended)?)?;
             let inner = block.gate_up.forward(&block.norm2.forward(&x)?)?;
             x = add(x, &block.down.forward(&self.activation.gated(&inner)?)?)?;
-            tap(&format!("vision.{i}"), &x, &laid.rows)?;
+            collector.take(&format!("vision.{i}"), &x, &laid.rows)?;
         }
         let joined = self.merger_norm.forward(&x)?.reshape((laid.places.len(), ()))?;
         let merged = self.fc2.forward(&self.fc1.forward_activated(&joined, Activation::Gelu)?)?;
         let tokens: Vec<_> = laid.rows.iter().map(|r| r.start / unit..r.end / unit).collect();
-        tap("merger", &merged, &tokens)?;
+        collector.take("merger", &merged, &tokens)?;
         // Back to the order of rows.
         let places = Tensor::from_vec(laid.places, merged.dim(0)?, &self.device)?;
         let merged = merged.index_select(&places, 0)?;
@@ -182,7 +175,7 @@ impl VisionTower {
         laid.images
             .iter()
             .zip(tokens)
-            .zip(pooled)
+            .zip(collector.finish())
             .map(|((image, tokens), taps)| {
                 let (t, height, width) = image.grid;
                 Ok(Arc::new(ImageFeatures {

@@ -8,14 +8,15 @@ use super::config::VisionConfig;
 use super::positions::interpolate_positions;
 use crate::Result;
 use crate::blocks::activation::Activation;
+use crate::blocks::add;
 use crate::blocks::attention::{HeadLayout, Span, attend};
 use crate::blocks::linear::Linear;
 use crate::blocks::norm::LayerNorm;
+use crate::blocks::pool::TapCollector;
 use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
-use crate::blocks::{add, pool};
 use crate::composed::PictureTower;
 use crate::load::weights::Scope;
-use crate::model::{ImageFeatures, PixelInput, PooledTaps, TapInfo, TapName};
+use crate::model::{ImageFeatures, PixelInput, TapInfo, TapName};
 use crate::qwen_vision::{check_pixels, patches, vision_taps};
 
 /// ε of every layer norm of the tower.
@@ -137,16 +138,8 @@ impl VisionTower {
     ) -> Result<Vec<Arc<ImageFeatures>>> {
         let unit = self.config.spatial_merge_size.pow(2);
         let tokens: Vec<_> = rows.iter().map(|r| r.start / unit..r.end / unit).collect();
-        let mut pooled: Vec<PooledTaps> = vec![PooledTaps::new(); images.len()];
-        let mut tap = |name: &str, x: &Tensor, spans: &[std::ops::Range<usize>]| -> Result<()> {
-            if let Some(name) = taps.iter().find(|t| t.0 == name) {
-                for (taps, value) in pooled.iter_mut().zip(pool::pool(x, spans)?) {
-                    taps.insert(name.clone(), value);
-                }
-            }
-            Ok(())
-        };
-        tap("vision.embedding", &x, rows)?;
+        let mut collector = TapCollector::new(taps, images.len());
+        collector.take("vision.embedding", &x, rows)?;
         let mut deepstack = vec![None; self.deepstack.len()];
         for (i, block) in self.blocks.iter().enumerate() {
             let qkv = block.qkv.forward(&block.norm1.forward(&x)?)?;
@@ -155,20 +148,20 @@ impl VisionTower {
             x = add(x, &block.proj.forward(&attended)?)?;
             let inner = block.fc1.forward_activated(&block.norm2.forward(&x)?, self.activation)?;
             x = add(x, &block.fc2.forward(&inner)?)?;
-            tap(&format!("vision.{i}"), &x, rows)?;
+            collector.take(&format!("vision.{i}"), &x, rows)?;
             // transformers takes the first merger listed for a block.
             if let Some(at) = self.config.deepstack_visual_indexes.iter().position(|d| *d == i) {
                 deepstack[at] = Some(self.deepstack[at].forward(&x)?);
             }
         }
         let merged = self.merger.forward(&x)?;
-        tap("merger", &merged, &tokens)?;
+        collector.take("merger", &merged, &tokens)?;
         let deepstack: Vec<Tensor> = deepstack.into_iter().flatten().collect();
         let merge = self.config.spatial_merge_size;
         images
             .iter()
             .zip(tokens)
-            .zip(pooled)
+            .zip(collector.finish())
             .map(|((image, tokens), taps)| {
                 // Copied, so that a cached picture doesn't keep its whole batch in memory.
                 let part = |t: &Tensor| t.narrow(0, tokens.start, tokens.len())?.force_contiguous();

@@ -22,11 +22,12 @@ use super::activation::Activation;
 use super::attention::{HeadLayout, Span, attend, keys_and_values};
 use super::linear::Linear;
 use super::norm::RmsNorm;
+use super::pool::TapCollector;
 use super::rotary::{RotaryTable, norm_and_rotate};
-use super::{add, pool, select_rows};
+use super::{add, select_rows};
 use crate::Result;
 use crate::load::weights::Scope;
-use crate::model::{KvCache, PooledTaps, Sequence, SequenceOutput, TapInfo, TapName, TapStage};
+use crate::model::{KvCache, Sequence, SequenceOutput, TapInfo, TapName, TapStage};
 
 #[derive(Debug)]
 struct Layer {
@@ -173,22 +174,13 @@ impl Decoder {
         }
         let packed = Packed::new(self, batch)?;
         let table = self.rope.table(&packed.positions);
-        let mut pooled: Vec<PooledTaps> = vec![PooledTaps::new(); batch.len()];
-        let mut tap = |name: &str, x: &Tensor| -> Result<()> {
-            if let Some(name) = taps.iter().find(|t| t.0 == name) {
-                for (taps, value) in pooled.iter_mut().zip(pool::pool(x, &packed.rows)?) {
-                    taps.insert(name.clone(), value);
-                }
-            }
-            Ok(())
-        };
+        let mut collector = TapCollector::new(taps, batch.len());
         let mut caches: Vec<Vec<(Tensor, Tensor)>> = vec![Vec::new(); batch.len()];
         let mut x = packed.embedded.clone();
-        tap("language.embedding", &x)?;
+        collector.take("language.embedding", &x, &packed.rows)?;
         let last = self.layers.len() - 1;
         // In the last layer only the rows that need logits need an output, unless someone looks at all of them.
-        let may_skip =
-            !taps.iter().any(|t| t.0 == format!("language.{last}")) && packed.deepstack.len() <= last;
+        let may_skip = !collector.wants(&format!("language.{last}")) && packed.deepstack.len() <= last;
         // The rows of x that are left at the end.
         let logits_rows = packed.logits_rows();
         for (i, layer) in self.layers.iter().enumerate() {
@@ -219,7 +211,7 @@ impl Decoder {
             let attended = attend(&qkv, self.layout, &spans, true, None)?;
             x = layer.finish(self.activation, x, &attended)?;
             if !skip {
-                tap(&format!("language.{i}"), &x)?;
+                collector.take(&format!("language.{i}"), &x, &packed.rows)?;
             }
             if let Some(features) = packed.deepstack.get(i) {
                 x = add(x, features)?;
@@ -231,7 +223,7 @@ impl Decoder {
         let logits = self.logits(&x, &logits_rows)?;
         Ok(batch
             .iter()
-            .zip(pooled)
+            .zip(collector.finish())
             .zip(caches)
             .zip(logits)
             .enumerate()
