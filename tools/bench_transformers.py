@@ -10,10 +10,12 @@ Reads one JSON request a line from the standard input and answers with one JSON 
 
     {"kind": "edit", "image": "scene.png", "statements": ["The thing has a dark rim.", ...]}
     {"kind": "query", "image": "scene.png", "prompt": "facts and question", "choices": ["zorb", ...]}
+    {"kind": "generate", "image": "scene.png", "prompt": "Describe this image.", "tokens": 32}
 
-Answers: {"ms": wall clock, "forwards": passes run, "verify_ms": ..., "evidence": ...} or {"ms", "forwards", "answer"}.
+Answers: {"ms": wall clock, "forwards": passes run, "verify_ms": ..., "evidence": ...} or {"ms", "forwards", "answer"}; of a
+generation (greedy, by transformers' own `generate` with its cache) "prefill_ms", "decode_ms" and "tokens".
 
-Usage: python bench_transformers.py --model models/demo/vlm [--threads 2]
+Usage: python bench_transformers.py --model models/demo/vlm [--threads 2] [--dtype bfloat16] [--device cuda]
 Needs torch, transformers, pillow, numpy.
 """
 
@@ -25,6 +27,7 @@ import time
 import torch
 from PIL import Image
 from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
+from transformers.generation.streamers import BaseStreamer
 
 try:  # The processor without torchvision has a name of its own in newer versions.
     from transformers import Qwen2VLImageProcessorPil as ImageProcessor
@@ -54,10 +57,11 @@ def candidates(width: int, height: int) -> list[tuple[int, int, int, int]]:
 class Model:
     """The checkpoint with its tokenizer and image processor."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, dtype: str, device: str):
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.processor = ImageProcessor.from_pretrained(folder)
-        self.model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self.model.to(device)
         self.image_token = self.model.config.image_token_id
         self.merge = self.model.config.vision_config.spatial_merge_size
         self.forwards = 0
@@ -79,22 +83,27 @@ class Model:
         end = encode(reply) if reply else []
         return torch.tensor([tokens + end]), len(end)
 
-    def forward(self, image: Image.Image, text: str, reply: str = "") -> tuple[torch.Tensor, torch.Tensor, int]:
-        """One whole pass: preprocessing, vision, language. Logits (length, vocabulary), ids, length of the reply."""
+    def inputs(self, image: Image.Image, text: str, reply: str = "") -> tuple[dict, int]:
+        """What the model is called with, picture preprocessed; and the length of the reply in tokens."""
         pixels = self.processor(images=[image], return_tensors="pt")
         grid = pixels["image_grid_thw"]
         ids, reply_length = self.ids(text, int(grid[0].prod()) // self.merge**2, reply)
         inputs = {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
-            "pixel_values": pixels["pixel_values"],
+            "pixel_values": pixels["pixel_values"].to(self.model.dtype),
             "image_grid_thw": grid,
             "mm_token_type_ids": (ids == self.image_token).int(),
-            # Only what is looked at is projected to the vocabulary.
-            "logits_to_keep": reply_length + 1,
         }
+        return {name: value.to(self.model.device) for name, value in inputs.items()}, reply_length
+
+    def forward(self, image: Image.Image, text: str, reply: str = "") -> tuple[torch.Tensor, torch.Tensor, int]:
+        """One whole pass: preprocessing, vision, language. Logits (length, vocabulary), ids, length of the reply."""
+        inputs, reply_length = self.inputs(image, text, reply)
         self.forwards += 1
-        return self.model(**inputs, use_cache=False).logits[0].float(), ids[0], reply_length
+        # Only what is looked at is projected to the vocabulary.
+        output = self.model(**inputs, use_cache=False, logits_to_keep=reply_length + 1)
+        return output.logits[0].float().cpu(), inputs["input_ids"][0].cpu(), reply_length
 
     def p_yes(self, image: Image.Image, statement: str) -> float:
         """Probability of yes against no as the first token of the reply."""
@@ -140,16 +149,49 @@ def query(model: Model, request: dict) -> dict:
     return {"answer": request["choices"][max(range(len(scores)), key=scores.__getitem__)], "scores": scores}
 
 
+class Clock(BaseStreamer):
+    """Notes when each token comes."""
+
+    def __init__(self):
+        self.times = []
+
+    def put(self, value: torch.Tensor) -> None:
+        """The prompt comes first, then token by token."""
+        self.times.append(time.perf_counter())
+
+    def end(self) -> None:
+        """Nothing is left to be shown."""
+
+
+def generate(model: Model, request: dict) -> dict:
+    """Greedy, from the picture's file to the last token."""
+    began = time.perf_counter()
+    inputs, _ = model.inputs(Image.open(request["image"]).convert("RGB"), request["prompt"])
+    clock = Clock()
+    ids = model.model.generate(
+        **inputs, max_new_tokens=request["tokens"], do_sample=False, use_cache=True, streamer=clock
+    )
+    made = ids[0, inputs["input_ids"].shape[1] :]
+    first, last = clock.times[1], clock.times[-1]
+    return {
+        "prefill_ms": (first - began) * 1e3, "decode_ms": (last - first) * 1e3, "tokens": len(made),
+        "prompt_tokens": inputs["input_ids"].shape[1],
+        "answer": model.tokenizer.decode(made, skip_special_tokens=True).strip(),
+    }
+
+
 def main() -> None:
     """Answers requests until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/demo/vlm", help="folder of the checkpoint")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch (0: as it likes)")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    model = Model(arguments.model)
-    kinds = {"edit": edit, "query": query}
+    model = Model(arguments.model, arguments.dtype, arguments.device)
+    kinds = {"edit": edit, "query": query, "generate": generate}
     ready = {"ready": True, "threads": torch.get_num_threads(), "torch": torch.__version__}
     print(json.dumps(ready), flush=True)
     for line in sys.stdin:

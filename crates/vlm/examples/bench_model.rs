@@ -45,7 +45,8 @@ fn main() -> Result<()> {
         let mut times = Vec::new();
         for _ in 0..rounds {
             let start = Instant::now();
-            run(model.as_ref(), &picture)?;
+            // On a thread of the pool, as the engine runs it.
+            rayon::scope(|_| run(model.as_ref(), &picture))?;
             times.push(1e3 * start.elapsed().as_secs_f64());
         }
         times.sort_by(f64::total_cmp);

@@ -13,7 +13,7 @@ use crate::model::{
 use crate::prompt::PromptTokenizer;
 
 /// Pixels to image tokens, whatever lies between.
-pub(crate) trait PictureTower: Send + fmt::Debug {
+pub(crate) trait PictureTower: fmt::Debug + Send + Sync {
     /// Its taps, in forward order.
     fn taps(&self) -> Vec<TapInfo>;
 

@@ -217,7 +217,7 @@ pub struct SequenceOutput {
 }
 
 /// A vision-language model on its device.
-pub trait VisionLanguageModel: Send {
+pub trait VisionLanguageModel: Send + Sync {
     /// What it is.
     fn info(&self) -> &ModelInfo;
 

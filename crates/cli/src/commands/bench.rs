@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use reasonedit_codebook::CodebookName;
-use reasonedit_editor::{CallContext, EditRequest, QueryRequest, RetrievalOverride, StatementInput};
+use reasonedit_editor::{
+    CallContext, EditRequest, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -45,8 +48,24 @@ struct Record {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Step {
-    Edit { image: PathBuf, question: String, answer: String, choices: Vec<String>, statements: Vec<String> },
-    Query { image: PathBuf, question: String, choices: Vec<String> },
+    Edit {
+        image: PathBuf,
+        question: String,
+        answer: String,
+        choices: Vec<String>,
+        statements: Vec<String>,
+    },
+    Query {
+        image: PathBuf,
+        question: String,
+        choices: Vec<String>,
+    },
+    /// Greedy, without the codebook.
+    Generate {
+        image: PathBuf,
+        prompt: String,
+        tokens: usize,
+    },
 }
 
 /// Median and quartiles of one stage.
@@ -147,6 +166,7 @@ async fn steps(local: &Local) -> Result<()> {
                 let (timings, outcome) = query(local, &image, &question, &choices).await?;
                 json!({ "timings_ms": timings, "answer": outcome.answer, "prompt": outcome.prompt })
             }
+            Step::Generate { image, prompt, tokens } => generate(local, &image, prompt, tokens).await?,
         };
         output::print_json_line(&answer)?;
     }
@@ -189,6 +209,42 @@ async fn query(
     let answered = local.editor.query(&CodebookName::default(), request, CallContext::default()).await;
     let outcome = answered.map_err(service::refused)?;
     Ok((outcome.timings_ms.clone(), outcome))
+}
+
+/// Times to the first token (picture read, prepared and looked at, prompt run) and of those behind it.
+async fn generate(local: &Local, image: &Path, prompt: String, tokens: usize) -> Result<Value> {
+    let began = Instant::now();
+    let source = Picture::read(&image.display().to_string())?.into_source();
+    let request = QueryRequest {
+        image: source,
+        question: prompt,
+        choices: Vec::new(),
+        max_tokens: Some(tokens),
+        retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
+        compare: false,
+    };
+    let mut events = local
+        .editor
+        .query_stream(&CodebookName::default(), request, CallContext::default())
+        .map_err(service::refused)?;
+    let mut first = None;
+    while let Some(event) = events.recv().await {
+        match event.map_err(service::refused)? {
+            QueryEvent::Token { .. } => first = first.or(Some(began.elapsed())),
+            QueryEvent::Done(outcome) => {
+                let (all, first) = (began.elapsed(), first.unwrap_or_default());
+                return Ok(json!({
+                    "prefill_ms": 1e3 * first.as_secs_f64(),
+                    "decode_ms": 1e3 * (all - first).as_secs_f64(),
+                    "tokens": outcome.usage.completion_tokens,
+                    "prompt_tokens": outcome.usage.prompt_tokens,
+                    "answer": outcome.answer,
+                }));
+            }
+            QueryEvent::Retrieval(..) => {}
+        }
+    }
+    Err(CliError::Failed("the generation broke off".to_owned()))
 }
 
 /// Records with [`CHOICES`] choices and exactly [`STATEMENTS`] statements: where one has fewer, statements of others

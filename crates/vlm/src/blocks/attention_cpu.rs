@@ -4,8 +4,6 @@
 //! lanes of a vector, keys and values are read as they are, one scalar at a time: nothing is transposed or
 //! padded but the queries, and a row's result does not depend on what else is in the batch.
 
-#![allow(clippy::inline_always, reason = "a call inside a vector loop keeps it from being one")]
-
 use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
 
@@ -176,6 +174,7 @@ fn run(
         }
         return out;
     }
+    let values = packed(&task.values, d);
     let mut scores = vec![[0f32; LANES]; task.keys.len()];
     let mut queries = vec![[0f32; LANES]; d];
     for (block, out) in out.chunks_mut(LANES * d).enumerate() {
@@ -206,7 +205,7 @@ fn run(
             }
         }
         let sums = softmax_lanes(scores);
-        weighted_sum(scores, &task.values[..longest], &sums, out, d);
+        weighted_sum(scores, &values, task.keys.len(), &sums, out, d);
     }
     out
 }
@@ -223,50 +222,35 @@ fn attend_row(scores: &mut [f32], values: &[&[f32]], out: &mut [f32]) {
     }
 }
 
-/// `sums[t] + factors(t) · lanes` for eight sums. Written out, since the compiler keeps eight named sums in registers,
-/// but an array of them in memory (measured: 15 times slower).
-#[inline(always)]
-fn accumulate(sums: [Lanes; 8], factors: impl Fn(usize) -> f32, lanes: &Lanes) -> [Lanes; 8] {
-    let [a, b, c, d, e, f, g, h] = sums;
-    [
-        scaled(a, factors(0), lanes),
-        scaled(b, factors(1), lanes),
-        scaled(c, factors(2), lanes),
-        scaled(d, factors(3), lanes),
-        scaled(e, factors(4), lanes),
-        scaled(f, factors(5), lanes),
-        scaled(g, factors(6), lanes),
-        scaled(h, factors(7), lanes),
-    ]
-}
-
-/// `sum + factor · lanes`.
-#[inline(always)]
-fn scaled(sum: Lanes, factor: f32, lanes: &Lanes) -> Lanes {
-    std::array::from_fn(|i| math::fma(factor, lanes[i], sum[i]))
-}
+/// Sums that are built up at a time. Six of two vectors each: with eight, the compiler mixes lanes and sums up and keeps them in memory in
+/// some places that this is inlined into (measured: 15 times slower).
+const SUMS: usize = 6;
 
 /// `scores[j][lane] = Σ_i queries[i][lane] · keys[j][i]`.
 fn dot_products(queries: &[Lanes], keys: &[&[f32]], scores: &mut [Lanes]) {
-    let d = queries.len();
-    for (keys, scores) in keys.chunks(8).zip(scores.chunks_mut(8)) {
-        if let Ok(keys) = <&[&[f32]; 8]>::try_from(keys) {
-            let keys = keys.map(|k| &k[..d]);
-            let mut sums = [[0f32; LANES]; 8];
-            for i in 0..d {
-                sums = accumulate(sums, |t| keys[t][i], &queries[i]);
-            }
-            scores.copy_from_slice(&sums);
-        } else {
-            for (key, score) in keys.iter().zip(scores) {
-                let mut sum = [0f32; LANES];
-                for (key, query) in key.iter().zip(queries) {
-                    sum = scaled(sum, *key, query);
-                }
-                *score = sum;
+    let ((some, rest), (some_scores, rest_scores)) =
+        (keys.as_chunks::<SUMS>(), scores.as_chunks_mut::<SUMS>());
+    for (keys, scores) in some.iter().zip(some_scores) {
+        *scores = dots(queries, *keys);
+    }
+    for (key, score) in rest.iter().zip(rest_scores) {
+        [*score] = dots(queries, [key]);
+    }
+}
+
+#[inline(never)]
+fn dots<const N: usize>(queries: &[Lanes], keys: [&[f32]; N]) -> [Lanes; N] {
+    let keys = keys.map(|k| &k[..queries.len()]);
+    let mut sums = [[0f32; LANES]; N];
+    for (i, query) in queries.iter().enumerate() {
+        for (sum, key) in sums.iter_mut().zip(keys) {
+            let factor = key[i];
+            for lane in 0..LANES {
+                sum[lane] = math::fma(factor, query[lane], sum[lane]);
             }
         }
     }
+    sums
 }
 
 /// e^(score − maximum) for every lane; returns the sums.
@@ -289,29 +273,64 @@ fn softmax_lanes(scores: &mut [Lanes]) -> Lanes {
     sums
 }
 
-/// `out[lane][c] = Σ_j weights[j][lane] · values[j][c] / sums[lane]`, for as many lanes as `out` has rows.
-fn weighted_sum(weights: &[Lanes], values: &[&[f32]], sums: &Lanes, out: &mut [f32], d: usize) {
+/// Columns done at a time from `column` on.
+fn columns_at(column: usize, d: usize) -> usize {
+    match d - column {
+        SUMS.. => SUMS,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
+/// Values of a head in the order in which [`weighted_sum`] reads them: some columns of all keys, then the next columns.
+fn packed(values: &[&[f32]], d: usize) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(values.len() * d);
     let mut column = 0;
     while column < d {
-        let width = (d - column).min(8);
-        let mut totals = [[0f32; LANES]; 8];
-        if width == 8 {
-            for (weight, value) in weights.iter().zip(values) {
-                let Some(value) = value[column..].first_chunk::<8>() else { continue };
-                totals = accumulate(totals, |t| value[t], weight);
-            }
-        } else {
-            for (weight, value) in weights.iter().zip(values) {
-                for (total, value) in totals.iter_mut().zip(&value[column..column + width]) {
-                    *total = scaled(*total, *value, weight);
-                }
+        let end = column + columns_at(column, d);
+        values.iter().for_each(|value| packed.extend_from_slice(&value[column..end]));
+        column = end;
+    }
+    packed
+}
+
+/// `out[lane][c] = Σ_j weights[j][lane] · values[j][c] / sums[lane]`, for as many lanes as `out` has rows; `values` are [`packed`], of `keys`
+/// keys, of which the first ones have weights.
+fn weighted_sum(weights: &[Lanes], values: &[f32], keys: usize, sums: &Lanes, out: &mut [f32], d: usize) {
+    let mut column = 0;
+    while column < d {
+        let count = columns_at(column, d);
+        let values = &values[column * keys..(column + count) * keys];
+        match count {
+            SUMS => weighted_columns::<SUMS>(weights, values, sums, out, d, column),
+            2 => weighted_columns::<2>(weights, values, sums, out, d, column),
+            _ => weighted_columns::<1>(weights, values, sums, out, d, column),
+        }
+        column += count;
+    }
+}
+
+/// [`weighted_sum`] of `N` columns.
+#[inline(never)]
+fn weighted_columns<const N: usize>(
+    weights: &[Lanes],
+    values: &[f32],
+    sums: &Lanes,
+    out: &mut [f32],
+    d: usize,
+    column: usize,
+) {
+    let mut totals = [[0f32; LANES]; N];
+    for (weight, values) in weights.iter().zip(values.as_chunks::<N>().0) {
+        for (total, value) in totals.iter_mut().zip(values) {
+            for lane in 0..LANES {
+                total[lane] = math::fma(*value, weight[lane], total[lane]);
             }
         }
-        for (lane, row) in out.chunks_exact_mut(d).enumerate() {
-            for (total, to) in totals.iter().zip(&mut row[column..column + width]) {
-                *to = total[lane] / sums[lane];
-            }
+    }
+    for (lane, row) in out.chunks_exact_mut(d).enumerate() {
+        for (total, to) in totals.iter().zip(&mut row[column..column + N]) {
+            *to = total[lane] / sums[lane];
         }
-        column += width;
     }
 }

@@ -4,7 +4,10 @@ use candle_core::Tensor;
 
 use super::activation::{Activation, ScalarUser};
 use super::quantised::QuantisedRows;
-use super::{is_fast, narrow, rows_in_place, with_values};
+use super::{few_rows, is_fast, rows, rows_in_place, with_values};
+
+/// Rows up to which a product with a dense matrix is made of scaled rows of it.
+const FEW_ROWS: usize = 2;
 
 /// How a weight matrix is held.
 #[derive(Debug)]
@@ -12,8 +15,8 @@ pub(crate) enum Weight {
     /// (inputs, outputs), in the type that is computed in. On the CPU in this order in memory, which small products are
     /// several times faster with; elsewhere a view of the checkpoint's (outputs, inputs).
     Dense(Tensor),
-    /// (outputs, inputs) in half precision on the CPU, computed with in f32.
-    Narrow(Tensor),
+    /// (outputs, inputs) on the CPU: in half precision, computed with in f32, or a large table that has another use too.
+    Rows(Tensor),
     /// In blocks of few bits.
     Quantised(QuantisedRows),
 }
@@ -22,8 +25,15 @@ impl Weight {
     /// x·Wᵀ for x of shape (rows, inputs).
     fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
+            Self::Dense(weight) if x.dim(0)? <= FEW_ROWS && is_fast(x) && is_fast(weight) => {
+                let (rows, inputs) = x.dims2()?;
+                let y = with_values(x, |x| {
+                    with_values(weight, |weight| Ok(few_rows::by_columns(x, inputs, weight)))
+                })?;
+                Tensor::from_vec(y, (rows, weight.dim(1)?), x.device())
+            }
             Self::Dense(weight) => x.matmul(weight),
-            Self::Narrow(weight) => narrow::matmul(x, weight),
+            Self::Rows(weight) => rows::matmul(x, weight),
             Self::Quantised(weight) => weight.forward(x),
         }
     }

@@ -9,15 +9,17 @@ pub(crate) mod attention;
 mod attention_cpu;
 pub(crate) mod cross;
 pub(crate) mod decoder;
+mod few_rows;
 pub(crate) mod fixed_size;
 pub(crate) mod linear;
 pub(crate) mod llama;
 pub(crate) mod math;
-mod narrow;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod quantised;
 pub(crate) mod rotary;
+mod rows;
+pub(crate) mod transpose;
 pub(crate) mod vit;
 mod widened;
 

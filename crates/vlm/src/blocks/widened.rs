@@ -3,21 +3,45 @@
 //! Everything is in f32 but the weights themselves, so that a row's result does not depend, beyond rounding, on how many rows
 //! are computed at once.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use rayon::prelude::*;
 
+use super::transpose::transpose_into;
 use super::{math, with_values};
 
 /// Rows of x up to which each output is a few dot products; beyond, weights are widened in blocks for matrix products.
-const FEW_ROWS: usize = 8;
-/// Weights widened at a time.
-const BLOCK: usize = 1 << 20;
+pub(super) const FEW_ROWS: usize = 8;
+/// Weights widened at a time: no more than stays in the cache until they are used.
+const BLOCK: usize = 1 << 19;
 /// Outputs done by one thread at a time.
 const TILE: usize = 32;
 /// Multiplications below which one thread does it all.
 const PARALLEL_FROM: usize = 1 << 18;
 
-/// x·Wᵀ for x of shape (rows, inputs), contiguous f32 on the CPU. `widen` writes the weights of one output (inputs values).
+/// x·Wᵀ for x of shape (rows, inputs), contiguous f32 on the CPU, by matrix products with some outputs at a time. `fill` writes the weights of a
+/// range of outputs as columns: (inputs, outputs of the range).
+pub(super) fn by_blocks(
+    x: &Tensor,
+    outputs: usize,
+    fill: impl Fn(Range<usize>, &mut [f32]) -> candle_core::Result<()>,
+) -> candle_core::Result<Tensor> {
+    let (_, inputs) = x.dims2()?;
+    let block = (BLOCK / inputs).clamp(1, outputs);
+    let parts = (0..outputs)
+        .step_by(block)
+        .map(|first| {
+            let count = block.min(outputs - first);
+            let mut wide = vec![0f32; inputs * count];
+            fill(first..first + count, &mut wide)?;
+            x.matmul(&Tensor::from_vec(wide, (inputs, count), x.device())?)
+        })
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    Tensor::cat(&parts, 1)
+}
+
+/// x·Wᵀ as [`by_blocks`]; `widen` writes the weights of one output (inputs values).
 pub(super) fn matmul(
     x: &Tensor,
     outputs: usize,
@@ -28,17 +52,12 @@ pub(super) fn matmul(
         let y = with_values(x, |x| few_rows(x, rows, outputs, &widen))?;
         return Tensor::from_vec(y, (rows, outputs), x.device());
     }
-    let block = (BLOCK / inputs).clamp(1, outputs);
-    let parts = (0..outputs)
-        .step_by(block)
-        .map(|first| {
-            let count = block.min(outputs - first);
-            let mut wide = vec![0f32; count * inputs];
-            wide.par_chunks_mut(inputs).enumerate().try_for_each(|(i, row)| widen(first + i, row))?;
-            x.matmul(&Tensor::from_vec(wide, (count, inputs), x.device())?.t()?)
-        })
-        .collect::<candle_core::Result<Vec<_>>>()?;
-    Tensor::cat(&parts, 1)
+    by_blocks(x, outputs, |range, to| {
+        let mut wide = vec![0f32; inputs * range.len()];
+        wide.par_chunks_mut(inputs).enumerate().try_for_each(|(i, row)| widen(range.start + i, row))?;
+        transpose_into(&wide, inputs, to, range.len(), 0);
+        Ok(())
+    })
 }
 
 /// One dot product for every row and output; each weight is widened once.

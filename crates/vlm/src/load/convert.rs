@@ -75,21 +75,6 @@ pub(super) fn narrow_into<T: Half>(dtype: DType, bytes: &[u8], wide: &mut Vec<f3
     }
 }
 
-/// Writes rows of `inputs` values into columns, from `column` on, of an (inputs, `total`) matrix, in blocks that stay in the
-/// cache.
-pub(super) fn transpose_into(rows: &[f32], inputs: usize, to: &mut [f32], total: usize, column: usize) {
-    const BLOCK: usize = 32;
-    to.par_chunks_mut(BLOCK * total).enumerate().for_each(|(block, to)| {
-        let first = block * BLOCK;
-        let count = to.len() / total;
-        for (output, row) in rows.chunks_exact(inputs).enumerate() {
-            for (i, value) in row[first..first + count].iter().enumerate() {
-                to[i * total + column + output] = *value;
-            }
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,20 +96,6 @@ mod tests {
             }
             widen(DType::F16, &bytes, &mut wide);
             prop_assert!(wide.iter().zip(&half).all(|(wide, half)| half.is_nan() || *wide == half.to_f32()));
-        }
-
-        #[test]
-        fn transposing_moves_every_value(inputs in 1usize..70, outputs in 1usize..20, column in 0usize..3) {
-            let rows: Vec<f32> = (0..inputs * outputs).map(|i| i as f32).collect();
-            let total = outputs + column + 1;
-            let mut to = vec![-1f32; inputs * total];
-            transpose_into(&rows, inputs, &mut to, total, column);
-            for output in 0..outputs {
-                for input in 0..inputs {
-                    prop_assert_eq!(to[input * total + column + output], rows[output * inputs + input]);
-                }
-            }
-            prop_assert_eq!(to.iter().filter(|x| **x < 0.0).count(), inputs * (total - outputs));
         }
     }
 }

@@ -80,11 +80,13 @@ impl<'w> Scope<'w> {
         } else if let Some(kind) = weights.precision.blocks.and_then(|_| BlockType::Q8_0.of_width(width)) {
             weights.quantised(&[(self.full(name), table.dims().to_vec())], width, kind)?
         } else if table.dtype() != weights.precision.computed {
-            Weight::Narrow(table.clone())
+            Weight::Rows(table.clone())
         } else {
-            let transposed = table.t()?;
-            let copy = weights.device().is_cpu() && table.elem_count() <= COPY_HEAD_UP_TO;
-            Weight::Dense(if copy { transposed.contiguous()? } else { transposed })
+            match (weights.device().is_cpu(), table.elem_count() <= COPY_HEAD_UP_TO) {
+                (true, true) => Weight::Dense(table.t()?.contiguous()?),
+                (true, false) if table.dtype() == DType::F32 => Weight::Rows(table.clone()),
+                _ => Weight::Dense(table.t()?),
+            }
         };
         Ok(Linear::new(weight, None))
     }

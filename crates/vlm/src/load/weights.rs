@@ -8,12 +8,13 @@ use std::path::Path;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 
-use super::convert::{Half, narrow_into, transpose_into, widen};
+use super::convert::{Half, narrow_into, widen};
 use super::file::WeightFile;
 pub(crate) use super::scope::Scope;
 use super::{BlockType, LoadOptions};
 use crate::blocks::linear::Weight;
 use crate::blocks::quantised::QuantisedRows;
+use crate::blocks::transpose::transpose_into;
 use crate::{Result, VlmError};
 
 /// Where one tensor lies.
@@ -326,7 +327,7 @@ impl Weights {
             return self.quantised(parts, width, kind);
         }
         if held != computed {
-            return Ok(Weight::Narrow(self.stacked(parts, width, held)?));
+            return Ok(Weight::Rows(self.stacked(parts, width, held)?));
         }
         if !self.device.is_cpu() || held != DType::F32 {
             return Ok(Weight::Dense(self.stacked(parts, width, held)?.t()?));

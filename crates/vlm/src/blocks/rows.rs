@@ -1,33 +1,14 @@
-//! Weights held in half precision on the CPU and computed with in f32: half the memory, and for checkpoints published in
-//! that type the numbers that f32 gives.
+//! Weights in the order of the checkpoint on the CPU, computed with in f32. In half precision they take half the memory, and for
+//! checkpoints published in that type give the numbers that f32 gives.
 
 use candle_core::{CpuStorage, DType, Storage, Tensor};
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 
-use super::{contiguous, is_fast, widened};
+use super::few_rows::{self, Held};
+use super::transpose::transpose_into;
+use super::widened::{self, FEW_ROWS};
+use super::{contiguous, is_fast, with_values};
 
-/// Half-precision numbers that can be widened many at a time.
-trait Half: Copy + Sync {
-    fn widen(from: &[Self], to: &mut [f32]);
-}
-
-impl Half for bf16 {
-    fn widen(from: &[Self], to: &mut [f32]) {
-        // A plain loop: the compiler makes shifts of whole vectors of it.
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = f32::from_bits(u32::from(from.to_bits()) << 16);
-        }
-    }
-}
-
-impl Half for f16 {
-    fn widen(from: &[Self], to: &mut [f32]) {
-        from.convert_to_f32_slice(to);
-    }
-}
-
-/// x·Wᵀ for x of shape (rows, inputs) in f32 and W of shape (outputs, inputs) in bf16 or f16, both on the CPU.
+/// x·Wᵀ for x of shape (rows, inputs) in f32 and W of shape (outputs, inputs) in bf16, f16 or f32, both on the CPU.
 pub(crate) fn matmul(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
     if !is_fast(x) {
         if x.track_op() {
@@ -37,21 +18,26 @@ pub(crate) fn matmul(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor>
     }
     let (storage, layout) = weight.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { candle_core::bail!("not on the CPU") };
-    let outputs = layout.dims()[0];
     match storage {
-        CpuStorage::BF16(values) => of_halves(x, contiguous(values, layout)?, outputs),
-        CpuStorage::F16(values) => of_halves(x, contiguous(values, layout)?, outputs),
-        _ => candle_core::bail!("weights that are not in half precision"),
+        CpuStorage::F32(values) => of(x, contiguous(values, layout)?),
+        CpuStorage::BF16(values) => of(x, contiguous(values, layout)?),
+        CpuStorage::F16(values) => of(x, contiguous(values, layout)?),
+        _ => candle_core::bail!("weights that are no floating-point numbers"),
     }
 }
 
-fn of_halves<T: Half>(x: &Tensor, weight: &[T], outputs: usize) -> candle_core::Result<Tensor> {
-    let inputs = x.dim(1)?;
+fn of<T: Held>(x: &Tensor, weight: &[T]) -> candle_core::Result<Tensor> {
+    let (rows, inputs) = x.dims2()?;
+    let outputs = weight.len() / inputs.max(1);
     if weight.len() != outputs * inputs {
-        candle_core::bail!("{inputs} inputs for weights of {}", weight.len() / outputs.max(1));
+        candle_core::bail!("{inputs} inputs for {} weights", weight.len());
     }
-    widened::matmul(x, outputs, |output, wide| {
-        T::widen(&weight[output * inputs..(output + 1) * inputs], wide);
+    if rows <= FEW_ROWS {
+        let y = with_values(x, |x| Ok(few_rows::by_rows(x, inputs, weight)))?;
+        return Tensor::from_vec(y, (rows, outputs), x.device());
+    }
+    widened::by_blocks(x, outputs, |range, to| {
+        transpose_into(&weight[range.start * inputs..range.end * inputs], inputs, to, range.len(), 0);
         Ok(())
     })
 }
@@ -66,10 +52,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn equals_the_product_of_widened_weights(
-            rows in 1usize..20, inputs in 1usize..90, outputs in 1usize..90, half: bool,
+            rows in 1usize..20, inputs in 1usize..90, outputs in 1usize..90,
+            dtype in prop::sample::select(vec![DType::F32, DType::F16, DType::BF16]),
         ) {
             let device = Device::Cpu;
-            let dtype = if half { DType::F16 } else { DType::BF16 };
             let x = Tensor::randn(0f32, 1.0, (rows, inputs), &device).unwrap();
             let weight = Tensor::randn(0f32, 1.0, (outputs, inputs), &device).unwrap().to_dtype(dtype).unwrap();
             let wide = weight.to_dtype(DType::F32).unwrap();
