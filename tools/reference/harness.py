@@ -1,6 +1,7 @@
 """Runs transformers over conversations and writes down what `reasonedit models check` compares: prompts as token ids, logits,
 pooled taps, greedy continuations."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Callable
 
@@ -104,6 +105,8 @@ def write_outputs(out, architecture, pictures, conversations, taps, encode, forw
     the concatenated tensors of the conversation's pictures. `pixel_step`: greatest difference between neighbouring bytes;
     `of_text`: how the names of taps begin that depend on the text too."""
     tensors, cases = {}, []
+    config = json.loads((out / "config.json").read_text())
+    placeholder = config.get("image_token_id", config.get("image_token_index"))
     if pixel_step is not None:
         tensors["pixel_step"] = torch.tensor([pixel_step])
     for i, picture in enumerate(pictures):
@@ -128,7 +131,8 @@ def write_outputs(out, architecture, pictures, conversations, taps, encode, forw
                     tensors[f"image.{index}.{name}.{kind}"] = vector.clone()
                 start += rows
         greedy = []
-        for _ in range(GREEDY):
+        # A picture's placeholder in a reply stands for no picture: transformers can't go on behind one.
+        while len(greedy) < GREEDY and (not greedy or greedy[-1] != placeholder):
             with torch.no_grad():
                 greedy.append(int(forward(ids + greedy, inputs)[-1].argmax()))
         taps.seen.clear()
