@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let failed = *stop.borrow() == Phase::Failed;
     let started = if failed { starting.await.map_err(CliError::failed)? } else { Ok(()) };
     if let Some(editor) = slot.get() {
-        editor.engine().shutdown().await;
+        editor.shutdown().await;
     }
     if drained {
         tracing::info!("stopped");
@@ -78,12 +78,13 @@ async fn start(
     let samples = model.samples.clone();
     let jobs = service::jobs_folder(&settings);
     let made = async {
-        let engine = service::start_engine(&settings, model)?;
+        let engines = service::start_engines(&settings, model)?;
         let opening = settings.clone();
         let (library, images) = tokio::task::spawn_blocking(move || service::open_library(&opening))
             .await
             .map_err(CliError::failed)??;
-        service::editor(&settings, engine, library, images).await
+        slot.open(&library).map_err(|error| CliError::Failed(format!("data folder: {error}")))?;
+        service::editor(&settings, engines, library, images).await
     };
     match made.await {
         Ok(editor) => {

@@ -44,9 +44,9 @@ impl Local {
 pub(crate) async fn open(settings: &Settings) -> Result<Local> {
     let sources = settings.model.sources()?;
     // The model loads on its own thread while the codebooks are read on this one.
-    let engine = start_engine(settings, sources)?;
+    let engines = start_engines(settings, sources)?;
     let (library, images) = open_library(settings)?;
-    Ok(Local { editor: editor(settings, engine, library, images).await? })
+    Ok(Local { editor: editor(settings, engines, library, images).await? })
 }
 
 /// The editor, once the model is loaded.
@@ -55,15 +55,18 @@ pub(crate) async fn open(settings: &Settings) -> Result<Local> {
 /// A model that can't be loaded, a setting of the editor that the model can't follow.
 pub(crate) async fn editor(
     settings: &Settings,
-    engine: EngineHandle,
+    engines: Engines,
     library: Library,
     images: ImageStore,
 ) -> Result<Editor> {
-    engine
-        .wait_ready()
-        .await
-        .map_err(|error| CliError::Failed(format!("the model can't be loaded: {error}")))?;
-    Editor::new(engine, Arc::new(library), images, settings.editor.clone()).await.map_err(refused)
+    let Engines { engine, paraphraser } = engines;
+    let failed = |what: &str, error| CliError::Failed(format!("{what} can't be loaded: {error}"));
+    engine.wait_ready().await.map_err(|error| failed("the model", error))?;
+    let editor =
+        Editor::new(engine, Arc::new(library), images, settings.editor.clone()).await.map_err(refused)?;
+    let Some(paraphraser) = paraphraser else { return Ok(editor) };
+    paraphraser.wait_ready().await.map_err(|error| failed("the paraphraser", error))?;
+    Ok(editor.with_paraphraser(paraphraser))
 }
 
 /// Opens the codebooks and the pictures of the data folder; makes the folder if it is missing.
@@ -106,11 +109,39 @@ fn in_folder(data: &Path, error: &CodebookError) -> CliError {
     CliError::Failed(format!("data folder {}: {error}{advice}", data.display()))
 }
 
-/// Starts the thread that owns the model; it begins to load it.
+/// The threads that own models.
+pub(crate) struct Engines {
+    /// Looks, answers and embeds.
+    engine: EngineHandle,
+    /// Rephrases, where that is another model's work.
+    paraphraser: Option<EngineHandle>,
+}
+
+/// Starts the threads that own models; they begin to load them.
 ///
 /// # Errors
 /// A wrong device or type, an engine that can't be started.
-pub(crate) fn start_engine(settings: &Settings, sources: ModelSources) -> Result<EngineHandle> {
+pub(crate) fn start_engines(settings: &Settings, sources: ModelSources) -> Result<Engines> {
+    let paraphraser = sources.paraphraser.clone().map(|source| {
+        // The revision is the vision-language model's.
+        let options = LoadOptions { revision: None, ..settings.model.load_options() };
+        let load = move || Ok(Models::writer(load_with_progress(&source, &options, &download_progress())?));
+        started(load, settings)
+    });
+    Ok(Engines { engine: start_engine(settings, sources)?, paraphraser: paraphraser.transpose()? })
+}
+
+fn started(
+    load: impl FnOnce() -> Result<Models, VlmError> + Send + 'static,
+    settings: &Settings,
+) -> Result<EngineHandle> {
+    Engine::start(load, settings.engine.clone()).map_err(|error| match error {
+        VlmError::Unsupported(reason) => CliError::Usage(reason),
+        other => CliError::failed(other),
+    })
+}
+
+fn start_engine(settings: &Settings, sources: ModelSources) -> Result<EngineHandle> {
     let options = settings.model.load_options();
     let load = move || {
         let began = std::time::Instant::now();
@@ -132,10 +163,7 @@ pub(crate) fn start_engine(settings: &Settings, sources: ModelSources) -> Result
         );
         Ok(Models { vlm, sentences })
     };
-    Engine::start(load, settings.engine.clone()).map_err(|error| match error {
-        VlmError::Unsupported(reason) => CliError::Usage(reason),
-        other => CliError::failed(other),
-    })
+    started(load, settings)
 }
 
 /// Shows downloads, when there are any: models of the hub are fetched when they are first used.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use reasonedit_codebook::{
     Codebook, CodebookName, CodebookStore, EditId, EditRecord, Embedding, Generation, GenerationId, ImageId,
-    ImageInfo, Kind, Member, MemberId, MemoryStore, Result, RetrievalParams, Statement,
+    ImageInfo, Kind, Member, MemberId, MemoryStore, Origin, Result, RetrievalParams, Statement,
 };
 use time::OffsetDateTime;
 use ulid::Ulid;
@@ -105,7 +105,7 @@ fn main() -> Result<()> {
     for n in 0..edits {
         let (record, members) = edit(n, dim, &embedding, &mut state);
         let first = (n == 0).then_some(&generation);
-        store.commit_edit(&CodebookName::default(), &record, &members, first)?;
+        store.commit_edit(&CodebookName::default(), &record, &members, first, Origin::Direct)?;
     }
     let start = Instant::now();
     let book = Codebook::open(store, CodebookName::default(), Arc::default())?;

@@ -1,12 +1,13 @@
 //! One codebook: a writer, and snapshots for its readers.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
+use crate::commits::Listeners;
 use crate::config::CodebookConfig;
 use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::key::Key;
@@ -14,7 +15,7 @@ use crate::member::{self, Member};
 use crate::records::{EditRecord, Embedding, Generation, survives_json};
 use crate::retrieve::{Retrieval, RetrievalParams};
 use crate::snapshot::{EntryView, Snapshot, Stats};
-use crate::store::{CodebookStore, Event, StoredCodebook};
+use crate::store::{CodebookStore, Event, Origin, StoredCodebook};
 use crate::{CodebookError, Result};
 
 /// A codebook under one name. Writers wait for each other and for the disk; readers never wait for either.
@@ -26,6 +27,9 @@ pub struct Codebook {
     writer: Mutex<Writer>,
     /// Whether a generation is being made: one at a time.
     pub(crate) building: AtomicBool,
+    /// Events that are on disk and may be told of.
+    pub(crate) recorded: AtomicU64,
+    listeners: Arc<Listeners>,
 }
 
 /// What only the holder of the write lock sees.
@@ -98,7 +102,7 @@ pub struct Page<T, C> {
 
 impl<T, C> Page<T, C> {
     /// Takes `limit` items (at least one), and names the last one taken if more follow.
-    fn take(mut items: impl Iterator<Item = T>, limit: usize, cursor: impl Fn(&T) -> C) -> Self {
+    pub(crate) fn take(mut items: impl Iterator<Item = T>, limit: usize, cursor: impl Fn(&T) -> C) -> Self {
         let taken: Vec<T> = items.by_ref().take(limit.max(1)).collect();
         let next = items.next().and(taken.last()).map(cursor);
         Self { items: taken, next }
@@ -137,13 +141,23 @@ impl Codebook {
         name: CodebookName,
         config: Arc<CodebookConfig>,
     ) -> Result<Self> {
+        Self::open_heard(store, name, config, Arc::default())
+    }
+
+    /// As [`Self::open`], with those who are told of what is committed.
+    pub(crate) fn open_heard(
+        store: Arc<dyn CodebookStore>,
+        name: CodebookName,
+        config: Arc<CodebookConfig>,
+        listeners: Arc<Listeners>,
+    ) -> Result<Self> {
         config.validate()?;
         let stored = store.load(&name)?;
         // What an interrupted swap or a discarded draft left.
         store.sweep(&name)?;
         let live = ArcSwap::from_pointee(fold(stored, &config));
-        let building = AtomicBool::new(false);
-        Ok(Self { name, store, config, live, writer: Mutex::default(), building })
+        let (building, recorded) = (AtomicBool::new(false), AtomicU64::new(store.events(&name)?));
+        Ok(Self { name, store, config, live, writer: Mutex::default(), building, recorded, listeners })
     }
 
     /// Its name.
@@ -177,6 +191,12 @@ impl Codebook {
         commit().inspect_err(|error| writer.failed = matches!(error, CodebookError::Store { .. }))?;
         let next = Arc::new(next);
         self.live.store(Arc::clone(&next));
+        match self.store.events(&self.name) {
+            Ok(recorded) => self.recorded.store(recorded, Ordering::Release),
+            // The change itself stands; its event is told of with the next one.
+            Err(error) => tracing::warn!(codebook = %self.name, %error, "the history can't be counted"),
+        }
+        self.listeners.tell();
         Ok(next)
     }
 
@@ -194,6 +214,29 @@ impl Codebook {
         record: EditRecord,
         members: Vec<Member>,
         generation: &Generation,
+    ) -> Result<AppliedEdit> {
+        self.apply_from(record, members, generation, Origin::Direct)
+    }
+
+    /// As [`Self::apply`], for an edit that was made elsewhere or earlier: the history says that it was [`Origin::Imported`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_in(
+        &self,
+        record: EditRecord,
+        members: Vec<Member>,
+        generation: &Generation,
+    ) -> Result<AppliedEdit> {
+        self.apply_from(record, members, generation, Origin::Imported)
+    }
+
+    fn apply_from(
+        &self,
+        record: EditRecord,
+        members: Vec<Member>,
+        generation: &Generation,
+        origin: Origin,
     ) -> Result<AppliedEdit> {
         let embedding = &generation.embedding;
         if record.embedding != embedding.id {
@@ -244,7 +287,7 @@ impl Codebook {
         }
         let merge_time = merging.elapsed();
         let storing = Instant::now();
-        let commit = move || self.store.commit_edit(&self.name, &record, &members, first);
+        let commit = move || self.store.commit_edit(&self.name, &record, &members, first, origin);
         let snapshot = self.publish(&mut writer, next, commit)?;
         let store_time = storing.elapsed();
         Ok(AppliedEdit { entries: snapshot.entries_of(id), snapshot, merge_time, store_time })
@@ -321,14 +364,6 @@ impl Codebook {
         self.snapshot().stats()
     }
 
-    /// Everything that happened, oldest first.
-    ///
-    /// # Errors
-    /// `Store` or `Corrupt`.
-    pub fn history(&self) -> Result<Vec<Event>> {
-        self.store.history(&self.name)
-    }
-
     /// Keeps what came out of an edit, in the caller's own form.
     ///
     /// # Errors
@@ -352,10 +387,10 @@ impl Codebook {
     pub fn verify(&self) -> Result<VerifyReport> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let live = self.snapshot();
-        let events = self.store.history(&self.name)?;
+        let events = self.store.history(&self.name, 0, usize::MAX)?;
         let mut logged = std::collections::BTreeSet::new();
         for event in &events {
-            match event {
+            match &event.event {
                 Event::Edited(id) => logged.insert(*id),
                 Event::Reverted(id) => logged.remove(id),
                 Event::Reembedded(_) => false,
@@ -402,6 +437,9 @@ fn mismatch(stored: &Embedding, asked: &Embedding) -> CodebookError {
     CodebookError::EmbeddingMismatch { stored: Box::new(stored.clone()), asked: Box::new(asked.clone()) }
 }
 
+#[cfg(test)]
+#[path = "book_failing_tests.rs"]
+mod failing_tests;
 #[cfg(test)]
 #[path = "book_tests.rs"]
 mod tests;

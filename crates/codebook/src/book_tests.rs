@@ -1,16 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::records::Draft;
 use crate::retrieve::Fact;
 use crate::store::{MemoryStore, SledStore};
 use crate::{Kind, LookupConfig, geometry, testing};
 
-const DIM: usize = 5;
+pub(super) const DIM: usize = 5;
 /// Of these, the vision half's.
 const VISION: usize = DIM - 1;
 
-fn open(store: Arc<dyn CodebookStore>, config: CodebookConfig) -> Codebook {
+pub(super) fn open(store: Arc<dyn CodebookStore>, config: CodebookConfig) -> Codebook {
     Codebook::open(store, CodebookName::default(), Arc::new(config)).unwrap()
 }
 
@@ -18,16 +17,16 @@ fn memory(config: CodebookConfig) -> Codebook {
     open(Arc::new(MemoryStore::new()), config)
 }
 
-fn apply(book: &Codebook, n: u128, spread: f32) -> AppliedEdit {
+pub(super) fn apply(book: &Codebook, n: u128, spread: f32) -> AppliedEdit {
     let members = testing::members(n, 3, DIM, spread);
     book.apply(record(n), members, &generation()).unwrap()
 }
 
-fn record(n: u128) -> EditRecord {
+pub(super) fn record(n: u128) -> EditRecord {
     testing::record(n, 2)
 }
 
-fn generation() -> Generation {
+pub(super) fn generation() -> Generation {
     testing::generation(DIM as u32)
 }
 
@@ -427,80 +426,4 @@ fn verify_sees_a_store_that_changed_underneath() {
     apply(&book, 2, 0.1);
     book.store.commit_revert(book.name(), testing::edit_id(2)).unwrap();
     assert!(!book.verify().unwrap().ok());
-}
-
-/// A store whose disk fails when told to.
-struct Failing(MemoryStore, std::sync::atomic::AtomicBool);
-
-impl CodebookStore for Failing {
-    fn journal(&self) -> &dyn crate::store::JournalStore {
-        self.0.journal()
-    }
-    fn names(&self) -> Result<Vec<CodebookName>> {
-        self.0.names()
-    }
-    fn load(&self, name: &CodebookName) -> Result<StoredCodebook> {
-        self.0.load(name)
-    }
-    fn commit_edit(
-        &self,
-        name: &CodebookName,
-        r: &EditRecord,
-        m: &[Member],
-        f: Option<&Generation>,
-    ) -> Result<()> {
-        if self.1.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(CodebookError::store("commit an edit", "no space left"));
-        }
-        self.0.commit_edit(name, r, m, f)
-    }
-    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
-        self.0.commit_revert(name, edit)
-    }
-    fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
-        self.0.begin_draft(name, draft)
-    }
-    fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>> {
-        self.0.members(name, embedding)
-    }
-    fn put_keys(&self, name: &CodebookName, id: GenerationId, members: &[Member]) -> Result<()> {
-        self.0.put_keys(name, id, members)
-    }
-    fn swap(&self, name: &CodebookName, to: &Generation) -> Result<()> {
-        self.0.swap(name, to)
-    }
-    fn discard_draft(&self, name: &CodebookName) -> Result<()> {
-        self.0.discard_draft(name)
-    }
-    fn sweep(&self, name: &CodebookName) -> Result<()> {
-        self.0.sweep(name)
-    }
-    fn history(&self, name: &CodebookName) -> Result<Vec<Event>> {
-        self.0.history(name)
-    }
-    fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {
-        self.0.put_outcome(name, edit, outcome)
-    }
-    fn outcome(&self, name: &CodebookName, edit: EditId) -> Result<Option<Vec<u8>>> {
-        self.0.outcome(name, edit)
-    }
-    fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
-        self.0.idempotency(name, key)
-    }
-}
-
-#[test]
-fn nothing_is_published_that_the_disk_refused() {
-    let store = Arc::new(Failing(MemoryStore::new(), false.into()));
-    let book = open(store.clone(), CodebookConfig::default());
-    apply(&book, 1, 0.1);
-    let before = book.snapshot();
-    store.1.store(true, std::sync::atomic::Ordering::SeqCst);
-    let failed = book.apply(record(2), testing::members(2, 3, DIM, 0.1), &generation());
-    assert!(matches!(failed, Err(CodebookError::Store { .. })));
-    assert!(Arc::ptr_eq(&before, &book.snapshot()));
-    // Whether the disk has it is unknown, so the codebook stays read-only until it is opened again.
-    store.1.store(false, std::sync::atomic::Ordering::SeqCst);
-    assert!(matches!(book.revert(testing::edit_id(1)), Err(CodebookError::Store { .. })));
-    apply(&open(store, CodebookConfig::default()), 2, 0.1);
 }

@@ -6,6 +6,7 @@
 
 mod book;
 mod build;
+mod commits;
 mod config;
 mod error;
 mod fold;
@@ -46,4 +47,4 @@ pub use records::{
 };
 pub use retrieve::{Fact, Retrieval, RetrievalParams};
 pub use snapshot::{EntryView, Snapshot, Stats};
-pub use store::{CodebookStore, Event, JournalStore, MemoryStore, SledStore};
+pub use store::{CodebookStore, Event, JournalStore, Logged, MemoryStore, Origin, SledStore};

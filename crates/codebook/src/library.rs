@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::book::Codebook;
+use crate::book::{Codebook, Page};
+use crate::commits::Listeners;
 use crate::config::CodebookConfig;
 use crate::ids::CodebookName;
 use crate::journal::Journal;
@@ -16,6 +18,7 @@ pub struct Library {
     store: Arc<dyn CodebookStore>,
     config: Arc<CodebookConfig>,
     books: RwLock<BTreeMap<CodebookName, Arc<Codebook>>>,
+    listeners: Arc<Listeners>,
 }
 
 impl Library {
@@ -24,18 +27,19 @@ impl Library {
     /// # Errors
     /// `Corrupt` or `Store` if one can't be read.
     pub fn open(store: Arc<dyn CodebookStore>, config: CodebookConfig) -> Result<Self> {
-        let config = Arc::new(config);
+        let (config, listeners) = (Arc::new(config), Arc::<Listeners>::default());
         let mut names = store.names()?;
         names.push(CodebookName::default());
         let mut books = BTreeMap::new();
         for name in names {
             if let Entry::Vacant(vacant) = books.entry(name) {
                 let name = vacant.key().clone();
-                let book = Codebook::open(Arc::clone(&store), name, Arc::clone(&config))?;
+                let (store, config) = (Arc::clone(&store), Arc::clone(&config));
+                let book = Codebook::open_heard(store, name, config, Arc::clone(&listeners))?;
                 vacant.insert(Arc::new(book));
             }
         }
-        Ok(Self { store, config, books: RwLock::new(books) })
+        Ok(Self { store, config, books: RwLock::new(books), listeners })
     }
 
     /// A codebook to read from.
@@ -59,7 +63,9 @@ impl Library {
         if let Some(book) = books.get(name) {
             return Ok(Arc::clone(book));
         }
-        let book = Arc::new(Codebook::open(Arc::clone(&self.store), name.clone(), Arc::clone(&self.config))?);
+        let (store, config) = (Arc::clone(&self.store), Arc::clone(&self.config));
+        let book = Codebook::open_heard(store, name.clone(), config, Arc::clone(&self.listeners))?;
+        let book = Arc::new(book);
         books.insert(name.clone(), Arc::clone(&book));
         Ok(book)
     }
@@ -67,6 +73,23 @@ impl Library {
     /// A table of small durable rows beside the codebooks, for what goes on in the background.
     pub fn journal(&self, table: &'static str) -> Journal {
         Journal::new(Arc::clone(&self.store), table)
+    }
+
+    /// Has `listener` called after every commit to any codebook, when its event can be read. Writers wait for it, so it must only wake
+    /// somebody.
+    pub fn on_commit(&self, listener: impl Fn() + Send + Sync + 'static) {
+        self.listeners.add(Box::new(listener));
+    }
+
+    /// At most `limit` codebooks that ever had an edit, and the default one, in order of their names, from the one after `cursor` on.
+    pub fn page(&self, cursor: Option<&CodebookName>, limit: usize) -> Page<Arc<Codebook>, CodebookName> {
+        let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let begun =
+            |name: &CodebookName, book: &Codebook| book.recorded() > 0 || *name == CodebookName::default();
+        let after = books.range((from, Bound::Unbounded)).filter(|(name, book)| begun(name, book));
+        let after = after.map(|(_, book)| Arc::clone(book));
+        Page::take(after, limit, |book: &Arc<Codebook>| book.name().clone())
     }
 
     /// All codebooks that are open, in order of their names.
@@ -97,5 +120,13 @@ mod tests {
         let again = Library::open(store, CodebookConfig::default()).unwrap();
         assert_eq!(again.get(&ward).unwrap().stats(), book.stats());
         assert_eq!(again.books().len(), 2);
+        let page = again.page(None, 1);
+        assert_eq!(
+            (page.items[0].name(), &page.next),
+            (&CodebookName::default(), &Some(CodebookName::default()))
+        );
+        again.get_or_create(&"ward-4".parse().unwrap()).unwrap();
+        let page = again.page(page.next.as_ref(), 1);
+        assert_eq!((page.items[0].name(), page.next), (&ward, None));
     }
 }

@@ -2,13 +2,14 @@
 
 use reasonedit_codebook::Opinion;
 use reasonedit_vlm::engine::{
-    Answered, Ask, CallOptions, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, ImageInput,
-    Sampling, Want,
+    Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want,
 };
 use tokio::sync::mpsc;
 
+use crate::chat::Decoding;
 use crate::error::EditorError;
 use crate::patchify::unexpected;
+use crate::stop::{ReplyPiece, StopFilter};
 use crate::types::{ChoiceScore, QueryEvent, Usage};
 
 /// What the model said to one prompt.
@@ -28,24 +29,17 @@ impl Answer {
     }
 }
 
-/// Several prompts on one picture, each with the same choices, in one request: the picture is looked at once, and the tokens of all
+/// Several prompts on the same pictures, each with the same choices, in one request: the pictures are looked at once, and the tokens of all
 /// prompts count as the request's.
 pub(crate) async fn choose(
     engine: &EngineHandle,
-    image: ImageInput,
-    prompts: &[&str],
+    prompts: Vec<Conversation>,
     choices: &[String],
     options: CallOptions,
 ) -> Result<Vec<Answer>, EditorError> {
-    let asks = prompts
-        .iter()
-        .map(|prompt| Ask {
-            image: 0,
-            prompt: (*prompt).to_owned(),
-            want: Want::Replies(choices.iter().map(|c| c.trim().to_owned()).collect()),
-        })
-        .collect();
-    let (answers, times) = engine.ask(vec![image], asks, options).await?;
+    let want = Want::Replies(choices.iter().map(|c| c.trim().to_owned()).collect());
+    let asks = prompts.into_iter().map(|prompt| (prompt, want.clone())).collect();
+    let (answers, times) = engine.ask_conversations(asks, options).await?;
     answers
         .into_iter()
         .map(|answer| {
@@ -78,39 +72,50 @@ pub(crate) async fn choose(
         .collect()
 }
 
-/// Generates one reply, greedily, sending its pieces to `events` as they come. A receiver that has gone ends it.
+/// Generates one reply, sending its pieces to `events` as they come. A receiver that has gone ends it, and so does a stop text.
 pub(crate) async fn generate(
     engine: &EngineHandle,
-    image: ImageInput,
-    prompt: &str,
+    prompt: Conversation,
     max_tokens: usize,
+    decoding: &Decoding,
     events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
     options: CallOptions,
 ) -> Result<Answer, EditorError> {
-    let request = GenerateRequest {
-        image: Some(image),
-        prompt: prompt.to_owned(),
-        max_tokens,
-        sampling: Sampling::Greedy,
-    };
+    let Decoding { sampling, stop, alternatives } = decoding;
+    let request = GenerateRequest { prompt, max_tokens, sampling: *sampling, alternatives: *alternatives };
     let mut stream = engine.generate(request, options).await?;
     let mut answer = Answer::default();
+    let mut filter = StopFilter::new(stop);
+    let (mut shown_likelihood, mut tokens_so_far) = (0.0, 0);
     while let Some(event) = stream.next().await {
-        match event? {
-            GenerateEvent::Text { text, log_likelihood } => {
-                answer.text.push_str(&text);
-                let token = QueryEvent::Token { text, probability: log_likelihood.exp() };
-                if let Some(events) = events
-                    && events.send(Ok(token)).await.is_err()
-                {
-                    return Err(EditorError::Cancelled);
-                }
+        let (pieces, stopped) = match event? {
+            GenerateEvent::Text { text, log_likelihood, tokens, choices } => {
+                tokens_so_far += tokens;
+                filter.push(ReplyPiece { text, log_likelihood, choices })
             }
             GenerateEvent::Done { reason, prompt_tokens, completion_tokens, log_likelihood } => {
                 answer.finish = Some(reason);
                 answer.usage = Usage { prompt_tokens, completion_tokens };
                 answer.probability = log_likelihood.exp();
+                (filter.finish(), false)
             }
+        };
+        for ReplyPiece { text, log_likelihood, choices: tokens } in pieces {
+            answer.text.push_str(&text);
+            shown_likelihood += log_likelihood;
+            let token = QueryEvent::Token { text, probability: log_likelihood.exp(), tokens };
+            if let Some(events) = events
+                && events.send(Ok(token)).await.is_err()
+            {
+                return Err(EditorError::Cancelled);
+            }
+        }
+        if stopped {
+            answer.finish = Some(FinishReason::Stop);
+            answer.usage =
+                Usage { prompt_tokens: stream.times().prompt_tokens, completion_tokens: tokens_so_far };
+            answer.probability = f64::exp(shown_likelihood);
+            break;
         }
     }
     if answer.finish.is_none() {

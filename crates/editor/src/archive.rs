@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Cursor, Read, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reasonedit_codebook::{CodebookName, EditRecord, Embedding, Generation, ImageId, Member};
+use reasonedit_codebook::{CodebookName, EditRecord, Embedding, Generation, ImageId, Member, Origin};
 use reasonedit_imaging::decode;
 use serde::{Deserialize, Serialize};
 
@@ -189,7 +189,8 @@ impl Editor {
             let maker = EntryMaker { editor: self, embedder: &embedder, options: call.options() };
             maker.members(&record, &picture).await?.0
         };
-        self.commit(codebook, record, &picture, members, embedder, call.options()).await?;
+        self.commit(codebook, (record, Origin::Imported), &picture, members, embedder, call.options())
+            .await?;
         summary.edits += 1;
         Ok(())
     }

@@ -4,17 +4,43 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    Codebook, CodebookError, CodebookName, EditFilter, EditId, ImageId, Key, MemberId, Page, Stats,
+    Codebook, CodebookError, CodebookName, EditFilter, EditId, ImageId, ImageInfo, Key, MemberId, Page, Stats,
 };
 use reasonedit_imaging::{ImageFormat, PixelBox, crop, decode, encode_png};
 
 use crate::Editor;
 use crate::error::{EditorError, FieldError};
 use crate::pictures::blocking;
-use crate::types::EditView;
+use crate::types::{EditView, ImageSource};
 use crate::validate::inside;
 
+/// A codebook in a list of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodebookSummary {
+    /// Its name.
+    pub name: CodebookName,
+    /// Live edits.
+    pub edits: usize,
+    /// Keys after merging.
+    pub keys: usize,
+}
+
 impl Editor {
+    /// Codebooks in order of their names, from the one after `cursor` on; the default one is always among them.
+    pub fn codebooks(
+        &self,
+        cursor: Option<&CodebookName>,
+        limit: usize,
+    ) -> Page<CodebookSummary, CodebookName> {
+        let page = self.library().page(cursor, limit);
+        let summary = |book: Arc<Codebook>| {
+            let snapshot = book.snapshot();
+            let (edits, keys) = (snapshot.edit_count(), snapshot.key_count());
+            CodebookSummary { name: book.name().clone(), edits, keys }
+        };
+        Page { items: page.items.into_iter().map(summary).collect(), next: page.next }
+    }
+
     /// One live edit.
     ///
     /// # Errors
@@ -84,6 +110,14 @@ impl Editor {
     pub fn entry(&self, codebook: &CodebookName, id: MemberId) -> Result<Arc<Key>, EditorError> {
         let book = self.existing(codebook)?.ok_or(EditorError::UnknownEntry(id))?;
         book.snapshot().key(id).cloned().ok_or(EditorError::UnknownEntry(id))
+    }
+
+    /// Id and size of a picture, uploaded before or not; nothing is kept of it.
+    ///
+    /// # Errors
+    /// An unknown picture, or one that can't be read.
+    pub async fn image_info(&self, image: &ImageSource) -> Result<ImageInfo, EditorError> {
+        Ok(self.pictures().resolve(image).await?.info())
     }
 
     /// An uploaded picture as it was uploaded.

@@ -265,6 +265,12 @@ pub struct InputLimits {
     pub metadata_bytes: usize,
     /// Characters of an idempotency key.
     pub idempotency_chars: usize,
+    /// Turns of a conversation.
+    pub turns: usize,
+    /// Characters of all turns of a conversation together; the model's own limit may be lower.
+    pub conversation_chars: usize,
+    /// Pictures of a conversation.
+    pub pictures: usize,
 }
 
 impl Default for InputLimits {
@@ -280,6 +286,9 @@ impl Default for InputLimits {
             label_chars: 200,
             metadata_bytes: 16 << 10,
             idempotency_chars: 255,
+            turns: 200,
+            conversation_chars: 100_000,
+            pictures: 8,
         }
     }
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use reasonedit_codebook::{
-    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Statement,
+    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Origin,
+    Statement,
 };
+use reasonedit_vlm::engine::Conversation;
 use time::OffsetDateTime;
 
 use crate::Editor;
 use crate::answer::{choose, generate};
+use crate::chat::Decoding;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
 use crate::patchify;
@@ -65,8 +68,9 @@ impl Editor {
         let (editor, upload) = (self.clone(), picture.clone());
         blocking(move || editor.pictures().keep(&upload)).await?;
         let keep_ms = milliseconds(keeping);
-        let (record, applied) =
-            self.commit(codebook, record, &picture, members, embedder, call.options()).await?;
+        let (record, applied) = self
+            .commit(codebook, (record, Origin::Direct), &picture, members, embedder, call.options())
+            .await?;
         timings.insert("merge".to_owned(), applied.merge_time.as_secs_f64() * 1e3);
         timings.insert("store".to_owned(), keep_ms + applied.store_time.as_secs_f64() * 1e3);
 
@@ -146,13 +150,13 @@ impl Editor {
         choices: &[String],
         call: CallContext,
     ) -> Result<Opinion, EditorError> {
-        let image = picture.input(None);
+        let prompt = Conversation::question(Some(picture.input(None)), prompt);
         if choices.is_empty() {
-            let max_tokens = self.config().answer.max_tokens;
-            let answer = generate(self.engine(), image, prompt, max_tokens, None, call.options()).await?;
+            let (decoding, most) = (Decoding::default(), self.config().answer.max_tokens);
+            let answer = generate(self.engine(), prompt, most, &decoding, None, call.options()).await?;
             return Ok(answer.opinion());
         }
-        let answers = choose(self.engine(), image, &[prompt], choices, call.options()).await?;
+        let answers = choose(self.engine(), vec![prompt], choices, call.options()).await?;
         answers.first().map(crate::answer::Answer::opinion).ok_or_else(patchify::unexpected)
     }
 

@@ -89,8 +89,9 @@ impl EntryMaker<'_> {
         let all_texts = async {
             let seed = seed(record.id, "paraphrase", 0);
             let (radius, prompts) = (&config.radius, &config.prompts);
+            let writer = self.editor.paraphraser();
             let rewritten =
-                paraphrases(engine, radius, prompts, &texts, radius.pairs, seed, self.options).await?;
+                paraphrases(writer, radius, prompts, &texts, radius.pairs, seed, self.options).await?;
             Ok(texts.iter().cloned().chain(rewritten.into_iter().flatten()).collect())
         };
 

@@ -32,6 +32,14 @@ pub enum EditorError {
     /// The picture can't be used.
     #[error(transparent)]
     Image(#[from] ImagingError),
+    /// One of several pictures can't be used.
+    #[error("{error}")]
+    ImageAt {
+        /// JSON pointer to it.
+        pointer: String,
+        /// Why not.
+        error: ImagingError,
+    },
     /// No picture with this id was uploaded.
     #[error("no image {0} is known here")]
     UnknownImage(ImageId),

@@ -6,6 +6,7 @@
 mod answer;
 mod archive;
 mod browse;
+mod chat;
 mod config;
 mod edit;
 mod embed;
@@ -25,6 +26,7 @@ mod prompts;
 mod query;
 mod reembed;
 mod sentences;
+mod stop;
 #[cfg(test)]
 mod testing;
 mod types;
@@ -32,7 +34,7 @@ mod validate;
 mod verify;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use reasonedit_codebook::{CodebookName, ImageStore, Library};
 use reasonedit_imaging::RgbImage;
@@ -42,6 +44,8 @@ use tokio::sync::OwnedMutexGuard;
 use ulid::Ulid;
 
 pub use archive::{ExportSummary, ImportSummary};
+pub use browse::CodebookSummary;
+pub use chat::{ChatPart, ChatRequest, ChatTurn, Decoding};
 pub use config::{
     AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
     PatchifyConfig, RadiusConfig, RetrievalConfig, VerifyConfig,
@@ -71,6 +75,8 @@ pub struct Editor {
 
 struct Inner {
     engine: EngineHandle,
+    /// Another model that rephrases; without one the first does.
+    paraphraser: OnceLock<EngineHandle>,
     model: Arc<ModelInfo>,
     encoder: Arc<SentenceInfo>,
     library: Arc<Library>,
@@ -105,6 +111,7 @@ impl Editor {
         let editor = Self {
             inner: Arc::new(Inner {
                 engine,
+                paraphraser: OnceLock::new(),
                 model,
                 encoder,
                 library,
@@ -122,6 +129,26 @@ impl Editor {
         editor.settle_embeddings().await?;
         editor.refresh_taps().await?;
         Ok(editor)
+    }
+
+    /// Has texts rephrased by another model, where `radius.paraphrase` is `model`. A second one is ignored.
+    #[must_use]
+    pub fn with_paraphraser(self, engine: EngineHandle) -> Self {
+        let _ = self.inner.paraphraser.set(engine);
+        self
+    }
+
+    /// Ends the engines; what they work on is finished first.
+    pub async fn shutdown(&self) {
+        self.engine().shutdown().await;
+        if let Some(paraphraser) = self.inner.paraphraser.get() {
+            paraphraser.shutdown().await;
+        }
+    }
+
+    /// The engine that rephrases.
+    pub fn paraphraser(&self) -> &EngineHandle {
+        self.inner.paraphraser.get().unwrap_or(&self.inner.engine)
     }
 
     /// The engine.

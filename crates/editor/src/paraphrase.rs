@@ -1,6 +1,6 @@
 //! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section 3).
 
-use reasonedit_vlm::engine::{CallOptions, EngineHandle, GenerateRequest, Sampling};
+use reasonedit_vlm::engine::{CallOptions, Conversation, EngineHandle, GenerateRequest, Sampling};
 
 use crate::config::{Paraphrase, RadiusConfig};
 use crate::error::EditorError;
@@ -45,10 +45,11 @@ async fn by_model(
     let sampling =
         if draw == 0 { Sampling::Greedy } else { Sampling::TopP { temperature: 0.7, top_p: 0.9, seed } };
     let request = GenerateRequest {
-        image: None,
-        prompt: prompts.rephrase(text),
-        max_tokens: config.paraphrase_tokens,
         sampling,
+        ..GenerateRequest::greedy(
+            Conversation::question(None, prompts.rephrase(text)),
+            config.paraphrase_tokens,
+        )
     };
     let (generated, _) = engine.generate_text(request, options).await?;
     let candidate = generated.text.trim().trim_matches(['"', '“', '”']).trim();

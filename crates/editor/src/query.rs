@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot};
+use reasonedit_vlm::engine::Conversation;
 use tokio::sync::mpsc;
 
 use crate::Editor;
 use crate::answer::{Answer, choose, generate};
+use crate::chat::{Decoding, Talk};
 use crate::error::EditorError;
 use crate::pictures::Picture;
 use crate::prompts::with_facts;
@@ -30,7 +32,45 @@ pub(crate) struct Retrieved {
     pub(crate) verify_ms: f64,
 }
 
+/// A valid request, its pictures at hand.
+pub(crate) struct Asking {
+    pub(crate) began: Instant,
+    pub(crate) talk: Talk,
+    /// What retrieval is about, beside the last picture.
+    pub(crate) question: String,
+    /// Empty: the answer is generated.
+    pub(crate) choices: Vec<String>,
+    pub(crate) max_tokens: usize,
+    pub(crate) decoding: Decoding,
+    pub(crate) retrieval: RetrievalOverride,
+    pub(crate) compare: bool,
+    /// Whether the prompt is told as the chat template has it; else facts and question.
+    pub(crate) whole_prompt: bool,
+}
+
+type Events = mpsc::Sender<Result<QueryEvent, EditorError>>;
+
 impl Retrieved {
+    /// Where nothing was looked for.
+    fn nothing(k: usize) -> Self {
+        Self {
+            generation: None,
+            report: Retrieval {
+                rejected: true,
+                nearest_distance: None,
+                threshold: None,
+                k,
+                facts: Vec::new(),
+                nearest: None,
+            },
+            verification: None,
+            queue_ms: 0.0,
+            embed_ms: 0.0,
+            retrieve_ms: 0.0,
+            verify_ms: 0.0,
+        }
+    }
+
     fn event(&self) -> QueryEvent {
         QueryEvent::Retrieval(Box::new(self.report.clone()), self.verification.clone())
     }
@@ -48,7 +88,8 @@ impl Editor {
         call: CallContext,
     ) -> Result<QueryOutcome, EditorError> {
         self.check_query(&request)?;
-        self.run_query(codebook, &request, call, None).await
+        let asking = self.asking(request).await?;
+        self.run(codebook, asking, call, None).await
     }
 
     /// As [`Editor::query`], but sends what was retrieved at once and the answer as it is generated. Input errors are returned here; later ones
@@ -63,19 +104,32 @@ impl Editor {
         call: CallContext,
     ) -> Result<mpsc::Receiver<Result<QueryEvent, EditorError>>, EditorError> {
         self.check_query(&request)?;
+        let codebook = codebook.clone();
+        Ok(self.streamed(move |editor, events| async move {
+            let asking = editor.asking(request).await?;
+            editor.run(&codebook, asking, call, Some(&events)).await
+        }))
+    }
+
+    /// Does the work in a task of its own that ends when the receiver is dropped.
+    pub(crate) fn streamed<F>(
+        &self,
+        work: impl FnOnce(Self, Events) -> F,
+    ) -> mpsc::Receiver<Result<QueryEvent, EditorError>>
+    where
+        F: Future<Output = Result<QueryOutcome, EditorError>> + Send + 'static,
+    {
         let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
-        let (editor, codebook) = (self.clone(), codebook.clone());
+        let work = work(self.clone(), sender.clone());
         tokio::spawn(async move {
-            let gone = sender.clone();
-            let work = editor.run_query(&codebook, &request, call, Some(&sender));
             let last = tokio::select! {
                 outcome = work => outcome.map(|o| QueryEvent::Done(Box::new(o))),
-                () = gone.closed() => return,
+                () = sender.closed() => return,
             };
             // A reader that has gone in the meantime is no error.
             sender.send(last).await.ok();
         });
-        Ok(receiver)
+        receiver
     }
 
     fn check_query(&self, request: &QueryRequest) -> Result<(), EditorError> {
@@ -83,16 +137,37 @@ impl Editor {
         validate::query(request, &config.limits, &config.answer, &config.retrieval)
     }
 
-    async fn run_query(
-        &self,
-        codebook: &CodebookName,
-        request: &QueryRequest,
-        call: CallContext,
-        events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
-    ) -> Result<QueryOutcome, EditorError> {
+    async fn asking(&self, request: QueryRequest) -> Result<Asking, EditorError> {
         let began = Instant::now();
         let picture = self.pictures().resolve(&request.image).await?;
-        let retrieved = self.retrieve(codebook, &picture, &request.question, request.retrieval, call).await?;
+        Ok(Asking {
+            began,
+            talk: Talk::question(picture, &request.question),
+            question: request.question,
+            choices: request.choices,
+            max_tokens: request.max_tokens.unwrap_or(self.config().answer.max_tokens),
+            decoding: Decoding::default(),
+            retrieval: request.retrieval,
+            compare: request.compare,
+            whole_prompt: false,
+        })
+    }
+
+    /// Retrieves and answers.
+    pub(crate) async fn run(
+        &self,
+        codebook: &CodebookName,
+        asking: Asking,
+        call: CallContext,
+        events: Option<&Events>,
+    ) -> Result<QueryOutcome, EditorError> {
+        let retrieved = match asking.talk.pictures.last() {
+            Some(picture) => {
+                self.retrieve(codebook, picture, &asking.question, asking.retrieval, call).await?
+            }
+            // A key is of picture and text: without a picture there is nothing to look for.
+            None => Retrieved::nothing(asking.retrieval.k.unwrap_or(self.config().codebook.retrieval.k)),
+        };
         if let Some(events) = events
             && events.send(Ok(retrieved.event())).await.is_err()
         {
@@ -100,8 +175,15 @@ impl Editor {
         }
 
         let answering = Instant::now();
-        let prompt = with_facts(retrieved.report.facts.iter().map(|f| f.value.as_str()), &request.question);
-        let (answer, unedited) = self.answers(&picture, request, &prompt, call, events).await?;
+        let facts = retrieved.report.facts.iter().map(|f| f.value.as_str());
+        let conversation = asking.talk.with(facts.clone());
+        let prompt = if asking.whole_prompt {
+            self.engine().tokenizer().await?.transcript(&conversation.messages)?
+        } else {
+            with_facts(facts, &asking.question)
+        };
+        let informed = !retrieved.report.facts.is_empty();
+        let (answer, unedited) = self.answers(&asking, conversation, informed, call, events).await?;
         let answer_ms = milliseconds(answering);
         self.count_firing(codebook, &retrieved.report.facts);
 
@@ -123,36 +205,37 @@ impl Editor {
                 ("retrieve".to_owned(), retrieved.retrieve_ms),
                 ("verify".to_owned(), retrieved.verify_ms),
                 ("answer".to_owned(), answer_ms),
-                ("total".to_owned(), milliseconds(began)),
+                ("total".to_owned(), milliseconds(asking.began)),
             ]),
         })
     }
 
-    /// The answer with facts and, if asked for, the one without.
+    /// The answer to a prompt and, if asked for, the one without facts. `informed` says whether there are any in the prompt.
     async fn answers(
         &self,
-        picture: &Picture,
-        request: &QueryRequest,
-        prompt: &str,
+        asking: &Asking,
+        prompt: Conversation,
+        informed: bool,
         call: CallContext,
-        events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
+        events: Option<&Events>,
     ) -> Result<(Answer, Option<Answer>), EditorError> {
-        let (image, options) = (picture.input(None), call.options());
-        let plain = request.question.trim();
-        if request.choices.is_empty() {
-            let max_tokens = request.max_tokens.unwrap_or(self.config().answer.max_tokens);
-            let answer = generate(self.engine(), image.clone(), prompt, max_tokens, events, options).await?;
-            let unedited = match request.compare {
+        let (engine, options) = (self.engine(), call.options());
+        let plain = || asking.talk.with([]);
+        if asking.choices.is_empty() {
+            let (most, decoding) = (asking.max_tokens, &asking.decoding);
+            let answer = generate(engine, prompt, most, decoding, events, options).await?;
+            let unedited = match asking.compare {
                 false => None,
-                true if plain == prompt => Some(answer.clone()),
-                true => Some(generate(self.engine(), image, plain, max_tokens, None, options).await?),
+                true if !informed => Some(answer.clone()),
+                true => Some(generate(engine, plain(), most, decoding, None, options).await?),
             };
             return Ok((answer, unedited));
         }
-        let prompts: &[&str] = if request.compare { &[prompt, plain] } else { &[prompt] };
-        let mut answers = choose(self.engine(), image, prompts, &request.choices, options).await?.into_iter();
+        let prompts = if asking.compare { vec![prompt, plain()] } else { vec![prompt] };
+        let mut answers = choose(engine, prompts, &asking.choices, options).await?.into_iter();
         let answer = answers.next().ok_or_else(crate::patchify::unexpected)?;
-        let token = QueryEvent::Token { text: answer.text.clone(), probability: answer.probability };
+        let probability = answer.probability;
+        let token = QueryEvent::Token { text: answer.text.clone(), probability, tokens: Vec::new() };
         if let Some(events) = events
             && events.send(Ok(token)).await.is_err()
         {
@@ -178,22 +261,7 @@ impl Editor {
             reject_percentile: wishes.reject_percentile.or(defaults.reject_percentile),
             ..*defaults
         };
-        let mut nothing = Retrieved {
-            generation: None,
-            report: Retrieval {
-                rejected: true,
-                nearest_distance: None,
-                threshold: None,
-                k,
-                facts: Vec::new(),
-                nearest: None,
-            },
-            verification: None,
-            queue_ms: 0.0,
-            embed_ms: 0.0,
-            retrieve_ms: 0.0,
-            verify_ms: 0.0,
-        };
+        let mut nothing = Retrieved::nothing(k);
         if !wishes.enabled.unwrap_or(self.config().retrieval.enabled) {
             return Ok(nothing);
         }

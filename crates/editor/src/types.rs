@@ -9,7 +9,7 @@ use reasonedit_codebook::{
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::Pooling;
-use reasonedit_vlm::engine::{FinishReason, Priority};
+use reasonedit_vlm::engine::{FinishReason, Priority, TokenChoice};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -192,7 +192,7 @@ pub struct QueryOutcome {
     pub generation: Option<GenerationId>,
     /// The model's answer without the codebook, when asked to compare.
     pub unedited: Option<Opinion>,
-    /// The prompt's text as the model got it (facts and question).
+    /// The prompt as the model got it: of a query facts and question, of a conversation everything, as the chat template has it.
     pub prompt: String,
     /// Why generation ended; `None` with choices.
     pub finish: Option<FinishReason>,
@@ -213,6 +213,8 @@ pub enum QueryEvent {
         text: String,
         /// Of its tokens, given what stands before them; of a choice, over the choices.
         probability: f64,
+        /// Its tokens one by one, where they were asked for.
+        tokens: Vec<TokenChoice>,
     },
     /// The whole outcome.
     Done(Box<QueryOutcome>),

@@ -1,10 +1,13 @@
 //! Input is checked before anything is computed or stored; every fault is named with its place.
 
 use reasonedit_imaging::PixelBox;
+use reasonedit_vlm::engine::Sampling;
+use reasonedit_vlm::prompt::Role;
 
+use crate::chat::{ChatPart, ChatRequest, Decoding};
 use crate::config::{AnswerConfig, InputLimits, RetrievalConfig};
 use crate::error::{EditorError, FieldError};
-use crate::types::{EditRequest, QueryRequest};
+use crate::types::{EditRequest, QueryRequest, RetrievalOverride};
 
 /// Collects faults.
 #[derive(Default)]
@@ -43,6 +46,38 @@ impl Faults {
             self.text(&pointer, "a choice", choice, limits.answer_chars);
             if choices[..index].iter().any(|earlier| earlier.trim() == choice.trim()) {
                 self.add(pointer, "this choice stands here twice");
+            }
+        }
+    }
+
+    fn retrieval(&mut self, wishes: &RetrievalOverride, config: &RetrievalConfig) {
+        if let Some(k) = wishes.k
+            && !(1..=config.max_k).contains(&k)
+        {
+            self.add("/retrieval/k", format!("k must be from 1 to {}", config.max_k));
+        }
+        if let Some(percentile) = wishes.reject_percentile
+            && !(0.0..=100.0).contains(&percentile)
+        {
+            self.add("/retrieval/reject_percentile", "reject_percentile must be from 0 to 100");
+        }
+    }
+
+    fn decoding(&mut self, decoding: &Decoding, limits: &InputLimits) {
+        if let Sampling::TopP { temperature, top_p, .. } = decoding.sampling {
+            if !(temperature.is_finite() && temperature > 0.0) {
+                self.add("/temperature", "the temperature must be above 0; 0 is greedy");
+            }
+            if !(top_p > 0.0 && top_p <= 1.0) {
+                self.add("/top_p", "top_p must be above 0 and at most 1");
+            }
+        }
+        self.count("/stop", "stop texts", decoding.stop.len(), limits.choices);
+        for (index, stop) in decoding.stop.iter().enumerate().take(limits.choices) {
+            let length = stop.chars().count();
+            if !(1..=limits.answer_chars).contains(&length) {
+                let detail = format!("a stop text has 1 to {} characters", limits.answer_chars);
+                self.add(format!("/stop/{index}"), detail);
             }
         }
     }
@@ -144,15 +179,78 @@ pub(crate) fn query(
     {
         faults.add("/max_tokens", format!("max_tokens must be from 1 to {}", answer.max_tokens_limit));
     }
-    if let Some(k) = request.retrieval.k
-        && !(1..=retrieval.max_k).contains(&k)
-    {
-        faults.add("/retrieval/k", format!("k must be from 1 to {}", retrieval.max_k));
+    faults.retrieval(&request.retrieval, retrieval);
+    faults.done()
+}
+
+/// Where a part of a turn stands.
+pub(crate) fn part(turn: usize, part: usize) -> String {
+    format!("/messages/{turn}/content/{part}")
+}
+
+/// Checks a conversation, all but its pictures.
+pub(crate) fn chat(
+    request: &ChatRequest,
+    limits: &InputLimits,
+    retrieval: &RetrievalConfig,
+) -> Result<(), EditorError> {
+    let mut faults = Faults::default();
+    let (turns, last) = (&request.turns, request.turns.len().saturating_sub(1));
+    faults.count("/messages", "messages", turns.len(), limits.turns);
+    match turns.last() {
+        None => faults.add("/messages", "give at least one message"),
+        Some(turn) if turn.role != Role::User => {
+            faults.add(format!("/messages/{last}/role"), "the last message must be the user's");
+        }
+        Some(turn) => {
+            let texts: Vec<&str> = turn.content.iter().filter_map(text_of).collect();
+            let pointer = format!("/messages/{last}/content");
+            faults.text(&pointer, "the question", &texts.join("\n"), limits.question_chars);
+        }
     }
-    if let Some(percentile) = request.retrieval.reject_percentile
-        && !(0.0..=100.0).contains(&percentile)
-    {
-        faults.add("/retrieval/reject_percentile", "reject_percentile must be from 0 to 100");
+    let (mut pictures, mut characters) = (0, 0);
+    for (t, turn) in turns.iter().enumerate() {
+        for (p, content) in turn.content.iter().enumerate() {
+            match content {
+                ChatPart::Text(text) => characters += text.chars().count(),
+                ChatPart::Image(_) => {
+                    pictures += 1;
+                    if turn.role != Role::User {
+                        faults.add(part(t, p), "pictures are shown by the user alone");
+                    }
+                }
+            }
+        }
+    }
+    faults.count("/messages", "pictures", pictures, limits.pictures);
+    if characters > limits.conversation_chars {
+        let limit = limits.conversation_chars;
+        faults.add(
+            "/messages",
+            format!("the messages have {characters} characters; at most {limit} are taken"),
+        );
+    }
+    if request.max_tokens == Some(0) {
+        faults.add("/max_tokens", "max_tokens must be at least 1");
+    }
+    faults.choices(&request.choices, limits);
+    faults.retrieval(&request.retrieval, retrieval);
+    faults.decoding(&request.decoding, limits);
+    if !request.choices.is_empty() {
+        let unused = [
+            (!request.decoding.stop.is_empty(), "/stop"),
+            (request.decoding.alternatives.is_some(), "/logprobs"),
+        ];
+        for (_, pointer) in unused.into_iter().filter(|(given, _)| *given) {
+            faults.add(pointer, "an answer by choice is not generated; this needs one that is");
+        }
     }
     faults.done()
+}
+
+fn text_of(part: &ChatPart) -> Option<&str> {
+    match part {
+        ChatPart::Text(text) => Some(text),
+        ChatPart::Image(_) => None,
+    }
 }

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use reasonedit_codebook::{CodebookError, CodebookName, EditId, Fact, ImageStore, Library, SledStore};
 use reasonedit_editor::{
     CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
-    OnMismatch, Pair, QueryEvent, QueryRequest, RetrievalOverride, StatementInput, WithheldReason,
+    OnMismatch, Pair, Paraphrase, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
+    WithheldReason,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
-use reasonedit_vlm::LoadOptions;
-use reasonedit_vlm::engine::{Engine, EngineConfig, EngineHandle, Models};
+use reasonedit_vlm::engine::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
+use reasonedit_vlm::{LoadOptions, VlmError};
 
 fn engine() -> EngineHandle {
     let golden = |name: &str| format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -29,7 +30,7 @@ fn engine() -> EngineHandle {
 
 async fn open(folder: &Path, change: impl FnOnce(&mut EditorConfig)) -> Editor {
     let mut config = EditorConfig::default();
-    config.radius.paraphrase = reasonedit_editor::Paraphrase::Rules;
+    config.radius.paraphrase = Paraphrase::Rules;
     change(&mut config);
     let store = Arc::new(SledStore::open(&folder.join("codebooks")).unwrap());
     let library = Arc::new(Library::open(store, config.codebook).unwrap());
@@ -289,7 +290,7 @@ async fn a_streamed_answer_is_the_plain_one() {
     let (mut text, mut likelihood) = (String::new(), 1.0);
     let done = loop {
         match stream.recv().await.unwrap().unwrap() {
-            QueryEvent::Token { text: piece, probability } => {
+            QueryEvent::Token { text: piece, probability, .. } => {
                 text.push_str(&piece);
                 likelihood *= probability;
             }
@@ -303,4 +304,24 @@ async fn a_streamed_answer_is_the_plain_one() {
     // The end of the turn, if it was reached, is in the answer's probability and in none of the pieces'.
     assert!(0.0 < done.probability && done.probability <= likelihood * (1.0 + 1e-9) && likelihood < 1.0);
     assert!(stream.recv().await.is_none());
+}
+
+#[tokio::test]
+async fn another_model_rephrases() {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = open(folder.path(), |config| config.radius.paraphrase = Paraphrase::Model).await;
+    let load = || {
+        let golden = format!("{}/../vlm/tests/goldens/qwen2-1", env!("CARGO_MANIFEST_DIR"));
+        Ok(Models::writer(reasonedit_vlm::load(&golden, &LoadOptions::default())?))
+    };
+    let writer = Engine::start(load, EngineConfig::default()).unwrap();
+    writer.wait_ready().await.unwrap();
+    let editor = editor.with_paraphraser(writer.clone());
+    edit(&editor, 1).await;
+    let texts = 3; // The question and two statements.
+    assert_eq!(writer.stats().answered, texts * editor.config().radius.pairs as u64);
+    let refused = writer.embed_sentences(vec!["a".to_owned()], CallOptions::default()).await;
+    assert!(matches!(refused, Err(VlmError::Unsupported(_))), "{refused:?}");
+    editor.shutdown().await;
+    assert!(matches!(writer.info().await, Err(VlmError::Closed)));
 }

@@ -107,12 +107,12 @@ export async function getText(path, signal) {
   return (await checked(address(path, {}, true), { signal })).text();
 }
 
-/** Posts JSON; `null` for an empty answer. */
-export async function post(path, body, { signal, key } = {}) {
+/** Posts JSON; `null` for an empty answer. `everywhere`: whatever the codebook. */
+export async function post(path, body, { signal, key, everywhere } = {}) {
   const headers = { "content-type": "application/json" };
   if (key) headers["idempotency-key"] = key;
   const text = body === undefined ? "" : JSON.stringify(body);
-  const response = await checked(address(path), { method: "POST", headers, body: text, signal });
+  const response = await checked(address(path, {}, everywhere), { method: "POST", headers, body: text, signal });
   return response.status === 204 ? null : response.json();
 }
 

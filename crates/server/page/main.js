@@ -1,12 +1,12 @@
 // Which page is shown, and what stands above all of them.
 
-import { announce, el, put } from "./dom.js";
-import { codebookName, forgetToken, get, getText, hasToken, readiness, useCodebook } from "./api.js";
+import { announce, el, put, several } from "./dom.js";
+import { codebookName, forgetToken, get, hasToken, readiness, useCodebook } from "./api.js";
 import { AskPage } from "./ask.js";
 import { showEdits } from "./edits.js";
 import { showEdit } from "./edit.js";
 import { showTopology } from "./topology.js";
-import { metrics, showStatus } from "./status.js";
+import { showStatus } from "./status.js";
 
 const main = document.getElementById("main");
 const other = el("div", { class: "page" });
@@ -86,8 +86,8 @@ form.addEventListener("submit", (event) => {
 codebook.addEventListener("change", changeCodebook);
 codebook.addEventListener("focus", async () => {
   try {
-    const names = [...metrics(await getText("/metrics")).keys()].map((key) => /^reasonedit_codebook_edits\{codebook="([^"]+)"\}$/.exec(key)?.[1]).filter(Boolean);
-    put(document.getElementById("codebooks"), names.map((name) => el("option", { value: name })));
+    const { codebooks } = await get("/codebooks", { limit: 200 }, { everywhere: true });
+    put(document.getElementById("codebooks"), codebooks.map(({ name, edits }) => el("option", { value: name, label: `${name} (${several(edits, "edit")})` })));
   } catch {
     // Names can be typed all the same.
   }

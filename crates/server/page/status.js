@@ -1,7 +1,7 @@
-// What runs here: model, codebook, queue, jobs.
+// What runs here: model, codebook, queue, jobs, and who is told of it.
 
 import { announce, button, bytes, count, duration, el, number, pair, percent, put, several, trouble, when } from "./dom.js";
-import { get, getText, readiness, remove } from "./api.js";
+import { get, getText, post, readiness, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { chip, heading, table } from "./parts.js";
 
@@ -13,12 +13,14 @@ export async function showStatus(root, signal) {
   document.title = "Status · ReasonEdit";
   const cards = { model: el("div"), codebook: el("div"), queue: el("div") };
   const jobs = el("section", { class: "card", "aria-labelledby": "jobs-title" });
+  const webhooks = el("section", { class: "card", "aria-labelledby": "webhooks-title", hidden: true },
+    el("h2", { id: "webhooks-title", tabindex: -1 }, "Webhooks"), el("div"));
   const problem = el("div");
   put(root, heading("Status"), problem, el("div", { class: "three" },
-    card("Model", cards.model), card("Codebook", cards.codebook), card("Queue", cards.queue)), jobs);
+    card("Model", cards.model), card("Codebook", cards.codebook), card("Queue", cards.queue)), jobs, webhooks);
   for (;;) {
     try {
-      await look(cards, jobs, signal);
+      await look(cards, jobs, webhooks, signal);
       put(problem);
     } catch (error) {
       if (signal.aborted) return;
@@ -36,16 +38,18 @@ function card(title, body) {
   return el("section", { class: "card" }, el("h2", {}, title), body);
 }
 
-async function look(cards, jobs, signal) {
+async function look(cards, jobs, webhooks, signal) {
   const ready = await readiness();
   if (signal.aborted) return;
   put(cards.model, modelView(ready));
   if (ready.status !== "ready") return;
-  const [book, text, page] = await Promise.all([get("/codebook", {}, { signal }), getText("/metrics", signal), get("/jobs", { limit: 20 }, { signal, everywhere: true })]);
+  const [book, text, page, told] = await Promise.all([get("/codebook", {}, { signal }), getText("/metrics", signal),
+    get("/jobs", { limit: 20 }, { signal, everywhere: true }), get("/webhooks", {}, { signal, everywhere: true })]);
   put(cards.codebook, codebookView(book));
   put(cards.queue, queueView(metrics(text)));
   // Whoever is about to press something must not lose it.
   if (!jobs.contains(document.activeElement)) jobsView(jobs, page.jobs);
+  if (!webhooks.querySelector("button:focus")) webhooksView(webhooks, told.webhooks);
 }
 
 function modelView({ status, model }) {
@@ -63,7 +67,7 @@ function codebookView(book) {
 }
 
 /** The service's figures by name; those with labels by `name{labels}`. */
-export function metrics(text) {
+function metrics(text) {
   const found = new Map();
   for (const line of text.split("\n")) {
     if (line === "" || line.startsWith("#")) continue;
@@ -105,6 +109,34 @@ async function cancel(job) {
   try {
     await remove(`/jobs/${job.id}`);
     announce("The job is cancelled.");
+  } catch (error) {
+    announce(error.message, true);
+  }
+}
+
+const TELLING = { delivering: "good", failing: "warn", paused: "warn" };
+
+function webhooksView(root, webhooks) {
+  root.hidden = webhooks.length === 0;
+  if (root.hidden) return;
+  const rows = webhooks.map((hook) => {
+    const failure = hook.last_failure && hook.state !== "delivering" ? el("p", { class: "hint" }, `${hook.last_failure.reason} (`, when(hook.last_failure.at), ")") : null;
+    const again = { failing: "Try now", paused: "Resume" }[hook.state];
+    return el("tr", {},
+      el("td", {}, hook.name), el("td", {}, hook.host), el("td", {}, chip(hook.state, TELLING[hook.state]), failure),
+      el("td", {}, several(hook.pending, "event")), el("td", {}, hook.last_delivered_at ? when(hook.last_delivered_at) : "–"),
+      el("td", {}, again ? button(again, () => resume(hook, root), { class: "quiet small", "aria-label": `${again}: ${hook.name}` }) : null));
+  });
+  put(root.lastElementChild, table("Receivers of events", ["Name", "Host", "State", "Waiting", "Last taken", ""], rows));
+}
+
+async function resume(hook, root) {
+  try {
+    await post(`/webhooks/${hook.name}/resume`, undefined, { everywhere: true });
+    announce(`${hook.name} is tried again.`);
+    webhooksView(root, (await get("/webhooks", {}, { everywhere: true })).webhooks);
+    // The button is gone; whoever pressed it reads on here.
+    root.querySelector("h2").focus();
   } catch (error) {
     announce(error.message, true);
   }

@@ -1,10 +1,13 @@
-//! Bearer tokens.
+//! Bearer tokens; for Label Studio, which knows no others, as the password of basic authentication too.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
+use crate::integrations::label_studio;
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
 
@@ -21,6 +24,9 @@ const OPEN: &[&str] = &[
     "/docs/style.css",
 ];
 
+/// What is asked for where a token may be a password.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"reasonedit\"");
+
 /// The tokens that are accepted, as digests: comparing those tells nothing of how much of a guess was right.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens(Vec<blake3::Hash>);
@@ -30,16 +36,28 @@ impl Tokens {
         Self(tokens.iter().map(|token| blake3::hash(token.as_bytes())).collect())
     }
 
-    /// Whether the request may pass. Looks at every token, so that the time taken doesn't say which one matched.
-    fn accept(&self, headers: &HeaderMap) -> bool {
+    /// Whether the request may pass; `basic`: also with a token as password. Looks at every token, so that the time taken doesn't say which
+    /// one matched.
+    fn accept(&self, headers: &HeaderMap, basic: bool) -> bool {
         if self.0.is_empty() {
             return true;
         }
-        let Some(token) = bearer(headers) else { return false };
-        let digest = blake3::hash(token);
+        let password = || if basic { password(headers) } else { None };
+        let Some(token) = bearer(headers).map(<[u8]>::to_vec).or_else(password) else { return false };
+        let digest = blake3::hash(&token);
         // `Hash`'s own comparison takes constant time.
         self.0.iter().filter(|known| **known == digest).count() > 0
     }
+}
+
+/// The password of basic authentication (RFC 7617); the user may be any.
+fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, credentials) = value.split_at_checked(6)?;
+    let credentials = scheme.eq_ignore_ascii_case(b"basic ").then(|| credentials.trim_ascii())?;
+    let decoded = STANDARD.decode(credentials).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    Some(decoded[colon + 1..].to_vec())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -55,13 +73,20 @@ pub(crate) async fn require_token(
     request: Request,
     next: Next,
 ) -> Response {
-    let open = path.is_some_and(|path| OPEN.contains(&path.as_str()));
-    if open || state.tokens().accept(request.headers()) {
-        next.run(request).await
-    } else {
-        Problem::new(ProblemKind::Unauthorized, "Send `Authorization: Bearer …` with a valid token.")
-            .into_response()
+    let route = path.as_ref().map_or("", MatchedPath::as_str);
+    let basic = route.starts_with(label_studio::PATH);
+    if OPEN.contains(&route) || state.tokens().accept(request.headers(), basic) {
+        return next.run(request).await;
     }
+    if basic {
+        let detail =
+            "Send basic authentication with a valid token as password, or `Authorization: Bearer …`.";
+        let mut response = Problem::new(ProblemKind::Unauthorized, detail).into_response();
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, BASIC);
+        return response;
+    }
+    Problem::new(ProblemKind::Unauthorized, "Send `Authorization: Bearer …` with a valid token.")
+        .into_response()
 }
 
 #[cfg(test)]
@@ -69,12 +94,16 @@ mod tests {
     use super::*;
 
     fn accepted(tokens: &[&str], value: Option<&str>) -> bool {
+        with(tokens, value, false)
+    }
+
+    fn with(tokens: &[&str], value: Option<&str>, basic: bool) -> bool {
         let tokens = Tokens::new(&tokens.iter().map(|&t| t.to_owned()).collect::<Vec<_>>());
         let mut headers = HeaderMap::new();
         if let Some(value) = value {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         }
-        tokens.accept(&headers)
+        tokens.accept(&headers, basic)
     }
 
     #[test]
@@ -94,5 +123,30 @@ mod tests {
         {
             assert!(!accepted(&["first"], Some(value)), "{value}");
         }
+    }
+
+    #[test]
+    fn a_token_may_be_a_password_where_that_is_meant() {
+        let value = |scheme: &str, credentials: &str| format!("{scheme} {}", STANDARD.encode(credentials));
+        for good in
+            [value("Basic", "label-studio:first"), value("basic", ":second"), "Bearer first".to_owned()]
+        {
+            assert!(with(&["first", "second"], Some(&good), true), "{good}");
+        }
+        assert!(!accepted(&["first"], Some(&value("Basic", "label-studio:first"))), "not elsewhere");
+        for bad in [
+            value("Basic", "first"),
+            value("Basic", "first:"),
+            value("Basic", "x:firs"),
+            value("Basic", "x:y:first"),
+            "Basic".to_owned(),
+            "Basic ".to_owned(),
+            "Basic !".to_owned(),
+            "Basic first".to_owned(),
+        ] {
+            assert!(!with(&["first"], Some(&bad), true), "{bad}");
+        }
+        assert!(!with(&["first"], None, true));
+        assert!(with(&[], None, true));
     }
 }

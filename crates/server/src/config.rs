@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::integrations::label_studio::LabelStudioConfig;
+use crate::integrations::openai::OpenAiConfig;
+use crate::integrations::webhooks::WebhooksConfig;
+
 /// Settings of the HTTP service. Durations are milliseconds, sizes bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +25,12 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long things may take.
     pub timeouts: TimeoutsConfig,
+    /// Projects of Label Studio.
+    pub label_studio: LabelStudioConfig,
+    /// Chat completions for `OpenAI`'s clients.
+    pub openai: OpenAiConfig,
+    /// Who is told what happens to codebooks.
+    pub webhooks: WebhooksConfig,
 }
 
 impl Default for ServerConfig {
@@ -32,6 +42,9 @@ impl Default for ServerConfig {
             allowed_image_hosts: Vec::new(),
             limits: LimitsConfig::default(),
             timeouts: TimeoutsConfig::default(),
+            label_studio: LabelStudioConfig::default(),
+            openai: OpenAiConfig::default(),
+            webhooks: WebhooksConfig::default(),
         }
     }
 }
@@ -213,6 +226,11 @@ impl ServerConfig {
         if self.limits.bodies_in_memory_bytes < self.limits.body_bytes {
             return unusable("limits.bodies_in_memory_bytes", "must hold at least one body".to_owned());
         }
+        if let Some((field, reason)) = self.label_studio.fault() {
+            return unusable(field, reason);
+        }
+        self.openai.validate().or_else(|reason| unusable("openai.model", reason))?;
+        self.webhooks.validate().map_err(|(field, reason)| ConfigError::Unusable { field, reason })?;
         Ok(())
     }
 }

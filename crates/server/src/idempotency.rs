@@ -4,12 +4,24 @@ use axum::http::{HeaderMap, HeaderName};
 use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::IntoParams;
 
 use crate::jobs::record::SubmissionKey;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The header in the contract.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes the header in the contract")]
+pub(crate) struct KeyHeader {
+    /// The same key with the same body answers what was made for the first; with another body it is a conflict.
+    // A header is there or not: no `null` as of an `Option`.
+    #[param(rename = "Idempotency-Key", value_type = String, required = false, min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
 
 /// Most characters of a key.
 const MAX_CHARS: usize = 255;

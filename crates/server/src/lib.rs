@@ -14,6 +14,7 @@ mod handlers;
 mod headers;
 mod idempotency;
 mod image_input;
+mod integrations;
 mod jobs;
 mod json;
 mod limits;
@@ -21,6 +22,7 @@ mod metrics;
 mod multipart;
 mod openapi;
 mod origin;
+mod outbound;
 mod page;
 mod payload;
 pub mod problem;
@@ -32,6 +34,11 @@ mod sse;
 mod state;
 
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
+pub use integrations::label_studio::LabelStudioConfig;
+pub use integrations::openai::OpenAiConfig;
+pub use integrations::webhooks::{
+    EndpointConfig, EventKind, OutboxError, Secret, WebhooksConfig, WebhooksError,
+};
 pub use jobs::JobsError;
 pub use openapi::{contract, openapi_yaml};
 pub use server::{Server, ServerError};

@@ -138,6 +138,12 @@ fn text_of(part: &Part) -> Result<Value> {
 }
 
 fn json_of(part: &Part) -> Result<Value> {
+    // How Python's clients write a boolean into a form.
+    match part.bytes.as_ref() {
+        b"True" => return Ok(Value::Bool(true)),
+        b"False" => return Ok(Value::Bool(false)),
+        _ => {}
+    }
     serde_json::from_slice(&part.bytes).map_err(|error| {
         Problem::invalid(format!("/{}", part.name), format!("The part is not JSON: {error}"))
     })
@@ -193,7 +199,7 @@ mod tests {
             ("name=\"choices\"", "no"),
             ("name=\"tags\"", "demo"),
             ("name=\"metadata\"", "{\"case\": \"A-117\"}"),
-            ("name=\"verify\"", "false"),
+            ("name=\"verify\"", "False"),
         ])
         .await
         .unwrap();

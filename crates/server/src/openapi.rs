@@ -3,8 +3,9 @@
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::dto::job::BatchResultDto;
-use crate::dto::modularity::{ModularityResultDto, ReembedResultDto};
+use crate::dto::job::BatchLineDto;
+use crate::integrations::openai::ChunkDto;
+use crate::integrations::webhooks::MessageDto;
 use crate::problem::ProblemBody;
 use crate::router::routes;
 
@@ -24,9 +25,13 @@ use crate::router::routes;
         (name = "modularity", description = "Which layer and which weight embed pictures and texts, and moving to them."),
         (name = "jobs", description = "Work in the background: progress, results, cancelling."),
         (name = "images", description = "Uploaded pictures."),
+        (name = "label-studio", description = "The machine learning backend of Label Studio. Its basic authentication takes a token as password."),
+        (name = "openai", description = "Chat completions for OpenAI's clients. Errors have OpenAI's form."),
+        (name = "webhooks", description = "Who is told of edits and selections."),
         (name = "service", description = "Health, metrics, this document."),
     ),
-    components(schemas(BatchResultDto, ModularityResultDto, ReembedResultDto)),
+    // A line of what is JSON Lines, which a document of this version can't say itself.
+    components(schemas(BatchLineDto, ChunkDto, MessageDto)),
     security((), ("bearer" = [])),
     modifiers(&BearerScheme),
 )]

@@ -5,10 +5,10 @@
 //! allowed origin, or from no page at all.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::problem::{Problem, ProblemKind};
 use crate::request_id::REQUEST_ID;
@@ -72,12 +72,8 @@ pub(crate) fn cors(origins: &[String]) -> Option<CorsLayer> {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::POST, Method::DELETE])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                HeaderName::from_static("idempotency-key"),
-                REQUEST_ID,
-            ])
+            // Whatever such a page sends: clients of its own making (`OpenAI`'s, say) send headers of their own.
+            .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
             .max_age(std::time::Duration::from_secs(600)),
     )
@@ -85,6 +81,8 @@ pub(crate) fn cors(origins: &[String]) -> Option<CorsLayer> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn accepted(method: &Method, pairs: &[(&str, &str)]) -> bool {

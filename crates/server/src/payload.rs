@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
+use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::json::from_slice;
@@ -14,6 +15,28 @@ use crate::state::AppState;
 pub(crate) struct Payload<T> {
     pub(crate) value: T,
     pub(crate) held: Option<OwnedSemaphorePermit>,
+}
+
+/// A parsed JSON body; as [`Payload`].
+#[derive(Debug)]
+pub(crate) struct JsonPayload<T> {
+    pub(crate) value: T,
+    pub(crate) held: Option<OwnedSemaphorePermit>,
+}
+
+impl<T: DeserializeOwned> FromRequest<AppState> for JsonPayload<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let content_type =
+            parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if !format_of(content_type).is_ok_and(|format| format == Format::Json) {
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType, "Send application/json."));
+        }
+        let body = state.budget().read(&parts.headers, body).await?;
+        Ok(Self { value: from_slice(&body.bytes)?, held: body.held })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,8 @@ const DETAIL_CHARS: usize = 400;
 pub enum ProblemKind {
     /// The request can't be parsed.
     Malformed,
+    /// Known, but nothing that is done here.
+    Unsupported,
     /// No valid bearer token.
     Unauthorized,
     /// A web page of an origin that is not allowed.
@@ -46,6 +48,8 @@ pub enum ProblemKind {
     QueueFull,
     /// A fault of the service.
     Internal,
+    /// Another service that is needed can't be reached, or refuses.
+    Upstream,
     /// The service has as much to do as it takes, or is stopping.
     Overloaded,
     /// The model is being loaded.
@@ -59,6 +63,7 @@ impl ProblemKind {
     const fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request can't be parsed"),
+            Self::Unsupported => (StatusCode::BAD_REQUEST, "unsupported", "Not supported"),
             Self::Unauthorized => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed")
             }
@@ -77,6 +82,7 @@ impl ProblemKind {
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The input can't be used"),
             Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "The queue is full"),
+            Self::Upstream => (StatusCode::BAD_GATEWAY, "upstream", "Another service fails"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the service"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is busy"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The model is being loaded"),
@@ -99,6 +105,7 @@ impl ProblemKind {
             415 => Self::UnsupportedMediaType,
             422 => Self::Invalid,
             429 => Self::QueueFull,
+            502 => Self::Upstream,
             503 => Self::Overloaded,
             504 => Self::DeadlineExceeded,
             400..=499 => Self::Malformed,
@@ -196,6 +203,17 @@ impl Problem {
         self
     }
 
+    /// Says where things are that are found elsewhere in the request than the part that judged them knows.
+    #[must_use]
+    pub(crate) fn relocated(mut self, place: impl Fn(&str) -> Option<String>) -> Self {
+        for error in &mut self.errors {
+            if let Some(pointer) = place(&error.pointer) {
+                error.pointer = pointer;
+            }
+        }
+        self
+    }
+
     /// Names the job that stands in the way.
     #[must_use]
     pub fn about_job(mut self, job: Ulid) -> Self {
@@ -278,6 +296,8 @@ impl IntoResponse for Problem {
             set(header::WWW_AUTHENTICATE, "Bearer realm=\"reasonedit\"");
         }
         set(header::CACHE_CONTROL, "no-store");
+        // For those who speak another protocol and tell it in their own form.
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -298,6 +318,7 @@ impl From<EditorError> for Problem {
                 Self { errors, ..Self::new(ProblemKind::Invalid, detail) }
             }
             EditorError::Image(error) => error.into(),
+            EditorError::ImageAt { pointer, error } => Self::from(error).relocated(|_| Some(pointer.clone())),
             EditorError::Engine(error) => error.into(),
             EditorError::Codebook(error) => error.into(),
             EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) | EditorError::UnknownEntry(_) => {
@@ -368,8 +389,9 @@ impl From<CodebookError> for Problem {
 mod tests {
     use super::*;
 
-    const ALL: [ProblemKind; 15] = [
+    const ALL: [ProblemKind; 17] = [
         ProblemKind::Malformed,
+        ProblemKind::Unsupported,
         ProblemKind::Unauthorized,
         ProblemKind::Forbidden,
         ProblemKind::NotFound,
@@ -381,6 +403,7 @@ mod tests {
         ProblemKind::Invalid,
         ProblemKind::QueueFull,
         ProblemKind::Internal,
+        ProblemKind::Upstream,
         ProblemKind::Overloaded,
         ProblemKind::NotReady,
         ProblemKind::DeadlineExceeded,

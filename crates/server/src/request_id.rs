@@ -1,5 +1,6 @@
 //! One id per request: taken from the client if it is sane, made otherwise; in every log line, returned with the answer.
 
+use std::fmt;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -20,6 +21,16 @@ const UNMATCHED: &str = "unmatched";
 
 /// Stands for a request whose client went away before the answer, as in other servers' logs.
 const CLIENT_GONE: u16 = 499;
+
+/// A request's id, for handlers.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
 
 fn id_of(headers: &HeaderMap) -> HeaderValue {
     let sane = |value: &&HeaderValue| {
@@ -71,10 +82,11 @@ fn method_name(method: &Method) -> &'static str {
 pub(crate) async fn observe(
     State(state): State<AppState>,
     path: Option<MatchedPath>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let id = id_of(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     // The template, not the path: ids and query strings would make endless series and put questions into the log.
     let route = path.map_or_else(|| UNMATCHED.to_owned(), |path| path.as_str().to_owned());
     let method = method_name(request.method());

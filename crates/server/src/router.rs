@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use crate::config::ServerConfig;
 use crate::handlers::{codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query};
+use crate::integrations::{label_studio, openai, webhooks};
 use crate::openapi::ApiDoc;
 use crate::problem::{Problem, said_by};
 use crate::state::AppState;
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(jobs::get, jobs::cancel))
         .routes(routes!(jobs::events))
         .routes(routes!(jobs::results))
+        .routes(routes!(codebook::list))
         .routes(routes!(codebook::stats))
         .routes(routes!(codebook::entries))
         .routes(routes!(codebook::entry))
@@ -51,6 +53,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))
         .routes(routes!(docs::openapi))
+        .merge(label_studio::routes())
+        .merge(openai::routes())
+        .merge(webhooks::routes())
 }
 
 /// The whole service.
@@ -69,6 +74,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
         .layer(from_fn(headers::secure))
         .layer(option_layer(origin::cors(&config.cors_origins)))
         .layer(CompressionLayer::new().compress_when(compressed))
+        .layer(from_fn(openai::errors::in_their_form))
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), limits::admit))

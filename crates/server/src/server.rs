@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::config::{ConfigError, ServerConfig};
+use crate::integrations::webhooks::WebhooksError;
 use crate::jobs::JobsError;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
@@ -32,6 +33,9 @@ pub enum ServerError {
     /// The jobs of before can't be taken up.
     #[error(transparent)]
     Jobs(#[from] JobsError),
+    /// Receivers of events can't be told.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     /// The address can't be listened on.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -113,6 +117,9 @@ impl Server {
             graceful.shutdown().await;
             if let Some(jobs) = self.slot.jobs() {
                 jobs.stopped().await;
+            }
+            if let Some(webhooks) = self.slot.webhooks() {
+                webhooks.stopped().await;
             }
         };
         let drained = tokio::time::timeout(grace, all).await.is_ok();

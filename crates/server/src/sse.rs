@@ -20,7 +20,37 @@ use crate::dto::query::{AnswerDto, RetrievalDto};
 use crate::jobs::record::JobRecord;
 use crate::problem::{Problem, ProblemKind, Result};
 
-type Events = Receiver<Result<QueryEvent, EditorError>>;
+/// Events of a query that is worked on.
+pub(crate) type Events = Receiver<Result<QueryEvent, EditorError>>;
+
+/// The first event.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) async fn first_event(events: &mut Events) -> Result<QueryEvent> {
+    match events.recv().await {
+        Some(first) => Ok(first?),
+        None => Err(EditorError::Cancelled.into()),
+    }
+}
+
+/// The next event; `span` is the request's, for what is logged.
+///
+/// # Errors
+/// What ended the query before its answer was whole.
+pub(crate) async fn next_event(
+    events: &mut Events,
+    deadline: tokio::time::Instant,
+    span: &Span,
+) -> Result<QueryEvent> {
+    match tokio::time::timeout_at(deadline, events.recv()).await {
+        Ok(Some(Ok(event))) => Ok(event),
+        Ok(Some(Err(error))) => Err(span.in_scope(|| Problem::from(error))),
+        // The editor ends with `Done` or an error; anything else means that it was stopped.
+        Ok(None) => Err(EditorError::Cancelled.into()),
+        Err(_) => Err(Problem::new(ProblemKind::DeadlineExceeded, "The answer was not complete in time.")),
+    }
+}
 
 /// Data of a `token` event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,10 +71,7 @@ pub(crate) async fn answer(
     deadline: Instant,
     keep_alive: Duration,
 ) -> Result<Response> {
-    let first = match events.recv().await {
-        Some(first) => first?,
-        None => return Err(EditorError::Cancelled.into()),
-    };
+    let first = first_event(&mut events).await?;
     let stream = event_stream(first, events, explain, deadline).fuse();
     Ok(unbuffered(Sse::new(stream).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()))
 }
@@ -85,21 +112,13 @@ impl Progress {
     async fn next(&mut self) -> Event {
         let next = match self.first.take() {
             Some(first) => Ok(first),
-            None => match tokio::time::timeout_at(self.deadline, self.events.recv()).await {
-                Ok(Some(Ok(event))) => Ok(event),
-                Ok(Some(Err(error))) => Err(self.span.in_scope(|| Problem::from(error))),
-                // The editor ends with `Done` or an error; anything else means that it was stopped.
-                Ok(None) => Err(EditorError::Cancelled.into()),
-                Err(_) => {
-                    Err(Problem::new(ProblemKind::DeadlineExceeded, "The answer was not complete in time."))
-                }
-            },
+            None => next_event(&mut self.events, self.deadline, &self.span).await,
         };
         match next {
             Ok(QueryEvent::Retrieval(report, verification)) => {
                 event("retrieval", &RetrievalDto::new(&report, verification.as_ref()))
             }
-            Ok(QueryEvent::Token { text, probability }) => event("token", &Token { text, probability }),
+            Ok(QueryEvent::Token { text, probability, .. }) => event("token", &Token { text, probability }),
             Ok(QueryEvent::Done(outcome)) => {
                 self.ended = true;
                 event("done", &AnswerDto::new(*outcome, self.explain))
@@ -153,7 +172,7 @@ pub(crate) fn job(
 }
 
 /// Proxies that collect answers before they pass them on would defeat the purpose.
-fn unbuffered(mut response: Response) -> Response {
+pub(crate) fn unbuffered(mut response: Response) -> Response {
     response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
     response
 }
@@ -224,8 +243,8 @@ mod tests {
     async fn a_whole_stream() {
         let events = vec![
             Ok(QueryEvent::Retrieval(Box::new(retrieval()), None)),
-            Ok(QueryEvent::Token { text: "It is\n".to_owned(), probability: 0.75 }),
-            Ok(QueryEvent::Token { text: "red.".to_owned(), probability: 0.5 }),
+            Ok(QueryEvent::Token { text: "It is\n".to_owned(), probability: 0.75, tokens: Vec::new() }),
+            Ok(QueryEvent::Token { text: "red.".to_owned(), probability: 0.5, tokens: Vec::new() }),
             Ok(QueryEvent::Done(Box::new(outcome()))),
         ];
         insta::assert_snapshot!(text(events, LONG).await.unwrap());

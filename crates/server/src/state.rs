@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use reasonedit_codebook::Library;
 use reasonedit_editor::Editor;
+use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +15,11 @@ use crate::auth::Tokens;
 use crate::body::BodyBudget;
 use crate::config::{ServerConfig, TimeoutsConfig};
 use crate::fetch::Fetcher;
+use crate::integrations::label_studio::LabelStudio;
+use crate::integrations::openai::OpenAiConfig;
+use crate::integrations::webhooks::{Webhooks, WebhooksConfig};
 use crate::jobs::workers::{self, Tools};
-use crate::jobs::{Jobs, Limits};
+use crate::jobs::{Jobs, JobsError, Limits};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::problem::{Problem, ProblemKind, Result};
@@ -26,14 +31,31 @@ use crate::sources::Sources;
 pub struct EditorSlot(Arc<Slot>);
 
 struct Slot {
-    filled: OnceLock<(Editor, Jobs)>,
+    filled: OnceLock<Filled>,
     fetcher: Fetcher,
     item_bytes: u64,
     jobs: Limits,
+    webhooks: WebhooksConfig,
+    label_studio: LabelStudio,
     sources: OnceLock<Sources>,
     /// One at a time fills the slot: jobs are taken up once.
     filling: Mutex<()>,
     stopping: CancellationToken,
+}
+
+impl Drop for Slot {
+    /// Whoever embeds the service and drops it has ended it: what works in the background must not hold the store.
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+struct Filled {
+    editor: Editor,
+    /// When the editor came.
+    since: OffsetDateTime,
+    jobs: Jobs,
+    webhooks: Webhooks,
 }
 
 impl EditorSlot {
@@ -43,11 +65,14 @@ impl EditorSlot {
     /// [`ServerError::Client`] when pictures may be fetched by URL and TLS can't be set up.
     pub(crate) fn new(config: &ServerConfig) -> Result<Self, ServerError> {
         let limits = &config.limits;
+        let fetcher = Fetcher::new(config)?;
         Ok(Self(Arc::new(Slot {
             filled: OnceLock::new(),
-            fetcher: Fetcher::new(config)?,
+            label_studio: LabelStudio::new(config, fetcher.clone())?,
+            fetcher,
             item_bytes: limits.body_bytes as u64,
             jobs: Limits { queued: limits.jobs_queued, kept: limits.jobs_kept },
+            webhooks: config.webhooks.clone(),
             sources: OnceLock::new(),
             filling: Mutex::new(()),
             stopping: CancellationToken::new(),
@@ -63,13 +88,23 @@ impl EditorSlot {
         self.0.sources.get_or_init(Sources::default)
     }
 
-    /// Puts the editor in: from now on the service is ready, and the jobs that had not ended when it was stopped go on. Uploads that jobs
-    /// work on lie in `folder`, which belongs beside the editor's store. A second editor is ignored. Needs a tokio runtime.
+    /// Opens what is kept beside the codebooks, so that annotations are taken up while the model is being loaded. May be left out.
+    ///
+    /// # Errors
+    /// [`ServerError::Jobs`] when it can't be read.
+    pub fn open(&self, library: &Library) -> Result<(), ServerError> {
+        Ok(self.0.label_studio.open(library).map_err(JobsError::from)?)
+    }
+
+    /// Puts the editor in: from now on the service is ready, the jobs that had not ended when it was stopped go on, and receivers are told what
+    /// they have not been told. Uploads that jobs work on lie in `folder`, which belongs beside the editor's store. A second editor is ignored.
+    /// Needs a tokio runtime.
     ///
     /// Returns whether this one was taken.
     ///
     /// # Errors
-    /// [`ServerError::Jobs`] when the jobs of before can't be taken up; the slot stays empty.
+    /// [`ServerError::Jobs`] when the jobs of before can't be taken up, [`ServerError::Webhooks`] when receivers of events can't be told; the slot
+    /// stays empty.
     pub fn fill(&self, editor: Editor, folder: &Path) -> Result<bool, ServerError> {
         let _filling = self.0.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if self.0.filled.get().is_some() {
@@ -82,13 +117,20 @@ impl EditorSlot {
             item_bytes: self.0.item_bytes,
         };
         let (library, runner) = (editor.library(), workers::runner(tools));
+        // Before anything is edited, jobs included: new receivers begin at the present.
+        self.open(library)?;
+        let webhooks = Webhooks::open(library, &self.0.webhooks, &self.0.stopping)?;
         let jobs = Jobs::open(library, folder, self.0.jobs, runner, self.0.stopping.clone())?;
-        Ok(self.0.filled.set((editor, jobs)).is_ok())
+        let since = OffsetDateTime::now_utc();
+        let (working, stopping) = (editor.clone(), self.0.stopping.clone());
+        let taken = self.0.filled.set(Filled { editor, since, jobs, webhooks }).is_ok();
+        self.0.label_studio.start(working, stopping);
+        Ok(taken)
     }
 
     /// The editor, if it has arrived.
     pub fn get(&self) -> Option<&Editor> {
-        self.0.filled.get().map(|(editor, _)| editor)
+        self.0.filled.get().map(|filled| &filled.editor)
     }
 
     /// Stops the jobs. An editor that comes later begins none.
@@ -98,7 +140,12 @@ impl EditorSlot {
 
     /// The jobs, once the editor has arrived.
     pub(crate) fn jobs(&self) -> Option<&Jobs> {
-        self.0.filled.get().map(|(_, jobs)| jobs)
+        self.0.filled.get().map(|filled| &filled.jobs)
+    }
+
+    /// The receivers of events, once the editor has arrived.
+    pub(crate) fn webhooks(&self) -> Option<&Webhooks> {
+        self.0.filled.get().map(|filled| &filled.webhooks)
     }
 }
 
@@ -132,6 +179,7 @@ struct Shared {
     archives: Arc<Semaphore>,
     batch: BatchLimits,
     metrics: Metrics,
+    openai: OpenAiConfig,
     openapi: OnceLock<Bytes>,
 }
 
@@ -157,6 +205,7 @@ impl AppState {
                 item_bytes: limits.body_bytes as u64,
             },
             metrics: Metrics::default(),
+            openai: config.openai.clone(),
             import_bytes: limits.import_bytes,
             timeouts: config.timeouts.clone(),
             openapi: OnceLock::new(),
@@ -225,6 +274,28 @@ impl AppState {
     pub(crate) fn jobs(&self) -> Result<&Jobs> {
         self.editor()?;
         self.0.slot.jobs().ok_or_else(|| Problem::internal(&"an editor without jobs"))
+    }
+
+    /// The receivers of events.
+    ///
+    /// # Errors
+    /// 503 while the model is being loaded.
+    pub(crate) fn webhooks(&self) -> Result<&Webhooks> {
+        self.editor()?;
+        self.0.slot.webhooks().ok_or_else(|| Problem::internal(&"an editor without webhooks"))
+    }
+
+    pub(crate) fn label_studio(&self) -> &LabelStudio {
+        &self.0.slot.0.label_studio
+    }
+
+    pub(crate) fn openai(&self) -> &OpenAiConfig {
+        &self.0.openai
+    }
+
+    /// When the editor came.
+    pub(crate) fn ready_since(&self) -> Option<OffsetDateTime> {
+        self.0.slot.0.filled.get().map(|filled| filled.since)
     }
 
     pub(crate) fn openapi(&self) -> &OnceLock<Bytes> {

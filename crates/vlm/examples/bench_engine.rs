@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use reasonedit_imaging::{Filter, RgbImage, grid, resize};
 use reasonedit_vlm::engine::{
-    Ask, CallOptions, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest, ImageInput, Models,
-    Sampling, Want,
+    Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest,
+    ImageInput, Models, Want,
 };
 use reasonedit_vlm::{LoadOptions, Pooling, Result, TapStage, VlmError, load, load_sentence_encoder};
 
@@ -59,12 +59,7 @@ async fn bench(folder: String, rounds: u8) -> Result<()> {
         let device = verify(&engine, &image).await?;
         times[2].1.push((milliseconds(start), device));
         let start = Instant::now();
-        let request = GenerateRequest {
-            image: Some(image),
-            prompt: QUESTION.into(),
-            max_tokens: 16,
-            sampling: Sampling::Greedy,
-        };
+        let request = GenerateRequest::greedy(Conversation::question(Some(image), QUESTION), 16);
         let (_, spent) = engine.generate_text(request, CallOptions::default()).await?;
         times[3].1.push((milliseconds(start), spent.compute_ms));
     }

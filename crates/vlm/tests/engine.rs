@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use reasonedit_imaging::{DecodeLimits, PixelBox, crop, decode};
 use reasonedit_vlm::engine::{
-    Answered, Ask, CallOptions, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest, ImageInput,
-    Models, Sampling, Want,
+    Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
+    GenerateRequest, ImageInput, Models, Want,
 };
 use reasonedit_vlm::{
     LoadOptions, LogitsAt, Piece, PooledTaps, Pooling, Sequence, SequenceOutput, TapName, TapStage,
@@ -256,11 +256,9 @@ async fn generations_together_equal_each_alone() {
         let requests: Vec<_> = images
             .iter()
             .zip(PROMPTS.iter().cycle())
-            .map(|(image, prompt)| GenerateRequest {
-                image: Some(image.clone()),
-                prompt: (*prompt).into(),
-                max_tokens: 8,
-                sampling: Sampling::Greedy,
+            .map(|(image, prompt)| {
+                let prompt = Conversation::question(Some(image.clone()), *prompt);
+                GenerateRequest::greedy(prompt, 8)
             })
             .collect();
         let running: Vec<_> = requests
@@ -270,11 +268,12 @@ async fn generations_together_equal_each_alone() {
                 tokio::spawn(async move { engine.generate_text(request, OPTIONS).await })
             })
             .collect();
-        for (request, task) in requests.iter().zip(running) {
+        let asked = images.iter().zip(PROMPTS.iter().cycle());
+        for ((request, (image, prompt)), task) in requests.iter().zip(asked).zip(running) {
             let generated = task.await.unwrap().unwrap().0;
             let (mut tokens, mut sum) = (Vec::new(), 0.0);
             while tokens.len() < request.max_tokens {
-                let next = next(&*model, request.image.as_ref().unwrap(), &request.prompt, &tokens);
+                let next = next(&*model, image, prompt, &tokens);
                 let best =
                     (0..next.len()).max_by(|&a, &b| next[a].total_cmp(&next[b]).then(b.cmp(&a))).unwrap();
                 sum += next[best];

@@ -64,7 +64,7 @@ async fn with_own_service<T>(
     let done = work(&client).await;
     drop(stop);
     serving.await.map_err(CliError::failed)?;
-    editor.engine().shutdown().await;
+    editor.shutdown().await;
     done
 }
 

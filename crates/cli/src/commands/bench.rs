@@ -235,7 +235,7 @@ async fn generate(local: &Local, image: &Path, prompt: String, tokens: usize) ->
                 let (all, first) = (began.elapsed(), first.unwrap_or_default());
                 return Ok(json!({
                     "prefill_ms": 1e3 * first.as_secs_f64(),
-                    "decode_ms": 1e3 * (all - first).as_secs_f64(),
+                    "decode_ms": 1e3 * all.saturating_sub(first).as_secs_f64(),
                     "tokens": outcome.usage.completion_tokens,
                     "prompt_tokens": outcome.usage.prompt_tokens,
                     "answer": outcome.answer,

@@ -131,6 +131,7 @@ impl Settings {
         let mut shown = self.clone();
         let tokens = shown.server.auth_tokens.len();
         shown.server.auth_tokens = vec!["(left out)".to_owned(); tokens];
+        shown.server.label_studio.token = shown.server.label_studio.token.map(|_| "(left out)".to_owned());
         to_json(&shown)
     }
 }
@@ -283,7 +284,44 @@ mod tests {
     fn tokens_are_not_shown() {
         let mut settings = Settings::default();
         settings.server.auth_tokens = vec!["secret".to_owned()];
+        settings.server.label_studio.token = Some("secret".to_owned());
         let shown = settings.shown().unwrap().to_string();
         assert!(!shown.contains("secret") && shown.contains("(left out)"));
+    }
+
+    #[test]
+    fn a_receiver_is_put_together_from_layers_and_its_secret_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        std::fs::write(
+            &file,
+            "[server.webhooks.endpoints.audit]\nurl = \"https://hooks.example.org/in\"\nevents = [\"edit.created\"]\n",
+        )
+        .unwrap();
+        let with = |setting: &str| {
+            let args = CommonArgs {
+                config: Some(file.clone()),
+                set: vec![format!("server.webhooks.endpoints.audit.{setting}")],
+                ..CommonArgs::default()
+            };
+            load(args)
+        };
+        let secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+        let settings = with(&format!("secret={secret}")).unwrap();
+        assert_eq!(settings.server.webhooks.endpoints["audit"].events.len(), 1);
+        let shown = settings.shown().unwrap().to_string();
+        assert!(shown.contains("hooks.example.org") && !shown.contains(&secret[6..]), "{shown}");
+        for (wrong, told) in [
+            ("secret=whsec_hunter2", "`audit`: it needs a secret"),
+            ("texts=true", "`audit`: it needs a secret"),
+            ("secret=73123456", "server.webhooks.endpoints.audit.secret"),
+            ("secrets=whsec_hunter2", "server.webhooks.endpoints.audit"),
+        ] {
+            let error = with(wrong).unwrap_err().to_string();
+            assert!(
+                error.contains(told) && !error.contains("hunter2") && !error.contains("73123456"),
+                "{error}"
+            );
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct ModelSettings {
     pub(crate) source: Option<String>,
     /// A folder or a hub id; none: the bundle's own, else the paper's.
     pub(crate) sentence_encoder: Option<String>,
+    /// A model that rephrases texts, a folder or a hub id; none: the vision-language model does.
+    pub(crate) paraphraser: Option<String>,
     /// Branch, tag or commit of a hub id.
     pub(crate) revision: Option<String>,
     /// Device that runs the model.
@@ -41,6 +43,8 @@ pub(crate) struct ModelSources {
     pub(crate) vlm: String,
     /// The sentence encoder.
     pub(crate) sentence_encoder: String,
+    /// What rephrases, if another model does.
+    pub(crate) paraphraser: Option<String>,
     /// Pictures to try the model with, when it brings some.
     pub(crate) samples: Option<PathBuf>,
 }
@@ -61,14 +65,13 @@ impl ModelSettings {
         };
         let own = bundle.map(|bundle| bundle.join("sentence-encoder")).filter(|encoder| encoder.is_dir());
         let sentence_encoder = match (&self.sentence_encoder, own) {
-            (Some(source), _) => {
-                as_folder(source)?.map_or_else(|| source.clone(), |folder| folder.display().to_string())
-            }
+            (Some(source), _) => folder_or_id(source)?,
             (None, Some(own)) => own.display().to_string(),
             (None, None) => PAPER_ENCODER.to_owned(),
         };
         let samples = bundle.map(|bundle| bundle.join("samples")).filter(|samples| samples.is_dir());
-        Ok(ModelSources { vlm, sentence_encoder, samples })
+        let paraphraser = self.paraphraser.as_deref().map(folder_or_id).transpose()?;
+        Ok(ModelSources { vlm, sentence_encoder, paraphraser, samples })
     }
 
     /// How the models are loaded. A revision is that of the vision-language model.
@@ -112,6 +115,11 @@ fn as_folder(source: &str) -> Result<Option<PathBuf>> {
     Err(CliError::Usage(format!(
         "model `{source}`: no such folder, and not a hub id such as Qwen/Qwen3-VL-4B-Instruct"
     )))
+}
+
+/// What is loaded for a folder or a hub id.
+fn folder_or_id(source: &str) -> Result<String> {
+    Ok(as_folder(source)?.map_or_else(|| source.to_owned(), |folder| folder.display().to_string()))
 }
 
 /// `owner/name` of the characters the hub allows, and nothing that looks like a path.

@@ -19,7 +19,8 @@ fn name(text: &str) -> CodebookName {
 fn commit(store: &dyn CodebookStore, name: &CodebookName, n: u128, first: bool) -> Result<()> {
     let generation = testing::generation(DIM as u32);
     let members = testing::members(n, 3, DIM, 0.1);
-    store.commit_edit(name, &testing::record(n, 2), &members, first.then_some(&generation))
+    let record = testing::record(n, 2);
+    store.commit_edit(name, &record, &members, first.then_some(&generation), Origin::Direct)
 }
 
 fn expected(edits: &[u128]) -> StoredCodebook {
@@ -29,6 +30,10 @@ fn expected(edits: &[u128]) -> StoredCodebook {
         edits: edits.iter().map(|n| testing::record(*n, 2)).collect(),
         members: edits.iter().flat_map(|n| testing::members(*n, 3, DIM, 0.1)).collect(),
     }
+}
+
+fn happened(store: &dyn CodebookStore, name: &CodebookName) -> Vec<Event> {
+    store.history(name, 0, usize::MAX).unwrap().into_iter().map(|logged| logged.event).collect()
 }
 
 /// Runs the whole suite, with a fresh subject for each part.
@@ -41,6 +46,7 @@ pub(super) fn run<S: Subject>(mut fresh: impl FnMut() -> S) {
     idempotency_and_outcomes_last(&mut fresh());
     generations_are_swapped_at_once(&mut fresh());
     drafts_are_gone_on_with_or_leave_nothing(&mut fresh());
+    history_is_read_from_any_place(&mut fresh());
 }
 
 fn edits_last(subject: &mut impl Subject) {
@@ -60,7 +66,7 @@ fn edits_last(subject: &mut impl Subject) {
             Event::Edited(testing::edit_id(3)),
             Event::Reverted(testing::edit_id(2)),
         ];
-        assert_eq!(subject.store().history(&book).unwrap(), history);
+        assert_eq!(happened(subject.store(), &book), history);
         subject.restart();
     }
 }
@@ -90,7 +96,7 @@ fn conflicts_change_nothing(subject: &mut impl Subject) {
     assert!(matches!(commit(store, &book, 1, false), Err(CodebookError::Conflict(_))));
     subject.restart();
     assert_eq!(subject.store().load(&book).unwrap(), expected(&[]));
-    assert_eq!(subject.store().history(&book).unwrap().len(), 2);
+    assert_eq!(happened(subject.store(), &book).len(), 2);
 }
 
 fn codebooks_are_apart(subject: &mut impl Subject) {
@@ -104,7 +110,7 @@ fn codebooks_are_apart(subject: &mut impl Subject) {
     assert_eq!(subject.store().names().unwrap(), [short.clone(), long.clone()]);
     assert_eq!(subject.store().load(&short).unwrap(), expected(&[2]));
     assert_eq!(subject.store().load(&long).unwrap(), expected(&[1]));
-    assert_eq!(subject.store().history(&long).unwrap().len(), 1);
+    assert_eq!(happened(subject.store(), &long).len(), 1);
 }
 
 /// Two dozen edits with metadata of 200 KB and keys of 5,000 dimensions.
@@ -118,7 +124,8 @@ fn large_values_last(subject: &mut impl Subject) {
     };
     for n in 0..24 {
         let (record, members) = make(n);
-        subject.store().commit_edit(&book, &record, &members, (n == 0).then_some(&generation)).unwrap();
+        let first = (n == 0).then_some(&generation);
+        subject.store().commit_edit(&book, &record, &members, first, Origin::Direct).unwrap();
     }
     subject.restart();
     let stored = subject.store().load(&book).unwrap();
@@ -134,7 +141,7 @@ fn idempotency_and_outcomes_last(subject: &mut impl Subject) {
     assert_eq!(subject.store().idempotency(&book, "clé/\0 1").unwrap(), None);
     assert!(matches!(subject.store().put_outcome(&book, id, b"x"), Err(CodebookError::UnknownEdit(_))));
     let generation = testing::generation(DIM as u32);
-    subject.store().commit_edit(&book, &record, &members, Some(&generation)).unwrap();
+    subject.store().commit_edit(&book, &record, &members, Some(&generation), Origin::Direct).unwrap();
     assert_eq!(subject.store().outcome(&book, id).unwrap(), None);
     subject.store().put_outcome(&book, id, &[1; 10_000]).unwrap();
     subject.store().put_outcome(&book, id, b"shorter").unwrap();
@@ -200,7 +207,8 @@ fn generations_are_swapped_at_once(subject: &mut impl Subject) {
     assert_eq!(subject.store().load(&book).unwrap(), after);
 
     // Edits go on in the new one; the one before lacks them until they are added, and may be swapped back.
-    subject.store().commit_edit(&book, &testing::record(4, 2), &wide_members(4), None).unwrap();
+    let fourth = testing::record(4, 2);
+    subject.store().commit_edit(&book, &fourth, &wide_members(4), None, Origin::Imported).unwrap();
     let kept = subject.store().members(&book, &narrow.embedding).unwrap();
     assert_eq!(kept, expected(&[2, 3]).members);
     subject.store().put_keys(&book, old, &testing::members(4, 3, DIM, 0.1)).unwrap();
@@ -214,9 +222,12 @@ fn generations_are_swapped_at_once(subject: &mut impl Subject) {
     subject.store().swap(&book, &narrow).unwrap();
     after.generation = Some(narrow.clone());
     assert_eq!(subject.store().load(&book).unwrap(), after);
-    let events = subject.store().history(&book).unwrap();
-    assert_eq!(events[4], Event::Reembedded(new));
-    assert_eq!(events[6..], [Event::Reembedded(old)]);
+    let events = subject.store().history(&book, 4, 10).unwrap();
+    let seen: Vec<_> = events.iter().map(|e| (e.event, e.origin, e.generation.clone())).collect();
+    let back = Generation { chosen: true, ..narrow.clone() };
+    assert_eq!(seen[0], (Event::Reembedded(new), Origin::Direct, Some(wide.generation.clone())));
+    assert_eq!(seen[1], (Event::Edited(testing::edit_id(4)), Origin::Imported, None));
+    assert_eq!(seen[2..], [(Event::Reembedded(old), Origin::RolledBack, Some(back))]);
 
     // A third generation takes the place of the one before, whose keys are swept.
     let third = Draft { generation: testing::other_generation(3, DIM as u32), recipe: [1; 32] };
@@ -263,5 +274,39 @@ fn drafts_are_gone_on_with_or_leave_nothing(subject: &mut impl Subject) {
     assert_eq!(subject.store().members(&book, &again.generation.embedding).unwrap(), []);
     assert!(matches!(subject.store().swap(&book, &again.generation), Err(CodebookError::Conflict(_))));
     assert_eq!(subject.store().load(&book).unwrap(), expected(&[1, 2]));
-    assert_eq!(subject.store().history(&book).unwrap().len(), 2);
+    assert_eq!(happened(subject.store(), &book).len(), 2);
+}
+
+fn history_is_read_from_any_place(subject: &mut impl Subject) {
+    // One name begins with the other.
+    let (book, other) = (name("ward"), name("ward-3"));
+    assert_eq!(subject.store().history(&book, 0, 9).unwrap(), []);
+    assert_eq!(subject.store().events(&book).unwrap(), 0);
+    let began = OffsetDateTime::now_utc();
+    // More than a byte counts.
+    for n in 0..300 {
+        commit(subject.store(), &book, n, n == 0).unwrap();
+    }
+    commit(subject.store(), &other, 7, true).unwrap();
+    subject.store().commit_revert(&book, testing::edit_id(5)).unwrap();
+    let whole = subject.store().history(&book, 0, usize::MAX).unwrap();
+    assert!(whole.windows(2).all(|pair| began <= pair[0].at.unwrap() && pair[0].at <= pair[1].at));
+    for _ in 0..2 {
+        let store = subject.store();
+        assert_eq!((store.events(&book).unwrap(), store.events(&other).unwrap()), (301, 1));
+        for (from, limit) in [(0, 1), (254, 4), (255, 2), (256, 1), (299, 9), (300, 1), (0, 1000)] {
+            let part = store.history(&book, from, limit).unwrap();
+            let end = (from as usize + limit).min(whole.len());
+            assert_eq!(part, whole[from as usize..end], "{limit} from {from}");
+        }
+        assert_eq!(store.history(&book, 301, 9).unwrap(), []);
+        assert_eq!(store.history(&book, u64::MAX, 9).unwrap(), []);
+        assert_eq!(store.history(&book, 3, 0).unwrap(), []);
+        // Reverted or not.
+        for n in [5, 6] {
+            assert_eq!(store.record(&book, testing::edit_id(n)).unwrap(), Some(testing::record(n, 2)));
+        }
+        assert_eq!(store.record(&other, testing::edit_id(5)).unwrap(), None);
+        subject.restart();
+    }
 }

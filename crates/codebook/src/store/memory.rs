@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{CodebookStore, Event, JournalStore, StoredCodebook, unknown};
+use super::{CodebookStore, Event, JournalStore, Logged, Origin, StoredCodebook, unknown};
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::journal::RowKey;
 use crate::member::Member;
@@ -26,7 +26,7 @@ struct Contents {
     /// Members with their keys, by generation.
     members: BTreeMap<(GenerationId, EditId), Vec<Member>>,
     reverted: BTreeSet<EditId>,
-    events: Vec<Event>,
+    events: Vec<Logged>,
     outcomes: BTreeMap<EditId, Vec<u8>>,
     idempotency: BTreeMap<String, ([u8; 32], EditId)>,
 }
@@ -87,6 +87,7 @@ impl CodebookStore for MemoryStore {
         record: &EditRecord,
         members: &[Member],
         first: Option<&Generation>,
+        origin: Origin,
     ) -> Result<()> {
         let mut codebooks = self.lock();
         if codebooks.contains_key(name) == first.is_some() {
@@ -114,7 +115,7 @@ impl CodebookStore for MemoryStore {
         if let Some(contents) = codebooks.get_mut(name) {
             contents.edits.insert(record.id, record.clone());
             contents.members.insert((contents.live.embedding.id, record.id), members.to_vec());
-            contents.events.push(Event::Edited(record.id));
+            contents.events.push(Logged::now(Event::Edited(record.id), origin));
             if let Some(given) = &record.idempotency {
                 contents.idempotency.insert(given.key.clone(), (given.body, record.id));
             }
@@ -128,7 +129,7 @@ impl CodebookStore for MemoryStore {
         if !contents.edits.contains_key(&edit) || !contents.reverted.insert(edit) {
             return Err(CodebookError::UnknownEdit(edit));
         }
-        contents.events.push(Event::Reverted(edit));
+        contents.events.push(Logged::now(Event::Reverted(edit), Origin::Direct));
         Ok(())
     }
 
@@ -178,9 +179,10 @@ impl CodebookStore for MemoryStore {
         if !contents.aside(id) {
             return Err(unknown(id));
         }
+        let kept = contents.previous.as_ref().is_some_and(|previous| previous.embedding.id == id);
+        contents.events.push(Logged::swapped(to, kept));
         contents.draft = contents.draft.take().filter(|draft| draft.generation.embedding.id != id);
         contents.previous = Some(std::mem::replace(&mut contents.live, to.clone()));
-        contents.events.push(Event::Reembedded(id));
         Ok(())
     }
 
@@ -200,8 +202,18 @@ impl CodebookStore for MemoryStore {
         Ok(())
     }
 
-    fn history(&self, name: &CodebookName) -> Result<Vec<Event>> {
-        Ok(self.lock().get(name).map(|contents| contents.events.clone()).unwrap_or_default())
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<Logged>> {
+        let codebooks = self.lock();
+        let events = codebooks.get(name).map(|contents| contents.events.iter());
+        Ok(events.into_iter().flatten().skip(from as usize).take(limit).cloned().collect())
+    }
+
+    fn events(&self, name: &CodebookName) -> Result<u64> {
+        Ok(self.lock().get(name).map_or(0, |contents| contents.events.len() as u64))
+    }
+
+    fn record(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>> {
+        Ok(self.lock().get(name).and_then(|contents| contents.edits.get(&edit).cloned()))
     }
 
     fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {

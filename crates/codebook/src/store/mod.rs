@@ -4,6 +4,7 @@
 //! is a live one, the one before it as long as it is kept, and a draft while the next is made.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
@@ -31,6 +32,49 @@ pub enum Event {
     Reverted(EditId),
     /// Another generation of keys became the live one.
     Reembedded(GenerationId),
+}
+
+/// How an event came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Somebody asked for just this: an edit was made, keys were made anew.
+    #[default]
+    Direct,
+    /// The edit was made elsewhere, or earlier, and came with an archive.
+    Imported,
+    /// Keys that had been kept were taken up again.
+    RolledBack,
+}
+
+/// An event as it stands in the history, with what would be forgotten otherwise. Events of versions that kept less lack it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+    /// When it was committed, UTC.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub at: Option<OffsetDateTime>,
+    /// How it came about.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub origin: Origin,
+    /// Of keys that became live: what they were made by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+}
+
+impl Logged {
+    /// What is written of an event that happens now.
+    fn now(event: Event, origin: Origin) -> Self {
+        Self { event, at: Some(OffsetDateTime::now_utc()), origin, generation: None }
+    }
+
+    /// What is written of a generation that becomes live now; `kept` if it was the previous one.
+    fn swapped(to: &Generation, kept: bool) -> Self {
+        let origin = if kept { Origin::RolledBack } else { Origin::Direct };
+        Self { generation: Some(to.clone()), ..Self::now(Event::Reembedded(to.embedding.id), origin) }
+    }
 }
 
 /// The live part of a stored codebook.
@@ -66,7 +110,8 @@ pub trait CodebookStore: Send + Sync {
     /// `Corrupt` with the name of the value that can't be read.
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook>;
 
-    /// Appends an edit with its members. `first` begins the codebook: it must be given with the first edit and not after.
+    /// Appends an edit with its members, made here or [`Origin::Imported`]. `first` begins the codebook: it must be given with the first edit
+    /// and not after.
     ///
     /// # Errors
     /// `Conflict` if the edit's id was ever used, or `first` doesn't fit.
@@ -76,6 +121,7 @@ pub trait CodebookStore: Send + Sync {
         record: &EditRecord,
         members: &[Member],
         first: Option<&Generation>,
+        origin: Origin,
     ) -> Result<()>;
 
     /// Appends the reverting of a live edit.
@@ -123,11 +169,24 @@ pub trait CodebookStore: Send + Sync {
     /// `Store`.
     fn sweep(&self, name: &CodebookName) -> Result<()>;
 
-    /// Everything that happened to a codebook, oldest first.
+    /// What happened to a codebook, oldest first: at most `limit` events from number `from` on, the first of all being number 0. Costs what it
+    /// returns, however long the history is.
     ///
     /// # Errors
     /// `Corrupt` if an event can't be read.
-    fn history(&self, name: &CodebookName) -> Result<Vec<Event>>;
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<Logged>>;
+
+    /// How many events there are: the number of the next one.
+    ///
+    /// # Errors
+    /// `Corrupt` if it can't be read.
+    fn events(&self, name: &CodebookName) -> Result<u64>;
+
+    /// The record of an edit, live or reverted.
+    ///
+    /// # Errors
+    /// `Corrupt` if it can't be read.
+    fn record(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>>;
 
     /// Keeps what came out of an edit (the answer after it, say), in the caller's own form. Replaces what was kept.
     ///
@@ -146,6 +205,11 @@ pub trait CodebookStore: Send + Sync {
     /// # Errors
     /// `Corrupt` if it can't be read.
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>>;
+}
+
+/// Whether a field says nothing that its absence wouldn't.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn unknown(id: GenerationId) -> CodebookError {

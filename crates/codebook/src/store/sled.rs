@@ -2,7 +2,7 @@
 //!
 //! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and then
 //! `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit → radii and keys),
-//! `events` (sequence number → [`Event`]), `reverts` (edit → sequence number), `outcomes` (edit → the caller's bytes),
+//! `events` (sequence number → [`Logged`]), `reverts` (edit → sequence number), `outcomes` (edit → the caller's bytes),
 //! `idempotency` (BLAKE3 of the key → body hash and edit). Beside them `journal` (see [`super::journal`]). All values are
 //! cut and checked as [`super::values`] says.
 //!
@@ -18,7 +18,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use sled::{Batch, Db, Tree};
 
 use super::values::{self, Abort};
-use super::{CodebookStore, Event, JournalStore, StoredCodebook};
+use super::{CodebookStore, Event, JournalStore, Logged, Origin, StoredCodebook};
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::{Kind, Member};
 use crate::records::{Draft, EditRecord, Embedding, Generation};
@@ -180,11 +180,11 @@ impl SledStore {
         trees: &[TransactionalTree],
         name: &CodebookName,
         mut head: Head,
-        event: Event,
+        event: &Logged,
     ) -> Result<u64, Abort> {
         let sequence = head.next_event;
         head.next_event += 1;
-        values::put(&trees[EVENTS], &under(name, &sequence.to_be_bytes()), &json(&event)?)?;
+        values::put(&trees[EVENTS], &under(name, &sequence.to_be_bytes()), &json(event)?)?;
         values::put(&trees[CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?;
         Ok(sequence)
     }
@@ -296,6 +296,7 @@ impl CodebookStore for SledStore {
         record: &EditRecord,
         members: &[Member],
         first: Option<&Generation>,
+        origin: Origin,
     ) -> Result<()> {
         let rows: Vec<MemberRow> = members
             .iter()
@@ -308,6 +309,7 @@ impl CodebookStore for SledStore {
             })
             .collect();
         let edit = under(name, &record.id.to_bytes());
+        let event = Logged::now(Event::Edited(record.id), origin);
         self.transact("commit an edit", |trees| {
             let head = match (self.head_in(trees, name)?, first) {
                 (Some(head), None) => head,
@@ -336,13 +338,14 @@ impl CodebookStore for SledStore {
                 let value = json(&(given.body, record.id))?;
                 values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
             }
-            Self::append(trees, name, head, Event::Edited(record.id))?;
+            Self::append(trees, name, head, &event)?;
             Ok(())
         })
     }
 
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
         let key = under(name, &edit.to_bytes());
+        let event = Logged::now(Event::Reverted(edit), Origin::Direct);
         self.transact("commit a revert", |trees| {
             let Some(head) = self.head_in(trees, name)? else {
                 return abort(CodebookError::UnknownEdit(edit));
@@ -350,7 +353,7 @@ impl CodebookStore for SledStore {
             if !values::stands(&trees[EDITS], &key)? || values::stands(&trees[REVERTS], &key)? {
                 return abort(CodebookError::UnknownEdit(edit));
             }
-            let sequence = Self::append(trees, name, head, Event::Reverted(edit))?;
+            let sequence = Self::append(trees, name, head, &event)?;
             values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
             Ok(())
         })
@@ -380,10 +383,20 @@ impl CodebookStore for SledStore {
         self.sweep_of(name)
     }
 
-    fn history(&self, name: &CodebookName) -> Result<Vec<Event>> {
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<Logged>> {
         let tree = self.tree(EVENTS);
-        let events = values::scan(tree, &under(name, &[]))?;
-        events.into_iter().map(|(key, bytes)| parse(tree, &under(name, &key), &bytes)).collect()
+        let (first, last) = (under(name, &from.to_be_bytes()), under(name, &u64::MAX.to_be_bytes()));
+        let events = values::range(tree, &first, &last, limit)?;
+        events.into_iter().map(|(key, bytes)| parse(tree, &key, &bytes)).collect()
+    }
+
+    fn events(&self, name: &CodebookName) -> Result<u64> {
+        Ok(self.head(name)?.map_or(0, |head| head.next_event))
+    }
+
+    fn record(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>> {
+        let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
+        values::get(tree, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
     }
 
     fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {

@@ -214,7 +214,7 @@ impl<'a> Measurer<'a> {
         let texts: Vec<String> = hand.iter().map(|&at| self.samples.samples[at].text.clone()).collect();
         let config = editor.config();
         let views = paraphrases(
-            editor.engine(),
+            editor.paraphraser(),
             &config.radius,
             &config.prompts,
             &texts,

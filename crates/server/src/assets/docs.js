@@ -137,7 +137,7 @@ function operationView(path, method, operation) {
   const id = operation.operationId || method + path;
   const content = operation.requestBody && operation.requestBody.content;
   const json = content && content["application/json"];
-  const tar = content && content["application/x-tar"];
+  const uploads = json || !content ? [] : Object.keys(content).sort();
   const inputs = (operation.parameters || []).map((parameter) => ({
     parameter,
     input: el("input", {
@@ -167,9 +167,9 @@ function operationView(path, method, operation) {
     body = el("textarea", { value: JSON.stringify(value, null, 2), spellcheck: false, "aria-label": "Body" });
     file = el("input", { type: "file", accept: "image/*", "aria-label": "Picture" });
     inside.append(body, el("div", { class: "row" }, el("label", {}, "Picture ", file)));
-  } else if (tar) {
-    file = el("input", { type: "file", "aria-label": "Archive" });
-    inside.append(el("div", { class: "row" }, el("label", {}, "Archive ", file)));
+  } else if (uploads.length) {
+    file = el("input", { type: "file", "aria-label": "File" });
+    inside.append(el("div", { class: "row" }, el("label", {}, `File (${uploads.join(" or ")}) `, file)));
   }
   const out = el("div", { "aria-live": "polite" });
   const build = async () => {
@@ -194,8 +194,10 @@ function operationView(path, method, operation) {
         value.image = { data: await fileToBase64(file.files[0]) };
         options.body = JSON.stringify(value);
       }
-    } else if (tar) {
-      headers["Content-Type"] = "application/x-tar";
+    } else if (uploads.length) {
+      const archive = uploads.find((type) => type.endsWith("tar"));
+      const lines = uploads.find((type) => !type.endsWith("tar"));
+      headers["Content-Type"] = (file.files[0]?.name.endsWith(".tar") && archive) || lines || archive;
       options.body = file.files[0];
     }
     return [target + (query.size ? "?" + query : ""), options];
@@ -226,7 +228,7 @@ function operationView(path, method, operation) {
     let line = `curl -X ${options.method} ${quote(location.origin + url)}`;
     for (const [name, value] of Object.entries(options.headers)) line += ` -H ${quote(name + ": " + value)}`;
     if (typeof options.body === "string") line += options.body.length > 4000 ? " -d @body.json" : ` -d ${quote(options.body)}`;
-    else if (tar) line += " -T codebook.tar";
+    else if (uploads.length) line += " -T " + quote(file.files[0]?.name ?? "FILE");
     out.replaceChildren(el("pre", {}, line));
   } }, "As curl");
   inside.append(el("div", { class: "row" }, send, stop, curl), out);

@@ -1,12 +1,54 @@
 //! Codebooks: counts, keys, archives.
 
 use reasonedit_codebook::{Embedding, Key, Sentence, Stats};
-use reasonedit_editor::ImportSummary;
+use reasonedit_editor::{CodebookSummary, ImportSummary};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::BoxDto;
 use super::edit::KindDto;
+
+/// Which codebooks are listed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CodebooksParams {
+    /// Most codebooks of the page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[a-z0-9-]{1,64}$")]
+    pub cursor: Option<String>,
+}
+
+/// A codebook in short.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CodebookSummary)]
+pub struct CodebookSummaryDto {
+    /// Its name.
+    #[schema(example = "default")]
+    pub name: String,
+    /// Live edits.
+    pub edits: usize,
+    /// Keys after merging.
+    pub keys: usize,
+}
+
+/// A page of codebooks.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CodebookPage)]
+pub struct CodebookPageDto {
+    /// The codebooks, in order of their names.
+    pub codebooks: Vec<CodebookSummaryDto>,
+    /// Where the next page begins; `null` after the last.
+    pub next_cursor: Option<String>,
+}
+
+impl From<CodebookSummary> for CodebookSummaryDto {
+    fn from(summary: CodebookSummary) -> Self {
+        Self { name: summary.name.to_string(), edits: summary.edits, keys: summary.keys }
+    }
+}
 
 /// Counts and settings of a codebook.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{OpinionDto, rfc3339, rounded};
+use super::{Metadata, OpinionDto, rfc3339, rounded};
 
 /// An edit with everything known of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -41,7 +41,7 @@ pub struct EditDto {
     /// Labels.
     pub tags: Vec<String>,
     /// What the client wanted kept.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Metadata)]
     pub metadata: Value,
     /// ULID of the generation of keys that it was made under.
     pub embedding: String,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::BoxDto;
 use super::image::{ImageInput, ImageSchema};
+use super::{BoxDto, Metadata};
 use crate::multipart::{Field, FormBody};
 
 /// A correction: what was shown and asked, what is right, and why.
@@ -40,7 +40,7 @@ pub struct EditInput {
     /// Labels to find it by.
     pub tags: Option<Vec<String>>,
     /// Anything worth keeping with it.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Metadata>)]
     pub metadata: Option<Map<String, Value>>,
     /// Ask the model before and after the edit; `true` if not given. The query parameter of this name wins.
     pub verify: Option<bool>,
@@ -219,16 +219,22 @@ pub(crate) struct EditForm {
     /// The right answer.
     answer: String,
     /// One statement each when repeated; a single one is split into sentences.
+    #[schema(nullable = false)]
     reasoning: Option<Vec<String>>,
     /// One choice each.
+    #[schema(nullable = false)]
     choices: Option<Vec<String>>,
     /// Who says so.
+    #[schema(nullable = false)]
     author: Option<String>,
     /// One label each.
+    #[schema(nullable = false)]
     tags: Option<Vec<String>>,
     /// A JSON object.
+    #[schema(nullable = false)]
     metadata: Option<String>,
     /// `true` or `false`.
+    #[schema(nullable = false)]
     verify: Option<bool>,
 }
 

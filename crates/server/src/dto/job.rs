@@ -6,6 +6,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
+use super::codebook::ImportDto;
+use super::modularity::{ModularityResultDto, ReembedResultDto};
 use super::rfc3339;
 use crate::problem::ProblemBody;
 
@@ -63,7 +65,7 @@ pub struct JobDto {
     /// How far it is in numbers.
     pub progress: JobProgressDto,
     /// What came of it, by kind; `null` until it is done.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<JobResult>)]
     pub result: Option<Value>,
     /// Why it failed; `null` unless it did.
     pub error: Option<ProblemBody>,
@@ -76,6 +78,21 @@ pub struct JobDto {
     /// When it ended.
     #[schema(format = DateTime)]
     pub ended_at: Option<String>,
+}
+
+/// What came of a job, by its kind.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes `JobDto::result` in the contract")]
+pub(crate) enum JobResult {
+    /// Of a `batch`.
+    Batch(BatchResultDto),
+    /// Of an `import`.
+    Import(ImportDto),
+    /// Of a `modularity`.
+    Modularity(ModularityResultDto),
+    /// Of a `reembed`.
+    Reembed(ReembedResultDto),
 }
 
 /// How far a job is in numbers.
@@ -112,10 +129,8 @@ pub struct JobListParams {
     #[param(pattern = "^[a-z0-9-]{1,64}$")]
     pub codebook: Option<String>,
     /// Only in this state.
-    #[param(inline)]
     pub state: Option<JobState>,
     /// Only of this kind.
-    #[param(inline)]
     pub kind: Option<JobKind>,
     /// Most jobs of the page.
     #[param(minimum = 1, maximum = 200, default = 50)]

@@ -61,6 +61,12 @@ impl From<BoxDto> for PixelBox {
 #[allow(dead_code, reason = "describes bodies in the contract")]
 pub(crate) struct File(Vec<u8>);
 
+/// What a client wanted kept with an edit: a JSON object of its own.
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+#[allow(dead_code, reason = "describes a field in the contract")]
+pub(crate) struct Metadata(serde_json::Map<String, serde_json::Value>);
+
 /// An answer of the model and how probable it held it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Opinion)]

@@ -25,6 +25,7 @@ pub enum Apply {
 /// Which taps are measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = Taps)]
 pub enum TapsDto {
     /// `all`.
     All(All),
@@ -43,6 +44,7 @@ pub enum All {
 /// Pooling over the tokens of a tap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = Pooling)]
 pub enum PoolingDto {
     /// Mean over the tokens.
     Mean,
@@ -91,7 +93,6 @@ pub struct ModularityRequestDto {
     #[schema(default = "codebook")]
     pub source: Option<String>,
     /// Whether the codebook is moved to what is chosen.
-    #[schema(inline)]
     pub apply: Apply,
     /// Seed of every random choice.
     #[schema(default = 0)]
@@ -179,7 +180,9 @@ pub struct ModularityResultDto {
 }
 
 /// `result` of a job of the kind `reembed`.
+// No other fields, so that a result of another kind is not taken for one.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ReembedResult)]
 pub struct ReembedResultDto {
     /// The generation of keys that is live now.

@@ -95,16 +95,22 @@ pub(crate) struct QueryForm {
     /// The question.
     question: String,
     /// One choice each.
+    #[schema(nullable = false)]
     choices: Option<Vec<String>>,
     /// Most tokens to generate.
+    #[schema(nullable = false)]
     max_tokens: Option<usize>,
     /// `true` or `false`.
+    #[schema(nullable = false)]
     stream: Option<bool>,
     /// A JSON object.
+    #[schema(nullable = false)]
     retrieval: Option<String>,
     /// `true` or `false`.
+    #[schema(nullable = false)]
     compare: Option<bool>,
     /// `true` or `false`.
+    #[schema(nullable = false)]
     explain: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! `/codebook`.
+//! `/codebook` and `/codebooks`.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -8,11 +8,13 @@ use axum::response::{IntoResponse, Response};
 use reasonedit_codebook::{CodebookName, MemberId};
 
 use crate::archive;
-use crate::dto::codebook::{CodebookDto, EntriesParams, ImportDto, ImportParams, KeyDto, KeyPageDto};
+use crate::dto::codebook::{
+    CodebookDto, CodebookPageDto, CodebooksParams, EntriesParams, ImportDto, ImportParams, KeyDto, KeyPageDto,
+};
 use crate::dto::job::{JobDto, JobKind};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::accepted;
-use crate::idempotency::submission_key;
+use crate::idempotency::{KeyHeader, submission_key};
 use crate::jobs::Submission;
 use crate::json::Query;
 use crate::limits::Deadline;
@@ -22,6 +24,26 @@ use crate::state::AppState;
 
 /// Media types of a tar.
 const TAR: [&str; 2] = [archive::TAR, "application/tar"];
+
+/// List codebooks
+///
+/// Those that ever had an edit, and the default one.
+#[utoipa::path(
+    get, path = "/codebooks", operation_id = "list_codebooks", tag = "codebook", params(CodebooksParams),
+    responses((status = 200, description = "A page of codebooks.", body = CodebookPageDto), LookupProblems),
+)]
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Query(params): Query<CodebooksParams>,
+) -> Result<Json<CodebookPageDto>> {
+    let limit = page_limit(params.limit)?;
+    let cursor: Option<CodebookName> = page_cursor(params.cursor.as_deref())?;
+    let page = state.editor()?.codebooks(cursor.as_ref(), limit);
+    Ok(Json(CodebookPageDto {
+        codebooks: page.items.into_iter().map(Into::into).collect(),
+        next_cursor: page.next.map(|name| name.to_string()),
+    }))
+}
 
 /// Counts and settings of a codebook
 ///
@@ -105,12 +127,12 @@ pub(crate) async fn export(
 ///
 /// Takes what an export gave. Edits that are there already are skipped, so repeating it is harmless. Keys are made anew where the archive
 /// was made with another model or embedding. With `background` the archive is kept and taken in by a job, which goes on after a restart;
-/// its `result` is what is answered otherwise (edits taken in before an interruption count as skipped).
+/// its `result` is what is answered otherwise (edits taken in before an interruption count as skipped), and an idempotency key finds it again.
 #[utoipa::path(
     post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook",
     params(
         ImportParams,
-        ("Idempotency-Key" = Option<String>, Header, description = "With `background`: the same key and archive answers the job made for the first."),
+        KeyHeader,
     ),
     request_body(content = File, content_type = "application/x-tar"),
     responses((status = 200, description = "What was taken in.", body = ImportDto),

@@ -12,7 +12,7 @@ use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
 use crate::dto::job::{BatchParams, JobDto, JobKind};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::{LINES, accepted};
-use crate::idempotency::{key_of, submission_key};
+use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::image_input::resolve;
 use crate::jobs::Submission;
 use crate::jobs::source::{Format, Source, SourceLimits};
@@ -34,7 +34,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
     post, path = "/edits", operation_id = "create_edit", tag = "edits",
     params(
         CreateParams,
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body answers the stored response."),
+        KeyHeader,
     ),
     request_body(content((EditInput = "application/json"), (EditForm = "multipart/form-data"))),
     responses(
@@ -81,9 +81,10 @@ pub(crate) async fn create(
     post, path = "/edits/batch", operation_id = "create_edits", tag = "edits",
     params(
         BatchParams,
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and upload answers the job that was made for the first."),
+        KeyHeader,
     ),
-    request_body(content((String = "application/x-ndjson"), (File = "application/x-tar"))),
+    // Sorted in the contract; clients generated from it that can't tell one file from the other send the last, which has to be the lines.
+    request_body(content((File = "application/tar"), (File = "application/x-ndjson"))),
     responses(
         (status = 202, description = "The upload is durable, and the job waits or runs.", body = JobDto,
             headers(("Location" = String, description = "Where the job is found."))),

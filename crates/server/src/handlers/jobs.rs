@@ -9,11 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use ulid::Ulid;
 
-use crate::dto::job::{BatchLineDto, JobDto, JobListParams, JobPageDto, JobParams, JobState, ResultsParams};
-use crate::dto::{codebook_name, page_cursor, page_limit};
+use crate::dto::job::{JobDto, JobListParams, JobPageDto, JobParams, JobState, ResultsParams};
+use crate::dto::{File, codebook_name, page_cursor, page_limit};
 use crate::json::Query;
 use crate::openapi::LookupProblems;
 use crate::problem::{Problem, ProblemBody, Result};
@@ -147,13 +147,13 @@ pub(crate) async fn events(
 
 /// Get the results of a job
 ///
-/// JSON Lines, one for every line of a batch that was worked on, in order: `{"line": 7, "status": 201, "edit": "01K…"}`, or with the
-/// problem that `POST /edits` would have answered with. Can be read while the job runs. Other kinds of jobs have no such lines.
+/// JSON Lines, one `BatchLine` for every line of a batch that was worked on, in order: `{"line": 7, "status": 201, "edit": "01K…"}`, or with
+/// the problem that `POST /edits` would have answered with. Can be read while the job runs. Other kinds of jobs have no such lines.
 #[utoipa::path(
     get, path = "/jobs/{id}/results", operation_id = "get_job_results", tag = "jobs",
     params(("id" = String, Path, description = "ULID of the job."), ResultsParams),
     responses(
-        (status = 200, description = "The lines.", body = BatchLineDto, content_type = "application/x-ndjson"),
+        (status = 200, description = "The lines.", body = File, content_type = "application/x-ndjson"),
         (status = 404, description = "No such job, or it was forgotten.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
@@ -192,5 +192,6 @@ pub(crate) async fn results(
             Some((Ok(Bytes::from(text)), (more, left)))
         }
     });
-    Ok(([(header::CONTENT_TYPE, LINES)], Body::from_stream(stream)).into_response())
+    // Compression asks once more after the end.
+    Ok(([(header::CONTENT_TYPE, LINES)], Body::from_stream(stream.fuse())).into_response())
 }

@@ -34,6 +34,9 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
         write_engine(&mut text, &editor.engine().stats());
         write_jobs(&mut text, &state);
         write_codebooks(&mut text, editor).await;
+        if let Ok(webhooks) = state.webhooks() {
+            webhooks.write(&mut text).await;
+        }
     }
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], text.finish()).into_response()
 }

@@ -15,7 +15,7 @@ use crate::dto::job::{JobDto, JobKind, JobParams, JobState};
 use crate::dto::modularity::{ModularityDto, ModularityRequestDto};
 use crate::dto::{CodebookParams, codebook_name};
 use crate::handlers::jobs::{JobIdPath, accepted, job_id};
-use crate::idempotency::submission_key;
+use crate::idempotency::{KeyHeader, submission_key};
 use crate::jobs::Submission;
 use crate::jobs::modularity::{CODEBOOK, REPORT, ReembedInput, report_of};
 use crate::json::{Query, from_slice};
@@ -36,7 +36,7 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
     post, path = "/modularity", operation_id = "create_modularity", tag = "modularity",
     params(
         CodebookParams,
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body answers the job that was made for the first."),
+        KeyHeader,
     ),
     request_body = Option<ModularityRequestDto>,
     responses(

@@ -30,7 +30,7 @@ fn edit_of(colour: [u8; 3]) -> Value {
 }
 
 /// The shape of a JSON value: types in place of values, one line a path.
-fn shape(value: &Value) -> String {
+pub(crate) fn shape(value: &Value) -> String {
     fn walk(value: &Value, path: &str, lines: &mut Vec<String>) {
         match value {
             Value::Object(object) => {

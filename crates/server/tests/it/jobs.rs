@@ -1,12 +1,12 @@
 //! Background jobs over HTTP, with a real model.
 
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Method, Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, delete, get, post, send};
+use crate::common::{Answer, delete, get, post, request, send};
 use crate::model::{Service, picture, service};
 
 const LINES: &str = "application/x-ndjson";
@@ -102,6 +102,11 @@ async fn a_batch_of_good_and_bad_lines_has_a_result_for_each_in_order() {
     let page = get(router, &format!("{path}?from=4&limit=2")).await;
     let numbers: Vec<u64> = self::rows(&page).iter().map(|row| row["line"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [4, 5]);
+    let mut packed = request(Method::GET, &path);
+    packed.headers_mut().insert(header::ACCEPT_ENCODING, "gzip".parse().unwrap());
+    let packed = send(router, packed).await;
+    assert_eq!((packed.code(), packed.header("content-encoding")), (200, "gzip"));
+    assert!(!packed.body.is_empty());
 
     // Listed, found by what it is, and not by what it isn't.
     for (query, count) in [

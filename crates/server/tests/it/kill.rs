@@ -17,6 +17,7 @@ use crate::jobs::edit;
 use crate::model::server_on;
 
 const FOLDER: &str = "REASONEDIT_KILL_TEST_FOLDER";
+const CONFIG: &str = "REASONEDIT_KILL_TEST_CONFIG";
 const EDITS: usize = 64;
 const KILLS: u64 = 6;
 /// A test that hangs fails.
@@ -27,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 #[ignore = "the service that the kill test runs and kills"]
 async fn serving() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
-    let config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerConfig::default() };
+    let config: ServerConfig = serde_json::from_str(&std::env::var(CONFIG).unwrap()).unwrap();
+    let config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..config };
     let (server, editor) = server_on(Path::new(&folder), config).await;
     let listener = server.bind().await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -47,17 +49,19 @@ async fn serving() {
 }
 
 /// A service in a process of its own.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Process {
-    fn start(folder: &Path) -> Self {
+    /// Starts one on a folder, with settings as JSON.
+    pub(crate) fn start(folder: &Path, config: &Value) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kill::serving", "--ignored", "--nocapture"])
             .env(FOLDER, folder)
+            .env(CONFIG, config.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -76,7 +80,7 @@ impl Process {
         reqwest::get(format!("{}{path}", self.url)).await.unwrap()
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub(crate) async fn json(&self, path: &str) -> Value {
         serde_json::from_slice(&self.get(path).await.bytes().await.unwrap()).unwrap()
     }
 
@@ -95,12 +99,12 @@ impl Process {
     }
 
     /// Without a word of warning.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         drop(self.input.take());
         assert!(self.child.wait().unwrap().success(), "it stops in time and in order");
     }
@@ -116,7 +120,7 @@ impl Drop for Process {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_outlives_being_killed_and_makes_every_line_once() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = Process::start(folder.path());
+    let mut process = Process::start(folder.path(), &serde_json::json!({}));
     let upload = (0..EDITS).fold(String::new(), |text, n| text + &edit(n).to_string() + "\n");
     let accepted = reqwest::Client::new()
         .post(format!("{}/edits/batch?verify=false", process.url))
@@ -145,7 +149,7 @@ async fn a_batch_outlives_being_killed_and_makes_every_line_once() {
             std::thread::sleep(Duration::from_micros(random >> 32 & 0x7FFF));
             process.kill();
         }
-        process = Process::start(folder.path());
+        process = Process::start(folder.path(), &serde_json::json!({}));
         let back = process.json(&format!("/jobs/{job}")).await;
         assert_eq!(back["error"], Value::Null, "round {round}");
     }

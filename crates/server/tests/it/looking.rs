@@ -124,3 +124,32 @@ async fn what_an_edit_was_used_for_is_counted_and_outlives_a_restart() {
     let after = get(&server.router(), &path).await.json();
     assert_eq!(after, used, "the answer after the edit and the rest are kept beside it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codebooks_are_listed_with_their_size() {
+    let service = service(|_| {}).await;
+    let router = &service.router;
+    let none = get(router, "/codebooks").await.json();
+    assert_eq!(none, json!({"codebooks": [{"name": "default", "edits": 0, "keys": 0}], "next_cursor": null}));
+    for (number, codebook) in ["ward-3", "skin", "ward-3"].into_iter().enumerate() {
+        let uri = format!("/edits?verify=false&codebook={codebook}");
+        assert_eq!(post(router, &uri, "application/json", edit(number).to_string()).await.code(), 201);
+    }
+    let first = get(router, "/codebooks?limit=2").await.json();
+    let names = |page: &Value| -> Vec<String> {
+        page["codebooks"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        (names(&first), &first["next_cursor"]),
+        (vec!["default".to_owned(), "skin".to_owned()], &json!("skin"))
+    );
+    let rest = get(router, "/codebooks?limit=2&cursor=skin").await.json();
+    assert_eq!((names(&rest), &rest["next_cursor"]), (vec!["ward-3".to_owned()], &Value::Null));
+    let stats = get(router, "/codebook?codebook=ward-3").await.json();
+    assert_eq!((&rest["codebooks"][0]["edits"], &rest["codebooks"][0]["keys"]), (&json!(2), &stats["keys"]));
+    // One that was only asked about has not begun.
+    get(router, "/codebook?codebook=another").await;
+    assert_eq!(names(&get(router, "/codebooks").await.json()).len(), 3);
+    assert_eq!(get(router, "/codebooks?limit=0").await.problem(422).pointers(), ["/limit"]);
+    assert_eq!(get(router, "/codebooks?cursor=No").await.problem(422).pointers(), ["/cursor"]);
+}

@@ -62,7 +62,7 @@ fn sources() -> Sources {
     })
 }
 
-async fn editor_on(data: &Path) -> Editor {
+pub(crate) async fn editor_on(data: &Path) -> Editor {
     let store = Arc::new(SledStore::open(&data.join("codebook")).expect("a store"));
     let images = ImageStore::open(&data.join("images")).expect("a folder for pictures");
     let config = EditorConfig::default();

@@ -288,7 +288,9 @@ fn packed(values: &[&[f32]], d: usize) -> Vec<f32> {
     let mut column = 0;
     while column < d {
         let end = column + columns_at(column, d);
-        values.iter().for_each(|value| packed.extend_from_slice(&value[column..end]));
+        for value in values {
+            packed.extend_from_slice(&value[column..end]);
+        }
         column = end;
     }
     packed

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::compute::{Compute, Load, Start, no_cache};
-use super::prepare::{Picture, Prompt, check_length};
+use super::prepare::{Picture, Prompt, check_length, keys};
 use super::request::{Answered, FeatureKey, ReplyScore};
 use super::score::{Softmax, each};
 use crate::{LogitsAt, Piece, Result, Sequence, VlmError};
@@ -14,10 +14,28 @@ const SHARED_SAVING: usize = 64;
 
 /// One question, prepared.
 pub(super) struct AskUnit {
-    pub(super) picture: Arc<Picture>,
+    /// In order of appearance.
+    pub(super) pictures: Vec<Arc<Picture>>,
     pub(super) prompt: Arc<Prompt>,
     pub(super) want: TokenWant,
     pub(super) cost: usize,
+}
+
+impl AskUnit {
+    /// A question; `looking` is what its pictures cost.
+    pub(super) fn new(
+        pictures: Vec<Arc<Picture>>,
+        prompt: Arc<Prompt>,
+        want: TokenWant,
+        looking: usize,
+    ) -> Self {
+        let replies: usize = match &want {
+            TokenWant::Replies(replies) => replies.iter().map(|r| r.len().saturating_sub(1)).sum(),
+            TokenWant::FirstToken(_) => 0,
+        };
+        let cost = prompt.suffix.len() + replies + looking;
+        Self { pictures, prompt, want, cost }
+    }
 }
 
 /// [`super::request::Want`] in tokens.
@@ -32,12 +50,12 @@ pub(super) struct AskOutput {
     pub(super) prompt_tokens: usize,
 }
 
-/// A distinct prompt to a distinct picture, and the questions that put it.
+/// A distinct prompt to distinct pictures, and the questions that put it.
 struct Put<'a> {
-    picture: &'a Picture,
+    pictures: &'a [Arc<Picture>],
     prompt: &'a Prompt,
     start: Start,
-    /// Tokens of the picture's prefix and the prompt.
+    /// Tokens of the pictures' prefix and the prompt.
     prompt_tokens: usize,
     /// Tokens behind the start that are still to be run.
     tokens: &'a [u32],
@@ -47,12 +65,15 @@ struct Put<'a> {
     long_replies: Vec<&'a Arc<[u32]>>,
 }
 
+/// What makes a [`Put`] a distinct one: pictures, tokens before the last one's end, tokens behind it.
+type PutKey<'a> = (Box<[FeatureKey]>, &'a [u32], &'a [u32]);
+
 /// Scores of long replies by (prompt, tokens).
 type LongScores<'a> = HashMap<(usize, &'a [u32]), f64>;
 
 impl Compute<'_> {
     pub(super) fn ask(&mut self, units: &[&AskUnit]) -> Result<Vec<AskOutput>> {
-        let asked: Vec<_> = units.iter().map(|u| (Some(&*u.picture), &*u.prompt)).collect();
+        let asked: Vec<_> = units.iter().map(|u| (&*u.pictures, &*u.prompt)).collect();
         let starts = self.starts(&asked)?;
         let mut puts = gather(units, starts, self.loaded.info.max_positions)?;
         self.share_beginnings(&mut puts)?;
@@ -71,13 +92,13 @@ impl Compute<'_> {
             .collect()
     }
 
-    /// Runs what the prompts to each picture have in common once: the picture's prefix, if it is still to be run, and
+    /// Runs what the prompts to the same pictures have in common once: the pictures' prefix, if it is still to be run, and
     /// the longest common beginning of the prompts.
     fn share_beginnings(&mut self, puts: &mut [Put<'_>]) -> Result<()> {
         let mut index = HashMap::new();
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (at, put) in puts.iter().enumerate() {
-            let group = *index.entry((put.picture.key, &put.prompt.prefix_tokens)).or_insert_with(|| {
+            let group = *index.entry((keys(put.pictures), &put.prompt.prefix_tokens)).or_insert_with(|| {
                 groups.push(Vec::new());
                 groups.len() - 1
             });
@@ -114,7 +135,7 @@ impl Compute<'_> {
         for ((group, common), cache) in shared.iter().zip(caches) {
             let put = &puts[group[0]];
             if !put.start.lead.is_empty() {
-                self.keep_prefix(put.picture, put.prompt, &put.start, &cache)?;
+                self.keep_prefix(put.pictures, put.prompt, &put.start, &cache)?;
             }
             for &at in group {
                 puts[at].start = Start { past: Some(Arc::clone(&cache)), lead: Vec::new() };
@@ -143,7 +164,7 @@ impl Compute<'_> {
             }
             if !put.start.lead.is_empty() {
                 let kv = output.cache.as_ref().ok_or_else(no_cache)?;
-                self.keep_prefix(put.picture, put.prompt, &put.start, kv)?;
+                self.keep_prefix(put.pictures, put.prompt, &put.start, kv)?;
             }
             if let [reply] = put.long_replies.as_slice() {
                 let tail = tail_likelihood(&output.logits[vocabulary..], vocabulary, reply)?;
@@ -180,15 +201,15 @@ impl Compute<'_> {
     }
 }
 
-/// Collects equal prompts to equal pictures, in order of first appearance.
+/// Collects equal prompts to the same pictures, in order of first appearance.
 fn gather<'u>(units: &[&'u AskUnit], starts: Vec<Start>, limit: usize) -> Result<Vec<Put<'u>>> {
     let mut puts: Vec<Put<'u>> = Vec::new();
-    let mut index: HashMap<(FeatureKey, &[u32], &[u32]), usize> = HashMap::new();
+    let mut index: HashMap<PutKey<'u>, usize> = HashMap::new();
     for (ask, (unit, start)) in units.iter().zip(starts).enumerate() {
         let (prefix, suffix) = (&*unit.prompt.prefix_tokens, unit.prompt.suffix.as_slice());
-        let at = *index.entry((unit.picture.key, prefix, suffix)).or_insert_with(|| {
+        let at = *index.entry((keys(&unit.pictures), prefix, suffix)).or_insert_with(|| {
             puts.push(Put {
-                picture: &unit.picture,
+                pictures: &unit.pictures,
                 prompt: &unit.prompt,
                 prompt_tokens: start.tokens() + suffix.len(),
                 start,
@@ -215,7 +236,7 @@ fn gather<'u>(units: &[&'u AskUnit], starts: Vec<Start>, limit: usize) -> Result
 }
 
 /// A prompt as it is run: alone when its replies follow in a second run or are read off its last logits, together
-/// with its reply when it has only one; the picture's prefix before it when it is still to be run.
+/// with its reply when it has only one; the pictures' prefix before it when it is still to be run.
 fn sequence(put: &Put<'_>) -> Sequence {
     let mut tokens = put.tokens.to_vec();
     let last = put.start.lead_tokens() + tokens.len() - 1;

@@ -15,10 +15,10 @@ pub(super) struct Prefix {
     pub(super) taps: PooledTaps,
 }
 
-/// Identity of a prefix: the picture, and the template's tokens around it (`u32::MAX` marks the picture).
+/// Identity of a prefix: its pictures in order, and all tokens before, between and right behind them (`u32::MAX` marks a picture).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PrefixKey {
-    pub(super) image: FeatureKey,
+    pub(super) images: Box<[FeatureKey]>,
     pub(super) tokens: Arc<[u32]>,
 }
 

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::cache::{Prefix, PrefixKey};
 use super::handle::Shared;
 use super::lock;
-use super::prepare::{Picture, Prompt, check_length};
+use super::prepare::{Picture, Prompt, check_length, keys};
 use super::request::FeatureKey;
 use super::stats::count;
 use super::{Loaded, Models};
@@ -43,7 +43,9 @@ impl<'a> Compute<'a> {
 
     /// Runs one batch that fits the budgets.
     pub(super) fn run(&mut self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
-        let outputs = self.models.vlm.run(batch, taps)?;
+        // On a thread of the pool: from another one, every parallel step of every layer would wake the pool and wait for it.
+        let vlm = &self.models.vlm;
+        let outputs = rayon::scope(|_| vlm.run(batch, taps))?;
         count(&self.shared.counters.tokens, batch.iter().map(new_tokens).sum());
         if outputs.len() != batch.len() {
             return Err(VlmError::Shape(format!("{} sequences gave {} outputs", batch.len(), outputs.len())));
@@ -152,7 +154,8 @@ impl<'a> Compute<'a> {
         for size in self.cut(&loads) {
             let part = &missing[at..at + size];
             let pixels: Vec<&PixelInput> = part.iter().map(|(_, pixels)| *pixels).collect();
-            let features = self.models.vlm.encode_images(&pixels, &wanted)?;
+            let vlm = &self.models.vlm;
+            let features = rayon::scope(|_| vlm.encode_images(&pixels, &wanted))?;
             if features.len() != part.len() {
                 return Err(VlmError::Shape(format!(
                     "{} pictures gave {} features",
@@ -171,7 +174,7 @@ impl<'a> Compute<'a> {
         Ok(found)
     }
 
-    /// The prefix of every (picture, prompt), with at least the language `taps`, computed where it is not known;
+    /// The prefix of every (pictures, prompt), with at least the language `taps`, computed where it is not known;
     /// `None` for prompts without one.
     ///
     /// # Errors
@@ -191,22 +194,24 @@ impl<'a> Compute<'a> {
         self.run_all(&sequences, taps, |at, output| {
             let kv = Arc::new(output.cache.ok_or_else(no_cache)?);
             let prefix = Arc::new(Prefix { kv, taps: output.taps });
-            let (key, picture, _) = &missing[at];
-            lock(cache).insert_prefix(key.clone(), &prefix, picture.urgent);
+            let (key, pictures, _) = &missing[at];
+            lock(cache).insert_prefix(key.clone(), &prefix, urgent(pictures));
             known.insert(key.clone(), prefix);
             Ok(())
         })?;
-        let known = |(picture, prompt): &Asked<'_>| {
-            let Some(picture) = picture else { return Ok(None) };
+        let known = |(pictures, prompt): &Asked<'_>| {
+            if pictures.is_empty() {
+                return Ok(None);
+            }
             known
-                .get(&prefix_key(picture, prompt))
+                .get(&prefix_key(pictures, prompt))
                 .map(|prefix| Some(Arc::clone(prefix)))
                 .ok_or_else(|| VlmError::Image("the picture's prefix is not available".into()))
         };
         asked.iter().map(known).collect()
     }
 
-    /// Where every (picture, prompt) starts: behind a prefix that is known, or with one that is still to be run.
+    /// Where every (pictures, prompt) starts: behind a prefix that is known, or with one that is still to be run.
     ///
     /// # Errors
     /// Those of the model, and [`VlmError::TooLong`].
@@ -214,9 +219,11 @@ impl<'a> Compute<'a> {
         let Prefixes { known, missing } = self.find(asked, &[]);
         let leads = self.leads(asked, &missing)?;
         let leads: HashMap<&PrefixKey, Vec<Piece>> = missing.iter().map(|(key, ..)| key).zip(leads).collect();
-        let start = |(picture, prompt): &Asked<'_>| {
-            let Some(picture) = picture else { return Start::default() };
-            let key = prefix_key(picture, prompt);
+        let start = |(pictures, prompt): &Asked<'_>| {
+            if pictures.is_empty() {
+                return Start::default();
+            }
+            let key = prefix_key(pictures, prompt);
             let past = known.get(&key).map(|prefix| Arc::clone(&prefix.kv));
             Start { past, lead: leads.get(&key).cloned().unwrap_or_default() }
         };
@@ -229,7 +236,7 @@ impl<'a> Compute<'a> {
     /// Those of the device.
     pub(super) fn keep_prefix(
         &self,
-        picture: &Picture,
+        pictures: &[Arc<Picture>],
         prompt: &Prompt,
         start: &Start,
         kv: &KvCache,
@@ -239,9 +246,9 @@ impl<'a> Compute<'a> {
         }
         let prefix = Prefix { kv: Arc::new(beginning(kv, start.lead_tokens())?), taps: PooledTaps::new() };
         lock(&self.shared.cache).insert_prefix(
-            prefix_key(picture, prompt),
+            prefix_key(pictures, prompt),
             &Arc::new(prefix),
-            picture.urgent,
+            urgent(pictures),
         );
         Ok(())
     }
@@ -249,23 +256,29 @@ impl<'a> Compute<'a> {
     /// Which prefixes are known, from the request or from the cache.
     fn find<'p>(&self, asked: &[Asked<'p>], taps: &[TapName]) -> Prefixes<'p> {
         let mut known: HashMap<PrefixKey, Arc<Prefix>> = HashMap::new();
-        let mut missing: Vec<(PrefixKey, &Picture, &Prompt)> = Vec::new();
+        let mut missing: Vec<(PrefixKey, &[Arc<Picture>], &Prompt)> = Vec::new();
         let mut queued = HashSet::new();
-        for (picture, prompt) in asked {
-            let Some(picture) = picture else { continue };
-            let key = prefix_key(picture, prompt);
+        for (pictures, prompt) in asked {
+            if pictures.is_empty() {
+                continue;
+            }
+            let key = prefix_key(pictures, prompt);
             if known.contains_key(&key) {
                 continue;
             }
-            let given = picture.prefix.as_ref().filter(|p| taps.iter().all(|t| p.taps.contains_key(t)));
+            let given = match pictures {
+                [alone] => alone.prefix.as_ref(),
+                _ => None,
+            };
+            let given = given.filter(|p| taps.iter().all(|t| p.taps.contains_key(t)));
             let prefix = match given {
                 Some(prefix) => Some(Arc::clone(prefix)),
-                None => lock(&self.shared.cache).prefix(&key, taps, picture.urgent),
+                None => lock(&self.shared.cache).prefix(&key, taps, urgent(pictures)),
             };
             if let Some(prefix) = prefix {
                 known.insert(key, prefix);
             } else if queued.insert(key.clone()) {
-                missing.push((key, picture, prompt));
+                missing.push((key, pictures, prompt));
             }
         }
         missing.retain(|(key, ..)| !known.contains_key(key));
@@ -276,19 +289,20 @@ impl<'a> Compute<'a> {
     fn leads(
         &mut self,
         asked: &[Asked<'_>],
-        missing: &[(PrefixKey, &Picture, &Prompt)],
+        missing: &[(PrefixKey, &[Arc<Picture>], &Prompt)],
     ) -> Result<Vec<Vec<Piece>>> {
         // All pictures of the request are offered: another of the same key may hold the pixels.
-        let keys: BTreeSet<FeatureKey> = missing.iter().map(|(key, ..)| key.image).collect();
-        let pictures: Vec<&Picture> =
-            asked.iter().filter_map(|(p, _)| *p).filter(|p| keys.contains(&p.key)).collect();
+        let keys: BTreeSet<FeatureKey> =
+            missing.iter().flat_map(|(key, ..)| key.images.iter().copied()).collect();
+        let offered = asked.iter().flat_map(|(pictures, _)| pictures.iter());
+        let pictures: Vec<&Picture> = offered.map(Arc::as_ref).filter(|p| keys.contains(&p.key)).collect();
         let features = self.features(&pictures, &[])?;
-        let lead = |(key, _, prompt): &(PrefixKey, &Picture, &Prompt)| {
-            let features = features
-                .get(&key.image)
-                .ok_or_else(|| VlmError::Image("the picture's features are not available".into()))?;
-            let pieces =
-                prefix_pieces(&prompt.prefix, prompt.instruction.as_ref(), |_| Ok(Arc::clone(features)))?;
+        let lead = |(key, _, prompt): &(PrefixKey, &[Arc<Picture>], &Prompt)| {
+            let of = |at: usize| {
+                let features = key.images.get(at).and_then(|key| features.get(key)).map(Arc::clone);
+                features.ok_or_else(|| VlmError::Image("the picture's features are not available".into()))
+            };
+            let pieces = prefix_pieces(&prompt.prefix, prompt.instruction.as_ref(), of)?;
             check_length(count_tokens(&pieces), self.loaded.info.max_positions)?;
             Ok(pieces)
         };
@@ -296,13 +310,13 @@ impl<'a> Compute<'a> {
     }
 }
 
-/// A prompt, and the picture it is put to.
-pub(super) type Asked<'p> = (Option<&'p Picture>, &'p Prompt);
+/// A prompt, and the pictures it is put to in order of appearance.
+pub(super) type Asked<'p> = (&'p [Arc<Picture>], &'p Prompt);
 
 /// Prefixes by whether they have to be computed.
 struct Prefixes<'p> {
     known: HashMap<PrefixKey, Arc<Prefix>>,
-    missing: Vec<(PrefixKey, &'p Picture, &'p Prompt)>,
+    missing: Vec<(PrefixKey, &'p [Arc<Picture>], &'p Prompt)>,
 }
 
 /// Where a prompt starts.
@@ -335,8 +349,13 @@ impl Start {
     }
 }
 
-fn prefix_key(picture: &Picture, prompt: &Prompt) -> PrefixKey {
-    PrefixKey { image: picture.key, tokens: Arc::clone(&prompt.prefix_tokens) }
+fn prefix_key(pictures: &[Arc<Picture>], prompt: &Prompt) -> PrefixKey {
+    PrefixKey { images: keys(pictures), tokens: Arc::clone(&prompt.prefix_tokens) }
+}
+
+/// Whether someone waits for any of them.
+fn urgent(pictures: &[Arc<Picture>]) -> bool {
+    pictures.iter().any(|picture| picture.urgent)
 }
 
 /// The first `len` tokens of a cache whose others are text: each text token moves the position on by one.

@@ -52,7 +52,7 @@ impl Compute<'_> {
         if language.is_empty() {
             return Ok(results);
         }
-        let asked: Vec<_> = units.iter().map(|u| (Some(&*u.picture), &*u.prompt)).collect();
+        let asked: Vec<_> = units.iter().map(|u| (std::slice::from_ref(&u.picture), &*u.prompt)).collect();
         let prefixes = self.prefixes(&asked, &language)?;
         let mut sequences = Vec::with_capacity(units.len());
         for (unit, prefix) in units.iter().zip(&prefixes) {

@@ -11,7 +11,9 @@ use super::cache::Prefix;
 use super::compute::{Compute, Start, no_cache};
 use super::prepare::{Picture, Prompt, check_length};
 use super::queue::{Begin, Request, times};
-use super::request::{CallOptions, EngineTimes, FinishReason, GenerateEvent, Sampling};
+use super::request::{
+    CallOptions, EngineTimes, FinishReason, GenerateEvent, Sampling, ScoredToken, TokenChoice,
+};
 use super::score::{Softmax, argmax};
 use super::{Loaded, lock};
 use crate::prompt::TokenStream;
@@ -19,10 +21,12 @@ use crate::{KvCache, LogitsAt, Piece, Result, Sequence, SequenceOutput, VlmError
 
 /// A generation, prepared.
 pub(super) struct GenerateUnit {
-    pub(super) picture: Option<Arc<Picture>>,
+    /// In order of appearance.
+    pub(super) pictures: Vec<Arc<Picture>>,
     pub(super) prompt: Arc<Prompt>,
     pub(super) max_tokens: usize,
     pub(super) sampling: Sampling,
+    pub(super) alternatives: Option<usize>,
     pub(super) cost: usize,
 }
 
@@ -55,8 +59,25 @@ pub(super) struct Generation {
     prompt_tokens: usize,
     completion_tokens: usize,
     log_likelihood: f64,
-    /// The part of it that is of tokens whose text is still held back.
-    unsent: f64,
+    /// What is told of tokens by themselves.
+    alternatives: Option<usize>,
+    unsent: Unsent,
+}
+
+/// Of tokens whose text is still held back.
+#[derive(Default)]
+struct Unsent {
+    /// Sum of their log-probabilities.
+    log_likelihood: f64,
+    tokens: usize,
+    choices: Vec<TokenChoice>,
+}
+
+impl Unsent {
+    fn with(self, text: String) -> GenerateEvent {
+        let Self { log_likelihood, tokens, choices } = self;
+        GenerateEvent::Text { text, log_likelihood, tokens, choices }
+    }
 }
 
 impl Generation {
@@ -76,8 +97,10 @@ impl Generation {
             max_tokens: begin.unit.max_tokens,
             completion_tokens: 0,
             log_likelihood: 0.0,
-            unsent: 0.0,
+            alternatives: begin.unit.alternatives,
+            unsent: Unsent::default(),
         };
+        lock(&this.shared_times).prompt_tokens = this.prompt_tokens;
         if this.max_tokens == 0 {
             this.end(loaded, FinishReason::Length);
             return None;
@@ -112,32 +135,58 @@ impl Generation {
     fn try_advance(&mut self, loaded: &Loaded, ahead: Ahead) -> Result<Option<FinishReason>> {
         self.kv = ahead.kv;
         let token = self.sampler.choose(&ahead.logits)?;
-        let log_probability = Softmax::new(&ahead.logits)?.log_probability(token)?;
+        let softmax = Softmax::new(&ahead.logits)?;
+        let log_probability = softmax.log_probability(token)?;
         self.log_likelihood += log_probability;
         if loaded.tokenizer.stop_tokens().contains(&token) {
             return Ok(Some(FinishReason::Stop));
         }
         self.next = token;
         self.completion_tokens += 1;
-        self.unsent += log_probability;
+        self.unsent.log_likelihood += log_probability;
+        self.unsent.tokens += 1;
+        if let Some(count) = self.alternatives {
+            let choice = self.choice(loaded, &softmax, (token, log_probability), count)?;
+            self.unsent.choices.push(choice);
+        }
         if let Some(text) = self.text.push(&loaded.tokenizer, token)? {
-            let log_likelihood = std::mem::take(&mut self.unsent);
-            self.send(Ok(GenerateEvent::Text { text, log_likelihood }));
+            let event = std::mem::take(&mut self.unsent).with(text);
+            self.send(Ok(event));
         }
         let full = self.kv.len >= loaded.info.max_positions;
         Ok((full || self.completion_tokens >= self.max_tokens).then_some(FinishReason::Length))
     }
 
+    /// A token before it is taken into the text, beside the most probable ones.
+    fn choice(
+        &self,
+        loaded: &Loaded,
+        softmax: &Softmax<'_>,
+        (token, log_probability): (u32, f64),
+        count: usize,
+    ) -> Result<TokenChoice> {
+        let scored = |token: u32, log_probability: f64| {
+            let text = self.text.peek(&loaded.tokenizer, token)?;
+            Ok(ScoredToken { text, log_probability })
+        };
+        let alternatives = softmax.most_probable(count).into_iter().map(|(id, p)| scored(id, p));
+        Ok(TokenChoice {
+            chosen: scored(token, log_probability)?,
+            alternatives: alternatives.collect::<Result<_>>()?,
+        })
+    }
+
     fn end(&mut self, loaded: &Loaded, reason: FinishReason) {
         match self.text.finish(&loaded.tokenizer) {
             Ok(Some(text)) => {
-                let log_likelihood = std::mem::take(&mut self.unsent);
-                self.send(Ok(GenerateEvent::Text { text, log_likelihood }));
+                let event = std::mem::take(&mut self.unsent).with(text);
+                self.send(Ok(event));
             }
             Ok(None) => {}
             Err(error) => return self.fail(error),
         }
-        *lock(&self.shared_times) = times(self.submitted, self.compute);
+        let spent = times(self.submitted, self.compute);
+        *lock(&self.shared_times) = EngineTimes { prompt_tokens: self.prompt_tokens, ..spent };
         self.send(Ok(GenerateEvent::Done {
             reason,
             prompt_tokens: self.prompt_tokens,
@@ -173,8 +222,8 @@ impl RequestTimes {
 impl Compute<'_> {
     /// Runs prompts up to their first reply token.
     pub(super) fn begin(&mut self, units: &[&GenerateUnit]) -> Result<Vec<Ahead>> {
-        let asked: Vec<_> = units.iter().map(|u| (u.picture.as_deref(), &*u.prompt)).collect();
-        // One prompt alone runs together with its picture's prefix; several may share prefixes, which are run first.
+        let asked: Vec<_> = units.iter().map(|u| (&*u.pictures, &*u.prompt)).collect();
+        // One prompt alone runs together with its pictures' prefix; several may share prefixes, which are run first.
         let starts = if units.len() == 1 {
             self.starts(&asked)?
         } else {
@@ -190,8 +239,8 @@ impl Compute<'_> {
         }
         let aheads = self.ahead(&sequences)?;
         for ((unit, start), ahead) in units.iter().zip(&starts).zip(&aheads) {
-            if let Some(picture) = unit.picture.as_deref().filter(|_| !start.lead.is_empty()) {
-                self.keep_prefix(picture, &unit.prompt, start, &ahead.kv)?;
+            if !start.lead.is_empty() {
+                self.keep_prefix(&unit.pictures, &unit.prompt, start, &ahead.kv)?;
             }
         }
         Ok(aheads)

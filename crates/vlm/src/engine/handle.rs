@@ -2,19 +2,15 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::cache::FeatureCache;
 use super::embed::{ImageUnit, PairUnit};
-use super::generate::GenerateUnit;
 use super::prepare::{Needs, Picture, Prompt, TapSelection, Texts, ask_units, look_at, shared_prefix};
-use super::queue::{Begin, Place, Queue, Request, SentenceUnit, Units, Work};
-use super::request::{
-    Answered, Ask, CallOptions, EngineTimes, GenerateEvent, GenerateRequest, Generated, ImageInput, Priority,
-    SentenceInfo,
-};
+use super::queue::{Place, Queue, Request, SentenceUnit, Units, Work};
+use super::request::{Answered, Ask, CallOptions, EngineTimes, ImageInput, Priority, SentenceInfo};
 use super::stats::{Counters, EngineStats, count};
-use super::stream::{GenerationStream, within};
+use super::stream::within;
 use super::visit::VisitUnit;
 use super::{EngineConfig, Loaded, lock, worker};
 use crate::prompt::PromptTokenizer;
@@ -57,7 +53,7 @@ impl Drop for Alive {
 /// Cloneable access to an engine. All methods wait for the models to be loaded.
 #[derive(Clone)]
 pub struct EngineHandle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     _alive: Arc<Alive>,
 }
 
@@ -326,68 +322,6 @@ impl EngineHandle {
         .await
     }
 
-    /// Begins to generate a reply. Dropping the stream cancels it before its next token.
-    ///
-    /// # Errors
-    /// [`VlmError::Unsupported`] for sampling settings out of range, [`VlmError::Image`], [`VlmError::TooLong`],
-    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`]; what goes wrong
-    /// later comes through the stream.
-    pub async fn generate(&self, request: GenerateRequest, options: CallOptions) -> Result<GenerationStream> {
-        within(options.deadline, async {
-            self.loaded().await?;
-            request.sampling.validate()?;
-            let place = self.shared.queue.reserve()?;
-            let unit = self
-                .prepare(move |shared, loaded| {
-                    let images: Vec<ImageInput> = request.image.into_iter().collect();
-                    let prompt = Texts::new(loaded).prompt(images.len(), &request.prompt)?;
-                    let taps = TapSelection::default();
-                    let needs = Needs { taps: &taps, prefix: Some(&prompt.prefix_tokens) };
-                    let picture = look_at(shared, loaded, &images, needs, options.priority)?.pop();
-                    Ok(GenerateUnit {
-                        cost: prompt.suffix.len() + picture.as_ref().map_or(0, |p| p.cost),
-                        picture,
-                        prompt,
-                        max_tokens: request.max_tokens,
-                        sampling: request.sampling,
-                    })
-                })
-                .await?;
-            // Never more events than tokens asked for and an end: no bound of its own is needed, and the
-            // engine never waits for a slow reader.
-            let (events, receiver) = mpsc::unbounded_channel();
-            let times = Arc::new(Mutex::new(EngineTimes::default()));
-            let begin = Begin { unit, events, times: Arc::clone(&times) };
-            place.submit(Request::new(Work::Generate(Box::new(begin)), options));
-            Ok(GenerationStream::new(receiver, times, options.deadline))
-        })
-        .await
-    }
-
-    /// Generates a reply and waits for all of it.
-    ///
-    /// # Errors
-    /// As [`Self::generate`], and what goes wrong on the way.
-    pub async fn generate_text(
-        &self,
-        request: GenerateRequest,
-        options: CallOptions,
-    ) -> Result<(Generated, EngineTimes)> {
-        let mut stream = self.generate(request, options).await?;
-        let mut text = String::new();
-        while let Some(event) = stream.next().await {
-            match event? {
-                GenerateEvent::Text { text: piece, .. } => text.push_str(&piece),
-                GenerateEvent::Done { reason, prompt_tokens, completion_tokens, log_likelihood } => {
-                    let reply = Generated { text, reason, prompt_tokens, completion_tokens, log_likelihood };
-                    let times = EngineTimes { prompt_tokens, ..stream.times() };
-                    return Ok((reply, times));
-                }
-            }
-        }
-        Err(VlmError::Closed)
-    }
-
     /// Calls `visit` with the model on the engine's thread, when it is its turn: for experiments that no request describes. Nothing is cached or
     /// batched for it, others wait while it runs (`cost` says about how many tokens' work it is), and it is called a second time
     /// where it fails in a batch with others.
@@ -423,7 +357,7 @@ impl EngineHandle {
         self.shared.queue.is_closed()
     }
 
-    async fn loaded(&self) -> Result<&Loaded> {
+    pub(super) async fn loaded(&self) -> Result<&Loaded> {
         let mut state = self.shared.state.subscribe();
         let now = state.wait_for(|state| *state != Readiness::Loading).await.map(|state| *state);
         match (now, self.shared.loaded.get()) {
@@ -439,7 +373,7 @@ impl EngineHandle {
     }
 
     /// Runs the caller's part of the work off the async threads.
-    async fn prepare<T: Send + 'static>(
+    pub(super) async fn prepare<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared, &Loaded) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -476,7 +410,7 @@ impl EngineHandle {
 }
 
 /// Submits units and waits for their results.
-async fn answer<U, O>(
+pub(super) async fn answer<U, O>(
     place: Place,
     units: Vec<U>,
     wrap: fn(Units<U, O>) -> Work,

@@ -9,7 +9,7 @@
 //!
 //! What is computed of a picture is shared: its features are computed once and kept (with the pooled taps that
 //! [`EngineHandle::set_always_taps`] names, so that embedding and answering share one vision pass), the part of the prompt up
-//! to the picture is run once (together with what follows it) and its keys and values kept, the longest common
+//! to its last picture is run once (together with what follows it) and its keys and values kept, the longest common
 //! beginning of all prompts to a picture is run once per batch, and all replies continue their prompt's cache.
 //!
 //! # What holds
@@ -24,7 +24,7 @@
 //!   seen to move by up to 3e-6 and embeddings not at all.
 //!
 //! # Map
-//! [`request`]: what can be asked. `handle`: the caller's side; `prepare`: its preprocessing and cache look-ups;
+//! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and cache look-ups;
 //! `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread. `compute`: features and
 //! prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the byte-budgeted store. `score`:
 //! log-probabilities. `stats`: counters.
@@ -32,6 +32,7 @@
 mod asks;
 mod cache;
 mod compute;
+mod converse;
 mod embed;
 mod generate;
 mod handle;
@@ -56,8 +57,9 @@ use serde::{Deserialize, Serialize};
 use crate::{Result, SentenceEncoder, VisionLanguageModel, VlmError};
 pub use handle::EngineHandle;
 pub use request::{
-    Answered, Ask, CallOptions, EngineTimes, FeatureKey, FinishReason, GenerateEvent, GenerateRequest,
-    Generated, ImageInput, Priority, ReplyScore, Sampling, SentenceInfo, Want,
+    Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
+    GenerateRequest, Generated, ImageInput, Priority, ReplyScore, Sampling, ScoredToken, SentenceInfo,
+    TokenChoice, Want,
 };
 pub use stats::EngineStats;
 pub use stream::GenerationStream;
@@ -68,6 +70,30 @@ pub struct Models {
     pub vlm: Box<dyn VisionLanguageModel>,
     /// Embeds questions and statements.
     pub sentences: Box<dyn SentenceEncoder>,
+}
+
+impl Models {
+    /// A model that only writes (rephrases, say), without an encoder: sentences are refused.
+    pub fn writer(vlm: Box<dyn VisionLanguageModel>) -> Self {
+        Self { vlm, sentences: Box::new(NoEncoder) }
+    }
+}
+
+/// In place of an encoder that nobody asks.
+struct NoEncoder;
+
+impl SentenceEncoder for NoEncoder {
+    fn fingerprint(&self) -> &'static str {
+        ""
+    }
+
+    fn width(&self) -> usize {
+        0
+    }
+
+    fn encode(&self, _: &[String]) -> Result<Vec<Vec<f32>>> {
+        Err(VlmError::Unsupported("this engine has no sentence encoder".into()))
+    }
 }
 
 /// Limits of an engine. None of them changes an answer; they bound memory and waiting.

@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use super::asks::{AskUnit, TokenWant};
 use super::cache::{Prefix, PrefixKey};
 use super::handle::Shared;
-use super::request::{Ask, FeatureKey, ImageInput, Priority, Want};
+use super::request::{Ask, Conversation, FeatureKey, ImageInput, Priority, Want};
 use super::stats::count;
 use super::{Loaded, lock};
-use crate::prompt::PromptPiece;
+use crate::prompt::{ContentPart, PromptPiece, RenderedPrompt};
 use crate::{ImageFeatures, PixelInput, Result, TapName, TapStage, VlmError};
 
 /// Stands for the picture in [`PrefixKey::tokens`].
@@ -82,7 +82,7 @@ pub(super) struct Picture {
     pub(super) urgent: bool,
     /// Features with all wanted taps.
     pub(super) features: Option<Arc<ImageFeatures>>,
-    /// The prefix of the request's prompts with all wanted taps.
+    /// The prefix of the request's prompts with all wanted taps, where they show this picture alone.
     pub(super) prefix: Option<Arc<Prefix>>,
     /// Present when the above don't suffice.
     pub(super) pixels: Option<PixelInput>,
@@ -94,7 +94,7 @@ pub(super) struct Picture {
 #[derive(Clone, Copy)]
 pub(super) struct Needs<'a> {
     pub(super) taps: &'a TapSelection,
-    /// The template's tokens around a picture, if prompts are run.
+    /// The template's tokens around a picture, if prompts are run that show one alone.
     pub(super) prefix: Option<&'a Arc<[u32]>>,
 }
 
@@ -104,7 +104,7 @@ impl Picture {
         let urgent = priority == Priority::Interactive;
         let mut cache = lock(&shared.cache);
         let prefix = needs.prefix.and_then(|tokens| {
-            let key = PrefixKey { image: input.key, tokens: Arc::clone(tokens) };
+            let key = PrefixKey { images: Box::new([input.key]), tokens: Arc::clone(tokens) };
             cache.prefix(&key, &needs.taps.language, urgent)
         });
         let features = cache.features(input.key, &needs.taps.vision, urgent);
@@ -168,30 +168,24 @@ impl<'a> Texts<'a> {
         if let Some(prompt) = self.prompts.get(text) {
             return Ok(Arc::clone(prompt));
         }
-        let rendered = self.loaded.tokenizer.render(images, text)?;
-        check_length(rendered.suffix.len(), self.loaded.info.max_positions)?;
-        let mut key = Vec::new();
-        for piece in &rendered.prefix {
-            match piece {
-                PromptPiece::Tokens(tokens) => key.extend_from_slice(tokens),
-                PromptPiece::Image(_) => {
-                    key.push(IMAGE_MARK);
-                    // The tokens of a picture that is looked at with an instruction are others with another one.
-                    if let Some(instruction) = &rendered.instruction {
-                        key.extend_from_slice(instruction);
-                        key.push(IMAGE_MARK);
-                    }
-                }
-            }
-        }
-        let prompt = Arc::new(Prompt {
-            prefix: rendered.prefix,
-            prefix_tokens: key.into(),
-            suffix: rendered.suffix,
-            instruction: rendered.instruction,
-        });
+        let prompt = Arc::new(prompt(self.loaded.tokenizer.render(images, text)?, self.loaded)?);
         self.prompts.insert(text.to_owned(), Arc::clone(&prompt));
         Ok(prompt)
+    }
+
+    /// A whole conversation.
+    ///
+    /// # Errors
+    /// As [`Self::prompt`]; [`VlmError::Image`] where turns show more or fewer pictures than there are.
+    pub(super) fn conversation(&self, conversation: &Conversation) -> Result<Arc<Prompt>> {
+        let parts = conversation.messages.iter().flat_map(|message| &message.content);
+        let shown = parts.filter(|part| matches!(part, ContentPart::Image)).count();
+        let given = conversation.images.len();
+        if shown != given {
+            return Err(VlmError::Image(format!("a conversation shows {shown} pictures of {given}")));
+        }
+        let rendered = self.loaded.tokenizer.render_messages(&conversation.messages)?;
+        Ok(Arc::new(prompt(rendered, self.loaded)?))
     }
 
     /// Tokens of a reply.
@@ -222,6 +216,31 @@ impl<'a> Texts<'a> {
     }
 }
 
+/// A rendered prompt with the key that its beginning is kept under.
+fn prompt(rendered: RenderedPrompt, loaded: &Loaded) -> Result<Prompt> {
+    check_length(rendered.suffix.len(), loaded.info.max_positions)?;
+    let mut key = Vec::new();
+    for piece in &rendered.prefix {
+        match piece {
+            PromptPiece::Tokens(tokens) => key.extend_from_slice(tokens),
+            PromptPiece::Image(_) => {
+                key.push(IMAGE_MARK);
+                // The tokens of a picture that is looked at with an instruction are others with another one.
+                if let Some(instruction) = &rendered.instruction {
+                    key.extend_from_slice(instruction);
+                    key.push(IMAGE_MARK);
+                }
+            }
+        }
+    }
+    Ok(Prompt {
+        prefix: rendered.prefix,
+        prefix_tokens: key.into(),
+        suffix: rendered.suffix,
+        instruction: rendered.instruction,
+    })
+}
+
 /// Refuses sequences that are longer than the model's positions.
 pub(super) fn check_length(tokens: usize, limit: usize) -> Result<()> {
     if tokens > limit { Err(VlmError::TooLong { tokens, limit }) } else { Ok(()) }
@@ -250,6 +269,51 @@ pub(super) fn look_at(
     Ok(inputs.iter().map(|input| Arc::clone(&pictures[index[&input.key]])).collect())
 }
 
+/// A conversation's pictures in order of appearance, and what is put to them.
+pub(super) type Told = (Vec<Arc<Picture>>, Arc<Prompt>);
+
+/// Renders conversations and looks at their pictures, each distinct one once.
+pub(super) fn conversations(
+    shared: &Shared,
+    loaded: &Loaded,
+    texts: &Texts<'_>,
+    all: &[&Conversation],
+    priority: Priority,
+) -> Result<Vec<Told>> {
+    let prompts: Vec<Arc<Prompt>> =
+        all.iter().map(|conversation| texts.conversation(conversation)).collect::<Result<_>>()?;
+    let taps = TapSelection::default();
+    // What precedes several pictures is looked up when it is run: it belongs to none of them.
+    let alone = all.iter().all(|conversation| conversation.images.len() == 1);
+    let needs = Needs { taps: &taps, prefix: if alone { shared_prefix(&prompts) } else { None } };
+    let inputs: Vec<ImageInput> = all.iter().flat_map(|conversation| conversation.images.clone()).collect();
+    let mut pictures = look_at(shared, loaded, &inputs, needs, priority)?.into_iter();
+    let own = |conversation: &&Conversation| pictures.by_ref().take(conversation.images.len()).collect();
+    Ok(all.iter().map(own).zip(prompts).collect())
+}
+
+/// What pictures are known by, in order.
+pub(super) fn keys(pictures: &[Arc<Picture>]) -> Box<[FeatureKey]> {
+    pictures.iter().map(|picture| picture.key).collect()
+}
+
+/// Estimated tokens that looking at pictures costs.
+pub(super) fn cost(pictures: &[Arc<Picture>]) -> usize {
+    pictures.iter().map(|picture| picture.cost).sum()
+}
+
+/// A wish in tokens.
+pub(super) fn token_want(texts: &mut Texts<'_>, want: &Want) -> Result<TokenWant> {
+    Ok(match want {
+        Want::Replies(replies) => {
+            TokenWant::Replies(replies.iter().map(|r| texts.reply(r)).collect::<Result<_>>()?)
+        }
+        Want::FirstToken(groups) => {
+            TokenWant::FirstToken(groups.iter().map(|g| texts.group(g)).collect::<Result<_>>()?)
+        }
+    })
+}
+
 /// Prepares questions that are sorted by picture.
 pub(super) fn ask_units(
     shared: &Shared,
@@ -263,14 +327,7 @@ pub(super) fn ask_units(
     let mut wants = Vec::with_capacity(asks.len());
     for ask in asks {
         prompts.push(texts.prompt(1, &ask.prompt)?);
-        wants.push(match &ask.want {
-            Want::Replies(replies) => {
-                TokenWant::Replies(replies.iter().map(|r| texts.reply(r)).collect::<Result<_>>()?)
-            }
-            Want::FirstToken(groups) => {
-                TokenWant::FirstToken(groups.iter().map(|g| texts.group(g)).collect::<Result<_>>()?)
-            }
-        });
+        wants.push(token_want(&mut texts, &ask.want)?);
     }
     let inputs: Vec<ImageInput> = asks.iter().map(|ask| images[ask.image].clone()).collect();
     let taps = TapSelection::default();
@@ -279,12 +336,8 @@ pub(super) fn ask_units(
     let mut seen = None;
     let units = pictures.into_iter().zip(prompts).zip(wants).map(|((picture, prompt), want)| {
         let first = seen.replace(picture.key) != Some(picture.key);
-        let replies = match &want {
-            TokenWant::Replies(replies) => replies.iter().map(|r| r.len().saturating_sub(1)).sum(),
-            TokenWant::FirstToken(_) => 0,
-        };
-        let cost = prompt.suffix.len() + replies + if first { picture.cost } else { 0 };
-        AskUnit { picture, prompt, want, cost }
+        let looking = if first { picture.cost } else { 0 };
+        AskUnit::new(vec![picture], prompt, want, looking)
     });
     Ok(units.collect())
 }

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use reasonedit_imaging::{PixelBox, RgbImage};
 
+use crate::prompt::{ChatMessage, ContentPart, Role};
+
 /// Identity of a picture's features in the cache: the picture, and the part of it that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeatureKey {
@@ -107,17 +109,62 @@ pub enum Sampling {
     },
 }
 
+/// What is put to the model: turns with pictures among them, of which the last is the user's.
+#[derive(Clone, Debug, Default)]
+pub struct Conversation {
+    /// Pictures in order of appearance.
+    pub images: Vec<ImageInput>,
+    /// Turns, oldest first; they show as many pictures as there are.
+    pub messages: Vec<ChatMessage>,
+}
+
+impl Conversation {
+    /// One turn of the user: a picture, if any, and a text.
+    pub fn question(image: Option<ImageInput>, text: impl Into<String>) -> Self {
+        let mut content = vec![ContentPart::Image; usize::from(image.is_some())];
+        content.push(ContentPart::Text(text.into()));
+        let messages = vec![ChatMessage { role: Role::User, content }];
+        Self { images: image.into_iter().collect(), messages }
+    }
+}
+
 /// A reply to be generated.
 #[derive(Clone, Debug)]
 pub struct GenerateRequest {
-    /// The picture, if any.
-    pub image: Option<ImageInput>,
-    /// The user turn's text.
-    pub prompt: String,
+    /// What is replied to.
+    pub prompt: Conversation,
     /// At most this many tokens.
     pub max_tokens: usize,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// Say every token by itself, each with as many of the most probable ones at its place; `None`: texts alone.
+    pub alternatives: Option<usize>,
+}
+
+impl GenerateRequest {
+    /// The most probable tokens, texts alone.
+    pub fn greedy(prompt: Conversation, max_tokens: usize) -> Self {
+        Self { prompt, max_tokens, sampling: Sampling::Greedy, alternatives: None }
+    }
+}
+
+/// A token and how probable it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredToken {
+    /// What it adds to the text: a replacement character (U+FFFD) where it is only a part of a character, the token's name where
+    /// it steers the model and adds nothing.
+    pub text: String,
+    /// Natural log-probability, from the softmax over the whole vocabulary whatever the sampling.
+    pub log_probability: f64,
+}
+
+/// A token of a reply, and what else could have stood in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenChoice {
+    /// The token that was chosen.
+    pub chosen: ScoredToken,
+    /// The most probable tokens, best first.
+    pub alternatives: Vec<ScoredToken>,
 }
 
 /// Why a generation ended.
@@ -138,6 +185,10 @@ pub enum GenerateEvent {
         text: String,
         /// Sum of the natural log-probabilities of the tokens that it is made of.
         log_likelihood: f64,
+        /// How many tokens it is made of.
+        tokens: usize,
+        /// Each of them; empty unless asked for.
+        choices: Vec<TokenChoice>,
     },
     /// The end.
     Done {
@@ -183,8 +234,7 @@ pub struct EngineTimes {
     pub queue_ms: f64,
     /// Milliseconds on the device (shared with the other requests of its batches).
     pub compute_ms: f64,
-    /// Tokens of all prompts of a request of asks, pictures included, each prompt counted once however many replies
-    /// it has; 0 for embeddings.
+    /// Tokens of all prompts, pictures included, each counted once however many replies it has; 0 for embeddings.
     pub prompt_tokens: usize,
 }
 

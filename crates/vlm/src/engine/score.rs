@@ -56,6 +56,20 @@ impl<'a> Softmax<'a> {
         Ok(f64::from(*logit) - f64::from(self.max) - self.log_sum)
     }
 
+    /// The most probable tokens, best first, with their natural log-probabilities; of equals the smaller id first.
+    pub(super) fn most_probable(&self, count: usize) -> Vec<(u32, f64)> {
+        let mut ids: Vec<u32> = (0..self.logits.len() as u32).collect();
+        let logit = |id: u32| self.logits[id as usize];
+        let better = |a: &u32, b: &u32| logit(*b).total_cmp(&logit(*a)).then(a.cmp(b));
+        if count < ids.len() {
+            ids.select_nth_unstable_by(count, better);
+            ids.truncate(count);
+        }
+        ids.sort_unstable_by(better);
+        let score = |id| (id, f64::from(logit(id)) - f64::from(self.max) - self.log_sum);
+        ids.into_iter().map(score).collect()
+    }
+
     /// Sum of the probabilities of distinct tokens.
     ///
     /// # Errors
@@ -115,6 +129,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_most_probable_come_first(logits in prop::collection::vec(-3i8..3, 1..60), count in 0usize..80) {
+            let logits: Vec<f32> = logits.into_iter().map(f32::from).collect();
+            let softmax = Softmax::new(&logits).unwrap();
+            let mut all: Vec<(u32, f64)> =
+                (0..logits.len() as u32).map(|id| (id, softmax.log_probability(id).unwrap())).collect();
+            all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            all.truncate(count);
+            let best = softmax.most_probable(count);
+            prop_assert!(best.first().is_none_or(|(id, _)| *id == argmax(&logits)));
+            prop_assert_eq!(best, all);
+        }
+
         #[test]
         fn probabilities_sum_to_one_and_shift_out(
             logits in prop::collection::vec(-40f32..40.0, 1..200), shift in -100f32..100.0,

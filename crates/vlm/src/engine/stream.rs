@@ -52,7 +52,7 @@ impl GenerationStream {
         })
     }
 
-    /// Where its time went; known once it has ended.
+    /// Where its time went, known once it has ended; the tokens of its prompt, known once there is text.
     pub fn times(&self) -> EngineTimes {
         *lock(&self.times)
     }

@@ -1,6 +1,7 @@
 //! The engine over the toy model: what comes back equals running every whole prompt from scratch, alone.
 
 mod answers;
+mod conversations;
 mod serving;
 
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use std::time::Duration;
 use reasonedit_imaging::RgbImage;
 use tokio::task::JoinHandle;
 
-use super::request::{Ask, CallOptions, FeatureKey, GenerateRequest, ImageInput, Sampling, Want};
+use super::request::{
+    Ask, CallOptions, Conversation, FeatureKey, GenerateRequest, ImageInput, Sampling, Want,
+};
 use super::toy::{Log, PICTURE_FIRST, Toy, models};
 use super::{Engine, EngineConfig, EngineHandle, lock};
 use crate::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput, TapName, VisionLanguageModel};
@@ -40,7 +43,7 @@ fn first_token(image: usize, prompt: &str, groups: &[&[&str]]) -> Ask {
 }
 
 fn generation(image: Option<ImageInput>, prompt: &str, max_tokens: usize) -> GenerateRequest {
-    GenerateRequest { image, prompt: prompt.into(), max_tokens, sampling: Sampling::Greedy }
+    GenerateRequest::greedy(Conversation::question(image, prompt), max_tokens)
 }
 
 /// The model alone, without an engine.

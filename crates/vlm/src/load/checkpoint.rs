@@ -25,7 +25,7 @@ const BARE_TEMPLATE: &str = "\
 pub(crate) struct Checkpoint {
     /// Where they are.
     pub(crate) folder: PathBuf,
-    /// What the model is called in reports: the hub id, or the folder's name.
+    /// What the model is called in reports: the hub id, or the name of the folder, of a bundle's that of the bundle.
     pub(crate) name: String,
 }
 
@@ -37,7 +37,10 @@ impl Checkpoint {
         }
         let name = name.unwrap_or_else(|| {
             let canonical = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-            canonical.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned())
+            // All bundles call the model's folder so: the bundle's own name says which it is.
+            let bundle = canonical.parent().filter(|_| canonical.ends_with("vlm"));
+            let named = bundle.unwrap_or(&canonical).file_name();
+            named.map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned())
         });
         Ok(Self { folder, name })
     }

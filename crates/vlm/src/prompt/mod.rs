@@ -282,6 +282,25 @@ impl PromptTokenizer {
         Ok(RenderedPrompt { prefix, suffix, instruction: instruction.transpose()? })
     }
 
+    /// The text of what [`Self::render_messages`] gives, control tokens and pictures by the names of their tokens: for people to see
+    /// what the model is told.
+    ///
+    /// # Errors
+    /// As [`Self::render_messages`].
+    pub fn transcript(&self, messages: &[ChatMessage]) -> Result<String> {
+        let rendered = self.rendered(messages, true)?;
+        let text = |segment: Segment| match segment {
+            Segment::Control(id) => self.name(id).unwrap_or_default(),
+            Segment::Text(text) => text,
+        };
+        Ok(rendered.segments.into_iter().map(text).collect())
+    }
+
+    /// A token as the vocabulary spells it.
+    pub(crate) fn name(&self, token: u32) -> Option<String> {
+        self.full.id_to_token(token)
+    }
+
     /// Tokens of a text as the reply that follows the generation prompt, end of turn not included.
     ///
     /// # Errors

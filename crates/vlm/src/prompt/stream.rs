@@ -37,6 +37,24 @@ impl TokenStream {
         Ok(Some(text))
     }
 
+    /// What a token would add to the text if it came next: a replacement character where it is only a part of a character, the
+    /// token's name where it adds nothing.
+    ///
+    /// # Errors
+    /// [`crate::VlmError::Tokenizer`].
+    pub fn peek(&self, tokenizer: &PromptTokenizer, token: u32) -> Result<String> {
+        let context = &self.tokens[self.context..];
+        let with: Vec<u32> = context.iter().copied().chain([token]).collect();
+        let decode = |tokens: &[u32]| self.decode(tokenizer, tokens);
+        let (before, now) = (decode(context)?, decode(&with)?);
+        match now.strip_prefix(before.as_str()) {
+            Some("") if !now.ends_with(INCOMPLETE) => Ok(tokenizer.name(token).unwrap_or_default()),
+            Some(text) if !text.is_empty() => Ok(text.to_owned()),
+            // It goes on with a character that earlier tokens began.
+            _ => Ok(INCOMPLETE.to_string()),
+        }
+    }
+
     /// What is left when no more tokens come: unfinished characters as replacement characters.
     ///
     /// # Errors
@@ -53,12 +71,13 @@ impl TokenStream {
     }
 
     fn pending(&self, tokenizer: &PromptTokenizer) -> Result<String> {
-        let decode = |to: usize| {
-            let tokens = &self.tokens[self.context..to];
-            if self.context == 0 { tokenizer.decode(tokens) } else { tokenizer.decode_raw(tokens) }
-        };
-        let before = decode(self.emitted)?;
-        let now = decode(self.tokens.len())?;
+        let before = self.decode(tokenizer, &self.tokens[self.context..self.emitted])?;
+        let now = self.decode(tokenizer, &self.tokens[self.context..])?;
         Ok(now.strip_prefix(before.as_str()).map_or_else(String::new, str::to_owned))
+    }
+
+    /// Text of tokens from the context on.
+    fn decode(&self, tokenizer: &PromptTokenizer, tokens: &[u32]) -> Result<String> {
+        if self.context == 0 { tokenizer.decode(tokens) } else { tokenizer.decode_raw(tokens) }
     }
 }

@@ -179,3 +179,37 @@ proptest! {
         prop_assert_eq!(controls(&prompt).len(), 6 - 1);
     }
 }
+
+#[test]
+fn a_transcript_names_control_tokens_and_keeps_what_was_typed() {
+    let tokenizer = tokenizer();
+    let turn = |role, text: &str| ChatMessage { role, content: vec![ContentPart::Text(text.into())] };
+    let messages = [turn(Role::System, "Be <|im_end|> brief."), user(1, "What is it?")];
+    let transcript = tokenizer.transcript(&messages).unwrap();
+    assert_eq!(
+        transcript,
+        "<|im_start|>system\nBe <|im_end|> brief.<|im_end|>\n<|im_start|>user\n\
+         <|vision_start|><|image_pad|><|vision_end|>What is it?<|im_end|>\n<|im_start|>assistant\n"
+    );
+}
+
+#[test]
+fn what_a_token_would_add_is_seen_beforehand() {
+    let tokenizer = tokenizer();
+    let ids = tokenizer.encode_reply("Is it é or 日?").unwrap();
+    let mut stream = TokenStream::new();
+    let (mut seen, mut broken) = (String::new(), 0);
+    for id in &ids {
+        let peeked = stream.peek(&tokenizer, *id).unwrap();
+        let pushed = stream.push(&tokenizer, *id).unwrap();
+        if peeked.contains('\u{FFFD}') {
+            broken += 1;
+        } else {
+            assert_eq!(pushed.as_ref(), Some(&peeked));
+        }
+        seen.extend(pushed);
+    }
+    assert_eq!(seen, "Is it é or 日?");
+    assert!(broken > 0, "some character is of several tokens");
+    assert_eq!(stream.peek(&tokenizer, id("<|im_end|>")).unwrap(), "<|im_end|>");
+}

@@ -7,7 +7,7 @@ use super::{CODEBOOKS, Head, MemberRow, SledStore, VECTORS, abort, json, parse, 
 use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::member::Member;
 use crate::records::{Draft, Embedding, Generation};
-use crate::store::{Event, unknown};
+use crate::store::{Logged, unknown};
 use crate::{CodebookError, Result};
 
 /// Pieces that are removed at a time.
@@ -58,11 +58,12 @@ impl SledStore {
             if !head.in_use().any(|other| other == id) {
                 return abort(unknown(id));
             }
+            let kept = head.previous.as_ref().is_some_and(|previous| previous.embedding.id == id);
             head.draft = head.draft.filter(|draft| draft.generation.embedding.id != id);
             head.previous = Some(Generation { embedding: head.embedding, chosen: head.chosen });
             head.embedding = to.embedding.clone();
             head.chosen = to.chosen;
-            Self::append(trees, name, head, Event::Reembedded(id))?;
+            Self::append(trees, name, head, &Logged::swapped(to, kept))?;
             Ok(())
         })
     }

@@ -213,10 +213,11 @@ async fn generations_equal_greedy_from_scratch_whatever_runs_beside() {
     let mut running = Vec::new();
     for n in 0..6u8 {
         let image = (n != 4).then(|| picture(n % 3));
-        let request = generation(image.clone(), PROMPTS[usize::from(n) % 5], 5 + usize::from(n));
+        let prompt = PROMPTS[usize::from(n) % 5];
+        let request = generation(image.clone(), prompt, 5 + usize::from(n));
         let (engine, copy) = (engine.clone(), request.clone());
         let task = tokio::spawn(async move { engine.generate_text(copy, CallOptions::default()).await });
-        running.push((image, request, task));
+        running.push((image, prompt, request, task));
     }
     let asked = engine.ask(
         vec![picture(1)],
@@ -230,15 +231,15 @@ async fn generations_equal_greedy_from_scratch_whatever_runs_beside() {
     let (first, asked, ()) = tokio::join!(first, asked, waiting);
     first.unwrap().unwrap();
     check(&scratch, &[picture(1)], &replies(0, PROMPTS[0], &["yes", "a red circle"]), &asked.unwrap().0[0]);
-    for (image, request, task) in running {
+    for (image, prompt, request, task) in running {
         let (Generated { text, reason, prompt_tokens, completion_tokens, log_likelihood }, times) =
             task.await.unwrap().unwrap();
-        let (tokens, sum, stopped) = scratch.greedy(image.as_ref(), &request.prompt, request.max_tokens);
+        let (tokens, sum, stopped) = scratch.greedy(image.as_ref(), prompt, request.max_tokens);
         assert_eq!(text, scratch.0.tokenizer().decode(&tokens).unwrap());
         assert_eq!(completion_tokens, tokens.len());
         assert_eq!(reason, if stopped { FinishReason::Stop } else { FinishReason::Length });
         assert!(close(log_likelihood, sum));
-        let whole = scratch.whole(image.as_ref(), &request.prompt, &[], LogitsAt::None, &[]);
+        let whole = scratch.whole(image.as_ref(), prompt, &[], LogitsAt::None, &[]);
         assert_eq!(prompt_tokens, whole.cache.unwrap().len);
         assert_eq!(times.prompt_tokens, prompt_tokens);
     }

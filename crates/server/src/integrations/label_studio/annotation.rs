@@ -1,0 +1,236 @@
+//! An annotation's results to a correction: the answer, the reasoning statement by statement, and what was drawn for each.
+
+use reasonedit_editor::split_sentences;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::config::LabelStudioConfig;
+use super::labels::{AnswerForm, Choice, ChoiceList, Interface, at, choices_of, question_of};
+use super::regions::PercentBox;
+
+/// What an annotator said of a picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Correction {
+    /// Where the picture is, as the task says.
+    pub(super) picture: String,
+    pub(super) question: String,
+    pub(super) answer: String,
+    /// Empty if the answer was free.
+    pub(super) choices: Vec<String>,
+    pub(super) reasoning: Vec<Reason>,
+}
+
+/// One statement with the rectangles drawn for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Reason {
+    pub(super) statement: String,
+    pub(super) boxes: Vec<PercentBox>,
+}
+
+/// One result of an annotation; of a kind that is not read it has only defaults.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Item {
+    id: Option<String>,
+    from_name: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    value: Value,
+    #[serde(rename = "parentID")]
+    parent: Option<String>,
+    /// `prediction` as long as nobody touched it.
+    origin: Option<String>,
+    from_id: Option<String>,
+    to_id: Option<String>,
+    image_rotation: Option<f64>,
+    meta: Value,
+}
+
+/// A text of the rationale, line by line, and the regions it belongs to.
+struct Said {
+    /// Indices of its statements.
+    statements: std::ops::Range<usize>,
+    id: Option<String>,
+    parent: Option<String>,
+}
+
+impl Correction {
+    /// Reads an annotation.
+    ///
+    /// # Errors
+    /// Why nothing can be learned from it, in words.
+    pub(super) fn read(
+        interface: &Interface,
+        config: &LabelStudioConfig,
+        data: &Map<String, Value>,
+        results: &[Value],
+    ) -> Result<Self, String> {
+        let items: Vec<Item> = results.iter().filter_map(|item| Item::deserialize(item).ok()).collect();
+        let of = |name: &str| {
+            items.iter().filter(move |item| item.from_name.as_deref() == Some(name)).collect::<Vec<_>>()
+        };
+
+        let rationale = interface.rationale.as_ref().ok_or_else(|| {
+            format!(
+                "The labeling configuration has no <TextArea name=\"{}\"> for the reasoning.",
+                config.rationale
+            )
+        })?;
+        let (mut reasoning, said) = reasoning(&of(&rationale.name));
+        if reasoning.is_empty() {
+            return Err("No reasoning was given.".to_owned());
+        }
+        let (control, form) =
+            interface.answer.as_ref().ok_or("The labeling configuration has nothing for the answer.")?;
+        let (answer, choices) = answer(form, &of(&control.name), data)?;
+        let question = question_of(interface.question.as_deref(), data, &config.question)
+            .ok_or_else(|| format!("The task has no question (`{}` in its data).", config.question))?;
+        let key = interface
+            .image
+            .as_deref()
+            .ok_or("The labeling configuration has no <Image> with one picture.")?;
+        let picture = at(data, key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("The task's data has no picture under `{key}`."))?;
+        if let Some(evidence) = &interface.evidence {
+            let drawn = of(&evidence.control.name);
+            attach(&mut reasoning, &said, &drawn, &items);
+        }
+        Ok(Self { picture: picture.to_owned(), question, answer, choices, reasoning })
+    }
+
+    /// Names the content: the same correction has the same digest.
+    pub(super) fn digest(&self) -> String {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        blake3::hash(&text).to_hex().to_string()
+    }
+}
+
+/// Texts of a value: a text, or a list of them.
+fn texts(value: &Value, field: &str) -> Vec<String> {
+    match value.get(field) {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A line is a statement; a single line is split into sentences.
+fn reasoning(items: &[&Item]) -> (Vec<Reason>, Vec<Said>) {
+    let lines = |item: &Item| -> Vec<String> {
+        let texts = texts(&item.value, "text");
+        let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    };
+    let all: Vec<(&Item, Vec<String>)> = items.iter().map(|item| (*item, lines(item))).collect();
+    let single = all.iter().map(|(_, lines)| lines.len()).sum::<usize>() == 1;
+    let (mut reasons, mut said) = (Vec::new(), Vec::new());
+    for (item, lines) in all {
+        let first = reasons.len();
+        let statements =
+            lines.into_iter().flat_map(|line| if single { split_sentences(&line) } else { vec![line] });
+        reasons.extend(statements.map(|statement| Reason { statement, boxes: Vec::new() }));
+        said.push(Said {
+            statements: first..reasons.len(),
+            id: item.id.clone(),
+            parent: item.parent.clone(),
+        });
+    }
+    (reasons, said)
+}
+
+/// The answer, and what it was chosen from.
+fn answer(
+    form: &AnswerForm,
+    items: &[&Item],
+    data: &Map<String, Value>,
+) -> Result<(String, Vec<String>), String> {
+    let field = if matches!(form, AnswerForm::Text) { "text" } else { "choices" };
+    let mut given: Vec<String> =
+        items.iter().flat_map(|item| texts(&item.value, field)).map(|text| text.trim().to_owned()).collect();
+    given.retain(|text| !text.is_empty());
+    given.dedup();
+    let mut given = given.into_iter();
+    let answer = match (given.next(), given.next()) {
+        (Some(answer), None) => answer,
+        (None, _) => return Err("No answer was given.".to_owned()),
+        (Some(_), Some(_)) => return Err("Several answers were given; an edit has one.".to_owned()),
+    };
+    let AnswerForm::Choices(list) = form else { return Ok((answer, Vec::new())) };
+    let choices: Vec<Choice> = choices_of(list, data).map_err(|problem| problem.body().detail)?;
+    let chosen =
+        choices.iter().find(|c| c.value == answer).or_else(|| choices.iter().find(|c| c.text == answer));
+    let answer = match (chosen, list) {
+        (Some(choice), _) => choice.text.clone(),
+        (None, ChoiceList::Fixed(_)) => {
+            return Err("The answer is none of the choices of the labeling configuration.".to_owned());
+        }
+        (None, ChoiceList::Data(_)) => {
+            return Err("The answer is none of the choices of the task.".to_owned());
+        }
+    };
+    // One choice is none.
+    let texts = if choices.len() > 1 { choices.into_iter().map(|c| c.text).collect() } else { Vec::new() };
+    Ok((answer, texts))
+}
+
+/// Gives each rectangle to the statements it was drawn for. What is tied to none is left to the model, which looks for itself.
+fn attach(reasoning: &mut [Reason], said: &[Said], drawn: &[&Item], items: &[Item]) {
+    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    for item in drawn {
+        // Turned pictures: what the percents are of is not what was uploaded.
+        let turned = item.image_rotation.is_some_and(|angle| angle % 360.0 != 0.0);
+        let Ok(area) = PercentBox::deserialize(&item.value) else { continue };
+        if turned || item.id.is_none() {
+            continue;
+        }
+        let related = |other: &Said| {
+            items.iter().filter(|i| i.kind == "relation").any(|i| {
+                (same(&i.from_id, &item.id) && same(&i.to_id, &other.id))
+                    || (same(&i.to_id, &item.id) && same(&i.from_id, &other.id))
+            })
+        };
+        let tied = |other: &&Said| {
+            same(&other.id, &item.id)
+                || same(&other.parent, &item.id)
+                || same(&item.parent, &other.id)
+                || related(other)
+        };
+        let mut of: Vec<usize> =
+            said.iter().filter(tied).flat_map(|other| other.statements.clone()).collect();
+        // What the model drew and nobody touched is the model's word, unless someone tied it to a statement.
+        if of.is_empty() && item.origin.as_deref() != Some("prediction") {
+            of = by_label(item, reasoning);
+        }
+        for index in of {
+            reasoning[index].boxes.push(area);
+        }
+    }
+}
+
+/// The statement that a label such as `2` or `Statement 2` numbers, or that stands in the rectangle's note, or the only one.
+fn by_label(item: &Item, reasoning: &[Reason]) -> Vec<usize> {
+    let number = |label: &String| -> Option<usize> {
+        let digits = label.len() - label.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        label[label.len() - digits..].parse().ok()
+    };
+    let labels = texts(&item.value, "rectanglelabels");
+    let numbered: Vec<usize> = labels
+        .iter()
+        .filter_map(number)
+        .filter(|n| (1..=reasoning.len()).contains(n))
+        .map(|n| n - 1)
+        .collect();
+    if !numbered.is_empty() {
+        return numbered;
+    }
+    let notes = texts(&item.meta, "text");
+    let noted: Vec<usize> = (0..reasoning.len())
+        .filter(|index| notes.iter().any(|note| note.trim() == reasoning[*index].statement))
+        .collect();
+    if noted.is_empty() && reasoning.len() == 1 { vec![0] } else { noted }
+}
+
+#[cfg(test)]
+#[path = "annotation_tests.rs"]
+mod tests;

@@ -1,0 +1,29 @@
+//! `OpenAI`'s chat completions, so that any chat client with a base URL can ask: [`input`] (requests), [`output`] (answers), [`errors`],
+//! [`models`] (one for each codebook), [`chat`] (the handler), [`stream`] (server-sent events).
+
+mod chat;
+mod config;
+pub(crate) mod errors;
+mod input;
+mod message;
+mod models;
+mod output;
+mod stream;
+
+pub use config::OpenAiConfig;
+pub(crate) use output::ChunkDto;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::AppState;
+
+/// Its routes.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(chat::complete))
+        .routes(routes!(models::list))
+        .routes(routes!(models::get))
+        // A hub id has a slash, and clients put it into the path as it is.
+        .route("/v1/models/{id}/{name}", axum::routing::get(models::get_of_owner))
+}

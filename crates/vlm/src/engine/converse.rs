@@ -1,0 +1,111 @@
+//! The caller's side of conversations: replies token by token, and likelihoods of replies.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+use super::asks::AskUnit;
+use super::generate::GenerateUnit;
+use super::handle::{EngineHandle, answer};
+use super::prepare::{Texts, Told, conversations, cost, keys, token_want};
+use super::queue::{Begin, Request, Work};
+use super::request::{
+    Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, Want,
+};
+use super::stream::{GenerationStream, within};
+use crate::{Result, VlmError};
+
+impl EngineHandle {
+    /// As [`Self::ask`], of conversations: any number of pictures, turns before the question. Meant for a few at a time.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; [`VlmError::Template`] for a conversation that the model's template doesn't take.
+    pub async fn ask_conversations(
+        &self,
+        asks: Vec<(Conversation, Want)>,
+        options: CallOptions,
+    ) -> Result<(Vec<Answered>, EngineTimes)> {
+        within(options.deadline, async {
+            self.loaded().await?;
+            let place = self.shared.queue.reserve()?;
+            let units = self
+                .prepare(move |shared, loaded| {
+                    let mut texts = Texts::new(loaded);
+                    let all: Vec<&Conversation> = asks.iter().map(|(prompt, _)| prompt).collect();
+                    let told = conversations(shared, loaded, &texts, &all, options.priority)?;
+                    let mut seen = None;
+                    let unit = |((pictures, prompt), (_, want)): (Told, &(Conversation, Want))| {
+                        let again = seen.replace(keys(&pictures)) == Some(keys(&pictures));
+                        let looking = if again { 0 } else { cost(&pictures) };
+                        Ok(AskUnit::new(pictures, prompt, token_want(&mut texts, want)?, looking))
+                    };
+                    told.into_iter().zip(&asks).map(unit).collect::<Result<Vec<_>>>()
+                })
+                .await?;
+            let (outputs, mut times) = answer(place, units, Work::Asks, options).await?;
+            times.prompt_tokens += outputs.iter().map(|output| output.prompt_tokens).sum::<usize>();
+            Ok((outputs.into_iter().map(|output| output.answered).collect(), times))
+        })
+        .await
+    }
+
+    /// Begins to generate a reply. Dropping the stream cancels it before its next token.
+    ///
+    /// # Errors
+    /// [`VlmError::Unsupported`] for sampling settings out of range, [`VlmError::Image`], [`VlmError::TooLong`],
+    /// [`VlmError::Template`] for a conversation that the model's template doesn't take, [`VlmError::QueueFull`],
+    /// [`VlmError::DeadlineExceeded`], [`VlmError::Closed`]; what goes wrong later comes through the stream.
+    pub async fn generate(&self, request: GenerateRequest, options: CallOptions) -> Result<GenerationStream> {
+        within(options.deadline, async {
+            self.loaded().await?;
+            request.sampling.validate()?;
+            let place = self.shared.queue.reserve()?;
+            let unit = self
+                .prepare(move |shared, loaded| {
+                    let texts = Texts::new(loaded);
+                    let told = conversations(shared, loaded, &texts, &[&request.prompt], options.priority)?;
+                    let (pictures, prompt) = told.into_iter().next().ok_or(VlmError::Closed)?;
+                    Ok(GenerateUnit {
+                        cost: prompt.suffix.len() + cost(&pictures),
+                        pictures,
+                        prompt,
+                        max_tokens: request.max_tokens,
+                        sampling: request.sampling,
+                        alternatives: request.alternatives,
+                    })
+                })
+                .await?;
+            // Never more events than tokens asked for and an end: no bound of its own is needed, and the
+            // engine never waits for a slow reader.
+            let (events, receiver) = mpsc::unbounded_channel();
+            let times = Arc::new(Mutex::new(EngineTimes::default()));
+            let begin = Begin { unit, events, times: Arc::clone(&times) };
+            place.submit(Request::new(Work::Generate(Box::new(begin)), options));
+            Ok(GenerationStream::new(receiver, times, options.deadline))
+        })
+        .await
+    }
+
+    /// Generates a reply and waits for all of it.
+    ///
+    /// # Errors
+    /// As [`Self::generate`], and what goes wrong on the way.
+    pub async fn generate_text(
+        &self,
+        request: GenerateRequest,
+        options: CallOptions,
+    ) -> Result<(Generated, EngineTimes)> {
+        let mut stream = self.generate(request, options).await?;
+        let mut text = String::new();
+        while let Some(event) = stream.next().await {
+            match event? {
+                GenerateEvent::Text { text: piece, .. } => text.push_str(&piece),
+                GenerateEvent::Done { reason, prompt_tokens, completion_tokens, log_likelihood } => {
+                    let reply = Generated { text, reason, prompt_tokens, completion_tokens, log_likelihood };
+                    return Ok((reply, stream.times()));
+                }
+            }
+        }
+        Err(VlmError::Closed)
+    }
+}
