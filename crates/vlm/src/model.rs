@@ -102,6 +102,11 @@ pub trait ImagePreprocessor: Send + Sync {
     /// # Errors
     /// A picture whose shape the model can't take.
     fn preprocess(&self, image: &RgbImage) -> Result<PixelInput, VlmError>;
+
+    /// Patches to an image token, for estimates of cost; where a Q-Former makes fewer tokens of all patches, 1 is cautious.
+    fn patches_per_token(&self) -> usize {
+        1
+    }
 }
 
 /// One preprocessed picture: `patches` × (channels · temporal · patch · patch) f32 values, row by row.

@@ -17,8 +17,8 @@ use crate::{ImageFeatures, PixelInput, Result, TapName, TapStage, VlmError};
 /// Stands for the picture in [`PrefixKey::tokens`].
 const IMAGE_MARK: u32 = u32::MAX;
 
-/// Patches per image token assumed before the model has said so; only budgets depend on it.
-const PATCHES_PER_TOKEN: usize = 4;
+/// Patches that are looked at for the cost of a token on the language side, about; only budgets depend on it.
+const PATCHES_TO_LOOK_AT: usize = 4;
 
 /// Taps by where they are read.
 #[derive(Debug, Default)]
@@ -133,8 +133,8 @@ impl Picture {
             None => loaded.preprocessor.preprocess(&input.picture)?,
         };
         let (frames, rows, columns) = pixels.grid;
-        // As much for the vision side as for the language side: that is about what it is.
-        self.cost = 2 * frames * rows * columns / PATCHES_PER_TOKEN;
+        let patches = frames * rows * columns;
+        self.cost = patches / PATCHES_TO_LOOK_AT + patches / loaded.preprocessor.patches_per_token().max(1);
         self.pixels = Some(pixels);
         Ok(())
     }

@@ -314,6 +314,10 @@ impl VisionLanguageModel for Toy {
 struct ToyPreprocessor(Arc<Log>);
 
 impl ImagePreprocessor for ToyPreprocessor {
+    fn patches_per_token(&self) -> usize {
+        4
+    }
+
     /// 4×4 patches, 4×8 for wide pictures: the colour of a pixel each.
     fn preprocess(&self, image: &RgbImage) -> Result<PixelInput> {
         self.0.preprocessed.fetch_add(1, Ordering::SeqCst);

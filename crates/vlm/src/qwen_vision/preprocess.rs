@@ -94,6 +94,10 @@ impl Qwen2VlProcessor {
 }
 
 impl ImagePreprocessor for Qwen2VlProcessor {
+    fn patches_per_token(&self) -> usize {
+        self.merge_size * self.merge_size
+    }
+
     fn preprocess(&self, image: &RgbImage) -> Result<PixelInput> {
         let (patch, merge) = (self.patch_size, self.merge_size);
         let refuse = |e: reasonedit_imaging::ImagingError| VlmError::Image(e.to_string());
