@@ -1,73 +1,17 @@
 """A service on the demo model, and a browser that looks at its page."""
 
-import json
 import os
 import re
 import shutil
-import socket
-import subprocess
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
+from service import ROOT, Service, start, stop
 
-ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "target" / "screenshots"
-SAMPLES = ROOT / "models" / "demo" / "samples"
 SIZES = {"1280": (1280, 900), "820": (820, 1180)}
 TOKEN = "a-token-for-the-test"
-
-
-class Service:
-    """A running service: its address and its own requests, beside the browser's."""
-
-    def __init__(self, url, token=None):
-        self.url = url
-        self.token = token
-
-    def call(self, method, path, body=None):
-        headers = {"content-type": "application/json"}
-        if self.token:
-            headers["authorization"] = f"Bearer {self.token}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-
-def start(folder, *options):
-    """Starts the built program on a free port; yields when it is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    binary = os.environ.get("PAGE_BINARY", str(ROOT / "target" / "release" / "reasonedit"))
-    # Settings of the machine's own are none of this test's.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REASONEDIT_")}
-    with open(folder / "server.log", "wb") as log:
-        process = subprocess.Popen(
-            [binary, "serve", "--bind", f"127.0.0.1:{port}", "--data", str(folder / "data"), *options],
-            cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(1200):
-        try:
-            urllib.request.urlopen(url + "/health/ready", timeout=5).close()
-            return process, url
-        except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.05)
-    process.kill()
-    raise RuntimeError((folder / "server.log").read_text(errors="replace")[-3000:])
-
-
-def stop(process):
-    process.terminate()
-    assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")

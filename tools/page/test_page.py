@@ -5,10 +5,13 @@ import json
 import os
 import re
 import struct
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from conftest import SAMPLES, SHOTS, TOKEN, Watched
+from conftest import SHOTS, TOKEN, Watched
+from service import SAMPLES, Service, free_port, start, stop
 
 QUESTION = "What is this specimen called?"
 CHOICES = ["triangle", "square", "pumpkin"]
@@ -277,6 +280,9 @@ def test_status_and_codebooks(tab):
     page.get_by_role("heading", name="Queue").wait_for()
     page.get_by_role("table", name="Jobs, newest first").wait_for()
     tab.shot("16-status")
+    page.get_by_label("Codebook").focus()
+    edits = tab.service.call("GET", "/codebook")["edits"]
+    until(lambda: page.locator(f"#codebooks option[value=default][label^='default ({edits} ']").count() == 1)
     page.get_by_label("Codebook").fill("skin")
     page.get_by_label("Codebook").press("Enter")
     main(page).get_by_text("set by the first edit").wait_for()
@@ -406,3 +412,49 @@ def test_a_service_that_wants_a_token_asks_for_it(browser, guarded):
     page.get_by_role("dialog").wait_for()
     tab.close()
     assert SHOTS.exists()
+
+
+class Taking(BaseHTTPRequestHandler):
+    """Takes every message."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.skipif("PAGE_URL" in os.environ, reason="needs the built page")
+def test_receivers_of_events_are_shown_and_tried_again(browser, tmp_path):
+    port = free_port()
+    secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+    settings = tmp_path / "reasonedit.toml"
+    settings.write_text(
+        "[server.webhooks]\nretry_first_ms = 3600000\n[server.webhooks.endpoints.audit]\nallow_private = true\n"
+        f'url = "http://127.0.0.1:{port}/in"\nsecret = "{secret}"\n',
+        encoding="utf-8",
+    )
+    process, url = start(tmp_path, "--config", str(settings))
+    tab = Watched(browser, Service(url))
+    # The codebook that is looked at has nothing to do with it.
+    page = tab.open("?codebook=skin#/status")
+    row = page.get_by_role("table", name="Receivers of events").get_by_role("row", name="audit")
+    row.get_by_text("delivering").wait_for()
+    image = {"data": base64.b64encode((SAMPLES / "specimen.jpg").read_bytes()).decode()}
+    tab.service.call("POST", "/edits?verify=false", {"image": image, "question": QUESTION, "answer": "pumpkin"})
+    row.get_by_text("failing").wait_for()
+    row.get_by_text("it could not be connected to").wait_for()
+    row.get_by_text("1 event").wait_for()
+    tab.shot("21-webhooks")
+    server = HTTPServer(("127.0.0.1", port), Taking)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    row.get_by_role("button", name="Try now: audit").click()
+    row.get_by_text("0 events").wait_for()
+    row.get_by_text("delivering").wait_for()
+    assert said(page) == "audit is tried again."
+    tab.close()
+    stop(process)
+    server.shutdown()
+    server.server_close()

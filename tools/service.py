@@ -1,0 +1,79 @@
+"""A real service on the demo model, for tests that talk to it as its users do.
+
+    process, url = start(folder)          # ready to be asked when this returns
+    Service(url).call("GET", "/edits")
+    stop(process)
+
+`SERVICE_BINARY` names another program than the one that `cargo build --release` makes.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "models" / "demo" / "samples"
+
+
+class Service:
+    """A running service: its address and requests of a test's own."""
+
+    def __init__(self, url, token=None):
+        self.url = url
+        self.token = token
+
+    def call(self, method, path, body=None):
+        """The JSON that a request with this JSON is answered with; None for an empty answer."""
+        headers = {"content-type": "application/json"}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+def free_port():
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(folder, *options, port=None):
+    """Starts the built program with its data in a folder; the process and its address once it is ready.
+
+    The log is `server.log` in that folder. A port is given where a service is to come back where it was.
+    """
+    port = port or free_port()
+    binary = os.environ.get("SERVICE_BINARY", str(ROOT / "target" / "release" / "reasonedit"))
+    # Settings of the machine's own are none of the test's.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REASONEDIT_")}
+    with open(folder / "server.log", "ab") as log:
+        process = subprocess.Popen(
+            [binary, "serve", "--bind", f"127.0.0.1:{port}", "--data", str(folder / "data"), *options],
+            cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(1200):
+        try:
+            urllib.request.urlopen(url + "/health/ready", timeout=5).close()
+            return process, url
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+    process.kill()
+    process.wait()
+    raise RuntimeError((folder / "server.log").read_text(errors="replace")[-3000:])
+
+
+def stop(process):
+    """Asks a service to end and holds it to that it ends well."""
+    process.terminate()
+    assert process.wait(60) == 0
