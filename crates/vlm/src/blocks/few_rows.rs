@@ -18,8 +18,8 @@ const STREAMS: usize = 4;
 const PARALLEL_FROM: usize = 1 << 18;
 /// Rows of a matrix of columns that are read at a time.
 const STEP: usize = 8;
-/// Columns that one thread does at a time: at least, at most.
-const COLUMNS: (usize, usize) = (64, 1024);
+/// Rows of a matrix of columns that one thread does.
+const PART: usize = 128;
 
 /// A number that a weight is held in.
 pub(crate) trait Held: Copy + Sync {
@@ -141,39 +141,35 @@ fn dots<T: Held, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f32; N] {
 /// x·W for x of (rows, inputs) and W of (inputs, outputs): (rows, outputs).
 pub(super) fn by_columns(x: &[f32], inputs: usize, weights: &[f32]) -> Vec<f32> {
     let (rows, outputs) = (x.len() / inputs, weights.len() / inputs);
-    let share = outputs.div_ceil(rayon::current_num_threads()).next_multiple_of(LANES);
-    let columns = if x.len() * outputs < PARALLEL_FROM { outputs } else { share.clamp(COLUMNS.0, COLUMNS.1) };
-    let part = |first: usize| {
-        let count = columns.min(outputs - first);
-        let row = |input: usize| &weights[input * outputs + first..][..count];
-        let mut y = vec![0f32; rows * count];
-        let whole = inputs - inputs % STEP;
+    // Each part of the inputs is one stretch of memory. How it is cut doesn't depend on the number of threads, and so neither does the sum.
+    let part = |(part, weights): (usize, &[f32])| {
+        let (first, count) = (part * PART, weights.len() / outputs);
+        let row = |input: usize| &weights[input * outputs..(input + 1) * outputs];
+        let mut y = vec![0f32; rows * outputs];
+        let whole = count - count % STEP;
         for input in (0..whole).step_by(STEP) {
             let some: [&[f32]; STEP] = std::array::from_fn(|i| row(input + i));
-            for (y, x) in y.chunks_exact_mut(count).zip(x.chunks_exact(inputs)) {
-                add_scaled(y, std::array::from_fn(|i| x[input + i]), some);
+            for (y, x) in y.chunks_exact_mut(outputs).zip(x.chunks_exact(inputs)) {
+                add_scaled(y, std::array::from_fn(|i| x[first + input + i]), some);
             }
         }
-        for input in whole..inputs {
-            for (y, x) in y.chunks_exact_mut(count).zip(x.chunks_exact(inputs)) {
-                add_scaled(y, [x[input]], [row(input)]);
+        for input in whole..count {
+            for (y, x) in y.chunks_exact_mut(outputs).zip(x.chunks_exact(inputs)) {
+                add_scaled(y, [x[first + input]], [row(input)]);
             }
         }
         y
     };
-    let firsts: Vec<usize> = (0..outputs).step_by(columns).collect();
-    if let [first] = firsts.as_slice() {
-        return part(*first);
-    }
-    let parts: Vec<Vec<f32>> = firsts.par_iter().map(|first| part(*first)).collect();
-    if rows == 1 {
-        return parts.concat();
-    }
-    let mut y = Vec::with_capacity(rows * outputs);
-    for row in 0..rows {
-        for part in &parts {
-            let count = part.len() / rows;
-            y.extend_from_slice(&part[row * count..(row + 1) * count]);
+    let parts: Vec<Vec<f32>> = if x.len() * outputs < PARALLEL_FROM {
+        weights.chunks(PART * outputs).enumerate().map(part).collect()
+    } else {
+        weights.par_chunks(PART * outputs).enumerate().map(part).collect()
+    };
+    let mut parts = parts.into_iter();
+    let mut y = parts.next().unwrap_or_default();
+    for part in parts {
+        for (y, more) in y.iter_mut().zip(&part) {
+            *y += more;
         }
     }
     y

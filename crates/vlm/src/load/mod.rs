@@ -63,11 +63,16 @@ impl DeviceChoice {
     pub(crate) fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(number) => Device::new_cuda(number).map_err(|e| {
-                VlmError::load(
-                    format!("cuda:{number}"),
-                    format!("{e}; is this a build with the feature `cuda`?"),
-                )
+            Self::Cuda(number) => Device::new_cuda(number).map_err(|error| {
+                let said = error.to_string();
+                // What candle says may go on with a backtrace.
+                let said = said.lines().next().unwrap_or_default();
+                let advice = if cfg!(feature = "cuda") {
+                    "does `nvidia-smi` list that GPU here? model.device = \"cpu\" does without"
+                } else {
+                    "this program was built for the CPU only; build with `--features cuda`, or leave model.device at \"cpu\""
+                };
+                VlmError::load(format!("cuda:{number}"), format!("{said}: {advice}"))
             }),
         }
     }
