@@ -14,7 +14,7 @@ use super::{math, with_values};
 /// Rows of x up to which each output is a few dot products; beyond, weights are widened in blocks for matrix products.
 pub(super) const FEW_ROWS: usize = 8;
 /// Weights widened at a time: few enough to be used while they are in a cache, enough that each product is worth sharing out (measured).
-const BLOCK: usize = 1 << 21;
+const BLOCK: usize = 1 << 22;
 /// Outputs done by one thread at a time.
 const TILE: usize = 32;
 /// Multiplications below which one thread does it all.
