@@ -67,26 +67,56 @@ impl Held for f16 {
     }
 }
 
+/// A matrix of rows, one for each output.
+pub(super) trait Rows: Sync {
+    /// How many.
+    fn outputs(&self) -> usize;
+
+    /// Σ xᵢ·wᵢ for some of them.
+    fn dots<const N: usize>(&self, x: &[f32], rows: [usize; N]) -> [f32; N];
+}
+
+/// Rows that are held as plain numbers: (outputs, inputs).
+struct Plain<'a, T> {
+    weights: &'a [T],
+    inputs: usize,
+}
+
+impl<T: Held> Rows for Plain<'_, T> {
+    fn outputs(&self) -> usize {
+        self.weights.len() / self.inputs
+    }
+
+    #[inline]
+    fn dots<const N: usize>(&self, x: &[f32], rows: [usize; N]) -> [f32; N] {
+        dots(x, rows.map(|row| &self.weights[row * self.inputs..(row + 1) * self.inputs]))
+    }
+}
+
 /// x·Wᵀ for x of (rows, inputs) and W of (outputs, inputs): (rows, outputs).
 pub(super) fn by_rows<T: Held>(x: &[f32], inputs: usize, weights: &[T]) -> Vec<f32> {
-    let (rows, outputs) = (x.len() / inputs, weights.len() / inputs);
-    let row = |output: usize| &weights[output * inputs..(output + 1) * inputs];
+    products(x, inputs, &Plain { weights, inputs })
+}
+
+/// x·Wᵀ for x of (rows, inputs): (rows, outputs).
+pub(super) fn products(x: &[f32], inputs: usize, weights: &impl Rows) -> Vec<f32> {
+    let (rows, outputs) = (x.len() / inputs, weights.outputs());
     // (outputs, rows) first, so that threads write apart from each other.
     let mut columns = vec![0f32; outputs * rows];
     let tile = |first: usize, columns: &mut [f32]| {
         let count = columns.len() / rows;
         let quarter = count / STREAMS;
         for i in 0..quarter {
-            let four: [&[T]; STREAMS] = std::array::from_fn(|s| row(first + s * quarter + i));
+            let four: [usize; STREAMS] = std::array::from_fn(|s| first + s * quarter + i);
             for (r, x) in x.chunks_exact(inputs).enumerate() {
-                for (s, y) in dots(x, four).into_iter().enumerate() {
+                for (s, y) in weights.dots(x, four).into_iter().enumerate() {
                     columns[(s * quarter + i) * rows + r] = y;
                 }
             }
         }
         for i in STREAMS * quarter..count {
             for (r, x) in x.chunks_exact(inputs).enumerate() {
-                [columns[i * rows + r]] = dots(x, [row(first + i)]);
+                [columns[i * rows + r]] = weights.dots(x, [first + i]);
             }
         }
     };
@@ -109,7 +139,7 @@ pub(super) fn by_rows<T: Held>(x: &[f32], inputs: usize, weights: &[T]) -> Vec<f
 
 /// Σ xᵢ·wᵢ for some rows of weights, all as long as x.
 #[inline(never)]
-fn dots<T: Held, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f32; N] {
+pub(super) fn dots<T: Held, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f32; N] {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let weight_chunks = weights.map(|w| &w.as_chunks::<LANES>().0[..chunks.len()]);
     let mut sums = [[0f32; LANES]; N];
@@ -121,12 +151,7 @@ fn dots<T: Held, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f32; N] {
             }
         }
     }
-    let mut y = sums.map(|sums| {
-        // In halves: sixteen sums one after the other would wait for each other.
-        let eight: [f32; LANES / 2] = std::array::from_fn(|i| sums[i] + sums[i + LANES / 2]);
-        let four: [f32; LANES / 4] = std::array::from_fn(|i| eight[i] + eight[i + LANES / 4]);
-        (four[0] + four[2]) + (four[1] + four[3])
-    });
+    let mut y = sums.map(total);
     if !rest.is_empty() {
         for (y, weights) in y.iter_mut().zip(weights) {
             let mut wide = [0f32; LANES];
@@ -136,6 +161,14 @@ fn dots<T: Held, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f32; N] {
         }
     }
     y
+}
+
+/// The sum of the lanes, in halves: sixteen sums one after the other would wait for each other.
+#[inline]
+pub(super) fn total(sums: [f32; LANES]) -> f32 {
+    let eight: [f32; LANES / 2] = std::array::from_fn(|i| sums[i] + sums[i + LANES / 2]);
+    let four: [f32; LANES / 4] = std::array::from_fn(|i| eight[i] + eight[i + LANES / 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// x·W for x of (rows, inputs) and W of (inputs, outputs): (rows, outputs).

@@ -9,6 +9,7 @@ pub(crate) mod attention;
 mod attention_cpu;
 pub(crate) mod cross;
 pub(crate) mod decoder;
+mod eight_bits;
 mod few_rows;
 pub(crate) mod fixed_size;
 pub(crate) mod linear;

@@ -1,24 +1,65 @@
 //! Weights in blocks of 8 or 4 bits with a scale each, as llama.cpp has them (candle's `quantized`).
 //!
-//! On the CPU the blocks are held by themselves and widened as they are needed: candle's own product there keeps a second,
-//! expanded copy of them for its fastest kernels, where blocks are there to fit in memory, and rounds the rows of x to 8 bits
+//! On the CPU the blocks are held by themselves and widened as they are needed (those of 8 bits not even that, where rows are few): candle's own product
+//! there keeps a second, expanded copy of them for its fastest kernels, where blocks are there to fit in memory, and rounds the rows of x to 8 bits
 //! too. Elsewhere it is candle's product.
 
 use std::fmt;
 
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor, QuantizedType};
-use candle_core::{CpuStorage, DType, Device, Module, Tensor};
+use candle_core::quantized::k_quants::{BlockQ4_0, BlockQ4K, GgmlType};
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::{DType, Device, Module, Tensor};
 use rayon::prelude::*;
 
-use super::widened;
+use super::eight_bits::{self, EightBits};
+use super::few_rows::{self, Rows};
+use super::widened::{self, FEW_ROWS};
+use super::with_values;
 
 /// Outputs in a part.
 const PART: usize = 512;
 
 /// Some outputs of a weight matrix.
 enum Part {
-    Cpu(Box<dyn QuantizedType>),
+    Cpu(Blocks),
     Device(QMatMul),
+}
+
+/// Blocks of rows, on the CPU.
+enum Blocks {
+    Q8_0(EightBits),
+    Q4_0(Vec<BlockQ4_0>),
+    Q4K(Vec<BlockQ4K>),
+}
+
+impl Blocks {
+    /// The blocks that rows are rounded to.
+    fn of(kind: GgmlDType, rows: &[f32]) -> candle_core::Result<Self> {
+        fn rounded<T: GgmlType>(rows: &[f32]) -> Vec<T> {
+            let mut blocks = vec![T::zeros(); rows.len() / T::BLCK_SIZE];
+            T::from_float(rows, &mut blocks);
+            blocks
+        }
+        match kind {
+            GgmlDType::Q8_0 => Ok(Self::Q8_0(EightBits::of(rows))),
+            GgmlDType::Q4_0 => Ok(Self::Q4_0(rounded(rows))),
+            GgmlDType::Q4K => Ok(Self::Q4K(rounded(rows))),
+            other => candle_core::bail!("blocks of {other:?} are not held on the CPU"),
+        }
+    }
+
+    /// What a row stands for.
+    fn row(&self, index: usize, to: &mut [f32]) {
+        fn widen<T: GgmlType>(blocks: &[T], index: usize, to: &mut [f32]) {
+            let count = to.len() / T::BLCK_SIZE;
+            T::to_float(&blocks[index * count..(index + 1) * count], to);
+        }
+        match self {
+            Self::Q8_0(blocks) => blocks.row(index, to),
+            Self::Q4_0(blocks) => widen(blocks, index, to),
+            Self::Q4K(blocks) => widen(blocks, index, to),
+        }
+    }
 }
 
 /// A weight matrix, (outputs, inputs), in blocks along the inputs.
@@ -63,12 +104,8 @@ impl QuantisedRows {
         }
         let parts: Vec<_> = rows
             .par_chunks(PART * self.inputs)
-            .map(|rows| {
-                let mut blocks = kind.cpu_zeros(rows.len());
-                blocks.from_float(rows);
-                (rows.len() / self.inputs, Part::Cpu(blocks))
-            })
-            .collect();
+            .map(|rows| Ok((rows.len() / self.inputs, Part::Cpu(Blocks::of(kind, rows)?))))
+            .collect::<candle_core::Result<_>>()?;
         self.parts.extend(parts);
         Ok(())
     }
@@ -91,23 +128,31 @@ impl QuantisedRows {
         if !on_device.is_empty() {
             return Tensor::cat(&on_device, 1)?.to_dtype(x.dtype());
         }
-        // Where each part begins.
-        let mut starts = Vec::with_capacity(self.parts.len());
-        let mut outputs = 0;
-        for (count, _) in &self.parts {
-            starts.push(outputs);
-            outputs += count;
-        }
-        let y = widened::matmul(&wide, outputs, |output, row| {
-            let at = starts.partition_point(|start| *start <= output) - 1;
-            let (count, Part::Cpu(blocks)) = &self.parts[at] else { candle_core::bail!("not on the CPU") };
-            match blocks.embedding(&[(output - starts[at]) as u32], *count, self.inputs)? {
-                CpuStorage::F32(values) => row.copy_from_slice(&values),
-                _ => candle_core::bail!("blocks that are not widened to f32"),
-            }
-            Ok(())
-        })?;
+        let placed = self.placed();
+        let (rows, inputs) = wide.dims2()?;
+        let y = if rows <= FEW_ROWS {
+            let y = with_values(&wide, |wide| Ok(few_rows::products(wide, inputs, &placed)))?;
+            Tensor::from_vec(y, (rows, placed.outputs), x.device())?
+        } else {
+            widened::matmul(&wide, placed.outputs, |output, row| {
+                let (blocks, index) = placed.find(output);
+                blocks.row(index, row);
+            })?
+        };
         y.to_dtype(x.dtype())
+    }
+
+    /// The parts on the CPU and where each begins.
+    fn placed(&self) -> Placed<'_> {
+        let mut placed =
+            Placed { parts: Vec::with_capacity(self.parts.len()), inputs: self.inputs, outputs: 0 };
+        for (count, part) in &self.parts {
+            if let Part::Cpu(blocks) = part {
+                placed.parts.push((placed.outputs, blocks));
+                placed.outputs += count;
+            }
+        }
+        placed
     }
 
     /// What the blocks stand for: (outputs, inputs), f32.
@@ -116,10 +161,13 @@ impl QuantisedRows {
             .parts
             .iter()
             .map(|(outputs, part)| match part {
-                Part::Cpu(blocks) => match blocks.dequantize(outputs * self.inputs)? {
-                    CpuStorage::F32(values) => Tensor::from_vec(values, (*outputs, self.inputs), device),
-                    _ => candle_core::bail!("blocks that are not widened to f32"),
-                },
+                Part::Cpu(blocks) => {
+                    let mut values = vec![0f32; outputs * self.inputs];
+                    for (index, row) in values.chunks_exact_mut(self.inputs).enumerate() {
+                        blocks.row(index, row);
+                    }
+                    Tensor::from_vec(values, (*outputs, self.inputs), device)
+                }
                 Part::Device(QMatMul::QTensor(blocks)) => blocks.dequantize(device),
                 Part::Device(QMatMul::Tensor(rows) | QMatMul::TensorF16(rows)) => rows.to_dtype(DType::F32),
             })
@@ -128,10 +176,42 @@ impl QuantisedRows {
     }
 }
 
+/// Parts on the CPU, each with its first output.
+struct Placed<'a> {
+    parts: Vec<(usize, &'a Blocks)>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl<'a> Placed<'a> {
+    /// The blocks that an output is in, and which row of them it is.
+    fn find(&self, output: usize) -> (&'a Blocks, usize) {
+        let (first, blocks) = self.parts[self.parts.partition_point(|(first, _)| *first <= output) - 1];
+        (blocks, output - first)
+    }
+}
+
+impl Rows for Placed<'_> {
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn dots<const N: usize>(&self, x: &[f32], rows: [usize; N]) -> [f32; N] {
+        rows.map(|row| match self.find(row) {
+            (Blocks::Q8_0(blocks), index) => eight_bits::dot(x, blocks.blocks(index, self.inputs)),
+            (blocks, index) => {
+                let mut wide = vec![0f32; self.inputs];
+                blocks.row(index, &mut wide);
+                let [y] = few_rows::dots(x, [wide.as_slice()]);
+                y
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocks::with_values;
 
     fn error(a: &Tensor, b: &Tensor) -> f32 {
         let scale: f32 = b.abs().unwrap().max_all().unwrap().to_scalar().unwrap();

@@ -9,16 +9,11 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::transpose::transpose_into;
-use super::{math, with_values};
 
 /// Rows of x up to which each output is a few dot products; beyond, weights are widened in blocks for matrix products.
 pub(super) const FEW_ROWS: usize = 8;
 /// Weights widened at a time: few enough to be used while they are in a cache, enough that each product is worth sharing out (measured).
 const BLOCK: usize = 1 << 22;
-/// Outputs done by one thread at a time.
-const TILE: usize = 32;
-/// Multiplications below which one thread does it all.
-const PARALLEL_FROM: usize = 1 << 18;
 
 /// x·Wᵀ for x of shape (rows, inputs), contiguous f32 on the CPU, by matrix products with some outputs at a time. `fill` writes the weights of a
 /// range of outputs as columns: (inputs, outputs of the range).
@@ -45,54 +40,13 @@ pub(super) fn by_blocks(
 pub(super) fn matmul(
     x: &Tensor,
     outputs: usize,
-    widen: impl Fn(usize, &mut [f32]) -> candle_core::Result<()> + Sync,
+    widen: impl Fn(usize, &mut [f32]) + Sync,
 ) -> candle_core::Result<Tensor> {
-    let (rows, inputs) = x.dims2()?;
-    if rows <= FEW_ROWS {
-        let y = with_values(x, |x| few_rows(x, rows, outputs, &widen))?;
-        return Tensor::from_vec(y, (rows, outputs), x.device());
-    }
+    let (_, inputs) = x.dims2()?;
     by_blocks(x, outputs, |range, to| {
         let mut wide = vec![0f32; inputs * range.len()];
-        wide.par_chunks_mut(inputs).enumerate().try_for_each(|(i, row)| widen(range.start + i, row))?;
+        wide.par_chunks_mut(inputs).enumerate().for_each(|(i, row)| widen(range.start + i, row));
         transpose_into(&wide, inputs, to, range.len(), 0);
         Ok(())
     })
-}
-
-/// One dot product for every row and output; each weight is widened once.
-fn few_rows(
-    x: &[f32],
-    rows: usize,
-    outputs: usize,
-    widen: &(impl Fn(usize, &mut [f32]) -> candle_core::Result<()> + Sync),
-) -> candle_core::Result<Vec<f32>> {
-    let inputs = x.len() / rows.max(1);
-    // (outputs, rows) first, so that threads write apart from each other.
-    let mut columns = vec![0f32; outputs * rows];
-    let tile = |first: usize, columns: &mut [f32]| -> candle_core::Result<()> {
-        let mut wide = vec![0f32; inputs];
-        columns.chunks_exact_mut(rows).enumerate().try_for_each(|(i, column)| {
-            widen(first + i, &mut wide)?;
-            for (y, x) in column.iter_mut().zip(x.chunks_exact(inputs)) {
-                *y = math::dot(x, &wide);
-            }
-            Ok(())
-        })
-    };
-    if x.len() * outputs < PARALLEL_FROM {
-        tile(0, &mut columns)?;
-    } else {
-        columns.par_chunks_mut(TILE * rows).enumerate().try_for_each(|(i, part)| tile(i * TILE, part))?;
-    }
-    if rows == 1 {
-        return Ok(columns);
-    }
-    let mut y = vec![0f32; rows * outputs];
-    for (output, column) in columns.chunks_exact(rows).enumerate() {
-        for (row, value) in column.iter().enumerate() {
-            y[row * outputs + output] = *value;
-        }
-    }
-    Ok(y)
 }
