@@ -1,8 +1,8 @@
 //! [`attend`](super::attention::attend) on slices of f32.
 //!
 //! A task is one sequence and one key–value head with all its query heads. Sixteen query rows lie across the
-//! lanes of a vector, keys and values are read as they are, one scalar at a time: nothing is transposed or
-//! padded but the queries, and a row's result does not depend on what else is in the batch.
+//! lanes of a vector, keys and values are read one scalar at a time: keys as they are, values put in the order in which they are
+//! read. A row's result does not depend on what else is in the batch.
 
 use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
