@@ -65,7 +65,8 @@ impl Blocks {
 /// A weight matrix, (outputs, inputs), in blocks along the inputs.
 pub(crate) struct QuantisedRows {
     inputs: usize,
-    /// Outputs of each part and its blocks.
+    outputs: usize,
+    /// The first output of each part, and its blocks.
     parts: Vec<(usize, Part)>,
 }
 
@@ -73,7 +74,7 @@ impl fmt::Debug for QuantisedRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QuantisedRows")
             .field("inputs", &self.inputs)
-            .field("outputs", &self.outputs())
+            .field("outputs", &self.outputs)
             .finish_non_exhaustive()
     }
 }
@@ -81,11 +82,7 @@ impl fmt::Debug for QuantisedRows {
 impl QuantisedRows {
     /// Without outputs; `inputs` must be a multiple of the blocks that are appended.
     pub(crate) fn new(inputs: usize) -> Self {
-        Self { inputs, parts: Vec::new() }
-    }
-
-    fn outputs(&self) -> usize {
-        self.parts.iter().map(|p| p.0).sum()
+        Self { inputs, outputs: 0, parts: Vec::new() }
     }
 
     /// Quantises some more outputs, row by row in `rows`.
@@ -95,18 +92,20 @@ impl QuantisedRows {
         rows: &[f32],
         device: &Device,
     ) -> candle_core::Result<()> {
-        if !device.is_cpu() {
-            let outputs = rows.len() / self.inputs;
+        let (first, outputs) = (self.outputs, rows.len() / self.inputs);
+        if device.is_cpu() {
+            let parts: Vec<_> = rows
+                .par_chunks(PART * self.inputs)
+                .enumerate()
+                .map(|(i, rows)| Ok((first + i * PART, Part::Cpu(Blocks::of(kind, rows)?))))
+                .collect::<candle_core::Result<_>>()?;
+            self.parts.extend(parts);
+        } else {
             let rows = Tensor::from_slice(rows, (outputs, self.inputs), &Device::Cpu)?;
             let part = QMatMul::from_qtensor(QTensor::quantize_onto(&rows, kind, device)?)?;
-            self.parts.push((outputs, Part::Device(part)));
-            return Ok(());
+            self.parts.push((first, Part::Device(part)));
         }
-        let parts: Vec<_> = rows
-            .par_chunks(PART * self.inputs)
-            .map(|rows| Ok((rows.len() / self.inputs, Part::Cpu(Blocks::of(kind, rows)?))))
-            .collect::<candle_core::Result<_>>()?;
-        self.parts.extend(parts);
+        self.outputs += outputs;
         Ok(())
     }
 
@@ -128,31 +127,27 @@ impl QuantisedRows {
         if !on_device.is_empty() {
             return Tensor::cat(&on_device, 1)?.to_dtype(x.dtype());
         }
-        let placed = self.placed();
         let (rows, inputs) = wide.dims2()?;
         let y = if rows <= FEW_ROWS {
-            let y = with_values(&wide, |wide| Ok(few_rows::products(wide, inputs, &placed)))?;
-            Tensor::from_vec(y, (rows, placed.outputs), x.device())?
+            let y = with_values(&wide, |wide| Ok(few_rows::products(wide, inputs, self)))?;
+            Tensor::from_vec(y, (rows, self.outputs), x.device())?
         } else {
-            widened::matmul(&wide, placed.outputs, |output, row| {
-                let (blocks, index) = placed.find(output);
-                blocks.row(index, row);
-            })?
+            widened::matmul(&wide, self.outputs, |output, row| self.widen(output, row))?
         };
         y.to_dtype(x.dtype())
     }
 
-    /// The parts on the CPU and where each begins.
-    fn placed(&self) -> Placed<'_> {
-        let mut placed =
-            Placed { parts: Vec::with_capacity(self.parts.len()), inputs: self.inputs, outputs: 0 };
-        for (count, part) in &self.parts {
-            if let Part::Cpu(blocks) = part {
-                placed.parts.push((placed.outputs, blocks));
-                placed.outputs += count;
-            }
+    /// The part that an output is in, and which row of it it is.
+    fn find(&self, output: usize) -> (&Part, usize) {
+        let (first, part) = &self.parts[self.parts.partition_point(|(first, _)| *first <= output) - 1];
+        (part, output - first)
+    }
+
+    /// What an output's row stands for, where the blocks are on the CPU.
+    fn widen(&self, output: usize, to: &mut [f32]) {
+        if let (Part::Cpu(blocks), index) = self.find(output) {
+            blocks.row(index, to);
         }
-        placed
     }
 
     /// What the blocks stand for: (outputs, inputs), f32.
@@ -160,13 +155,15 @@ impl QuantisedRows {
         let parts: Vec<Tensor> = self
             .parts
             .iter()
-            .map(|(outputs, part)| match part {
+            .enumerate()
+            .map(|(at, (first, part))| match part {
                 Part::Cpu(blocks) => {
-                    let mut values = vec![0f32; outputs * self.inputs];
+                    let end = self.parts.get(at + 1).map_or(self.outputs, |(next, _)| *next);
+                    let mut values = vec![0f32; (end - first) * self.inputs];
                     for (index, row) in values.chunks_exact_mut(self.inputs).enumerate() {
                         blocks.row(index, row);
                     }
-                    Tensor::from_vec(values, (*outputs, self.inputs), device)
+                    Tensor::from_vec(values, (end - first, self.inputs), device)
                 }
                 Part::Device(QMatMul::QTensor(blocks)) => blocks.dequantize(device),
                 Part::Device(QMatMul::Tensor(rows) | QMatMul::TensorF16(rows)) => rows.to_dtype(DType::F32),
@@ -176,32 +173,17 @@ impl QuantisedRows {
     }
 }
 
-/// Parts on the CPU, each with its first output.
-struct Placed<'a> {
-    parts: Vec<(usize, &'a Blocks)>,
-    inputs: usize,
-    outputs: usize,
-}
-
-impl<'a> Placed<'a> {
-    /// The blocks that an output is in, and which row of them it is.
-    fn find(&self, output: usize) -> (&'a Blocks, usize) {
-        let (first, blocks) = self.parts[self.parts.partition_point(|(first, _)| *first <= output) - 1];
-        (blocks, output - first)
-    }
-}
-
-impl Rows for Placed<'_> {
+impl Rows for QuantisedRows {
     fn outputs(&self) -> usize {
         self.outputs
     }
 
     fn dots<const N: usize>(&self, x: &[f32], rows: [usize; N]) -> [f32; N] {
         rows.map(|row| match self.find(row) {
-            (Blocks::Q8_0(blocks), index) => eight_bits::dot(x, blocks.blocks(index, self.inputs)),
-            (blocks, index) => {
+            (Part::Cpu(Blocks::Q8_0(blocks)), index) => eight_bits::dot(x, blocks.blocks(index, self.inputs)),
+            _ => {
                 let mut wide = vec![0f32; self.inputs];
-                blocks.row(index, &mut wide);
+                self.widen(row, &mut wide);
                 let [y] = few_rows::dots(x, [wide.as_slice()]);
                 y
             }
