@@ -179,14 +179,14 @@ impl Rows for QuantisedRows {
     }
 
     fn dots<const N: usize>(&self, x: &[f32], rows: [usize; N]) -> [f32; N] {
-        rows.map(|row| match self.find(row) {
-            (Part::Cpu(Blocks::Q8_0(blocks)), index) => eight_bits::dot(x, blocks.blocks(index, self.inputs)),
-            _ => {
-                let mut wide = vec![0f32; self.inputs];
-                self.widen(row, &mut wide);
-                let [y] = few_rows::dots(x, [wide.as_slice()]);
-                y
+        rows.map(|row| {
+            if let (Part::Cpu(Blocks::Q8_0(blocks)), index) = self.find(row) {
+                return eight_bits::dot(x, blocks.blocks(index, self.inputs));
             }
+            let mut wide = vec![0f32; self.inputs];
+            self.widen(row, &mut wide);
+            let [y] = few_rows::dots(x, [wide.as_slice()]);
+            y
         })
     }
 }
