@@ -3,13 +3,13 @@
 //!
 //! `answer`: one picture, a prompt of about 60 tokens, four short choices as replies (prompt run once, replies share it).
 //! `verify`: 29 crops of one picture, three statements each, yes or no (vision and picture prefix once per crop).
-//! `decode`: 16 tokens one after the other behind a short prompt.
+//! `decode`: one token of 32 that follow a picture and a prompt one after the other.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, grid, resize};
-use reasonedit_vlm::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
+use reasonedit_vlm::prompt::RenderedPrompt;
 use reasonedit_vlm::{
     BlockType, ImageFeatures, KvCache, LoadOptions, LogitsAt, Piece, PixelInput, Result, Sequence,
     VisionLanguageModel, VlmError, WeightType, load,
@@ -17,6 +17,8 @@ use reasonedit_vlm::{
 
 const QUESTION: &str = "The answer to 'what is the name of the shape' about the image is one of the following. A striped \
     circle near a square is a blicket. A shape with a jagged edge is a dax. What is the name of the shape in the image?";
+/// Tokens to decode.
+const TOKENS: u32 = 32;
 const CHOICES: [&str; 4] = ["blicket", "dax", "wug", "toma"];
 const STATEMENTS: [&str; 3] = [
     "Does the image show the shape has a jagged edge?",
@@ -25,7 +27,7 @@ const STATEMENTS: [&str; 3] = [
 ];
 
 /// Something to be timed.
-type Load = fn(&dyn VisionLanguageModel, &RgbImage) -> Result<()>;
+type Load = fn(&dyn VisionLanguageModel, &RgbImage) -> Result<Duration>;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -44,10 +46,9 @@ fn main() -> Result<()> {
     for (name, run) in loads.into_iter().filter(|l| only.as_deref().is_none_or(|o| o == l.0)) {
         let mut times = Vec::new();
         for _ in 0..rounds {
-            let start = Instant::now();
             // On a thread of the pool, as the engine runs it.
-            rayon::scope(|_| run(model.as_ref(), &picture))?;
-            times.push(1e3 * start.elapsed().as_secs_f64());
+            let time = rayon::scope(|_| run(model.as_ref(), &picture))?;
+            times.push(1e3 * time.as_secs_f64());
         }
         times.sort_by(f64::total_cmp);
         print(&format!("{name}: median {:.1} ms, least {:.1} ms", times[times.len() / 2], times[0]))?;
@@ -91,7 +92,8 @@ fn caches(model: &dyn VisionLanguageModel, batch: &[Sequence]) -> Result<Vec<Opt
     Ok(model.run(batch, &[])?.into_iter().map(|out| out.cache.map(Arc::new)).collect())
 }
 
-fn answer_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<()> {
+fn answer_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<Duration> {
+    let start = Instant::now();
     let tokenizer = model.tokenizer();
     let pixels = model.preprocessor().preprocess(picture)?;
     let features = model.encode_images(&[&pixels], &[])?;
@@ -114,27 +116,32 @@ fn answer_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<()
         .map(|ids| sequence(past.clone(), vec![Piece::Tokens(ids)], LogitsAt::From(0), false))
         .collect();
     model.run(&batch, &[])?;
-    Ok(())
+    Ok(start.elapsed())
 }
 
-fn decode_once(model: &dyn VisionLanguageModel, _: &RgbImage) -> Result<()> {
-    let prompt = model.tokenizer().render_messages(&[ChatMessage {
-        role: Role::User,
-        content: vec![ContentPart::Text(STATEMENTS[0].into())],
-    }])?;
-    let mut pieces = vec![Piece::Tokens(prompt.suffix)];
+fn decode_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<Duration> {
+    let pixels = model.preprocessor().preprocess(picture)?;
+    let features = model.encode_images(&[&pixels], &[])?;
+    let prompt = model.tokenizer().render(1, QUESTION)?;
+    let mut pieces = prefix(&prompt, &features[0]);
+    pieces.push(Piece::Tokens(prompt.suffix));
     let mut past = None;
-    for _ in 0..=16 {
+    let mut start = Instant::now();
+    for token in 0..=TOKENS {
+        if token == 1 {
+            start = Instant::now();
+        }
         let batch = [sequence(past, pieces, LogitsAt::Last, true)];
         let Some(out) = model.run(&batch, &[])?.pop() else { break };
         let best = (0..out.logits.len()).max_by(|a, b| out.logits[*a].total_cmp(&out.logits[*b]));
         pieces = vec![Piece::Tokens(vec![best.unwrap_or_default() as u32])];
         past = out.cache.map(Arc::new);
     }
-    Ok(())
+    Ok(start.elapsed() / TOKENS)
 }
 
-fn verify_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<()> {
+fn verify_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<Duration> {
+    let start = Instant::now();
     let (tokenizer, preprocessor) = (model.tokenizer(), model.preprocessor());
     let areas: Vec<PixelBox> =
         grid::candidates(picture.width(), picture.height(), &grid::GridConfig::default());
@@ -174,5 +181,5 @@ fn verify_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<()
         })
         .collect();
     model.run(&batch, &[])?;
-    Ok(())
+    Ok(start.elapsed())
 }

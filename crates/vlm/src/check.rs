@@ -19,7 +19,7 @@ use crate::model::{
     TapName, VisionLanguageModel,
 };
 use crate::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
-use crate::{Result, VlmError};
+use crate::{KvCache, Result, VlmError};
 
 /// Greatest relative error of logits, taps and embeddings that counts as equal.
 pub const TOLERANCE: f64 = 1e-4;
@@ -330,7 +330,7 @@ impl Comparison<'_> {
         case: &Case,
         features: &[Arc<ImageFeatures>],
     ) -> Result<(Vec<f32>, Vec<u32>)> {
-        let step = |past: Option<Arc<crate::model::KvCache>>, pieces: Vec<Piece>| -> Result<_> {
+        let step = |past: Option<Arc<KvCache>>, pieces: Vec<Piece>| -> Result<_> {
             let sequence = Sequence { past, pieces, logits: LogitsAt::Last, keep_cache: true };
             let mut out = self.model.run(&[sequence], &[])?;
             let out = out.pop().ok_or_else(|| VlmError::Shape("no output".into()))?;

@@ -6,6 +6,7 @@ mod composed;
 pub mod engine;
 pub mod error;
 mod instructblip;
+mod kv_cache;
 mod llava;
 pub mod load;
 pub mod model;
@@ -19,6 +20,7 @@ pub mod siglip;
 
 pub use check::{CheckReport, check};
 pub use error::{Result, VlmError};
+pub use kv_cache::{KvCache, Past, Stretch};
 pub use load::architectures::{ARCHITECTURES, Architecture, KnownModel};
 pub use load::source::Progress as DownloadProgress;
 pub use load::{
@@ -26,7 +28,6 @@ pub use load::{
     load_sentence_encoder_with_progress, load_with_progress, pull,
 };
 pub use model::{
-    ImageFeatures, ImagePreprocessor, KvCache, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps,
-    Pooling, SentenceEncoder, Sequence, SequenceOutput, TapInfo, TapName, TapStage, UpperLayers,
-    VisionLanguageModel,
+    ImageFeatures, ImagePreprocessor, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps, Pooling,
+    SentenceEncoder, Sequence, SequenceOutput, TapInfo, TapName, TapStage, UpperLayers, VisionLanguageModel,
 };

@@ -12,6 +12,7 @@ use reasonedit_imaging::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::VlmError;
+use crate::kv_cache::KvCache;
 use crate::prompt::PromptTokenizer;
 
 /// Name of a place where hidden states can be read, in forward order: `vision.embedding`, `vision.0` …,
@@ -147,30 +148,6 @@ impl ImageFeatures {
     pub fn bytes(&self) -> usize {
         let of = |t: &Tensor| t.elem_count() * t.dtype().size_in_bytes();
         of(&self.tokens) + self.deepstack.iter().map(of).sum::<usize>()
-    }
-}
-
-/// Keys and values of a sequence that has been run, owned by the caller. Immutable: running a continuation
-/// yields a new one, so that one prefix serves many continuations.
-#[derive(Clone, Debug)]
-pub struct KvCache {
-    /// Per layer: keys and values, each (key–value heads, length, head size).
-    pub layers: Vec<(Tensor, Tensor)>,
-    /// Tokens in it.
-    pub len: usize,
-    /// Next text position (M-RoPE: after an image it is not `len`).
-    pub next_position: usize,
-}
-
-impl KvCache {
-    /// Memory in bytes.
-    pub fn bytes(&self) -> usize {
-        self.layers
-            .iter()
-            .map(|(k, v)| {
-                k.elem_count() * k.dtype().size_in_bytes() + v.elem_count() * v.dtype().size_in_bytes()
-            })
-            .sum()
     }
 }
 

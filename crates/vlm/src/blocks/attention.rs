@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{attention_cpu, is_fast};
+use crate::kv_cache::Past;
 
 /// How queries, keys and values of one token lie in a packed row: all query heads, key heads, value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,19 +42,19 @@ pub(crate) struct Span<'p> {
     pub(crate) len: usize,
     /// Rows of it, from its own beginning, whose output nobody needs; the others are its queries.
     pub(crate) skip: usize,
-    /// Keys and values of what came before, each (kv heads, length, head size), contiguous.
-    pub(crate) past: Option<(&'p Tensor, &'p Tensor)>,
+    /// Keys and values of what came before.
+    pub(crate) past: Past<'p>,
 }
 
 impl Span<'_> {
+    /// Rows without a past, all of whose output is needed.
+    pub(crate) fn alone(start: usize, len: usize) -> Self {
+        Self { start, len, skip: 0, past: Past::default() }
+    }
+
     /// Rows of output.
     pub(crate) fn queries(&self) -> usize {
         self.len - self.skip
-    }
-
-    /// Length of the past.
-    pub(crate) fn past_len(&self) -> usize {
-        self.past.map_or(0, |(k, _)| k.dims()[1])
     }
 }
 
@@ -94,7 +95,7 @@ pub(crate) fn attend(
     Tensor::cat(&outputs, 0)
 }
 
-/// Keys and values of a span together with its past, each (kv heads, past + length, head size), contiguous.
+/// Keys and values of a span without its past, each (kv heads, length, head size), contiguous.
 pub(crate) fn keys_and_values(
     qkv: &Tensor,
     layout: HeadLayout,
@@ -110,11 +111,7 @@ pub(crate) fn keys_and_values(
             .transpose(0, 1)?
             .contiguous()
     };
-    let (k, v) = (part(layout.heads)?, part(layout.heads + layout.kv_heads)?);
-    match span.past {
-        Some((past_k, past_v)) => Ok((Tensor::cat(&[past_k, &k], 1)?, Tensor::cat(&[past_v, &v], 1)?)),
-        None => Ok((k, v)),
-    }
+    Ok((part(layout.heads)?, part(layout.heads + layout.kv_heads)?))
 }
 
 /// One span by plain tensor operations; scores and softmax in f32.
@@ -127,6 +124,10 @@ fn plain(
 ) -> candle_core::Result<Tensor> {
     let (d, group, queries) = (layout.head_dim, layout.group(), span.queries());
     let (k, v) = keys_and_values(qkv, layout, span)?;
+    let (mut all_k, mut all_v): (Vec<_>, Vec<_>) = span.past.stretches().unzip();
+    all_k.push(&k);
+    all_v.push(&v);
+    let (k, v) = (Tensor::cat(&all_k, 1)?, Tensor::cat(&all_v, 1)?);
     let keys = k.dim(1)?;
     let past = keys - span.len;
     // Rows of a key–value head: its query heads one after the other.
@@ -181,11 +182,16 @@ fn plain(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kv_cache::{KvCache, Stretch};
     use candle_core::Device;
     use proptest::prelude::*;
 
     fn random(shape: &[usize]) -> Tensor {
         Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
+    }
+
+    fn after(past: Option<&KvCache>, layer: (Tensor, Tensor)) -> KvCache {
+        KvCache::after(past, Stretch { layers: vec![layer] }, 0).unwrap()
     }
 
     fn error(a: &Tensor, b: &Tensor) -> f32 {
@@ -206,7 +212,13 @@ mod tests {
             let qkv = random(&[rows, layout.width()]);
             let pasts: Vec<_> = lens
                 .iter()
-                .map(|l| (l.1 > 0).then(|| (random(&[kv_heads, l.1, head_dim]), random(&[kv_heads, l.1, head_dim]))))
+                .map(|(_, long, short)| {
+                    // In two stretches.
+                    [*long, short % 5].into_iter().filter(|len| *len > 0).fold(None, |past, len| {
+                        let shape = [kv_heads, len, head_dim];
+                        Some(after(past.as_ref(), (random(&shape), random(&shape))))
+                    })
+                })
                 .collect();
             let mut start = 0;
             let spans: Vec<Span> = lens
@@ -214,7 +226,7 @@ mod tests {
                 .zip(&pasts)
                 .map(|((len, _, skip), past)| {
                     let span = Span {
-                        start, len: *len, skip: skip % len, past: past.as_ref().map(|(k, v)| (k, v)),
+                        skip: skip % len, past: past.as_ref().map_or_else(Past::default, |p| p.layer(0)), ..Span::alone(start, *len)
                     };
                     start += len;
                     span
@@ -240,14 +252,12 @@ mod tests {
     fn cached_equals_uncached() {
         let layout = HeadLayout { heads: 4, kv_heads: 2, head_dim: 8 };
         let qkv = random(&[23, layout.width()]);
-        let whole = Span { start: 0, len: 23, skip: 0, past: None };
+        let whole = Span::alone(0, 23);
         let full = attend(&qkv, layout, &[whole], true, None).unwrap();
-        let (k, v) = keys_and_values(&qkv, layout, &Span { len: 9, ..whole }).unwrap();
-        let rest = Span { start: 9, len: 14, skip: 0, past: Some((&k, &v)) };
+        let cache = after(None, keys_and_values(&qkv, layout, &Span::alone(0, 9)).unwrap());
+        let cache = after(Some(&cache), keys_and_values(&qkv, layout, &Span::alone(9, 1)).unwrap());
+        let rest = Span { past: cache.layer(0), ..Span::alone(10, 13) };
         let continued = attend(&qkv, layout, &[rest], true, None).unwrap();
-        assert!(error(&full.narrow(0, 9, 14).unwrap(), &continued) < 1e-5);
-        let (k, v) = keys_and_values(&qkv, layout, &rest).unwrap();
-        let (all_k, all_v) = keys_and_values(&qkv, layout, &whole).unwrap();
-        assert_eq!(error(&k, &all_k) + error(&v, &all_v), 0.0);
+        assert!(error(&full.narrow(0, 10, 13).unwrap(), &continued) < 1e-5);
     }
 }

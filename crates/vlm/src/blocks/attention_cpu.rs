@@ -8,6 +8,7 @@ use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
 
 use super::attention::{HeadLayout, PositionBias, Span};
+use super::few_rows::{self, STEP, STREAMS};
 use super::math::{self, LANES};
 use super::with_values;
 
@@ -39,11 +40,11 @@ pub(super) fn attend(
     let queries: usize = spans.iter().map(Span::queries).sum();
     let out = with_values(qkv, |rows| {
         with_pasts(spans, |pasts| {
-            let work: usize = spans.iter().map(|s| s.queries() * (s.past_len() + s.len)).sum();
+            let work: usize = spans.iter().map(|s| s.queries() * (s.past.tokens() + s.len)).sum();
             let mut tasks = Vec::with_capacity(spans.len() * layout.kv_heads);
             for (span, past) in spans.iter().zip(pasts) {
                 if span.queries() > 0 {
-                    tasks.extend((0..layout.kv_heads).map(|head| task(rows, layout, *span, *past, head)));
+                    tasks.extend((0..layout.kv_heads).map(|head| task(rows, layout, *span, past, head)));
                 }
             }
             let run = |task: &Task<'_>| run(rows, layout, task, causal, bias);
@@ -74,42 +75,36 @@ pub(super) fn keys_and_values(
     layout: HeadLayout,
     span: &Span<'_>,
 ) -> candle_core::Result<(Tensor, Tensor)> {
-    let d = layout.head_dim;
-    let len = span.past_len() + span.len;
-    let (keys, values) = with_values(qkv, |rows| {
-        with_pasts(std::slice::from_ref(span), |pasts| {
-            let mut keys = Vec::with_capacity(layout.kv_heads * len * d);
-            let mut values = Vec::with_capacity(layout.kv_heads * len * d);
-            for head in 0..layout.kv_heads {
-                let task = task(rows, layout, *span, pasts[0], head);
-                task.keys.iter().for_each(|k| keys.extend_from_slice(k));
-                task.values.iter().for_each(|v| values.extend_from_slice(v));
-            }
-            Ok((keys, values))
-        })
-    })?;
-    let shape = (layout.kv_heads, len, d);
-    Ok((Tensor::from_vec(keys, shape, qkv.device())?, Tensor::from_vec(values, shape, qkv.device())?))
+    let (d, width) = (layout.head_dim, layout.width());
+    let part = |rows: &[f32], first: usize| {
+        let rows = &rows[span.start * width..(span.start + span.len) * width];
+        let mut part = Vec::with_capacity(layout.kv_heads * span.len * d);
+        for column in first..first + layout.kv_heads {
+            rows.chunks_exact(width)
+                .for_each(|row| part.extend_from_slice(&row[column * d..(column + 1) * d]));
+        }
+        Tensor::from_vec(part, (layout.kv_heads, span.len, d), qkv.device())
+    };
+    with_values(qkv, |rows| Ok((part(rows, layout.heads)?, part(rows, layout.heads + layout.kv_heads)?)))
 }
 
-/// Values of a span's past keys and values.
-type Past<'a> = Option<(&'a [f32], &'a [f32])>;
+/// A span's past: keys and values of each stretch.
+type Pasts<'a> = Vec<(&'a [f32], &'a [f32])>;
 
 /// Calls `f` with the values of every span's past while all of them are locked for reading.
 fn with_pasts<R>(
     spans: &[Span<'_>],
-    f: impl FnOnce(&[Past<'_>]) -> candle_core::Result<R>,
+    f: impl FnOnce(&[Pasts<'_>]) -> candle_core::Result<R>,
 ) -> candle_core::Result<R> {
-    let guards: Vec<_> = spans
+    let guards: Vec<Vec<_>> = spans
         .iter()
-        .map(|span| span.past.map(|(k, v)| (k.storage_and_layout(), v.storage_and_layout())))
+        .map(|span| {
+            span.past.stretches().map(|(k, v)| (k.storage_and_layout(), v.storage_and_layout())).collect()
+        })
         .collect();
     let pasts = guards
         .iter()
-        .map(|past| {
-            let Some((k, v)) = past else { return Ok(None) };
-            Ok(Some((slice_of(&k.0, k.1)?, slice_of(&v.0, v.1)?)))
-        })
+        .map(|past| past.iter().map(|(k, v)| Ok((slice_of(&k.0, k.1)?, slice_of(&v.0, v.1)?))).collect())
         .collect::<candle_core::Result<Vec<_>>>()?;
     f(&pasts)
 }
@@ -121,22 +116,28 @@ fn slice_of<'s>(storage: &'s Storage, layout: &candle_core::Layout) -> candle_co
     }
 }
 
-fn task<'a>(rows: &'a [f32], layout: HeadLayout, span: Span<'a>, past: Past<'a>, head: usize) -> Task<'a> {
+fn task<'a>(
+    rows: &'a [f32],
+    layout: HeadLayout,
+    span: Span<'a>,
+    past: &[(&'a [f32], &'a [f32])],
+    head: usize,
+) -> Task<'a> {
     let (d, width) = (layout.head_dim, layout.width());
-    let past_len = span.past_len();
-    let gather = |past: Option<&'a [f32]>, column: usize| {
-        let old = past.map(|p| &p[head * past_len * d..(head + 1) * past_len * d]).unwrap_or_default();
-        let new = &rows[span.start * width..(span.start + span.len) * width];
-        old.chunks_exact(d)
-            .chain(new.chunks_exact(width).map(|row| &row[column * d..(column + 1) * d]))
-            .collect::<Vec<_>>()
-    };
-    Task {
-        span,
-        head,
-        keys: gather(past.map(|p| p.0), layout.heads + head),
-        values: gather(past.map(|p| p.1), layout.heads + layout.kv_heads + head),
+    let count = span.past.tokens() + span.len;
+    let (mut keys, mut values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for (past_keys, past_values) in past {
+        let of_head = past_keys.len() / layout.kv_heads;
+        let part = head * of_head..(head + 1) * of_head;
+        keys.extend(past_keys[part.clone()].chunks_exact(d));
+        values.extend(past_values[part].chunks_exact(d));
     }
+    for row in rows[span.start * width..(span.start + span.len) * width].chunks_exact(width) {
+        let at = |column: usize| &row[column * d..(column + 1) * d];
+        keys.push(at(layout.heads + head));
+        values.push(at(layout.heads + layout.kv_heads + head));
+    }
+    Task { span, head, keys, values }
 }
 
 /// Output of one task: (queries, group · head size).
@@ -148,7 +149,7 @@ fn run(
     bias: Option<&PositionBias>,
 ) -> Vec<f32> {
     let (d, group, span) = (layout.head_dim, layout.group(), &task.span);
-    let past = span.past_len();
+    let past = span.past.tokens();
     let count = span.queries() * group;
     let query = |row: usize| {
         let at = (span.start + span.skip + row / group) * layout.width();
@@ -164,14 +165,18 @@ fn run(
     };
     let mut out = vec![0f32; count * d];
     if count <= FEW_ROWS {
-        let mut scores = vec![0f32; task.keys.len()];
-        for (row, out) in out.chunks_exact_mut(d).enumerate() {
-            let scores = &mut scores[..limit(row)];
-            for (key, score) in scores.iter_mut().enumerate() {
-                *score = math::dot(query(row), task.keys[key]) * layout.scale() + bias_of(row, key);
-            }
-            attend_row(scores, &task.values, out);
-        }
+        few_queries(
+            &std::array::from_fn::<_, FEW_ROWS, _>(|row| query(row.min(count - 1)))[..count],
+            task,
+            &mut out,
+            |row, scores| {
+                let scores = &mut scores[..limit(row)];
+                for (key, score) in scores.iter_mut().enumerate() {
+                    *score = *score * layout.scale() + bias_of(row, key);
+                }
+                scores
+            },
+        );
         return out;
     }
     let values = packed(&task.values, d);
@@ -210,15 +215,57 @@ fn run(
     out
 }
 
-/// Softmax of one row of scores, then the weighted sum of the values.
-fn attend_row(scores: &mut [f32], values: &[&[f32]], out: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for score in scores.iter_mut() {
-        *score = math::exp(*score - max);
+/// Few query rows over all keys: each key and value is read from memory once. `finish` makes a row's products with all keys its scores, of the
+/// keys that it sees.
+fn few_queries(
+    queries: &[&[f32]],
+    task: &Task<'_>,
+    out: &mut [f32],
+    finish: impl Fn(usize, &mut [f32]) -> &mut [f32],
+) {
+    let keys = task.keys.len();
+    let mut scores = vec![0f32; queries.len() * keys];
+    // Streams far apart, as in products.
+    let part = keys / STREAMS;
+    for i in 0..part {
+        let some: [usize; STREAMS] = std::array::from_fn(|s| s * part + i);
+        for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(keys)) {
+            let products = few_rows::dots(query, some.map(|key| task.keys[key]));
+            for (key, product) in some.into_iter().zip(products) {
+                scores[key] = product;
+            }
+        }
     }
-    let scale = 1.0 / math::sum(scores);
-    for (weight, value) in scores.iter().zip(values) {
-        math::axpy(weight * scale, value, out);
+    for key in STREAMS * part..keys {
+        for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(keys)) {
+            [scores[key]] = few_rows::dots(query, [task.keys[key]]);
+        }
+    }
+    for (row, scores) in scores.chunks_exact_mut(keys).enumerate() {
+        let seen = finish(row, scores);
+        let max = seen.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        for score in seen.iter_mut() {
+            *score = math::exp(*score - max);
+        }
+        let scale = 1.0 / math::sum(seen);
+        for score in seen.iter_mut() {
+            *score *= scale;
+        }
+        let seen = seen.len();
+        scores[seen..].fill(0.0);
+    }
+    let d = out.len() / queries.len();
+    let part = keys / STEP;
+    for i in 0..part {
+        let some: [usize; STEP] = std::array::from_fn(|s| s * part + i);
+        for (weights, out) in scores.chunks_exact(keys).zip(out.chunks_exact_mut(d)) {
+            few_rows::add_scaled(out, some.map(|key| weights[key]), some.map(|key| task.values[key]));
+        }
+    }
+    for key in STEP * part..keys {
+        for (weights, out) in scores.chunks_exact(keys).zip(out.chunks_exact_mut(d)) {
+            few_rows::add_scaled(out, [weights[key]], [task.values[key]]);
+        }
     }
 }
 

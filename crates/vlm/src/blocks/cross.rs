@@ -44,7 +44,7 @@ mod tests {
         };
         let got = cross_attend(&part(0), &part(1), &part(2), heads).unwrap();
         let layout = HeadLayout { heads, kv_heads: heads, head_dim: d };
-        let spans: Vec<_> = (0..inputs).map(|i| Span { start: i * len, len, skip: 0, past: None }).collect();
+        let spans: Vec<_> = (0..inputs).map(|i| Span::alone(i * len, len)).collect();
         let want = attend(&qkv, layout, &spans, false, None).unwrap();
         let error = (got.reshape((inputs * len, width)).unwrap() - want).unwrap().abs().unwrap();
         assert!(error.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-5);

@@ -3,8 +3,7 @@
 
 use half::f16;
 
-use super::few_rows::total;
-use super::math::{LANES, fma};
+use super::math::{LANES, fma, total};
 
 /// Weights that share a scale.
 pub(super) const BLOCK: usize = 32;

@@ -73,6 +73,14 @@ pub(crate) fn gelu_erf(x: f32) -> f32 {
     0.5 * x * if x < 0.0 { tail } else { 2.0 - tail }
 }
 
+/// The sum of the lanes, in halves: sixteen sums one after the other would wait for each other.
+#[inline]
+pub(crate) fn total(sums: [f32; LANES]) -> f32 {
+    let eight: [f32; LANES / 2] = std::array::from_fn(|i| sums[i] + sums[i + LANES / 2]);
+    let four: [f32; LANES / 4] = std::array::from_fn(|i| eight[i] + eight[i + LANES / 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
+}
+
 /// Σ aᵢ·bᵢ over the shorter of the two.
 #[inline]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -84,7 +92,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
             lanes[i] = fma(a[i], b[i], lanes[i]);
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    total(lanes) + rest
 }
 
 /// Σ aᵢ.
@@ -98,15 +106,39 @@ pub(crate) fn sum(a: &[f32]) -> f32 {
             lanes[i] += a[i];
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    total(lanes) + rest
 }
 
-/// `y += a · x`.
-#[inline]
-pub(crate) fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = fma(a, *x, *y);
+/// The greatest of some numbers, −∞ if there are none; what is not a number is passed over.
+pub(crate) fn max(a: &[f32]) -> f32 {
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    for a in chunks {
+        for i in 0..LANES {
+            lanes[i] = greater(lanes[i], a[i]);
+        }
     }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, greater)
+}
+
+/// Σ e^(aᵢ − shift), where no aᵢ is above `shift`; not a number if one of them isn't. Each term is as accurate as [`exp`], their sum is in double
+/// precision but for a few neighbours.
+pub(crate) fn sum_exp(a: &[f32], shift: f32) -> f64 {
+    /// Terms to a lane that are summed in single precision.
+    const NEIGHBOURS: usize = 8;
+    let (blocks, rest) = a.as_chunks::<{ LANES * NEIGHBOURS }>();
+    let mut sum = 0f64;
+    for block in blocks {
+        let mut lanes = [0f32; LANES];
+        for a in block.as_chunks::<LANES>().0 {
+            for i in 0..LANES {
+                lanes[i] += exp(a[i] - shift);
+            }
+        }
+        sum += f64::from(total(lanes));
+    }
+    sum + rest.iter().map(|a| f64::from(exp(a - shift))).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -149,6 +181,21 @@ mod tests {
             prop_assert!((f64::from(dot(&a, &b)) - want).abs() < 1e-4);
             let want: f64 = a.iter().map(|a| f64::from(*a)).sum();
             prop_assert!((f64::from(sum(&a)) - want).abs() < 1e-4);
+            let greatest = a.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            prop_assert_eq!(max(&a), greatest);
+            let many: Vec<f32> = a.iter().copied().cycle().take(7 * a.len()).collect();
+            let want: f64 = many.iter().map(|a| f64::from(a - greatest).exp()).sum();
+            prop_assert!((sum_exp(&many, greatest) / want.max(1.0) - want / want.max(1.0)).abs() < 5e-7);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_seen() {
+        for at in [0, 100, 199] {
+            let mut a = [0f32; 200];
+            a[at] = f32::NAN;
+            assert_eq!(max(&a), 0.0);
+            assert!(sum_exp(&a, 0.0).is_nan());
         }
     }
 

@@ -132,7 +132,7 @@ impl Encoder {
 
 /// Spans of `count` sequences of the same length, one behind the other.
 pub(crate) fn even_spans(count: usize, len: usize) -> Vec<Span<'static>> {
-    (0..count).map(|i| Span { start: i * len, len, skip: 0, past: None }).collect()
+    (0..count).map(|i| Span::alone(i * len, len)).collect()
 }
 
 /// The same as ranges of rows.

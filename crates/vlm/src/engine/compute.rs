@@ -3,8 +3,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
-use candle_core::Tensor;
-
 use super::cache::{Prefix, PrefixKey};
 use super::handle::Shared;
 use super::lock;
@@ -84,7 +82,7 @@ impl<'a> Compute<'a> {
             LogitsAt::Last => 1,
             LogitsAt::From(from) => tokens.saturating_sub(from),
         };
-        let kept = if sequence.keep_cache { tokens + past_len(sequence.past.as_deref()) } else { 0 };
+        let kept = if sequence.keep_cache { tokens } else { 0 };
         Load {
             tokens,
             bytes: rows * self.loaded.info.vocabulary * size_of::<f32>() + kept * self.kv_token_bytes,
@@ -244,7 +242,7 @@ impl<'a> Compute<'a> {
         if self.shared.config.cache_bytes == 0 {
             return Ok(());
         }
-        let prefix = Prefix { kv: Arc::new(beginning(kv, start.lead_tokens())?), taps: PooledTaps::new() };
+        let prefix = Prefix { kv: Arc::new(kv.beginning(start.lead_tokens())?), taps: PooledTaps::new() };
         lock(&self.shared.cache).insert_prefix(
             prefix_key(pictures, prompt),
             &Arc::new(prefix),
@@ -356,13 +354,6 @@ fn prefix_key(pictures: &[Arc<Picture>], prompt: &Prompt) -> PrefixKey {
 /// Whether someone waits for any of them.
 fn urgent(pictures: &[Arc<Picture>]) -> bool {
     pictures.iter().any(|picture| picture.urgent)
-}
-
-/// The first `len` tokens of a cache whose others are text: each text token moves the position on by one.
-fn beginning(kv: &KvCache, len: usize) -> Result<KvCache> {
-    let cut = |tensor: &Tensor| tensor.narrow(1, 0, len)?.force_contiguous();
-    let layers = kv.layers.iter().map(|(k, v)| Ok((cut(k)?, cut(v)?))).collect::<Result<_>>()?;
-    Ok(KvCache { layers, len, next_position: kv.next_position - (kv.len - len) })
 }
 
 /// Tokens of a sequence that are run now.

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::blocks::math;
 use crate::{Result, VlmError};
 
 /// Logits from which it pays to score on several threads: waking them costs as much as some thousand exponentials.
@@ -35,8 +36,8 @@ impl<'a> Softmax<'a> {
     /// # Errors
     /// [`VlmError::Device`] when the logits are empty or not finite: nothing can be said from them.
     pub(super) fn new(logits: &'a [f32]) -> Result<Self> {
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = logits.iter().map(|&x| f64::from((x - max).exp())).sum();
+        let max = math::max(logits);
+        let sum = math::sum_exp(logits, max);
         if max.is_finite() && sum.is_finite() {
             Ok(Self { logits, max, log_sum: sum.ln() })
         } else {
@@ -81,13 +82,8 @@ impl<'a> Softmax<'a> {
 
 /// The most probable token; of several, the one with the smallest id, so that ties don't depend on anything else.
 pub(super) fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (at, &x) in logits.iter().enumerate() {
-        if x > logits[best] {
-            best = at;
-        }
-    }
-    best as u32
+    let max = math::max(logits);
+    logits.iter().position(|x| *x == max).unwrap_or_default() as u32
 }
 
 #[cfg(test)]

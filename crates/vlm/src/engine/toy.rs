@@ -11,8 +11,8 @@ use super::{Models, lock};
 use crate::prompt::{PromptSettings, PromptTokenizer};
 use crate::{
     ImageFeatures, ImagePreprocessor, KvCache, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps,
-    Result, SentenceEncoder, Sequence, SequenceOutput, TapInfo, TapName, TapStage, VisionLanguageModel,
-    VlmError,
+    Result, SentenceEncoder, Sequence, SequenceOutput, Stretch, TapInfo, TapName, TapStage,
+    VisionLanguageModel, VlmError,
 };
 
 const WIDTH: usize = 8;
@@ -200,8 +200,12 @@ impl Toy {
                 let rows = t.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
                 rows.into_iter().map(|row| row.try_into().unwrap()).collect()
             };
-            let (mut keys, mut values) = past
-                .map_or_else(Default::default, |kv| (rows(&kv.layers[layer].0), rows(&kv.layers[layer].1)));
+            let (mut keys, mut values) = (Vec::new(), Vec::new());
+            for (k, v) in past.into_iter().flat_map(|kv| kv.layer(layer).stretches()) {
+                keys.extend(rows(k));
+                values.extend(rows(v));
+            }
+            let new = keys.len();
             for state in &mut states {
                 keys.push(self.times(4 * layer, state));
                 values.push(self.times(4 * layer + 1, state));
@@ -225,7 +229,7 @@ impl Toy {
             let tensor = |rows: &[[f32; WIDTH]]| {
                 Tensor::from_slice(rows.as_flattened(), (1, rows.len(), WIDTH), &Device::Cpu)
             };
-            layers.push((tensor(&keys)?, tensor(&values)?));
+            layers.push((tensor(&keys[new..])?, tensor(&values[new..])?));
         }
         let from = match sequence.logits {
             LogitsAt::None => states.len(),
@@ -246,7 +250,8 @@ impl Toy {
             }));
         }
         let len = start + states.len();
-        let cache = sequence.keep_cache.then_some(KvCache { layers, len, next_position: len });
+        let cache =
+            if sequence.keep_cache { Some(KvCache::after(past, Stretch { layers }, len)?) } else { None };
         Ok(SequenceOutput { logits, cache, taps: pooled })
     }
 }

@@ -222,7 +222,7 @@ impl QFormer {
             let ids = Tensor::from_slice(instruction, len, self.words.device())?;
             let text = (self.words.index_select(&ids, 0)? + self.positions.narrow(0, 0, len)?)?;
             parts.extend([self.queries.clone(), text]);
-            spans.push(Span { start, len: count + len, skip: 0, past: None });
+            spans.push(Span::alone(start, count + len));
             start += count + len;
         }
         Ok((self.norm.forward(&Tensor::cat(&parts, 0)?)?, spans))

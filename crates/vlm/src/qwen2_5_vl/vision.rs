@@ -67,7 +67,7 @@ struct Laid<'p> {
 }
 
 fn spans(ranges: &[Range<usize>]) -> Vec<Span<'static>> {
-    ranges.iter().map(|r| Span { start: r.start, len: r.len(), skip: 0, past: None }).collect()
+    ranges.iter().map(|r| Span::alone(r.start, r.len())).collect()
 }
 
 impl VisionTower {

@@ -210,7 +210,7 @@ impl PictureTower for VisionTower {
             .zip(&rows)
             .flat_map(|(image, rows)| {
                 let len = image.grid.1 * image.grid.2;
-                (0..image.grid.0).map(move |t| Span { start: rows.start + t * len, len, skip: 0, past: None })
+                (0..image.grid.0).map(move |t| Span::alone(rows.start + t * len, len))
             })
             .collect();
         let count = places.len();

@@ -143,7 +143,7 @@ impl TextEncoder {
         let mut rows = Vec::with_capacity(texts.len());
         let mut start = 0;
         for text in texts {
-            spans.push(Span { start, len: text.len(), skip: 0, past: None });
+            spans.push(Span::alone(start, text.len()));
             rows.push(start..start + text.len());
             start += text.len();
         }

@@ -6,6 +6,7 @@ use super::Decoder;
 use super::pack::Packed;
 use crate::blocks::attention::{Span, attend};
 use crate::blocks::rotary::RotaryTable;
+use crate::kv_cache::Past;
 use crate::model::{Piece, Sequence, UpperLayers};
 use crate::{Result, VlmError};
 
@@ -59,7 +60,7 @@ impl<'m> Above<'m> {
         for i in layers {
             let layer = &model.layers[i];
             let qkv = layer.project(model.layout, &x, &self.table)?;
-            let past = self.sequence.past.as_ref().map(|past| (&past.layers[i].0, &past.layers[i].1));
+            let past = self.sequence.past.as_deref().map_or_else(Past::default, |past| past.layer(i));
             let span = Span { start: 0, len: self.tokens, skip: 0, past };
             let attended = attend(&qkv, model.layout, &[span], true, None)?;
             x = layer.finish(model.activation, x, &attended)?;

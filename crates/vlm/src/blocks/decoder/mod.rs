@@ -26,8 +26,9 @@ use super::pool::TapCollector;
 use super::rotary::{RotaryTable, norm_and_rotate};
 use super::{add, select_rows};
 use crate::Result;
+use crate::kv_cache::{KvCache, Past, Stretch};
 use crate::load::weights::Scope;
-use crate::model::{KvCache, Sequence, SequenceOutput, TapInfo, TapName, TapStage};
+use crate::model::{Sequence, SequenceOutput, TapInfo, TapName, TapStage};
 
 #[derive(Debug)]
 struct Layer {
@@ -194,7 +195,7 @@ impl Decoder {
                     start: rows.start,
                     len: rows.len(),
                     skip: if skip { *first } else { 0 },
-                    past: sequence.past.as_ref().map(|p| (&p.layers[i].0, &p.layers[i].1)),
+                    past: sequence.past.as_deref().map_or_else(Past::default, |past| past.layer(i)),
                 })
                 .collect();
             for ((sequence, span), cache) in batch.iter().zip(&spans).zip(&mut caches) {
@@ -221,22 +222,20 @@ impl Decoder {
             x = select_rows(&x, &logits_rows)?;
         }
         let logits = self.logits(&x, &logits_rows)?;
-        Ok(batch
+        batch
             .iter()
             .zip(collector.finish())
             .zip(caches)
             .zip(logits)
-            .enumerate()
-            .map(|(i, (((sequence, taps), layers), logits))| SequenceOutput {
-                logits,
-                cache: sequence.keep_cache.then(|| KvCache {
-                    layers,
-                    len: sequence.past.as_ref().map_or(0, |p| p.len) + packed.rows[i].len(),
-                    next_position: packed.next_positions[i],
-                }),
-                taps,
+            .zip(packed.next_positions)
+            .map(|((((sequence, taps), layers), logits), next_position)| {
+                let cache = sequence
+                    .keep_cache
+                    .then(|| KvCache::after(sequence.past.as_deref(), Stretch { layers }, next_position))
+                    .transpose()?;
+                Ok(SequenceOutput { logits, cache, taps })
             })
-            .collect())
+            .collect()
     }
 
     /// See [`crate::VisionLanguageModel::above`].

@@ -38,7 +38,7 @@ impl Packed {
         let mut pictures = Vec::new();
         for sequence in batch {
             let past = sequence.past.as_deref();
-            if past.is_some_and(|p| p.layers.len() != decoder.layers.len()) {
+            if past.is_some_and(|p| p.layers() != decoder.layers.len()) {
                 return Err(VlmError::Shape("the cache is of a model with another number of layers".into()));
             }
             let start = positions.len();
