@@ -12,6 +12,7 @@ pub(crate) mod decoder;
 mod eight_bits;
 mod few_rows;
 pub(crate) mod fixed_size;
+mod four_bits;
 pub(crate) mod linear;
 pub(crate) mod llama;
 pub(crate) mod math;

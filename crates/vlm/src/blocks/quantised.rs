@@ -1,18 +1,19 @@
 //! Weights in blocks of 8 or 4 bits with a scale each, as llama.cpp has them (candle's `quantized`).
 //!
-//! On the CPU the blocks are held by themselves and widened as they are needed (those of 8 bits not even that, where rows are few): candle's own product
+//! On the CPU the blocks are held by themselves and widened as they are needed (where rows are few not even that): candle's own product
 //! there keeps a second, expanded copy of them for its fastest kernels, where blocks are there to fit in memory, and rounds the rows of x to 8 bits
 //! too. Elsewhere it is candle's product.
 
 use std::fmt;
 
-use candle_core::quantized::k_quants::{BlockQ4_0, BlockQ4K, GgmlType};
+use candle_core::quantized::k_quants::{BlockQ4_0, GgmlType};
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
 use rayon::prelude::*;
 
 use super::eight_bits::{self, EightBits};
 use super::few_rows::{self, Rows};
+use super::four_bits::{self, FourBits};
 use super::widened::{self, FEW_ROWS};
 use super::with_values;
 
@@ -29,7 +30,7 @@ enum Part {
 enum Blocks {
     Q8_0(EightBits),
     Q4_0(Vec<BlockQ4_0>),
-    Q4K(Vec<BlockQ4K>),
+    Q4K(FourBits),
 }
 
 impl Blocks {
@@ -43,7 +44,7 @@ impl Blocks {
         match kind {
             GgmlDType::Q8_0 => Ok(Self::Q8_0(EightBits::of(rows))),
             GgmlDType::Q4_0 => Ok(Self::Q4_0(rounded(rows))),
-            GgmlDType::Q4K => Ok(Self::Q4K(rounded(rows))),
+            GgmlDType::Q4K => Ok(Self::Q4K(FourBits::of(rows)?)),
             other => candle_core::bail!("blocks of {other:?} are not held on the CPU"),
         }
     }
@@ -57,7 +58,7 @@ impl Blocks {
         match self {
             Self::Q8_0(blocks) => blocks.row(index, to),
             Self::Q4_0(blocks) => widen(blocks, index, to),
-            Self::Q4K(blocks) => widen(blocks, index, to),
+            Self::Q4K(blocks) => blocks.row(index, to),
         }
     }
 }
@@ -179,16 +180,33 @@ impl Rows for QuantisedRows {
     }
 
     fn dots<const N: usize>(&self, x: &[f32], rows: [usize; N]) -> [f32; N] {
+        let parts = rows.map(|row| self.find(row));
+        let eight = parts.map(|(part, index)| match part {
+            Part::Cpu(Blocks::Q8_0(blocks)) => Some(blocks.blocks(index, self.inputs)),
+            _ => None,
+        });
+        if let Some(rows) = all(eight) {
+            return eight_bits::dots(x, rows);
+        }
+        let four = parts.map(|(part, index)| match part {
+            Part::Cpu(Blocks::Q4K(blocks)) => Some(blocks.blocks(index, self.inputs)),
+            _ => None,
+        });
+        if let Some(rows) = all(four) {
+            return four_bits::dots(x, rows);
+        }
         rows.map(|row| {
-            if let (Part::Cpu(Blocks::Q8_0(blocks)), index) = self.find(row) {
-                return eight_bits::dot(x, blocks.blocks(index, self.inputs));
-            }
             let mut wide = vec![0f32; self.inputs];
             self.widen(row, &mut wide);
             let [y] = few_rows::dots(x, [wide.as_slice()]);
             y
         })
     }
+}
+
+/// All of them, or nothing.
+fn all<T: Default, const N: usize>(options: [Option<T>; N]) -> Option<[T; N]> {
+    options.iter().all(Option::is_some).then(|| options.map(Option::unwrap_or_default))
 }
 
 #[cfg(test)]
