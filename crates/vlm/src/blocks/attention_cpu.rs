@@ -1,7 +1,7 @@
 //! [`attend`](super::attention::attend) on slices of f32.
 //!
 //! A task is one sequence and one key–value head with all its query heads. Sixteen query rows lie across the
-//! lanes of a vector, keys and values are read one scalar at a time: keys as they are, values put in the order in which they are
+//! lanes of a vector, keys and values are read one scalar at a time, put in the order in which they are
 //! read. A row's result does not depend on what else is in the batch.
 
 use candle_core::{Storage, Tensor};
@@ -179,8 +179,9 @@ fn run(
         );
         return out;
     }
-    let values = packed(&task.values, d);
-    let mut scores = vec![[0f32; LANES]; task.keys.len()];
+    let keys = in_groups(task.keys.len(), d, |i, key| task.keys[key][i]);
+    let values = in_groups(d, task.keys.len(), |key, column| task.values[key][column]);
+    let mut scores = vec![[0f32; LANES]; task.keys.len().next_multiple_of(SUMS)];
     let mut queries = vec![[0f32; LANES]; d];
     for (block, out) in out.chunks_mut(LANES * d).enumerate() {
         let first = block * LANES;
@@ -193,8 +194,11 @@ fn run(
             }
         }
         let longest = limit(row_of(LANES - 1));
+        let seen = keys.chunks_exact(SUMS * d).take(longest.div_ceil(SUMS));
+        for (scores, keys) in scores.as_chunks_mut().0.iter_mut().zip(seen) {
+            *scores = weighted_sums(&queries, keys);
+        }
         let scores = &mut scores[..longest];
-        dot_products(&queries, &task.keys[..longest], scores);
         if bias.is_some() {
             for (key, score) in scores.iter_mut().enumerate() {
                 for (lane, score) in score.iter_mut().enumerate() {
@@ -210,7 +214,14 @@ fn run(
             }
         }
         let sums = softmax_lanes(scores);
-        weighted_sum(scores, &values, task.keys.len(), &sums, out, d);
+        for (group, values) in values.chunks_exact(SUMS * task.keys.len()).enumerate() {
+            let totals = weighted_sums(scores, values);
+            for (lane, out) in out.chunks_exact_mut(d).enumerate() {
+                for (total, to) in totals.iter().zip(&mut out[group * SUMS..]) {
+                    *to = total[lane] / sums[lane];
+                }
+            }
+        }
     }
     out
 }
@@ -269,31 +280,31 @@ fn few_queries(
     }
 }
 
-/// Sums that are built up at a time. Six of two vectors each: with eight, the compiler mixes lanes and sums up and keeps them in memory in
-/// some places that this is inlined into (measured: 15 times slower).
+/// Sums that are built up at a time: enough that the processor has something to do while it waits for each, few enough for the registers of narrower
+/// vectors. Twelve are no faster; with eight, the compiler keeps them in memory (measured: 15 times slower).
 const SUMS: usize = 6;
 
-/// `scores[j][lane] = Σ_i queries[i][lane] · keys[j][i]`.
-fn dot_products(queries: &[Lanes], keys: &[&[f32]], scores: &mut [Lanes]) {
-    let ((some, rest), (some_scores, rest_scores)) =
-        (keys.as_chunks::<SUMS>(), scores.as_chunks_mut::<SUMS>());
-    for (keys, scores) in some.iter().zip(some_scores) {
-        *scores = dots(queries, *keys);
+/// A matrix of (`height`, `width`) in groups of [`SUMS`] columns, each row by row; the last one has zeros for what it lacks.
+fn in_groups(width: usize, height: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let mut groups = Vec::with_capacity(width.next_multiple_of(SUMS) * height);
+    for first in (0..width).step_by(SUMS) {
+        for row in 0..height {
+            groups.extend(
+                (first..first + SUMS).map(|column| if column < width { at(row, column) } else { 0.0 }),
+            );
+        }
     }
-    for (key, score) in rest.iter().zip(rest_scores) {
-        [*score] = dots(queries, [key]);
-    }
+    groups
 }
 
+/// `sums[n][lane] = Σ_i rows[i][lane] · factors[i][n]`, for a group of columns as factors.
 #[inline(never)]
-fn dots<const N: usize>(queries: &[Lanes], keys: [&[f32]; N]) -> [Lanes; N] {
-    let keys = keys.map(|k| &k[..queries.len()]);
-    let mut sums = [[0f32; LANES]; N];
-    for (i, query) in queries.iter().enumerate() {
-        for (sum, key) in sums.iter_mut().zip(keys) {
-            let factor = key[i];
+fn weighted_sums(rows: &[Lanes], factors: &[f32]) -> [Lanes; SUMS] {
+    let mut sums = [[0f32; LANES]; SUMS];
+    for (row, factors) in rows.iter().zip(factors.as_chunks::<SUMS>().0) {
+        for (sum, factor) in sums.iter_mut().zip(factors) {
             for lane in 0..LANES {
-                sum[lane] = math::fma(factor, query[lane], sum[lane]);
+                sum[lane] = math::fma(*factor, row[lane], sum[lane]);
             }
         }
     }
@@ -318,68 +329,4 @@ fn softmax_lanes(scores: &mut [Lanes]) -> Lanes {
         }
     }
     sums
-}
-
-/// Columns done at a time from `column` on.
-fn columns_at(column: usize, d: usize) -> usize {
-    match d - column {
-        SUMS.. => SUMS,
-        2.. => 2,
-        _ => 1,
-    }
-}
-
-/// Values of a head in the order in which [`weighted_sum`] reads them: some columns of all keys, then the next columns.
-fn packed(values: &[&[f32]], d: usize) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(values.len() * d);
-    let mut column = 0;
-    while column < d {
-        let end = column + columns_at(column, d);
-        for value in values {
-            packed.extend_from_slice(&value[column..end]);
-        }
-        column = end;
-    }
-    packed
-}
-
-/// `out[lane][c] = Σ_j weights[j][lane] · values[j][c] / sums[lane]`, for as many lanes as `out` has rows; `values` are [`packed`], of `keys`
-/// keys, of which the first ones have weights.
-fn weighted_sum(weights: &[Lanes], values: &[f32], keys: usize, sums: &Lanes, out: &mut [f32], d: usize) {
-    let mut column = 0;
-    while column < d {
-        let count = columns_at(column, d);
-        let values = &values[column * keys..(column + count) * keys];
-        match count {
-            SUMS => weighted_columns::<SUMS>(weights, values, sums, out, d, column),
-            2 => weighted_columns::<2>(weights, values, sums, out, d, column),
-            _ => weighted_columns::<1>(weights, values, sums, out, d, column),
-        }
-        column += count;
-    }
-}
-
-/// [`weighted_sum`] of `N` columns.
-#[inline(never)]
-fn weighted_columns<const N: usize>(
-    weights: &[Lanes],
-    values: &[f32],
-    sums: &Lanes,
-    out: &mut [f32],
-    d: usize,
-    column: usize,
-) {
-    let mut totals = [[0f32; LANES]; N];
-    for (weight, values) in weights.iter().zip(values.as_chunks::<N>().0) {
-        for (total, value) in totals.iter_mut().zip(values) {
-            for lane in 0..LANES {
-                total[lane] = math::fma(*value, weight[lane], total[lane]);
-            }
-        }
-    }
-    for (lane, row) in out.chunks_exact_mut(d).enumerate() {
-        for (total, to) in totals.iter().zip(&mut row[column..column + N]) {
-            *to = total[lane] / sums[lane];
-        }
-    }
 }
