@@ -51,7 +51,11 @@ impl Held for bf16 {
     #[inline]
     fn wide<const N: usize>(from: &[Self; N]) -> [f32; N] {
         // The compiler makes shifts of whole vectors of it.
-        from.map(|from| f32::from_bits(u32::from(from.to_bits()) << 16))
+        let mut to = [0f32; N];
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+        }
+        to
     }
 
     fn widen(from: &[Self], to: &mut [f32]) {

@@ -59,21 +59,28 @@ pub(crate) fn rows_in_place(
     width: usize,
     f: impl Fn(usize, &mut [f32]) + Sync,
 ) -> candle_core::Result<()> {
-    struct Rows<F>(usize, F);
-    impl<F: Fn(usize, &mut [f32]) + Sync> InplaceOp1 for Rows<F> {
+    in_place(tensor, |values| {
+        for_rows(values, width, &f);
+        Ok(())
+    })
+}
+
+/// Applies `f` to the values of a contiguous tensor in f32 on the CPU that nothing else reads, in place.
+fn in_place(tensor: &Tensor, f: impl Fn(&mut [f32]) -> candle_core::Result<()>) -> candle_core::Result<()> {
+    struct InPlace<F>(F);
+    impl<F: Fn(&mut [f32]) -> candle_core::Result<()>> InplaceOp1 for InPlace<F> {
         fn name(&self) -> &'static str {
-            "rows-in-place"
+            "in-place"
         }
         fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
             let CpuStorage::F32(values) = storage else { candle_core::bail!("not f32") };
             let Some((start, end)) = layout.contiguous_offsets() else {
                 candle_core::bail!("not contiguous")
             };
-            for_rows(&mut values[start..end], self.0, &self.1);
-            Ok(())
+            (self.0)(&mut values[start..end])
         }
     }
-    tensor.inplace_op1(&Rows(width, f))
+    tensor.inplace_op1(&InPlace(f))
 }
 
 /// Applies `f` to every row of `values`, in parallel when there is enough to do.

@@ -2,12 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::few_rows::Held;
+use super::few_rows::{Held, ask_for};
 
 /// Side of a tile.
 const SIDE: usize = 8;
 /// Inputs that one thread does at a time: whole cache lines of each row.
-const DEEP: usize = 32;
+const DEEP: usize = 64;
+/// Outputs that are put together before they are written: columns lie in memory at distances that a cache has few places for, so that each line
+/// of it is best written once, whole.
+const ACROSS: usize = 64;
 
 type Tile = [[f32; SIDE]; SIDE];
 
@@ -22,37 +25,38 @@ pub(crate) fn transpose_into<T: Held>(
     let outputs = rows.len() / inputs;
     to.par_chunks_mut(DEEP * total).enumerate().for_each(|(block, to)| {
         let (first, deep) = (block * DEEP, to.len() / total);
-        let row = |output: usize| &rows[output * inputs + first..][..deep];
-        let whole = outputs - outputs % SIDE;
-        for output in (0..whole).step_by(SIDE) {
-            let rows: [&[T]; SIDE] = std::array::from_fn(|lane| row(output + lane));
-            columns_of(rows, to, total, column + output);
-        }
-        let mut wide = [0f32; DEEP];
-        for output in whole..outputs {
-            T::widen(row(output), &mut wide[..deep]);
-            for (to, value) in to.chunks_exact_mut(total).zip(&wide) {
-                to[column + output] = *value;
+        let mut buffer = [[0f32; ACROSS]; DEEP];
+        let mut wide = [[0f32; DEEP]; SIDE];
+        for output in (0..outputs).step_by(ACROSS) {
+            let across = ACROSS.min(outputs - output);
+            for side in (0..across).step_by(SIDE) {
+                let count = SIDE.min(across - side);
+                for (lane, wide) in wide[..count].iter_mut().enumerate() {
+                    let start = (output + side + lane) * inputs + first;
+                    T::widen(&rows[start..start + deep], &mut wide[..deep]);
+                    for bytes in (0..size_of_val(&rows[start..start + deep])).step_by(64) {
+                        ask_for(rows, start + 2 * SIDE * inputs, bytes);
+                    }
+                }
+                columns_of(&wide, &mut buffer, side);
+            }
+            for (to, columns) in to.chunks_exact_mut(total).zip(&buffer) {
+                to[column + output..][..across].copy_from_slice(&columns[..across]);
             }
         }
     });
 }
 
-/// Some rows as columns of a matrix `total` wide, from `column` on.
-#[inline(never)]
-fn columns_of<T: Held>(rows: [&[T]; SIDE], to: &mut [f32], total: usize, column: usize) {
-    let tiles = rows.map(|row| row.as_chunks::<SIDE>().0);
-    let count = tiles[0].len();
-    let (whole, rest) = to.split_at_mut(count * SIDE * total);
-    for (i, to) in whole.chunks_exact_mut(SIDE * total).enumerate() {
-        let tile = transposed(tiles.map(|tiles| T::wide(&tiles[i])));
-        for (tile, to) in tile.iter().zip(to.chunks_exact_mut(total)) {
+/// Some rows as columns, from `column` on.
+fn columns_of(rows: &[[f32; DEEP]; SIDE], to: &mut [[f32; ACROSS]; DEEP], column: usize) {
+    for (i, to) in to.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
+        let mut tile = [[0f32; SIDE]; SIDE];
+        for (tile, row) in tile.iter_mut().zip(rows) {
+            tile.copy_from_slice(&row[i * SIDE..][..SIDE]);
+        }
+        for (tile, to) in transposed(tile).iter().zip(to) {
             to[column..][..SIDE].copy_from_slice(tile);
         }
-    }
-    for (i, to) in rest.chunks_exact_mut(total).enumerate() {
-        let values = rows.map(|row| T::wide(&[row[count * SIDE + i]])[0]);
-        to[column..][..SIDE].copy_from_slice(&values);
     }
 }
 

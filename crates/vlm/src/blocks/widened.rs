@@ -4,11 +4,13 @@
 //! are computed at once.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use super::transpose::transpose_into;
+use super::{in_place, with_values};
 
 /// Rows of x up to which each output is a few dot products; beyond, weights are widened in blocks for matrix products.
 pub(super) const FEW_ROWS: usize = 8;
@@ -28,12 +30,36 @@ pub(super) fn by_blocks(
         .step_by(block)
         .map(|first| {
             let count = block.min(outputs - first);
-            let mut wide = vec![0f32; inputs * count];
-            fill(first..first + count, &mut wide)?;
-            x.matmul(&Tensor::from_vec(wide, (inputs, count), x.device())?)
+            with_scratch(inputs * count, |wide| {
+                let wide = wide.reshape((inputs, count))?;
+                in_place(&wide, |to| fill(first..first + count, to))?;
+                x.matmul(&wide)
+            })
         })
         .collect::<candle_core::Result<Vec<_>>>()?;
     Tensor::cat(&parts, 1)
+}
+
+/// Calls `f` with `count` values of whatever content, which are kept for later calls: the system clears fresh memory page by page, and that takes
+/// longer than widening.
+fn with_scratch<R>(
+    count: usize,
+    f: impl FnOnce(&Tensor) -> candle_core::Result<R>,
+) -> candle_core::Result<R> {
+    /// As many as were in use at once, by all threads.
+    static KEPT: Mutex<Vec<Tensor>> = Mutex::new(Vec::new());
+    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if count > BLOCK {
+        return f(&Tensor::zeros(count, DType::F32, &Device::Cpu)?);
+    }
+    let last = kept().pop();
+    let scratch = match last {
+        Some(scratch) => scratch,
+        None => Tensor::zeros(BLOCK, DType::F32, &Device::Cpu)?,
+    };
+    let result = f(&scratch.narrow(0, 0, count)?);
+    kept().push(scratch);
+    result
 }
 
 /// x·Wᵀ as [`by_blocks`]; `widen` writes the weights of one output (inputs values).
@@ -44,9 +70,15 @@ pub(super) fn matmul(
 ) -> candle_core::Result<Tensor> {
     let (_, inputs) = x.dims2()?;
     by_blocks(x, outputs, |range, to| {
-        let mut wide = vec![0f32; inputs * range.len()];
-        wide.par_chunks_mut(inputs).enumerate().for_each(|(i, row)| widen(range.start + i, row));
-        transpose_into(&wide, inputs, to, range.len(), 0);
-        Ok(())
+        with_scratch(inputs * range.len(), |rows| {
+            in_place(rows, |rows| {
+                rows.par_chunks_mut(inputs).enumerate().for_each(|(i, row)| widen(range.start + i, row));
+                Ok(())
+            })?;
+            with_values(rows, |rows| {
+                transpose_into(rows, inputs, to, range.len(), 0);
+                Ok(())
+            })
+        })
     })
 }
