@@ -101,6 +101,8 @@ def llava():
 
 
 def instructblip():
+    # The sizes of the vocabularies (Vicuna's with a token for pictures, the Q-Former's with one for its decoder) are those that transformers'
+    # convert_instructblip_original_to_pytorch.py made the published checkpoint with.
     config = {
         "model_type": "instructblip", "num_query_tokens": 32, "image_token_index": 32000, "tie_word_embeddings": False,
         "text_config": vicuna(32001) | {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
