@@ -85,6 +85,8 @@ def studio(tmp_path_factory):
     port = running.free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LABEL_STUDIO_", "REASONEDIT_"))}
     environment |= settings_of_the_recipe() | {
+        # It takes only yes or no here; CI systems have other values too.
+        "CI": "false",
         # Nothing is told to anyone, and nobody is asked for a newer version.
         "COLLECT_ANALYTICS": "false", "LATEST_VERSION_CHECK": "false", "SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": "",
         "LABEL_STUDIO_HOST": f"http://127.0.0.1:{port}",
