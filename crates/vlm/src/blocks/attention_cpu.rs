@@ -254,7 +254,7 @@ fn few_queries(
     }
     for (row, scores) in scores.chunks_exact_mut(keys).enumerate() {
         let seen = finish(row, scores);
-        let max = seen.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = math::max(seen);
         for score in seen.iter_mut() {
             *score = math::exp(*score - max);
         }
