@@ -26,6 +26,7 @@ fn unit(state: &mut u64) -> f32 {
 fn edit(n: u64, dim: u32, embedding: &Embedding, state: &mut u64) -> (EditRecord, Vec<Member>) {
     let id = EditId(Ulid::from_parts(n, 1));
     let record = EditRecord {
+        warnings: Vec::new(),
         id,
         created_at: OffsetDateTime::UNIX_EPOCH,
         image: ImageInfo { id: ImageId([0; 32]), width: 1, height: 1 },

@@ -43,7 +43,7 @@ pub use member::{Kind, Member, Place};
 pub use merge::{MergeConfig, MergeRule};
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
-    Statement,
+    Statement, Warning,
 };
 pub use retrieve::{Fact, Retrieval, RetrievalParams};
 pub use snapshot::{EntryView, Snapshot, Stats};

@@ -80,6 +80,24 @@ pub struct Idempotency {
     pub body: [u8; 32],
 }
 
+/// Something of the input that was not taken as it came: told in the answer, and kept with an edit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What happened, for programs: lower case with underscores, such as `depth_scaled`.
+    pub code: String,
+    /// JSON pointer (RFC 6901) of the place in the request, such as `/image`.
+    pub pointer: String,
+    /// The same for people.
+    pub detail: String,
+}
+
+impl Warning {
+    /// A warning about the place `pointer` of the request.
+    pub fn new(code: &str, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
 /// One edit as it is stored. Append-only: an edit is never rewritten, only reverted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EditRecord {
@@ -112,6 +130,9 @@ pub struct EditRecord {
     pub timings_ms: BTreeMap<String, f64>,
     /// Under which idempotency key it came.
     pub idempotency: Option<Idempotency>,
+    /// What of the request was not taken as it came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// What keys are made by. It stands with the keys: distances between keys of two embeddings mean nothing.

@@ -98,6 +98,7 @@ pub(crate) fn members(n: u128, count: u32, dim: usize, spread: f32) -> Vec<Membe
 
 pub(crate) fn record(n: u128, statements: usize) -> EditRecord {
     EditRecord {
+        warnings: Vec::new(),
         id: edit_id(n),
         created_at: OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(n as i64),
         image: ImageInfo { id: ImageId::of(&n.to_be_bytes()), width: 600, height: 450 },

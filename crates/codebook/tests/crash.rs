@@ -60,6 +60,7 @@ fn members(n: u64, embedding: &Embedding) -> Vec<Member> {
 
 fn record(n: u64, embedding: &Embedding) -> EditRecord {
     EditRecord {
+        warnings: Vec::new(),
         id: edit_id(n),
         created_at: OffsetDateTime::UNIX_EPOCH,
         image: ImageInfo { id: ImageId::of(&n.to_be_bytes()), width: 6, height: 4 },

@@ -63,6 +63,8 @@ pub struct ChatRequest {
     pub retrieval: RetrievalOverride,
     /// Reply without the codebook too.
     pub compare: bool,
+    /// What was not taken as it came before the editor saw it; what the editor finds is added.
+    pub warnings: Vec<Warning>,
 }
 
 impl ChatRequest {
@@ -136,6 +138,7 @@ impl Editor {
                 retrieval: request.retrieval,
                 compare: request.compare,
                 whole_prompt: true,
+                warnings: request.warnings,
             };
             editor.run(&codebook, asking, call, Some(&events)).await
         }))
@@ -304,6 +307,7 @@ mod tests {
     fn retrieval_is_about_the_last_picture() {
         let turn = |content| ChatTurn { role: Role::User, content };
         let request = |turns| ChatRequest {
+            warnings: Vec::new(),
             turns,
             choices: Vec::new(),
             max_tokens: None,

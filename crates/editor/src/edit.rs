@@ -210,6 +210,7 @@ impl Editor {
             })
             .collect();
         let record = EditRecord {
+            warnings: request.warnings.clone(),
             id: EditId(self.next_id()),
             created_at: OffsetDateTime::now_utc(),
             image: picture.info(),

@@ -41,6 +41,7 @@ async fn a_language_tap_makes_keys_of_picture_and_text_together() {
             max_tokens: None,
             retrieval: RetrievalOverride { reject_percentile: Some(100.0), ..RetrievalOverride::default() },
             compare: false,
+            warnings: Vec::new(),
         };
         let name = CodebookName::default();
         let nearest = async |question: &str| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot};
+use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot, Warning};
 use reasonedit_vlm::engine::Conversation;
 use tokio::sync::mpsc;
 
@@ -46,6 +46,8 @@ pub(crate) struct Asking {
     pub(crate) compare: bool,
     /// Whether the prompt is told as the chat template has it; else facts and question.
     pub(crate) whole_prompt: bool,
+    /// What of the request was not taken as it came.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 type Events = mpsc::Sender<Result<QueryEvent, EditorError>>;
@@ -150,6 +152,7 @@ impl Editor {
             retrieval: request.retrieval,
             compare: request.compare,
             whole_prompt: false,
+            warnings: request.warnings,
         })
     }
 
@@ -189,6 +192,7 @@ impl Editor {
 
         let queue_ms = retrieved.queue_ms + answer.queue_ms;
         Ok(QueryOutcome {
+            warnings: asking.warnings,
             answer: answer.text.clone(),
             probability: answer.probability,
             choices: answer.choices.clone(),

@@ -13,6 +13,7 @@ const ENCODER: &str = "mpnet-1";
 
 fn query(seed: u64) -> QueryRequest {
     QueryRequest {
+        warnings: Vec::new(),
         image: testing::picture(seed),
         question: format!("What is specimen {seed}?"),
         choices: vec!["benign".into(), "malignant".into()],

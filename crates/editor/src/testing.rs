@@ -62,6 +62,7 @@ pub(crate) fn picture(seed: u64) -> ImageSource {
 pub(crate) fn request(seed: u64) -> EditRequest {
     let statement = |text: &str, evidence: Vec<PixelBox>| StatementInput { statement: text.into(), evidence };
     EditRequest {
+        warnings: Vec::new(),
         image: picture(seed),
         question: format!("What is specimen {seed}?"),
         answer: "malignant".into(),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use reasonedit_codebook::{
     EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, ImageInfo, Opinion, Retrieval,
+    Warning,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::Pooling;
@@ -63,6 +64,8 @@ pub struct EditRequest {
     pub verify: bool,
     /// Makes repeating the request harmless.
     pub idempotency: Option<IdempotencyKey>,
+    /// What was not taken as it came before the editor saw it; what the editor finds is added.
+    pub warnings: Vec<Warning>,
 }
 
 /// An edit with everything known of it.
@@ -153,6 +156,8 @@ pub struct QueryRequest {
     pub retrieval: RetrievalOverride,
     /// Answer without the codebook too.
     pub compare: bool,
+    /// What was not taken as it came before the editor saw it; what the editor finds is added.
+    pub warnings: Vec<Warning>,
 }
 
 /// One choice and how probable it is.
@@ -200,6 +205,8 @@ pub struct QueryOutcome {
     pub usage: Usage,
     /// Milliseconds by stage: queue, embed, retrieve, verify, answer, total.
     pub timings_ms: BTreeMap<String, f64>,
+    /// What of the request was not taken as it came.
+    pub warnings: Vec<Warning>,
 }
 
 /// What a streamed query sends, in order: one retrieval, texts, one done.

@@ -331,6 +331,7 @@ mod tests {
             prior: p_yes.map(|_| if text.contains("in general") { 0.9 } else { 0.1 }),
         };
         EditRecord {
+            warnings: Vec::new(),
             id: EditId(ulid::Ulid::from(n)),
             created_at: time::OffsetDateTime::UNIX_EPOCH,
             image: ImageInfo { id: ImageId::of(&n.to_be_bytes()), width: 8, height: 8 },

@@ -50,6 +50,7 @@ fn request(seed: u8) -> EditRequest {
     let statement =
         |text: &str, boxes: &[PixelBox]| StatementInput { statement: text.into(), evidence: boxes.to_vec() };
     EditRequest {
+        warnings: Vec::new(),
         image: picture(seed),
         question: format!("What is specimen {seed}?"),
         answer: "malignant".into(),
@@ -76,6 +77,7 @@ fn canonical(editor: &Editor) -> Vec<u8> {
 
 fn query(seed: u8) -> QueryRequest {
     QueryRequest {
+        warnings: Vec::new(),
         image: picture(seed),
         question: format!("What is specimen {seed}?"),
         choices: vec!["benign".into(), "malignant".into()],

@@ -294,6 +294,7 @@ fn edit_request(data: &Dataset, record: &Record, given_boxes: bool) -> Result<Ed
     let statement =
         |(at, text): (usize, &String)| StatementInput { statement: text.clone(), evidence: boxes(at) };
     Ok(EditRequest {
+        warnings: Vec::new(),
         image: data.picture(&record.sample.image)?,
         question: record.sample.question.clone(),
         answer: record.sample.answer.clone(),

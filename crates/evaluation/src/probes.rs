@@ -56,6 +56,7 @@ async fn is_right(editor: &Editor, data: &Dataset, probe: &Probe) -> Result<bool
         max_tokens: None,
         retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
         compare: false,
+        warnings: Vec::new(),
     };
     let outcome = editor.query(&CodebookName::default(), request, CallContext::default()).await?;
     Ok(outcome.answer == probe.answer)

@@ -106,6 +106,32 @@ impl ImageFormat {
     }
 }
 
+/// How stored samples become 8-bit RGB. Keys are made of pixels: those made under one of these don't stand beside those made under another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PixelRules {
+    /// As the first releases had it: 16 bits are scaled by the whole range of their type, transparency stands on white.
+    #[default]
+    First,
+    /// Samples above 8 bits are scaled by the range that the file declares or holds; transparency by what it hides.
+    DeclaredRange,
+}
+
+impl PixelRules {
+    /// What new codebooks are made under.
+    pub const CURRENT: Self = Self::DeclaredRange;
+}
+
+/// Something that decoding did to samples and that a person should know of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeNote {
+    /// For programs: lower case with underscores, such as `depth_scaled`.
+    pub code: &'static str,
+    /// For people; no bytes of the file in it.
+    pub detail: String,
+}
+
 /// A decoded upload. Its `Debug` form names the size and not the pixels, so that it can stand in a log.
 #[derive(Clone)]
 pub struct Decoded {
@@ -113,6 +139,8 @@ pub struct Decoded {
     pub image: RgbImage,
     /// The format it came in.
     pub format: ImageFormat,
+    /// What was done to its samples; empty for most pictures.
+    pub notes: Vec<DecodeNote>,
 }
 
 impl fmt::Debug for Decoded {
@@ -133,6 +161,18 @@ impl fmt::Debug for Decoded {
 /// [`ImagingError::SideTooLong`], [`ImagingError::TooManyPixels`], [`ImagingError::TooMuchMemory`], or
 /// [`ImagingError::Malformed`] for content that is damaged or cut short.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImagingError> {
+    decode_under(bytes, limits, PixelRules::CURRENT)
+}
+
+/// As [`decode`], with samples taken as an older codebook had them.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_under(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    _rules: PixelRules,
+) -> Result<Decoded, ImagingError> {
     if bytes.is_empty() {
         return Err(ImagingError::Empty);
     }
@@ -161,7 +201,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImagingErr
     let orientation = orientation(&mut decoder, format);
     let pixels = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let flat = if pixels.color().has_alpha() { over_white(pixels) } else { pixels.into_rgb8() };
-    Ok(Decoded { image: orient::apply(flat, orientation), format })
+    Ok(Decoded { image: orient::apply(flat, orientation), format, notes: Vec::new() })
 }
 
 /// The orientation tag of the file; damaged metadata counts as none, because the pixels are still good.

@@ -12,7 +12,7 @@ mod pixel_box;
 mod resize;
 mod smart_resize;
 
-pub use decode::{DecodeLimits, Decoded, ImageFormat, decode};
+pub use decode::{DecodeLimits, DecodeNote, Decoded, ImageFormat, PixelRules, decode, decode_under};
 pub use encode::{encode_jpeg, encode_png};
 pub use error::ImagingError;
 pub use image::RgbImage;

@@ -116,6 +116,7 @@ mod tests {
 
     fn request() -> EditRequest {
         EditRequest {
+            warnings: Vec::new(),
             image: ImageSource::Bytes(Bytes::from_static(b"png")),
             question: "q".to_owned(),
             answer: "a".to_owned(),

@@ -210,6 +210,7 @@ mod tests {
 
     fn outcome() -> QueryOutcome {
         QueryOutcome {
+            warnings: Vec::new(),
             answer: "It is\nred.".to_owned(),
             probability: 0.25,
             choices: None,

@@ -177,6 +177,7 @@ async fn edit(local: &Local, image: &Path, record: &Record) -> Result<Timings> {
     let statements =
         record.reasoning.iter().map(|text| StatementInput { statement: text.clone(), evidence: Vec::new() });
     let request = EditRequest {
+        warnings: Vec::new(),
         image: Picture::read(&image.display().to_string())?.into_source(),
         question: record.question.clone(),
         answer: record.answer.clone(),
@@ -199,6 +200,7 @@ async fn query(
     choices: &[String],
 ) -> Result<(Timings, reasonedit_editor::QueryOutcome)> {
     let request = QueryRequest {
+        warnings: Vec::new(),
         image: Picture::read(&image.display().to_string())?.into_source(),
         question: question.to_owned(),
         choices: choices.to_vec(),
@@ -222,6 +224,7 @@ async fn generate(local: &Local, image: &Path, prompt: String, tokens: usize) ->
         max_tokens: Some(tokens),
         retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
         compare: false,
+        warnings: Vec::new(),
     };
     let mut events = local
         .editor

@@ -50,6 +50,7 @@ pub(crate) async fn run(args: &EditArgs) -> Result<()> {
         }
         Target::Local(local, codebook) => {
             let request = EditRequest {
+                warnings: Vec::new(),
                 image: picture.into_source(),
                 question: question.clone(),
                 answer: answer.clone(),

@@ -50,6 +50,7 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<()> {
         }
         Target::Local(local, codebook) => {
             let request = QueryRequest {
+                warnings: Vec::new(),
                 image: picture.into_source(),
                 question: args.question.clone(),
                 choices: args.choices.clone(),

@@ -144,6 +144,7 @@ async fn answer(editor: &Editor, question: &Question, prompt: String) -> Result<
         max_tokens: None,
         retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
         compare: false,
+        warnings: Vec::new(),
     };
     let outcome =
         editor.query(&CodebookName::default(), request, reasonedit_editor::CallContext::default()).await?;

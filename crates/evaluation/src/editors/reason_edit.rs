@@ -65,6 +65,7 @@ impl Subject for ReasonEdit {
                 max_tokens: None,
                 retrieval: RetrievalOverride { enabled: Some(true), ..question.retrieval },
                 compare: false,
+                warnings: Vec::new(),
             };
             let outcome =
                 self.editor.query(&CodebookName::default(), request, CallContext::default()).await?;

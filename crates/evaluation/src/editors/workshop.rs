@@ -144,6 +144,7 @@ impl Pool {
     ) -> Result<Made, EvaluationError> {
         let body = digest_of(number, correction);
         let request = EditRequest {
+            warnings: Vec::new(),
             image: correction.image.clone(),
             question: correction.question.clone(),
             answer: correction.answer.clone(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Metadata, OpinionDto, rfc3339, rounded};
+use super::{Metadata, OpinionDto, WarningDto, rfc3339, rounded};
 
 /// An edit with everything known of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -51,6 +51,8 @@ pub struct EditDto {
     pub fired: FiringsDto,
     /// Milliseconds by stage: queue, patchify, embed, merge, store, total.
     pub timings_ms: BTreeMap<String, f64>,
+    /// What of the request was not taken as it came, such as a picture whose greys were scaled.
+    pub warnings: Vec<WarningDto>,
 }
 
 /// How often an edit was used.
@@ -185,6 +187,7 @@ impl From<&EditView> for EditDto {
             metadata,
             embedding,
             before,
+            warnings,
             ..
         } = &view.record;
         Self {
@@ -212,6 +215,7 @@ impl From<&EditView> for EditDto {
             generation: view.generation.to_string(),
             fired: FiringsDto { queries: view.fired.queries, last_at: view.fired.last.map(rfc3339) },
             timings_ms: rounded(&view.timings_ms),
+            warnings: warnings.iter().map(Into::into).collect(),
         }
     }
 }

@@ -55,6 +55,7 @@ impl EditInput {
     /// What the editor is asked for, without an idempotency key. `verify` comes before what the body says.
     pub(crate) fn into_request(self, image: ImageSource, verify: Option<bool>) -> EditRequest {
         EditRequest {
+            warnings: Vec::new(),
             image,
             question: self.question,
             answer: self.answer,

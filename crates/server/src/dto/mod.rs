@@ -12,7 +12,7 @@ pub mod query;
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{CodebookName, Opinion};
+use reasonedit_codebook::{CodebookName, Opinion, Warning};
 use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -82,6 +82,26 @@ pub struct OpinionDto {
 impl From<&Opinion> for OpinionDto {
     fn from(opinion: &Opinion) -> Self {
         Self { answer: opinion.answer.clone(), probability: opinion.probability }
+    }
+}
+
+/// Something of the request that was not taken as it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Warning)]
+pub struct WarningDto {
+    /// What happened, for programs.
+    #[schema(example = "depth_scaled")]
+    pub code: String,
+    /// JSON pointer of the place in the request.
+    #[schema(example = "/image")]
+    pub pointer: String,
+    /// The same for people.
+    pub detail: String,
+}
+
+impl From<&Warning> for WarningDto {
+    fn from(warning: &Warning) -> Self {
+        Self { code: warning.code.clone(), pointer: warning.pointer.clone(), detail: warning.detail.clone() }
     }
 }
 

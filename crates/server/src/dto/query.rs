@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::edit::KindDto;
 use super::image::{ImageInput, ImageSchema};
-use super::{BoxDto, OpinionDto, rounded};
+use super::{BoxDto, OpinionDto, WarningDto, rounded};
 use crate::multipart::{Field, FormBody};
 
 /// A question about a picture.
@@ -148,6 +148,8 @@ pub struct AnswerDto {
     pub usage: UsageDto,
     /// Milliseconds by stage: queue, embed, retrieve, verify, answer, total.
     pub timings_ms: BTreeMap<String, f64>,
+    /// What of the request was not taken as it came, such as a picture whose greys were scaled.
+    pub warnings: Vec<WarningDto>,
 }
 
 /// Why generation ended.
@@ -328,6 +330,7 @@ impl AnswerDto {
                 completion_tokens: outcome.usage.completion_tokens,
             },
             timings_ms: rounded(&outcome.timings_ms),
+            warnings: outcome.warnings.iter().map(Into::into).collect(),
         }
     }
 }

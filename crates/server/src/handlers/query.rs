@@ -41,6 +41,7 @@ pub(crate) async fn query(
     let editor = state.editor()?;
     let (stream, explain) = (input.stream.unwrap_or(false), input.explain.unwrap_or(false));
     let request = QueryRequest {
+        warnings: Vec::new(),
         image: resolve(input.image, state.fetcher()).await?,
         question: input.question,
         choices: input.choices.unwrap_or_default(),

@@ -218,6 +218,7 @@ impl NativeRecord {
             })
             .collect();
         Ok(EditRequest {
+            warnings: Vec::new(),
             image: ImageSource::Bytes(picture),
             question: self.question,
             answer: self.answer,

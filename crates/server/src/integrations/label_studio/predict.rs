@@ -97,6 +97,7 @@ impl Asking<'_> {
         let version = version(self.editor, &self.codebook).await?;
         let image = self.studio.pictures().get(picture, &self.origin).await?;
         let request = QueryRequest {
+            warnings: Vec::new(),
             image: image.clone(),
             question,
             choices: choices.iter().map(|choice| choice.text.clone()).collect(),

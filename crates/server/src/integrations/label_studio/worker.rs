@@ -212,6 +212,7 @@ impl Worker {
                 .collect(),
         });
         let request = EditRequest {
+            warnings: Vec::new(),
             image,
             question: said.correction.question.clone(),
             answer: said.correction.answer.clone(),

@@ -253,6 +253,7 @@ impl ChatInput {
         let decoding = self.decoding()?;
         let own = self.reasonedit.unwrap_or_default();
         Ok(ChatRequest {
+            warnings: Vec::new(),
             turns: turns(self.messages, pictures, fetcher).await?,
             choices: own.choices.unwrap_or_default(),
             max_tokens: self.max_completion_tokens.or(self.max_tokens),

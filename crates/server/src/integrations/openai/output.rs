@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::dto::query::{ChoiceDto, RetrievalDto};
-use crate::dto::{OpinionDto, rounded};
+use crate::dto::{OpinionDto, WarningDto, rounded};
 
 /// The least log-probability that is told: what is less probable has no number in JSON.
 const LEAST: f64 = -9999.0;
@@ -297,6 +297,10 @@ pub(crate) struct ProvenanceDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     timings_ms: Option<BTreeMap<String, f64>>,
+    /// What of the request was not taken as it came; absent if all was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    warnings: Option<Vec<WarningDto>>,
 }
 
 /// Why nothing was looked up.
@@ -350,6 +354,8 @@ impl Asked {
             unedited: outcome.unedited.as_ref().map(Into::into),
             prompt: self.explain.then_some(outcome.prompt),
             timings_ms: Some(rounded(&outcome.timings_ms)),
+            warnings: (!outcome.warnings.is_empty())
+                .then(|| outcome.warnings.iter().map(Into::into).collect()),
             ..grounds
         }
     }

@@ -141,6 +141,7 @@ mod tests {
 
     fn outcome() -> Box<QueryOutcome> {
         Box::new(QueryOutcome {
+            warnings: Vec::new(),
             answer: "It is\nred.".to_owned(),
             probability: 0.25,
             choices: None,
