@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use reasonedit_codebook::CodebookName;
+use reasonedit_codebook::{CodebookName, Warning};
 use reasonedit_vlm::VlmError;
 use reasonedit_vlm::engine::{Conversation, Sampling};
 use reasonedit_vlm::prompt::{ChatMessage, ContentPart, PromptPiece, PromptTokenizer, Role};
