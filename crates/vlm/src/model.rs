@@ -108,6 +108,12 @@ pub trait ImagePreprocessor: Send + Sync {
     fn patches_per_token(&self) -> usize {
         1
     }
+
+    /// Tokens that a picture of this size, in pixels, takes in a sequence: [`ImageFeatures::len`] before it is looked at.
+    ///
+    /// # Errors
+    /// As [`Self::preprocess`].
+    fn image_tokens(&self, width: u32, height: u32) -> Result<usize, VlmError>;
 }
 
 /// One preprocessed picture: `patches` × (channels · temporal · patch · patch) f32 values, row by row.

@@ -37,6 +37,8 @@ pub(crate) struct FixedSizeProcessor {
     /// Normalised values of each channel's bytes.
     tables: [[f32; 256]; 3],
     patch: usize,
+    /// Tokens that the model makes of a picture.
+    tokens: usize,
 }
 
 impl FixedSizeProcessor {
@@ -141,20 +143,32 @@ impl FixedSizeProcessor {
                 std::array::from_fn(|byte| (byte as f32 * rescale - mean[c]) / std[c])
             }),
             patch: patch_size,
+            tokens: (image_size / patch_size.max(1)).pow(2),
         })
+    }
+
+    /// The same in front of a model that makes this many tokens of a picture; else it makes one of every patch.
+    pub(crate) fn making(self, tokens: usize) -> Self {
+        Self { tokens, ..self }
+    }
+
+    /// Refuses shapes that are not looked at.
+    fn check(width: u32, height: u32) -> Result<()> {
+        if width == 0 || height == 0 {
+            return Err(VlmError::Image("it has no pixels".into()));
+        }
+        if width.max(height) / width.min(height) > MAX_RATIO {
+            return Err(VlmError::Image(format!("one side is more than {MAX_RATIO} times the other")));
+        }
+        Ok(())
     }
 
     /// The picture in the size that the tower takes.
     fn sized(&self, image: &RgbImage) -> Result<RgbImage> {
         let refuse = |e: reasonedit_imaging::ImagingError| VlmError::Image(e.to_string());
         let (width, height) = image.dimensions();
-        if width == 0 || height == 0 {
-            return Err(VlmError::Image("it has no pixels".into()));
-        }
+        Self::check(width, height)?;
         let (short, long) = (width.min(height), width.max(height));
-        if long / short > MAX_RATIO {
-            return Err(VlmError::Image(format!("one side is more than {MAX_RATIO} times the other")));
-        }
         let (to_width, to_height) = match self.target {
             Target::Exact(width, height) => (width, height),
             Target::Shortest(side) if self.pad.is_some() => (side, side),
@@ -218,6 +232,11 @@ fn pad_colour(json: &Value, mean: [f32; 3]) -> [u8; 3] {
 }
 
 impl ImagePreprocessor for FixedSizeProcessor {
+    fn image_tokens(&self, width: u32, height: u32) -> Result<usize> {
+        Self::check(width, height)?;
+        Ok(self.tokens)
+    }
+
     fn preprocess(&self, image: &RgbImage) -> Result<PixelInput> {
         let sized = self.sized(image)?;
         let patch = self.patch;

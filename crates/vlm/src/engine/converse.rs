@@ -7,10 +7,11 @@ use tokio::sync::mpsc;
 use super::asks::AskUnit;
 use super::generate::GenerateUnit;
 use super::handle::{EngineHandle, answer};
-use super::prepare::{Texts, Told, conversations, cost, keys, token_want};
+use super::prepare::{Texts, Told, conversations, cost, image_tokens, keys, token_want};
 use super::queue::{Begin, Request, Work};
 use super::request::{
-    Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, Want,
+    Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, ImageInput,
+    Want,
 };
 use super::stream::{GenerationStream, within};
 use crate::{Result, VlmError};
@@ -47,6 +48,30 @@ impl EngineHandle {
             Ok((outputs.into_iter().map(|output| output.answered).collect(), times))
         })
         .await
+    }
+
+    /// Tokens that each conversation takes as the model is told it, its pictures and the beginning of the reply included, whether it fits into
+    /// [`crate::ModelInfo::max_positions`] or not. Nothing is computed on the device.
+    ///
+    /// # Errors
+    /// [`VlmError::Template`] for a conversation that the model's template doesn't take, [`VlmError::Image`] for a picture of a shape that
+    /// isn't looked at; as [`Self::wait_ready`].
+    pub async fn prompt_tokens(&self, conversations: Vec<Conversation>) -> Result<Vec<usize>> {
+        self.loaded().await?;
+        self.prepare(move |_, loaded| {
+            let texts = Texts::new(loaded);
+            conversations.iter().map(|conversation| texts.length(conversation)).collect()
+        })
+        .await
+    }
+
+    /// Tokens that each picture, or part of one, takes in a prompt.
+    ///
+    /// # Errors
+    /// [`VlmError::Image`] for a shape that isn't looked at; as [`Self::wait_ready`].
+    pub async fn image_tokens(&self, images: &[ImageInput]) -> Result<Vec<usize>> {
+        let loaded = self.loaded().await?;
+        images.iter().map(|image| image_tokens(loaded, image)).collect()
     }
 
     /// Begins to generate a reply. Dropping the stream cancels it before its next token.

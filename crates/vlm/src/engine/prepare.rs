@@ -184,8 +184,25 @@ impl<'a> Texts<'a> {
         if shown != given {
             return Err(VlmError::Image(format!("a conversation shows {shown} pictures of {given}")));
         }
-        let rendered = self.loaded.tokenizer.render_messages(&conversation.messages)?;
-        Ok(Arc::new(prompt(rendered, self.loaded)?))
+        Ok(Arc::new(prompt(self.rendered(conversation)?, self.loaded)?))
+    }
+
+    fn rendered(&self, conversation: &Conversation) -> Result<RenderedPrompt> {
+        self.loaded.tokenizer.render_messages(&conversation.messages)
+    }
+
+    /// Tokens that a conversation takes, its pictures included, whether it fits or not.
+    ///
+    /// # Errors
+    /// Template and tokenizer errors; [`VlmError::Image`] for a picture of a shape that isn't looked at.
+    pub(super) fn length(&self, conversation: &Conversation) -> Result<usize> {
+        let rendered = self.rendered(conversation)?;
+        let tokens = rendered.prefix.iter().map(|piece| match piece {
+            PromptPiece::Tokens(tokens) => tokens.len(),
+            PromptPiece::Image(_) => 0,
+        });
+        let pictures = conversation.images.iter().map(|image| image_tokens(self.loaded, image));
+        Ok(tokens.sum::<usize>() + rendered.suffix.len() + pictures.sum::<Result<usize>>()?)
     }
 
     /// Tokens of a reply.
@@ -239,6 +256,16 @@ fn prompt(rendered: RenderedPrompt, loaded: &Loaded) -> Result<Prompt> {
         suffix: rendered.suffix,
         instruction: rendered.instruction,
     })
+}
+
+/// Tokens of a picture, or of the part of it that is meant.
+///
+/// # Errors
+/// [`VlmError::Image`] for a shape that isn't looked at.
+pub(super) fn image_tokens(loaded: &Loaded, image: &ImageInput) -> Result<usize> {
+    let (width, height) =
+        image.key.area.map_or_else(|| image.picture.dimensions(), |area| (area.width, area.height));
+    loaded.preprocessor.image_tokens(width, height)
 }
 
 /// Refuses sequences that are longer than the model's positions.

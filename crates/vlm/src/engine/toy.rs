@@ -323,6 +323,10 @@ impl ImagePreprocessor for ToyPreprocessor {
         4
     }
 
+    fn image_tokens(&self, width: u32, height: u32) -> Result<usize> {
+        Ok(if width > height { 8 } else { 4 })
+    }
+
     /// 4×4 patches, 4×8 for wide pictures: the colour of a pixel each.
     fn preprocess(&self, image: &RgbImage) -> Result<PixelInput> {
         self.0.preprocessed.fetch_add(1, Ordering::SeqCst);

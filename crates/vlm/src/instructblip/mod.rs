@@ -209,6 +209,7 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
         config.qformer_config.max_position_embeddings,
     )?;
     let networks = Networks::new(&config, &text, parts.weights)?;
+    let preprocessor = preprocessor.making(networks.qformer.count()?);
     let taps = networks.taps(text.hidden_size);
     let info = parts.info(&ARCHITECTURE, taps, text.max_position_embeddings, text.vocab_size)?;
     Ok(Box::new(InstructBlip {

@@ -80,5 +80,6 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
     )?;
     let tokenizer = parts.checkpoint.prompt_tokenizer(parts.token("image_token_index")?)?;
     let (tower, decoder) = networks(&config, &text, parts.weights)?;
+    let processor = processor.making(tower.token_count());
     Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, processor, tokenizer)?))
 }

@@ -65,6 +65,18 @@ impl LlavaTower {
     }
 }
 
+impl LlavaTower {
+    /// The class token, where it is no image token: it is the first one.
+    fn skipped(&self) -> usize {
+        usize::from(self.vision.has_class() && !self.keeps_class)
+    }
+
+    /// Tokens that a picture becomes.
+    pub(super) fn token_count(&self) -> usize {
+        self.vision.tokens() - self.skipped()
+    }
+}
+
 impl PictureTower for LlavaTower {
     fn taps(&self) -> Vec<TapInfo> {
         let info = |stage, (name, width)| TapInfo { name: TapName(name), stage, width };
@@ -78,15 +90,14 @@ impl PictureTower for LlavaTower {
         }
         let mut taps = TapCollector::new(taps, images.len());
         let x = self.vision.forward(images, self.feature_blocks, &mut taps)?;
-        // The class token is the first one.
-        let skipped = usize::from(self.vision.has_class() && !self.keeps_class);
+        let skipped = self.skipped();
         let rows: Vec<_> = even_rows(images.len(), self.vision.tokens())
             .into_iter()
             .map(|rows| rows.start + skipped..rows.end)
             .collect();
         let x = self.projector.0.forward_activated(&select_rows(&x, &rows)?, self.activation)?;
         let x = self.projector.1.forward(&x)?;
-        let count = self.vision.tokens() - skipped;
+        let count = self.token_count();
         let rows = even_rows(images.len(), count);
         taps.take(PROJECTOR, &x, &rows)?;
         let side = self.vision.side();

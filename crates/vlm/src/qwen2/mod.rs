@@ -97,6 +97,10 @@ fn refusal() -> VlmError {
 }
 
 impl ImagePreprocessor for NoPictures {
+    fn image_tokens(&self, _: u32, _: u32) -> Result<usize> {
+        Err(refusal())
+    }
+
     fn preprocess(&self, _: &RgbImage) -> Result<PixelInput> {
         Err(refusal())
     }

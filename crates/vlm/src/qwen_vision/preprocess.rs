@@ -93,20 +93,32 @@ impl Qwen2VlProcessor {
     }
 }
 
+impl Qwen2VlProcessor {
+    /// Height and width that a picture is resized to: whole merged patches.
+    fn target(&self, width: u32, height: u32) -> Result<(u32, u32)> {
+        if width == 0 || height == 0 {
+            return Err(VlmError::Image("it has no pixels".into()));
+        }
+        let factor = (self.patch_size * self.merge_size) as u32;
+        smart_resize(height, width, factor, self.pixels.0, self.pixels.1)
+            .map_err(|e| VlmError::Image(e.to_string()))
+    }
+}
+
 impl ImagePreprocessor for Qwen2VlProcessor {
     fn patches_per_token(&self) -> usize {
         self.merge_size * self.merge_size
     }
 
+    fn image_tokens(&self, width: u32, height: u32) -> Result<usize> {
+        let (height, width) = self.target(width, height)?;
+        let side = self.patch_size * self.merge_size;
+        Ok((height as usize / side) * (width as usize / side))
+    }
+
     fn preprocess(&self, image: &RgbImage) -> Result<PixelInput> {
         let (patch, merge) = (self.patch_size, self.merge_size);
-        let refuse = |e: reasonedit_imaging::ImagingError| VlmError::Image(e.to_string());
-        if image.width() == 0 || image.height() == 0 {
-            return Err(VlmError::Image("it has no pixels".into()));
-        }
-        let (height, width) =
-            smart_resize(image.height(), image.width(), (patch * merge) as u32, self.pixels.0, self.pixels.1)
-                .map_err(refuse)?;
+        let (height, width) = self.target(image.width(), image.height())?;
         let resized = resize(image, width, height, self.filter);
         // One table per channel: each byte has one normalised value.
         let tables: Vec<[f32; 256]> = (0..3)
@@ -147,6 +159,7 @@ mod tests {
         let image = RgbImage::from_raw(8, 4, bytes).unwrap();
         let out = processor.preprocess(&image).unwrap();
         assert_eq!(out.grid, (1, 2, 4));
+        assert_eq!(processor.image_tokens(8, 4).unwrap(), 2);
         assert_eq!(out.values.len(), 8 * 3 * 2 * 4);
         // Second patch: row 0, column 1; third: row 1, column 0 (the block's second row).
         assert_eq!(out.values[24..28], [2.0, 3.0, 2.0, 3.0]);
