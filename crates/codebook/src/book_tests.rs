@@ -75,6 +75,7 @@ fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrie
         k: params.k,
         facts,
         nearest: first.nearest,
+        ..Retrieval::default()
     }
 }
 

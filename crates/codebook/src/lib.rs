@@ -27,6 +27,7 @@ mod snapshot;
 mod sorted;
 mod space;
 pub mod store;
+mod subjects;
 #[cfg(test)]
 mod testing;
 
@@ -45,6 +46,6 @@ pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
     Statement, Warning,
 };
-pub use retrieve::{Fact, Retrieval, RetrievalParams};
+pub use retrieve::{Fact, Retrieval, RetrievalParams, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};
 pub use store::{CodebookStore, Event, JournalStore, Logged, MemoryStore, Origin, SledStore};

@@ -15,6 +15,7 @@ use crate::records::{EditRecord, Embedding, Generation};
 use crate::retrieve::RetrievalParams;
 use crate::sorted::SortedMap;
 use crate::space::{Space, View};
+use crate::subjects::Subjects;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct Snapshot {
     chosen: bool,
     previous: Option<Arc<Generation>>,
     edits: SortedMap<EditId, Arc<EditRecord>>,
+    subjects: Subjects,
     fold: Fold,
     /// Every key as it is.
     joint: Space,
@@ -80,6 +82,7 @@ impl Snapshot {
             chosen: false,
             previous: None,
             edits: SortedMap::default(),
+            subjects: Subjects::default(),
             fold: Fold::new(config.merge),
             joint,
             by_kind,
@@ -88,6 +91,7 @@ impl Snapshot {
         for edit in edits {
             snapshot.edits.insert(edit.id, edit);
         }
+        snapshot.subjects.insert(snapshot.edits.iter().map(|(_, edit)| edit.as_ref()));
         let changed = snapshot.fold.insert(members);
         snapshot.follow(&changed);
         if snapshot.config.retrieval.hubness {
@@ -116,6 +120,7 @@ impl Snapshot {
             next.embedding = Some(Arc::clone(embedding));
             (next.joint, next.by_kind) = spaces(Some(embedding), &next.config);
         }
+        next.subjects.insert([record.as_ref()]);
         next.edits.insert(record.id, record);
         let changed = next.fold.insert(members);
         next.follow(&changed);
@@ -125,7 +130,9 @@ impl Snapshot {
     /// This codebook as it would be had the edit never been made.
     pub(crate) fn without_edit(&self, edit: EditId) -> Self {
         let mut next = self.copy();
-        next.edits.remove(&edit);
+        if let Some(record) = next.edits.remove(&edit) {
+            next.subjects.remove(&record);
+        }
         let changed = next.fold.remove(edit);
         next.follow(&changed);
         next
@@ -138,6 +145,7 @@ impl Snapshot {
             chosen: self.chosen,
             previous: self.previous.clone(),
             edits: self.edits.clone(),
+            subjects: self.subjects.clone(),
             fold: self.fold.clone(),
             joint: self.joint.copy(),
             by_kind: self.by_kind.as_ref().map(|spaces| spaces.each_ref().map(Space::copy)),
@@ -192,6 +200,24 @@ impl Snapshot {
         self.edits.get(&id)
     }
 
+    /// The edit whose answer stands in the place of this one's: the newest about the same picture and question, if it answers otherwise. While
+    /// it is live, nothing that this one alone says is retrieved; once it is reverted, all of it is again.
+    pub fn superseded_by(&self, id: EditId) -> Option<&Arc<EditRecord>> {
+        self.edit(self.subjects.superseded_by(id)?)
+    }
+
+    /// Live edits about the same picture and question that are older than this one and answer otherwise, newest first; none for an edit that
+    /// isn't live.
+    pub fn conflicts(&self, id: EditId) -> Vec<&Arc<EditRecord>> {
+        let older = self.edit(id).map(|record| self.subjects.conflicts(record));
+        older.into_iter().flatten().filter_map(|id| self.edit(id)).collect()
+    }
+
+    /// Which edits stand.
+    pub(crate) fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
     /// All live edits, oldest first.
     pub fn edits(&self) -> impl DoubleEndedIterator<Item = &Arc<EditRecord>> {
         self.edits.iter().map(|(_, record)| record)
@@ -219,6 +245,15 @@ impl Snapshot {
     /// The members of one edit in order.
     pub fn members_of(&self, edit: EditId) -> impl Iterator<Item = &Arc<Member>> {
         self.fold.members_of(edit).map(|(member, _)| member)
+    }
+
+    /// The first member that an edit brought to a key with this sentence.
+    pub(crate) fn brought_by(&self, edit: EditId, key: MemberId, sentence: &str) -> Option<&Arc<Member>> {
+        let in_key = |merged_into: Option<MemberId>, member: &Member| merged_into.unwrap_or(member.id) == key;
+        self.fold
+            .members_of(edit)
+            .find(|(member, merged_into)| member.sentence == sentence && in_key(*merged_into, member))
+            .map(|(member, _)| member)
     }
 
     /// All members in order of edit and ordinal.

@@ -198,14 +198,7 @@ mod tests {
     use super::*;
 
     fn retrieval() -> Retrieval {
-        Retrieval {
-            rejected: true,
-            nearest_distance: None,
-            threshold: None,
-            k: 5,
-            facts: vec![],
-            nearest: None,
-        }
+        Retrieval { rejected: true, k: 5, ..Retrieval::default() }
     }
 
     fn outcome() -> QueryOutcome {

@@ -129,14 +129,7 @@ mod tests {
     use super::*;
 
     fn retrieval() -> Box<Retrieval> {
-        Box::new(Retrieval {
-            rejected: true,
-            nearest_distance: None,
-            threshold: None,
-            k: 5,
-            facts: vec![],
-            nearest: None,
-        })
+        Box::new(Retrieval { rejected: true, k: 5, ..Retrieval::default() })
     }
 
     fn outcome() -> Box<QueryOutcome> {

@@ -1,0 +1,225 @@
+//! What edits are about: a picture and a question. Of edits about the same that give different answers the newest stands, the others are
+//! superseded until it is reverted. Everything here follows from the records of the live edits, in whatever order they came.
+
+use std::collections::BTreeSet;
+
+use crate::ids::{EditId, ImageId};
+use crate::records::EditRecord;
+use crate::sorted::SortedMap;
+
+/// Hash of a text in the form that texts are compared in.
+type Digest = [u8; 32];
+
+/// A picture and a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    image: ImageId,
+    question: Digest,
+}
+
+/// An edit under what it is about; of one subject the newest is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    subject: Subject,
+    /// When it was made, in nanoseconds since 1970.
+    at: i128,
+    edit: EditId,
+}
+
+impl Claim {
+    fn of(record: &EditRecord) -> Self {
+        Self {
+            subject: Subject { image: record.image.id, question: digest(&record.question) },
+            at: record.created_at.unix_timestamp_nanos(),
+            edit: record.id,
+        }
+    }
+}
+
+/// See the module's description. Copies share structure.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Subjects {
+    /// Every live edit with its answer.
+    claims: SortedMap<Claim, Digest>,
+    /// The superseded ones, each with the edit that stands in its place.
+    superseded: SortedMap<EditId, EditId>,
+}
+
+impl Subjects {
+    /// Adds edits.
+    pub(crate) fn insert<'r>(&mut self, records: impl IntoIterator<Item = &'r EditRecord>) {
+        let mut touched = BTreeSet::new();
+        for record in records {
+            let claim = Claim::of(record);
+            self.claims.insert(claim, digest(&record.answer));
+            touched.insert(claim.subject);
+        }
+        for subject in touched {
+            self.settle(subject);
+        }
+    }
+
+    /// Takes an edit out.
+    pub(crate) fn remove(&mut self, record: &EditRecord) {
+        let claim = Claim::of(record);
+        self.claims.remove(&claim);
+        self.superseded.remove(&claim.edit);
+        self.settle(claim.subject);
+    }
+
+    /// Whether every edit stands.
+    pub(crate) fn all_stand(&self) -> bool {
+        self.superseded.is_empty()
+    }
+
+    /// The edit whose answer stands in the place of this one's; `None` where its own does.
+    pub(crate) fn superseded_by(&self, edit: EditId) -> Option<EditId> {
+        self.superseded.get(&edit).copied()
+    }
+
+    /// Edits about the same as this one that are older and give another answer, newest first.
+    pub(crate) fn conflicts(&self, record: &EditRecord) -> Vec<EditId> {
+        let (own, answer) = (Claim::of(record), digest(&record.answer));
+        let older = self.about(own.subject).take_while(|(claim, _)| **claim < own);
+        let mut conflicts: Vec<EditId> =
+            older.filter(|(_, theirs)| **theirs != answer).map(|(claim, _)| claim.edit).collect();
+        conflicts.reverse();
+        conflicts
+    }
+
+    /// The edits about this, oldest first.
+    fn about(&self, subject: Subject) -> impl Iterator<Item = (&Claim, &Digest)> {
+        let first = Claim { subject, at: i128::MIN, edit: EditId::from_bytes([0; 16]) };
+        self.claims.from(&first).take_while(move |(claim, _)| claim.subject == subject)
+    }
+
+    /// Finds out which edits about this stand.
+    fn settle(&mut self, subject: Subject) {
+        let about: Vec<(EditId, Digest)> =
+            self.about(subject).map(|(claim, answer)| (claim.edit, *answer)).collect();
+        let Some((newest, answer)) = about.last().copied() else { return };
+        for (edit, theirs) in about {
+            if theirs == answer {
+                self.superseded.remove(&edit);
+            } else {
+                self.superseded.insert(edit, newest);
+            }
+        }
+    }
+}
+
+fn digest(text: &str) -> Digest {
+    *blake3::hash(form(text).as_bytes()).as_bytes()
+}
+
+/// A text as texts are compared: its words as they are, one space between them, nothing invisible.
+fn form(text: &str) -> String {
+    let invisible = |c: char| matches!(c, '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{00AD}');
+    let visible: String = text.chars().filter(|c| !invisible(*c)).collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::Duration;
+
+    use super::*;
+    use crate::testing;
+
+    /// The `n`-th edit, one of few pictures, questions and answers, made at one of few times.
+    fn record(n: u128, picture: u8, question: &str, answer: &str, at: i64) -> EditRecord {
+        let mut record = testing::record(n, 0);
+        record.image.id = ImageId::of(&[picture]);
+        record.created_at += Duration::seconds(at);
+        record.question = question.to_owned();
+        record.answer = answer.to_owned();
+        record
+    }
+
+    #[test]
+    fn the_newest_answer_stands_and_the_one_before_comes_back() {
+        let all = [
+            record(1, 1, "What is it?", "a square", 1),
+            record(2, 1, "What is it?", "a circle", 2),
+            record(3, 1, "What is it?", "a square", 3),
+            record(4, 2, "What is it?", "a circle", 4),
+            record(5, 1, "What colour is it?", "red", 5),
+        ];
+        let id = |n: usize| all[n - 1].id;
+        let mut subjects = Subjects::default();
+        subjects.insert(&all);
+        let by = |subjects: &Subjects| (1..=5).map(|n| subjects.superseded_by(id(n))).collect::<Vec<_>>();
+        assert_eq!(by(&subjects), [None, Some(id(3)), None, None, None]);
+        assert_eq!(subjects.conflicts(&all[2]), [id(2)], "the same answer again is no conflict");
+        assert_eq!(subjects.conflicts(&all[1]), [id(1)]);
+        assert!(subjects.conflicts(&all[0]).is_empty());
+        subjects.remove(&all[2]);
+        assert_eq!(by(&subjects), [Some(id(2)), None, None, None, None]);
+        subjects.remove(&all[1]);
+        assert!(subjects.all_stand());
+    }
+
+    #[test]
+    fn texts_that_look_alike_are_one() {
+        let one = record(1, 1, "What is it?", "a square", 1);
+        let mut subjects = Subjects::default();
+        subjects.insert([&one, &record(2, 1, " What  is\u{A0}it?\u{200B}", "a\u{A0}square ", 2)]);
+        assert!(subjects.all_stand());
+        subjects.insert([&record(3, 1, "What is it?\n", "a Square", 3)]);
+        assert_eq!(subjects.superseded_by(one.id), Some(testing::edit_id(3)), "case is told apart");
+        assert_eq!(subjects.conflicts(&record(3, 1, "What is it?", "a Square", 3)).len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_does_not_matter(
+            drawn in prop::collection::vec((0u8..2, 0usize..2, 0usize..3, 0i64..4), 1..12),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 12),
+            gone in prop::collection::vec(any::<bool>(), 12),
+        ) {
+            let all: Vec<EditRecord> = drawn
+                .iter()
+                .enumerate()
+                .map(|(n, (picture, question, answer, at))| {
+                    record(n as u128, *picture, ["A?", "B?"][*question], ["x", "y", "z"][*answer], *at)
+                })
+                .collect();
+            let mut waiting: Vec<&EditRecord> = all.iter().collect();
+            let mut subjects = Subjects::default();
+            for index in &order {
+                if !waiting.is_empty() {
+                    subjects.insert([waiting.remove(index.index(waiting.len()))]);
+                }
+            }
+            subjects.insert(waiting);
+            let live: Vec<&EditRecord> =
+                all.iter().zip(&gone).filter(|(_, gone)| !**gone).map(|(record, _)| record).collect();
+            for (record, gone) in all.iter().zip(&gone) {
+                if *gone {
+                    subjects.remove(record);
+                }
+            }
+            for one in &live {
+                // By its definition, over all live edits.
+                let same = |other: &&&EditRecord| {
+                    (other.image.id, &other.question) == (one.image.id, &one.question)
+                };
+                let age = |record: &EditRecord| (record.created_at, record.id);
+                let newest = live.iter().filter(same).max_by_key(|other| age(other)).unwrap();
+                let expected = (newest.answer != one.answer).then_some(newest.id);
+                prop_assert_eq!(subjects.superseded_by(one.id), expected);
+                let mut older: Vec<&&EditRecord> = live
+                    .iter()
+                    .filter(same)
+                    .filter(|other| age(other) < age(one) && other.answer != one.answer)
+                    .collect();
+                older.sort_by_key(|other| std::cmp::Reverse(age(other)));
+                let ids: Vec<EditId> = older.iter().map(|other| other.id).collect();
+                prop_assert_eq!(subjects.conflicts(one), ids);
+            }
+            let known: BTreeSet<EditId> = live.iter().map(|record| record.id).collect();
+            prop_assert!(subjects.superseded.iter().all(|(id, by)| known.contains(id) && known.contains(by)));
+        }
+    }
+}
