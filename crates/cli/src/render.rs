@@ -30,10 +30,23 @@ fn decimals(value: &Value, digits: usize) -> String {
 }
 
 fn opinion(value: &Value) -> String {
-    if value.is_null() {
-        return "not asked".to_owned();
-    }
     format!("{} ({})", text(&value["answer"]), decimals(&value["probability"], 3))
+}
+
+/// An answer of the model to an edited question, or why there is none.
+fn answered(value: &Value, absent: &Value) -> String {
+    match (value, absent["reason"].as_str()) {
+        (Value::Null, Some("failed")) => format!("none: {}", text(&absent["detail"])),
+        (Value::Null, Some("not_kept")) => "not kept".to_owned(),
+        (Value::Null, _) => "not asked".to_owned(),
+        (given, _) => opinion(given),
+    }
+}
+
+/// Another edit about the same picture and question.
+fn rival(value: &Value) -> String {
+    let by = value["author"].as_str().map(|author| format!(" by {author}")).unwrap_or_default();
+    format!("{} ({}{by})", short(&value["answer"]), text(&value["edit_id"]))
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -67,8 +80,14 @@ fn area(value: &Value) -> String {
 pub(crate) fn edit(value: &Value) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "edit    {}", text(&value["id"]));
-    let _ = writeln!(out, "before  {}", opinion(&value["before"]));
-    let _ = writeln!(out, "after   {}", opinion(&value["after"]));
+    let _ = writeln!(out, "before  {}", answered(&value["before"], &value["before_absent"]));
+    let _ = writeln!(out, "after   {}", answered(&value["after"], &value["after_absent"]));
+    for older in list(&value["conflicts"]) {
+        let _ = writeln!(out, "in the place of {}", rival(older));
+    }
+    if !value["superseded_by"].is_null() {
+        let _ = writeln!(out, "superseded by {}", rival(&value["superseded_by"]));
+    }
     let entries = list(&value["entries"]).count();
     let merged = list(&value["entries"]).filter(|entry| !entry["merged_into"].is_null()).count();
     let _ = writeln!(out, "entries {entries}, {merged} of them merged into existing keys");
@@ -109,6 +128,13 @@ pub(crate) fn answer(value: &Value) -> String {
         for fact in list(&retrieval["facts"]) {
             let _ = writeln!(out, "  {}  {}", decimals(&fact["distance"], 3), short(&fact["value"]));
         }
+    }
+    for fact in list(&retrieval["omitted"]) {
+        let _ = writeln!(out, "left out, no room in the model's context:  {}", short(&fact["value"]));
+    }
+    for fact in list(&retrieval["withheld"]).filter(|fact| fact["reason"] == "superseded") {
+        let by: Vec<&str> = list(&fact["superseded_by"]).filter_map(Value::as_str).collect();
+        let _ = writeln!(out, "superseded by {}:  {}", by.join(", "), short(&fact["value"]));
     }
     if !value["prompt"].is_null() {
         let _ = writeln!(out, "prompt: {}", text(&value["prompt"]));
@@ -172,6 +198,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_out_is_named() {
+        let value = json!({
+            "answer": "red", "timings_ms": {"total": 1.0},
+            "retrieval": {"rejected": false, "nearest_distance": 0.5, "threshold": 0.9, "k": 5, "facts": [],
+                "omitted": [{"value": "A long report.", "distance": 0.5, "reason": "context_full"}],
+                "withheld": [{"value": "It is blue.", "reason": "superseded", "superseded_by": ["01Z"]},
+                             {"value": "It is round.", "reason": "not_shown"}]}
+        });
+        assert_eq!(
+            answer(&value),
+            "red\nretrieved (nearest 0.500, threshold 0.900):\n\
+             left out, no room in the model's context:  A long report.\n\
+             superseded by 01Z:  It is blue.\ntook 1.0 ms ()"
+        );
+    }
+
+    #[test]
     fn a_rejected_query_says_so() {
         let value = json!({"answer": "red", "retrieval": {"rejected": true, "nearest_distance": null,
             "threshold": null, "k": 5, "facts": []}, "timings_ms": {"total": 1.0}});
@@ -189,6 +232,16 @@ mod tests {
         });
         let shown = edit(&value);
         assert!(shown.contains("before  benign (0.700)\nafter   not asked"), "{shown}");
+        let mut failed = value.clone();
+        failed["after_absent"] = json!({"reason": "failed", "detail": "The model was too busy."});
+        failed["conflicts"] = json!([{"edit_id": "01W", "answer": "benign", "author": "kim"}]);
+        failed["superseded_by"] = json!({"edit_id": "01Z", "answer": "unclear", "author": null});
+        let told = edit(&failed);
+        assert!(told.contains("after   none: The model was too busy.\n"), "{told}");
+        assert!(
+            told.contains("in the place of benign (01W by kim)\nsuperseded by unclear (01Z)\n"),
+            "{told}"
+        );
         assert!(shown.contains("entries 2, 1 of them"), "{shown}");
         assert!(shown.contains("seen in 3×4 at 1,2 (model, yes 0.930)"), "{shown}");
         assert!(shown.contains(&format!("{}…", "s".repeat(100))), "{shown}");

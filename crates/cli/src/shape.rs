@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{EntryView, Fact, Kind, Opinion, Stats};
+use reasonedit_codebook::{EntryView, Fact, Kind, Opinion, Stats, Superseded};
 use reasonedit_editor::{EditView, ImportSummary, QueryOutcome, Verification, Withheld};
 use reasonedit_vlm::engine::FinishReason;
 use serde_json::{Map, Value, json};
@@ -36,6 +36,16 @@ fn entry(entry: &EntryView) -> Value {
 
 /// The answer to `POST /edits`.
 pub(crate) fn edit(view: &EditView) -> Value {
+    let mut value = edit_fields(view);
+    for (name, absence) in [("before_absent", &view.before_absent), ("after_absent", &view.after_absent)] {
+        if let Some(absence) = absence {
+            value[name] = json!(absence);
+        }
+    }
+    value
+}
+
+fn edit_fields(view: &EditView) -> Value {
     let record = &view.record;
     let metadata = if record.metadata.is_null() { json!({}) } else { record.metadata.clone() };
     json!({
@@ -50,6 +60,8 @@ pub(crate) fn edit(view: &EditView) -> Value {
         "entries": view.entries.iter().map(entry).collect::<Vec<_>>(),
         "before": record.before.as_ref().map(opinion),
         "after": view.after.as_ref().map(opinion),
+        "conflicts": view.conflicts,
+        "superseded_by": view.superseded_by,
         "author": record.author,
         "tags": record.tags,
         "metadata": metadata,
@@ -82,13 +94,26 @@ fn retrieval(report: &reasonedit_codebook::Retrieval, verification: Option<&Veri
     if let Some(nearest) = report.nearest.as_ref().filter(|_| report.rejected) {
         value["nearest"] = fact(nearest);
     }
-    if let Some(verification) = verification {
-        let withheld = |one: &Withheld| {
-            let mut value = fact(&one.fact);
-            value["reason"] = json!(one.reason);
-            value
-        };
-        value["withheld"] = verification.withheld.iter().map(withheld).collect();
+    let judged = |one: &Withheld| {
+        let mut value = fact(&one.fact);
+        value["reason"] = json!(one.reason);
+        value
+    };
+    let superseded = |one: &Superseded| {
+        let mut value = fact(&one.fact);
+        (value["reason"], value["superseded_by"]) = (json!("superseded"), json!(one.by));
+        value
+    };
+    let omitted = |one: &Fact| {
+        let mut value = fact(one);
+        value["reason"] = json!("context_full");
+        value
+    };
+    value["omitted"] = report.omitted.iter().map(omitted).collect();
+    let withheld = verification.into_iter().flat_map(|v| &v.withheld).map(judged);
+    let withheld: Vec<Value> = withheld.chain(report.superseded.iter().map(superseded)).collect();
+    if verification.is_some() || !withheld.is_empty() {
+        value["withheld"] = json!(withheld);
     }
     value
 }

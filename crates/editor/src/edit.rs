@@ -5,21 +5,23 @@ use std::time::Instant;
 
 use reasonedit_codebook::{
     CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Origin,
-    Statement,
+    Statement, Warning,
 };
+use reasonedit_vlm::VlmError;
 use reasonedit_vlm::engine::Conversation;
 use time::OffsetDateTime;
 
 use crate::Editor;
 use crate::answer::{choose, generate};
-use crate::chat::Decoding;
+use crate::chat::{Decoding, Talk};
+use crate::context::{Reply, Room};
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
+use crate::outcome::Rivals;
 use crate::patchify;
 use crate::pictures::{Picture, blocking};
-use crate::prompts::with_facts;
 use crate::query::milliseconds;
-use crate::types::{CallContext, EditRequest, EditView, Firings, RetrievalOverride};
+use crate::types::{Absence, CallContext, EditRequest, EditView, Firings, RetrievalOverride};
 use crate::{validate, verify};
 
 impl Editor {
@@ -47,14 +49,17 @@ impl Editor {
         let embedder = self.embedder_of(codebook)?;
         let picture = self.pictures().resolve(&request.image).await?;
         validate::boxes(&request, picture.pixels.width(), picture.pixels.height())?;
+        // An edit that is kept can be asked about.
+        let asked = self.asked(&request, &picture).await?;
         let mut timings = BTreeMap::new();
 
         let (before, record) = tokio::try_join!(
-            self.before(&request, &picture, call),
+            self.before(&request, &asked, call),
             self.record(&request, &picture, embedder.embedding.id, call)
         )?;
         let (mut record, mut queue_ms, patchify_ms) = record;
         record.before = before;
+        record.warnings.extend(self.unfitting(&record, &asked).await?);
         timings.insert("patchify".to_owned(), patchify_ms);
 
         let embedding = Instant::now();
@@ -74,15 +79,26 @@ impl Editor {
         timings.insert("merge".to_owned(), applied.merge_time.as_secs_f64() * 1e3);
         timings.insert("store".to_owned(), keep_ms + applied.store_time.as_secs_f64() * 1e3);
 
-        let after = if request.verify { self.after(codebook, &record, &picture, call).await } else { None };
+        let (after, after_absent) = match request.verify {
+            true => match self.after(codebook, &record, (&picture, &asked), call).await {
+                Ok(after) => (Some(after), None),
+                Err(absence) => (None, Some(absence)),
+            },
+            false => (None, Some(Absence::not_asked())),
+        };
         timings.insert("queue".to_owned(), queue_ms);
         timings.insert("total".to_owned(), milliseconds(began));
         let generation = applied.snapshot.embedding().map_or(record.embedding, |embedding| embedding.id);
+        let rivals = Rivals::of(&applied.snapshot, record.id);
         let view = EditView {
+            before_absent: record.before.is_none().then(Absence::not_asked),
             record,
             entries: applied.entries,
             generation,
             after,
+            after_absent,
+            conflicts: rivals.conflicts,
+            superseded_by: rivals.superseded_by,
             timings_ms: timings,
             fired: Firings::default(),
             replayed: false,
@@ -108,49 +124,85 @@ impl Editor {
         Ok(Some(view))
     }
 
+    /// The edited question, and the room that the model's context has in front of it.
+    ///
+    /// # Errors
+    /// [`EditorError::TooLong`] if there is none.
+    async fn asked(&self, request: &EditRequest, picture: &Picture) -> Result<(Talk, Room), EditorError> {
+        let talk = Talk::question(picture.clone(), request.question.trim());
+        let reply = Reply::new(&request.choices, self.config().answer.max_tokens);
+        let room = Room::of(self.engine(), &talk, reply, "/question").await?;
+        Ok((talk, room))
+    }
+
+    /// What of an edit can't be put in front of its own question.
+    async fn unfitting(
+        &self,
+        record: &EditRecord,
+        (talk, room): &(Talk, Room),
+    ) -> Result<Vec<Warning>, EditorError> {
+        let answer = self.config().prompts.answer_entry(&record.question, &record.answer);
+        let mut sentences = vec![("/answer".to_owned(), answer.as_str())];
+        for (i, statement) in record.reasoning.iter().enumerate() {
+            sentences.push((format!("/reasoning/{i}/statement"), &statement.statement));
+        }
+        room.warnings(self.engine(), talk, sentences).await
+    }
+
     /// The model's own answer to the edited question, without the codebook.
     async fn before(
         &self,
         request: &EditRequest,
-        picture: &Picture,
+        (talk, _): &(Talk, Room),
         call: CallContext,
     ) -> Result<Option<Opinion>, EditorError> {
         if !request.verify {
             return Ok(None);
         }
-        self.opinion(picture, request.question.trim(), &request.choices, call).await.map(Some)
+        self.opinion(talk.with([]), &request.choices, call).await.map(Some)
     }
 
     /// The model's answer to the edited question with the codebook. The edit is stored by now, so a failure here is told in the log and
-    /// leaves the field empty.
+    /// in place of the answer.
     async fn after(
         &self,
         codebook: &CodebookName,
         record: &EditRecord,
-        picture: &Picture,
+        (picture, (talk, room)): (&Picture, &(Talk, Room)),
         call: CallContext,
-    ) -> Option<Opinion> {
+    ) -> Result<Opinion, Absence> {
         let asked = async {
             let wishes = RetrievalOverride { enabled: Some(true), ..RetrievalOverride::default() };
-            let retrieved = self.retrieve(codebook, picture, &record.question, wishes, call).await?;
-            let prompt =
-                with_facts(retrieved.report.facts.iter().map(|f| f.value.as_str()), &record.question);
-            self.opinion(picture, &prompt, &record.choices, call).await
+            let mut retrieved = self.retrieve(codebook, picture, &record.question, wishes, call).await?;
+            retrieved.fit(*room, self.engine(), talk).await?;
+            let facts = retrieved.report.facts.iter().map(|f| f.value.as_str());
+            self.opinion(talk.with(facts), &record.choices, call).await
         };
-        asked
-            .await
-            .inspect_err(|error| tracing::warn!(%error, edit = %record.id, "no answer after the edit"))
-            .ok()
+        asked.await.map_err(|error| {
+            tracing::warn!(%error, edit = %record.id, "no answer after the edit");
+            Absence::failed(match error {
+                EditorError::Engine(VlmError::DeadlineExceeded) => {
+                    "The edit is stored; the time for the request was up before the model had answered."
+                }
+                EditorError::Engine(VlmError::QueueFull { .. }) => {
+                    "The edit is stored; the model was too busy to be asked after it."
+                }
+                EditorError::Engine(VlmError::Closed) | EditorError::Cancelled => {
+                    "The edit is stored; the service was stopping."
+                }
+                _ => {
+                    "The edit is stored; the model failed to answer after it, and the service's log says why."
+                }
+            })
+        })
     }
 
     async fn opinion(
         &self,
-        picture: &Picture,
-        prompt: &str,
+        prompt: Conversation,
         choices: &[String],
         call: CallContext,
     ) -> Result<Opinion, EditorError> {
-        let prompt = Conversation::question(Some(picture.input(None)), prompt);
         if choices.is_empty() {
             let (decoding, most) = (Decoding::default(), self.config().answer.max_tokens);
             let answer = generate(self.engine(), prompt, most, &decoding, None, call.options()).await?;
@@ -201,12 +253,7 @@ impl Editor {
                 } else {
                     given.evidence.iter().copied().map(by_user).collect()
                 };
-                Statement {
-                    statement: given.statement.trim().to_owned(),
-                    evidence,
-                    p_yes: Some(p_yes),
-                    prior: Some(prior),
-                }
+                Statement { statement: given.statement.trim().to_owned(), evidence, p_yes, prior }
             })
             .collect();
         let record = EditRecord {

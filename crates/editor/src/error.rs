@@ -29,6 +29,18 @@ pub enum EditorError {
     /// The input was understood but can't be used.
     #[error("{}", .0.first().map_or("the input can't be used", |e| e.detail.as_str()))]
     Invalid(Vec<FieldError>),
+    /// What is asked doesn't fit into the model's context, without anything in front of it.
+    #[error("{what} take {tokens} tokens, and this model takes {limit} in all")]
+    TooLong {
+        /// JSON pointer to what is too long.
+        pointer: &'static str,
+        /// What was counted, in the plural.
+        what: &'static str,
+        /// So many there are.
+        tokens: usize,
+        /// So many the model takes.
+        limit: usize,
+    },
     /// The picture can't be used.
     #[error(transparent)]
     Image(#[from] ImagingError),

@@ -33,6 +33,12 @@ impl Editor {
             patchify::search(engine, config, prompts, &picture, &texts, options),
             verify::shown(engine, prompts, picture.input(None), &texts, options),
         )?;
+        let places = p_yes.iter().enumerate().filter(|(_, p)| p.is_none());
+        let too_long: Vec<_> = places.map(|(at, _)| verify::unaskable(format!("/statements/{at}"))).collect();
+        if !too_long.is_empty() {
+            return Err(EditorError::Invalid(too_long));
+        }
+        let p_yes = p_yes.into_iter().flatten().collect();
         let image: ImageInfo = picture.info();
         Ok(EvidenceFound {
             image,

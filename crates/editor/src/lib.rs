@@ -8,6 +8,7 @@ mod archive;
 mod browse;
 mod chat;
 mod config;
+mod context;
 mod edit;
 mod embed;
 #[cfg(test)]
@@ -55,10 +56,10 @@ pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, Sample
 pub use prompts::{Prompts, with_facts};
 pub use sentences::split_sentences;
 pub use types::{
-    ActiveEmbedding, CallContext, ChoiceScore, EditRequest, EditView, EmbeddingChoice, EvidenceFound,
-    Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest,
-    ReembedProgress, ReembedStage, RetrievalOverride, StatementInput, Usage, Verification, Withheld,
-    WithheldReason,
+    Absence, AbsentReason, ActiveEmbedding, CallContext, ChoiceScore, Conflict, EditRequest, EditView,
+    EmbeddingChoice, EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch,
+    QueryEvent, QueryOutcome, QueryRequest, ReembedProgress, ReembedStage, RetrievalOverride, StatementInput,
+    Usage, Verification, Withheld, WithheldReason,
 };
 
 use outcome::Tally;

@@ -1,5 +1,6 @@
 //! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section 3).
 
+use reasonedit_vlm::VlmError;
 use reasonedit_vlm::engine::{CallOptions, Conversation, EngineHandle, GenerateRequest, Sampling};
 
 use crate::config::{Paraphrase, RadiusConfig};
@@ -51,7 +52,11 @@ async fn by_model(
             config.paraphrase_tokens,
         )
     };
-    let (generated, _) = engine.generate_text(request, options).await?;
+    let (generated, _) = match engine.generate_text(request, options).await {
+        // A text that the model can be told, but not with what asks for it to be rephrased.
+        Err(VlmError::TooLong { .. }) => return Ok(None),
+        generated => generated?,
+    };
     let candidate = generated.text.trim().trim_matches(['"', '“', '”']).trim();
     Ok(acceptable(text, candidate).then(|| candidate.to_owned()))
 }

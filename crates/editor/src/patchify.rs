@@ -8,12 +8,13 @@ use reasonedit_imaging::{PixelBox, grid};
 use reasonedit_vlm::engine::{Answered, Ask, CallOptions, EngineHandle, ImageInput, Want};
 
 use crate::config::PatchifyConfig;
+use crate::context::askable;
 use crate::error::EditorError;
 use crate::pictures::Picture;
 use crate::prompts::Prompts;
 use crate::types::{PatchOpinion, PatchSearch};
 
-/// Searches evidence for every statement at once.
+/// Searches evidence for every statement at once. Of one that the model's context has no room for nothing is looked at.
 pub(crate) async fn search(
     engine: &EngineHandle,
     config: &PatchifyConfig,
@@ -24,11 +25,14 @@ pub(crate) async fn search(
 ) -> Result<(Vec<PatchSearch>, f64), EditorError> {
     let (width, height) = picture.pixels.dimensions();
     let areas = grid::candidates(width, height, &config.grid);
-    if areas.is_empty() || statements.is_empty() {
-        let none = PatchSearch { evidence: Vec::new(), candidates: Vec::new() };
-        return Ok((vec![none; statements.len()], 0.0));
-    }
     let images: Vec<ImageInput> = areas.iter().map(|area| picture.input(Some(*area))).collect();
+    let askable = askable(engine, prompts, &images, statements).await?;
+    let all = statements.len();
+    let statements: Vec<&str> =
+        statements.iter().zip(&askable).filter(|(_, ok)| **ok).map(|(s, _)| *s).collect();
+    if areas.is_empty() || statements.is_empty() {
+        return Ok((vec![PatchSearch::default(); all], 0.0));
+    }
 
     let verify: Vec<Ask> = (0..areas.len())
         .flat_map(|image| {
@@ -68,22 +72,21 @@ pub(crate) async fn search(
         }
     }
 
-    let searches = (0..statements.len())
-        .map(|statement| {
-            let candidates: Vec<PatchOpinion> = areas
-                .iter()
-                .enumerate()
-                .map(|(image, area)| PatchOpinion {
-                    area: *area,
-                    p_yes: p_yes[image * statements.len() + statement],
-                    log_likelihood: likelihood[image * statements.len() + statement],
-                })
-                .collect();
-            let evidence = choose(&candidates, (width, height), config);
-            PatchSearch { evidence, candidates }
-        })
-        .collect();
-    Ok((searches, queue_ms))
+    let mut searches = (0..statements.len()).map(|statement| {
+        let candidates: Vec<PatchOpinion> = areas
+            .iter()
+            .enumerate()
+            .map(|(image, area)| PatchOpinion {
+                area: *area,
+                p_yes: p_yes[image * statements.len() + statement],
+                log_likelihood: likelihood[image * statements.len() + statement],
+            })
+            .collect();
+        let evidence = choose(&candidates, (width, height), config);
+        PatchSearch { evidence, candidates }
+    });
+    let of_all = askable.iter().map(|ok| if *ok { searches.next() } else { None });
+    Ok((of_all.map(Option::unwrap_or_default).collect(), queue_ms))
 }
 
 /// P(yes) / (P(yes) + P(no)) of one verification (method section 1.3); one half when the model gives neither any probability.

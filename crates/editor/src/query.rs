@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot, Warning};
-use reasonedit_vlm::engine::Conversation;
+use reasonedit_vlm::engine::{Conversation, EngineHandle};
 use tokio::sync::mpsc;
 
 use crate::Editor;
 use crate::answer::{Answer, choose, generate};
 use crate::chat::{Decoding, Talk};
+use crate::context::{Reply, Room};
 use crate::error::EditorError;
 use crate::pictures::Picture;
 use crate::prompts::with_facts;
@@ -57,20 +58,25 @@ impl Retrieved {
     fn nothing(k: usize) -> Self {
         Self {
             generation: None,
-            report: Retrieval {
-                rejected: true,
-                nearest_distance: None,
-                threshold: None,
-                k,
-                facts: Vec::new(),
-                nearest: None,
-            },
+            report: Retrieval { rejected: true, k, ..Retrieval::default() },
             verification: None,
             queue_ms: 0.0,
             embed_ms: 0.0,
             retrieve_ms: 0.0,
             verify_ms: 0.0,
         }
+    }
+
+    /// Leaves the facts that fit in front of the question.
+    pub(crate) async fn fit(
+        &mut self,
+        room: Room,
+        engine: &EngineHandle,
+        talk: &Talk,
+    ) -> Result<(), EditorError> {
+        let facts = std::mem::take(&mut self.report.facts);
+        (self.report.facts, self.report.omitted) = room.fit(engine, talk, facts).await?;
+        Ok(())
     }
 
     fn event(&self) -> QueryEvent {
@@ -82,7 +88,8 @@ impl Editor {
     /// Answers a question about a picture, with what the codebook knows in front.
     ///
     /// # Errors
-    /// Unusable input, an unknown picture, a busy or failing engine, a codebook made with another embedding.
+    /// Unusable input, a question that the model's context has no room for, an unknown picture, a busy or failing engine, a codebook made with
+    /// another embedding.
     pub async fn query(
         &self,
         codebook: &CodebookName,
@@ -164,13 +171,18 @@ impl Editor {
         call: CallContext,
         events: Option<&Events>,
     ) -> Result<QueryOutcome, EditorError> {
-        let retrieved = match asking.talk.pictures.last() {
+        let place = if asking.whole_prompt { "/messages" } else { "/question" };
+        let reply = Reply::new(&asking.choices, asking.max_tokens);
+        let room = Room::of(self.engine(), &asking.talk, reply, place).await?;
+        let mut retrieved = match asking.talk.pictures.last() {
             Some(picture) => {
                 self.retrieve(codebook, picture, &asking.question, asking.retrieval, call).await?
             }
             // A key is of picture and text: without a picture there is nothing to look for.
             None => Retrieved::nothing(asking.retrieval.k.unwrap_or(self.config().codebook.retrieval.k)),
         };
+        retrieved.fit(room, self.engine(), &asking.talk).await?;
+        // From here on nothing that is known beforehand goes wrong: a stream has begun.
         if let Some(events) = events
             && events.send(Ok(retrieved.event())).await.is_err()
         {

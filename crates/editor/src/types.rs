@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, ImageInfo, Opinion, Retrieval,
-    Warning,
+    EditId, EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, ImageInfo, Opinion,
+    Retrieval, Warning,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::Pooling;
@@ -79,12 +79,85 @@ pub struct EditView {
     pub generation: GenerationId,
     /// The model's answer to the edited question with the codebook, right after the edit.
     pub after: Option<Opinion>,
+    /// Why there is no such answer; `None` where there is.
+    pub after_absent: Option<Absence>,
+    /// Why `record.before` is empty; `None` where it isn't.
+    pub before_absent: Option<Absence>,
+    /// Live edits about the same picture and question that are older and answer otherwise, newest first.
+    pub conflicts: Vec<Conflict>,
+    /// The newest edit about the same picture and question, if it answers otherwise: nothing that this edit alone says is retrieved.
+    pub superseded_by: Option<Conflict>,
     /// Milliseconds by stage of the request that made it: queue, patchify, embed, merge, store, total.
     pub timings_ms: BTreeMap<String, f64>,
     /// How often it was used.
     pub fired: Firings,
     /// Whether this is a replay of an earlier request with the same idempotency key.
     pub replayed: bool,
+}
+
+/// Why an answer of the model isn't there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absence {
+    /// For programs.
+    pub reason: AbsentReason,
+    /// For people.
+    pub detail: String,
+}
+
+/// Why an answer of the model isn't there, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbsentReason {
+    /// The edit was to be made without asking the model.
+    NotAsked,
+    /// The model was asked and gave none.
+    Failed,
+    /// It was given, perhaps, and not remembered: the edit came from an archive, or the service stopped right after it was stored.
+    NotKept,
+}
+
+impl Absence {
+    pub(crate) fn not_asked() -> Self {
+        Self::new(AbsentReason::NotAsked, "The edit was made without asking the model.")
+    }
+
+    pub(crate) fn not_kept() -> Self {
+        let detail = "It was not kept: the edit came from an archive, or the service stopped right after it was stored.";
+        Self::new(AbsentReason::NotKept, detail)
+    }
+
+    pub(crate) fn failed(detail: &str) -> Self {
+        Self::new(AbsentReason::Failed, detail)
+    }
+
+    fn new(reason: AbsentReason, detail: &str) -> Self {
+        Self { reason, detail: detail.to_owned() }
+    }
+}
+
+/// Another edit about the same picture and question, with another answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    /// The edit.
+    pub edit_id: EditId,
+    /// Its answer.
+    pub answer: String,
+    /// Who made it.
+    pub author: Option<String>,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+impl From<&EditRecord> for Conflict {
+    fn from(record: &EditRecord) -> Self {
+        Self {
+            edit_id: record.id,
+            answer: record.answer.clone(),
+            author: record.author.clone(),
+            created_at: record.created_at,
+        }
+    }
 }
 
 /// How often an edit was used. For people to look at: what was counted in the last seconds before a crash is lost.
@@ -189,7 +262,7 @@ pub struct QueryOutcome {
     pub probability: f64,
     /// Every choice, in the order asked, when asked with choices.
     pub choices: Option<Vec<ChoiceScore>>,
-    /// What was put in front of the model.
+    /// What was put in front of the model, and what was left out for want of room or because it does not stand any more.
     pub retrieval: Retrieval,
     /// What was judged on the picture first; `None` where nothing was.
     pub verification: Option<Verification>,
@@ -212,7 +285,7 @@ pub struct QueryOutcome {
 /// What a streamed query sends, in order: one retrieval, texts, one done.
 #[derive(Clone, Debug)]
 pub enum QueryEvent {
-    /// What was retrieved, and what was judged on the picture.
+    /// What was retrieved and fits in front of the question, and what was judged on the picture.
     Retrieval(Box<Retrieval>, Option<Verification>),
     /// A piece of the answer.
     Token {
@@ -317,7 +390,7 @@ pub struct EvidenceFound {
 }
 
 /// Evidence found for one statement, and everything that was looked at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PatchSearch {
     /// What was chosen: at most one best patch and the best among the smallest.
     pub evidence: Vec<Evidence>,

@@ -92,15 +92,20 @@ function unedited(answer) {
 export function whyOf(found) {
   const title = el("h2", { id: "why-title" }, "Why");
   const withheld = found.withheld || [];
+  const omitted = found.omitted || [];
+  if (omitted.length > 0 && found.facts.length === 0) {
+    return [title, none(`${several(omitted.length, "statement")} of edits ${omitted.length === 1 ? "is" : "are"} too long to stand in front of this question, so the model answered by itself.`),
+      leftOut(omitted, found, true), held(withheld, found)];
+  }
   if (found.facts.length > 0) {
     const edits = new Set(found.facts.flatMap((fact) => fact.edit_ids)).size;
     return [title,
       el("p", { class: "lead" }, `${several(found.facts.length, "statement")} from ${several(edits, "edit")} stood in front of the question.`),
       el("ol", { class: "facts" }, found.facts.map((fact) => factView(fact, found))),
-      held(withheld, found)];
+      leftOut(omitted, found), held(withheld, found)];
   }
   if (withheld.length > 0) {
-    return [title, none(`${several(withheld.length, "statement")} ${withheld.length === 1 ? "was" : "were"} near enough, but ${withheld.length === 1 ? "is" : "are"} not borne out by this picture, so the model answered by itself.`),
+    return [title, none(`${several(withheld.length, "statement")} ${withheld.length === 1 ? "was" : "were"} near enough, but ${withheld.length === 1 ? "is" : "are"} ${withheld.every((one) => one.reason === "superseded") ? "superseded by newer edits" : "not borne out by this picture"}, so the model answered by itself.`),
       held(withheld, found, true)];
   }
   if (found.nearest_distance === null) {
@@ -120,6 +125,12 @@ function held(withheld, found, opened = false) {
   if (withheld.length === 0) return null;
   return el("details", { class: "held", open: opened }, el("summary", {}, `${several(withheld.length, "statement")} held back`),
     el("ol", { class: "facts" }, withheld.map((fact) => factView(fact, found))));
+}
+
+function leftOut(omitted, found, opened = false) {
+  if (omitted.length === 0) return null;
+  return el("details", { class: "held", open: opened }, el("summary", {}, `${several(omitted.length, "statement")} left out: the model's context has no room for more`),
+    el("ol", { class: "facts" }, omitted.map((fact) => factView(fact, found))));
 }
 
 function factView(fact, found) {

@@ -307,7 +307,7 @@ export class Correction {
     this.saved = true;
     const took = edit.after && edit.after.answer === edit.answer;
     const title = el("h2", { tabindex: "-1" }, "Correction saved");
-    const said = edit.after === null ? "The model could not be asked afterwards; the correction is stored."
+    const said = edit.after === null ? edit.after_absent?.detail ?? "The model could not be asked afterwards; the correction is stored."
       : took ? (edit.before && edit.before.answer === edit.answer ? "The model gave this answer before, and still does." : "It took: the model now gives the right answer.")
         : "It is stored, but the model's answer to this very question is still another one. More statements, or ones closer to what the picture shows, may help.";
     const state = el("p", { class: took ? "good" : "note" }, said);
@@ -337,7 +337,8 @@ export class Correction {
     const evidence = edit.reasoning.map((one, at) => el("li", {}, el("span", { class: `number tone-${at % 6}` }, String(at + 1)), el("span", {}, one.statement, " ",
       one.evidence.length > 0 ? chip(one.evidence[0].source === "user" ? `${several(one.evidence.length, "box", "boxes")} of yours` : `found in ${several(one.evidence.length, "part")}`) : chip("no part shows it", "soft"))));
     put(this.root, el("section", { class: "card made" }, title, state,
-      el("div", { class: "two versus" }, opinion("Before", edit.before), opinion("After", edit.after, took ? "took" : "")),
+      el("div", { class: "two versus" }, opinion("Before", edit.before, "", edit.before_absent), opinion("After", edit.after, took ? "took" : "", edit.after_absent)),
+      rivals(edit),
       evidence.length > 0 ? el("ol", { class: "reasons" }, evidence) : null,
       el("p", { class: "hint" }, `${several(edit.entries.length, "entry", "entries")} in the codebook${codebookName() ? ` ${codebookName()}` : ""}, made in ${duration(edit.timings_ms.total)}, `, when(edit.created_at), "."),
       actions));

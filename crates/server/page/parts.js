@@ -1,6 +1,6 @@
 // Pieces that several pages are made of.
 
-import { el, number, percent, uid } from "./dom.js";
+import { el, number, percent, uid, when } from "./dom.js";
 
 /** What kinds of entries are called. */
 export const KINDS = { answer: "answer", statement: "statement" };
@@ -18,11 +18,22 @@ export function meter(p, label) {
   return el("span", { class: "meter" }, label ? el("span", { class: "meter-label" }, label) : null, bar, el("span", { class: "figure" }, percent(p)));
 }
 
-/** An answer with its probability, under a heading. */
-export function opinion(title, opinion, tone = "") {
+/** An answer with its probability, under a heading; where there is none, why. */
+export function opinion(title, opinion, tone = "", absent = null) {
+  const none = absent === null || absent === undefined || absent.reason === "not_asked" ? "was not asked" : absent.detail;
   return el("div", { class: `opinion ${tone}` },
     el("h4", {}, title),
-    opinion ? [el("p", { class: "said" }, opinion.answer || "(nothing)"), meter(opinion.probability)] : el("p", { class: "hint" }, "was not asked"));
+    opinion ? [el("p", { class: "said" }, opinion.answer || "(nothing)"), meter(opinion.probability)] : el("p", { class: "hint" }, none));
+}
+
+/** Edits about the same picture and question that answer otherwise: those that stand back for this one, and the one that it stands back for. */
+export function rivals(edit) {
+  const one = ({ edit_id, answer, author, created_at }) => [el("a", { href: `#/edits/${edit_id}` }, `“${answer}”`), ` by ${author || "an author not given"}, `, when(created_at)];
+  return [
+    edit.conflicts.length > 0 ? el("p", { class: "note" }, "It stands in the place of what was answered before to the same question about the same picture: ",
+      edit.conflicts.map((other, at) => [at > 0 ? "; " : "", one(other)]), ". Undone, it gives way to the newest of these.") : null,
+    edit.superseded_by ? el("p", { class: "note" }, "A newer edit answers the same question about the same picture otherwise, so this one is not used: ", one(edit.superseded_by), ".") : null,
+  ];
 }
 
 /** Texts as chips, each with a button that takes it away; Enter or a comma adds what was typed. */
@@ -85,6 +96,8 @@ export function withheldBecause(fact) {
     case "not_shown": return `The model, shown this picture, does not see it borne out${support}.`;
     case "contradicted": return `Another answer to the same question is borne out better${support}.`;
     case "out_of_reach": return `Nothing it rests on can be judged on a picture, and the question is too far from it (distance ${number(fact.distance)}).`;
+    case "superseded": return "A newer edit about the same picture and question gives another answer.";
+    case "context_full": return "The model's context has no room for it beside the question, nearer statements and the answer.";
     default: return `${fact.reason}${support}`;
   }
 }

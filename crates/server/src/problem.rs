@@ -317,6 +317,7 @@ impl From<EditorError> for Problem {
                     .collect();
                 Self { errors, ..Self::new(ProblemKind::Invalid, detail) }
             }
+            EditorError::TooLong { pointer, .. } => Self::invalid(pointer, error.to_string()),
             EditorError::Image(error) => error.into(),
             EditorError::ImageAt { pointer, error } => Self::from(error).relocated(|_| Some(pointer.clone())),
             EditorError::Engine(error) => error.into(),

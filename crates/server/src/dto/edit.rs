@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reasonedit_codebook::{EditRecord, EntryView, Evidence, EvidenceSource, ImageInfo, Kind};
-use reasonedit_editor::EditView;
+use reasonedit_editor::{Absence, AbsentReason, Conflict, EditView};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -32,10 +32,23 @@ pub struct EditDto {
     pub reasoning: Vec<StatementDto>,
     /// What it put into the codebook.
     pub entries: Vec<EntryDto>,
-    /// The model's own answer before the edit; `null` if it was not asked.
+    /// The model's own answer before the edit; `null` where there is none, and `before_absent` says why.
     pub before: Option<OpinionDto>,
-    /// The answer right after the edit; `null` if it was not asked.
+    /// Why there is no answer before the edit; absent where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub before_absent: Option<AbsenceDto>,
+    /// The answer right after the edit; `null` where there is none, and `after_absent` says why.
     pub after: Option<OpinionDto>,
+    /// Why there is no answer after the edit; absent where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub after_absent: Option<AbsenceDto>,
+    /// Live edits about the same picture and question that are older and answer otherwise, newest first: they stand back for this one.
+    pub conflicts: Vec<ConflictDto>,
+    /// The newest edit about the same picture and question, if it answers otherwise: what this edit alone says is not put in front of questions until
+    /// that one is reverted. `null` while this edit stands.
+    pub superseded_by: Option<ConflictDto>,
     /// Who says so.
     pub author: Option<String>,
     /// Labels.
@@ -53,6 +66,67 @@ pub struct EditDto {
     pub timings_ms: BTreeMap<String, f64>,
     /// What of the request was not taken as it came, such as a picture whose greys were scaled.
     pub warnings: Vec<WarningDto>,
+}
+
+/// Why an answer of the model isn't there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Absence)]
+pub struct AbsenceDto {
+    /// For programs.
+    pub reason: AbsentReasonDto,
+    /// For people.
+    pub detail: String,
+}
+
+/// Why an answer of the model isn't there, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AbsentReason)]
+pub enum AbsentReasonDto {
+    /// The edit was to be made without asking the model.
+    NotAsked,
+    /// The model was asked and gave none.
+    Failed,
+    /// It was given, perhaps, and not remembered: the edit came from an archive, or the service stopped right after it was stored.
+    NotKept,
+}
+
+impl From<&Absence> for AbsenceDto {
+    fn from(absence: &Absence) -> Self {
+        let reason = match absence.reason {
+            AbsentReason::NotAsked => AbsentReasonDto::NotAsked,
+            AbsentReason::Failed => AbsentReasonDto::Failed,
+            AbsentReason::NotKept => AbsentReasonDto::NotKept,
+        };
+        Self { reason, detail: absence.detail.clone() }
+    }
+}
+
+/// Another edit about the same picture and question, with another answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Conflict)]
+pub struct ConflictDto {
+    /// Its ULID.
+    #[schema(example = "01KAEJ5W5M3H5C1T5P2R7Q8Y9Z")]
+    pub edit_id: String,
+    /// Its answer.
+    pub answer: String,
+    /// Who made it.
+    pub author: Option<String>,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+}
+
+impl From<&Conflict> for ConflictDto {
+    fn from(conflict: &Conflict) -> Self {
+        Self {
+            edit_id: conflict.edit_id.to_string(),
+            answer: conflict.answer.clone(),
+            author: conflict.author.clone(),
+            created_at: rfc3339(conflict.created_at),
+        }
+    }
 }
 
 /// How often an edit was used.
@@ -207,7 +281,11 @@ impl From<&EditView> for EditDto {
                 .collect(),
             entries: view.entries.iter().map(Into::into).collect(),
             before: before.as_ref().map(Into::into),
+            before_absent: view.before_absent.as_ref().map(Into::into),
             after: view.after.as_ref().map(Into::into),
+            after_absent: view.after_absent.as_ref().map(Into::into),
+            conflicts: view.conflicts.iter().map(Into::into).collect(),
+            superseded_by: view.superseded_by.as_ref().map(Into::into),
             author: author.clone(),
             tags: tags.clone(),
             metadata: if metadata.is_null() { Value::Object(Map::new()) } else { metadata.clone() },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use reasonedit_codebook::{Fact, Retrieval};
+use reasonedit_codebook::{Fact, Retrieval, Superseded};
 use reasonedit_editor::{
     ChoiceScore, QueryOutcome, RetrievalOverride, Verification, Withheld, WithheldReason,
 };
@@ -210,10 +210,12 @@ pub struct RetrievalDto {
     pub k: usize,
     /// Statements put in front of the question, nearest first.
     pub facts: Vec<FactDto>,
-    /// Statements that were retrieved and not put in front; present when what was retrieved was judged on the picture.
+    /// Statements that were retrieved and not put in front; present when what was retrieved was judged on the picture, or when there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub withheld: Option<Vec<WithheldDto>>,
+    /// Statements that were left out because the model's context has no more room beside the question and its answer, nearest first.
+    pub omitted: Vec<OmittedDto>,
     /// The nearest statement, when it was too far to be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -229,6 +231,30 @@ pub struct WithheldDto {
     pub fact: FactDto,
     /// Why not.
     pub reason: WithheldReasonDto,
+    /// ULIDs of the edits that stand in its place; present where it is superseded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub superseded_by: Option<Vec<String>>,
+}
+
+/// A retrieved statement that was left out.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Omitted)]
+pub struct OmittedDto {
+    /// The statement.
+    #[serde(flatten)]
+    pub fact: FactDto,
+    /// Why.
+    pub reason: OmittedReasonDto,
+}
+
+/// Why a retrieved statement was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = OmittedReason)]
+pub enum OmittedReasonDto {
+    /// The model's context has no room for it.
+    ContextFull,
 }
 
 /// Why a retrieved statement was not put in front of the question.
@@ -242,6 +268,8 @@ pub enum WithheldReasonDto {
     Contradicted,
     /// Nothing that it rests on can be judged, and the question is outside of the radius of its key.
     OutOfReach,
+    /// A newer edit about the same picture and question gives another answer, and no edit that stands says this too.
+    Superseded,
 }
 
 impl From<WithheldReason> for WithheldReasonDto {
@@ -297,14 +325,27 @@ impl RetrievalDto {
     /// What was retrieved, with what was judged on the picture.
     pub(crate) fn new(report: &Retrieval, verification: Option<&Verification>) -> Self {
         let fact = |fact: &Fact| FactDto::new(fact, verification);
-        let withheld = |w: &Withheld| WithheldDto { fact: fact(&w.fact), reason: w.reason.into() };
+        let judged =
+            |w: &Withheld| WithheldDto { fact: fact(&w.fact), reason: w.reason.into(), superseded_by: None };
+        let superseded = |s: &Superseded| WithheldDto {
+            fact: fact(&s.fact),
+            reason: WithheldReasonDto::Superseded,
+            superseded_by: Some(s.by.iter().map(ToString::to_string).collect()),
+        };
+        let withheld = verification.into_iter().flat_map(|v| &v.withheld).map(judged);
+        let withheld: Vec<WithheldDto> = withheld.chain(report.superseded.iter().map(superseded)).collect();
         Self {
             rejected: report.rejected,
             nearest_distance: report.nearest_distance,
             threshold: report.threshold,
             k: report.k,
             facts: report.facts.iter().map(fact).collect(),
-            withheld: verification.map(|v| v.withheld.iter().map(withheld).collect()),
+            withheld: (verification.is_some() || !withheld.is_empty()).then_some(withheld),
+            omitted: report
+                .omitted
+                .iter()
+                .map(|one| OmittedDto { fact: fact(one), reason: OmittedReasonDto::ContextFull })
+                .collect(),
             nearest: report.nearest.as_ref().filter(|_| report.rejected).map(fact),
         }
     }

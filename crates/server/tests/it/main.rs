@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
 
 mod common;
+mod context;
 mod contract;
 mod editing;
 mod fuzz;
@@ -18,4 +19,5 @@ mod openai_failures;
 mod page;
 mod receiver;
 mod serve;
+mod superseded;
 mod webhooks;

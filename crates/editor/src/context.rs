@@ -1,0 +1,181 @@
+//! What fits into the model's context: counted by the model's own template, tokenizer and picture sizes, never guessed.
+//!
+//! A question that doesn't fit by itself is refused. What was retrieved is put in front of it nearest first, as far as it fits and room is left for
+//! the answer; the rest is told as omitted. A statement that can't be put to the model at all is not judged, and no evidence is looked for.
+
+use reasonedit_codebook::{Fact, Warning};
+use reasonedit_vlm::engine::{Conversation, EngineHandle, ImageInput};
+
+use crate::chat::Talk;
+use crate::error::EditorError;
+use crate::prompts::Prompts;
+
+/// Most tokens that a byte of text becomes: no compatibility character decomposes (NFKC) into more than eleven times its bytes, and tokenizers make at
+/// most a token of a byte. What is this short for sure is not counted.
+const TOKENS_PER_BYTE: usize = 11;
+
+/// What comes behind a prompt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reply<'a> {
+    /// At most so many tokens are generated: fewer where the context ends before.
+    Generated(usize),
+    /// One of these, which has to fit.
+    Choices(&'a [String]),
+}
+
+impl<'a> Reply<'a> {
+    /// One of the choices, if there are any.
+    pub(crate) fn new(choices: &'a [String], max_tokens: usize) -> Self {
+        if choices.is_empty() { Self::Generated(max_tokens) } else { Self::Choices(choices) }
+    }
+}
+
+/// What a question leaves of the model's context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Tokens of the question with its picture, or of the whole conversation.
+    question: usize,
+    /// Tokens that may stand in front of the answer.
+    most: usize,
+}
+
+impl Room {
+    /// Measures a question. `place` is where the request has it.
+    ///
+    /// # Errors
+    /// [`EditorError::TooLong`] if it doesn't fit, or the longest choice behind it doesn't.
+    pub(crate) async fn of(
+        engine: &EngineHandle,
+        talk: &Talk,
+        reply: Reply<'_>,
+        place: &'static str,
+    ) -> Result<Self, EditorError> {
+        let limit = engine.info().await?.max_positions;
+        let question = tokens(engine, talk.with([])).await?;
+        if question > limit {
+            let what = "the question and its picture";
+            return Err(EditorError::TooLong { pointer: place, what, tokens: question, limit });
+        }
+        let answer = match reply {
+            // Neither takes everything: where little is left, the answer has half of it.
+            Reply::Generated(most) => most.min((limit - question) / 2),
+            Reply::Choices(choices) => {
+                let tokenizer = engine.tokenizer().await?;
+                let mut longest = 0;
+                for choice in choices {
+                    longest = longest.max(tokenizer.encode_reply(choice.trim())?.len());
+                }
+                if question + longest > limit {
+                    let (what, tokens) =
+                        ("the question, its picture and the longest choice", question + longest);
+                    return Err(EditorError::TooLong { pointer: "/choices", what, tokens, limit });
+                }
+                longest
+            }
+        };
+        Ok(Self { question, most: limit - answer })
+    }
+
+    /// Splits facts, nearest first, into those that are put in front of the question and those for which no room is left: a fact that doesn't fit
+    /// leaves its place to the ones behind it.
+    pub(crate) async fn fit(
+        self,
+        engine: &EngineHandle,
+        talk: &Talk,
+        facts: Vec<Fact>,
+    ) -> Result<(Vec<Fact>, Vec<Fact>), EditorError> {
+        let texts: Vec<&str> = facts.iter().map(|fact| fact.value.trim()).collect();
+        if texts.is_empty() || self.takes(engine, talk, &texts).await? {
+            return Ok((facts, Vec::new()));
+        }
+        let tokenizer = engine.tokenizer().await?;
+        let (mut used, mut fitting) = (self.question, Vec::new());
+        for (at, text) in texts.iter().enumerate() {
+            // About as many as it adds; the whole is counted below.
+            let own = tokenizer.encode_plain(&format!(" {text}"))?.len();
+            if used + own <= self.most {
+                used += own;
+                fitting.push(at);
+            }
+        }
+        loop {
+            let chosen: Vec<&str> = fitting.iter().map(|at| texts[*at]).collect();
+            if chosen.is_empty() || self.takes(engine, talk, &chosen).await? {
+                break;
+            }
+            fitting.pop();
+        }
+        let (mut front, mut omitted) = (Vec::new(), Vec::new());
+        for (at, fact) in facts.into_iter().enumerate() {
+            if fitting.contains(&at) { front.push(fact) } else { omitted.push(fact) }
+        }
+        Ok((front, omitted))
+    }
+
+    /// Whether these facts fit in front of the question together.
+    async fn takes(self, engine: &EngineHandle, talk: &Talk, facts: &[&str]) -> Result<bool, EditorError> {
+        let bytes: usize = facts.iter().map(|fact| fact.len() + 1).sum();
+        if self.question + bytes * TOKENS_PER_BYTE <= self.most {
+            return Ok(true);
+        }
+        Ok(tokens(engine, talk.with(facts.iter().copied())).await? <= self.most)
+    }
+
+    /// Warnings for the sentences of an edit that can't stand in front of its own question, whatever else does. They come with their places in the
+    /// request.
+    pub(crate) async fn warnings(
+        self,
+        engine: &EngineHandle,
+        talk: &Talk,
+        sentences: Vec<(String, &str)>,
+    ) -> Result<Vec<Warning>, EditorError> {
+        let mut warnings = Vec::new();
+        for (pointer, sentence) in sentences {
+            if !self.takes(engine, talk, &[sentence]).await? {
+                let detail = "It is kept, but too long to be put in front of this question: the model's context has no room for it. Shorter \
+                              statements are.";
+                warnings.push(Warning::new("context_full", pointer, detail));
+            }
+        }
+        Ok(warnings)
+    }
+}
+
+async fn tokens(engine: &EngineHandle, prompt: Conversation) -> Result<usize, EditorError> {
+    Ok(engine.prompt_tokens(vec![prompt]).await?.into_iter().sum())
+}
+
+/// Whether each statement can be put to the model with every one of these pictures: to be verified, and to be scored as a description.
+pub(crate) async fn askable(
+    engine: &EngineHandle,
+    prompts: &Prompts,
+    images: &[ImageInput],
+    statements: &[&str],
+) -> Result<Vec<bool>, EditorError> {
+    let sizes = engine.image_tokens(images).await?;
+    let Some((_, costliest)) = sizes.iter().zip(images).max_by_key(|(size, _)| **size) else {
+        return Ok(vec![true; statements.len()]);
+    };
+    let limit = engine.info().await?.max_positions;
+    let with = |text: String| Conversation::question(Some(costliest.clone()), text);
+    let bare = vec![with(prompts.verify("")), with(prompts.describe.clone())];
+    let (mut most, mut describe) = (0, 0);
+    for size in engine.prompt_tokens(bare).await? {
+        (most, describe) = (most.max(size), size);
+    }
+    let long = |statement: &str| most + statement.len() * TOKENS_PER_BYTE > limit;
+    let (mut fits, mut counted) = (Vec::with_capacity(statements.len()), Vec::new());
+    for statement in statements {
+        fits.push(!long(statement));
+        if long(statement) {
+            counted.push(with(prompts.verify(statement)));
+        }
+    }
+    let tokenizer = engine.tokenizer().await?;
+    let mut counted = engine.prompt_tokens(counted).await?.into_iter();
+    for (statement, fits) in statements.iter().zip(&mut fits).filter(|(_, fits)| !**fits) {
+        let verify = counted.next().unwrap_or(usize::MAX);
+        *fits = verify <= limit && describe + tokenizer.encode_reply(statement)?.len() <= limit;
+    }
+    Ok(fits)
+}
