@@ -158,7 +158,7 @@ async fn a_question_that_does_not_fit_is_refused_before_anything_begins() {
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains("this model takes 512 in all"), "{detail}");
         // Fits, but not with what is to be chosen from.
-        let body = json!({"image": image(), "question": report(1, 600), "stream": stream, "choices": ["yes", report(2, 900)]});
+        let body = json!({"image": image(), "question": report(1, 200), "stream": stream, "choices": ["yes", report(2, 900)]});
         assert_eq!(post_json(router, "/query", &body).await.problem(422).pointers(), ["/choices"]);
 
         let body = chat(&[user(vec![shown(GREEN), text(&long)])], &json!({"stream": stream}));
