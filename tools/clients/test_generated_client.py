@@ -154,7 +154,7 @@ def test_a_question_as_json_and_as_a_form(generated, client):
 
 def test_statements_with_boxes_and_a_key(generated, client):
     models = generated.models
-    boxed = models.StatementInput(statement="The object has an irregular border.", evidence=[models.Box(x=40, y=128, width=146, height=44)])
+    boxed = models.StatementInput(statement="The object has an irregular border.", evidence=[models.BoxInput(x=40, y=128, width=146, height=44)])
     metadata = models.Metadata.from_dict({"case": "A-118"})
     body = models.EditInput(
         image=models.ImageByUrl(url="https://example.org/a.png"), question=QUESTION, answer="pumpkin",

@@ -7,6 +7,7 @@ use reasonedit_codebook::{
     CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Origin,
     Statement, Warning,
 };
+use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::VlmError;
 use reasonedit_vlm::engine::Conversation;
 use time::OffsetDateTime;
@@ -33,7 +34,7 @@ impl Editor {
     pub async fn edit(
         &self,
         codebook: &CodebookName,
-        request: EditRequest,
+        mut request: EditRequest,
         call: CallContext,
     ) -> Result<EditView, EditorError> {
         let began = Instant::now();
@@ -48,14 +49,15 @@ impl Editor {
         }
         let embedder = self.embedder_of(codebook)?;
         let picture = self.pictures().resolve(&request.image).await?;
-        validate::boxes(&request, picture.pixels.width(), picture.pixels.height())?;
+        let (boxes, adjusted) = validate::boxes(&request, picture.pixels.width(), picture.pixels.height())?;
+        request.warnings.extend(adjusted);
         // An edit that is kept can be asked about.
         let asked = self.asked(&request, &picture).await?;
         let mut timings = BTreeMap::new();
 
         let (before, record) = tokio::try_join!(
             self.before(&request, &asked, call),
-            self.record(&request, &picture, embedder.embedding.id, call)
+            self.record((&request, &boxes), &picture, embedder.embedding.id, call)
         )?;
         let (mut record, mut queue_ms, patchify_ms) = record;
         record.before = before;
@@ -212,10 +214,10 @@ impl Editor {
         answers.first().map(crate::answer::Answer::opinion).ok_or_else(patchify::unexpected)
     }
 
-    /// The record of an edit, its evidence found where the person gave none; with the milliseconds spent waiting and searching.
+    /// The record of an edit with its boxes, its evidence found where the person gave none; with the milliseconds spent waiting and searching.
     async fn record(
         &self,
-        request: &EditRequest,
+        (request, boxes): (&EditRequest, &[Vec<PixelBox>]),
         picture: &Picture,
         embedding: GenerationId,
         call: CallContext,
@@ -240,18 +242,19 @@ impl Editor {
         let reasoning = request
             .reasoning
             .iter()
+            .zip(boxes)
             .zip(p_yes.into_iter().zip(priors))
-            .map(|(given, (p_yes, prior))| {
+            .map(|((given, boxes), (p_yes, prior))| {
                 let by_user =
                     |area| Evidence { area, source: EvidenceSource::User, p_yes: None, log_likelihood: None };
-                let evidence = if given.evidence.is_empty() {
+                let evidence = if boxes.is_empty() {
                     if config.enabled {
                         found.next().map(|f| f.evidence).unwrap_or_default()
                     } else {
                         Vec::new()
                     }
                 } else {
-                    given.evidence.iter().copied().map(by_user).collect()
+                    boxes.iter().copied().map(by_user).collect()
                 };
                 Statement { statement: given.statement.trim().to_owned(), evidence, p_yes, prior }
             })

@@ -60,7 +60,10 @@ pub(crate) fn picture(seed: u64) -> ImageSource {
 }
 
 pub(crate) fn request(seed: u64) -> EditRequest {
-    let statement = |text: &str, evidence: Vec<PixelBox>| StatementInput { statement: text.into(), evidence };
+    let statement = |text: &str, evidence: Vec<PixelBox>| StatementInput {
+        statement: text.into(),
+        evidence: evidence.into_iter().map(Into::into).collect(),
+    };
     EditRequest {
         warnings: Vec::new(),
         image: picture(seed),

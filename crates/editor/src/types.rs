@@ -8,7 +8,7 @@ use reasonedit_codebook::{
     EditId, EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, ImageInfo, Opinion,
     Retrieval, Warning,
 };
-use reasonedit_imaging::PixelBox;
+use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_vlm::Pooling;
 use reasonedit_vlm::engine::{FinishReason, Priority, TokenChoice};
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,8 @@ pub enum ImageSource {
 pub struct StatementInput {
     /// The statement, one sentence.
     pub statement: String,
-    /// Boxes the person drew; empty: the model looks for the evidence.
-    pub evidence: Vec<PixelBox>,
+    /// Boxes the person drew, fitted to the picture when the edit is made; empty: the model looks for the evidence.
+    pub evidence: Vec<DrawnBox>,
 }
 
 /// Idempotency key of a request, and the digest of its body.

@@ -1,6 +1,7 @@
 //! Input is checked before anything is computed or stored; every fault is named with its place.
 
-use reasonedit_imaging::PixelBox;
+use reasonedit_codebook::Warning;
+use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_vlm::engine::Sampling;
 use reasonedit_vlm::prompt::Role;
 
@@ -141,19 +142,45 @@ pub(crate) fn statements(statements: &[String], limits: &InputLimits) -> Result<
     faults.done()
 }
 
-/// Checks the boxes of an edit against the picture.
-pub(crate) fn boxes(request: &EditRequest, width: u32, height: u32) -> Result<(), EditorError> {
-    let mut faults = Faults::default();
+/// Fits the boxes of an edit to the picture: those of each statement as whole pixels, and what had to be changed.
+///
+/// # Errors
+/// A box of which nothing is inside the picture.
+pub(crate) fn boxes(
+    request: &EditRequest,
+    width: u32,
+    height: u32,
+) -> Result<(Vec<Vec<PixelBox>>, Vec<Warning>), EditorError> {
+    let (mut faults, mut areas, mut warnings) = (Faults::default(), Vec::new(), Vec::new());
     for (s, statement) in request.reasoning.iter().enumerate() {
-        for (b, area) in statement.evidence.iter().enumerate() {
-            if !inside(area, width, height) {
-                let detail =
-                    format!("the box is not inside the picture, which is {width} by {height} pixels");
-                faults.add(format!("/reasoning/{s}/evidence/{b}"), detail);
+        let mut fitted = Vec::with_capacity(statement.evidence.len());
+        for (b, drawn) in statement.evidence.iter().enumerate() {
+            let pointer = format!("/reasoning/{s}/evidence/{b}");
+            match drawn.to_pixels(width, height) {
+                Some(area) => {
+                    if DrawnBox::from(area) != *drawn {
+                        warnings.push(adjusted(pointer, area, width, height));
+                    }
+                    fitted.push(area);
+                }
+                None => {
+                    let detail =
+                        format!("the box is not inside the picture, which is {width} by {height} pixels");
+                    faults.add(pointer, detail);
+                }
             }
         }
+        areas.push(fitted);
     }
-    faults.done()
+    faults.done().map(|()| (areas, warnings))
+}
+
+fn adjusted(pointer: String, area: PixelBox, width: u32, height: u32) -> Warning {
+    let detail = format!(
+        "The box was fitted to the picture of {width} by {height} pixels: x {}, y {}, width {}, height {}.",
+        area.x, area.y, area.width, area.height
+    );
+    Warning { code: "box_adjusted".to_owned(), pointer, detail }
 }
 
 /// Whether a box is not empty and lies inside the picture.

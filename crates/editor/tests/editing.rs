@@ -47,8 +47,10 @@ fn picture(seed: u8) -> ImageSource {
 }
 
 fn request(seed: u8) -> EditRequest {
-    let statement =
-        |text: &str, boxes: &[PixelBox]| StatementInput { statement: text.into(), evidence: boxes.to_vec() };
+    let statement = |text: &str, boxes: &[PixelBox]| StatementInput {
+        statement: text.into(),
+        evidence: boxes.iter().map(|&b| b.into()).collect(),
+    };
     EditRequest {
         warnings: Vec::new(),
         image: picture(seed),
@@ -208,7 +210,7 @@ async fn bad_input_is_named_and_leaves_nothing_behind() {
     assert_eq!(pointers, ["/question", "/choices/1", "/answer"]);
 
     let mut outside = request(7);
-    outside.reasoning[0].evidence[0].width = 80;
+    outside.reasoning[0].evidence[0].x = 500.0;
     let refused = editor.edit(&CodebookName::default(), outside, CallContext::default()).await;
     assert!(matches!(refused, Err(EditorError::Invalid(f)) if f[0].pointer == "/reasoning/0/evidence/0"));
     assert_eq!(editor.codebook(&CodebookName::default()).await.unwrap().edits, 0);

@@ -290,7 +290,16 @@ fn measured(report: &Report, taps: &[TapKey]) -> Result<Vec<ComparedTap>, Evalua
 }
 
 fn edit_request(data: &Dataset, record: &Record, given_boxes: bool) -> Result<EditRequest, EvaluationError> {
-    let boxes = |at: usize| record.evidence.get(at).filter(|_| given_boxes).cloned().unwrap_or_default();
+    let boxes = |at: usize| {
+        record
+            .evidence
+            .get(at)
+            .filter(|_| given_boxes)
+            .into_iter()
+            .flatten()
+            .map(|&area| area.into())
+            .collect()
+    };
     let statement =
         |(at, text): (usize, &String)| StatementInput { statement: text.clone(), evidence: boxes(at) };
     Ok(EditRequest {

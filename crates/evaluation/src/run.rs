@@ -286,7 +286,7 @@ impl Work<'_> {
                 let boxes = |at: usize| record.evidence.get(at).filter(|_| self.plan.given_boxes);
                 let statement = |(at, text): (usize, &String)| StatementInput {
                     statement: text.clone(),
-                    evidence: boxes(at).cloned().unwrap_or_default(),
+                    evidence: boxes(at).into_iter().flatten().map(|&area| area.into()).collect(),
                 };
                 record.reasoning.iter().enumerate().map(statement).collect()
             })

@@ -4,6 +4,7 @@
 
 pub mod augment;
 mod decode;
+mod drawn_box;
 mod encode;
 mod error;
 pub mod grid;
@@ -13,6 +14,7 @@ mod resize;
 mod smart_resize;
 
 pub use decode::{DecodeLimits, DecodeNote, Decoded, ImageFormat, PixelRules, decode, decode_under};
+pub use drawn_box::{DrawnBox, pixels_between};
 pub use encode::{encode_jpeg, encode_png};
 pub use error::ImagingError;
 pub use image::RgbImage;

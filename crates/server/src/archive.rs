@@ -16,7 +16,8 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::body::{content_length, next_piece, too_large};
+use crate::body::{next_piece, too_large};
+use crate::coding::decoded;
 use crate::problem::{Problem, Result};
 
 /// Media type of a tar.
@@ -135,10 +136,10 @@ impl Read for PipeReader {
     }
 }
 
-/// Hands the body on to the editor as it arrives.
+/// Hands the body on to the editor as it arrives, without its codings.
 ///
 /// # Errors
-/// 413 above the limit, 408 when the body stalls, 400 when it breaks off, and what the editor says.
+/// 413 above the limit, 415 for a coding that is not decoded, 408 when the body stalls, 400 when it breaks off, and what the editor says.
 pub(crate) async fn import(
     editor: &Editor,
     codebook: &CodebookName,
@@ -146,13 +147,15 @@ pub(crate) async fn import(
     limits: ImportLimits,
     call: CallContext,
 ) -> Result<ImportSummary> {
-    if content_length(request.headers()).is_some_and(|length| length > limits.bytes) {
+    let (parts, body) = request.into_parts();
+    let incoming = decoded(&parts.headers, body, limits.bytes)?;
+    if incoming.announced.is_some_and(|length| length > limits.bytes) {
         return Err(too_large(limits.bytes));
     }
     let (sender, pieces) = mpsc::channel(PIECES);
     let reader = PipeReader { pieces, current: Bytes::new(), ended: false };
     let (pumped, imported) =
-        tokio::join!(pump(request.into_body(), sender, limits), editor.import(codebook, reader, call));
+        tokio::join!(pump(incoming.body, sender, limits), editor.import(codebook, reader, call));
     // What was wrong with the upload explains why the archive looked damaged, not the other way round.
     pumped?;
     Ok(imported?)
@@ -160,7 +163,7 @@ pub(crate) async fn import(
 
 async fn pump(mut body: Body, sender: mpsc::Sender<Piece>, limits: ImportLimits) -> Result<()> {
     let mut received = 0;
-    while let Some(bytes) = next_piece(&mut body, limits.idle).await? {
+    while let Some(bytes) = next_piece(&mut body, limits.idle, limits.bytes).await? {
         received += bytes.len() as u64;
         if received > limits.bytes {
             return Err(too_large(limits.bytes));

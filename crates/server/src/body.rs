@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::coding::{Incoming, Interrupted, decoded, interruption};
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// Memory is counted in units of this many bytes, so that the count fits a semaphore.
@@ -44,24 +45,27 @@ impl BodyBudget {
         })
     }
 
-    /// Reads a body to its end.
+    /// Reads a body to its end, without its codings.
     ///
     /// # Errors
-    /// 413 above the limit (before reading, where the length is announced), 503 when no memory is left for it, 408 when it stalls,
-    /// 400 when the connection breaks.
-    pub(crate) async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<WholeBody> {
-        let announced = content_length(headers);
-        if announced.is_some_and(|length| length > self.body_bytes as u64) {
-            return Err(too_large(self.body_bytes as u64));
+    /// 413 above the limit (before reading, where the length is announced), 415 for a coding that is not decoded, 503 when no memory is left for it,
+    /// 408 when it stalls, 400 when the connection breaks or the body is not what its coding says.
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<WholeBody> {
+        let limit = self.body_bytes as u64;
+        let Incoming { mut body, announced, window } = decoded(headers, body, limit)?;
+        if announced.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
         }
+        // Only while it is decoded.
+        let _window = if window > 0 { Some(self.take(window.min(self.body_bytes))?) } else { None };
         // Memory is taken as bytes arrive: a client that announces much and sends nothing blocks no one.
         let mut held: Option<OwnedSemaphorePermit> = None;
         let mut room = 0;
         let mut bytes = BytesMut::new();
-        while let Some(piece) = next_piece(&mut body, self.idle).await? {
+        while let Some(piece) = next_piece(&mut body, self.idle, limit).await? {
             let length = bytes.len() + piece.len();
-            if length > self.body_bytes {
-                return Err(too_large(self.body_bytes as u64));
+            if length as u64 > limit {
+                return Err(too_large(limit));
             }
             if length > room {
                 let more = self.take(length - room)?;
@@ -77,11 +81,11 @@ impl BodyBudget {
     }
 }
 
-/// The next piece of a body, `None` at its end.
+/// The next piece of a body of at most `limit` bytes, `None` at its end.
 ///
 /// # Errors
-/// 408 when it stalls, 400 when the connection breaks.
-pub(crate) async fn next_piece(body: &mut Body, idle: Duration) -> Result<Option<Bytes>> {
+/// 408 when it stalls, 400 when the connection breaks or the body is not what its coding says, 413 when more arrives than a body of this limit can be.
+pub(crate) async fn next_piece(body: &mut Body, idle: Duration, limit: u64) -> Result<Option<Bytes>> {
     loop {
         let frame = tokio::time::timeout(idle, body.frame())
             .await
@@ -94,11 +98,19 @@ pub(crate) async fn next_piece(body: &mut Body, idle: Duration) -> Result<Option
                 }
                 // Trailers hold nothing of use here.
             }
-            Some(Err(_)) => {
-                return Err(Problem::new(
-                    ProblemKind::Malformed,
-                    "The request body could not be read to its end.",
-                ));
+            Some(Err(error)) => {
+                return Err(match interruption(&error) {
+                    Interrupted::Broken => {
+                        let detail = "The request body could not be read to its end.";
+                        Problem::new(ProblemKind::Malformed, detail)
+                    }
+                    Interrupted::Undecodable(coding) => {
+                        let detail =
+                            format!("The body is not the whole {coding} that its Content-Encoding says.");
+                        Problem::new(ProblemKind::Malformed, detail)
+                    }
+                    Interrupted::TooLarge => too_large(limit),
+                });
             }
         }
     }
@@ -109,13 +121,9 @@ pub(crate) fn too_large(limit: u64) -> Problem {
     Problem::new(ProblemKind::TooLarge, format!("The request body is larger than the {limit} bytes allowed."))
 }
 
-/// The length that the head announces.
-pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
     use futures::stream;
 
     use super::*;

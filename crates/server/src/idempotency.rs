@@ -72,7 +72,7 @@ fn digest(request: &EditRequest) -> [u8; 32] {
         .reasoning
         .iter()
         .map(|s| {
-            let boxes: Vec<_> = s.evidence.iter().map(|b| [b.x, b.y, b.width, b.height]).collect();
+            let boxes: Vec<_> = s.evidence.iter().map(|b| [b.x, b.y, b.width, b.height].map(plain)).collect();
             json!([s.statement, boxes])
         })
         .collect();
@@ -88,6 +88,11 @@ fn digest(request: &EditRequest) -> [u8; 32] {
         request.verify,
     ]);
     *blake3::hash(canonical.to_string().as_bytes()).as_bytes()
+}
+
+/// A number of a box; a whole one as digests of pixels have always had it.
+fn plain(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 9e15 { json!(number as i64) } else { json!(number) }
 }
 
 /// The value with the fields of its objects in alphabetical order.
@@ -122,7 +127,7 @@ mod tests {
             answer: "a".to_owned(),
             reasoning: vec![StatementInput {
                 statement: "s".to_owned(),
-                evidence: vec![PixelBox { x: 1, y: 2, width: 3, height: 4 }],
+                evidence: vec![PixelBox { x: 1, y: 2, width: 3, height: 4 }.into()],
             }],
             choices: vec!["a".to_owned(), "b".to_owned()],
             author: None,
@@ -148,7 +153,7 @@ mod tests {
             |r| r.question.push('?'),
             |r| r.answer.push('!'),
             |r| r.reasoning[0].statement.push('.'),
-            |r| r.reasoning[0].evidence[0].x = 2,
+            |r| r.reasoning[0].evidence[0].x = 2.0,
             |r| r.choices.swap(0, 1),
             |r| r.author = Some(String::new()),
             |r| r.tags.push("t".to_owned()),

@@ -1,8 +1,8 @@
 //! Pictures of request bodies to what the editor takes.
 
-use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeError, Engine as _};
 use bytes::Bytes;
 use reasonedit_codebook::ImageId;
 use reasonedit_editor::ImageSource;
@@ -12,12 +12,15 @@ use crate::fetch::Fetcher;
 use crate::problem::{Problem, Result};
 
 /// Padded or not, and careless about the bits that padding leaves over: encoders differ.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
+
+/// Fewer characters are no picture in base64, whatever they are.
+const LEAST_BASE64: usize = 16;
 
 /// Decodes or fetches the picture.
 ///
@@ -31,6 +34,24 @@ pub(crate) async fn resolve(image: ImageInput, fetcher: &Fetcher) -> Result<Imag
             .map(ImageSource::Known)
             .ok_or_else(|| Problem::invalid("/image/id", "An image id is 64 hexadecimal digits.")),
         ImageInput::Url(url) => fetcher.fetch(&url).await.map(ImageSource::Bytes),
+    }
+}
+
+/// Whether bytes are base64 as [`resolve`] takes it and nothing else: no picture's file is.
+pub(crate) fn as_base64(bytes: &[u8]) -> bool {
+    let all = bytes.iter().all(|b| {
+        b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=') || b.is_ascii_whitespace()
+    });
+    all && bytes.len() >= LEAST_BASE64
+}
+
+/// In words what keeps a text from being base64.
+fn not_base64(error: DecodeError) -> &'static str {
+    match error {
+        DecodeError::InvalidByte(..) => "`data` is not base64: it has characters that base64 doesn't have.",
+        DecodeError::InvalidLength(_) | DecodeError::InvalidLastSymbol(..) | DecodeError::InvalidPadding => {
+            "`data` is not base64: its end is not as it has to be; it may be cut short."
+        }
     }
 }
 
@@ -64,7 +85,7 @@ fn decode(text: String) -> Result<Bytes> {
     match BASE64.decode(&text) {
         Ok(bytes) if bytes.is_empty() => Err(Problem::invalid("/image/data", "The image is empty.")),
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(Problem::invalid("/image/data", format!("Not base64: {error}"))),
+        Err(error) => Err(Problem::invalid("/image/data", not_base64(error))),
     }
 }
 

@@ -7,6 +7,7 @@
 mod archive;
 mod auth;
 mod body;
+mod coding;
 pub mod config;
 pub mod dto;
 mod fetch;
@@ -20,6 +21,7 @@ mod json;
 mod limits;
 mod metrics;
 mod multipart;
+mod newline;
 mod openapi;
 mod origin;
 mod outbound;

@@ -15,7 +15,7 @@ use crate::router::routes;
         title = "ReasonEdit",
         description = "Edits to a vision-language model by human reasoning, kept in a codebook. The model's weights never change.\n\n\
             Errors are problem documents (RFC 9457). `X-Request-Id` is accepted or made, and returned. Several codebooks live side by side: \
-            `?codebook=NAME`.",
+            `?codebook=NAME`. Bodies may be encoded (`Content-Encoding`: gzip, zstd, deflate).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
@@ -88,7 +88,7 @@ pub(crate) enum InputProblems {
     /// The body, or the picture in it, is too large.
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(ProblemBody),
-    /// Not an image, or not a media type that is read.
+    /// Not an image, not a media type that is read, or a content encoding that is not decoded: `Accept-Encoding` names those that are.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemBody),
     /// Understood but unusable; `errors` says where.

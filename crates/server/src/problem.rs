@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use utoipa::ToSchema;
 
+use crate::coding::ACCEPTED;
+
 /// Media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -157,6 +159,8 @@ pub struct Problem {
     errors: Vec<FieldProblem>,
     retry_after: Option<Duration>,
     job: Option<Ulid>,
+    /// Whether the codings of bodies that are decoded are told.
+    codings: bool,
 }
 
 /// Results of handlers.
@@ -170,7 +174,14 @@ impl Problem {
             ProblemKind::NotReady => Some(Duration::from_secs(2)),
             _ => None,
         };
-        Self { kind, detail: shorten(&detail.into()), errors: Vec::new(), retry_after, job: None }
+        Self {
+            kind,
+            detail: shorten(&detail.into()),
+            errors: Vec::new(),
+            retry_after,
+            job: None,
+            codings: false,
+        }
     }
 
     /// An input error at one place.
@@ -211,6 +222,13 @@ impl Problem {
                 error.pointer = pointer;
             }
         }
+        self
+    }
+
+    /// Tells which codings of bodies are decoded (`Accept-Encoding`, RFC 9110, section 12.5.3).
+    #[must_use]
+    pub(crate) fn accept_encoding(mut self) -> Self {
+        self.codings = true;
         self
     }
 
@@ -294,6 +312,9 @@ impl IntoResponse for Problem {
         }
         if self.kind == ProblemKind::Unauthorized {
             set(header::WWW_AUTHENTICATE, "Bearer realm=\"reasonedit\"");
+        }
+        if self.codings {
+            set(header::ACCEPT_ENCODING, ACCEPTED);
         }
         set(header::CACHE_CONTROL, "no-store");
         // For those who speak another protocol and tell it in their own form.
@@ -380,6 +401,7 @@ impl From<CodebookError> for Problem {
             }
             CodebookError::InvalidId { .. }
             | CodebookError::InvalidName(_)
+            | CodebookError::InvalidRecord(_)
             | CodebookError::InvalidQuery(_) => Self::new(ProblemKind::Invalid, error.to_string()),
             other => Self::internal(&other),
         }

@@ -23,7 +23,7 @@ use crate::integrations::{label_studio, openai, webhooks};
 use crate::openapi::ApiDoc;
 use crate::problem::{Problem, said_by};
 use crate::state::AppState;
-use crate::{archive, auth, headers, limits, origin, page, request_id};
+use crate::{archive, auth, headers, limits, newline, origin, page, request_id};
 
 /// Every route of the contract.
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -74,6 +74,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
         .layer(from_fn(headers::secure))
         .layer(option_layer(origin::cors(&config.cors_origins)))
         .layer(CompressionLayer::new().compress_when(compressed))
+        .layer(from_fn(newline::end_with_newline))
         .layer(from_fn(openai::errors::in_their_form))
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))

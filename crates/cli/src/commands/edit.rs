@@ -1,7 +1,7 @@
 //! `edit`: what is right, and why.
 
 use reasonedit_editor::{CallContext, EditRequest, StatementInput};
-use reasonedit_imaging::PixelBox;
+use reasonedit_imaging::DrawnBox;
 use serde_json::{Value, json};
 
 use super::batch;
@@ -97,11 +97,12 @@ fn statements(texts: &[String], boxes: &[String]) -> Result<Vec<StatementInput>>
     Ok(statements)
 }
 
-fn evidence(given: &str) -> Option<(usize, PixelBox)> {
+fn evidence(given: &str) -> Option<(usize, DrawnBox)> {
     let (number, area) = given.split_once(':')?;
-    let parts: Vec<u32> = area.split(',').map(|part| part.trim().parse().ok()).collect::<Option<_>>()?;
+    let number_of = |part: &str| part.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    let parts: Vec<f64> = area.split(',').map(number_of).collect::<Option<_>>()?;
     let &[x, y, width, height] = parts.as_slice() else { return None };
-    Some((number.trim().parse().ok()?, PixelBox { x, y, width, height }))
+    Some((number.trim().parse().ok()?, DrawnBox { x, y, width, height }))
 }
 
 #[cfg(test)]
@@ -117,7 +118,7 @@ mod tests {
         let made = statements(&strings(&["a", "b"]), &strings(&["2:1,2,3,4", "2: 5, 6,7,8"])).unwrap();
         assert!(made[0].evidence.is_empty());
         let boxes: Vec<_> = made[1].evidence.iter().map(|b| (b.x, b.y, b.width, b.height)).collect();
-        assert_eq!(boxes, [(1, 2, 3, 4), (5, 6, 7, 8)]);
+        assert_eq!(boxes, [(1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)]);
     }
 
     #[test]
@@ -129,7 +130,7 @@ mod tests {
             "1:1,2,3,4,5",
             "x:1,2,3,4",
             "1:a,2,3,4",
-            "1:-1,2,3,4",
+            "1:nan,2,3,4",
             "0:1,2,3,4",
             "3:1,2,3,4",
         ] {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::image::{ImageInput, ImageSchema};
-use super::{BoxDto, Metadata};
+use super::{BoxInput, Metadata};
 use crate::multipart::{Field, FormBody};
 
 /// A correction: what was shown and asked, what is right, and why.
@@ -144,7 +144,7 @@ impl<'de> Deserialize<'de> for Reasoning {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatementBody {
     statement: String,
-    evidence: Option<Vec<BoxDto>>,
+    evidence: Option<Vec<BoxInput>>,
 }
 
 impl<'de> Deserialize<'de> for StatementBody {
@@ -182,7 +182,7 @@ pub(crate) struct StatementSchema {
     #[schema(min_length = 1, example = "The lesion has an irregular border.")]
     statement: String,
     /// Where the picture shows it; left out, the model looks for it.
-    evidence: Option<Vec<BoxDto>>,
+    evidence: Option<Vec<BoxInput>>,
 }
 
 /// A person's reasoning.
@@ -212,23 +212,23 @@ pub(crate) enum StatementOrText {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form in the contract")]
 pub(crate) struct EditForm {
-    /// The picture file.
+    /// The picture file; or as a text what `image` of the JSON body has.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
     /// The question that was answered wrongly.
     question: String,
     /// The right answer.
     answer: String,
-    /// One statement each when repeated; a single one is split into sentences.
+    /// One statement each when repeated (also as `reasoning[]`); a single one is split into sentences, unless it is a JSON list.
     #[schema(nullable = false)]
     reasoning: Option<Vec<String>>,
-    /// One choice each.
+    /// One choice each (also as `choices[]`), or one JSON list.
     #[schema(nullable = false)]
     choices: Option<Vec<String>>,
     /// Who says so.
     #[schema(nullable = false)]
     author: Option<String>,
-    /// One label each.
+    /// One label each (also as `tags[]`), or one JSON list.
     #[schema(nullable = false)]
     tags: Option<Vec<String>>,
     /// A JSON object.
@@ -319,10 +319,15 @@ mod tests {
         assert_eq!(refused(r#""reasoning": [{"statement": "a", "box": 1}]"#), ["/reasoning/0/box"]);
         assert_eq!(
             refused(
-                r#""reasoning": [{"statement": "a", "evidence": [{"x": -1, "y": 0, "width": 1, "height": 1}]}]"#
+                r#""reasoning": [{"statement": "a", "evidence": [{"x": "1", "y": 0, "width": 1, "height": 1}]}]"#
             ),
             ["/reasoning/0/evidence/0/x"]
         );
+        assert_eq!(
+            refused(r#""reasoning": [{"statement": "a", "evidence": [[1, 2, 3, 4]]}]"#),
+            ["/reasoning/0/evidence/0"]
+        );
+        assert_eq!(refused(r#""reasoning": [["a", null]]"#), ["/reasoning/0"]);
         assert_eq!(refused(r#""metadata": [1]"#), ["/metadata"]);
         assert_eq!(refused(r#""choices": ["a", null]"#), ["/choices/1"]);
     }

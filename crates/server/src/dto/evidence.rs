@@ -36,10 +36,10 @@ impl FormBody for EvidenceInput {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form in the contract")]
 pub(crate) struct EvidenceForm {
-    /// The picture file.
+    /// The picture file; or as a text what `image` of the JSON body has.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
-    /// One statement each.
+    /// One statement each (also as `statements[]`), or one JSON list.
     statements: Vec<String>,
 }
 

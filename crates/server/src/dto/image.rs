@@ -35,7 +35,7 @@ impl TryFrom<RawImage> for ImageInput {
             (Some(data), None, None) => Ok(Self::Data(data)),
             (None, Some(id), None) => Ok(Self::Id(id)),
             (None, None, Some(url)) => Ok(Self::Url(url)),
-            _ => Err("an image is exactly one of `data`, `id` and `url`"),
+            _ => Err("A picture is exactly one of `data`, `id` and `url`."),
         }
     }
 }

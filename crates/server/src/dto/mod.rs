@@ -13,7 +13,7 @@ pub mod query;
 use std::collections::BTreeMap;
 
 use reasonedit_codebook::{CodebookName, Opinion, Warning};
-use reasonedit_imaging::PixelBox;
+use reasonedit_imaging::{DrawnBox, PixelBox};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -27,8 +27,7 @@ const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
 /// A box in integer pixels of the upright image, origin top left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Box)]
 pub struct BoxDto {
     /// Column of the leftmost pixel.
@@ -49,9 +48,29 @@ impl From<PixelBox> for BoxDto {
     }
 }
 
-impl From<BoxDto> for PixelBox {
-    fn from(area: BoxDto) -> Self {
-        Self { x: area.x, y: area.y, width: area.width, height: area.height }
+/// A rectangle as it was drawn, in pixels of the upright image, origin top left. What isn't whole is rounded, a negative width or height goes to the
+/// left or upwards, and what is beside the picture is cut off; the answer's `warnings` say so. One that is beside it altogether is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BoxInput)]
+pub struct BoxInput {
+    /// Column where it begins.
+    #[schema(example = 40)]
+    pub x: f64,
+    /// Row where it begins.
+    #[schema(example = 32)]
+    pub y: f64,
+    /// Columns covered.
+    #[schema(example = 120)]
+    pub width: f64,
+    /// Rows covered.
+    #[schema(example = 96)]
+    pub height: f64,
+}
+
+impl From<BoxInput> for DrawnBox {
+    fn from(drawn: BoxInput) -> Self {
+        Self { x: drawn.x, y: drawn.y, width: drawn.width, height: drawn.height }
     }
 }
 

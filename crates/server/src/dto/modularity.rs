@@ -1,9 +1,13 @@
 //! Choosing layer and weight.
 
+use std::fmt;
+
 use reasonedit_codebook::Embedding;
 use reasonedit_editor::ModularityRequest;
 use reasonedit_topology::Pooling;
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -23,7 +27,7 @@ pub enum Apply {
 }
 
 /// Which taps are measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = Taps)]
 pub enum TapsDto {
@@ -31,6 +35,34 @@ pub enum TapsDto {
     All(All),
     /// These.
     Named(Vec<String>),
+}
+
+// By hand instead of `#[serde(untagged)]`, which forgets where an error was.
+impl<'de> Deserialize<'de> for TapsDto {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AllOrNames;
+
+        impl<'de> Visitor<'de> for AllOrNames {
+            type Value = TapsDto;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`all` or a list of names")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<TapsDto, E> {
+                match text {
+                    "all" => Ok(TapsDto::All(All::All)),
+                    other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<TapsDto, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(TapsDto::Named)
+            }
+        }
+
+        deserializer.deserialize_any(AllOrNames)
+    }
 }
 
 /// The word `all`.

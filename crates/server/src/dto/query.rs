@@ -89,12 +89,12 @@ impl From<RetrievalInput> for RetrievalOverride {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form in the contract")]
 pub(crate) struct QueryForm {
-    /// The picture file.
+    /// The picture file; or as a text what `image` of the JSON body has.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
     /// The question.
     question: String,
-    /// One choice each.
+    /// One choice each (also as `choices[]`), or one JSON list.
     #[schema(nullable = false)]
     choices: Option<Vec<String>>,
     /// Most tokens to generate.

@@ -2,10 +2,9 @@
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, Request, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use reasonedit_codebook::CodebookName;
 use reasonedit_editor::EmbeddingChoice;
 use reasonedit_topology::{Report, figure};
@@ -18,7 +17,7 @@ use crate::handlers::jobs::{JobIdPath, accepted, job_id};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::jobs::Submission;
 use crate::jobs::modularity::{CODEBOOK, REPORT, ReembedInput, report_of};
-use crate::json::{Query, from_slice};
+use crate::json::{Query, from_slice, is_empty};
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
@@ -49,15 +48,13 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 pub(crate) async fn create(
     State(state): State<AppState>,
     Query(params): Query<CodebookParams>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
-    let asked: ModularityRequestDto = if body.iter().all(u8::is_ascii_whitespace) {
-        ModularityRequestDto::default()
-    } else {
-        from_slice(&body)?
-    };
+    let (parts, body) = request.into_parts();
+    let body = state.budget().read(&parts.headers, body).await?.bytes;
+    let asked: ModularityRequestDto =
+        if is_empty(&body) { ModularityRequestDto::default() } else { from_slice(&body)? };
     let (editor, jobs) = (state.editor()?, state.jobs()?);
     let request = asked.request();
     match asked.source.as_deref().unwrap_or(CODEBOOK) {
@@ -68,7 +65,7 @@ pub(crate) async fn create(
             editor.check_modularity(&request, None)?;
         }
     }
-    let idempotency = submission_key(&headers, blake3::hash(&body), &())?;
+    let idempotency = submission_key(&parts.headers, blake3::hash(&body), &())?;
     let submission = Submission {
         kind: JobKind::Modularity,
         codebook,

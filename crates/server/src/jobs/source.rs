@@ -10,7 +10,7 @@ use reasonedit_editor::{EditRequest, ImageSource, StatementInput};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::dto::BoxDto;
+use crate::dto::BoxInput;
 use crate::dto::edit_input::EditInput;
 use crate::fetch::Fetcher;
 use crate::image_input::resolve;
@@ -117,7 +117,7 @@ impl Source {
     /// The next line that is not empty.
     ///
     /// # Errors
-    /// 413 for a line that is too long, 500 when the disk refuses.
+    /// 413 for a line that is too long, 400 for lines that are not UTF-8, 500 when the disk refuses.
     pub(crate) fn next_line(&mut self) -> Result<Option<Line>> {
         loop {
             let mut bytes = Vec::new();
@@ -131,6 +131,7 @@ impl Source {
                 return Ok(None);
             }
             self.number += 1;
+            let marked = if self.number == 1 { begins(&bytes)? } else { 0 };
             if bytes.last() == Some(&b'\n') {
                 bytes.pop();
             }
@@ -139,7 +140,7 @@ impl Source {
                     format!("Line {} is longer than the {} bytes allowed.", self.number, self.item_bytes);
                 return Err(Problem::new(ProblemKind::TooLarge, detail));
             }
-            if !bytes.iter().all(u8::is_ascii_whitespace) {
+            if !bytes[marked.min(bytes.len())..].iter().all(u8::is_ascii_whitespace) {
                 return Ok(Some(Line { number: self.number, bytes: bytes.into() }));
             }
         }
@@ -200,7 +201,7 @@ struct NativeRecord {
     #[serde(default)]
     reasoning: Vec<String>,
     #[serde(default)]
-    evidence: Vec<Vec<BoxDto>>,
+    evidence: Vec<Vec<BoxInput>>,
 }
 
 impl NativeRecord {
@@ -233,9 +234,26 @@ impl NativeRecord {
     }
 }
 
+/// Bytes of the mark that some editors put in front of a text.
+///
+/// # Errors
+/// 400 for lines that are no lines of bytes: other characters than UTF-8, or compressed.
+fn begins(bytes: &[u8]) -> Result<usize> {
+    let detail = match bytes {
+        [0xef, 0xbb, 0xbf, ..] => return Ok(3),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => {
+            "The lines are UTF-16 or UTF-32; send UTF-8."
+        }
+        [0x1f, 0x8b, ..] => "The lines are compressed; say so with `Content-Encoding: gzip`.",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "The lines are compressed; say so with `Content-Encoding: zstd`.",
+        _ => return Ok(0),
+    };
+    Err(Problem::new(ProblemKind::Malformed, detail))
+}
+
 /// Where each plain file of a tar lies in it.
 fn files_of(tar: File) -> Result<Places> {
-    let damaged = |error: io::Error| unusable(format!("The archive can't be read: {error}"));
+    let damaged = |_: io::Error| unusable("The archive is damaged, or no tar.".to_owned());
     let mut archive = tar::Archive::new(tar);
     let mut files = HashMap::new();
     for entry in archive.entries_with_seek().map_err(damaged)? {
@@ -309,6 +327,11 @@ mod tests {
         assert_eq!(lines(b"{}\n[]\n"), wanted(&[(1, "{}"), (2, "[]")]));
         assert_eq!(lines(b"\n  \r\n{}\r\n\n[]"), wanted(&[(3, "{}\r"), (5, "[]")]));
         assert_eq!(lines(b"\n\n"), []);
+        assert_eq!(lines(b"\xef\xbb\xbf{}\n[]"), wanted(&[(1, "\u{feff}{}"), (2, "[]")]));
+        assert_eq!(lines(b"\xef\xbb\xbf\r\n{}"), wanted(&[(2, "{}")]));
+        assert_eq!(check(b"\xff\xfe{\0}\0\n\0", Format::Lines), Err(400));
+        assert_eq!(check(b"{\0}\0\n\0", Format::Lines), Err(400));
+        assert_eq!(check(b"\x1f\x8b\x08\0", Format::Lines), Err(400));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 use ulid::Ulid;
 
-use crate::body::{content_length, next_piece, too_large};
+use crate::body::{next_piece, too_large};
+use crate::coding::decoded;
 use crate::problem::{Problem, Result};
 
 /// What a file is called before it is whole.
@@ -39,25 +40,28 @@ impl Spool {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Receives a body into a file that is no job's yet.
+    /// Receives a body, without its codings, into a file that is no job's yet.
     ///
     /// # Errors
-    /// 413 above `limit` bytes, 408 when the body stalls, 400 when it breaks off, 500 when the disk refuses.
+    /// 413 above `limit` decoded bytes, 415 for a coding that is not decoded, 408 when the body stalls, 400 when it breaks off or is not what its
+    /// coding says, 500 when the disk refuses.
     pub(crate) async fn receive(
         &self,
         headers: &HeaderMap,
-        mut body: Body,
+        body: Body,
         limit: u64,
         idle: Duration,
     ) -> Result<Upload> {
-        if content_length(headers).is_some_and(|length| length > limit) {
+        let incoming = decoded(headers, body, limit)?;
+        if incoming.announced.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
+        let mut body = incoming.body;
         let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder).map_err(refused)?;
         let mut writer = tokio::fs::File::from_std(file.reopen().map_err(refused)?);
         let mut hasher = blake3::Hasher::new();
         let mut received = 0;
-        while let Some(piece) = next_piece(&mut body, idle).await? {
+        while let Some(piece) = next_piece(&mut body, idle, limit).await? {
             received += piece.len() as u64;
             if received > limit {
                 return Err(too_large(limit));

@@ -413,7 +413,7 @@ async fn input_errors_are_told_with_their_places() {
     let router = &service.router;
     let mut edit = edit_of(RED);
     edit["question"] = json!(" ");
-    edit["reasoning"][0]["evidence"][0]["width"] = json!(500);
+    edit["reasoning"][0]["evidence"][0]["x"] = json!(500);
     edit["choices"] = json!(["circle", "circle"]);
     let answer = post_json(router, "/edits", &edit).await;
     let pointers = answer.problem(422).pointers();
@@ -421,7 +421,7 @@ async fn input_errors_are_told_with_their_places() {
         assert!(pointers.iter().any(|p| p == pointer), "{pointer} in {pointers:?}");
     }
     let mut edit = edit_of(RED);
-    edit["reasoning"][0]["evidence"][0]["width"] = json!(500);
+    edit["reasoning"][0]["evidence"][0]["x"] = json!(500);
     let answer = post_json(router, "/edits", &edit).await;
     assert_eq!(answer.problem(422).pointers(), ["/reasoning/0/evidence/0"]);
     for (field, value) in [

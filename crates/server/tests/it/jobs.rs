@@ -64,7 +64,7 @@ async fn a_batch_of_good_and_bad_lines_has_a_result_for_each_in_order() {
     let mut unusable = edit(3);
     unusable["question"] = json!(" ");
     let mut outside = edit(4);
-    outside["reasoning"][0]["evidence"][0]["width"] = json!(500);
+    outside["reasoning"][0]["evidence"][0]["x"] = json!(500);
     let text = format!(
         "{}\n\n{{\"question\": 5}}\nnot json\n{unusable}\n{outside}\n{}",
         edit(1),

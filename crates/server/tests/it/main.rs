@@ -1,10 +1,12 @@
 //! The service as a client sees it. One program, since each links the whole model.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
 
+mod bodies;
 mod common;
 mod context;
 mod contract;
 mod editing;
+mod errors;
 mod fuzz;
 mod http;
 mod jobs;
@@ -21,3 +23,4 @@ mod receiver;
 mod serve;
 mod superseded;
 mod webhooks;
+mod words;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::config::LabelStudioConfig;
 use super::labels::{AnswerForm, Choice, ChoiceList, Interface, at, choices_of, question_of};
 use super::regions::PercentBox;
+use crate::json::from_ref;
 
 /// What an annotator said of a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ impl Correction {
         data: &Map<String, Value>,
         results: &[Value],
     ) -> Result<Self, String> {
-        let items: Vec<Item> = results.iter().filter_map(|item| Item::deserialize(item).ok()).collect();
+        let items: Vec<Item> = results.iter().filter_map(|item| from_ref(item).ok()).collect();
         let of = |name: &str| {
             items.iter().filter(move |item| item.from_name.as_deref() == Some(name)).collect::<Vec<_>>()
         };
@@ -180,7 +181,7 @@ fn attach(reasoning: &mut [Reason], said: &[Said], drawn: &[&Item], items: &[Ite
     for item in drawn {
         // Turned pictures: what the percents are of is not what was uploaded.
         let turned = item.image_rotation.is_some_and(|angle| angle % 360.0 != 0.0);
-        let Ok(area) = PercentBox::deserialize(&item.value) else { continue };
+        let Ok(area) = from_ref::<PercentBox>(&item.value) else { continue };
         if turned || item.id.is_none() {
             continue;
         }

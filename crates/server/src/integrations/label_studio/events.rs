@@ -13,6 +13,7 @@ use super::annotation::Correction;
 use super::config::LabelStudioConfig;
 use super::dto::{SkippedDto, WebhookInput};
 use super::labels::Interface;
+use crate::json::from_ref;
 
 /// Most characters of a time from outside.
 const TIME_CHARS: usize = 64;
@@ -97,7 +98,7 @@ struct AnnotationBody {
 /// The value itself, or each of its items.
 fn each<'de, T: Deserialize<'de>>(value: &'de Value) -> Vec<T> {
     let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    list.iter().filter_map(|item| T::deserialize(item).ok()).collect()
+    list.iter().filter_map(|item| from_ref(item).ok()).collect()
 }
 
 /// An id, or an object with one.

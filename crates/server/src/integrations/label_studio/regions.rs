@@ -1,6 +1,6 @@
 //! Rectangles of Label Studio, in percent of the picture, and boxes of pixels.
 
-use reasonedit_imaging::PixelBox;
+use reasonedit_imaging::{PixelBox, pixels_between};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ impl PercentBox {
         let corners = [(0.0, 0.0), (dx, 0.0), (0.0, dy), (dx, dy)];
         let xs = corners.map(|(x, y)| left + x * cos - y * sin);
         let ys = corners.map(|(x, y)| top + x * sin + y * cos);
-        let (x, width) = extent(xs, w)?;
-        let (y, height) = extent(ys, h)?;
+        let (x, width) = extent(xs, width)?;
+        let (y, height) = extent(ys, height)?;
         Some(PixelBox { x, y, width, height })
     }
 
@@ -49,17 +49,10 @@ impl PercentBox {
 }
 
 /// First pixel and number of pixels from the least to the greatest of the places, within a side of this length.
-fn extent(places: [f64; 4], side: f64) -> Option<(u32, u32)> {
+fn extent(places: [f64; 4], side: u32) -> Option<(u32, u32)> {
     let low = places.into_iter().fold(f64::INFINITY, f64::min);
     let high = places.into_iter().fold(f64::NEG_INFINITY, f64::max);
-    // Not a number, or outside.
-    if !(low < side && high > 0.0) {
-        return None;
-    }
-    // A thin one still has a pixel.
-    let first = low.round().clamp(0.0, side - 1.0);
-    let end = high.round().clamp(first + 1.0, side);
-    Some((first as u32, (end - first) as u32))
+    pixels_between(low, high, side)
 }
 
 #[cfg(test)]

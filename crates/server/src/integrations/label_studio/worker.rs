@@ -209,6 +209,7 @@ impl Worker {
                 .boxes
                 .iter()
                 .filter_map(|area| area.to_pixels(info.width, info.height))
+                .map(Into::into)
                 .collect(),
         });
         let request = EditRequest {
