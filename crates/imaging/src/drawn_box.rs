@@ -35,8 +35,12 @@ impl DrawnBox {
         if !numbers.iter().all(|number| number.abs() <= FARTHEST) || self.width == 0.0 || self.height == 0.0 {
             return None;
         }
-        let (x, width) = pixels_between(self.x, self.x + self.width, image_width)?;
-        let (y, height) = pixels_between(self.y, self.y + self.height, image_height)?;
+        let span = |begin: f64, extent: f64, side| {
+            let end = begin + extent;
+            pixels_between(begin.min(end), begin.max(end), side)
+        };
+        let (x, width) = span(self.x, self.width, image_width)?;
+        let (y, height) = span(self.y, self.height, image_height)?;
         Some(PixelBox { x, y, width, height })
     }
 }
@@ -47,12 +51,12 @@ impl From<PixelBox> for DrawnBox {
     }
 }
 
-/// First pixel and number of pixels from one place to another, in either order, within a side of this length. `None` if nothing between them is on
-/// the side.
-pub fn pixels_between(one: f64, other: f64, side: u32) -> Option<(u32, u32)> {
-    let (low, high, side) = (one.min(other), one.max(other), f64::from(side));
+/// First pixel and number of pixels from a place to one that is not before it, within a side of this length. `None` if nothing between them is on the
+/// side.
+pub fn pixels_between(low: f64, high: f64, side: u32) -> Option<(u32, u32)> {
+    let side = f64::from(side);
     // Not a number, or outside.
-    if one.is_nan() || other.is_nan() || !(low < side && high > 0.0) {
+    if !(low < side && high > 0.0) {
         return None;
     }
     // A thin one still has a pixel.
@@ -105,7 +109,7 @@ mod tests {
             drawn(160.0, 0.0, 10.0, 10.0),
             drawn(0.0, 120.0, 10.0, 10.0),
             drawn(-10.0, 0.0, 10.0, 10.0),
-            drawn(0.0, 5.0, 10.0, -10.0 + 5.0),
+            drawn(0.0, 0.0, 10.0, -5.0),
             drawn(10.0, 10.0, 0.0, 10.0),
             drawn(10.0, 10.0, 10.0, -0.0),
             drawn(f64::NAN, 0.0, 10.0, 10.0),

@@ -342,6 +342,10 @@ impl From<EditorError> for Problem {
             EditorError::Image(error) => error.into(),
             EditorError::ImageAt { pointer, error } => Self::from(error).relocated(|_| Some(pointer.clone())),
             EditorError::Engine(error) => error.into(),
+            // All that a client gives to a record without a bound of its own.
+            EditorError::Codebook(CodebookError::InvalidRecord(_)) => {
+                Self::invalid("/metadata", "The metadata is nested too deeply.")
+            }
             EditorError::Codebook(error) => error.into(),
             EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) | EditorError::UnknownEntry(_) => {
                 Self::not_found(error.to_string())
@@ -401,7 +405,6 @@ impl From<CodebookError> for Problem {
             }
             CodebookError::InvalidId { .. }
             | CodebookError::InvalidName(_)
-            | CodebookError::InvalidRecord(_)
             | CodebookError::InvalidQuery(_) => Self::new(ProblemKind::Invalid, error.to_string()),
             other => Self::internal(&other),
         }

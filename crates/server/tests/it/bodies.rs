@@ -111,9 +111,9 @@ async fn compressed_bodies_are_read_by_every_route() {
             post_encoded(router, uri, "application/x-tar", coding, encoded(&archive, coding).await).await;
         if answer.code() == 202 {
             let (job, _) = followed(&service, &answer).await;
-            assert_eq!(job["result"]["imported"], 3, "{job}");
+            assert_eq!(job["result"]["edits"], 3, "{job}");
         } else {
-            assert_eq!((answer.code(), &answer.json()["imported"]), (200, &json!(3)), "{}", answer.text());
+            assert_eq!((answer.code(), &answer.json()["edits"]), (200, &json!(3)), "{}", answer.text());
         }
     }
 }
