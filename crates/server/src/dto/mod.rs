@@ -28,6 +28,7 @@ const MAX_LIMIT: usize = 200;
 
 /// A box in integer pixels of the upright image, origin top left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Box)]
 pub struct BoxDto {
     /// Column of the leftmost pixel.

@@ -102,11 +102,13 @@ impl Interface {
         }
         let options =
             ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
-        let document = Document::parse_with_options(xml.trim_start(), options)
-            .map_err(|error| {
-                let place = error.pos();
-                unreadable(&format!("it is no XML, or has a document type, at line {}, column {}", place.row, place.col))
-            })?;
+        let document = Document::parse_with_options(xml.trim_start(), options).map_err(|error| {
+            let place = error.pos();
+            unreadable(&format!(
+                "it is no XML, or has a document type, at line {}, column {}",
+                place.row, place.col
+            ))
+        })?;
         let tags: Vec<Tag> = document
             .descendants()
             .filter(Node::is_element)
