@@ -2,10 +2,10 @@
 
 #![allow(clippy::doc_markdown, reason = "doc comments here are help texts, shown as they are")]
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reasonedit_server::BindAddress;
 
 mod edit;
 mod eval;
@@ -114,9 +114,10 @@ pub(crate) struct CommonArgs {
 /// `serve`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) bind: Option<SocketAddr>,
+    /// Address to listen on, as 127.0.0.1:8080, localhost:8080, [::1]:8080, or :8080 for every address of this machine [default:
+    /// 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) bind: Option<BindAddress>,
 
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
@@ -402,11 +403,11 @@ mod tests {
     fn serve_is_the_default_and_its_options_work_without_naming_it() {
         let cli = Cli::try_parse_from(["reasonedit", "--bind", "127.0.0.1:9", "--data", "d"]).unwrap();
         assert!(cli.command.is_none());
-        assert_eq!(cli.serve.bind.unwrap().port(), 9);
+        assert_eq!(cli.serve.bind.unwrap().to_string(), "127.0.0.1:9");
         assert_eq!(cli.serve.settings.data.unwrap(), PathBuf::from("d"));
-        let cli = Cli::try_parse_from(["reasonedit", "serve", "--bind", "127.0.0.1:9"]).unwrap();
+        let cli = Cli::try_parse_from(["reasonedit", "serve", "--bind", "localhost:9"]).unwrap();
         let Some(Command::Serve(serve)) = cli.command else { panic!("not serve: {cli:?}") };
-        assert_eq!(serve.bind.unwrap().port(), 9);
+        assert_eq!(serve.bind.unwrap().to_string(), "localhost:9");
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 import { askToken } from "./dialog.js";
 
-const TOKEN = "reasonedit.token";
+/** Where the service is on this host: `""`, or the path below which a proxy shows it. The page's files lie one folder further down. */
+const BASE = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
+// What one service is told is none of another's that is shown on the same host.
+const TOKEN = `reasonedit.token${BASE}`;
 
 /** A refusal, as the service's problem document tells it. */
 export class Failure extends Error {
@@ -60,7 +64,7 @@ async function send(url, options = {}) {
     if (token) headers.set("authorization", `Bearer ${token}`);
     let response;
     try {
-      response = await fetch(url, { ...options, headers });
+      response = await fetch(BASE + url, { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Failure({ title: "No answer", detail: "The service can't be reached. It may have been stopped, or the network is gone." }, 0);
@@ -124,7 +128,7 @@ export async function remove(path) {
 
 /** The service's readiness: `{status, model}`, whatever the status code. */
 export async function readiness() {
-  return (await fetch("/health/ready")).json();
+  return (await fetch(`${BASE}/health/ready`)).json();
 }
 
 /** Server-sent events of a response: yields `[name, data]`. */
@@ -183,7 +187,7 @@ export async function* follow(id, signal) {
 
 /** Something an `img` can show. Where a token is needed the browser can't fetch it by itself, so it is fetched here. */
 export async function imageSource(path) {
-  if (!hasToken()) return path;
+  if (!hasToken()) return BASE + path;
   return URL.createObjectURL(await (await checked(path)).blob());
 }
 

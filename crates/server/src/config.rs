@@ -1,24 +1,32 @@
 //! Every setting of the HTTP service, with its default.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bind::BindAddress;
 use crate::integrations::label_studio::LabelStudioConfig;
 use crate::integrations::openai::OpenAiConfig;
 use crate::integrations::webhooks::WebhooksConfig;
+use crate::origin;
+use crate::prefix::{self, Prefix};
 
 /// Settings of the HTTP service. Durations are milliseconds, sizes bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// Address and port to listen on; loopback by default, since no tokens are configured by default either.
-    pub bind: SocketAddr,
+    pub bind: BindAddress,
     /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract and the pages stay open.
     pub auth_tokens: Vec<String>,
-    /// Origins (`https://labels.example.org`) whose web pages may call the service; empty: none but its own pages.
+    /// Origins whose pages may call the service: of web pages (`https://labels.example.org`), of desktop apps and browser extensions
+    /// (`tauri://localhost`, `app://obsidian.md`, `chrome-extension://ID`), and `null`, which pages in files send, and sandboxed ones of
+    /// anybody; empty: none but its own pages.
     pub cors_origins: Vec<String>,
+    /// Addresses (`127.0.0.1`) and networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-Prefix` is believed; empty: nobody's.
+    pub trusted_proxies: Vec<String>,
+    /// Path below which a reverse proxy shows the service, as `/reasonedit`; empty: none. What a trusted proxy says goes before it.
+    pub path_prefix: String,
     /// Hosts that pictures may be fetched from by `{"url": …}`; empty: no URL is fetched. `host`, or `host:port` when the port is not 443.
     pub allowed_image_hosts: Vec<String>,
     /// What a request may weigh.
@@ -36,9 +44,11 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            bind: BindAddress::default(),
             auth_tokens: Vec::new(),
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            path_prefix: String::new(),
             allowed_image_hosts: Vec::new(),
             limits: LimitsConfig::default(),
             timeouts: TimeoutsConfig::default(),
@@ -183,16 +193,17 @@ impl ServerConfig {
         if self.auth_tokens.iter().any(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
             return unusable("auth_tokens", "a token must be visible ASCII without spaces".to_owned());
         }
-        for origin in &self.cors_origins {
-            let parsed = reqwest::Url::parse(origin).ok().filter(|url| {
-                matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *origin
-            });
-            if parsed.is_none() {
-                return unusable(
-                    "cors_origins",
-                    format!("`{origin}` is not an origin such as https://labels.example.org"),
-                );
+        if let Some(reason) = self.cors_origins.iter().find_map(|origin| origin::fault(origin)) {
+            return unusable("cors_origins", reason);
+        }
+        for proxy in &self.trusted_proxies {
+            if let Err(reason) = prefix::network(proxy) {
+                return unusable("trusted_proxies", format!("`{proxy}`: {reason}"));
             }
+        }
+        if let Err(reason) = self.path_prefix.parse::<Prefix>() {
+            let reason = format!("`{}` is not a path such as /reasonedit: {reason}", self.path_prefix);
+            return unusable("path_prefix", reason);
         }
         for host in &self.allowed_image_hosts {
             let parsed = reqwest::Url::parse(&format!("https://{host}/")).ok();
@@ -280,6 +291,12 @@ mod tests {
             "allowed_image_hosts"
         );
         assert_eq!(field_of(&with(|c| c.allowed_image_hosts = vec!["a.example:8443".to_owned()])), "");
+        let tauri = vec!["tauri://localhost".to_owned(), "null".to_owned()];
+        assert_eq!(field_of(&ServerConfig { cors_origins: tauri, ..ServerConfig::default() }), "");
+        assert_eq!(field_of(&with(|c| c.trusted_proxies = vec!["proxy".to_owned()])), "trusted_proxies");
+        assert_eq!(field_of(&with(|c| c.trusted_proxies = vec!["10.0.0.0/8".to_owned()])), "");
+        assert_eq!(field_of(&with(|c| c.path_prefix = "//evil.example".to_owned())), "path_prefix");
+        assert_eq!(field_of(&with(|c| c.path_prefix = "/reasonedit/".to_owned())), "");
         assert_eq!(field_of(&with(|c| c.limits.requests = 0)), "limits.requests");
         assert_eq!(field_of(&with(|c| c.limits.bodies_in_memory_bytes = 1)), "limits.bodies_in_memory_bytes");
     }

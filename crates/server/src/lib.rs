@@ -6,6 +6,7 @@
 
 mod archive;
 mod auth;
+mod bind;
 mod body;
 mod coding;
 pub mod config;
@@ -27,6 +28,7 @@ mod origin;
 mod outbound;
 mod page;
 mod payload;
+mod prefix;
 pub mod problem;
 mod request_id;
 mod router;
@@ -35,6 +37,7 @@ mod sources;
 mod sse;
 mod state;
 
+pub use bind::{BindAddress, BindAddressError};
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
 pub use integrations::label_studio::LabelStudioConfig;
 pub use integrations::openai::OpenAiConfig;

@@ -40,8 +40,47 @@ impl Origins {
             .get(header::HOST)
             .and_then(|host| host.to_str().ok())
             .or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
-        let of_origin = origin.split_once("://").map(|(_, host)| host);
+        // Of web pages alone: an app's own scheme says nothing of where it came from.
+        let of_origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         host.is_some() && of_origin.map(without_default_port) == host.map(without_default_port)
+    }
+}
+
+/// Why a text is not an origin as browsers send it in the header of that name, if it is none. Beside those of web pages there are those of apps
+/// that have a scheme of their own, and `null`.
+pub(crate) fn fault(origin: &str) -> Option<String> {
+    let fault = |reason: &str| {
+        let examples = "https://labels.example.org, tauri://localhost or chrome-extension://ID";
+        Some(format!("`{origin}` is not an origin such as {examples}: {reason}"))
+    };
+    if matches!(origin, "null" | "file://") {
+        return None;
+    }
+    if origin == "*" {
+        return fault("every page of the web would be let in; name those that may call the service");
+    }
+    let Some((scheme, host)) = origin.split_once("://") else { return fault("it has no scheme") };
+    let of_scheme = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.');
+    if !scheme.starts_with(|c: char| c.is_ascii_lowercase()) || !scheme.bytes().all(of_scheme) {
+        return fault("its scheme is not of small letters and digits");
+    }
+    if matches!(scheme, "http" | "https") {
+        let Ok(url) = reqwest::Url::parse(origin) else { return fault("its host can't be read") };
+        let written = url.origin().ascii_serialization();
+        return if written == origin { None } else { fault(&format!("browsers send {written}")) };
+    }
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (host, None),
+    };
+    let of_host =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'[' | b']' | b':');
+    if host.is_empty() || !host.bytes().all(of_host) {
+        return fault("after the scheme there is a host or an id, and nothing else");
+    }
+    match port {
+        Some(port) if port.parse::<u16>().is_err() => fault("its port is not a number"),
+        _ => None,
     }
 }
 
@@ -95,6 +134,74 @@ mod tests {
             &"/edits".parse().unwrap(),
             &headers,
         )
+    }
+
+    #[test]
+    fn origins_of_pages_apps_and_extensions_can_be_named() {
+        for origin in [
+            "https://labels.example.org",
+            "http://localhost:5173",
+            "https://[2001:db8::1]:8443",
+            "tauri://localhost",
+            "https://tauri.localhost",
+            "app://obsidian.md",
+            "app://-",
+            "capacitor://localhost",
+            "ionic://localhost",
+            "chrome-extension://jfgfiigpkhlkbnfnbobbkinehhfdhndo",
+            "moz-extension://7f3a2b1c-0d4e-4f5a-8b6c-9d0e1f2a3b4c",
+            "safari-web-extension://1B2C3D4E-5F60-7182-93A4-B5C6D7E8F901",
+            "vscode-webview://0k3v7u1r2e9qd5l8",
+            "vscode-file://vscode-app",
+            "com.example.app+x://host:8080",
+            "file://",
+            "null",
+        ] {
+            assert_eq!(fault(origin), None, "{origin}");
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "127.0.0.1:8080".parse().unwrap());
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            let accept = |named: &[String]| {
+                Origins::new(named).accept(&Method::POST, &"/edits".parse().unwrap(), &headers)
+            };
+            assert!(accept(&[origin.to_owned()]) && !accept(&[]), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_not_an_origin() {
+        for (origin, reason) in [
+            ("", "no scheme"),
+            ("*", "every page"),
+            ("localhost", "no scheme"),
+            ("tauri:localhost", "no scheme"),
+            ("https://a.example/", "browsers send https://a.example"),
+            ("https://A.example", "browsers send https://a.example"),
+            ("https://a.example:443", "browsers send https://a.example"),
+            ("https://a.example/page", "browsers send https://a.example"),
+            ("https://user@a.example", "browsers send https://a.example"),
+            ("https://", "host"),
+            ("Tauri://localhost", "small letters"),
+            ("1app://host", "small letters"),
+            ("tauri://", "nothing else"),
+            ("tauri://localhost/", "nothing else"),
+            ("app://obsidian.md/index.html", "nothing else"),
+            ("app://user@host", "nothing else"),
+            ("app://*", "nothing else"),
+            ("app://host?x", "nothing else"),
+            ("app://host:x", "port"),
+            ("app://a b", "nothing else"),
+        ] {
+            assert!(fault(origin).is_some_and(|said| said.contains(reason)), "{origin}: {:?}", fault(origin));
+        }
+    }
+
+    #[test]
+    fn an_app_is_not_the_service_because_its_host_is_called_the_same() {
+        for host in ["localhost", "127.0.0.1:8080"] {
+            let origin = format!("tauri://{host}");
+            assert!(!accepted(&Method::POST, &[("host", host), ("origin", &origin)]));
+        }
     }
 
     #[test]

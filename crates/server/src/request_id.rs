@@ -19,6 +19,9 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// What requests are counted under that no route matches.
 const UNMATCHED: &str = "unmatched";
 
+/// Most characters of a path that no route matches in the log.
+const UNMATCHED_SHOWN: usize = 200;
+
 /// Stands for a request whose client went away before the answer, as in other servers' logs.
 const CLIENT_GONE: u16 = 499;
 
@@ -87,11 +90,17 @@ pub(crate) async fn observe(
 ) -> Response {
     let id = id_of(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
+    let unmatched =
+        path.is_none().then(|| request.uri().path().chars().take(UNMATCHED_SHOWN).collect::<String>());
     // The template, not the path: ids and query strings would make endless series and put questions into the log.
     let route = path.map_or_else(|| UNMATCHED.to_owned(), |path| path.as_str().to_owned());
     let method = method_name(request.method());
     let request_id = id.to_str().unwrap_or_default();
     let span = tracing::info_span!("request", request_id, method, route = route.as_str());
+    if let Some(path) = unmatched {
+        // As `Debug` writes it, so that no line of a log is made up by a client.
+        span.in_scope(|| tracing::debug!(?path, "no route"));
+    }
     state.metrics().begun();
     let mut record = Record {
         metrics: state.metrics(),

@@ -1,6 +1,7 @@
 //! Routes and the layers around them. Each route is registered once, for serving and for the contract.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,6 +22,7 @@ use crate::config::ServerConfig;
 use crate::handlers::{codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query};
 use crate::integrations::{label_studio, openai, webhooks};
 use crate::openapi::ApiDoc;
+use crate::prefix::{self, Prefixes};
 use crate::problem::{Problem, said_by};
 use crate::state::AppState;
 use crate::{archive, auth, headers, limits, newline, origin, page, request_id};
@@ -82,7 +84,10 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
         .layer(from_fn_with_state(state.clone(), origin::require_own_origin))
         .layer(from_fn_with_state(state.clone(), auth::require_token))
         .layer(from_fn_with_state(state.clone(), limits::keep_deadline));
-    routes().split_for_parts().0.merge(pages).layer(layers).with_state(state)
+    let served: Router = routes().split_for_parts().0.merge(pages).layer(layers).with_state(state);
+    // Around the routes, since it may change the path that they are found by.
+    let prefixes = from_fn_with_state(Arc::new(Prefixes::new(config)), prefix::apply);
+    Router::new().fallback_service(ServiceBuilder::new().layer(prefixes).service(served))
 }
 
 /// A handler panicked: the log has what it said, the client gets a plain 500.

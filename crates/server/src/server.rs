@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -13,10 +14,13 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tower::ServiceBuilder;
 
+use crate::bind::BindAddress;
 use crate::config::{ConfigError, ServerConfig};
 use crate::integrations::webhooks::WebhooksError;
 use crate::jobs::JobsError;
+use crate::prefix::Peer;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
 
@@ -37,12 +41,12 @@ pub enum ServerError {
     #[error(transparent)]
     Webhooks(#[from] WebhooksError),
     /// The address can't be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {reason}")]
     Bind {
         /// The address.
-        address: std::net::SocketAddr,
-        /// The operating system's word on it.
-        source: io::Error,
+        address: BindAddress,
+        /// What stood in the way.
+        reason: String,
     },
 }
 
@@ -77,8 +81,8 @@ impl Server {
     /// # Errors
     /// [`ServerError::Bind`] when it is taken or not ours.
     pub async fn bind(&self) -> Result<TcpListener, ServerError> {
-        let address = self.config.bind;
-        TcpListener::bind(address).await.map_err(|source| ServerError::Bind { address, source })
+        let address = &self.config.bind;
+        address.listen().await.map_err(|reason| ServerError::Bind { address: address.clone(), reason })
     }
 
     /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the configured time. Jobs stop at once
@@ -93,13 +97,15 @@ impl Server {
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            let (stream, place) = tokio::select! {
+            let (stream, peer, place) = tokio::select! {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &places) => accepted,
                 // Ended ones are let go, so that the set doesn't grow.
                 Some(_) = connections.join_next() => continue,
             };
-            let service = TowerToHyperService::new(self.router.clone());
+            let service =
+                ServiceBuilder::new().layer(Extension(Peer(peer.ip()))).service(self.router.clone());
+            let service = TowerToHyperService::new(service);
             let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
             let connection = graceful.watch(connection);
             connections.spawn(async move {
@@ -147,17 +153,17 @@ fn connection_builder(header: Duration) -> Builder<TokioExecutor> {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so a place always comes.
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Events must not wait for more to be sent along.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "the connection has gone");
                 }
-                return (stream, place);
+                return (stream, peer, place);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

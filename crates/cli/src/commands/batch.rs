@@ -51,7 +51,7 @@ async fn with_own_service<T>(
 ) -> Result<T> {
     let token = ulid::Ulid::new().to_string();
     let mut config = settings.server.clone();
-    config.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
     config.auth_tokens = vec![token.clone()];
     let (server, slot) = Server::new(config).map_err(CliError::failed)?;
     let listener = server.bind().await.map_err(CliError::failed)?;

@@ -90,7 +90,8 @@ impl Settings {
     /// What is wrong, by name and origin.
     pub(crate) fn load_for_serve(args: &ServeArgs) -> Result<Self, SettingsError> {
         let mut options = data_option(&args.settings);
-        options.extend(args.bind.map(|bind| ("server.bind".to_owned(), Value::from(bind.to_string()))));
+        options
+            .extend(args.bind.as_ref().map(|bind| ("server.bind".to_owned(), Value::from(bind.to_string()))));
         Self::load_with(&args.settings.common, options)
     }
 
@@ -260,6 +261,26 @@ mod tests {
         assert_eq!(settings.editor.embedding.lambda, 1.5);
         assert_eq!(settings.editor.codebook.retrieval.k, 4);
         assert_eq!(settings.editor.retrieval.max_k, 11);
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_read_from_files_and_options() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        let of = |bind: &str| {
+            std::fs::write(&file, format!("[server]\nbind = {bind}\n")).unwrap();
+            load(CommonArgs { config: Some(file.clone()), ..CommonArgs::default() })
+        };
+        for bind in ["localhost:8080", ":8080", "[::1]:80", "0.0.0.0:0"] {
+            assert_eq!(of(&format!("{bind:?}")).unwrap().server.bind.to_string(), bind);
+            let set = vec![format!("server.bind={bind}")];
+            let settings = load(CommonArgs { set, ..CommonArgs::default() }).unwrap();
+            assert_eq!(settings.server.bind.to_string(), bind);
+        }
+        for (bind, reason) in [("8080", "\":8080\""), ("\"nowhere\"", "no port"), ("\"::1\"", "brackets")] {
+            let error = of(bind).unwrap_err().to_string();
+            assert!(error.contains(reason) && error.contains("server.bind"), "{bind}: {error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 "use strict";
 // Renders the contract and sends requests. No library, nothing from elsewhere. Text is only ever set as text.
 
+// Where the service is on this host: "", or the path below which a proxy shows it.
+const BASE = new URL("..", document.currentScript.src).pathname.replace(/\/$/, "");
+
 const $ = (id) => document.getElementById(id);
 
 function el(tag, props = {}, ...children) {
@@ -200,7 +203,7 @@ function operationView(path, method, operation) {
       headers["Content-Type"] = (file.files[0]?.name.endsWith(".tar") && archive) || lines || archive;
       options.body = file.files[0];
     }
-    return [target + (query.size ? "?" + query : ""), options];
+    return [BASE + target + (query.size ? "?" + query : ""), options];
   };
   const send = el("button", {}, "Send");
   const stop = el("button", { class: "quiet", disabled: true }, "Stop");
@@ -247,7 +250,7 @@ function operationView(path, method, operation) {
 async function readiness() {
   const badge = $("ready");
   try {
-    const response = await fetch("/health/ready");
+    const response = await fetch(BASE + "/health/ready");
     const state = await response.json();
     badge.className = "badge " + (response.ok ? "ok" : "no");
     badge.textContent = response.ok ? `ready · ${state.model ? state.model.name : ""}` : state.status;
@@ -260,7 +263,7 @@ async function readiness() {
 
 async function begin() {
   readiness();
-  spec = await (await fetch("/openapi.json")).json();
+  spec = await (await fetch(BASE + "/openapi.json")).json();
   $("title").textContent = `${spec.info.title} ${spec.info.version}`;
   $("about").textContent = spec.info.description || "";
   const byTag = new Map((spec.tags || []).map((tag) => [tag.name, []]));

@@ -3,9 +3,12 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
+use utoipa::openapi::Server;
 
 use crate::openapi::contract;
+use crate::prefix::Prefix;
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
@@ -48,7 +51,15 @@ pub(crate) async fn style() -> Response {
     get, path = "/openapi.json", operation_id = "get_contract", tag = "service", security(()),
     responses((status = 200, description = "This document.", body = Object, content_type = "application/json")),
 )]
-pub(crate) async fn openapi(State(state): State<AppState>) -> Result<Response> {
+pub(crate) async fn openapi(
+    State(state): State<AppState>,
+    Extension(prefix): Extension<Prefix>,
+) -> Result<Response> {
+    if !prefix.as_str().is_empty() {
+        let mut contract = contract();
+        contract.servers = Some(vec![Server::new(prefix.as_str())]);
+        return Ok(Json(contract).into_response());
+    }
     let json = if let Some(json) = state.openapi().get() {
         json.clone()
     } else {

@@ -219,6 +219,39 @@ async fn metrics_count_by_template() {
 }
 
 #[tokio::test]
+async fn below_a_path_addresses_of_its_own_bear_the_path() {
+    let (router, _slot) = bare(|config| config.path_prefix = "/tools/reasonedit".to_owned());
+    // Taken off by the proxy, or left in.
+    for before in ["", "/tools/reasonedit"] {
+        for path in ["/", "/docs", "/assets/main.js", "/docs/app.js", "/health/live"] {
+            assert_eq!(get(&router, &format!("{before}{path}")).await.code(), 200, "{before}{path}");
+        }
+        let spec = get(&router, &format!("{before}/openapi.json")).await.json();
+        assert_eq!(spec["servers"], serde_json::json!([{"url": "/tools/reasonedit"}]));
+        get(&router, &format!("{before}/nothing")).await.problem(404);
+    }
+    let bare_path = get(&router, "/tools/reasonedit").await;
+    assert_eq!((bare_path.code(), bare_path.header("location")), (308, "/tools/reasonedit/"));
+    for path in ["/tools/reasoneditor/", "/tools/", "/tools/reasonedit//evil.example"] {
+        get(&router, path).await.problem(404);
+    }
+    let (plain, _slot) = bare(|_| {});
+    let heard =
+        Request::get("/openapi.json").header("x-forwarded-prefix", "/evil").body(Body::empty()).unwrap();
+    assert_eq!(send(&plain, heard).await.json().get("servers"), None, "nobody is trusted");
+}
+
+#[tokio::test]
+async fn pages_name_nothing_by_an_address_that_begins_with_a_slash() {
+    let (router, _slot) = bare(|_| {});
+    for path in ["/", "/docs"] {
+        let page = get(&router, path).await.text();
+        let named = page.split(['"', '\'']).filter(|piece| piece.starts_with('/'));
+        assert_eq!(named.collect::<Vec<_>>(), Vec::<&str>::new(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_contract_and_its_page_need_nothing_from_elsewhere() {
     let (router, _slot) = bare(|_| {});
     let spec = get(&router, "/openapi.json").await.json();

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 async fn serving() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let config: ServerConfig = serde_json::from_str(&std::env::var(CONFIG).unwrap()).unwrap();
-    let config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..config };
+    let config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)).into(), ..config };
     let (server, editor) = server_on(Path::new(&folder), config).await;
     let listener = server.bind().await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -7,9 +7,9 @@ use axum::http::{Request, header};
 
 use crate::common::{bare, get, send};
 
-/// Names of the page's files that a text refers to: `/assets/x.js`, `"./x.js"`.
+/// Names of the page's files that a text refers to: `assets/x.js`, `"./x.js"`.
 fn named(text: &str) -> impl Iterator<Item = &str> {
-    text.split('"').filter_map(|piece| piece.strip_prefix("/assets/").or_else(|| piece.strip_prefix("./")))
+    text.split('"').filter_map(|piece| piece.strip_prefix("assets/").or_else(|| piece.strip_prefix("./")))
 }
 
 #[tokio::test]

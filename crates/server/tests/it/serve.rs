@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 async fn start(
     change: impl FnOnce(&mut ServerConfig),
 ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<bool>) {
-    let mut config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerConfig::default() };
+    let mut config =
+        ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)).into(), ..ServerConfig::default() };
     change(&mut config);
     let (server, slot) = Server::new(config).unwrap();
     let listener = server.bind().await.unwrap();
@@ -35,7 +36,8 @@ async fn exchange(stream: &mut TcpStream, request: &str) -> String {
 #[tokio::test]
 async fn a_taken_port_is_named() {
     let (address, _stop, _serving) = start(|_| {}).await;
-    let (second, _slot) = Server::new(ServerConfig { bind: address, ..ServerConfig::default() }).unwrap();
+    let (second, _slot) =
+        Server::new(ServerConfig { bind: address.into(), ..ServerConfig::default() }).unwrap();
     let error = second.bind().await.unwrap_err();
     assert!(matches!(error, ServerError::Bind { .. }));
     assert!(error.to_string().contains(&address.to_string()), "{error}");
