@@ -191,15 +191,15 @@ fn what_to_try(address: SocketAddr, samples: Option<&Path>) -> String {
     let image = quoted(&format!("image=@{}", sample.image.display()));
     let question = quoted(&format!("question={}", sample.question));
     let mut correction = format!(
-        "curl {url}/edits -F {image} -F {question} -F {}",
+        "curl {url}/edits -F {image} --form-string {question} --form-string {}",
         quoted(&format!("answer={}", sample.answer))
     );
     for statement in &sample.reasoning {
-        let _ = write!(correction, " \\\n      -F {}", quoted(&format!("reasoning={statement}")));
+        let _ = write!(correction, " \\\n      --form-string {}", quoted(&format!("reasoning={statement}")));
     }
     format!(
         "\n  reasonedit serves {url}   docs, and a page to try it: {url}/docs\n\n  \
-         Ask about a picture:\n    curl {url}/query -F {image} -F {question}\n\n  \
+         Ask about a picture:\n    curl {url}/query -F {image} --form-string {question}\n\n  \
          Correct the answer, and ask again:\n    {correction}\n"
     )
 }
@@ -237,9 +237,11 @@ mod tests {
             shown.contains(&format!("'image=@{}'", folder.path().join("images/a.png").display())),
             "{shown}"
         );
-        assert!(shown.contains(r"-F 'question=What'\''s it?'"), "{shown}");
+        assert!(shown.contains(r"--form-string 'question=What'\''s it?'"), "{shown}");
         assert!(
-            shown.contains("-F 'reasoning=It has a rim.' \\\n      -F 'reasoning=Zorbs have rims.'"),
+            shown.contains(
+                "--form-string 'reasoning=It has a rim.' \\\n      --form-string 'reasoning=Zorbs have rims.'"
+            ),
             "{shown}"
         );
         assert!(shown.contains("http://127.0.0.1:8080/docs"), "{shown}");

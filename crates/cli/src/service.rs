@@ -25,6 +25,8 @@ const JOBS: &str = "jobs";
 pub(crate) struct Local {
     /// The editor.
     pub(crate) editor: Editor,
+    /// Most bytes that an archive to import may come to.
+    pub(crate) import_bytes: u64,
 }
 
 impl Local {
@@ -46,7 +48,8 @@ pub(crate) async fn open(settings: &Settings) -> Result<Local> {
     // The model loads on its own thread while the codebooks are read on this one.
     let engines = start_engines(settings, sources)?;
     let (library, images) = open_library(settings)?;
-    Ok(Local { editor: editor(settings, engines, library, images).await? })
+    let editor = editor(settings, engines, library, images).await?;
+    Ok(Local { editor, import_bytes: settings.server.limits.import_bytes })
 }
 
 /// The editor, once the model is loaded.

@@ -1,5 +1,7 @@
 //! One codebook: a writer, and snapshots for its readers.
 
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +17,7 @@ use crate::member::{self, Member};
 use crate::records::{EditRecord, Embedding, Generation, survives_json};
 use crate::retrieve::{Retrieval, RetrievalParams};
 use crate::snapshot::{EntryView, Snapshot, Stats};
-use crate::store::{CodebookStore, Event, Origin, StoredCodebook};
+use crate::store::{CodebookStore, Event, Origin, SharedEdit, StoredCodebook};
 use crate::{CodebookError, Result};
 
 /// A codebook under one name. Writers wait for each other and for the disk; readers never wait for either.
@@ -215,51 +217,8 @@ impl Codebook {
         members: Vec<Member>,
         generation: &Generation,
     ) -> Result<AppliedEdit> {
-        self.apply_from(record, members, generation, Origin::Direct)
-    }
-
-    /// As [`Self::apply`], for an edit that was made elsewhere or earlier: the history says that it was [`Origin::Imported`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn take_in(
-        &self,
-        record: EditRecord,
-        members: Vec<Member>,
-        generation: &Generation,
-    ) -> Result<AppliedEdit> {
-        self.apply_from(record, members, generation, Origin::Imported)
-    }
-
-    fn apply_from(
-        &self,
-        record: EditRecord,
-        members: Vec<Member>,
-        generation: &Generation,
-        origin: Origin,
-    ) -> Result<AppliedEdit> {
+        check_edit(&record, &members, &generation.embedding)?;
         let embedding = &generation.embedding;
-        if record.embedding != embedding.id {
-            return Err(CodebookError::Conflict("the edit names another embedding than its keys".to_owned()));
-        }
-        if members.is_empty() {
-            return Err(CodebookError::Conflict("an edit has at least its answer entry".to_owned()));
-        }
-        member::validate_edit(record.id, &members, embedding.dim())?;
-        let statements = record.reasoning.len() as u32;
-        if let Some(member) = members.iter().find(|m| m.statement.is_some_and(|s| s >= statements)) {
-            return Err(CodebookError::InvalidMember {
-                member: member.id,
-                reason: "the reasoning has no such statement",
-            });
-        }
-
-        if !survives_json(&record) || !survives_json(embedding) {
-            return Err(CodebookError::InvalidRecord(
-                "a number is not finite, or metadata is nested too deeply",
-            ));
-        }
-
         let mut writer = self.write()?;
         // Under the lock: of two requests with one key, the second finds the first.
         if let Some(given) = &record.idempotency
@@ -268,11 +227,7 @@ impl Codebook {
             return Err(CodebookError::AlreadyMade { edit, body });
         }
         let current = self.snapshot();
-        if let Some(stored) = current.embedding()
-            && (stored.id != embedding.id || !stored.same_space(embedding))
-        {
-            return Err(mismatch(stored, embedding));
-        }
+        require_embedding(&current, embedding)?;
         if current.edit(record.id).is_some() {
             return Err(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
         }
@@ -287,10 +242,54 @@ impl Codebook {
         }
         let merge_time = merging.elapsed();
         let storing = Instant::now();
-        let commit = move || self.store.commit_edit(&self.name, &record, &members, first, origin);
+        let commit = move || self.store.commit_edit(&self.name, &record, &members, first, Origin::Direct);
         let snapshot = self.publish(&mut writer, next, commit)?;
         let store_time = storing.elapsed();
         Ok(AppliedEdit { entries: snapshot.entries_of(id), snapshot, merge_time, store_time })
+    }
+
+    /// Takes in edits that were made elsewhere or earlier, all of them or none; the history says that they were [`Origin::Imported`]. Those
+    /// that are live already stay as they are. An idempotency key that another edit has here is left out of the record: who sends it again
+    /// means the one made here.
+    ///
+    /// Returns the ids of those that are new.
+    ///
+    /// # Errors
+    /// As [`Self::apply`], but for `AlreadyMade`. Nothing has changed then.
+    pub fn take_in(&self, edits: Vec<SharedEdit>, generation: &Generation) -> Result<Vec<EditId>> {
+        let embedding = &generation.embedding;
+        for (record, members) in &edits {
+            check_edit(record, members, embedding)?;
+        }
+        let mut writer = self.write()?;
+        let current = self.snapshot();
+        require_embedding(&current, embedding)?;
+        let mut keys = BTreeSet::new();
+        let mut new: Vec<SharedEdit> = Vec::with_capacity(edits.len());
+        for (mut record, members) in edits {
+            if current.edit(record.id).is_some() {
+                continue;
+            }
+            if let Some(given) = &record.idempotency
+                && (self.store.idempotency(&self.name, &given.key)?.is_some()
+                    || !keys.insert(given.key.clone()))
+            {
+                Arc::make_mut(&mut record).idempotency = None;
+            }
+            new.push((record, members));
+        }
+        let ids: Vec<EditId> = new.iter().map(|(record, _)| record.id).collect();
+        if new.is_empty() {
+            return Ok(ids);
+        }
+        let first = current.embedding().is_none().then_some(generation);
+        let mut next = current.with_edits(&Arc::new(embedding.clone()), &new);
+        if first.is_some() {
+            next = next.standing(generation.chosen, None);
+        }
+        let commit = || self.store.commit_edits(&self.name, &new, first, Origin::Imported);
+        self.publish(&mut writer, next, commit)?;
+        Ok(ids)
     }
 
     /// Reverts an edit: the codebook becomes what it would be had the edit never been made. The record of it stays in the
@@ -388,7 +387,7 @@ impl Codebook {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let live = self.snapshot();
         let events = self.store.history(&self.name, 0, usize::MAX)?;
-        let mut logged = std::collections::BTreeSet::new();
+        let mut logged = BTreeSet::new();
         for event in &events {
             match &event.event {
                 Event::Edited(id) => logged.insert(*id),
@@ -431,6 +430,39 @@ fn fold(stored: StoredCodebook, config: &Arc<CodebookConfig>) -> Snapshot {
         stored.members.into_iter().map(Arc::new),
     )
     .standing(chosen, stored.previous.map(Arc::new))
+}
+
+/// Whether an edit and its members can be stored with keys of this embedding, as far as they show it by themselves.
+///
+/// # Errors
+/// `Conflict` for an edit that names another embedding or has no entries, `DimensionMismatch`, `InvalidMember` and `InvalidRecord`.
+pub fn check_edit(record: &EditRecord, members: &[impl Borrow<Member>], embedding: &Embedding) -> Result<()> {
+    if record.embedding != embedding.id {
+        return Err(CodebookError::Conflict("the edit names another embedding than its keys".to_owned()));
+    }
+    if members.is_empty() {
+        return Err(CodebookError::Conflict("an edit has at least its answer entry".to_owned()));
+    }
+    member::validate_edit(record.id, members, embedding.dim())?;
+    let statements = record.reasoning.len() as u32;
+    let strays = |member: &&Member| member.statement.is_some_and(|s| s >= statements);
+    if let Some(member) = members.iter().map(Borrow::borrow).find(strays) {
+        return Err(CodebookError::InvalidMember {
+            member: member.id,
+            reason: "the reasoning has no such statement",
+        });
+    }
+    if !survives_json(record) || !survives_json(embedding) {
+        return Err(CodebookError::InvalidRecord("a number is not finite, or metadata is nested too deeply"));
+    }
+    Ok(())
+}
+
+fn require_embedding(current: &Snapshot, asked: &Embedding) -> Result<()> {
+    match current.embedding() {
+        Some(stored) if stored.id != asked.id || !stored.same_space(asked) => Err(mismatch(stored, asked)),
+        _ => Ok(()),
+    }
 }
 
 fn mismatch(stored: &Embedding, asked: &Embedding) -> CodebookError {

@@ -32,6 +32,18 @@ impl CodebookStore for Failing {
         }
         self.0.commit_edit(name, r, m, f, o)
     }
+    fn commit_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[crate::store::SharedEdit],
+        f: Option<&Generation>,
+        o: Origin,
+    ) -> Result<()> {
+        if self.1.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(CodebookError::store("commit edits", "no space left"));
+        }
+        self.0.commit_edits(name, edits, f, o)
+    }
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
         self.0.commit_revert(name, edit)
     }

@@ -30,6 +30,78 @@ pub(super) fn generation() -> Generation {
     testing::generation(DIM as u32)
 }
 
+fn archived(numbers: impl Iterator<Item = u128>) -> Vec<SharedEdit> {
+    testing::shared(numbers.map(|n| (record(n), testing::members(n, 3, DIM, 0.1))))
+}
+
+#[test]
+fn many_edits_taken_in_are_those_made_one_by_one() {
+    let (one_by_one, at_once) = (memory(CodebookConfig::default()), memory(CodebookConfig::default()));
+    for n in 1..=40 {
+        apply(&one_by_one, n, 0.1);
+    }
+    for n in [3, 17] {
+        apply(&at_once, n, 0.1);
+    }
+    // In an order of their own, some of them there already.
+    let new = at_once.take_in(archived((1..=40).rev()), &generation()).unwrap();
+    assert_eq!(new.len(), 38);
+    assert_eq!(at_once.snapshot().canonical(), one_by_one.snapshot().canonical());
+    assert!(at_once.verify().unwrap().ok());
+    assert_eq!(at_once.take_in(archived(1..=40), &generation()).unwrap(), []);
+    assert_eq!(at_once.recorded(), 40);
+}
+
+#[test]
+fn what_cannot_be_taken_in_whole_is_not_taken_in() {
+    let book = memory(CodebookConfig::default());
+    apply(&book, 1, 0.1);
+    apply(&book, 2, 0.1);
+    book.revert(testing::edit_id(2)).unwrap();
+    let before = book.snapshot();
+    let with = |at: usize, change: fn(&mut EditRecord, &mut Vec<Member>)| {
+        let mut edits: Vec<_> = (3..=6).map(|n| (record(n), testing::members(n, 3, DIM, 0.1))).collect();
+        let (record, members) = &mut edits[at];
+        change(record, members);
+        testing::shared(edits)
+    };
+    let other = |record: &mut EditRecord, _: &mut _| {
+        record.embedding = testing::other_generation(1, DIM as u32).embedding.id;
+    };
+    let bad = [
+        with(2, |_, members| members[1].key[0] = f32::NAN),
+        with(3, |_, members| drop(members[0].key.pop())),
+        with(1, other),
+        archived(2..=6),
+    ];
+    for edits in bad {
+        assert!(book.take_in(edits, &generation()).is_err());
+        assert!(Arc::ptr_eq(&before, &book.snapshot()));
+        assert!(book.verify().unwrap().ok());
+    }
+    assert_eq!(book.take_in(archived(3..=6), &generation()).unwrap().len(), 4);
+}
+
+#[test]
+fn an_idempotency_key_stays_with_the_edit_that_was_made_here() {
+    let book = memory(CodebookConfig::default());
+    let keyed = |n: u128| {
+        let idempotency = Some(crate::Idempotency { key: "case 7".to_owned(), body: [n as u8; 32] });
+        (EditRecord { idempotency, ..record(n) }, testing::members(n, 3, DIM, 0.1))
+    };
+    let take_in = |book: &Codebook, edits: Vec<(EditRecord, Vec<Member>)>| {
+        book.take_in(testing::shared(edits), &generation()).unwrap().len()
+    };
+    let (made, members) = keyed(1);
+    book.apply(made, members, &generation()).unwrap();
+    assert_eq!(take_in(&book, vec![keyed(2)]), 1);
+    assert_eq!(book.idempotency("case 7").unwrap(), Some(([1; 32], testing::edit_id(1))));
+    assert_eq!(book.record(testing::edit_id(2)).unwrap().idempotency, None);
+    let elsewhere = memory(CodebookConfig::default());
+    assert_eq!(take_in(&elsewhere, vec![keyed(2), keyed(3)]), 2);
+    assert_eq!(elsewhere.idempotency("case 7").unwrap(), Some(([2; 32], testing::edit_id(2))));
+}
+
 /// What one look-up gives.
 struct Looked {
     rejected: bool,

@@ -31,12 +31,12 @@ mod subjects;
 #[cfg(test)]
 mod testing;
 
-pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport};
+pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport, check_edit};
 pub use build::{Build, Missing};
 pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig};
 pub use error::{CodebookError, Result};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
-pub use images::ImageStore;
+pub use images::{ImageStore, StagedImages};
 pub use journal::{Journal, MAX_ROW_BYTES, RowKey};
 pub use key::{Key, Sentence};
 pub use library::Library;
@@ -48,4 +48,4 @@ pub use records::{
 };
 pub use retrieve::{Fact, Retrieval, RetrievalParams, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};
-pub use store::{CodebookStore, Event, JournalStore, Logged, MemoryStore, Origin, SledStore};
+pub use store::{CodebookStore, Event, JournalStore, Logged, MemoryStore, Origin, SharedEdit, SledStore};

@@ -1,5 +1,7 @@
 //! A member: what one edit contributed to the codebook at one ordinal.
 
+use std::borrow::Borrow;
+
 use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +95,8 @@ pub(crate) fn usable(vector: &[f32]) -> bool {
 ///
 /// # Errors
 /// As [`Member::validate`]; `InvalidMember` if one belongs to another edit or is out of turn.
-pub(crate) fn validate_edit(edit: EditId, members: &[Member], dim: usize) -> Result<()> {
-    for (ordinal, member) in members.iter().enumerate() {
+pub(crate) fn validate_edit(edit: EditId, members: &[impl Borrow<Member>], dim: usize) -> Result<()> {
+    for (ordinal, member) in members.iter().map(Borrow::borrow).enumerate() {
         if member.edit != edit {
             return Err(CodebookError::InvalidMember {
                 member: member.id,

@@ -15,6 +15,7 @@ use crate::records::{EditRecord, Embedding, Generation};
 use crate::retrieve::RetrievalParams;
 use crate::sorted::SortedMap;
 use crate::space::{Space, View};
+use crate::store::SharedEdit;
 use crate::subjects::Subjects;
 
 /// See the module's description.
@@ -115,14 +116,21 @@ impl Snapshot {
         record: Arc<EditRecord>,
         members: impl IntoIterator<Item = Arc<Member>>,
     ) -> Self {
+        self.with_edits(embedding, &[(record, members.into_iter().collect())])
+    }
+
+    /// This codebook with these edits. `embedding` is used if there is none yet.
+    pub(crate) fn with_edits(&self, embedding: &Arc<Embedding>, edits: &[SharedEdit]) -> Self {
         let mut next = self.copy();
         if next.embedding.is_none() {
             next.embedding = Some(Arc::clone(embedding));
             (next.joint, next.by_kind) = spaces(Some(embedding), &next.config);
         }
-        next.subjects.insert([record.as_ref()]);
-        next.edits.insert(record.id, record);
-        let changed = next.fold.insert(members);
+        next.subjects.insert(edits.iter().map(|(record, _)| record.as_ref()));
+        for (record, _) in edits {
+            next.edits.insert(record.id, Arc::clone(record));
+        }
+        let changed = next.fold.insert(edits.iter().flat_map(|(_, members)| members).cloned());
         next.follow(&changed);
         next
     }

@@ -10,6 +10,7 @@ use crate::ids::{EditId, GenerationId, ImageId, MemberId};
 use crate::key::{Key, KeyState};
 use crate::member::{Kind, Member};
 use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Statement};
+use crate::store::SharedEdit;
 
 /// `SplitMix64`: small, and the same everywhere.
 pub(crate) struct Random(u64);
@@ -74,6 +75,13 @@ pub(crate) fn member(edit: EditId, ordinal: u32, key: Vec<f32>, radius: f32) -> 
         key,
         radius,
     }
+}
+
+/// Edits as snapshots share them.
+pub(crate) fn shared(edits: impl IntoIterator<Item = (EditRecord, Vec<Member>)>) -> Vec<SharedEdit> {
+    let share =
+        |(record, members): (_, Vec<_>)| (Arc::new(record), members.into_iter().map(Arc::new).collect());
+    edits.into_iter().map(share).collect()
 }
 
 /// A key of one member.

@@ -1,20 +1,29 @@
-//! A whole codebook as a tar: `manifest.json`, then `images/<id>`, then `edits.jsonl` with one edit and its members a line.
-//!
-//! Pictures come before the edits that need them, so that an import can apply each line as it arrives and needs the memory of one line.
+//! A whole codebook as a tar: `manifest.json`, then `images/<id>`, then `edits.jsonl` with one edit and its members a line. That is the order
+//! in which they are written; they are read in any.
 
+mod unpack;
+
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reasonedit_codebook::{CodebookName, EditRecord, Embedding, Generation, ImageId, Member, Origin};
-use reasonedit_imaging::decode;
+use reasonedit_codebook::{
+    Codebook, CodebookError, CodebookName, EditRecord, Embedding, Generation, GenerationId, ImageId, Member,
+    SharedEdit, StagedImages, check_edit,
+};
 use serde::{Deserialize, Serialize};
 
+use self::unpack::{Unpacked, unpack};
 use crate::Editor;
+use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
 use crate::pictures::blocking;
 use crate::types::{CallContext, ImageSource};
+use crate::validate::inside;
 
 /// Version of the archive's format.
 const FORMAT: u32 = 1;
@@ -22,7 +31,8 @@ const FORMAT: u32 = 1;
 const MAX_LINE: u64 = 64 << 20;
 const MANIFEST: &str = "manifest.json";
 const EDITS: &str = "edits.jsonl";
-const IMAGES: &str = "images/";
+/// The folder of the pictures.
+const IMAGES: &str = "images";
 
 /// First entry of an archive.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +49,13 @@ struct Manifest {
 impl Manifest {
     fn generation(&self) -> Option<Generation> {
         Some(Generation { embedding: self.embedding.clone()?, chosen: self.chosen })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.format == FORMAT {
+            return Ok(());
+        }
+        Err(format!("its format is {}, this program reads {FORMAT}", self.format))
     }
 }
 
@@ -79,6 +96,46 @@ pub struct ImportSummary {
     pub reembedded: usize,
 }
 
+/// What bounds an import, and where it tells how far it is.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// Most bytes that the archive may come to, decompressed.
+    pub max_bytes: u64,
+    /// How far it is with making keys anew.
+    pub progress: Arc<ImportProgress>,
+}
+
+impl ImportOptions {
+    /// An import of an archive of at most this many bytes.
+    pub fn new(max_bytes: u64) -> Self {
+        Self { max_bytes, progress: Arc::default() }
+    }
+}
+
+/// How many edits of an archive have got new keys, where it was made with another embedding.
+#[derive(Debug, Default)]
+pub struct ImportProgress {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl ImportProgress {
+    /// Edits done, and all of them; `None` as long as no keys are made.
+    pub fn edits(&self) -> Option<(u64, u64)> {
+        let total = self.total.load(Ordering::Acquire);
+        (total > 0).then(|| (self.done.load(Ordering::Relaxed).min(total), total))
+    }
+
+    fn begin(&self, total: usize) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total as u64, Ordering::Release);
+    }
+
+    fn step(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Editor {
     /// Writes a codebook as a tar. Reads one consistent state, while edits go on.
     ///
@@ -110,7 +167,7 @@ impl Editor {
             images.dedup();
             for id in &images {
                 let bytes = editor.pictures().store().get(*id)?;
-                append(&mut tar, &format!("{IMAGES}{id}"), &bytes)?;
+                append(&mut tar, &format!("{IMAGES}/{id}"), &bytes)?;
             }
             let summary = ExportSummary { edits: edits.len(), images: images.len() };
             let mut lines = Vec::new();
@@ -126,157 +183,248 @@ impl Editor {
         .await
     }
 
-    /// Adds the edits of an archive to a codebook. Edits that are there already are left as they are, so that importing twice is the same as once.
-    /// Keys are taken over when the archive was made with the same embedding, and made anew otherwise.
+    /// Adds the edits of an archive to a codebook: all of them at once, or none. Edits that are there already are left as they are, so that
+    /// importing twice is the same as once. Keys are taken over when the archive was made with the same embedding, and made anew otherwise.
+    ///
+    /// The archive is unpacked beside the stored pictures first. A process that is killed meanwhile leaves nothing that the next one doesn't
+    /// remove. Its edits are held in memory, as those of the codebook are; its pictures are not.
     ///
     /// # Errors
-    /// A damaged archive, pictures beyond the limits, a failing engine or storage. Edits imported before the error stay.
+    /// `Archive` for one that is damaged, holds what does not belong there, or comes to more than the options allow; a failing engine or
+    /// storage; an edit that was reverted in this codebook. Nothing of the archive is in the codebook then.
     pub async fn import(
         &self,
         codebook: &CodebookName,
         input: impl Read + Send + 'static,
+        options: ImportOptions,
         call: CallContext,
     ) -> Result<ImportSummary, EditorError> {
-        let (sender, mut lines) = tokio::sync::mpsc::channel(4);
-        let editor = self.clone();
-        let reader = tokio::spawn(blocking(move || read_archive(&editor, input, &sender)));
+        let (editor, limit) = (self.clone(), options.max_bytes);
+        let unpacked = blocking(move || unpack(editor.pictures(), input, limit)).await?;
+        let generation = unpacked.manifest.generation();
+        let mut embedder = self.embedder_of_import(codebook, generation.as_ref())?;
+        let same = generation.is_some_and(|g| embedder.embedding.same_space(&g.embedding));
 
-        let mut summary = ImportSummary::default();
-        let mut imported = Ok(());
-        while let Some((generation, line)) = lines.recv().await {
-            imported = self.import_one(codebook, generation.as_ref(), line, call, &mut summary).await;
-            if imported.is_err() {
-                break;
-            }
+        let (book, target) = (self.existing(codebook)?, same.then(|| embedder.embedding.clone()));
+        let mut incoming = {
+            let editor = self.clone();
+            blocking(move || Incoming::read(&editor, unpacked, book.as_deref(), target.as_ref())).await?
+        };
+        let mut summary =
+            ImportSummary { images: incoming.came, skipped: incoming.skipped, ..Default::default() };
+        if !same {
+            incoming.embed(self, &embedder, &options.progress, call).await?;
+            summary.reembedded = incoming.edits.len();
         }
-        // A codebook may have begun with an embedding of its own, even if not all came in.
+        let added = loop {
+            incoming.name_embedding(embedder.embedding.id);
+            match self.take_in(codebook, &incoming, &embedder).await {
+                // The codebook has moved to another embedding since the keys were made.
+                Err(EditorError::Codebook(error @ CodebookError::EmbeddingMismatch { .. })) => {
+                    let now = self.embedder_of(codebook)?;
+                    if now.embedding == embedder.embedding {
+                        return Err(error.into());
+                    }
+                    embedder = now;
+                    incoming.embed(self, &embedder, &options.progress, call).await?;
+                    summary.reembedded = incoming.edits.len();
+                }
+                outcome => break outcome?,
+            }
+        };
+        summary.edits = added;
+        summary.skipped += incoming.edits.len() - added;
+        // A codebook may have begun with an embedding of its own.
         self.refresh_taps().await?;
-        imported?;
-        drop(lines);
-        summary.images = reader.await.map_err(|_| EditorError::Cancelled)??;
         Ok(summary)
     }
 
-    async fn import_one(
+    /// Puts what is to come in into the stores. Once begun it runs to its end, even if nobody waits for it any more.
+    async fn take_in(
         &self,
         codebook: &CodebookName,
-        generation: Option<&Generation>,
-        line: Line,
-        call: CallContext,
-        summary: &mut ImportSummary,
-    ) -> Result<(), EditorError> {
-        let record = line.edit;
-        if let Some(book) = self.existing(codebook)?
-            && book.snapshot().edit(record.id).is_some()
-        {
-            summary.skipped += 1;
-            return Ok(());
-        }
-        let picture = self.pictures().resolve(&ImageSource::Known(record.image.id)).await?;
-        if picture.info() != record.image {
-            return Err(EditorError::Archive(format!("the picture of edit {} has another size", record.id)));
-        }
-        let embedder = self.embedder_of_import(codebook, generation)?;
-        let same = generation.is_some_and(|g| embedder.embedding.same_space(&g.embedding));
-        let members = if same {
-            let members: Vec<Member> = line.members.into_iter().map(restored).collect::<Result<_, _>>()?;
-            if members.iter().any(|m| m.edit != record.id || m.image != record.image.id) {
-                return Err(EditorError::Archive(format!("edit {} has entries of another edit", record.id)));
-            }
-            members
-        } else {
-            summary.reembedded += 1;
-            let maker = EntryMaker { editor: self, embedder: &embedder, options: call.options() };
-            maker.members(&record, &picture).await?.0
+        incoming: &Incoming,
+        embedder: &Embedder,
+    ) -> Result<usize, EditorError> {
+        let gate = self.gate().read_owned().await;
+        let (editor, name, generation) = (self.clone(), codebook.clone(), embedder.generation());
+        let (edits, images) = (incoming.edits.clone(), Arc::clone(&incoming.images));
+        blocking(move || {
+            images.install()?;
+            let added = if edits.is_empty() {
+                0
+            } else {
+                editor.library().get_or_create(&name)?.take_in(edits, &generation)?.len()
+            };
+            drop(gate);
+            Ok(added)
+        })
+        .await
+    }
+
+    /// Takes the pictures of an import out of the store again whose process was killed before its edits were there.
+    pub(crate) async fn sweep_imports(&self) -> Result<(), EditorError> {
+        let editor = self.clone();
+        blocking(move || {
+            let wanted = |id: ImageId| {
+                editor.library().books().iter().any(|b| b.snapshot().edits().any(|edit| edit.image.id == id))
+            };
+            Ok(editor.pictures().store().sweep_staged(wanted)?)
+        })
+        .await
+    }
+}
+
+/// Edits of an archive that are not in the codebook yet, and where their pictures are.
+struct Incoming {
+    edits: Vec<SharedEdit>,
+    images: Arc<StagedImages>,
+    /// Pictures that came.
+    came: usize,
+    /// Edits that are there already.
+    skipped: usize,
+}
+
+impl Incoming {
+    /// Reads and checks every line. `target`: the embedding whose keys the archive has, if those are to be taken over.
+    fn read(
+        editor: &Editor,
+        unpacked: Unpacked,
+        book: Option<&Codebook>,
+        target: Option<&Embedding>,
+    ) -> Result<Self, EditorError> {
+        let snapshot = book.map(Codebook::snapshot);
+        let mut incoming = Self {
+            edits: Vec::new(),
+            images: Arc::new(unpacked.images),
+            came: unpacked.came.len(),
+            skipped: 0,
         };
-        self.commit(codebook, (record, Origin::Imported), &picture, members, embedder, call.options())
-            .await?;
-        summary.edits += 1;
+        let mut seen = HashSet::new();
+        let mut reader = BufReader::new(unpacked.edits);
+        let (mut bytes, mut number) = (Vec::new(), 0usize);
+        loop {
+            bytes.clear();
+            let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes)?;
+            if read == 0 {
+                break;
+            }
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            number += 1;
+            let said = |what: &str| EditorError::Archive(format!("line {number} of `{EDITS}` {what}"));
+            if read as u64 == MAX_LINE {
+                return Err(said("is too long"));
+            }
+            let Ok(line) = serde_json::from_slice::<Line>(&bytes) else {
+                return Err(said("is not an edit of an archive"));
+            };
+            let record = line.edit;
+            if !seen.insert(record.id) {
+                return Err(said("is an edit that came before"));
+            }
+            if snapshot.as_ref().is_some_and(|s| s.edit(record.id).is_some()) {
+                incoming.skipped += 1;
+                continue;
+            }
+            if let Some(book) = book
+                && book.record(record.id).is_ok()
+            {
+                let detail = format!(
+                    "line {number} of `{EDITS}`: the edit {} was reverted in this codebook and can't come back; import into another one",
+                    record.id
+                );
+                return Err(CodebookError::Conflict(detail).into());
+            }
+            let id = record.image.id;
+            let found = match unpacked.came.get(&id) {
+                Some(found) => *found,
+                None if incoming.images.contains(id) => editor.pictures().info(&incoming.images.get(id)?)?,
+                None => return Err(said("has a picture that the archive does not hold")),
+            };
+            if found != record.image {
+                return Err(said("has a picture of another size"));
+            }
+            let (width, height) = (record.image.width, record.image.height);
+            let mut areas = record.reasoning.iter().flat_map(|s| &s.evidence).map(|evidence| evidence.area);
+            if !areas.all(|area| inside(&area, width, height)) {
+                return Err(said("has evidence outside of its picture"));
+            }
+            incoming.push(record, line.members, target).map_err(|what| said(&what))?;
+        }
+        if unpacked.manifest.edits != number {
+            let promised = unpacked.manifest.edits;
+            let detail =
+                format!("its `{MANIFEST}` promises {promised} edits and it holds {number}: it is cut short");
+            return Err(EditorError::Archive(detail));
+        }
+        Ok(incoming)
+    }
+
+    fn push(
+        &mut self,
+        mut record: EditRecord,
+        members: Vec<ArchivedMember>,
+        target: Option<&Embedding>,
+    ) -> Result<(), String> {
+        let mut restored = Vec::new();
+        if let Some(target) = target {
+            record.embedding = target.id;
+            let (width, height) = (record.image.width, record.image.height);
+            for member in members {
+                let member = restore(member)?;
+                if member.edit != record.id || member.image != record.image.id {
+                    return Err("has entries of another edit".to_owned());
+                }
+                if member.area.is_some_and(|area| !inside(&area, width, height)) {
+                    return Err("has an entry outside of its picture".to_owned());
+                }
+                restored.push(Arc::new(member));
+            }
+            check_edit(&record, &restored, target).map_err(|error| format!("can't be stored: {error}"))?;
+        }
+        self.edits.push((Arc::new(record), restored));
         Ok(())
     }
-}
 
-type Parsed = (Option<Generation>, Line);
-
-/// Reads an archive, stores its pictures and sends its edits; returns the number of pictures.
-fn read_archive(
-    editor: &Editor,
-    input: impl Read,
-    lines: &tokio::sync::mpsc::Sender<Parsed>,
-) -> Result<usize, EditorError> {
-    let mut tar = tar::Archive::new(input);
-    let mut manifest: Option<Manifest> = None;
-    let (mut images, mut edits) = (0, 0);
-    for entry in tar.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        if !entry.header().entry_type().is_file() {
-            return Err(EditorError::Archive("it holds something that is not a plain file".into()));
-        }
-        if path == MANIFEST {
-            let found: Manifest = serde_json::from_slice(&limited(&mut entry, 1 << 20)?).map_err(damaged)?;
-            if found.format != FORMAT {
-                let detail = format!("its format is {}, this program reads {FORMAT}", found.format);
+    /// Makes the keys of all edits: of the entries that they have, or of those that they get here.
+    async fn embed(
+        &mut self,
+        editor: &Editor,
+        embedder: &Embedder,
+        progress: &ImportProgress,
+        call: CallContext,
+    ) -> Result<(), EditorError> {
+        let maker = EntryMaker { editor, embedder, options: call.options() };
+        progress.begin(self.edits.len());
+        for (record, members) in &mut self.edits {
+            let (images, id) = (Arc::clone(&self.images), record.image.id);
+            let bytes = blocking(move || Ok(images.get(id)?)).await?;
+            let picture = editor.pictures().resolve(&ImageSource::Bytes(bytes.into())).await?;
+            if picture.info() != record.image {
+                let detail = format!("the picture of the edit {} has another size", record.id);
                 return Err(EditorError::Archive(detail));
             }
-            manifest = Some(found);
-        } else if let Some(id) = path.strip_prefix(IMAGES) {
-            let bytes = limited(&mut entry, editor.pictures().limits().max_bytes)?;
-            let id: ImageId = id.parse().map_err(damaged)?;
-            if ImageId::of(&bytes) != id {
-                return Err(EditorError::Archive(format!(
-                    "picture {id} does not have the bytes of its name"
-                )));
-            }
-            decode(&bytes, editor.pictures().limits())?;
-            editor.pictures().store().put(&bytes)?;
-            images += 1;
-        } else if path == EDITS {
-            let Some(manifest) = &manifest else {
-                return Err(EditorError::Archive("its manifest does not come first".into()));
+            let made = if members.is_empty() {
+                maker.members(record, &picture).await?.0
+            } else {
+                maker.again(record, &picture, members).await?
             };
-            let mut reader = BufReader::new(entry);
-            let mut line = Vec::new();
-            loop {
-                line.clear();
-                let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(damaged)?;
-                if read == 0 {
-                    break;
-                }
-                if read as u64 == MAX_LINE {
-                    return Err(EditorError::Archive("an edit is too long".into()));
-                }
-                let parsed: Line = serde_json::from_slice(&line).map_err(damaged)?;
-                if lines.blocking_send((manifest.generation(), parsed)).is_err() {
-                    return Err(EditorError::Cancelled);
-                }
-                edits += 1;
+            *members = made.into_iter().map(Arc::new).collect();
+            progress.step();
+        }
+        Ok(())
+    }
+
+    /// Has all edits name the embedding that their keys are of.
+    fn name_embedding(&mut self, id: GenerationId) {
+        for (record, _) in &mut self.edits {
+            if record.embedding != id {
+                Arc::make_mut(record).embedding = id;
             }
-        } else {
-            return Err(EditorError::Archive("it holds a file that does not belong there".into()));
         }
     }
-    match manifest {
-        None => Err(EditorError::Archive("it has no manifest".into())),
-        Some(manifest) if manifest.edits != edits => {
-            let detail = format!("it promises {} edits and holds {edits}: it is cut short", manifest.edits);
-            Err(EditorError::Archive(detail))
-        }
-        Some(_) => Ok(images),
-    }
-}
-
-fn limited(entry: &mut impl Read, limit: u64) -> Result<Vec<u8>, EditorError> {
-    let mut bytes = Vec::new();
-    entry.take(limit + 1).read_to_end(&mut bytes).map_err(damaged)?;
-    if bytes.len() as u64 > limit {
-        return Err(EditorError::Archive("one of its files is too large".into()));
-    }
-    Ok(bytes)
-}
-
-fn damaged(error: impl std::fmt::Display) -> EditorError {
-    EditorError::Archive(error.to_string())
 }
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>, EditorError> {
@@ -298,15 +446,19 @@ fn archived(mut member: Member) -> ArchivedMember {
     ArchivedMember { member, key_f32: STANDARD.encode(bytes) }
 }
 
-fn restored(archived: ArchivedMember) -> Result<Member, EditorError> {
-    let bytes = STANDARD.decode(&archived.key_f32).map_err(damaged)?;
-    let chunks = bytes.chunks_exact(4);
-    if !chunks.remainder().is_empty() {
-        return Err(EditorError::Archive("a key is cut short".into()));
+fn restore(archived: ArchivedMember) -> Result<Member, String> {
+    let bytes = STANDARD.decode(&archived.key_f32).map_err(|_| "has a key that is not base64")?;
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err("has a key that is cut short".to_owned());
     }
-    let key: Vec<f32> = chunks.map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+    let key: Vec<f32> = numbers.iter().map(|number| f32::from_le_bytes(*number)).collect();
     if key.iter().any(|v| !v.is_finite()) || !archived.member.radius.is_finite() {
-        return Err(EditorError::Archive("a key is not a number".into()));
+        return Err("has a key that is not a number".to_owned());
     }
     Ok(Member { key, ..archived.member })
 }
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

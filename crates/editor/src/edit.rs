@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use reasonedit_codebook::{
-    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Origin,
-    Statement, Warning,
+    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Statement,
+    Warning,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::VlmError;
@@ -75,9 +75,8 @@ impl Editor {
         let (editor, upload) = (self.clone(), picture.clone());
         blocking(move || editor.pictures().keep(&upload)).await?;
         let keep_ms = milliseconds(keeping);
-        let (record, applied) = self
-            .commit(codebook, (record, Origin::Direct), &picture, members, embedder, call.options())
-            .await?;
+        let (record, applied) =
+            self.commit(codebook, record, &picture, members, embedder, call.options()).await?;
         timings.insert("merge".to_owned(), applied.merge_time.as_secs_f64() * 1e3);
         timings.insert("store".to_owned(), keep_ms + applied.store_time.as_secs_f64() * 1e3);
 
@@ -121,9 +120,12 @@ impl Editor {
         if body != idempotency.body {
             return Err(EditorError::IdempotencyConflict);
         }
-        let mut view = self.get_edit(codebook, id).await?;
-        view.replayed = true;
-        Ok(Some(view))
+        match self.get_edit(codebook, id).await {
+            Ok(view) => Ok(Some(EditView { replayed: true, ..view })),
+            // It was made, so it was reverted since. Making it again would undo that behind somebody's back.
+            Err(EditorError::UnknownEdit(_)) => Err(EditorError::Reverted(id)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The edited question, and the room that the model's context has in front of it.

@@ -64,6 +64,11 @@ pub enum EditorError {
     /// The idempotency key was used before with another body.
     #[error("this idempotency key was used before with another request body")]
     IdempotencyConflict,
+    /// The edit that was made under this idempotency key was reverted.
+    #[error(
+        "the edit {0} that was made under this idempotency key was reverted; to make it again, send it with another key"
+    )]
+    Reverted(EditId),
     /// The model failed, is busy, or took too long.
     #[error(transparent)]
     Engine(#[from] VlmError),

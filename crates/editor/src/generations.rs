@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use reasonedit_codebook::{
-    AppliedEdit, CodebookError, CodebookName, EditRecord, Embedding, Generation, Member, Origin, Snapshot,
+    AppliedEdit, CodebookError, CodebookName, EditRecord, Embedding, Generation, Member, Snapshot,
 };
 use reasonedit_vlm::TapName;
 use reasonedit_vlm::engine::CallOptions;
@@ -125,12 +125,12 @@ impl Editor {
         Arc::clone(&self.inner.gate)
     }
 
-    /// Stores an edit, made here or imported: durable and live when this returns. Should the codebook have moved to another embedding since the members were made, their
+    /// Stores an edit: durable and live when this returns. Should the codebook have moved to another embedding since the members were made, their
     /// keys are made anew; the record that was stored is returned.
     pub(crate) async fn commit(
         &self,
         codebook: &CodebookName,
-        (mut record, origin): (EditRecord, Origin),
+        mut record: EditRecord,
         picture: &Picture,
         mut members: Vec<Member>,
         mut embedder: Embedder,
@@ -143,10 +143,7 @@ impl Editor {
             let (stored, made, generation) = (record.clone(), members.clone(), embedder.generation());
             let applied = blocking(move || {
                 let book = editor.library().get_or_create(&name)?;
-                let applied = match origin {
-                    Origin::Imported => book.take_in(stored, made, &generation)?,
-                    Origin::Direct | Origin::RolledBack => book.apply(stored, made, &generation)?,
-                };
+                let applied = book.apply(stored, made, &generation)?;
                 // Held for as long as the write takes, even if nobody waits for it any more.
                 drop(gate);
                 Ok(applied)

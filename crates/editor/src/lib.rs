@@ -44,7 +44,7 @@ use reasonedit_vlm::engine::{CallOptions, EngineHandle, SentenceInfo};
 use tokio::sync::OwnedMutexGuard;
 use ulid::Ulid;
 
-pub use archive::{ExportSummary, ImportSummary};
+pub use archive::{ExportSummary, ImportOptions, ImportProgress, ImportSummary};
 pub use browse::CodebookSummary;
 pub use chat::{ChatPart, ChatRequest, ChatTurn, Decoding};
 pub use config::{
@@ -127,6 +127,7 @@ impl Editor {
         };
         // A wrong tap or λ is told at the start, not at the first edit.
         editor.configured_embedder()?;
+        editor.sweep_imports().await?;
         editor.settle_embeddings().await?;
         editor.refresh_taps().await?;
         Ok(editor)

@@ -82,6 +82,12 @@ impl Pictures {
         Ok(())
     }
 
+    /// What is stored of a picture of these bytes.
+    pub(crate) fn info(&self, bytes: &[u8]) -> Result<ImageInfo, EditorError> {
+        let (width, height) = decode(bytes, &self.limits)?.image.dimensions();
+        Ok(ImageInfo { id: ImageId::of(bytes), width, height })
+    }
+
     pub(crate) fn store(&self) -> &Arc<ImageStore> {
         &self.store
     }

@@ -1,7 +1,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use reasonedit_codebook::{CodebookError, EditId, Event, MemberId, Origin};
+use reasonedit_codebook::{CodebookError, EditId, Event, MemberId};
 use reasonedit_vlm::Pooling;
 use tokio::sync::Notify;
 
@@ -160,8 +160,7 @@ async fn an_edit_that_the_swap_overtook_is_made_anew() {
     let maker = EntryMaker { editor: &editor, embedder: &old, options };
     let (members, _) = maker.members(&record, &picture).await.unwrap();
     let id = editor.reembed(&name(), &choice("merger", Pooling::Mean, 0.5), quiet, never()).await.unwrap();
-    let (stored, applied) =
-        editor.commit(&name(), (record, Origin::Direct), &picture, members, old, options).await.unwrap();
+    let (stored, applied) = editor.commit(&name(), record, &picture, members, old, options).await.unwrap();
     assert_eq!((stored.embedding, applied.entries.len()), (id, 4));
     assert_made_anew(&editor).await;
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Buf as _, Bytes};
 use futures::{StreamExt as _, stream};
 use reasonedit_codebook::CodebookName;
-use reasonedit_editor::{CallContext, Editor, EditorError, ExportSummary, ImportSummary};
+use reasonedit_editor::{CallContext, Editor, EditorError, ExportSummary, ImportOptions, ImportSummary};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -101,7 +101,7 @@ async fn finished(writing: JoinHandle<Result<ExportSummary, EditorError>>) -> Re
     }
 }
 
-/// What an import may weigh, and how slowly it may come.
+/// What an import may weigh, as it comes and decompressed, and how slowly it may come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImportLimits {
     pub(crate) bytes: u64,
@@ -154,8 +154,11 @@ pub(crate) async fn import(
     }
     let (sender, pieces) = mpsc::channel(PIECES);
     let reader = PipeReader { pieces, current: Bytes::new(), ended: false };
-    let (pumped, imported) =
-        tokio::join!(pump(incoming.body, sender, limits), editor.import(codebook, reader, call));
+    let options = ImportOptions::new(limits.bytes);
+    let (pumped, imported) = tokio::join!(
+        pump(incoming.body, sender, limits),
+        editor.import(codebook, reader, options, call)
+    );
     // What was wrong with the upload explains why the archive looked damaged, not the other way round.
     pumped?;
     Ok(imported?)

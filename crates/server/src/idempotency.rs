@@ -17,7 +17,8 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "describes the header in the contract")]
 pub(crate) struct KeyHeader {
-    /// The same key with the same body answers what was made for the first; with another body it is a conflict.
+    /// The same key with the same body answers what was made for the first; with another body it is a conflict, and so is an edit that was
+    /// reverted since: to make it again, send another key.
     // A header is there or not: no `null` as of an `Option`.
     #[param(rename = "Idempotency-Key", value_type = String, required = false, min_length = 1, max_length = 255)]
     idempotency_key: Option<String>,

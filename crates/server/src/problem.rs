@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use reasonedit_codebook::CodebookError;
+use reasonedit_codebook::{CodebookError, EditId};
 use reasonedit_editor::EditorError;
 use reasonedit_imaging::ImagingError;
 use reasonedit_vlm::VlmError;
@@ -149,6 +149,10 @@ pub struct ProblemBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub job: Option<String>,
+    /// The edit that it is about; present where a reverted one was made under the request's idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub edit: Option<String>,
 }
 
 /// A failure on its way to the client.
@@ -161,6 +165,7 @@ pub struct Problem {
     job: Option<Ulid>,
     /// Whether the codings of bodies that are decoded are told.
     codings: bool,
+    edit: Option<EditId>,
 }
 
 /// Results of handlers.
@@ -181,6 +186,7 @@ impl Problem {
             retry_after,
             job: None,
             codings: false,
+            edit: None,
         }
     }
 
@@ -239,6 +245,13 @@ impl Problem {
         self
     }
 
+    /// Names the edit that it is about.
+    #[must_use]
+    pub fn about_edit(mut self, edit: EditId) -> Self {
+        self.edit = Some(edit);
+        self
+    }
+
     /// When to try again, if that is known.
     pub(crate) fn wait(&self) -> Option<Duration> {
         self.retry_after
@@ -275,6 +288,7 @@ impl Problem {
             detail: self.detail.clone(),
             errors: self.errors.clone(),
             job: self.job.map(|job| job.to_string()),
+            edit: self.edit.map(|edit| edit.to_string()),
         }
     }
 }
@@ -351,6 +365,7 @@ impl From<EditorError> for Problem {
                 Self::not_found(error.to_string())
             }
             EditorError::IdempotencyConflict => Self::new(ProblemKind::Conflict, error.to_string()),
+            EditorError::Reverted(id) => Self::new(ProblemKind::Conflict, error.to_string()).about_edit(id),
             EditorError::Archive(_) => Self::new(ProblemKind::Invalid, error.to_string()),
             EditorError::Cancelled => Self::new(ProblemKind::Overloaded, error.to_string()),
             EditorError::Storage(_) | EditorError::Config(_) | EditorError::Internal(_) => {

@@ -34,6 +34,7 @@ struct Slot {
     filled: OnceLock<Filled>,
     fetcher: Fetcher,
     item_bytes: u64,
+    import_bytes: u64,
     jobs: Limits,
     webhooks: WebhooksConfig,
     label_studio: LabelStudio,
@@ -71,6 +72,7 @@ impl EditorSlot {
             label_studio: LabelStudio::new(config, fetcher.clone())?,
             fetcher,
             item_bytes: limits.body_bytes as u64,
+            import_bytes: limits.import_bytes,
             jobs: Limits { queued: limits.jobs_queued, kept: limits.jobs_kept },
             webhooks: config.webhooks.clone(),
             sources: OnceLock::new(),
@@ -115,6 +117,7 @@ impl EditorSlot {
             fetcher: self.0.fetcher.clone(),
             sources: self.sources().clone(),
             item_bytes: self.0.item_bytes,
+            import_bytes: self.0.import_bytes,
         };
         let (library, runner) = (editor.library(), workers::runner(tools));
         // Before anything is edited, jobs included: new receivers begin at the present.

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use reasonedit_editor::CallContext;
+use reasonedit_editor::{CallContext, ImportOptions};
 use serde_json::{Value, json};
 
 use super::target::{Target, codebook_name};
@@ -112,7 +112,8 @@ async fn import(file: &Path, args: &TargetArgs) -> Result<()> {
             } else {
                 Box::new(std::fs::File::open(file).map_err(|error| CliError::file(file, error))?)
             };
-            let summary = local.editor.import(&name, reader, CallContext::default()).await;
+            let options = ImportOptions::new(local.import_bytes);
+            let summary = local.editor.import(&name, reader, options, CallContext::default()).await;
             shape::import(summary.map_err(service::refused)?)
         }
     };

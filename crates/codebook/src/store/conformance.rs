@@ -42,6 +42,7 @@ pub(super) fn run<S: Subject>(mut fresh: impl FnMut() -> S) {
     edits_may_come_out_of_order(&mut fresh());
     conflicts_change_nothing(&mut fresh());
     codebooks_are_apart(&mut fresh());
+    many_edits_come_at_once_or_not_at_all(&mut fresh());
     large_values_last(&mut fresh());
     idempotency_and_outcomes_last(&mut fresh());
     generations_are_swapped_at_once(&mut fresh());
@@ -111,6 +112,40 @@ fn codebooks_are_apart(subject: &mut impl Subject) {
     assert_eq!(subject.store().load(&short).unwrap(), expected(&[2]));
     assert_eq!(subject.store().load(&long).unwrap(), expected(&[1]));
     assert_eq!(happened(subject.store(), &long).len(), 1);
+}
+
+fn shared(numbers: impl Iterator<Item = u128>) -> Vec<SharedEdit> {
+    testing::shared(numbers.map(|n| (testing::record(n, 2), testing::members(n, 3, DIM, 0.1))))
+}
+
+fn many_edits_come_at_once_or_not_at_all(subject: &mut impl Subject) {
+    let book = name("default");
+    let (many, more) = (shared(1..=300), shared((301..=310).rev()));
+    let generation = testing::generation(DIM as u32);
+    let commit_many = |store: &dyn CodebookStore, edits: &[SharedEdit], first: bool| {
+        store.commit_edits(&book, edits, first.then_some(&generation), Origin::Imported)
+    };
+    assert!(matches!(commit_many(subject.store(), &many, false), Err(CodebookError::Conflict(_))));
+    assert_eq!(subject.store().names().unwrap(), []);
+    commit_many(subject.store(), &many, true).unwrap();
+    commit(subject.store(), &book, 400, false).unwrap();
+    subject.store().commit_revert(&book, testing::edit_id(7)).unwrap();
+    commit_many(subject.store(), &more, false).unwrap();
+    // One that is there, one that was reverted, one that comes twice: the others don't come either.
+    for bad in [400, 7, 501] {
+        let edits = shared([500, 501, bad].into_iter());
+        assert!(matches!(commit_many(subject.store(), &edits, false), Err(CodebookError::Conflict(_))));
+    }
+    subject.restart();
+    let live: Vec<u128> = (1..=310).filter(|n| *n != 7).chain([400]).collect();
+    assert_eq!(subject.store().load(&book).unwrap(), expected(&live));
+    let history = subject.store().history(&book, 0, usize::MAX).unwrap();
+    assert_eq!(history.len(), 312);
+    assert_eq!((history[0].event, history[0].origin), (Event::Edited(testing::edit_id(1)), Origin::Imported));
+    assert_eq!(history[302].event, Event::Edited(testing::edit_id(310)), "in the order in which they came");
+    assert_eq!(subject.store().events(&book).unwrap(), 312);
+    assert_eq!(subject.store().record(&book, testing::edit_id(500)).unwrap(), None);
+    commit(subject.store(), &book, 500, false).unwrap();
 }
 
 /// Two dozen edits with metadata of 200 KB and keys of 5,000 dimensions.

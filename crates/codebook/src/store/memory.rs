@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{CodebookStore, Event, JournalStore, Logged, Origin, StoredCodebook, unknown};
+use super::{
+    CodebookStore, Event, JournalStore, Logged, Origin, SharedEdit, StoredCodebook, twice, unknown,
+    used_before,
+};
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::journal::RowKey;
 use crate::member::Member;
@@ -32,6 +35,29 @@ struct Contents {
 }
 
 impl Contents {
+    fn begun(first: &Generation) -> Self {
+        Self {
+            live: first.clone(),
+            previous: None,
+            draft: None,
+            edits: BTreeMap::new(),
+            members: BTreeMap::new(),
+            reverted: BTreeSet::new(),
+            events: Vec::new(),
+            outcomes: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
+        }
+    }
+
+    fn append(&mut self, record: &EditRecord, members: Vec<Member>, origin: Origin) {
+        self.edits.insert(record.id, record.clone());
+        self.members.insert((self.live.embedding.id, record.id), members);
+        self.events.push(Logged::now(Event::Edited(record.id), origin));
+        if let Some(given) = &record.idempotency {
+            self.idempotency.insert(given.key.clone(), (given.body, record.id));
+        }
+    }
+
     fn live(&self) -> impl Iterator<Item = &EditRecord> {
         self.edits.values().filter(|record| !self.reverted.contains(&record.id))
     }
@@ -96,28 +122,42 @@ impl CodebookStore for MemoryStore {
             ));
         }
         if codebooks.get(name).is_some_and(|contents| contents.edits.contains_key(&record.id)) {
-            return Err(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
+            return Err(used_before(record.id));
         }
         if let Some(first) = first {
-            let contents = Contents {
-                live: first.clone(),
-                previous: None,
-                draft: None,
-                edits: BTreeMap::new(),
-                members: BTreeMap::new(),
-                reverted: BTreeSet::new(),
-                events: Vec::new(),
-                outcomes: BTreeMap::new(),
-                idempotency: BTreeMap::new(),
-            };
-            codebooks.insert(name.clone(), contents);
+            codebooks.insert(name.clone(), Contents::begun(first));
         }
         if let Some(contents) = codebooks.get_mut(name) {
-            contents.edits.insert(record.id, record.clone());
-            contents.members.insert((contents.live.embedding.id, record.id), members.to_vec());
-            contents.events.push(Logged::now(Event::Edited(record.id), origin));
-            if let Some(given) = &record.idempotency {
-                contents.idempotency.insert(given.key.clone(), (given.body, record.id));
+            contents.append(record, members.to_vec(), origin);
+        }
+        Ok(())
+    }
+
+    fn commit_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[SharedEdit],
+        first: Option<&Generation>,
+        origin: Origin,
+    ) -> Result<()> {
+        let mut codebooks = self.lock();
+        if codebooks.contains_key(name) == first.is_some() {
+            return Err(CodebookError::Conflict(
+                "the embedding is given with the first edit, and only then".to_owned(),
+            ));
+        }
+        let known = |id: &EditId| codebooks.get(name).is_some_and(|contents| contents.edits.contains_key(id));
+        let used = edits.iter().map(|(record, _)| record.id).find(known).or_else(|| twice(edits));
+        if let Some(id) = used {
+            return Err(used_before(id));
+        }
+        if let Some(first) = first {
+            codebooks.insert(name.clone(), Contents::begun(first));
+        }
+        if let Some(contents) = codebooks.get_mut(name) {
+            for (record, members) in edits {
+                let members = members.iter().map(|member| member.as_ref().clone()).collect();
+                contents.append(record, members, origin);
             }
         }
         Ok(())

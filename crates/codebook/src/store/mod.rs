@@ -3,6 +3,8 @@
 //! The record of a codebook is append-only: an edit is an event, its reverting is another. Keys belong to a generation; there
 //! is a live one, the one before it as long as it is kept, and a draft while the next is made.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -90,6 +92,9 @@ pub struct StoredCodebook {
     pub members: Vec<Member>,
 }
 
+/// An edit with its members, as snapshots share them.
+pub type SharedEdit = (Arc<EditRecord>, Vec<Arc<Member>>);
+
 /// Keeps codebooks. Every write is atomic, and durable when it returns: a crash at any moment leaves it whole or absent.
 ///
 /// Callers write to one codebook from one thread at a time; reads may run beside. So may [`Self::put_keys`] and [`Self::sweep`]
@@ -120,6 +125,18 @@ pub trait CodebookStore: Send + Sync {
         name: &CodebookName,
         record: &EditRecord,
         members: &[Member],
+        first: Option<&Generation>,
+        origin: Origin,
+    ) -> Result<()>;
+
+    /// Appends many edits in this order, however many they are: all of them, or none. `first` as in [`Self::commit_edit`].
+    ///
+    /// # Errors
+    /// `Conflict` if one of the ids was ever used or comes twice, or `first` doesn't fit.
+    fn commit_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[SharedEdit],
         first: Option<&Generation>,
         origin: Origin,
     ) -> Result<()>;
@@ -210,6 +227,16 @@ pub trait CodebookStore: Send + Sync {
 /// Whether a field says nothing that its absence wouldn't.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// The first id that is there twice.
+fn twice(edits: &[SharedEdit]) -> Option<EditId> {
+    let mut seen = std::collections::HashSet::with_capacity(edits.len());
+    edits.iter().map(|(record, _)| record.id).find(|id| !seen.insert(*id))
+}
+
+fn used_before(id: EditId) -> CodebookError {
+    CodebookError::Conflict(format!("the edit id {id} was used before"))
 }
 
 fn unknown(id: GenerationId) -> CodebookError {

@@ -3,7 +3,7 @@
 //! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and then
 //! `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit → radii and keys),
 //! `events` (sequence number → [`Logged`]), `reverts` (edit → sequence number), `outcomes` (edit → the caller's bytes),
-//! `idempotency` (BLAKE3 of the key → body hash and edit). Beside them `journal` (see [`super::journal`]). All values are
+//! `idempotency` (BLAKE3 of the key → body hash and edit), `staged` (edit → generation: see [`edits`]). Beside them `journal` (see [`super::journal`]). All values are
 //! cut and checked as [`super::values`] says.
 //!
 //! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it returns.
@@ -18,12 +18,13 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use sled::{Batch, Db, Tree};
 
 use super::values::{self, Abort};
-use super::{CodebookStore, Event, JournalStore, Logged, Origin, StoredCodebook};
+use super::{CodebookStore, Event, JournalStore, Logged, Origin, SharedEdit, StoredCodebook, used_before};
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::{Kind, Member};
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
 
+mod edits;
 mod generations;
 
 /// The schema that this program writes.
@@ -40,7 +41,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 pub struct SledStore {
     db: Db,
     schema: Tree,
-    trees: [Tree; 8],
+    trees: [Tree; NAMES.len()],
     journal: Tree,
 }
 
@@ -53,8 +54,9 @@ const EVENTS: usize = 4;
 const REVERTS: usize = 5;
 const OUTCOMES: usize = 6;
 const IDEMPOTENCY: usize = 7;
-const NAMES: [&str; 8] =
-    ["codebooks", "edits", "members", "vectors", "events", "reverts", "outcomes", "idempotency"];
+const STAGED: usize = 8;
+const NAMES: [&str; 9] =
+    ["codebooks", "edits", "members", "vectors", "events", "reverts", "outcomes", "idempotency", "staged"];
 
 /// What stands at the head of a codebook: which generations of vectors are in use. Fields that came after the first version are
 /// left out where they say nothing.
@@ -134,6 +136,8 @@ impl SledStore {
             migrate(&store)?;
             store.set_schema(step as u32 + 2)?;
         }
+        // Nobody works in this folder yet, so whatever is staged is of a process that was killed.
+        store.discard_staged()?;
         Ok(store)
     }
 
@@ -197,10 +201,13 @@ impl SledStore {
                 .map(|(key, _)| edit_of(self.tree(REVERTS), &key))
                 .collect::<Result<_>>()?;
         let tree = self.tree(MEMBERS);
+        let rows = values::scan(tree, &under(name, &[]))?;
+        // Read after the rows: what was staged when they were read still is, or is there by now.
+        let staged = self.staged_in(name)?;
         let mut live = Vec::new();
-        for (key, bytes) in values::scan(tree, &under(name, &[]))? {
+        for (key, bytes) in rows {
             let edit = edit_of(tree, &key)?;
-            if !reverted.contains(&edit) {
+            if !reverted.contains(&edit) && !staged.contains(&edit) {
                 live.push((edit, parse(tree, &under(name, &key), &bytes)?));
             }
         }
@@ -213,7 +220,7 @@ fn schema_may_begin(db: &Db) -> bool {
     db.tree_names().iter().all(|name| db.open_tree(name).is_ok_and(|tree| tree.is_empty()))
 }
 
-fn open_trees(db: &Db) -> Result<[Tree; 8]> {
+fn open_trees(db: &Db) -> Result<[Tree; NAMES.len()]> {
     let mut trees = Vec::with_capacity(NAMES.len());
     for name in NAMES {
         trees.push(db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e))?);
@@ -242,6 +249,35 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Abort> {
 
 fn abort<T>(error: CodebookError) -> Result<T, Abort> {
     Err(ConflictableTransactionError::Abort(error))
+}
+
+impl From<&Member> for MemberRow {
+    fn from(member: &Member) -> Self {
+        Self {
+            kind: member.kind,
+            statement: member.statement,
+            image: member.image,
+            area: member.area,
+            sentence: member.sentence.clone(),
+        }
+    }
+}
+
+/// The head that edits are appended under: the one there is, or the one that `first` begins.
+fn begun(head: Option<Head>, first: Option<&Generation>) -> Result<Head> {
+    match (head, first) {
+        (Some(head), None) => Ok(head),
+        (None, Some(first)) => Ok(Head {
+            embedding: first.embedding.clone(),
+            next_event: 0,
+            chosen: first.chosen,
+            previous: None,
+            draft: None,
+        }),
+        _ => Err(CodebookError::Conflict(
+            "the embedding is given with the first edit, and only then".to_owned(),
+        )),
+    }
 }
 
 /// Radius and key of each member, as little-endian f32.
@@ -298,36 +334,13 @@ impl CodebookStore for SledStore {
         first: Option<&Generation>,
         origin: Origin,
     ) -> Result<()> {
-        let rows: Vec<MemberRow> = members
-            .iter()
-            .map(|m| MemberRow {
-                kind: m.kind,
-                statement: m.statement,
-                image: m.image,
-                area: m.area,
-                sentence: m.sentence.clone(),
-            })
-            .collect();
+        let rows: Vec<MemberRow> = members.iter().map(MemberRow::from).collect();
         let edit = under(name, &record.id.to_bytes());
         let event = Logged::now(Event::Edited(record.id), origin);
         self.transact("commit an edit", |trees| {
-            let head = match (self.head_in(trees, name)?, first) {
-                (Some(head), None) => head,
-                (None, Some(first)) => Head {
-                    embedding: first.embedding.clone(),
-                    next_event: 0,
-                    chosen: first.chosen,
-                    previous: None,
-                    draft: None,
-                },
-                _ => {
-                    return abort(CodebookError::Conflict(
-                        "the embedding is given with the first edit, and only then".to_owned(),
-                    ));
-                }
-            };
+            let head = begun(self.head_in(trees, name)?, first).map_err(Abort::Abort)?;
             if values::stands(&trees[EDITS], &edit)? {
-                return abort(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
+                return abort(used_before(record.id));
             }
             values::put(&trees[EDITS], &edit, &json(record)?)?;
             values::put(&trees[MEMBERS], &edit, &json(&rows)?)?;
@@ -341,6 +354,16 @@ impl CodebookStore for SledStore {
             Self::append(trees, name, head, &event)?;
             Ok(())
         })
+    }
+
+    fn commit_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[SharedEdit],
+        first: Option<&Generation>,
+        origin: Origin,
+    ) -> Result<()> {
+        self.commit_edits_of(name, edits, first, origin)
     }
 
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
@@ -395,6 +418,9 @@ impl CodebookStore for SledStore {
     }
 
     fn record(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>> {
+        if self.is_staged(name, edit)? {
+            return Ok(None);
+        }
         let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
         values::get(tree, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
     }

@@ -75,6 +75,44 @@ fn committed() -> Folder {
     subject
 }
 
+/// The process is killed at any moment while edits are written at once: of what stood in the trees then, nothing is there or left.
+#[test]
+fn what_was_staged_vanishes_with_its_process() {
+    let book = CodebookName::default();
+    let other: CodebookName = "ward-3".parse().unwrap();
+    let edits = (10..200).map(|n| (testing::record(n, 2), testing::members(n, 3, 3, 0.1)));
+    let edits = testing::shared(edits);
+    for lost in 0..4 {
+        let mut subject = committed();
+        let path = subject.folder.path().to_owned();
+        let store = subject.store.as_ref().unwrap();
+        let before = store.load(&book).unwrap();
+        let counts = |store: &SledStore| store.trees.each_ref().map(Tree::len);
+        let (there, generation) = (counts(store), testing::generation(3).embedding.id);
+        for name in [&book, &other] {
+            store.stage(name, &edits, generation).unwrap();
+        }
+        assert_eq!(store.load(&book).unwrap(), before, "what is staged is not there");
+        assert_eq!(store.record(&book, testing::edit_id(10)).unwrap(), None);
+        // Rows that had not been written yet when it was killed.
+        for tree in [VECTORS, MEMBERS, EDITS].into_iter().take(lost) {
+            let rows: Vec<_> = store.tree(tree).iter().keys().map(Result::unwrap).collect();
+            for key in rows.iter().filter(|key| key.starts_with(b"ward-3")) {
+                store.tree(tree).remove(key).unwrap();
+            }
+        }
+        subject.restart();
+        let store = subject.store.as_ref().unwrap();
+        assert_eq!(store.load(&book).unwrap(), before);
+        assert_eq!(counts(store), there, "nothing is left of it");
+        assert_eq!(store.names().unwrap(), std::slice::from_ref(&book));
+        store.commit_edits(&book, &edits, None, Origin::Imported).unwrap();
+        drop(subject.store.take());
+        let again = SledStore::open(&path).unwrap();
+        assert_eq!(again.load(&book).unwrap().edits.len(), before.edits.len() + edits.len());
+    }
+}
+
 #[test]
 fn a_folder_has_one_process() {
     let subject = Folder::fresh();

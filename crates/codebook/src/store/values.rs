@@ -60,6 +60,30 @@ pub(super) fn stands(tree: &TransactionalTree, key: &[u8]) -> Result<bool, Unabo
     Ok(tree.get(piece_key(key, 0))?.is_some())
 }
 
+/// Removes the value under this key, if there is one.
+pub(super) fn remove(tree: &TransactionalTree, key: &[u8]) -> Result<(), UnabortableTransactionError> {
+    let mut next = 0u32;
+    while tree.remove(piece_key(key, next))?.is_some() {
+        next += 1;
+    }
+    Ok(())
+}
+
+/// Adds the removal of whatever stands under this key, or of as much of it as was written, to a batch.
+pub(super) fn drop_in(batch: &mut Batch, tree: &Tree, key: &[u8]) -> Result<()> {
+    let mut next = 0u32;
+    while tree.contains_key(piece_key(key, next)).map_err(|e| failed(tree, key, e))? {
+        batch.remove(piece_key(key, next));
+        next += 1;
+    }
+    Ok(())
+}
+
+/// Whether a value stands under this key.
+pub(super) fn is_there(tree: &Tree, key: &[u8]) -> Result<bool> {
+    tree.contains_key(piece_key(key, 0)).map_err(|e| failed(tree, key, e))
+}
+
 /// Reads the value under this key.
 pub(super) fn get(tree: &Tree, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let mut whole = Vec::new();

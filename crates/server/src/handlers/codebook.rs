@@ -22,8 +22,18 @@ use crate::openapi::{InputProblems, LookupProblems};
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 
-/// Media types of a tar.
-const TAR: [&str; 2] = [archive::TAR, "application/tar"];
+/// Media types of a tar, plain and compressed; what it is, its first bytes tell.
+const TAR: [&str; 9] = [
+    archive::TAR,
+    "application/tar",
+    "application/gzip",
+    "application/x-gzip",
+    "application/x-tgz",
+    "application/x-gtar",
+    "application/x-compressed-tar",
+    "application/zstd",
+    "application/octet-stream",
+];
 
 /// List codebooks
 ///
@@ -125,9 +135,11 @@ pub(crate) async fn export(
 
 /// Import a codebook
 ///
-/// Takes what an export gave. Edits that are there already are skipped, so repeating it is harmless. Keys are made anew where the archive
-/// was made with another model or embedding. With `background` the archive is kept and taken in by a job, which goes on after a restart;
-/// its `result` is what is answered otherwise (edits taken in before an interruption count as skipped), and an idempotency key finds it again.
+/// Takes what an export gave: all of it, or after an error nothing. Edits that are there already are skipped, so repeating it is harmless. Keys
+/// are made anew where the archive was made with another model or embedding. An archive that was unpacked and packed again is read too:
+/// its entries may come in any order and lie in a common folder; it may be compressed with gzip or zstd. With `background` the archive is
+/// kept and taken in by a job, which begins again after a restart; its `result` is what is answered otherwise, and an idempotency key
+/// finds it again.
 #[utoipa::path(
     post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook",
     params(
@@ -138,7 +150,7 @@ pub(crate) async fn export(
     responses((status = 200, description = "What was taken in.", body = ImportDto),
         (status = 202, description = "The archive is kept, and a job takes it in.", body = JobDto,
             headers(("Location" = String, description = "Where the job is found."))),
-        (status = 409, description = "The codebook was made with another embedding.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The codebook was made with another embedding, or an edit of the archive was reverted in it.", body = ProblemBody, content_type = "application/problem+json"),
         InputProblems),
 )]
 pub(crate) async fn import(
@@ -178,12 +190,13 @@ async fn import_later(
     let idle = state.timeouts().body_idle();
     let upload = jobs.spool().receive(headers, request.into_body(), state.import_bytes(), idle).await?;
     let idempotency = submission_key(headers, upload.digest, &())?;
+    let total = upload.file.as_file().metadata().ok().map(|metadata| metadata.len());
     let submission = Submission {
         kind: JobKind::Import,
         codebook,
         input: serde_json::Value::Null,
         upload: Some(upload),
-        total: None,
+        total,
         idempotency,
     };
     Ok(accepted(jobs.submit(submission).await?))

@@ -41,7 +41,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
         (status = 201, description = "The edit is durable and live.", body = EditDto,
             headers(("Location" = String, description = "Where the edit is found."))),
         (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The idempotency key was used with another body, or the codebook was made with another embedding.",
+        (status = 409, description = "The idempotency key was used with another body, or for an edit that was reverted (`edit`; another key makes it again); or the codebook was made with another embedding.",
             body = ProblemBody, content_type = "application/problem+json"),
         InputProblems,
     ),

@@ -175,12 +175,13 @@ pub(crate) async fn apply(
 }
 
 async fn reembed(state: &AppState, codebook: CodebookName, input: &ReembedInput) -> Result<Response> {
+    let edits = state.editor()?.codebook(&codebook).await?.edits;
     let submission = Submission {
         kind: JobKind::Reembed,
         codebook,
         input: serde_json::to_value(input).map_err(|error| Problem::internal(&error))?,
         upload: None,
-        total: None,
+        total: Some(edits as u64),
         idempotency: None,
     };
     Ok(accepted(state.jobs()?.submit(submission).await?))

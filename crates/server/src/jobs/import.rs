@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reasonedit_editor::CallContext;
+use reasonedit_editor::{CallContext, ImportOptions};
 use reasonedit_vlm::engine::Priority;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +41,8 @@ impl Read for Counting {
     }
 }
 
-/// Takes in an archive. After an interruption it is read from its beginning; what is there already is left as it is. The checkpoint is
-/// how far the reading came: an import that gets farther each time is tried again without end.
+/// Takes in an archive: all of it, or nothing. After an interruption it begins again. The checkpoint is how far it came, in bytes read and edits
+/// that got new keys: an import that gets farther each time is tried again without end.
 pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     let path = context.upload();
     let (file, total) = blocking(move || {
@@ -55,7 +55,10 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     let counting = Counting { file, read: Arc::clone(&read), halted: context.halted() };
     let call = CallContext { priority: Priority::Background, deadline: None };
     let codebook = context.codebook();
-    let mut importing = std::pin::pin!(tools.editor.import(&codebook, counting, call));
+    // What the archive comes to decompressed is bounded as what is uploaded.
+    let options = ImportOptions::new(tools.import_bytes);
+    let embedded = Arc::clone(&options.progress);
+    let mut importing = std::pin::pin!(tools.editor.import(&codebook, counting, options, call));
     let mut ticks = tokio::time::interval(TICK);
     let mut count = 0;
     let summary = loop {
@@ -63,10 +66,15 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
             summary = &mut importing => break summary?,
             _ = ticks.tick() => {
                 let done = read.load(Ordering::Relaxed);
-                context.progress("bytes", done, total);
+                let edits = embedded.edits();
+                match edits {
+                    Some((done, total)) => context.progress("edits", done, total),
+                    None => context.progress("bytes", done, total),
+                }
                 count += 1;
-                if count % CHECKPOINT_TICKS == 0 && done > farthest {
-                    farthest = done;
+                let came = done + edits.map_or(0, |(done, _)| done);
+                if count % CHECKPOINT_TICKS == 0 && came > farthest {
+                    farthest = came;
                     context.checkpoint(&farthest).await?;
                 }
             }

@@ -20,6 +20,8 @@ pub(crate) struct Tools {
     pub(crate) sources: Sources,
     /// Bytes of a line or a picture of an upload.
     pub(crate) item_bytes: u64,
+    /// Bytes of an archive.
+    pub(crate) import_bytes: u64,
 }
 
 /// The workers of the service.

@@ -198,6 +198,18 @@ async fn forms_idempotency_and_codebooks() {
     get(router, &format!("/edits/{id}")).await.problem(404);
     assert_eq!(get(router, &format!("/edits/{id}?codebook=forms")).await.code(), 200);
 
+    // What was reverted doesn't come back by itself, and whoever sends it again is told so.
+    let revert = Request::delete(format!("/edits/{id}?codebook=forms")).body(Body::empty()).unwrap();
+    assert_eq!(send(router, revert).await.code(), 204);
+    let refused = send(router, keyed("application/json", same.to_string().into_bytes())).await;
+    let problem = refused.problem(409).json();
+    assert_eq!(problem["edit"], id);
+    assert!(problem["detail"].as_str().is_some_and(|d| d.contains("reverted") && d.contains("another key")));
+    send(router, keyed("application/json", other.to_string().into_bytes())).await.problem(409);
+    let mut again = keyed("application/json", same.to_string().into_bytes());
+    again.headers_mut().insert("idempotency-key", "key-2".parse().unwrap());
+    assert_eq!(send(router, again).await.code(), 201);
+
     let query: Vec<(&str, &[u8])> = vec![
         ("name=\"image\"; filename=\"a.png\"", &red),
         ("name=\"question\"", b"What colour is it?"),

@@ -1,4 +1,4 @@
-//! A batch whose process is killed again and again: at the end every line was made once.
+//! Processes that are killed. A batch, again and again: at the end every line was made once. An import: all of it is there, or nothing.
 //!
 //! The service is this test binary itself, run again on the ignored test below.
 
@@ -179,4 +179,111 @@ async fn a_batch_outlives_being_killed_and_makes_every_line_once() {
     }
     assert_eq!(std::fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0, "no upload is left");
     process.stop();
+}
+
+/// Files of pictures below a folder, and of what is beside them.
+fn kept(images: &Path) -> (usize, usize) {
+    let (mut stored, mut beside) = (0, 0);
+    for entry in std::fs::read_dir(images).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().len() == 2 {
+            stored += std::fs::read_dir(entry.path()).unwrap().count();
+        } else {
+            beside += 1;
+        }
+    }
+    (stored, beside)
+}
+
+/// Sends an archive and comes back when it is answered, or when the service is gone.
+async fn import(url: &str, archive: bytes::Bytes, background: bool) -> Option<Value> {
+    let address = format!("{url}/codebook/import?codebook=copy&background={background}");
+    let request = reqwest::Client::new().post(address).header("content-type", "application/x-tar");
+    let answer = request.body(archive).send().await.ok()?;
+    serde_json::from_slice(&answer.bytes().await.ok()?).ok()
+}
+
+/// The archive as if its keys had been made with another weight.
+fn with_other_keys(archive: &[u8]) -> bytes::Bytes {
+    let mut tar = tar::Builder::new(Vec::new());
+    for entry in tar::Archive::new(archive).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        if entry.path_bytes().as_ref() == b"manifest.json" {
+            let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+            manifest["embedding"]["lambda"] = 1.25.into();
+            bytes = manifest.to_string().into_bytes();
+        }
+        let mut header = entry.header().clone();
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        tar.append(&header, bytes.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
+    const EDITS: u64 = 48;
+    const ROUNDS: u32 = 12;
+    let archive = {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Process::start(folder.path(), &serde_json::json!({}));
+        let upload = (0..EDITS as usize).fold(String::new(), |text, n| text + &edit(n).to_string() + "\n");
+        let made = reqwest::Client::new().post(format!("{}/edits/batch?verify=false", process.url));
+        let made = made.header("content-type", "application/x-ndjson").body(upload).send().await.unwrap();
+        let job: Value = serde_json::from_slice(&made.bytes().await.unwrap()).unwrap();
+        assert_eq!(process.wait(job["id"].as_str().unwrap(), u64::MAX).await["state"], "done");
+        let archive = process.get("/codebook/export").await.bytes().await.unwrap();
+        process.stop();
+        archive
+    };
+    let config = serde_json::json!({});
+    // Keys that are made anew are what most of the time goes into.
+    for archive in [archive.clone(), with_other_keys(&archive)] {
+        let mut interrupted = 0;
+        let mut duration = Duration::ZERO;
+        for round in 0..=ROUNDS {
+            let folder = tempfile::tempdir().unwrap();
+            let images = folder.path().join("images");
+            let process = Process::start(folder.path(), &config);
+            let background = round % 2 == 1;
+            let importing = tokio::spawn({
+                let (url, archive) = (process.url.clone(), archive.clone());
+                async move { import(&url, archive, background).await }
+            });
+            if round == 0 {
+                let began = Instant::now();
+                assert_eq!(importing.await.unwrap().unwrap()["edits"], EDITS);
+                duration = began.elapsed();
+                process.stop();
+                continue;
+            }
+            tokio::time::sleep(duration * round / ROUNDS).await;
+            process.kill();
+            let accepted = importing.await.unwrap();
+
+            let process = Process::start(folder.path(), &config);
+            if background {
+                // The job has been taken up, and there is none unless it was accepted.
+                let jobs = process.json("/jobs").await["jobs"].clone();
+                if let Some(job) = jobs.as_array().unwrap().first() {
+                    let ended = process.wait(job["id"].as_str().unwrap(), u64::MAX).await;
+                    assert_eq!(ended["state"], "done", "round {round}: {ended}");
+                } else {
+                    assert_eq!(accepted, None);
+                }
+            }
+            let there = process.json("/codebook?codebook=copy").await["edits"].as_u64().unwrap();
+            assert!([0, EDITS].contains(&there), "round {round}: {there} edits of {EDITS}");
+            interrupted += u32::from(there == 0);
+            let stored = if there == 0 { 0 } else { EDITS as usize };
+            assert_eq!(kept(&images), (stored, 0), "round {round}: pictures, and what is beside them");
+            let again = import(&process.url, archive.clone(), false).await.unwrap();
+            assert_eq!((&again["edits"], &again["skipped"]), (&(EDITS - there).into(), &there.into()));
+            process.stop();
+        }
+        assert!(interrupted > 0, "no round met the import at work");
+    }
 }

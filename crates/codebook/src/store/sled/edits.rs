@@ -1,0 +1,161 @@
+//! Many edits at once. A transaction is held in memory and in the log as one piece, so what may be any number of edits is written in steps:
+//! first the ids of all of them as staged, then their rows, then, in one transaction, their events and the removal of the marks. What bears
+//! a mark is not there for any reader; marks that are found when the folder is opened are of a process that was killed, and go with
+//! everything that bears them.
+
+use std::collections::HashSet;
+
+use sled::Batch;
+
+use super::{
+    EDITS, EVENTS, IDEMPOTENCY, MEMBERS, MemberRow, STAGED, SledStore, VECTORS, begun, edit_of,
+    idempotency_key, json, under, values, vectors,
+};
+use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::records::Generation;
+use crate::store::{Event, Logged, Origin, SharedEdit, twice, used_before};
+use crate::{CodebookError, Result};
+
+/// Bytes of rows that are written at a time.
+const STEP_BYTES: usize = 4 << 20;
+/// Marks that are written or removed at a time.
+const STEP_MARKS: usize = 1024;
+
+const ACTION: &str = "commit edits";
+
+impl SledStore {
+    pub(super) fn commit_edits_of(
+        &self,
+        name: &CodebookName,
+        edits: &[SharedEdit],
+        first: Option<&Generation>,
+        origin: Origin,
+    ) -> Result<()> {
+        let generation = begun(self.head(name)?, first)?.embedding.id;
+        for (record, _) in edits {
+            if values::is_there(self.tree(EDITS), &under(name, &record.id.to_bytes()))? {
+                return Err(used_before(record.id));
+            }
+        }
+        if let Some(id) = twice(edits) {
+            return Err(used_before(id));
+        }
+        self.stage(name, edits, generation)?;
+        self.transact(ACTION, |trees| {
+            let mut head = begun(self.head_in(trees, name)?, first).map_err(values::Abort::Abort)?;
+            for (record, _) in edits {
+                values::remove(&trees[STAGED], &under(name, &record.id.to_bytes()))?;
+                if let Some(given) = &record.idempotency {
+                    let value = json(&(given.body, record.id))?;
+                    values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
+                }
+                let event = Logged::now(Event::Edited(record.id), origin);
+                values::put(&trees[EVENTS], &under(name, &head.next_event.to_be_bytes()), &json(&event)?)?;
+                head.next_event += 1;
+            }
+            Ok(values::put(&trees[super::CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?)
+        })
+    }
+
+    /// Writes everything that these edits need, without their being there.
+    pub(super) fn stage(
+        &self,
+        name: &CodebookName,
+        edits: &[SharedEdit],
+        generation: GenerationId,
+    ) -> Result<()> {
+        for part in edits.chunks(STEP_MARKS) {
+            let mut batch = Batch::default();
+            for (record, _) in part {
+                let key = under(name, &record.id.to_bytes());
+                values::add(&mut batch, &key, &generation.to_bytes());
+            }
+            self.write(STAGED, batch)?;
+        }
+        // No row may be on disk before its mark is.
+        self.flush(ACTION)?;
+        let mut batches: [Batch; 3] = Default::default();
+        let mut held = 0;
+        for (record, members) in edits {
+            let edit = under(name, &record.id.to_bytes());
+            let vector_key = under(name, &[generation.to_bytes(), record.id.to_bytes()].concat());
+            let rows: Vec<MemberRow> =
+                members.iter().map(|member| MemberRow::from(member.as_ref())).collect();
+            let values = [
+                (&edit, as_json(record.as_ref())?),
+                (&edit, as_json(&rows)?),
+                (&vector_key, vectors(members.iter().map(AsRef::as_ref))),
+            ];
+            for (batch, (key, value)) in batches.iter_mut().zip(values) {
+                held += value.len();
+                values::add(batch, key, &value);
+            }
+            if held >= STEP_BYTES {
+                self.write_rows(std::mem::take(&mut batches))?;
+                held = 0;
+            }
+        }
+        self.write_rows(batches)?;
+        self.flush(ACTION)
+    }
+
+    fn write_rows(&self, batches: [Batch; 3]) -> Result<()> {
+        [EDITS, MEMBERS, VECTORS]
+            .into_iter()
+            .zip(batches)
+            .try_for_each(|(tree, batch)| self.write(tree, batch))
+    }
+
+    fn write(&self, tree: usize, batch: Batch) -> Result<()> {
+        self.tree(tree).apply_batch(batch).map_err(|e| CodebookError::store(ACTION, e))
+    }
+
+    /// Whether this edit is being written, or was when the process was killed.
+    pub(super) fn is_staged(&self, name: &CodebookName, edit: EditId) -> Result<bool> {
+        values::is_there(self.tree(STAGED), &under(name, &edit.to_bytes()))
+    }
+
+    /// The edits of a codebook that bear a mark.
+    pub(super) fn staged_in(&self, name: &CodebookName) -> Result<HashSet<EditId>> {
+        let tree = self.tree(STAGED);
+        let marks = values::scan(tree, &under(name, &[]))?;
+        marks.iter().map(|(key, _)| edit_of(tree, key)).collect()
+    }
+
+    /// Removes everything that bears a mark, and then the marks.
+    pub(super) fn discard_staged(&self) -> Result<()> {
+        let marks = values::scan(self.tree(STAGED), &[])?;
+        if marks.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(edits = marks.len(), "removing what an import that was interrupted left");
+        for part in marks.chunks(STEP_MARKS) {
+            let mut batches: [Batch; 3] = Default::default();
+            for (key, mark) in part {
+                let corrupt =
+                    || CodebookError::corrupt(values::describe(self.tree(STAGED), key), "it is no mark");
+                let (book, edit) = key.split_last_chunk::<16>().ok_or_else(corrupt)?;
+                let generation: &[u8; 16] = mark.as_slice().try_into().map_err(|_| corrupt())?;
+                let vector_key = [book, generation, edit].concat();
+                values::drop_in(&mut batches[0], self.tree(EDITS), key)?;
+                values::drop_in(&mut batches[1], self.tree(MEMBERS), key)?;
+                values::drop_in(&mut batches[2], self.tree(VECTORS), &vector_key)?;
+            }
+            self.write_rows(batches)?;
+        }
+        // No mark may be gone before its rows are.
+        self.flush(ACTION)?;
+        for part in marks.chunks(STEP_MARKS) {
+            let mut batch = Batch::default();
+            for (key, _) in part {
+                values::drop_in(&mut batch, self.tree(STAGED), key)?;
+            }
+            self.write(STAGED, batch)?;
+        }
+        self.flush(ACTION)
+    }
+}
+
+fn as_json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| CodebookError::store("write JSON", e))
+}
