@@ -137,6 +137,14 @@ def serving(folder, port):
         server.server_close()
 
 
+def test_texts_are_sent_as_they_stand():
+    """curl cuts what `-F` sends at a semicolon, and takes what begins with `@` or `<` for a file: whoever puts a text of their own into a recipe must not lose it."""
+    for page in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]:
+        for given in re.findall(r"\s-F (?:'([^']*)'|\"([^\"]*)\"|(\S+))", page.read_text(encoding="utf-8")):
+            name, value = "".join(given).split("=", 1)
+            assert value.startswith("@") or value.endswith(";type=application/json") or value in ("true", "false"), f"{page.name}: -F {name}={value}"
+
+
 def test_what_counts_as_printed():
     assert matches("a 1 b  \nc\n\n", "a … b\nc\n") and matches("a\nb\nc", "a\n…\nc") and matches("", "")
     assert not matches("a 1 b\nc", "a … b") and not matches("b", "a") and not matches("a.b", "a…c") and not matches("axb", "a.b")
