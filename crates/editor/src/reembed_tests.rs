@@ -6,6 +6,7 @@ use reasonedit_vlm::Pooling;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::ImportOptions;
 use crate::testing::{self, assert_made_anew, book, choice, edit, engine, open};
 use crate::types::{CallContext, QueryRequest, RetrievalOverride};
 
@@ -305,7 +306,7 @@ async fn an_archive_carries_what_was_chosen() {
     let other = open(there.path(), &engine, testing::config()).await.unwrap();
     let import = async |name: &CodebookName| {
         let file = std::fs::File::open(&path).unwrap();
-        other.import(name, file, CallContext::default()).await.unwrap()
+        other.import(name, file, ImportOptions::new(1 << 30), CallContext::default()).await.unwrap()
     };
     let summary = import(&name()).await;
     assert_eq!((summary.edits, summary.reembedded), (3, 0));

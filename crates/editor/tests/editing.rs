@@ -9,7 +9,7 @@ use bytes::Bytes;
 use reasonedit_codebook::{CodebookError, CodebookName, EditId, Fact, ImageStore, Library, SledStore};
 use reasonedit_editor::{
     CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
-    OnMismatch, Pair, Paraphrase, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
+    ImportOptions, OnMismatch, Pair, Paraphrase, QueryEvent, QueryRequest, RetrievalOverride, StatementInput,
     WithheldReason,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
@@ -231,8 +231,10 @@ async fn an_export_imports_to_the_same_codebook_once() {
     assert_eq!(editor.export(&name, file).await.unwrap().edits, 3);
 
     let other = open(there.path(), |_| {}).await;
+    let options = || ImportOptions::new(1 << 30);
     let import = || async {
-        other.import(&name, std::fs::File::open(&path).unwrap(), CallContext::default()).await.unwrap()
+        let file = std::fs::File::open(&path).unwrap();
+        other.import(&name, file, options(), CallContext::default()).await.unwrap()
     };
     let first = import().await;
     assert_eq!((first.edits, first.images, first.skipped, first.reembedded), (3, 3, 0, 0));
@@ -243,7 +245,7 @@ async fn an_export_imports_to_the_same_codebook_once() {
 
     let mut cut = std::fs::read(&path).unwrap();
     cut.truncate(cut.len() / 2);
-    let damaged = other.import(&name, std::io::Cursor::new(cut), CallContext::default()).await;
+    let damaged = other.import(&name, std::io::Cursor::new(cut), options(), CallContext::default()).await;
     assert!(matches!(damaged, Err(EditorError::Archive(_))), "{damaged:?}");
 }
 
