@@ -18,6 +18,7 @@ use crate::records::{EditRecord, Embedding, Generation, survives_json};
 use crate::retrieve::{Retrieval, RetrievalParams};
 use crate::snapshot::{EntryView, Snapshot, Stats};
 use crate::store::{CodebookStore, Event, Origin, SharedEdit, StoredCodebook};
+use crate::text;
 use crate::{CodebookError, Result};
 
 /// A codebook under one name. Writers wait for each other and for the disk; readers never wait for either.
@@ -67,7 +68,7 @@ pub struct EditView {
     pub outcome: Option<Vec<u8>>,
 }
 
-/// Which edits to list. All conditions that are given must hold.
+/// Which edits to list. All conditions that are given must hold; texts are compared in their [`text::canonical`] form.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EditFilter {
@@ -80,15 +81,22 @@ pub struct EditFilter {
 }
 
 impl EditFilter {
+    /// The filter in the form that [`Self::takes`] compares with.
+    fn canonical(&self) -> Self {
+        let of = |text: &Option<String>| text.as_deref().map(|text| text::canonical(text).into_owned());
+        Self { author: of(&self.author), tag: of(&self.tag), q: self.q.as_deref().map(text::searchable) }
+    }
+
+    /// Whether a record fits a filter in its canonical form.
     fn takes(&self, record: &EditRecord) -> bool {
-        let found = |text: &str, q: &str| text.to_lowercase().contains(q);
-        self.author.as_ref().is_none_or(|author| record.author.as_ref() == Some(author))
-            && self.tag.as_ref().is_none_or(|tag| record.tags.contains(tag))
+        let is = |text: &str, wanted: &str| text::canonical(text) == wanted;
+        let found = |text: &str, q: &str| text::searchable(text).contains(q);
+        self.author.as_ref().is_none_or(|author| record.author.as_deref().is_some_and(|own| is(own, author)))
+            && self.tag.as_ref().is_none_or(|tag| record.tags.iter().any(|own| is(own, tag)))
             && self.q.as_ref().is_none_or(|q| {
-                let q = q.to_lowercase();
-                found(&record.question, &q)
-                    || found(&record.answer, &q)
-                    || record.reasoning.iter().any(|s| found(&s.statement, &q))
+                found(&record.question, q)
+                    || found(&record.answer, q)
+                    || record.reasoning.iter().any(|s| found(&s.statement, q))
             })
     }
 }
@@ -336,7 +344,7 @@ impl Codebook {
         cursor: Option<EditId>,
         limit: usize,
     ) -> Page<Arc<EditRecord>, EditId> {
-        let snapshot = self.snapshot();
+        let (snapshot, filter) = (self.snapshot(), filter.canonical());
         let page = |edits: &mut dyn Iterator<Item = &Arc<EditRecord>>| {
             Page::take(edits.filter(|e| filter.takes(e)).cloned(), limit, |e: &Arc<EditRecord>| e.id)
         };

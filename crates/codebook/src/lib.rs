@@ -30,6 +30,7 @@ pub mod store;
 mod subjects;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport, check_edit};
 pub use build::{Build, Missing};
