@@ -15,7 +15,7 @@ use crate::pictures::{Picture, blocking};
 use crate::prompts::with_facts;
 use crate::query::Asking;
 use crate::types::{CallContext, ImageSource, QueryEvent, RetrievalOverride};
-use crate::validate;
+use crate::{text, validate};
 
 /// A part of a turn.
 #[derive(Clone, Debug)]
@@ -118,9 +118,10 @@ impl Editor {
     pub fn chat_stream(
         &self,
         codebook: &CodebookName,
-        request: ChatRequest,
+        mut request: ChatRequest,
         call: CallContext,
     ) -> Result<mpsc::Receiver<Result<QueryEvent, EditorError>>, EditorError> {
+        text::read_chat(&mut request);
         let config = self.config();
         validate::chat(&request, &config.limits, &config.retrieval)?;
         let limit = config.answer.max_tokens_limit;

@@ -23,7 +23,7 @@ use crate::patchify;
 use crate::pictures::{Picture, blocking};
 use crate::query::milliseconds;
 use crate::types::{Absence, CallContext, EditRequest, EditView, Firings, RetrievalOverride};
-use crate::{validate, verify};
+use crate::{text, validate, verify};
 
 impl Editor {
     /// Makes an edit: durable and live when this returns.
@@ -38,6 +38,7 @@ impl Editor {
         call: CallContext,
     ) -> Result<EditView, EditorError> {
         let began = Instant::now();
+        text::read_edit(&mut request);
         validate::edit(&request, &self.config().limits)?;
         // Held until the edit is stored, so that the same request sent twice at once makes one edit.
         let _turn = match &request.idempotency {
@@ -117,7 +118,7 @@ impl Editor {
         let Some(idempotency) = &request.idempotency else { return Ok(None) };
         let Some(book) = self.existing(codebook)? else { return Ok(None) };
         let Some((body, id)) = book.idempotency(&idempotency.key)? else { return Ok(None) };
-        if body != idempotency.body {
+        if body != idempotency.body && !idempotency.former.contains(&body) {
             return Err(EditorError::IdempotencyConflict);
         }
         match self.get_edit(codebook, id).await {

@@ -9,7 +9,7 @@ use crate::error::EditorError;
 use crate::patchify;
 use crate::query::milliseconds;
 use crate::types::{CallContext, EvidenceFound, ImageSource};
-use crate::{validate, verify};
+use crate::{text, validate, verify};
 
 impl Editor {
     /// Where a picture shows each statement, by the model: what an edit of them would store, and every part that was looked at. Nothing is
@@ -24,9 +24,10 @@ impl Editor {
         call: CallContext,
     ) -> Result<EvidenceFound, EditorError> {
         let began = Instant::now();
+        let statements = &text::read_statements(statements)[..];
         validate::statements(statements, &self.config().limits)?;
         let picture = self.pictures().resolve(image).await?;
-        let texts: Vec<&str> = statements.iter().map(|s| s.trim()).collect();
+        let texts: Vec<&str> = statements.iter().map(String::as_str).collect();
         let (engine, config, prompts) = (self.engine(), &self.config().patchify, &self.config().prompts);
         let options = call.options();
         let ((searches, queue_ms), (p_yes, waited)) = tokio::try_join!(

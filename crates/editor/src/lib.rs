@@ -30,6 +30,7 @@ mod sentences;
 mod stop;
 #[cfg(test)]
 mod testing;
+pub mod text;
 mod types;
 mod validate;
 mod verify;
@@ -54,7 +55,7 @@ pub use config::{
 pub use error::{EditorError, FieldError};
 pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, SampleSet, plain_facts};
 pub use prompts::{Prompts, with_facts};
-pub use sentences::split_sentences;
+pub use sentences::{SplitText, split_sentences, split_sentences_formerly, split_text};
 pub use types::{
     Absence, AbsentReason, ActiveEmbedding, CallContext, ChoiceScore, Conflict, EditRequest, EditView,
     EmbeddingChoice, EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch,

@@ -17,7 +17,7 @@ use crate::error::EditorError;
 use crate::pictures::Picture;
 use crate::prompts::with_facts;
 use crate::types::{CallContext, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, Verification};
-use crate::{validate, verify};
+use crate::{text, validate, verify};
 
 /// Events that may wait for a slow reader before generation waits too.
 const STREAM_BUFFER: usize = 64;
@@ -93,9 +93,10 @@ impl Editor {
     pub async fn query(
         &self,
         codebook: &CodebookName,
-        request: QueryRequest,
+        mut request: QueryRequest,
         call: CallContext,
     ) -> Result<QueryOutcome, EditorError> {
+        text::read_query(&mut request);
         self.check_query(&request)?;
         let asking = self.asking(request).await?;
         self.run(codebook, asking, call, None).await
@@ -109,9 +110,10 @@ impl Editor {
     pub fn query_stream(
         &self,
         codebook: &CodebookName,
-        request: QueryRequest,
+        mut request: QueryRequest,
         call: CallContext,
     ) -> Result<mpsc::Receiver<Result<QueryEvent, EditorError>>, EditorError> {
+        text::read_query(&mut request);
         self.check_query(&request)?;
         let codebook = codebook.clone();
         Ok(self.streamed(move |editor, events| async move {

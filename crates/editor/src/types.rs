@@ -39,6 +39,8 @@ pub struct IdempotencyKey {
     pub key: String,
     /// BLAKE3 of the canonical body.
     pub body: [u8; 32],
+    /// What the same body came to before: an edit that was made under one of these is this request's, too.
+    pub former: Vec<[u8; 32]>,
 }
 
 /// A correction: what was shown and asked, what is right, and why.

@@ -1,5 +1,7 @@
 //! Input is checked before anything is computed or stored; every fault is named with its place.
 
+use std::collections::HashSet;
+
 use reasonedit_codebook::Warning;
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_vlm::engine::Sampling;
@@ -8,6 +10,7 @@ use reasonedit_vlm::prompt::Role;
 use crate::chat::{ChatPart, ChatRequest, Decoding};
 use crate::config::{AnswerConfig, InputLimits, RetrievalConfig};
 use crate::error::{EditorError, FieldError};
+use crate::text::{canonical, is_visible, same, unreadable};
 use crate::types::{EditRequest, QueryRequest, RetrievalOverride};
 
 /// Collects faults.
@@ -21,13 +24,13 @@ impl Faults {
 
     fn text(&mut self, pointer: &str, what: &str, value: &str, limit: usize) {
         let length = value.chars().count();
-        if value.trim().is_empty() {
+        if !is_visible(value) {
             self.add(pointer, format!("{what} must not be empty"));
         } else if length > limit {
             self.add(pointer, format!("{what} has {length} characters; at most {limit} are taken"));
         }
-        if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-            self.add(pointer, format!("{what} contains control characters"));
+        if let Some(named) = unreadable(value) {
+            self.add(pointer, format!("{what} contains control characters: {named}"));
         }
     }
 
@@ -42,10 +45,11 @@ impl Faults {
         if choices.len() == 1 {
             self.add("/choices", "give at least two choices, or none");
         }
+        let mut earlier = HashSet::new();
         for (index, choice) in choices.iter().enumerate().take(limits.choices) {
             let pointer = format!("/choices/{index}");
             self.text(&pointer, "a choice", choice, limits.answer_chars);
-            if choices[..index].iter().any(|earlier| earlier.trim() == choice.trim()) {
+            if !earlier.insert(canonical(choice)) {
                 self.add(pointer, "this choice stands here twice");
             }
         }
@@ -94,7 +98,7 @@ pub(crate) fn edit(request: &EditRequest, limits: &InputLimits) -> Result<(), Ed
     faults.text("/question", "the question", &request.question, limits.question_chars);
     faults.text("/answer", "the answer", &request.answer, limits.answer_chars);
     faults.choices(&request.choices, limits);
-    if !request.choices.is_empty() && !request.choices.iter().any(|c| c.trim() == request.answer.trim()) {
+    if !request.choices.is_empty() && !request.choices.iter().any(|choice| same(choice, &request.answer)) {
         faults.add("/answer", "the answer must be one of the choices");
     }
     faults.count("/reasoning", "statements", request.reasoning.len(), limits.statements);

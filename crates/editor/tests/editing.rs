@@ -180,7 +180,11 @@ async fn the_same_request_sent_at_once_makes_one_edit() {
     let folder = tempfile::tempdir().unwrap();
     let editor = open(folder.path(), |_| {}).await;
     let keyed = |body: u8| EditRequest {
-        idempotency: Some(IdempotencyKey { key: "k-1".into(), body: [body; 32] }),
+        idempotency: Some(IdempotencyKey {
+            key: "k-1".into(),
+            body: [body; 32],
+            former: vec![[body - 1; 32]],
+        }),
         ..request(5)
     };
     let name = CodebookName::default();
@@ -190,7 +194,9 @@ async fn the_same_request_sent_at_once_makes_one_edit() {
     assert_eq!(views.iter().filter(|v| v.replayed).count(), 2);
     assert!(views.iter().all(|v| v.record.id == views[0].record.id));
     assert_eq!(editor.codebook(&name).await.unwrap().edits, 1);
-    let other = editor.edit(&name, keyed(2), CallContext::default()).await;
+    // Its body came to the stored digest before.
+    assert!(editor.edit(&name, keyed(2), CallContext::default()).await.unwrap().replayed);
+    let other = editor.edit(&name, keyed(3), CallContext::default()).await;
     assert!(matches!(other, Err(EditorError::IdempotencyConflict)));
 }
 
@@ -208,6 +214,22 @@ async fn bad_input_is_named_and_leaves_nothing_behind() {
     };
     let pointers: Vec<_> = faults.iter().map(|f| f.pointer.as_str()).collect();
     assert_eq!(pointers, ["/question", "/choices/1", "/answer"]);
+
+    let mut unseen = request(7);
+    unseen.question = "\u{200b}\u{3164}\u{2800}\u{fe0f}".into();
+    unseen.choices = vec!["na\u{ef}ve".into(), "nai\u{308}ve\u{a0}".into()];
+    unseen.reasoning[0].statement = "The border\u{7} is ragged.".into();
+    let Err(EditorError::Invalid(faults)) =
+        editor.edit(&CodebookName::default(), unseen, CallContext::default()).await
+    else {
+        panic!("taken");
+    };
+    let said: Vec<_> = faults.iter().map(|f| (f.pointer.as_str(), f.detail.as_str())).collect();
+    assert_eq!(said[0], ("/question", "the question must not be empty"));
+    assert_eq!(said[1], ("/choices/1", "this choice stands here twice"));
+    assert_eq!(said[2], ("/answer", "the answer must be one of the choices"));
+    let control = "a statement contains control characters: U+0007 at character 11";
+    assert_eq!(said[3], ("/reasoning/0/statement", control));
 
     let mut outside = request(7);
     outside.reasoning[0].evidence[0].x = 500.0;

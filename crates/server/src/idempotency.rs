@@ -1,7 +1,11 @@
 //! `Idempotency-Key`: the same key and body answers the stored response.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderName};
-use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
+use reasonedit_editor::text::canonical;
+use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource, split_sentences_formerly};
+use reasonedit_imaging::DrawnBox;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
@@ -27,12 +31,20 @@ pub(crate) struct KeyHeader {
 /// Most characters of a key.
 const MAX_CHARS: usize = 255;
 
-/// The key of a request and the digest of what it asks for.
+/// The key of a request and the digest of what it asks for. `text` is its reasoning where that came as one text.
 ///
 /// # Errors
 /// 400 for a key that is empty, longer than 255 characters or not visible ASCII.
-pub(crate) fn key_of(headers: &HeaderMap, request: &EditRequest) -> Result<Option<IdempotencyKey>> {
-    Ok(key_text(headers)?.map(|key| IdempotencyKey { key, body: digest(request) }))
+pub(crate) fn key_of(
+    headers: &HeaderMap,
+    request: &EditRequest,
+    text: Option<&str>,
+) -> Result<Option<IdempotencyKey>> {
+    Ok(key_text(headers)?.map(|key| IdempotencyKey {
+        key,
+        body: digest(request, text),
+        former: vec![former_digest(request, text)],
+    }))
 }
 
 fn key_text(headers: &HeaderMap) -> Result<Option<String>> {
@@ -62,23 +74,39 @@ pub(crate) fn submission_key(
     Ok(Some(SubmissionKey { key, digest: format!("{} {with}", upload.to_hex()) }))
 }
 
-/// BLAKE3 of what is asked for, however it was written down: JSON with other white space, or a form with another boundary, is the
-/// same request; a picture sent again by its id is the same picture.
-fn digest(request: &EditRequest) -> [u8; 32] {
-    let image = match &request.image {
-        ImageSource::Bytes(bytes) => blake3::hash(bytes).to_hex().to_string(),
-        ImageSource::Known(id) => id.to_string(),
+/// BLAKE3 of what is asked for, however it was written down: JSON with other white space, a form with another boundary, or texts in
+/// another form (see [`canonical`]) are the same request; a picture sent again by its id is the same picture. How a text is split into
+/// statements doesn't count, so that it may be split better later.
+fn digest(request: &EditRequest, text: Option<&str>) -> [u8; 32] {
+    let all = |texts: &[String]| texts.iter().map(|text| canonical(text).into_owned()).collect::<Vec<_>>();
+    let reasoning = match text {
+        Some(text) => json!(canonical(text)),
+        None => statements(request.reasoning.iter().map(|s| (canonical(&s.statement), &s.evidence[..]))),
     };
-    let reasoning: Vec<Value> = request
-        .reasoning
-        .iter()
-        .map(|s| {
-            let boxes: Vec<_> = s.evidence.iter().map(|b| [b.x, b.y, b.width, b.height].map(plain)).collect();
-            json!([s.statement, boxes])
-        })
-        .collect();
-    let canonical = json!([
-        image,
+    hash(&json!([
+        "texts in canonical form",
+        image(request),
+        canonical(&request.question),
+        canonical(&request.answer),
+        reasoning,
+        all(&request.choices),
+        request.author.as_deref().map(canonical),
+        all(&request.tags),
+        sorted(&request.metadata),
+        request.verify,
+    ]))
+}
+
+/// What [`digest`] was before texts were compared in canonical form: edits of then have it stored.
+fn former_digest(request: &EditRequest, text: Option<&str>) -> [u8; 32] {
+    let reasoning = match text {
+        Some(text) => {
+            statements(split_sentences_formerly(text).into_iter().map(|said| (said.into(), &[][..])))
+        }
+        None => statements(request.reasoning.iter().map(|s| (s.statement.as_str().into(), &s.evidence[..]))),
+    };
+    hash(&json!([
+        image(request),
         request.question,
         request.answer,
         reasoning,
@@ -87,8 +115,27 @@ fn digest(request: &EditRequest) -> [u8; 32] {
         request.tags,
         sorted(&request.metadata),
         request.verify,
-    ]);
-    *blake3::hash(canonical.to_string().as_bytes()).as_bytes()
+    ]))
+}
+
+fn hash(value: &Value) -> [u8; 32] {
+    *blake3::hash(value.to_string().as_bytes()).as_bytes()
+}
+
+/// Names the picture by its bytes, sent or uploaded before.
+fn image(request: &EditRequest) -> String {
+    match &request.image {
+        ImageSource::Bytes(bytes) => blake3::hash(bytes).to_hex().to_string(),
+        ImageSource::Known(id) => id.to_string(),
+    }
+}
+
+fn statements<'a>(said: impl Iterator<Item = (Cow<'a, str>, &'a [DrawnBox])>) -> Value {
+    said.map(|(statement, evidence)| {
+        let boxes: Vec<_> = evidence.iter().map(|b| [b.x, b.y, b.width, b.height].map(plain)).collect();
+        json!([statement, boxes])
+    })
+    .collect()
 }
 
 /// A number of a box; a whole one as digests of pixels have always had it.
@@ -116,7 +163,6 @@ mod tests {
     use bytes::Bytes;
     use reasonedit_codebook::ImageId;
     use reasonedit_editor::StatementInput;
-    use reasonedit_imaging::PixelBox;
 
     use super::*;
 
@@ -144,7 +190,36 @@ mod tests {
         let mut other = request();
         other.metadata = json!({"b": 2, "a": {"y": 2, "x": 1}});
         other.image = ImageSource::Known(ImageId(*blake3::hash(b"png").as_bytes()));
-        assert_eq!(digest(&request()), digest(&other));
+        assert_eq!(digest(&request(), None), digest(&other, None));
+        assert_eq!(former_digest(&request(), None), former_digest(&other, None));
+        other.question = "\u{200b}q\u{a0}".to_owned();
+        other.author = Some("Jose\u{301}".to_owned());
+        let mut composed = request();
+        composed.author = Some("Jos\u{e9}".to_owned());
+        assert_eq!(digest(&composed, None), digest(&other, None));
+        assert_eq!(digest(&composed, Some("1. It is\u{a0}red.")), digest(&other, Some("1. It is red.")));
+    }
+
+    #[test]
+    fn what_was_sent_before_is_known_again() {
+        // As stored by the last version that compared texts byte by byte.
+        let of = |text: Option<&str>| {
+            blake3::Hash::from_bytes(former_digest(&request(), text)).to_hex().to_string()
+        };
+        assert_eq!(of(None), "f77c5e679a954a86e725e274cd29b9201f6d9ea8e58c81dd04b69ee3a8d0042c");
+        assert_eq!(
+            of(Some("1. It is red. 2. See Abb. 3.")),
+            "3386782db08cf6e40809eb45edca788478236d48bf6b0670991734fd6c4b46db"
+        );
+        let key = key_of(&headers(b"k"), &request(), None).unwrap().unwrap();
+        assert_eq!(key.former, [former_digest(&request(), None)]);
+        assert_ne!(key.body, key.former[0]);
+    }
+
+    fn headers(key: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(IDEMPOTENCY_KEY, axum::http::HeaderValue::from_bytes(key).unwrap());
+        headers
     }
 
     #[test]
@@ -164,19 +239,16 @@ mod tests {
         for (index, change) in changes.iter().enumerate() {
             let mut other = request();
             change(&mut other);
-            assert_ne!(digest(&request()), digest(&other), "change {index}");
+            assert_ne!(digest(&request(), None), digest(&other, None), "change {index}");
+            assert_ne!(former_digest(&request(), None), former_digest(&other, None), "change {index}");
         }
     }
 
     #[test]
     fn keys_are_checked() {
-        let with = |key: &[u8]| {
-            let mut headers = HeaderMap::new();
-            headers.insert(IDEMPOTENCY_KEY, axum::http::HeaderValue::from_bytes(key).unwrap());
-            key_of(&headers, &request())
-        };
+        let with = |key: &[u8]| key_of(&headers(key), &request(), None);
         assert_eq!(with(b"order 7").unwrap().unwrap().key, "order 7");
-        assert_eq!(key_of(&HeaderMap::new(), &request()).unwrap(), None);
+        assert_eq!(key_of(&HeaderMap::new(), &request(), None).unwrap(), None);
         for key in [&b""[..], b"\xff", &[b'x'; 256], b"a\tb"] {
             assert_eq!(with(key).unwrap_err().status().as_u16(), 400);
         }

@@ -6,6 +6,7 @@ use reasonedit_codebook::{CodebookName, ImageId};
 
 use crate::Editor;
 use crate::error::EditorError;
+use crate::text::{is_visible, searchable};
 use crate::types::ImageSource;
 
 /// A picture and a text that belongs to it.
@@ -32,19 +33,18 @@ impl SampleSet {
     }
 
     /// Adds a picture with the first of its texts, questions about it or statements that hold for it, that is not there yet. Returns whether it
-    /// was added: a picture that comes again, or has no text left, is not. Texts that differ in case and outer space only are one.
+    /// was added: a picture that comes again, or has no text left, is not. Texts that differ in case and in what nobody sees are one.
     pub fn add(&mut self, image: ImageSource, texts: impl IntoIterator<Item = String>) -> bool {
         let picture = match &image {
             ImageSource::Known(id) => *id,
             ImageSource::Bytes(bytes) => ImageId::of(bytes),
         };
-        let compared = |text: &str| text.trim().to_lowercase();
-        let new = |text: &String| !text.trim().is_empty() && !self.texts.contains(&compared(text));
+        let new = |text: &String| is_visible(text) && !self.texts.contains(&searchable(text));
         let Some(text) = texts.into_iter().find(new) else { return false };
         if !self.pictures.insert(picture) {
             return false;
         }
-        self.texts.insert(compared(&text));
+        self.texts.insert(searchable(&text));
         self.samples.push(Sample { image, text });
         true
     }

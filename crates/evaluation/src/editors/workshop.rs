@@ -157,6 +157,7 @@ impl Pool {
             idempotency: Some(IdempotencyKey {
                 key: blake3::Hash::from_bytes(body).to_hex().to_string(),
                 body,
+                former: Vec::new(),
             }),
         };
         let view = self.editor.edit(set, request, CallContext::default()).await?;

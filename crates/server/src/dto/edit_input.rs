@@ -3,7 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use reasonedit_editor::{EditRequest, ImageSource, StatementInput, split_sentences};
+use reasonedit_codebook::Warning;
+use reasonedit_editor::text::read;
+use reasonedit_editor::{EditRequest, ImageSource, StatementInput, split_text};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -52,14 +54,24 @@ impl EditInput {
         std::mem::replace(&mut self.image, ImageInput::Bytes(Bytes::new()))
     }
 
+    /// The reasoning, if it is one text.
+    pub(crate) fn reasoning_text(&self) -> Option<&str> {
+        match &self.reasoning {
+            Some(Reasoning::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// What the editor is asked for, without an idempotency key. `verify` comes before what the body says.
     pub(crate) fn into_request(self, image: ImageSource, verify: Option<bool>) -> EditRequest {
+        let mut warnings = Vec::new();
+        let reasoning = self.reasoning.map(|said| said.into_statements(&mut warnings)).unwrap_or_default();
         EditRequest {
-            warnings: Vec::new(),
+            warnings,
             image,
             question: self.question,
             answer: self.answer,
-            reasoning: self.reasoning.map(Reasoning::into_statements).unwrap_or_default(),
+            reasoning,
             choices: self.choices.unwrap_or_default(),
             author: self.author,
             tags: self.tags.unwrap_or_default(),
@@ -97,13 +109,17 @@ pub enum Reasoning {
 }
 
 impl Reasoning {
-    /// The statements; one text is split into sentences.
-    pub(crate) fn into_statements(self) -> Vec<StatementInput> {
+    /// The statements; one text is split into sentences, and `warnings` tell what of it is in none.
+    pub(crate) fn into_statements(self, warnings: &mut Vec<Warning>) -> Vec<StatementInput> {
+        const PLACE: &str = "/reasoning";
         match self {
-            Self::Text(text) => split_sentences(&text)
-                .into_iter()
-                .map(|statement| StatementInput { statement, evidence: Vec::new() })
-                .collect(),
+            Self::Text(mut text) => {
+                read(&mut text, PLACE, warnings);
+                let split = split_text(&text);
+                warnings.extend(split.warnings(PLACE));
+                let statements = split.statements.into_iter();
+                statements.map(|statement| StatementInput { statement, evidence: Vec::new() }).collect()
+            }
             Self::List(list) => list
                 .into_iter()
                 .map(|body| StatementInput {
@@ -282,7 +298,8 @@ mod tests {
         let body =
             format!(r#"{{"image": {{"data": ""}}, "question": "q", "answer": "a", "reasoning": {json}}}"#);
         let input: EditInput = from_slice(body.as_bytes()).unwrap();
-        let statements = input.reasoning.map(Reasoning::into_statements).unwrap_or_default();
+        let statements =
+            input.reasoning.map(|said| said.into_statements(&mut Vec::new())).unwrap_or_default();
         statements.into_iter().map(|s| (s.statement, s.evidence.len())).collect()
     }
 

@@ -56,8 +56,9 @@ pub(crate) async fn create(
     let codebook = codebook_name(params.codebook.as_deref())?;
     let editor = state.editor()?;
     let image = resolve(input.take_image(), state.fetcher()).await?;
+    let text = input.reasoning_text().map(str::to_owned);
     let mut request = input.into_request(image, params.verify);
-    request.idempotency = key_of(&headers, &request)?;
+    request.idempotency = key_of(&headers, &request, text.as_deref())?;
     let view = editor.edit(&codebook, request, deadline.interactive()).await?;
     let mut location = format!("/edits/{}", view.record.id);
     if params.codebook.is_some() {

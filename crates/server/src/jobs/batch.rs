@@ -107,6 +107,7 @@ async fn edit(
     let key = IdempotencyKey {
         key: format!("job/{}/{}", context.id(), line.number),
         body: *blake3::hash(&line.bytes).as_bytes(),
+        former: Vec::new(),
     };
     let (editor, asked, before) = (tools.editor.clone(), key.key.clone(), name.clone());
     let (source, parsed, made) = blocking(move || {

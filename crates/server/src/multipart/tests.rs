@@ -44,7 +44,7 @@ async fn a_whole_edit() {
     .unwrap();
     assert!(matches!(&edit.image, ImageInput::Bytes(bytes) if &bytes[..] == b"PNGBYTES"));
     assert_eq!((edit.question.as_str(), edit.answer.as_str()), ("Is it red?", "no"));
-    let statements = edit.reasoning.unwrap().into_statements();
+    let statements = edit.reasoning.unwrap().into_statements(&mut Vec::new());
     assert_eq!(
         statements.iter().map(|s| s.statement.as_str()).collect::<Vec<_>>(),
         ["It is blue. Blue is not red.", "Nothing else."]
@@ -61,7 +61,7 @@ async fn a_single_text_is_split_and_a_json_statement_is_not() {
     let head = "name=\"reasoning\"\r\nContent-Type: application/json";
     let boxed = r#"{"statement": "A b. C d.", "evidence": [{"x": 0, "y": 0, "width": 1, "height": 1}]}"#;
     let boxed = edit(&[IMAGE, QUESTION, ANSWER, (head, boxed)]).await.unwrap();
-    let statements = boxed.reasoning.unwrap().into_statements();
+    let statements = boxed.reasoning.unwrap().into_statements(&mut Vec::new());
     assert_eq!((statements.len(), statements[0].evidence.len()), (1, 1));
 }
 

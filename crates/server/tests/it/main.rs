@@ -22,5 +22,6 @@ mod page;
 mod receiver;
 mod serve;
 mod superseded;
+mod texts;
 mod webhooks;
 mod words;

@@ -231,7 +231,11 @@ impl Worker {
                 "digest": digest,
             }}),
             verify: true,
-            idempotency: Some(IdempotencyKey { key, body: *blake3::hash(digest.as_bytes()).as_bytes() }),
+            idempotency: Some(IdempotencyKey {
+                key,
+                body: *blake3::hash(digest.as_bytes()).as_bytes(),
+                former: Vec::new(),
+            }),
         };
         let edit = self.editor.edit(&codebook, request, CALL).await?.record.id;
         let reverted = self.revert(live, Some(edit)).await?;
