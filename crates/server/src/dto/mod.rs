@@ -106,7 +106,7 @@ impl From<&Opinion> for OpinionDto {
 }
 
 /// Something of the request that was not taken as it came.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Warning)]
 pub struct WarningDto {
     /// What happened, for programs.

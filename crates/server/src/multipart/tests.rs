@@ -91,7 +91,7 @@ async fn with(parts: &[(&str, &str)]) -> Result<EditInput> {
 }
 
 fn statements(edit: &EditInput) -> Vec<(String, usize)> {
-    let given = edit.reasoning.clone().map(Reasoning::into_statements).unwrap_or_default();
+    let given = edit.reasoning.clone().map(|said| said.into_statements(&mut Vec::new())).unwrap_or_default();
     given.into_iter().map(|s| (s.statement, s.evidence.len())).collect()
 }
 

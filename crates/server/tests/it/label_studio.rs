@@ -247,11 +247,21 @@ async fn an_annotation_becomes_an_edit_and_follows_it() {
     assert_eq!((still.len(), &still[0]["id"]), (1, &edit["id"]));
 
     // Other words: the new edit, and the old one gone.
-    let updated = annotated("ANNOTATION_UPDATED", 17, 4, &data_url(RED), &WHY[..1]);
+    let mut updated = annotated("ANNOTATION_UPDATED", 17, 4, &data_url(RED), &WHY[..1]);
+    let results = updated["annotation"]["result"].as_array_mut().unwrap();
+    results[1]["image_rotation"] = json!(90);
+    results.push(json!({"id": "b", "from_name": "evidence", "to_name": "image", "type": "brushlabels", "value": {"format": "rle", "rle": [0]}}));
     let came = followed(router, &updated).await;
+    // Drawn on a screen that was turned, the rectangle is where it was; what can't be used is told.
+    assert_eq!(
+        (&came["warnings"][0]["code"], &came["warnings"][0]["pointer"]),
+        (&json!("region_unused"), &json!("/result/3"))
+    );
     assert_eq!((&came["outcome"], &came["reverted"]), (&json!("edited"), &json!([edit["id"]])));
     let made = edits(router, "default").await;
     assert_eq!((made.len(), &made[0]["id"]), (1, &came["edit"]));
+    assert_eq!(made[0]["reasoning"][0]["evidence"][0], *evidence);
+    assert_eq!(made[0]["warnings"], came["warnings"]);
     assert_ne!(version(router).await, after);
     // What was overtaken changes nothing.
     let late = annotated("ANNOTATION_UPDATED", 17, 3, &data_url(RED), WHY);

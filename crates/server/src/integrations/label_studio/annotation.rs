@@ -1,12 +1,14 @@
 //! An annotation's results to a correction: the answer, the reasoning statement by statement, and what was drawn for each.
 
-use reasonedit_editor::split_sentences;
+use reasonedit_codebook::Warning;
+use reasonedit_editor::split_text;
+use reasonedit_editor::text::{is_visible, same, trimmed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::config::LabelStudioConfig;
 use super::labels::{AnswerForm, Choice, ChoiceList, Interface, at, choices_of, question_of};
-use super::regions::PercentBox;
+use super::regions::{Area, Drawn};
 use crate::json::from_ref;
 
 /// What an annotator said of a picture.
@@ -19,13 +21,16 @@ pub(super) struct Correction {
     /// Empty if the answer was free.
     pub(super) choices: Vec<String>,
     pub(super) reasoning: Vec<Reason>,
+    /// What of the annotation was not taken as it was made; pointers are into it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<Warning>,
 }
 
-/// One statement with the rectangles drawn for it.
+/// One statement with what was drawn for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reason {
     pub(super) statement: String,
-    pub(super) boxes: Vec<PercentBox>,
+    pub(super) boxes: Vec<Area>,
 }
 
 /// One result of an annotation; of a kind that is not read it has only defaults.
@@ -43,8 +48,12 @@ struct Item {
     origin: Option<String>,
     from_id: Option<String>,
     to_id: Option<String>,
-    image_rotation: Option<f64>,
+    original_width: Value,
+    original_height: Value,
     meta: Value,
+    /// Where it stands among the results.
+    #[serde(skip)]
+    place: usize,
 }
 
 /// A text of the rationale, line by line, and the regions it belongs to.
@@ -66,7 +75,8 @@ impl Correction {
         data: &Map<String, Value>,
         results: &[Value],
     ) -> Result<Self, String> {
-        let items: Vec<Item> = results.iter().filter_map(|item| from_ref(item).ok()).collect();
+        let read = |(place, item): (usize, &Value)| Some(Item { place, ..from_ref(item).ok()? });
+        let items: Vec<Item> = results.iter().enumerate().filter_map(read).collect();
         let of = |name: &str| {
             items.iter().filter(move |item| item.from_name.as_deref() == Some(name)).collect::<Vec<_>>()
         };
@@ -77,7 +87,8 @@ impl Correction {
                 config.rationale
             )
         })?;
-        let (mut reasoning, said) = reasoning(&of(&rationale.name));
+        let mut warnings = Vec::new();
+        let (mut reasoning, said) = reasoning(&of(&rationale.name), &mut warnings);
         if reasoning.is_empty() {
             return Err("No reasoning was given.".to_owned());
         }
@@ -93,16 +104,18 @@ impl Correction {
         let picture = at(data, key)
             .and_then(Value::as_str)
             .ok_or_else(|| format!("The task's data has no picture under `{key}`."))?;
-        if let Some(evidence) = &interface.evidence {
-            let drawn = of(&evidence.control.name);
-            attach(&mut reasoning, &said, &drawn, &items);
-        }
-        Ok(Self { picture: picture.to_owned(), question, answer, choices, reasoning })
+        let control = interface.evidence.as_ref().map(|evidence| evidence.control.name.as_str());
+        let is_evidence = |item: &Item| {
+            let name = item.from_name.as_deref();
+            name.is_some() && (name == control || name == Some(&config.evidence))
+        };
+        attach(&mut reasoning, &said, &items, is_evidence, &mut warnings);
+        Ok(Self { picture: picture.to_owned(), question, answer, choices, reasoning, warnings })
     }
 
-    /// Names the content: the same correction has the same digest.
+    /// Names the content: the same correction has the same digest, whatever is told of it.
     pub(super) fn digest(&self) -> String {
-        let text = serde_json::to_vec(self).unwrap_or_default();
+        let text = serde_json::to_vec(&Self { warnings: Vec::new(), ..self.clone() }).unwrap_or_default();
         blake3::hash(&text).to_hex().to_string()
     }
 }
@@ -117,10 +130,10 @@ fn texts(value: &Value, field: &str) -> Vec<String> {
 }
 
 /// A line is a statement; a single line is split into sentences.
-fn reasoning(items: &[&Item]) -> (Vec<Reason>, Vec<Said>) {
+fn reasoning(items: &[&Item], warnings: &mut Vec<Warning>) -> (Vec<Reason>, Vec<Said>) {
     let lines = |item: &Item| -> Vec<String> {
         let texts = texts(&item.value, "text");
-        let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| !line.is_empty());
+        let lines = texts.iter().flat_map(|text| text.lines()).map(trimmed).filter(|line| is_visible(line));
         lines.map(str::to_owned).collect()
     };
     let all: Vec<(&Item, Vec<String>)> = items.iter().map(|item| (*item, lines(item))).collect();
@@ -128,8 +141,13 @@ fn reasoning(items: &[&Item]) -> (Vec<Reason>, Vec<Said>) {
     let (mut reasons, mut said) = (Vec::new(), Vec::new());
     for (item, lines) in all {
         let first = reasons.len();
+        let split = |line: String, warnings: &mut Vec<Warning>| {
+            let split = split_text(&line);
+            warnings.extend(split.warnings(&format!("/result/{}/value/text", item.place)));
+            split.statements
+        };
         let statements =
-            lines.into_iter().flat_map(|line| if single { split_sentences(&line) } else { vec![line] });
+            lines.into_iter().flat_map(|line| if single { split(line, warnings) } else { vec![line] });
         reasons.extend(statements.map(|statement| Reason { statement, boxes: Vec::new() }));
         said.push(Said {
             statements: first..reasons.len(),
@@ -147,10 +165,13 @@ fn answer(
     data: &Map<String, Value>,
 ) -> Result<(String, Vec<String>), String> {
     let field = if matches!(form, AnswerForm::Text) { "text" } else { "choices" };
-    let mut given: Vec<String> =
-        items.iter().flat_map(|item| texts(&item.value, field)).map(|text| text.trim().to_owned()).collect();
-    given.retain(|text| !text.is_empty());
-    given.dedup();
+    let mut given: Vec<String> = items
+        .iter()
+        .flat_map(|item| texts(&item.value, field))
+        .map(|text| trimmed(&text).to_owned())
+        .collect();
+    given.retain(|text| is_visible(text));
+    given.dedup_by(|one, other| same(one, other));
     let mut given = given.into_iter();
     let answer = match (given.next(), given.next()) {
         (Some(answer), None) => answer,
@@ -159,8 +180,10 @@ fn answer(
     };
     let AnswerForm::Choices(list) = form else { return Ok((answer, Vec::new())) };
     let choices: Vec<Choice> = choices_of(list, data).map_err(|problem| problem.body().detail)?;
-    let chosen =
-        choices.iter().find(|c| c.value == answer).or_else(|| choices.iter().find(|c| c.text == answer));
+    let chosen = choices
+        .iter()
+        .find(|choice| same(&choice.value, &answer))
+        .or_else(|| choices.iter().find(|choice| same(&choice.text, &answer)));
     let answer = match (chosen, list) {
         (Some(choice), _) => choice.text.clone(),
         (None, ChoiceList::Fixed(_)) => {
@@ -175,36 +198,66 @@ fn answer(
     Ok((answer, texts))
 }
 
-/// Gives each rectangle to the statements it was drawn for. What is tied to none is left to the model, which looks for itself.
-fn attach(reasoning: &mut [Reason], said: &[Said], drawn: &[&Item], items: &[Item]) {
-    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
-    for item in drawn {
-        // Turned pictures: what the percents are of is not what was uploaded.
-        let turned = item.image_rotation.is_some_and(|angle| angle % 360.0 != 0.0);
-        let Ok(area) = from_ref::<PercentBox>(&item.value) else { continue };
-        if turned || item.id.is_none() {
-            continue;
-        }
+/// Gives what was drawn to the statements it was drawn for: rectangles as they are, the boxes that hold ellipses and polygons. Whatever is drawn
+/// with the tag for evidence counts, and what is drawn with another one where it is tied to a statement; what can't be used is told.
+///
+/// Percents are of the picture as it was uploaded, however the annotator had turned it on the screen: `image_rotation` tells the screen's turn only.
+fn attach(
+    reasoning: &mut [Reason],
+    said: &[Said],
+    items: &[Item],
+    is_evidence: impl Fn(&Item) -> bool,
+    warnings: &mut Vec<Warning>,
+) {
+    let same_id = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    for item in items {
+        let Some(drawn) = Drawn::read(&item.kind, &item.value) else { continue };
         let related = |other: &Said| {
             items.iter().filter(|i| i.kind == "relation").any(|i| {
-                (same(&i.from_id, &item.id) && same(&i.to_id, &other.id))
-                    || (same(&i.to_id, &item.id) && same(&i.from_id, &other.id))
+                (same_id(&i.from_id, &item.id) && same_id(&i.to_id, &other.id))
+                    || (same_id(&i.to_id, &item.id) && same_id(&i.from_id, &other.id))
             })
         };
         let tied = |other: &&Said| {
-            same(&other.id, &item.id)
-                || same(&other.parent, &item.id)
-                || same(&item.parent, &other.id)
+            same_id(&other.id, &item.id)
+                || same_id(&other.parent, &item.id)
+                || same_id(&item.parent, &other.id)
                 || related(other)
         };
         let mut of: Vec<usize> =
             said.iter().filter(tied).flat_map(|other| other.statements.clone()).collect();
-        // What the model drew and nobody touched is the model's word, unless someone tied it to a statement.
-        if of.is_empty() && item.origin.as_deref() != Some("prediction") {
+        if of.is_empty() {
+            // What the model drew and nobody touched is the model's word, unless someone tied it to a statement.
+            if !is_evidence(item) || item.origin.as_deref() == Some("prediction") {
+                continue;
+            }
             of = by_label(item, reasoning);
         }
-        for index in of {
-            reasoning[index].boxes.push(area);
+        let mut tell = |code: &str, detail: String| {
+            let pointer = format!("/result/{}", item.place);
+            warnings.push(Warning { code: code.to_owned(), pointer, detail });
+        };
+        // Without a size, of a size that shows what is outside all the same.
+        let pixels = |side: &Value| side.as_f64().map_or(1000, |pixels| pixels as u32).max(1);
+        let (width, height) = (pixels(&item.original_width), pixels(&item.original_height));
+        match drawn {
+            Drawn::Unusable(why) => tell("region_unused", why),
+            _ if of.is_empty() => {
+                let why =
+                    "it belongs to no statement: give it the statement's number as label or its text as note";
+                tell("region_unused", why.to_owned());
+            }
+            Drawn::Area(area) if area.to_pixels(width, height).is_none() => {
+                tell("region_unused", "it lies outside of the picture".to_owned());
+            }
+            Drawn::Area(area) => {
+                if let Some(detail) = area.enclosed(&item.kind) {
+                    tell("region_enclosed", detail);
+                }
+                for index in of {
+                    reasoning[index].boxes.push(area);
+                }
+            }
         }
     }
 }
@@ -215,7 +268,8 @@ fn by_label(item: &Item, reasoning: &[Reason]) -> Vec<usize> {
         let digits = label.len() - label.trim_end_matches(|c: char| c.is_ascii_digit()).len();
         label[label.len() - digits..].parse().ok()
     };
-    let labels = texts(&item.value, "rectanglelabels");
+    // The labels stand under the name of the kind.
+    let labels = texts(&item.value, &item.kind);
     let numbered: Vec<usize> = labels
         .iter()
         .filter_map(number)
@@ -227,7 +281,7 @@ fn by_label(item: &Item, reasoning: &[Reason]) -> Vec<usize> {
     }
     let notes = texts(&item.meta, "text");
     let noted: Vec<usize> = (0..reasoning.len())
-        .filter(|index| notes.iter().any(|note| note.trim() == reasoning[*index].statement))
+        .filter(|index| notes.iter().any(|note| same(note, &reasoning[*index].statement)))
         .collect();
     if noted.is_empty() && reasoning.len() == 1 { vec![0] } else { noted }
 }

@@ -142,8 +142,87 @@ fn what_the_model_drew_counts_only_when_it_was_tied() {
     );
     let changed = with(drawn("x", "1"), "origin", json!("prediction-changed"));
     assert_eq!(statements(&json!([chosen("triangle"), said("r", &json!("one")), changed])), [pair("one", 1)]);
-    let turned = with(drawn("x", "1"), "image_rotation", json!(90));
-    assert_eq!(statements(&json!([chosen("triangle"), said("r", &json!("one")), turned])), [pair("one", 0)]);
+}
+
+/// Code and place of what is told of an annotation.
+fn told(results: &Value) -> Vec<(String, String)> {
+    let read = read_with(CONFIG, results).unwrap();
+    read.warnings.into_iter().map(|warning| (warning.code, warning.pointer)).collect()
+}
+
+#[test]
+fn a_turn_of_the_screen_changes_nothing() {
+    for turn in [0, 90, 180, 270] {
+        let turned = with(drawn("x", "1"), "image_rotation", json!(turn));
+        let results = json!([chosen("triangle"), said("r", &json!("one")), turned]);
+        let read = read_with(CONFIG, &results).unwrap();
+        assert_eq!(
+            read.reasoning[0].boxes[0].to_pixels(600, 400),
+            Some(reasonedit_imaging::PixelBox { x: 60, y: 80, width: 180, height: 160 })
+        );
+        assert_eq!(read.warnings, []);
+    }
+}
+
+#[test]
+fn what_is_not_a_box_is_enclosed_or_told() {
+    let with_region = |region: Value| json!([chosen("triangle"), said("r", &json!("one")), region]);
+    let value = |value: Value| with(drawn("x", "1"), "value", value);
+    let of_kind = |kind: &str, value: Value| {
+        let region = with(drawn("x", "1"), "value", value);
+        with(region, "type", json!(kind))
+    };
+    let place = "/result/2".to_owned();
+    for (region, boxes, code) in [
+        (
+            value(json!({"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 30})),
+            1,
+            Some("region_enclosed"),
+        ),
+        (value(json!({"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 90})), 1, None),
+        (value(json!({"x": 110, "y": 20, "width": 30, "height": 40})), 0, Some("region_unused")),
+        (value(json!({"x": "left"})), 0, Some("region_unused")),
+        (
+            of_kind("ellipselabels", json!({"x": 50, "y": 50, "radiusX": 10, "radiusY": 5})),
+            1,
+            Some("region_enclosed"),
+        ),
+        (of_kind("polygon", json!({"points": [[1, 1], [9, 1], [5, 9]]})), 1, Some("region_enclosed")),
+        (of_kind("brushlabels", json!({"format": "rle", "rle": [0]})), 0, Some("region_unused")),
+        (of_kind("keypointlabels", json!({"x": 5, "y": 5, "width": 1})), 0, Some("region_unused")),
+    ] {
+        let results = with_region(region);
+        assert_eq!(statements(&results), [pair("one", boxes)], "{results}");
+        let expected: Vec<_> = code.map(|code| (code.to_owned(), place.clone())).into_iter().collect();
+        assert_eq!(told(&results), expected, "{results}");
+    }
+    // One of several statements has to be named.
+    let several = json!([chosen("triangle"), said("r", &json!(["one", "two"])), drawn("x", "e")]);
+    assert_eq!(told(&several), [("region_unused".to_owned(), place.clone())]);
+    // Other tags' regions are other matters, unless they are tied to a statement.
+    let other = with(drawn("x", "1"), "from_name", json!("organs"));
+    assert_eq!(statements(&with_region(other.clone())), [pair("one", 0)]);
+    assert_eq!(told(&with_region(other.clone())), []);
+    let tied = json!([chosen("triangle"), said("x", &json!("one")), other]);
+    assert_eq!(statements(&tied), [pair("one", 1)]);
+    // What is told doesn't change what is said.
+    let (plain, listed) = (with_region(drawn("x", "1")), with_region(drawn("x", "1")));
+    let mut listed = read_with(CONFIG, &listed).unwrap();
+    listed.warnings.push(Warning { code: String::new(), pointer: String::new(), detail: String::new() });
+    assert_eq!(read_with(CONFIG, &plain).unwrap().digest(), listed.digest());
+}
+
+#[test]
+fn a_list_on_one_line_loses_its_marks_and_says_so() {
+    let results = json!([chosen("triangle"), said("r", &json!("1. It is red. 2. It is round."))]);
+    assert_eq!(statements(&results), [pair("It is red.", 0), pair("It is round.", 0)]);
+    assert_eq!(told(&results), [("list_marks_left_out".to_owned(), "/result/1/value/text".to_owned())]);
+}
+
+#[test]
+fn choices_are_found_in_whatever_form_they_come() {
+    let results = json!([chosen("\u{200b}pump\u{200b}kin\u{a0}"), said("r", &json!("one"))]);
+    assert_eq!(read_with(CONFIG, &results).unwrap().answer, "a pumpkin");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::dto::WarningDto;
+
 /// That the backend is there.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = LabelStudioHealth)]
@@ -224,6 +226,9 @@ pub(super) struct OutcomeDto {
     pub(super) reverted: Vec<String>,
     /// Why, where it needs saying.
     pub(super) detail: Option<String>,
+    /// What of the annotation was not taken as it was made; pointers are into it.
+    #[serde(default)]
+    pub(super) warnings: Vec<WarningDto>,
     /// When, RFC 3339 in UTC.
     pub(super) ended_at: String,
 }

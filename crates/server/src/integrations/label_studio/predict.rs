@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use reasonedit_codebook::{CodebookName, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, Kind};
+use reasonedit_editor::text::same;
 use reasonedit_editor::{CallContext, Editor, ImageSource, QueryOutcome, QueryRequest, RetrievalOverride};
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::engine::Priority;
@@ -184,7 +185,7 @@ impl Seen {
 fn answer(control: &Control, form: &AnswerForm, choices: &[Choice], outcome: &QueryOutcome) -> RegionDto {
     let (kind, value) = match form {
         AnswerForm::Choices(_) => {
-            let chosen = choices.iter().find(|choice| choice.text.trim() == outcome.answer.trim());
+            let chosen = choices.iter().find(|choice| same(&choice.text, &outcome.answer));
             ("choices", json!({"choices": [chosen.map_or(outcome.answer.as_str(), |choice| &choice.value)]}))
         }
         AnswerForm::Text => ("textarea", json!({"text": [outcome.answer]})),

@@ -26,6 +26,7 @@ fn outcome(annotation: u64, kind: OutcomeKind) -> OutcomeDto {
         edit: None,
         reverted: Vec::new(),
         detail: None,
+        warnings: Vec::new(),
         ended_at: "2026-11-20T10:00:00Z".to_owned(),
     }
 }

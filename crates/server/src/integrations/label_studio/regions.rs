@@ -1,4 +1,4 @@
-//! Rectangles of Label Studio, in percent of the picture, and boxes of pixels.
+//! What is drawn in Label Studio, in percent of the picture, and boxes of pixels.
 
 use reasonedit_imaging::{PixelBox, pixels_between};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,112 @@ pub(super) struct PercentBox {
     pub(super) height: f64,
     #[serde(default)]
     pub(super) rotation: f64,
+}
+
+/// An ellipse in percent of each side of the upright picture; turned by `rotation` degrees clockwise about its centre.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PercentEllipse {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) radius_x: f64,
+    pub(super) radius_y: f64,
+    #[serde(default)]
+    pub(super) rotation: f64,
+}
+
+/// What a box can be made of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Area {
+    // First: its fields are not a rectangle's.
+    Ellipse(PercentEllipse),
+    Rectangle(PercentBox),
+}
+
+/// A region of an annotation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Drawn {
+    /// One that a box can be made of.
+    Area(Area),
+    /// One that none can be made of, and why.
+    Unusable(String),
+}
+
+impl Drawn {
+    /// Reads a result of this kind; `None` if nothing is drawn by it.
+    pub(super) fn read(kind: &str, value: &Value) -> Option<Self> {
+        let shape = kind.strip_suffix("labels").unwrap_or(kind);
+        let area = match shape {
+            "rectangle" => PercentBox::deserialize(value).ok().map(Area::Rectangle),
+            "ellipse" => PercentEllipse::deserialize(value).ok().map(Area::Ellipse),
+            "polygon" => polygon(value).map(Area::Rectangle),
+            "brush" | "bitmask" | "keypoint" | "vector" => {
+                let name =
+                    if shape == "keypoint" { "a point".to_owned() } else { format!("a {shape} region") };
+                return Some(Self::Unusable(format!(
+                    "{name} can't be used as evidence: draw a rectangle, an ellipse or a polygon"
+                )));
+            }
+            _ => return None,
+        };
+        let unreadable = || Self::Unusable(format!("the place of the {shape} can't be read"));
+        Some(area.map_or_else(unreadable, Self::Area))
+    }
+}
+
+impl Area {
+    /// The box of pixels of a picture of this size that holds it; `None` if they have no pixel in common.
+    pub(super) fn to_pixels(self, width: u32, height: u32) -> Option<PixelBox> {
+        match self {
+            Self::Rectangle(rectangle) => rectangle.to_pixels(width, height),
+            Self::Ellipse(ellipse) => ellipse.to_pixels(width, height),
+        }
+    }
+
+    /// That a box around it was taken instead of itself, in words; `None` where it is a box.
+    pub(super) fn enclosed(&self, kind: &str) -> Option<String> {
+        match self {
+            Self::Rectangle(rectangle) if kind.starts_with("rectangle") => {
+                // Quarter turns leave a box a box.
+                let turn = rectangle.rotation.rem_euclid(90.0);
+                (turn > 1e-6 && turn < 90.0 - 1e-6).then(|| {
+                    format!(
+                        "the rectangle is turned by {:.1} degrees: the upright box that holds it was taken",
+                        rectangle.rotation
+                    )
+                })
+            }
+            Self::Rectangle(_) => Some("the upright box that holds the polygon was taken".to_owned()),
+            Self::Ellipse(_) => Some("the upright box that holds the ellipse was taken".to_owned()),
+        }
+    }
+}
+
+/// The rectangle that holds a polygon; `None` if it has no area or no readable points.
+fn polygon(value: &Value) -> Option<PercentBox> {
+    let points = <Vec<[f64; 2]>>::deserialize(value.get("points")?).ok()?;
+    let side = |axis: usize| {
+        let low = points.iter().map(|point| point[axis]).fold(f64::INFINITY, f64::min);
+        let high = points.iter().map(|point| point[axis]).fold(f64::NEG_INFINITY, f64::max);
+        (high > low).then_some((low, high - low))
+    };
+    let ((x, width), (y, height)) = (side(0)?, side(1)?);
+    Some(PercentBox { x, y, width, height, rotation: 0.0 })
+}
+
+impl PercentEllipse {
+    /// As [`Area::to_pixels`].
+    fn to_pixels(self, width: u32, height: u32) -> Option<PixelBox> {
+        let (w, h) = (f64::from(width), f64::from(height));
+        let (x, y) = (self.x / 100.0 * w, self.y / 100.0 * h);
+        let (rx, ry) = (self.radius_x / 100.0 * w, self.radius_y / 100.0 * h);
+        let (sin, cos) = self.rotation.to_radians().sin_cos();
+        let (across, down) = ((rx * cos).hypot(ry * sin), (rx * sin).hypot(ry * cos));
+        let (x, width) = extent([x - across, x + across, x, x], w)?;
+        let (y, height) = extent([y - down, y + down, y, y], h)?;
+        Some(PixelBox { x, y, width, height })
+    }
 }
 
 impl PercentBox {
@@ -82,6 +188,62 @@ mod tests {
         ] {
             assert_eq!(outside.to_pixels(100, 100), None, "{outside:?}");
         }
+    }
+
+    #[test]
+    fn turned_rectangles_are_where_label_studios_converter_has_them() {
+        // Corners by `convert_annotation_to_yolo_obb` of label-studio-sdk 2.1.2, rounded and held inside.
+        for (width, height, turned, (x, y, columns, rows)) in [
+            (600, 400, rectangle(10.0, 20.0, 30.0, 40.0, 30.0), (0, 80, 216, 229)),
+            (600, 400, rectangle(50.0, 50.0, 20.0, 10.0, 315.0), (300, 115, 113, 113)),
+            (200, 80, rectangle(60.0, 10.0, 20.0, 25.0, 120.5), (82, 0, 38, 42)),
+        ] {
+            let area = PixelBox { x, y, width: columns, height: rows };
+            assert_eq!(turned.to_pixels(width, height), Some(area), "{turned:?}");
+        }
+    }
+
+    #[test]
+    fn ellipses_and_polygons_have_boxes() {
+        let of = |kind: &str, value: Value| match Drawn::read(kind, &value) {
+            Some(Drawn::Area(area)) => (area.to_pixels(200, 100), area.enclosed(kind).is_some()),
+            other => panic!("{other:?}"),
+        };
+        let boxed = |x, y, width, height| Some(PixelBox { x, y, width, height });
+        let ellipse =
+            |rotation: f64| json!({"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": rotation});
+        assert_eq!(of("ellipse", ellipse(0.0)), (boxed(60, 40, 80, 20), true));
+        // Radii of 40 and 10 pixels change places.
+        assert_eq!(of("ellipselabels", ellipse(90.0)), (boxed(90, 10, 20, 80), true));
+        let points = json!({"points": [[10, 20], [60, 30], [40, 80]], "closed": true});
+        assert_eq!(of("polygonlabels", points), (boxed(20, 20, 100, 60), true));
+        let rectangle =
+            |rotation: f64| json!({"x": 10, "y": 20, "width": 10, "height": 10, "rotation": rotation});
+        assert_eq!(of("rectanglelabels", rectangle(0.0)), (boxed(20, 20, 20, 10), false));
+        assert_eq!(of("rectangle", rectangle(270.0)), (boxed(20, 0, 10, 20), false));
+        assert!(of("rectangle", rectangle(30.0)).1);
+        for (kind, value) in [
+            ("polygon", json!({"points": [[1, 1], [1, 5]]})),
+            ("polygon", json!({"points": [[1], [1, 5]]})),
+            ("ellipse", json!({"x": 1})),
+            ("rectanglelabels", json!({"x": "left"})),
+            ("brushlabels", json!({"rle": [0, 1]})),
+            ("keypoint", json!({"x": 1, "y": 2, "width": 1})),
+        ] {
+            assert!(matches!(Drawn::read(kind, &value), Some(Drawn::Unusable(_))), "{kind}");
+        }
+        assert_eq!(Drawn::read("choices", &json!({"choices": ["a"]})), None);
+        // What waited in a queue before ellipses were known reads back as it was.
+        let stored = json!({"x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0, "rotation": 0.0});
+        let area: Area = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(
+            (area, serde_json::to_value(area).unwrap()),
+            (Area::Rectangle(rectangle_of(&stored)), stored)
+        );
+    }
+
+    fn rectangle_of(value: &Value) -> PercentBox {
+        PercentBox::deserialize(value).unwrap()
     }
 
     proptest! {

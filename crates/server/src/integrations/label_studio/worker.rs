@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use reasonedit_codebook::{CodebookName, EditFilter, EditId, EditRecord, Library};
+use reasonedit_codebook::{CodebookName, EditFilter, EditId, EditRecord, Library, Warning};
 use reasonedit_editor::{CallContext, EditRequest, Editor, EditorError, IdempotencyKey, StatementInput};
 use reasonedit_vlm::engine::Priority;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::LabelStudio;
+use super::annotation::Reason;
 use super::dto::{OutcomeDto, OutcomeKind};
 use super::events::{Change, Event, Said, parse_time};
 use super::queue::{Next, Queue};
@@ -39,11 +40,12 @@ struct Came {
     edit: Option<EditId>,
     reverted: Vec<EditId>,
     detail: Option<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Came {
     fn to(outcome: OutcomeKind) -> Self {
-        Self { outcome, edit: None, reverted: Vec::new(), detail: None }
+        Self { outcome, edit: None, reverted: Vec::new(), detail: None, warnings: Vec::new() }
     }
 
     fn because(self, detail: impl Into<String>) -> Self {
@@ -111,6 +113,7 @@ impl Worker {
             edit: came.edit.map(|edit| edit.to_string()),
             reverted: came.reverted.iter().map(ToString::to_string).collect(),
             detail: came.detail,
+            warnings: came.warnings.iter().map(Into::into).collect(),
             ended_at: rfc3339(OffsetDateTime::now_utc()),
         };
         tracing::info!(
@@ -141,7 +144,13 @@ impl Worker {
         let (project, annotation) = (event.project.clone(), event.annotation);
         let live = blocking(move || Ok(edits_of(&library, &project, annotation))).await?;
         match &event.change {
-            Change::Says(said) => self.learn(event, said, live).await,
+            Change::Says(said) => {
+                let came = self.learn(event, said, live).await?;
+                // What was told of the edit when it was made, or of the annotation if there is none.
+                let warnings =
+                    if came.warnings.is_empty() { said.correction.warnings.clone() } else { came.warnings };
+                Ok(Came { warnings, ..came })
+            }
             Change::Deleted | Change::Withdrawn { .. } if live.is_empty() => {
                 let reason = match &event.change {
                     Change::Withdrawn { reason, .. } => reason,
@@ -203,21 +212,29 @@ impl Worker {
         let origin = LabelStudio::origin(known);
         let image = self.studio.pictures().get(&said.correction.picture, &origin).await?;
         let info = self.editor.image_info(&image).await?;
-        let reasoning = said.correction.reasoning.iter().map(|reason| StatementInput {
-            statement: reason.statement.clone(),
-            evidence: reason
-                .boxes
-                .iter()
-                .filter_map(|area| area.to_pixels(info.width, info.height))
-                .map(Into::into)
-                .collect(),
-        });
+        let mut warnings = said.correction.warnings.clone();
+        let mut evidence = |reason: &Reason| {
+            let boxes = reason.boxes.iter().map(|area| area.to_pixels(info.width, info.height));
+            let inside: Vec<_> = boxes.flatten().collect();
+            if inside.len() < reason.boxes.len() {
+                let detail = "what was drawn outside of the picture was left out".to_owned();
+                let (code, pointer) = ("region_unused".to_owned(), "/result".to_owned());
+                warnings.push(Warning { code, pointer, detail });
+            }
+            inside.into_iter().map(Into::into).collect()
+        };
+        let reasoning: Vec<StatementInput> = said
+            .correction
+            .reasoning
+            .iter()
+            .map(|reason| StatementInput { statement: reason.statement.clone(), evidence: evidence(reason) })
+            .collect();
         let request = EditRequest {
-            warnings: Vec::new(),
+            warnings,
             image,
             question: said.correction.question.clone(),
             answer: said.correction.answer.clone(),
-            reasoning: reasoning.collect(),
+            reasoning,
             choices: said.correction.choices.clone(),
             author: said.by.map(|user| format!("label-studio:{user}")),
             tags: vec!["label-studio".to_owned(), tag(event.annotation)],
@@ -237,9 +254,10 @@ impl Worker {
                 former: Vec::new(),
             }),
         };
-        let edit = self.editor.edit(&codebook, request, CALL).await?.record.id;
-        let reverted = self.revert(live, Some(edit)).await?;
-        Ok(Came { edit: Some(edit), reverted, ..Came::to(OutcomeKind::Edited) })
+        let record = self.editor.edit(&codebook, request, CALL).await?.record;
+        let reverted = self.revert(live, Some(record.id)).await?;
+        let (edit, warnings) = (Some(record.id), record.warnings);
+        Ok(Came { edit, reverted, warnings, ..Came::to(OutcomeKind::Edited) })
     }
 
     /// Takes edits back, all but one.
