@@ -50,8 +50,8 @@ impl Drawn {
     pub(super) fn read(kind: &str, value: &Value) -> Option<Self> {
         let shape = kind.strip_suffix("labels").unwrap_or(kind);
         let area = match shape {
-            "rectangle" => PercentBox::deserialize(value).ok().map(Area::Rectangle),
-            "ellipse" => PercentEllipse::deserialize(value).ok().map(Area::Ellipse),
+            "rectangle" => from_ref::<PercentBox>(value).ok().map(Area::Rectangle),
+            "ellipse" => from_ref::<PercentEllipse>(value).ok().map(Area::Ellipse),
             "polygon" => polygon(value).map(Area::Rectangle),
             "brush" | "bitmask" | "keypoint" | "vector" => {
                 let name =
