@@ -7,12 +7,24 @@ use crate::load::weights::{Scope, Weights};
 
 /// The first of `prefixes` below which there is a tensor `marker`; the first of all if there is none, whose tensors are then
 /// missed by their published names.
-pub(crate) fn first_scope<'w>(weights: &'w Weights, prefixes: &[&str], marker: &str) -> Scope<'w> {
-    let full =
-        |prefix: &str| if prefix.is_empty() { marker.to_owned() } else { format!("{prefix}.{marker}") };
-    let found = prefixes.iter().find(|prefix| weights.has(&full(prefix)));
-    weights.scope(found.or(prefixes.first()).copied().unwrap_or_default())
+pub(crate) fn first_prefix<'p>(weights: &Weights, prefixes: &[&'p str], marker: &str) -> &'p str {
+    let found = prefixes.iter().find(|prefix| weights.has(&under(prefix, marker)));
+    found.or(prefixes.first()).copied().unwrap_or_default()
 }
+
+/// The names below [`first_prefix`].
+pub(crate) fn first_scope<'w>(weights: &'w Weights, prefixes: &[&str], marker: &str) -> Scope<'w> {
+    weights.scope(first_prefix(weights, prefixes, marker))
+}
+
+/// A name below a prefix.
+pub(crate) fn under(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+/// Base of the rotary frequencies in `LlamaConfig`; the published LLaVA and InstructBLIP files say nothing of
+/// it.
+pub(crate) const LLAMA_THETA: f64 = 10_000.0;
 
 /// What `LlamaConfig` assumes; the published LLaVA and InstructBLIP files name little but what differs from it.
 pub(crate) fn llama_defaults() -> [(&'static str, Value); 8] {

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::blocks::activation::Activation;
 use crate::blocks::vit::EncoderSizes;
+use crate::load::settings;
 use crate::{Result, VlmError};
 
 /// What is read of `config.json`, the language model's part aside.
@@ -115,8 +116,7 @@ impl InstructBlipConfig {
     /// [`VlmError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let fail = |reason: String| VlmError::load("config.json", reason);
-        let config: Self = serde_json::from_value(json.clone())
-            .map_err(|e| fail(format!("not an InstructBLIP configuration: {e}")))?;
+        let config: Self = settings::read("config.json", "", json)?;
         let text = json["text_config"]["model_type"].as_str().unwrap_or("opt");
         if text != "llama" {
             return Err(fail(format!(
@@ -191,7 +191,7 @@ mod tests {
             ("qformer_config", json!({"num_attention_heads": 7}), "qformer_config"),
             ("qformer_config", json!({"cross_attention_frequency": 0}), "qformer_config"),
             ("num_query_tokens", json!(0), "num_query_tokens"),
-            ("num_query_tokens", json!("many"), "InstructBLIP"),
+            ("num_query_tokens", json!("many"), "num_query_tokens is"),
         ] {
             let mut config = json!({"text_config": {"model_type": "llama"}});
             config[name] = value;

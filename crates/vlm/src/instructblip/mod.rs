@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use crate::blocks::fixed_size::FixedSizeProcessor;
-use crate::blocks::llama::llama_defaults;
+use crate::blocks::llama::{LLAMA_THETA, llama_defaults};
 use crate::blocks::pool::TapCollector;
 use crate::blocks::vit::{Tower, VisionTransformer, even_rows};
 use crate::load::architectures::{Architecture, KnownModel, Parts};
@@ -63,12 +63,16 @@ struct InstructBlip {
 
 impl Networks {
     fn new(config: &InstructBlipConfig, text: &TextConfig, weights: &Weights) -> Result<Self> {
-        let tied = config.tie_word_embeddings || text.tie_word_embeddings;
+        let tied = weights.tied(
+            "language_model.lm_head.weight",
+            "language_model.model.embed_tokens.weight",
+            config.tie_word_embeddings || text.tie_word_embeddings,
+        )?;
         let vision = &config.vision_config;
         let root = weights.scope("");
         let variant = Variant {
             axes: Axes::Plain,
-            theta: text.theta(10_000.0),
+            theta: text.theta(Some(LLAMA_THETA))?,
             qkv_bias: text.attention_bias,
             output_bias: text.attention_bias,
             head_norms: false,
@@ -186,7 +190,7 @@ impl Networks {
 }
 
 fn text_config(config: &Value) -> Result<TextConfig> {
-    TextConfig::parse(&config["text_config"], &llama_defaults())
+    TextConfig::parse(&config["text_config"], "text_config", &llama_defaults())
 }
 
 fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {
@@ -204,10 +208,9 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
         vision.image_size,
         vision.patch_size,
     )?;
-    let tokenizer = parts.checkpoint.instructed_tokenizer(
-        parts.token("image_token_index")?,
-        config.qformer_config.max_position_embeddings,
-    )?;
+    let tokenizer = parts
+        .checkpoint
+        .instructed_tokenizer(parts.image_token()?, config.qformer_config.max_position_embeddings)?;
     let networks = Networks::new(&config, &text, parts.weights)?;
     let preprocessor = preprocessor.making(networks.qformer.count()?);
     let taps = networks.taps(text.hidden_size);

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::blocks::activation::Activation;
 use crate::blocks::vit::EncoderSizes;
+use crate::load::settings;
 use crate::{Result, VlmError};
 
 /// What is read of `config.json`, the language model's part aside.
@@ -92,8 +93,7 @@ impl LlavaConfig {
         if json["vision_feature_layer"].is_array() {
             return Err(fail("several vision_feature_layer are not supported; LLaVA-1.5 has one".into()));
         }
-        let config: Self = serde_json::from_value(json.clone())
-            .map_err(|e| fail(format!("not a LLaVA configuration: {e}")))?;
+        let config: Self = settings::read("config.json", "", json)?;
         let kind = config.vision_config.model_type.as_str();
         if kind != "clip_vision_model" {
             return Err(fail(format!(
@@ -172,7 +172,7 @@ mod tests {
             ("vision_feature_select_strategy", json!("cls"), "select_strategy"),
             ("vision_config", json!({"model_type": "siglip_vision_model"}), "siglip"),
             ("text_config", json!({"model_type": "mistral"}), "mistral"),
-            ("projector_hidden_act", json!(3), "LLaVA"),
+            ("projector_hidden_act", json!(3), "projector_hidden_act is 3"),
         ] {
             let mut config = json!({"vision_config": {"num_hidden_layers": 3}, "text_config": {}});
             config[name] = value;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use crate::blocks::fixed_size::FixedSizeProcessor;
-use crate::blocks::llama::{first_scope, llama_defaults};
+use crate::blocks::llama::{LLAMA_THETA, first_prefix, llama_defaults, under};
 use crate::composed::Composed;
 use crate::load::architectures::{Architecture, KnownModel, Parts};
 use crate::load::weights::Weights;
@@ -37,21 +37,25 @@ pub(crate) const ARCHITECTURE: Architecture = Architecture {
 
 /// The networks, without what surrounds them.
 fn networks(config: &LlavaConfig, text: &TextConfig, weights: &Weights) -> Result<(LlavaTower, Decoder)> {
-    let tied = config.tie_word_embeddings || text.tie_word_embeddings;
+    // The published files have the first of these names, later releases of transformers write the second.
+    let model =
+        first_prefix(weights, &["language_model.model", "model.language_model"], "embed_tokens.weight");
+    let head = first_prefix(weights, &["language_model", ""], "lm_head.weight");
+    let tied = weights.tied(
+        &under(head, "lm_head.weight"),
+        &under(model, "embed_tokens.weight"),
+        config.tie_word_embeddings || text.tie_word_embeddings,
+    )?;
     let tower = LlavaTower::new(weights, config, text.hidden_size)?;
     let variant = Variant {
         axes: Axes::Plain,
-        theta: text.theta(10_000.0),
+        theta: text.theta(Some(LLAMA_THETA))?,
         qkv_bias: text.attention_bias,
         output_bias: text.attention_bias,
         head_norms: false,
         tied,
     };
-    // The published files have the first of these names, later releases of transformers write the second.
-    let model =
-        first_scope(weights, &["language_model.model", "model.language_model"], "embed_tokens.weight");
-    let head = first_scope(weights, &["language_model", ""], "lm_head.weight");
-    let decoder = Decoder::new(&model, &head, text, variant)?;
+    let decoder = Decoder::new(&weights.scope(model), &weights.scope(head), text, variant)?;
     weights.finish(|name| {
         // Position numbers that older releases stored, and the second copy of a tied output matrix.
         name.ends_with("embeddings.position_ids") || (tied && name.ends_with("lm_head.weight"))
@@ -60,7 +64,7 @@ fn networks(config: &LlavaConfig, text: &TextConfig, weights: &Weights) -> Resul
 }
 
 fn text_config(config: &Value) -> Result<TextConfig> {
-    TextConfig::parse(&config["text_config"], &llama_defaults())
+    TextConfig::parse(&config["text_config"], "text_config", &llama_defaults())
 }
 
 fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {
@@ -78,7 +82,7 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
         vision.image_size,
         vision.patch_size,
     )?;
-    let tokenizer = parts.checkpoint.prompt_tokenizer(parts.token("image_token_index")?)?;
+    let tokenizer = parts.checkpoint.prompt_tokenizer(parts.image_token()?)?;
     let (tower, decoder) = networks(&config, &text, parts.weights)?;
     let processor = processor.making(tower.token_count());
     Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, processor, tokenizer)?))

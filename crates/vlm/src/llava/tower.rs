@@ -35,7 +35,12 @@ impl LlavaTower {
         // The published files have the first of these names, later releases of transformers write the others.
         let vision = first_scope(
             weights,
-            &["vision_tower.vision_model", "vision_tower", "model.vision_tower"],
+            &[
+                "vision_tower.vision_model",
+                "vision_tower",
+                "model.vision_tower.vision_model",
+                "model.vision_tower",
+            ],
             "embeddings.class_embedding",
         );
         let projector = first_scope(

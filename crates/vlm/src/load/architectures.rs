@@ -72,7 +72,12 @@ impl Architecture {
     /// # Errors
     /// [`VlmError::Load`] for one that isn't known, telling which are.
     pub fn of(config: &Value) -> Result<&'static Self> {
-        let model_type = config["model_type"].as_str().unwrap_or_default();
+        let model_type = config["model_type"].as_str().ok_or_else(|| {
+            VlmError::load(
+                "config.json",
+                "it has no model_type; is it the model's, as transformers writes it?",
+            )
+        })?;
         ARCHITECTURES.iter().find(|a| a.model_type == model_type).ok_or_else(|| {
             let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.model_type).collect();
             VlmError::load(
@@ -99,12 +104,16 @@ pub(crate) struct Parts<'c> {
 }
 
 impl Parts<'_> {
-    /// A token id that `config.json` names.
-    pub(crate) fn token(&self, name: &str) -> Result<u32> {
-        self.config[name]
-            .as_u64()
-            .and_then(|id| u32::try_from(id).ok())
-            .ok_or_else(|| VlmError::load("config.json", format!("it has no {name}")))
+    /// The placeholder of a picture that `config.json` names, by either of its names.
+    pub(crate) fn image_token(&self) -> Result<u32> {
+        let config = self.config;
+        let id = ["image_token_id", "image_token_index"].into_iter().find_map(|name| config[name].as_u64());
+        id.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+            VlmError::load(
+                "config.json",
+                "it has no image_token_id (or image_token_index), the picture's placeholder",
+            )
+        })
     }
 
     /// What the model says of itself, once all its tensors have been asked for. Reads all weights for their fingerprint.

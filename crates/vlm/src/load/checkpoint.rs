@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::foreign::{instead_of_weights, refuse_quantised};
+use super::settings;
 use super::weights::Weights;
 use crate::prompt::{PromptSettings, PromptTokenizer};
 use crate::{Result, VlmError};
@@ -57,12 +59,7 @@ impl Checkpoint {
 
     /// A JSON file, `None` if it doesn't exist.
     pub(crate) fn json(&self, file: &str) -> Result<Option<Value>> {
-        self.bytes(file)?
-            .map(|bytes| {
-                serde_json::from_slice(&bytes)
-                    .map_err(|e| VlmError::load(file, format!("not valid JSON: {e}; download it again")))
-            })
-            .transpose()
+        self.bytes(file)?.map(|bytes| settings::json(file, &bytes)).transpose()
     }
 
     /// A JSON file that must be there.
@@ -75,18 +72,36 @@ impl Checkpoint {
         self.bytes(file)?.ok_or_else(|| self.missing(file))
     }
 
-    /// How pictures are preprocessed: `preprocessor_config.json`, or where transformers 5 writes it.
+    /// How pictures are preprocessed: where transformers 5 writes it, else `preprocessor_config.json`. In
+    /// this order transformers looks too: a folder that was written over has both.
     pub(crate) fn image_processor(&self) -> Result<Value> {
-        if let Some(settings) = self.json(IMAGE_PROCESSOR)? {
-            return Ok(settings);
-        }
-        match self.json(PROCESSOR)?.unwrap_or_default()["image_processor"].take() {
-            settings @ Value::Object(_) => Ok(settings),
-            _ => Err(self.missing(IMAGE_PROCESSOR)),
+        match self.nested_image_processor()? {
+            Some(settings) => Ok(settings),
+            None => self.json(IMAGE_PROCESSOR)?.ok_or_else(|| self.missing(IMAGE_PROCESSOR)),
         }
     }
 
+    fn nested_image_processor(&self) -> Result<Option<Value>> {
+        let settings = self.json(PROCESSOR)?.unwrap_or_default()["image_processor"].take();
+        Ok(Some(settings).filter(Value::is_object))
+    }
+
     fn missing(&self, file: &str) -> VlmError {
+        if file == "config.json"
+            && !self.folder.join("model.safetensors").is_file()
+            && let Some(instead) = instead_of_weights(&self.folder)
+        {
+            return instead;
+        }
+        const SLOW: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
+        let slow = SLOW.into_iter().find(|name| self.folder.join(name).is_file());
+        if let Some(slow) = slow.filter(|_| file == "tokenizer.json") {
+            let reason = format!(
+                "there is only {slow}. AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER) makes \
+                 tokenizer.json of it"
+            );
+            return VlmError::load(file, reason);
+        }
         VlmError::load(
             file,
             format!(
@@ -103,14 +118,33 @@ impl Checkpoint {
         if single.is_file() {
             return Ok(vec![single]);
         }
-        let Some(index) = self.json(INDEX)? else { return Err(self.missing("model.safetensors")) };
+        let Some(index) = self.json(INDEX)? else {
+            return Err(instead_of_weights(&self.folder).unwrap_or_else(|| self.missing("model.safetensors")));
+        };
         weight_shards(&index)?
             .into_iter()
             .map(|name| {
                 let path = self.folder.join(&name);
-                if path.is_file() { Ok(path) } else { Err(self.missing(&name)) }
+                let missing = || {
+                    let reason = format!(
+                        "{INDEX} lists it, {} has no such file; copy it again",
+                        self.folder.display()
+                    );
+                    VlmError::load(&name, reason)
+                };
+                if path.is_file() { Ok(path) } else { Err(missing()) }
             })
             .collect()
+    }
+
+    /// As [`Self::weight_files`], of weights that are not quantised.
+    ///
+    /// # Errors
+    /// [`VlmError::Load`] with the method's name, as `config.json` has it.
+    pub(crate) fn whole_weight_files(&self, config: &Value) -> Result<Vec<PathBuf>> {
+        let files = self.weight_files()?;
+        refuse_quantised(config, &files)?;
+        Ok(files)
     }
 
     /// BLAKE3 (hex) over everything that decides what the model computes.
@@ -129,9 +163,12 @@ impl Checkpoint {
             "special_tokens_map.json",
         ];
         let mut hasher = blake3::Hasher::new();
-        // Looked at only in place of the file that has it by itself.
-        let processor = self.bytes(IMAGE_PROCESSOR)?.is_none().then_some(PROCESSOR);
-        for file in FILES.into_iter().chain(processor) {
+        // Looked at only where it has what other files have by themselves.
+        let image_settings =
+            self.bytes(IMAGE_PROCESSOR)?.is_none() || self.nested_image_processor()?.is_some();
+        let processor = (image_settings || self.template_of_processor()?.is_some()).then_some(PROCESSOR);
+        let pieces = self.bytes("tokenizer.json")?.is_none().then_some("spiece.model");
+        for file in FILES.into_iter().chain(processor).chain(pieces) {
             if let Some(bytes) = self.bytes(file)? {
                 // Lengths, so that no two different sets of files give the same stream.
                 hasher.update(&(file.len() as u64).to_le_bytes()).update(file.as_bytes());
@@ -167,16 +204,11 @@ impl Checkpoint {
 
     /// The bytes of `tokenizer.json` and what surrounds it; `bare`: it may do without a chat template.
     fn tokenizer_parts(&self, image_token: Option<u32>, bare: bool) -> Result<(Vec<u8>, PromptSettings)> {
-        let settings = self.json("tokenizer_config.json")?.unwrap_or_default();
-        let special_tokens = special_tokens(&settings);
-        let generation = self.json("generation_config.json")?.unwrap_or_default();
+        let around = self.json("tokenizer_config.json")?.unwrap_or_default();
+        let special_tokens = special_tokens(&around);
         let json = self.required_bytes("tokenizer.json")?;
-        let mut stop_tokens: Vec<u32> = match &generation["eos_token_id"] {
-            Value::Array(ids) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
-            id => id.as_u64().map(|id| id as u32).into_iter().collect(),
-        };
-        let tokenizer: Value = serde_json::from_slice(&json)
-            .map_err(|e| VlmError::load("tokenizer.json", format!("not valid JSON: {e}")))?;
+        let mut stop_tokens = self.stop_tokens()?;
+        let tokenizer = settings::json("tokenizer.json", &json)?;
         let added = || tokenizer["added_tokens"].as_array().into_iter().flatten();
         if let Some(eos) = special_tokens.get("eos_token") {
             let id = added().filter(|t| t["content"].as_str() == Some(eos)).find_map(|t| t["id"].as_u64());
@@ -187,10 +219,10 @@ impl Checkpoint {
         if stop_tokens.is_empty() {
             return Err(VlmError::load(
                 "generation_config.json",
-                "neither it nor tokenizer_config.json names an end-of-turn token (eos_token_id, eos_token)",
+                "neither it, nor config.json, nor tokenizer_config.json names an end-of-turn token (eos_token_id, eos_token)",
             ));
         }
-        let chat_template = match self.chat_template(&settings)? {
+        let chat_template = match self.chat_template(&around)? {
             Some(template) => template,
             None if bare => {
                 let image = added().find(|t| t["id"].as_u64() == image_token.map(u64::from));
@@ -213,6 +245,29 @@ impl Checkpoint {
         Ok((json, PromptSettings { chat_template, special_tokens, image_token, stop_tokens }))
     }
 
+    /// Tokens that end a reply: those of `generation_config.json`; a folder without that file has them in
+    /// `config.json`.
+    fn stop_tokens(&self) -> Result<Vec<u32>> {
+        let ids = |value: &Value| -> Vec<u32> {
+            let ids = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            ids.iter().filter_map(Value::as_u64).filter_map(|id| u32::try_from(id).ok()).collect()
+        };
+        if let Some(generation) = self.json("generation_config.json")? {
+            return Ok(ids(&generation["eos_token_id"]));
+        }
+        let config = self.json("config.json")?.unwrap_or_default();
+        let places = [&config["eos_token_id"], &config["text_config"]["eos_token_id"]];
+        Ok(places.into_iter().map(ids).find(|ids| !ids.is_empty()).unwrap_or_default())
+    }
+
+    /// The chat template that early releases put among the processor's settings.
+    fn template_of_processor(&self) -> Result<Option<String>> {
+        let elsewhere =
+            ["chat_template.jinja", "chat_template.json"].iter().any(|f| self.folder.join(f).is_file());
+        let settings = if elsewhere { None } else { self.json(PROCESSOR)? };
+        Ok(settings.as_ref().and_then(|s| s["chat_template"].as_str()).map(str::to_owned))
+    }
+
     /// The chat template, from the first of the places where checkpoints keep it.
     fn chat_template(&self, settings: &Value) -> Result<Option<String>> {
         if let Some(bytes) = self.bytes("chat_template.jinja")? {
@@ -221,16 +276,17 @@ impl Checkpoint {
                 .map_err(|_| VlmError::load("chat_template.jinja", "it is not UTF-8"));
         }
         let from_file = self.json("chat_template.json")?.unwrap_or_default();
-        Ok([&from_file["chat_template"], &settings["chat_template"]].into_iter().find_map(
-            |value| match value {
-                Value::String(template) => Some(template.clone()),
-                // Several named ones.
-                Value::Array(all) => {
-                    all.iter().find(|t| t["name"] == "default")?["template"].as_str().map(str::to_owned)
-                }
-                _ => None,
-            },
-        ))
+        let of_processor = self.template_of_processor()?.map_or(Value::Null, Value::String);
+        let places = [&from_file["chat_template"], &of_processor, &settings["chat_template"]];
+        Ok(places.into_iter().find_map(|value| match value {
+            Value::String(template) => Some(template.clone()),
+            // Several named ones.
+            Value::Array(all) => {
+                all.iter().find(|t| t["name"] == "default")?["template"].as_str().map(str::to_owned)
+            }
+            Value::Object(all) => all.get("default")?.as_str().map(str::to_owned),
+            _ => None,
+        }))
     }
 }
 
@@ -289,7 +345,7 @@ mod tests {
         assert!(checkpoint.required_json("config.json").unwrap_err().to_string().contains("config.json"));
         assert!(checkpoint.weight_files().unwrap_err().to_string().contains("model.safetensors"));
         std::fs::write(folder.path().join("config.json"), "{").unwrap();
-        assert!(checkpoint.json("config.json").unwrap_err().to_string().contains("JSON"));
+        assert!(checkpoint.json("config.json").unwrap_err().to_string().contains("ends in the middle"));
         assert!(Checkpoint::new(folder.path().join("none"), None).is_err());
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use super::settings;
 use crate::{Result, VlmError};
 
 /// Bytes read at a time.
@@ -42,6 +43,14 @@ impl WeightFile {
         }
         let mut size = [0; 8];
         this.read_at(0, &mut size)?;
+        if len < 1024 {
+            let mut bytes = vec![0; len as usize];
+            this.read_at(0, &mut bytes)?;
+            if settings::is_pointer(&bytes) {
+                let reason = "it is the stand-in that Git LFS leaves for a file; `git lfs pull` brings the file itself";
+                return Err(VlmError::load(this.name(), reason));
+            }
+        }
         let header = u64::from_le_bytes(size);
         if header > GREATEST_HEADER {
             return Err(this.malformed("what should be its header's size is beyond reason"));
@@ -53,7 +62,7 @@ impl WeightFile {
         let mut bytes = vec![0; header as usize];
         this.read_at(8, &mut bytes)?;
         let metadata: Metadata =
-            serde_json::from_slice(&bytes).map_err(|e| this.malformed(&e.to_string()))?;
+            serde_json::from_slice(&bytes).map_err(|_| this.malformed("its header can't be read"))?;
         let mut tensors: Vec<(String, TensorInfo)> =
             metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
         tensors.sort_by_key(|(_, info)| info.data_offsets);
@@ -84,9 +93,12 @@ impl WeightFile {
         Ok(at as u64)
     }
 
+    fn name(&self) -> String {
+        self.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+    }
+
     fn malformed(&self, reason: &str) -> VlmError {
-        let name = self.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        VlmError::load(name, format!("not a whole safetensors file ({reason}); download it again"))
+        VlmError::load(self.name(), format!("not a whole safetensors file ({reason}); download it again"))
     }
 
     fn read_at(&self, at: u64, to: &mut [u8]) -> Result<()> {
@@ -187,6 +199,8 @@ mod tests {
             let error = WeightFile::open(file.path()).unwrap_err().to_string();
             assert!(error.contains("download it again"), "{header}: {error}");
         }
+        let file = written(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+        assert!(WeightFile::open(file.path()).unwrap_err().to_string().contains("git lfs pull"));
         let file = written(&u64::MAX.to_le_bytes());
         assert!(WeightFile::open(file.path()).unwrap_err().to_string().contains("beyond reason"));
         for data in [&data[..7], &[0; 9]] {

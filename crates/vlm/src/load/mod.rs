@@ -4,8 +4,11 @@ pub mod architectures;
 pub(crate) mod checkpoint;
 mod convert;
 mod file;
+mod foreign;
 mod scope;
+pub(crate) mod settings;
 pub mod source;
+mod tied;
 pub(crate) mod weights;
 
 use std::path::PathBuf;
@@ -188,7 +191,7 @@ pub fn load_with_progress(
     let architecture = Architecture::of(&config)?;
     let device = options.device.open()?;
     let precision = Precision::of(options, &device);
-    let weights = Weights::open(&checkpoint.weight_files()?, precision, device)?;
+    let weights = Weights::open(&checkpoint.whole_weight_files(&config)?, precision, device)?;
     (architecture.load)(&Parts { checkpoint: &checkpoint, config: &config, weights: &weights })
 }
 
@@ -210,9 +213,10 @@ pub fn load_sentence_encoder_with_progress(
     progress: &dyn Fn(Progress),
 ) -> Result<Box<dyn SentenceEncoder>> {
     let checkpoint = resolve(source, options, progress)?;
+    let config = checkpoint.required_json("config.json")?;
     let device = options.device.open()?;
     let precision = Precision { blocks: None, ..Precision::of(options, &device) };
-    let weights = Weights::open(&checkpoint.weight_files()?, precision, device)?;
+    let weights = Weights::open(&checkpoint.whole_weight_files(&config)?, precision, device)?;
     let fingerprint = checkpoint.fingerprint(&weights)?;
     Ok(Box::new(sentence::TextEncoder::new(&checkpoint, &weights, fingerprint)?))
 }

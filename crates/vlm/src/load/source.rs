@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::LoadOptions;
 use super::checkpoint::{Checkpoint, weight_shards};
+use super::foreign::foreign_file;
 use crate::{Result, VlmError};
 
 /// How far a download is.
@@ -38,6 +39,17 @@ pub(crate) fn resolve(
 ) -> Result<Checkpoint> {
     if Path::new(source).is_dir() {
         return Checkpoint::new(source, None);
+    }
+    if Path::new(source).is_file() {
+        let name =
+            Path::new(source).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let file = || {
+            VlmError::load(
+                source,
+                "it is a file; give the folder that it lies in, with config.json beside it",
+            )
+        };
+        return Err(foreign_file(&name).unwrap_or_else(file));
     }
     if !is_hub_id(source) {
         return Err(VlmError::load(
@@ -227,6 +239,7 @@ fn is_commit(text: &str) -> bool {
 fn is_wanted(file: &str) -> bool {
     file == "model.safetensors"
         || file == "1_Pooling/config.json"
+        || file == "spiece.model"
         || file == "qformer_tokenizer/tokenizer.json"
         || (!file.contains(['/', '\\'])
             && !file.starts_with('.')

@@ -19,15 +19,15 @@ use crate::{Result, VlmError};
 
 /// Where one tensor lies.
 #[derive(Debug)]
-struct Entry {
-    file: usize,
-    bytes: Range<usize>,
-    dtype: DType,
-    shape: Vec<usize>,
+pub(super) struct Entry {
+    pub(super) file: usize,
+    pub(super) bytes: Range<usize>,
+    pub(super) dtype: DType,
+    pub(super) shape: Vec<usize>,
 }
 
 #[derive(Debug)]
-enum Source {
+pub(super) enum Source {
     Files {
         files: Vec<WeightFile>,
         entries: BTreeMap<String, Entry>,
@@ -66,7 +66,7 @@ impl From<DType> for Precision {
 /// Opened weights, and the types and device that they are wanted in.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    source: Source,
+    pub(super) source: Source,
     pub(super) precision: Precision,
     device: Device,
 }

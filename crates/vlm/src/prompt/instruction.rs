@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokenizers::{Tokenizer, TruncationParams};
 
+use crate::load::settings;
 use crate::{Result, VlmError};
 
 /// The Q-Former's tokenizer.
@@ -15,8 +16,7 @@ pub(super) struct InstructionTokenizer {
 impl InstructionTokenizer {
     /// From the bytes of its `tokenizer.json`; texts are cut to `limit` tokens.
     pub(super) fn new(json: &[u8], limit: usize) -> Result<Self> {
-        let mut tokenizer = Tokenizer::from_bytes(json)
-            .map_err(|e| VlmError::Tokenizer(format!("the Q-Former's tokenizer.json can't be read: {e}")))?;
+        let mut tokenizer = settings::tokenizer("qformer_tokenizer/tokenizer.json", json)?;
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(Some(TruncationParams { max_length: limit, ..TruncationParams::default() }))

@@ -179,8 +179,7 @@ impl PromptTokenizer {
         settings: PromptSettings,
         instruction: Option<InstructionTokenizer>,
     ) -> Result<Self> {
-        let mut full = Tokenizer::from_bytes(tokenizer_json)
-            .map_err(|e| VlmError::Tokenizer(format!("tokenizer.json can't be read: {e}")))?;
+        let mut full = crate::load::settings::tokenizer("tokenizer.json", tokenizer_json)?;
         // Files saved after training may carry padding or a length limit; sequences here are never padded or cut.
         full.with_padding(None);
         full.with_truncation(None).map_err(|e| VlmError::Tokenizer(e.to_string()))?;

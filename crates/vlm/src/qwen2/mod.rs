@@ -58,14 +58,14 @@ struct TextModel {
 }
 
 fn decoder(json: &Value, weights: &Weights) -> Result<Decoder> {
-    let config = TextConfig::parse(json, &[("max_position_embeddings", json!(32768))])?;
+    let config = TextConfig::parse(json, "", &[("max_position_embeddings", json!(32768))])?;
     let variant = Variant {
         axes: Axes::Plain,
-        theta: config.theta(10_000.0),
+        theta: config.theta(None)?,
         qkv_bias: true,
         output_bias: false,
         head_norms: false,
-        tied: config.tie_word_embeddings,
+        tied: weights.tied("lm_head.weight", "model.embed_tokens.weight", config.tie_word_embeddings)?,
     };
     let root = weights.scope("");
     let decoder = Decoder::new(&root.scope("model"), &root, &config, variant)?;

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::Result;
 use crate::blocks::decoder::{Axes, RopeConfig, TextConfig, Variant, require, require_sizes};
-use crate::{Result, VlmError};
+use crate::load::settings;
 
 /// What is read of `config.json`.
 #[derive(Clone, Debug)]
@@ -83,21 +84,23 @@ impl Qwen25VlConfig {
     /// # Errors
     /// [`VlmError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
-        let settings = if json["text_config"].is_object() { &json["text_config"] } else { json };
+        let (text, place) =
+            if json["text_config"].is_object() { (&json["text_config"], "text_config") } else { (json, "") };
         let text = TextConfig::parse(
-            settings,
+            text,
+            place,
             &[("rms_norm_eps", json!(1e-5)), ("max_position_embeddings", json!(32768))],
         )?;
         require(
             text.head_size() * text.num_attention_heads == text.hidden_size,
             "heads must fill hidden_size",
         )?;
-        let vision: VisionConfig = serde_json::from_value(json["vision_config"].clone())
-            .map_err(|e| VlmError::load("config.json", format!("vision_config: {e}")))?;
+        let vision: VisionConfig = settings::read("config.json", "vision_config", &json["vision_config"])?;
         vision.check(&text)?;
+        let theta = text.theta(None)?;
         let variant = Variant {
             axes: Axes::Sections(text.mrope_section([16, 24, 24])?),
-            theta: text.theta(1_000_000.0),
+            theta,
             qkv_bias: true,
             output_bias: false,
             head_norms: false,

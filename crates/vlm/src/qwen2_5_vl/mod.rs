@@ -11,7 +11,7 @@ mod windows;
 use serde_json::Value;
 
 use crate::Result;
-use crate::blocks::decoder::Decoder;
+use crate::blocks::decoder::{Decoder, Variant};
 use crate::composed::Composed;
 use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
 use crate::load::weights::Weights;
@@ -51,9 +51,12 @@ fn networks(config: &Qwen25VlConfig, weights: &Weights) -> Result<(VisionTower, 
     let (visual, language) =
         if published { ("visual", "model") } else { ("model.visual", "model.language_model") };
     let tower = VisionTower::new(&weights.scope(visual), &config.vision, weights.dtype(), weights.device())?;
-    let decoder = Decoder::new(&weights.scope(language), &weights.scope(""), &config.text, config.variant)?;
+    let table = format!("{language}.embed_tokens.weight");
+    let tied = weights.tied("lm_head.weight", &table, config.variant.tied)?;
+    let variant = Variant { tied, ..config.variant };
+    let decoder = Decoder::new(&weights.scope(language), &weights.scope(""), &config.text, variant)?;
     // Some files store the tied output matrix a second time.
-    weights.finish(|name| name == "lm_head.weight" && config.variant.tied)?;
+    weights.finish(|name| name == "lm_head.weight" && tied)?;
     Ok((tower, decoder))
 }
 
@@ -70,7 +73,7 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
         &parts.checkpoint.image_processor()?,
         (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size),
     )?;
-    let tokenizer = parts.checkpoint.prompt_tokenizer(parts.token("image_token_id")?)?;
+    let tokenizer = parts.checkpoint.prompt_tokenizer(parts.image_token()?)?;
     let (tower, decoder) = networks(&config, parts.weights)?;
     Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, processor, tokenizer)?))
 }

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::Result;
 use crate::blocks::decoder::{Axes, RopeConfig, TextConfig, Variant, require, require_sizes};
-use crate::{Result, VlmError};
+use crate::load::settings;
 
 /// What is read of `config.json`.
 #[derive(Clone, Debug)]
@@ -68,14 +69,13 @@ impl Qwen3VlConfig {
     /// # Errors
     /// [`VlmError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
-        let text = TextConfig::parse(&json["text_config"], &[])?;
-        let vision: VisionConfig = serde_json::from_value(json["vision_config"].clone())
-            .map_err(|e| VlmError::load("config.json", format!("vision_config: {e}")))?;
+        let text = TextConfig::parse(&json["text_config"], "text_config", &[])?;
+        let vision: VisionConfig = settings::read("config.json", "vision_config", &json["vision_config"])?;
         vision.check(&text)?;
-        // Defaults as in transformers.
+        let theta = text.theta(None)?;
         let variant = Variant {
             axes: Axes::Interleaved(text.mrope_section([24, 20, 20])?),
-            theta: text.theta(500_000.0),
+            theta,
             qkv_bias: text.attention_bias,
             output_bias: text.attention_bias,
             head_norms: true,
@@ -155,7 +155,7 @@ mod tests {
             ("/vision_config/depth", json!("many"), "vision_config"),
             ("/vision_config/num_heads", json!(0), "size"),
             ("/text_config/rope_scaling/mrope_section", json!([9, 9, 9]), "mrope_section"),
-            ("/text_config", json!(null), "settings"),
+            ("/text_config", json!(null), "text_config"),
         ] {
             let mut config = minimal.clone();
             *config.pointer_mut(pointer).unwrap() = value;

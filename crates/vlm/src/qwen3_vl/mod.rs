@@ -11,7 +11,7 @@ mod vision;
 use serde_json::Value;
 
 use crate::Result;
-use crate::blocks::decoder::Decoder;
+use crate::blocks::decoder::{Decoder, Variant};
 use crate::composed::Composed;
 use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
 use crate::load::weights::Weights;
@@ -49,9 +49,12 @@ fn networks(config: &Qwen3VlConfig, weights: &Weights) -> Result<(VisionTower, D
     let tower =
         VisionTower::new(&weights.scope("model.visual"), &config.vision, weights.dtype(), weights.device())?;
     let root = weights.scope("");
-    let decoder = Decoder::new(&root.scope("model.language_model"), &root, &config.text, config.variant)?;
+    let tied =
+        weights.tied("lm_head.weight", "model.language_model.embed_tokens.weight", config.variant.tied)?;
+    let variant = Variant { tied, ..config.variant };
+    let decoder = Decoder::new(&root.scope("model.language_model"), &root, &config.text, variant)?;
     // Some files store the tied output matrix a second time.
-    weights.finish(|name| name == "lm_head.weight" && config.variant.tied)?;
+    weights.finish(|name| name == "lm_head.weight" && tied)?;
     Ok((tower, decoder))
 }
 
@@ -68,7 +71,7 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
         &parts.checkpoint.image_processor()?,
         (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size),
     )?;
-    let tokenizer = parts.checkpoint.prompt_tokenizer(parts.token("image_token_id")?)?;
+    let tokenizer = parts.checkpoint.prompt_tokenizer(parts.image_token()?)?;
     let (tower, decoder) = networks(&config, parts.weights)?;
     Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, processor, tokenizer)?))
 }

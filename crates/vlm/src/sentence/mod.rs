@@ -3,7 +3,7 @@
 mod config;
 
 use candle_core::{Device, Tensor};
-use tokenizers::{Tokenizer, TruncationParams};
+use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
 use crate::blocks::activation::Activation;
 use crate::blocks::attention::{HeadLayout, PositionBias, Span, attend};
@@ -11,6 +11,7 @@ use crate::blocks::linear::Linear;
 use crate::blocks::norm::LayerNorm;
 use crate::blocks::{add, pool};
 use crate::load::checkpoint::Checkpoint;
+use crate::load::settings;
 use crate::load::weights::{Scope, Weights};
 use crate::model::SentenceEncoder;
 use crate::{Result, VlmError};
@@ -38,7 +39,9 @@ pub(crate) struct TextEncoder {
     fingerprint: String,
     width: usize,
     vocabulary: usize,
-    lower_case: bool,
+    surroundings: Surroundings,
+    /// Tokens at the beginning of every text that don't count in the mean.
+    skipped: usize,
     tokenizer: Tokenizer,
     words: Tensor,
     positions: Tensor,
@@ -95,12 +98,13 @@ impl TextEncoder {
         weights.finish(|name| {
             ["pooler.", "position_ids", "lm_head.", "cls."].iter().any(|unused| name.contains(unused))
         })?;
-        Ok(Self {
+        let mut this = Self {
             family,
-            fingerprint,
+            fingerprint: surroundings.refine(fingerprint),
             width,
             vocabulary: config.vocab_size,
-            lower_case: surroundings.lower_case,
+            surroundings,
+            skipped: 0,
             tokenizer,
             words,
             positions,
@@ -111,22 +115,41 @@ impl TextEncoder {
             activation: Activation::parse(&config.hidden_act)?,
             bias,
             device: weights.device().clone(),
-        })
+        };
+        this.skipped = this.prompt_tokens()?;
+        Ok(this)
+    }
+
+    /// Tokens of the default prompt, with what stands ahead of a text, where they don't count in the mean.
+    fn prompt_tokens(&self) -> Result<usize> {
+        let Surroundings { prompt, pools_prompt, max_tokens, .. } = &self.surroundings;
+        if prompt.is_empty() {
+            return Ok(0);
+        }
+        let alone = self.encoding("")?;
+        let tokens = alone.get_ids().len();
+        if tokens >= *max_tokens {
+            let reason =
+                format!("the default prompt takes all of the {max_tokens} tokens that a text is cut to");
+            return Err(VlmError::load("config_sentence_transformers.json", reason));
+        }
+        // What the tokenizer puts behind a text is none of the prompt's.
+        let behind = usize::from(alone.get_special_tokens_mask().last() == Some(&1));
+        Ok(if *pools_prompt { 0 } else { tokens - behind })
+    }
+
+    fn encoding(&self, text: &str) -> Result<Encoding> {
+        let mut text = format!("{}{text}", self.surroundings.prompt);
+        if self.surroundings.lower_case {
+            text = text.to_lowercase();
+        }
+        self.tokenizer
+            .encode_fast(text.as_str(), true)
+            .map_err(|e| VlmError::Tokenizer(format!("a text can't be encoded: {e}")))
     }
 
     fn tokens(&self, text: &str) -> Result<Vec<u32>> {
-        let lower;
-        let text = if self.lower_case {
-            lower = text.to_lowercase();
-            &lower
-        } else {
-            text
-        };
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, true)
-            .map_err(|e| VlmError::Tokenizer(format!("a text can't be encoded: {e}")))?;
-        let ids = encoding.get_ids().to_vec();
+        let ids = self.encoding(text)?.get_ids().to_vec();
         if ids.is_empty() || ids.iter().any(|id| *id as usize >= self.vocabulary) {
             return Err(VlmError::Tokenizer(
                 "a text has no tokens, or tokens beyond the vocabulary; tokenizer.json is another model's"
@@ -144,7 +167,7 @@ impl TextEncoder {
         let mut start = 0;
         for text in texts {
             spans.push(Span::alone(start, text.len()));
-            rows.push(start..start + text.len());
+            rows.push(start + self.skipped.min(text.len() - 1)..start + text.len());
             start += text.len();
         }
         let rows_of = |table: &Tensor, ids: Vec<u32>| -> candle_core::Result<Tensor> {
@@ -225,8 +248,7 @@ fn layer(scope: &Scope<'_>, config: &NetworkConfig, family: Family) -> Result<La
 
 /// Cuts at `max_tokens` and adds what the model wants around a text; special tokens typed in a text stay text.
 fn tokenizer(json: &[u8], max_tokens: usize) -> Result<Tokenizer> {
-    let mut tokenizer = Tokenizer::from_bytes(json)
-        .map_err(|e| VlmError::Tokenizer(format!("tokenizer.json can't be read: {e}")))?;
+    let mut tokenizer = settings::tokenizer("tokenizer.json", json)?;
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(Some(TruncationParams { max_length: max_tokens, ..TruncationParams::default() }))

@@ -4,6 +4,7 @@
 //! for finding pictures by pictures or words.
 
 pub mod config;
+mod pieces;
 mod text;
 
 use std::sync::Arc;
@@ -150,7 +151,7 @@ impl Siglip {
         let config = SiglipConfig::parse(&json)?;
         let settings = checkpoint.json("tokenizer_config.json")?.unwrap_or_default();
         let tokenizer = SiglipTokenizer::new(
-            &checkpoint.required_bytes("tokenizer.json")?,
+            &checkpoint,
             &config.text_config,
             settings["do_lower_case"].as_bool().unwrap_or(true),
         )?;
@@ -159,7 +160,7 @@ impl Siglip {
             FixedSizeProcessor::parse(&checkpoint.image_processor()?, vision.image_size, vision.patch_size)?;
         let device = options.device.open()?;
         let precision = Precision { blocks: None, ..Precision::of(options, &device) };
-        let weights = Weights::open(&checkpoint.weight_files()?, precision, device)?;
+        let weights = Weights::open(&checkpoint.whole_weight_files(&json)?, precision, device)?;
         let networks = Networks::new(&config, &weights)?;
         let tap = |(name, width)| TapInfo { name: TapName(name), stage: TapStage::Vision, width };
         let info = ModelInfo {

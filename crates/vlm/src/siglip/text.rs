@@ -4,15 +4,18 @@ use candle_core::{Device, Tensor};
 use tokenizers::Tokenizer;
 
 use super::config::SiglipTextConfig;
+use super::pieces;
 use crate::blocks::linear::Linear;
 use crate::blocks::norm::LayerNorm;
 use crate::blocks::select_rows;
 use crate::blocks::vit::{AttentionNames, Encoder, even_rows, even_spans, layer_norm};
+use crate::load::checkpoint::Checkpoint;
+use crate::load::settings;
 use crate::load::weights::Scope;
 use crate::{Result, VlmError};
 
 /// SentencePiece's mark for a space.
-const MARK: char = '\u{2581}';
+pub(super) const MARK: char = '\u{2581}';
 
 /// Texts to token ids, equal to transformers' `SiglipTokenizer`.
 #[derive(Debug)]
@@ -26,19 +29,23 @@ pub(super) struct SiglipTokenizer {
 }
 
 impl SiglipTokenizer {
-    /// From the bytes of `tokenizer.json`; `lower_case` is `do_lower_case` of `tokenizer_config.json`.
-    pub(super) fn new(json: &[u8], config: &SiglipTextConfig, lower_case: bool) -> Result<Self> {
-        let mut tokenizer = Tokenizer::from_bytes(json)
-            .map_err(|e| VlmError::Tokenizer(format!("tokenizer.json can't be read: {e}")))?;
+    /// From `tokenizer.json`, else from the SentencePiece model; `lower_case` is `do_lower_case` of
+    /// `tokenizer_config.json`.
+    pub(super) fn new(checkpoint: &Checkpoint, config: &SiglipTextConfig, lower_case: bool) -> Result<Self> {
+        let pieces = checkpoint.bytes(pieces::FILE)?;
+        let mut tokenizer = match (checkpoint.bytes("tokenizer.json")?, pieces) {
+            (None, Some(pieces)) => pieces::read(&pieces)?,
+            _ => settings::tokenizer("tokenizer.json", &checkpoint.required_bytes("tokenizer.json")?)?,
+        };
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| VlmError::Tokenizer(e.to_string()))?;
         // `</s>` typed in a text stays text.
         tokenizer.set_encode_special_tokens(true);
         let end = tokenizer
             .token_to_id("</s>")
-            .ok_or_else(|| VlmError::Tokenizer("tokenizer.json has no token </s>".into()))?;
+            .ok_or_else(|| VlmError::Tokenizer("the tokenizer has no token </s>".into()))?;
         if tokenizer.get_vocab_size(true) > config.vocab_size {
-            return Err(VlmError::load("tokenizer.json", "it has more tokens than config.json's vocab_size"));
+            return Err(VlmError::load("config.json", "vocab_size is less than the tokens of the tokenizer"));
         }
         Ok(Self { tokenizer, end, pad: config.pad_token_id, len: config.max_position_embeddings, lower_case })
     }

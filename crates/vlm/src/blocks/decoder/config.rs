@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::rope::Axes;
+use crate::load::settings;
 use crate::{Result, VlmError};
 
 /// What is read of a text model's settings. Names and defaults are Hugging Face's; what a model's own class has other
@@ -48,10 +49,16 @@ pub(crate) struct TextConfig {
     /// Whether later layers see only a window.
     #[serde(default)]
     use_sliding_window: bool,
+    /// What each layer sees, where the file says it layer by layer.
+    #[serde(default)]
+    layer_types: Option<Vec<String>>,
     /// Some files tie the embeddings here.
     #[serde(default)]
     pub(crate) tie_word_embeddings: bool,
 }
+
+/// What layers that see everything are called where settings differ by kind of layer.
+const FULL_ATTENTION: &str = "full_attention";
 
 /// Rotary settings.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -60,17 +67,30 @@ pub(crate) struct RopeConfig {
     pub(crate) mrope_section: Option<[usize; 3]>,
     /// Base of the frequencies.
     pub(crate) rope_theta: Option<f64>,
-    /// Only `default` is known.
-    #[serde(alias = "type")]
+    /// Only `default`, and what is no scaling by another name, is known.
     pub(crate) rope_type: Option<String>,
+    /// The same as older files spell it; libraries write both, with one value or two.
+    #[serde(rename = "type")]
+    pub(crate) older_type: Option<String>,
+    /// Part of a head that is turned; the whole of it when absent.
+    partial_rotary_factor: Option<f64>,
 }
 
 impl RopeConfig {
     /// Refuses what isn't the plain rotary embedding.
     pub(crate) fn check(&self) -> Result<()> {
+        for (name, value) in [("rope_type", &self.rope_type), ("type", &self.older_type)] {
+            if let Some(value) = value.as_deref().filter(|v| !matches!(*v, "default" | "axial" | "mrope")) {
+                let reason = format!(
+                    "the rotary embedding's {name} is {value:?}; longer contexts by scaling are not known, only \
+                     the default is"
+                );
+                return Err(VlmError::load("config.json", reason));
+            }
+        }
         require(
-            matches!(self.rope_type.as_deref().unwrap_or("default"), "default" | "axial" | "mrope"),
-            "only the default rotary embedding is known; longer contexts by scaling are not",
+            self.partial_rotary_factor.is_none_or(|part| (part - 1.0).abs() < f64::EPSILON),
+            "partial_rotary_factor is not 1: heads that are turned in part are not known",
         )
     }
 }
@@ -96,11 +116,12 @@ pub(crate) fn require_sizes(sizes: &[usize]) -> Result<()> {
 }
 
 impl TextConfig {
-    /// Parses and checks a text model's settings; `defaults` stand where the file says nothing, as its class has them.
+    /// Parses and checks a text model's settings, which stand at `place` in `config.json` (empty: at the
+    /// top); `defaults` stand where the file says nothing, as its class has them.
     ///
     /// # Errors
     /// [`VlmError::Load`] naming the setting at fault.
-    pub(crate) fn parse(json: &Value, defaults: &[(&str, Value)]) -> Result<Self> {
+    pub(crate) fn parse(json: &Value, place: &str, defaults: &[(&str, Value)]) -> Result<Self> {
         let mut json = json.clone();
         if let Some(settings) = json.as_object_mut() {
             for (name, value) in defaults {
@@ -109,8 +130,13 @@ impl TextConfig {
                 }
             }
         }
-        let config: Self = serde_json::from_value(json)
-            .map_err(|e| VlmError::load("config.json", format!("the language model's settings: {e}")))?;
+        // Settings by kind of layer: there is one kind here, see `check`.
+        if let Some(of_full) =
+            json.pointer_mut(&format!("/rope_parameters/{FULL_ATTENTION}")).map(Value::take)
+        {
+            json["rope_parameters"] = of_full;
+        }
+        let config: Self = settings::read("config.json", place, &json)?;
         config.check()?;
         Ok(config)
     }
@@ -133,6 +159,11 @@ impl TextConfig {
         require(head.is_multiple_of(2) && (2..=GREATEST).contains(&head), "head_dim must be even")?;
         require(!self.mlp_bias, "a feed-forward with biases (mlp_bias) is not known")?;
         require(!self.use_sliding_window, "sliding windows (use_sliding_window) are not known")?;
+        let other = self.layer_types.iter().flatten().find(|kind| *kind != FULL_ATTENTION);
+        if let Some(other) = other {
+            let reason = format!("layer_types has {other:?}; only {FULL_ATTENTION} is known");
+            return Err(VlmError::load("config.json", reason));
+        }
         [&self.rope_parameters, &self.rope_scaling].into_iter().flatten().try_for_each(RopeConfig::check)
     }
 
@@ -161,9 +192,24 @@ impl TextConfig {
         Ok(section)
     }
 
-    /// Base of the rotary frequencies; `default` is what the model's class has.
-    pub(crate) fn theta(&self, default: f64) -> f64 {
-        self.rope(|r| r.rope_theta).or(self.rope_theta).unwrap_or(default)
+    /// Base of the rotary frequencies. `default` is what stands for a file that says nothing at all of the
+    /// rotary embedding, where published files don't; without one such a file is refused: classes differ in
+    /// what they assume, and wrong angles give wrong answers that look right.
+    ///
+    /// # Errors
+    /// A file that doesn't say it.
+    pub(crate) fn theta(&self, default: Option<f64>) -> Result<f64> {
+        let silent = self.rope_parameters.is_none() && self.rope_scaling.is_none();
+        let theta = self.rope(|r| r.rope_theta).or(self.rope_theta).or(default.filter(|_| silent));
+        let theta = theta.ok_or_else(|| {
+            VlmError::load(
+                "config.json",
+                "neither rope_parameters.rope_theta nor rope_theta is there: the base of the rotary embedding has \
+                 to be known. Take it from the config.json of the model this one was made of",
+            )
+        })?;
+        require(theta.is_finite() && theta > 1.0, "rope_theta has to be greater than 1")?;
+        Ok(theta)
     }
 }
 
@@ -202,21 +248,70 @@ mod tests {
     #[test]
     fn defaults_stand_where_the_file_says_nothing() {
         let defaults = [("max_position_embeddings", json!(64)), ("vocab_size", json!(99))];
-        let config = TextConfig::parse(&minimal(), &defaults).unwrap();
+        let config = TextConfig::parse(&minimal(), "", &defaults).unwrap();
         assert_eq!((config.max_position_embeddings, config.vocab_size), (64, 30));
-        assert!(TextConfig::parse(&minimal(), &DEFAULTS).is_err());
+        assert!(TextConfig::parse(&minimal(), "", &DEFAULTS).is_err());
     }
 
     #[test]
     fn reads_both_spellings_of_rotary_settings() {
         let limit = [("max_position_embeddings", json!(64))];
-        let old = TextConfig::parse(&minimal(), &limit).unwrap();
-        assert_eq!((old.mrope_section([4, 0, 0]).unwrap(), old.theta(1.0)), ([2, 1, 1], 1e4));
-        let mut new = minimal();
-        new["rope_parameters"] =
-            json!({"mrope_section": [1, 2, 1], "rope_theta": 5e5, "rope_type": "default"});
-        let new = TextConfig::parse(&new, &limit).unwrap();
-        assert_eq!((new.mrope_section([4, 0, 0]).unwrap(), new.theta(1.0)), ([1, 2, 1], 5e5));
+        let old = TextConfig::parse(&minimal(), "", &limit).unwrap();
+        assert_eq!((old.mrope_section([4, 0, 0]).unwrap(), old.theta(None).unwrap()), ([2, 1, 1], 1e4));
+        let of = |rope: Value| {
+            let mut new = minimal();
+            new["rope_parameters"] = rope;
+            let new = TextConfig::parse(&new, "", &limit).unwrap();
+            (new.mrope_section([4, 0, 0]).unwrap(), new.theta(None).unwrap())
+        };
+        let rope = json!({"mrope_section": [1, 2, 1], "rope_theta": 5e5, "rope_type": "default"});
+        assert_eq!(of(rope.clone()), ([1, 2, 1], 5e5));
+        assert_eq!(
+            of(json!({"full_attention": rope, "sliding_attention": {"rope_theta": 2.0}})),
+            ([1, 2, 1], 5e5)
+        );
+    }
+
+    /// What is no scaling has several names, and files have two of them at once.
+    #[test]
+    fn names_of_the_plain_rotary_embedding_are_one() {
+        let read = |older: Value, newer: Value| {
+            let mut config = minimal();
+            config["max_position_embeddings"] = json!(64);
+            config["rope_scaling"] = json!({"type": older, "rope_type": newer, "mrope_section": [2, 1, 1]});
+            TextConfig::parse(&config, "", &DEFAULTS)
+        };
+        for (older, newer) in
+            [("mrope", "default"), ("default", "default"), ("mrope", "mrope"), ("default", "mrope")]
+        {
+            read(json!(older), json!(newer)).unwrap();
+        }
+        read(json!(null), json!("default")).unwrap();
+        for (older, newer, word) in [
+            (json!("yarn"), json!("default"), "type is \"yarn\""),
+            (json!("mrope"), json!("linear"), "rope_type is \"linear\""),
+            (json!("dynamic"), json!(null), "dynamic"),
+        ] {
+            assert!(read(older, newer).unwrap_err().to_string().contains(word));
+        }
+    }
+
+    #[test]
+    fn a_file_without_the_base_is_refused_unless_published_ones_are_so() {
+        let mut config = minimal();
+        config["max_position_embeddings"] = json!(64);
+        config.as_object_mut().unwrap().remove("rope_theta");
+        // Something is said of the rotary embedding, but not this.
+        let said = TextConfig::parse(&config, "", &DEFAULTS).unwrap();
+        for default in [None, Some(1e4)] {
+            assert!(said.theta(default).unwrap_err().to_string().contains("rope_theta"));
+        }
+        config.as_object_mut().unwrap().remove("rope_scaling");
+        let silent = TextConfig::parse(&config, "", &DEFAULTS).unwrap();
+        assert!(silent.theta(None).is_err());
+        assert_eq!(silent.theta(Some(1e4)).unwrap(), 1e4);
+        config["rope_theta"] = json!(0);
+        assert!(TextConfig::parse(&config, "", &DEFAULTS).unwrap().theta(None).is_err());
     }
 
     #[test]
@@ -224,25 +319,32 @@ mod tests {
         for (pointer, value, word) in [
             ("/rope_scaling/type", json!("yarn"), "rotary"),
             ("/hidden_size", json!(0), "size"),
-            ("/vocab_size", json!("many"), "settings"),
+            ("/vocab_size", json!("many"), "vocab_size is \"many\""),
             ("/num_attention_heads", json!(16), "even"),
         ] {
             let mut config = minimal();
             config["max_position_embeddings"] = json!(64);
             *config.pointer_mut(pointer).unwrap() = value;
-            let error = TextConfig::parse(&config, &DEFAULTS).unwrap_err().to_string();
+            let error = TextConfig::parse(&config, "", &DEFAULTS).unwrap_err().to_string();
             assert!(error.contains(word), "{pointer}: {error}");
         }
-        for (name, value) in [("use_sliding_window", json!(true)), ("mlp_bias", json!(true))] {
+        let windows = json!(["full_attention", "sliding_attention"]);
+        let part = json!({"rope_theta": 1e4, "partial_rotary_factor": 0.5});
+        for (name, value, word) in [
+            ("use_sliding_window", json!(true), "use_sliding_window"),
+            ("mlp_bias", json!(true), "mlp_bias"),
+            ("layer_types", windows, "sliding_attention"),
+            ("rope_parameters", part, "partial_rotary_factor"),
+        ] {
             let mut config = minimal();
             config["max_position_embeddings"] = json!(64);
             config[name] = value;
-            assert!(TextConfig::parse(&config, &DEFAULTS).unwrap_err().to_string().contains(name));
+            assert!(TextConfig::parse(&config, "", &DEFAULTS).unwrap_err().to_string().contains(word));
         }
         let mut config = minimal();
         config["max_position_embeddings"] = json!(64);
         config["rope_scaling"]["mrope_section"] = json!([9, 9, 9]);
-        let config = TextConfig::parse(&config, &DEFAULTS).unwrap();
+        let config = TextConfig::parse(&config, "", &DEFAULTS).unwrap();
         assert!(config.mrope_section([4, 0, 0]).unwrap_err().to_string().contains("mrope_section"));
     }
 }
