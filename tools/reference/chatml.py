@@ -1,7 +1,7 @@
 """A byte-level tokenizer and chat templates in the manner of the Qwen models."""
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from .common import CORPUS, write_json
 
@@ -84,8 +84,8 @@ QWEN2 = """{%- if messages[0]['role'] == 'system' %}
 """
 
 
-def byte_level_tokenizer(out, rng, template):
-    """Trains one, writes it with its settings, and returns it as transformers has it."""
+def byte_level_tokenizer(folder, rng, template):
+    """Trains one, writes it as the published folders have it, and returns it as transformers has it."""
     tokenizer = Tokenizer(models.BPE())
     pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     tokenizer.normalizer = normalizers.NFC()
@@ -102,9 +102,19 @@ def byte_level_tokenizer(out, rng, template):
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     tokenizer.add_special_tokens(special)
     tokenizer.add_tokens(["<think>", "</think>"])
-    tokenizer.save(str(out / "tokenizer.json"), pretty=False)
-    settings = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": None, "chat_template": template}
-    write_json(out / "tokenizer_config.json", settings | {"tokenizer_class": "PreTrainedTokenizerFast"})
-    fast = PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"), eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    fast.chat_template = template
-    return fast
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    settings = {
+        "tokenizer_class": "Qwen2Tokenizer", "add_prefix_space": False, "bos_token": None, "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>", "unk_token": None, "errors": "replace", "split_special_tokens": False,
+        "model_max_length": 131072, "clean_up_tokenization_spaces": False, "additional_special_tokens": special[1:],
+        "chat_template": template,
+    }
+    settings["added_tokens_decoder"] = {
+        str(id): {
+            "content": token.content, "lstrip": token.lstrip, "normalized": token.normalized, "rstrip": token.rstrip,
+            "single_word": token.single_word, "special": token.special,
+        }
+        for id, token in tokenizer.get_added_tokens_decoder().items()
+    }
+    write_json(folder / "tokenizer_config.json", settings)
+    return AutoTokenizer.from_pretrained(folder)

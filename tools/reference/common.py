@@ -1,12 +1,14 @@
-"""What every architecture's reference needs: random weights, pictures, files."""
+"""What every architecture's reference needs: random weights, pictures, files, and the way through `save_pretrained`."""
 
+import importlib
 import json
-import random
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from PIL import Image
-from safetensors.torch import save_file
 
 CORPUS = [
     "Does the image show a red circle above the blue square? Yes, it does.",
@@ -39,9 +41,63 @@ def randomise(model, seed):
     return model.eval()
 
 
-def save_weights(model, out, skip=()):
-    tensors = {n: p.detach().bfloat16().contiguous() for n, p in model.named_parameters() if n not in skip}
-    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+def published(write):
+    """A folder as it is found on the hub, written by `write(folder)`: what the library reads before it saves anything."""
+    folder = tempfile.TemporaryDirectory()
+    write(Path(folder.name))
+    return folder
+
+
+def resave(model_class, folder, seed, out, stop_tokens=None):
+    """What becomes of a published folder's configuration and surroundings when the library reads and saves them, with random
+    weights in place of those that were trained. Returns the model as the library reads it back, and its processor."""
+    config = transformers.AutoConfig.from_pretrained(folder)
+    model = randomise(model_class(config).float(), seed)
+    if stop_tokens is not None:
+        model.generation_config = transformers.GenerationConfig(eos_token_id=stop_tokens, pad_token_id=stop_tokens[-1])
+    model.to(torch.bfloat16).save_pretrained(out)
+    transformers.AutoProcessor.from_pretrained(folder).save_pretrained(out)
+    return reopen(model_class, out)
+
+
+def reopen(model_class, folder):
+    """Model and processor of a folder; all weights must find their place."""
+    model, info = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"], info
+    return model.eval(), transformers.AutoProcessor.from_pretrained(folder)
+
+
+def pillow_class(module, name):
+    """The image processor of that name that computes with Pillow and numpy, as each release calls it."""
+    try:
+        return getattr(importlib.import_module(f"transformers.models.{module}.image_processing_pil_{module}"), f"{name}Pil")
+    except ModuleNotFoundError:
+        return getattr(importlib.import_module(f"transformers.models.{module}.image_processing_{module}"), name)
+
+
+def pillow_processor(processor, module, name, settings, **extra):
+    """An image processor that computes with Pillow, set up as the one that was saved."""
+    return pillow_class(module, name)(**{key: plain(getattr(processor, key)) for key in settings if hasattr(processor, key)}, **extra)
+
+
+def plain(value):
+    """Sizes as a dictionary, whatever the release has made of them."""
+    if hasattr(value, "items"):
+        return {key: number for key, number in value.items() if number is not None}
+    fields = ["height", "width", "shortest_edge", "longest_edge"]
+    edges = {name: getattr(value, name) for name in fields if getattr(value, name, None) is not None}
+    return edges or value
+
+
+def versions():
+    """Of the libraries whose word the reference is."""
+    import safetensors
+    import tokenizers
+
+    return {
+        "transformers": transformers.__version__, "tokenizers": tokenizers.__version__, "torch": torch.__version__.split("+")[0],
+        "safetensors": safetensors.__version__,
+    }
 
 
 def picture(rng, width, height):

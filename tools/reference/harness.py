@@ -8,7 +8,7 @@ from typing import Callable
 import torch
 from safetensors.torch import save_file
 
-from .common import pooled, write_json
+from .common import pooled, versions, write_json
 
 KEPT = 3
 """Logits are written for this many last positions."""
@@ -86,12 +86,13 @@ class Taps:
 
     def input_of(self, module, name):
         def hook(_, args, kwargs):
-            self.seen[name] = args[0] if args else kwargs["hidden_states"]
+            self.seen[name] = (args[0] if args else kwargs["hidden_states"]).clone()
 
         module.register_forward_pre_hook(hook, with_kwargs=True)
 
     def output_of(self, module, name):
-        module.register_forward_hook(lambda _, __, out: self.seen.__setitem__(name, out[0] if isinstance(out, tuple) else out))
+        # Copied: 4.57 adds to hidden states where they lie.
+        module.register_forward_hook(lambda _, __, out: self.seen.__setitem__(name, (out[0] if isinstance(out, tuple) else out).clone()))
 
     def layers_of(self, layers, prefix):
         """What enters the first and what leaves each."""
@@ -139,4 +140,4 @@ def write_outputs(out, architecture, pictures, conversations, taps, encode, forw
         cases.append({"messages": messages, "images": images, "input_ids": ids, "logits": KEPT, "greedy": greedy})
     save_file(tensors, out / "reference.safetensors")
     names = [picture.file for picture in pictures]
-    write_json(out / "reference.json", {"architecture": architecture, "images": names, "cases": cases})
+    write_json(out / "reference.json", {"architecture": architecture, "versions": versions(), "images": names, "cases": cases})

@@ -1,13 +1,14 @@
 """A Llama tokenizer (BPE over SentencePiece's alphabet, bytes as a fallback) and what LLaVA and InstructBLIP references share."""
 
+import inspect
 import json
 
 import numpy as np
 from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
-from .common import CORPUS, picture, write_json
+from .common import CORPUS, picture, plain, write_json
 from .harness import Picture
 
 # Whether the tokenizer.json marks the beginning of every stretch of text (as converted by older releases of
@@ -15,8 +16,8 @@ from .harness import Picture
 STYLES = ["every", "first"]
 
 
-def llama_tokenizer(out, rng, style, extra, leading="<s>"):
-    """Trains and saves a tokenizer; `extra` are added special tokens behind the vocabulary, `leading` stands ahead of a text."""
+def llama_tokenizer(out, rng, style, extra, processor_class, leading="<s>"):
+    """Trains a tokenizer and saves it as the published folders have it; `extra` are added special tokens behind the vocabulary, `leading` stands ahead of a text."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     trainer = trainers.BpeTrainer(vocab_size=rng.randint(90, 120), show_progress=False)
@@ -40,8 +41,11 @@ def llama_tokenizer(out, rng, style, extra, leading="<s>"):
     )
     tokenizer.save(str(out / "tokenizer.json"), pretty=False)
     names = {"bos_token": leading, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>" if "<pad>" in extra else "<unk>"}
-    write_json(out / "tokenizer_config.json", names | {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True})
-    return PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"), **names)
+    rest = {"add_bos_token": True, "add_eos_token": False, "clean_up_tokenization_spaces": False, "legacy": style == "every"}
+    # As published: the length that no tokenizer has.
+    rest |= {"model_max_length": 1000000000000000019884624838656, "processor_class": processor_class}
+    write_json(out / "tokenizer_config.json", names | rest | {"tokenizer_class": "LlamaTokenizer"})
+    return AutoTokenizer.from_pretrained(out)
 
 
 def llama_config(rng, vocabulary):
@@ -69,20 +73,22 @@ def patches(pixels, side):
 
 def resized(image, processor):
     """To the size the processor asks for: along x, then along y (torchvision, and Pillow before version 13)."""
-    size = processor.size
-    if getattr(size, "shortest_edge", None):
+    size = plain(processor.size)
+    if "shortest_edge" in size:
         short, long = sorted(image.size)
-        target = [size.shortest_edge, int(size.shortest_edge * long / short)]
+        target = [size["shortest_edge"], int(size["shortest_edge"] * long / short)]
         width, height = target if image.width <= image.height else target[::-1]
     else:
-        width, height = size.width, size.height
+        width, height = size["width"], size["height"]
     return image.resize((width, image.height), Image.BICUBIC).resize((width, height), Image.BICUBIC)
 
 
 def squared(image, processor):
     """Padded to a square with the mean colour, as LlavaImageProcessor does before it resizes."""
     colours = tuple(int(x * 255) for x in processor.image_mean)
-    padded = processor.pad_to_square(np.asarray(image).transpose(2, 0, 1), background_color=colours)
+    known = inspect.signature(processor.pad_to_square).parameters
+    layout = {"input_data_format": "channels_first"} if "input_data_format" in known else {}
+    padded = processor.pad_to_square(np.array(image).transpose(2, 0, 1), background_color=colours, **layout)
     return Image.fromarray(padded.transpose(1, 2, 0))
 
 
@@ -96,7 +102,8 @@ def pictures(rng, out, processor, side, rows, inputs=lambda batch: {"pixel_value
         image.save(out / "images" / f"{i}.png")
         if getattr(processor, "do_pad", False):
             image = squared(image, processor)
-        batch = processor(images=[resized(image, processor)], do_resize=False, do_pad=False, return_tensors="pt")
+        steps = {"do_resize": False} | ({"do_pad": False} if hasattr(processor, "do_pad") else {})
+        batch = processor(images=[resized(image, processor)], return_tensors="pt", **steps)
         pixels, grid = patches(batch["pixel_values"][0], side)
         drawn.append(Picture(f"images/{i}.png", pixels, grid, inputs(batch), rows))
     return drawn

@@ -1,48 +1,48 @@
 """Qwen2, text only (the Qwen2.5 models have this architecture)."""
 
-import json
 import random
 
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoTokenizer, Qwen2ForCausalLM
 
 from .chatml import QWEN2, byte_level_tokenizer
-from .common import randomise, save_weights, write_json
+from .common import published, resave, write_json
 from .harness import TEXT_CONVERSATIONS, Taps, write_outputs
 
 
 def random_checkpoint(seed, out):
     rng = random.Random(seed)
-    fast = byte_level_tokenizer(out, rng, QWEN2)
-    kv_heads, group = rng.choice([(1, 2), (2, 1), (2, 2), (1, 3)])
-    tied = seed % 3 == 0
-    config = {
-        "architectures": ["Qwen2ForCausalLM"],
-        "model_type": "qwen2",
-        "hidden_size": kv_heads * group * rng.choice([12, 16]),
-        "intermediate_size": rng.choice([48, 72]),
-        "num_hidden_layers": rng.randint(2, 4),
-        "num_attention_heads": kv_heads * group,
-        "num_key_value_heads": kv_heads,
-        "vocab_size": len(fast) + rng.randint(0, 8),
-        "max_position_embeddings": 512,
-        "rms_norm_eps": 1e-6,
-        "hidden_act": "silu",
-        "tie_word_embeddings": tied,
-        "use_sliding_window": False,
-        "sliding_window": 32768,
-        "max_window_layers": 2,
-    }
-    # Half of the references spell the base of the rotary frequencies as the published files do.
-    config |= {"rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}} if seed % 2 else {"rope_theta": 1e6}
-    write_json(out / "config.json", config)
-    write_json(out / "generation_config.json", {"eos_token_id": [fast.eos_token_id, fast.pad_token_id]})
-    torch_config = Qwen2Config(**json.loads(json.dumps(config)))
-    torch_config._attn_implementation = "eager"
-    model = randomise(Qwen2ForCausalLM(torch_config).float(), seed)
-    assert model.config.rope_parameters["rope_theta"] == 1e6
-    save_weights(model, out, skip={"lm_head.weight"} if tied else ())
-    outputs(model, fast, out)
+    stop = []
+
+    def write(folder):
+        fast = byte_level_tokenizer(folder, rng, QWEN2)
+        kv_heads, group = rng.choice([(1, 2), (2, 1), (2, 2), (1, 3)])
+        config = {
+            "architectures": ["Qwen2ForCausalLM"],
+            "model_type": "qwen2",
+            "hidden_size": kv_heads * group * rng.choice([12, 16]),
+            "intermediate_size": rng.choice([48, 72]),
+            "num_hidden_layers": rng.randint(2, 4),
+            "num_attention_heads": kv_heads * group,
+            "num_key_value_heads": kv_heads,
+            "vocab_size": len(fast) + rng.randint(0, 8),
+            "max_position_embeddings": 512,
+            "rms_norm_eps": 1e-6,
+            "hidden_act": "silu",
+            "rope_theta": 1000000.0,
+            "tie_word_embeddings": seed % 4 > 1,
+            "use_sliding_window": False,
+            "sliding_window": 32768,
+            "max_window_layers": 2,
+            "bos_token_id": fast.pad_token_id,
+            "eos_token_id": fast.eos_token_id,
+        }
+        write_json(folder / "config.json", config)
+        stop.extend([fast.eos_token_id, fast.pad_token_id])
+
+    with published(write) as folder:
+        model, _ = resave(Qwen2ForCausalLM, folder, seed, out, stop)
+    outputs(model, AutoTokenizer.from_pretrained(out), out)
 
 
 def outputs(model, fast, out):

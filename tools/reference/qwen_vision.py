@@ -1,21 +1,22 @@
 """What the vision models of the Qwen family share: picture processing, prompts, the forward."""
 
-import json
+import inspect
 
 import torch
 from PIL import Image
-from transformers import PreTrainedTokenizerFast
 
-from .common import picture
+from .common import pillow_class, pillow_processor, picture, plain, reopen
 from .harness import CONVERSATIONS, Picture, Taps, write_outputs
+
+SETTINGS = ["size", "patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std"]
+
 
 def resized(image, processor):
     """Along x, then along y: what torchvision and Pillow before version 13 do. Newer Pillow begins with the cheaper axis."""
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
-
+    smart_resize = inspect.getmodule(pillow_class("qwen2_vl", "Qwen2VLImageProcessor")).smart_resize
     factor = processor.patch_size * processor.merge_size
-    least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
-    height, width = smart_resize(image.height, image.width, factor, least, most)
+    size = plain(processor.size)
+    height, width = smart_resize(image.height, image.width, factor, size["shortest_edge"], size["longest_edge"])
     return image.resize((width, image.height), Image.BICUBIC).resize((width, height), Image.BICUBIC)
 
 
@@ -44,26 +45,17 @@ def checkpoint(model_class, architecture, folder, rng, out):
         link = out / path.name
         if not link.exists():
             link.symlink_to(path.resolve())
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    fast = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token=settings["eos_token"])
-    template, older = folder / "chat_template.jinja", folder / "chat_template.json"
-    if template.exists():
-        fast.chat_template = template.read_text()
-    else:
-        fast.chat_template = (json.loads(older.read_text()) if older.exists() else settings)["chat_template"]
-    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    processor = json.loads((folder / "preprocessor_config.json").read_text())
-    outputs(model.eval(), architecture, fast, processor, rng, [(90, 90), (240, 120), (100, 170)], out)
+    model, processor = reopen(model_class, folder)
+    outputs(model, architecture, processor, rng, [(90, 90), (240, 120), (100, 170)], out)
 
 
-def outputs(model, architecture, fast, processor_config, rng, sizes, out):
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
-    names = ["patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std"]
-    size = processor_config.get("size") or {
-        "shortest_edge": processor_config["min_pixels"], "longest_edge": processor_config["max_pixels"],
-    }
-    processor = Qwen2VLImageProcessorPil(size=size, **{k: processor_config[k] for k in names})
+def outputs(model, architecture, whole, rng, sizes, out):
+    fast = whole.tokenizer
+    size = plain(whole.image_processor.size)
+    # 4.57's class with Pillow reads the size from these two alone.
+    limits = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+    processor = pillow_processor(whole.image_processor, "qwen2_vl", "Qwen2VLImageProcessor", SETTINGS, **limits)
+    assert plain(processor.size) == size
     unit = processor.merge_size**2
     image_token = model.config.image_token_id
     pictures = []
@@ -80,14 +72,17 @@ def outputs(model, architecture, fast, processor_config, rng, sizes, out):
         pictures.append(Picture(f"images/{i}.png", inputs["pixel_values"], grid, inputs, rows))
 
     def encode(messages, images):
-        prompt = fast.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        prompt = whole.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         for index in images:
             prompt = prompt.replace("<|image_pad|>", "<|placeholder|>" * pictures[index].rows("merger"), 1)
         return fast(prompt.replace("<|placeholder|>", "<|image_pad|>"), add_special_tokens=False)["input_ids"]
 
+    # Release 5 is told which tokens are pictures.
+    typed = "mm_token_type_ids" in inspect.signature(model.model.forward).parameters
+
     def forward(ids, inputs):
         tokens = torch.tensor([ids])
-        if inputs:
+        if inputs and typed:
             inputs = inputs | {"mm_token_type_ids": (tokens == image_token).int()}
         model.model.rope_deltas = None
         return model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False, **inputs).logits[0]
@@ -96,5 +91,5 @@ def outputs(model, architecture, fast, processor_config, rng, sizes, out):
     taps.layers_of(model.model.visual.blocks, "vision")
     taps.output_of(model.model.visual.merger, "merger")
     taps.layers_of(model.model.language_model.layers, "language")
-    step = 1 / 255 / min(processor_config["image_std"])
+    step = 1 / 255 / min(processor.image_std)
     write_outputs(out, architecture, pictures, CONVERSATIONS, taps, encode, forward, step)

@@ -3,69 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
-use std::path::{Path, PathBuf};
+mod support;
+
 use std::sync::Arc;
 
-use reasonedit_vlm::check::{TOLERANCE, check};
-use reasonedit_vlm::siglip::Siglip;
 use reasonedit_vlm::{
     LoadOptions, LogitsAt, Piece, Sequence, VisionLanguageModel, VlmError, WeightType, load,
 };
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
-}
-
-fn assert_equal_to_reference(name: &str) {
-    let report = check(&golden(name)).unwrap();
-    assert!(report.passes(), "{name}: {report:#?}");
-    assert!(report.taps.len() > 3 && report.taps.iter().all(|(_, error)| *error <= TOLERANCE));
-}
-
-#[test]
-fn llava_1_equals_transformers() {
-    assert_equal_to_reference("llava-1");
-}
-
-#[test]
-fn llava_2_equals_transformers() {
-    assert_equal_to_reference("llava-2");
-}
-
-#[test]
-fn llava_3_equals_transformers() {
-    assert_equal_to_reference("llava-3");
-}
-
-#[test]
-fn siglip_1_equals_transformers() {
-    assert_equal_to_reference("siglip-1");
-}
-
-#[test]
-fn siglip_2_equals_transformers() {
-    assert_equal_to_reference("siglip-2");
-}
-
-#[test]
-fn siglip_3_equals_transformers() {
-    assert_equal_to_reference("siglip-3");
-}
-
-#[test]
-fn instructblip_1_equals_transformers() {
-    assert_equal_to_reference("instructblip-1");
-}
-
-#[test]
-fn instructblip_2_equals_transformers() {
-    assert_equal_to_reference("instructblip-2");
-}
-
-#[test]
-fn instructblip_3_equals_transformers() {
-    assert_equal_to_reference("instructblip-3");
-}
+use support::golden;
 
 /// The published sizes ask for exactly the parameters of transformers' class (`tools/parameter_lists.py`). Those of the models that
 /// answer questions are compared in `parity.rs`.
@@ -78,61 +24,6 @@ fn the_published_siglip_has_the_parameters_we_ask_for() {
     let lines: Vec<String> = asked.iter().map(|(name, shape)| format!("{name} {shape:?}\n")).collect();
     assert_eq!(asked.len() as u64, list["tensors"].as_u64().unwrap());
     assert_eq!(blake3::hash(lines.concat().as_bytes()).to_hex().as_str(), list["blake3"].as_str().unwrap());
-}
-
-/// A copy of a golden checkpoint with one text replaced in one of its files.
-fn changed(name: &str, file: &str, from: &str, to: &str) -> tempfile::TempDir {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let from = entry.unwrap().path();
-            let to = to.join(from.file_name().unwrap());
-            if from.is_dir() {
-                copy(&from, &to);
-            } else {
-                std::fs::copy(&from, &to).unwrap();
-            }
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    copy(&golden(name), folder.path());
-    let path = folder.path().join(file);
-    let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains(from), "{file} has no {from}");
-    std::fs::write(path, text.replacen(from, to, 1)).unwrap();
-    folder
-}
-
-#[test]
-fn unusable_checkpoints_say_what_is_wrong() {
-    let error = |name: &str, file: &str, from: &str, to: &str| {
-        let folder = changed(name, file, from, to);
-        load(&folder.path().to_string_lossy(), &LoadOptions::default()).map(|_| ()).unwrap_err().to_string()
-    };
-    let says = |text: &str, words: &[&str]| assert!(words.iter().all(|w| text.contains(w)), "{text}");
-    says(&error("llava-1", "config.json", "image_token_index", "image_tokens"), &["image_token_index"]);
-    says(
-        &error("llava-1", "config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mistral\""),
-        &["mistral", "llama"],
-    );
-    says(
-        &error("llava-1", "config.json", "\"patch_size\": ", "\"patch_size\": 1"),
-        &["position_embedding", "shape"],
-    );
-    says(
-        &error("llava-1", "config.json", "\"vision_feature_layer\": -", "\"vision_feature_layer\": -9"),
-        &["vision_feature_layer"],
-    );
-    says(&error("llava-1", "preprocessor_config.json", "CLIPImage", "Fuyu"), &["preprocessor_config.json"]);
-    says(&error("llava-1", "chat_template.json", "<image>", "<picture>"), &["pictures"]);
-    says(
-        &error("instructblip-1", "config.json", "\"num_query_tokens\": ", "\"num_query_tokens\": 1"),
-        &["query_tokens", "shape"],
-    );
-    says(&error("instructblip-1", "qformer_tokenizer/tokenizer.json", "{", "[{"), &["Q-Former"]);
-    let folder = changed("siglip-1", "config.json", "\"siglip\"", "\"clip\"");
-    let error = Siglip::load(&folder.path().to_string_lossy(), &LoadOptions::default()).unwrap_err();
-    says(&error.to_string(), &["siglip"]);
 }
 
 /// A model with a Q-Former refuses pictures without an instruction, the others an instruction beside a picture; neither takes the

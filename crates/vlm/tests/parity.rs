@@ -2,68 +2,132 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::process::Command;
 
 use reasonedit_vlm::check::{TOLERANCE, check};
-use reasonedit_vlm::{ARCHITECTURES, Architecture, LoadOptions, VlmError, load, load_sentence_encoder};
+use reasonedit_vlm::{ARCHITECTURES, Architecture, LoadOptions, load, load_sentence_encoder};
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+use support::{copy_of, golden, goldens_of, json};
+
+fn assert_equal_to_reference(folder: &Path) {
+    let report = check(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    assert!(report.passes(), "{}: {report:#?}", folder.display());
+    assert!(report.taps.iter().all(|(_, error)| *error <= TOLERANCE));
 }
 
-fn assert_equal_to_reference(name: &str) {
-    let report = check(&golden(name)).unwrap();
-    assert!(report.passes(), "{name}: {report:#?}");
-    assert!(report.taps.iter().all(|(_, error)| *error <= TOLERANCE));
+/// All golden checkpoints of an architecture, of which each release of transformers has saved one at least.
+fn assert_all_equal(architecture: &str) {
+    let mut releases = BTreeSet::new();
+    for name in goldens_of(architecture) {
+        assert_equal_to_reference(&golden(&name));
+        let reference = json(&golden(&name), "reference.json");
+        let release = reference["versions"]["transformers"].as_str().unwrap();
+        releases.insert(release.split('.').next().unwrap().to_owned());
+        // Of what is saved by no library, nothing is compared.
+        let config = json(&golden(&name), "config.json");
+        assert_eq!(config["transformers_version"], release, "{name}");
+    }
+    assert_eq!(releases, BTreeSet::from(["4".to_owned(), "5".to_owned()]), "{architecture}");
 }
 
 #[test]
 fn qwen3_vl_equals_transformers() {
-    for seed in 1..=3 {
-        assert_equal_to_reference(&format!("qwen3_vl-{seed}"));
-    }
+    assert_all_equal("qwen3_vl");
 }
 
 #[test]
 fn qwen2_5_vl_equals_transformers() {
-    for seed in 1..=3 {
-        assert_equal_to_reference(&format!("qwen2_5_vl-{seed}"));
-    }
+    assert_all_equal("qwen2_5_vl");
 }
 
 #[test]
 fn qwen2_equals_transformers() {
-    for seed in 1..=3 {
-        assert_equal_to_reference(&format!("qwen2-{seed}"));
-    }
+    assert_all_equal("qwen2");
 }
 
 #[test]
-fn mpnet_equals_transformers() {
-    assert_equal_to_reference("mpnet-1");
+fn llava_equals_transformers() {
+    assert_all_equal("llava");
 }
 
 #[test]
-fn bert_equals_transformers() {
-    assert_equal_to_reference("bert-1");
+fn instructblip_equals_transformers() {
+    assert_all_equal("instructblip");
 }
 
-/// Copies a golden checkpoint into a folder of its own.
-fn copy_of(name: &str) -> tempfile::TempDir {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-            if from.is_dir() {
-                copy(&from, &to);
-            } else {
-                std::fs::copy(&from, &to).unwrap();
-            }
-        }
-    }
+#[test]
+fn siglip_equals_transformers() {
+    assert_all_equal("siglip");
+}
+
+#[test]
+fn mpnet_equals_sentence_transformers() {
+    assert_all_equal("mpnet");
+}
+
+#[test]
+fn bert_equals_sentence_transformers() {
+    assert_all_equal("bert");
+}
+
+/// What the release that is installed here saves today, of every architecture.
+#[test]
+#[ignore = "needs torch, transformers and sentence-transformers"]
+fn what_the_installed_release_saves_equals_it() {
     let folder = tempfile::tempdir().unwrap();
-    copy(&golden(name), folder.path());
-    folder
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/reference.py");
+    let out = Command::new("python3")
+        .arg(script)
+        .args(["--all", "--seed", "7", "--out"])
+        .arg(folder.path())
+        .env("HF_HUB_OFFLINE", "1")
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        assert_equal_to_reference(&entry.unwrap().path());
+        seen += 1;
+    }
+    assert_eq!(seen, 8);
+}
+
+/// Parameters by the names that modules have in memory, as trainers write them that go around
+/// `save_pretrained`; in 4.57 the tower lies one deeper.
+#[test]
+fn names_of_modules_in_memory_are_read_too() {
+    const QWEN: &[(&str, &str)] = &[("visual.", "model.visual."), ("model.", "model.language_model.")];
+    const LLAVA: [&[(&str, &str)]; 2] = [
+        &[
+            ("language_model.lm_head.", "lm_head."),
+            ("language_model.model.", "model.language_model."),
+            ("vision_tower.", "model.vision_tower."),
+            ("multi_modal_projector.", "model.multi_modal_projector."),
+        ],
+        &[("vision_tower.", "vision_tower.vision_model.")],
+    ];
+    for (name, renamed) in
+        [("qwen2_5_vl-1", QWEN), ("llava-1", LLAVA[0]), ("llava-2", LLAVA[0]), ("llava-2", LLAVA[1])]
+    {
+        let copy = copy_of(name);
+        let path = copy.path().join("model.safetensors");
+        let tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
+        let tensors: HashMap<String, candle_core::Tensor> = tensors
+            .into_iter()
+            .map(|(name, tensor)| {
+                let to = renamed
+                    .iter()
+                    .find_map(|(from, to)| name.strip_prefix(from).map(|rest| format!("{to}{rest}")));
+                (to.unwrap_or(name), tensor)
+            })
+            .collect();
+        candle_core::safetensors::save(&tensors, path).unwrap();
+        assert_equal_to_reference(copy.path());
+    }
 }
 
 #[test]
@@ -83,43 +147,8 @@ fn a_changed_weight_fails_the_check_and_changes_the_fingerprint() {
     assert_eq!(fingerprint(&golden("qwen3_vl-2")), fingerprint(copy_of("qwen3_vl-2").path()));
 }
 
-fn load_error(folder: &Path) -> String {
-    load(&folder.to_string_lossy(), &LoadOptions::default()).map(|_| ()).unwrap_err().to_string()
-}
-
 #[test]
-fn unusable_checkpoints_say_what_is_wrong() {
-    let change = |file: &str, from: &str, to: &str| {
-        let copy = copy_of("qwen3_vl-2");
-        let path = copy.path().join(file);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{from}");
-        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
-        load_error(copy.path())
-    };
-    let error = change("config.json", "\"model_type\": \"qwen3_vl\"", "\"model_type\": \"gpt2\"");
-    assert!(error.contains("gpt2") && error.contains("qwen3_vl"), "{error}");
-    let error = change("config.json", "\"vocab_size\": ", "\"vocab_size\": 9");
-    assert!(error.contains("embed_tokens.weight") && error.contains("shape"), "{error}");
-    let error = change("preprocessor_config.json", "\"patch_size\": 4", "\"patch_size\": 8");
-    assert!(error.contains("preprocessor_config.json"), "{error}");
-    let error = change("tokenizer_config.json", "{%- if messages", "{%- if if messages");
-    assert!(error.contains("template"), "{error}");
-    for missing in ["config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"] {
-        let copy = copy_of("qwen3_vl-2");
-        std::fs::remove_file(copy.path().join(missing)).unwrap();
-        let error = load_error(copy.path());
-        assert!(error.contains(missing), "{missing}: {error}");
-    }
-    let copy = copy_of("qwen3_vl-2");
-    let path = copy.path().join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &bytes[..bytes.len() - 7]).unwrap();
-    assert!(load_error(copy.path()).contains("model.safetensors"));
-}
-
-#[test]
-fn sentence_encoders_refuse_other_poolings_and_cut_long_texts() {
+fn sentence_encoders_cut_long_texts() {
     let copy = copy_of("bert-1");
     let encoder = load_sentence_encoder(&copy.path().to_string_lossy(), &LoadOptions::default()).unwrap();
     let long = "irregular border ".repeat(500);
@@ -127,11 +156,6 @@ fn sentence_encoders_refuse_other_poolings_and_cut_long_texts() {
     let vectors = encoder.encode(&[long, longer, String::new()]).unwrap();
     assert_eq!(vectors[0], vectors[1]);
     assert!(vectors.iter().all(|v| v.len() == encoder.width() && v.iter().all(|x| x.is_finite())));
-    let pooling = copy.path().join("1_Pooling/config.json");
-    std::fs::write(pooling, r#"{"pooling_mode_mean_tokens": false, "pooling_mode_cls_token": true}"#)
-        .unwrap();
-    let error = load_sentence_encoder(&copy.path().to_string_lossy(), &LoadOptions::default());
-    assert!(matches!(error.map(|_| ()), Err(VlmError::Load { what, .. }) if what.contains("Pooling")));
 }
 
 /// The published sizes ask for exactly the parameters of transformers' classes (`tools/parameter_lists.py`), and what
