@@ -39,10 +39,18 @@ pub enum ImagingError {
         /// Bytes the decoder may allocate.
         limit: u64,
     },
-    /// The content is none of JPEG, PNG, WebP, GIF, BMP and TIFF, or a variant of these that is not read.
+    /// The content is none of JPEG, PNG, WebP, GIF, BMP and TIFF, nor anything that has a name here.
     #[error("the content is not an image in a format that is read (JPEG, PNG, WebP, GIF, BMP, TIFF)")]
     UnsupportedFormat,
-    /// The content claims a known format but is damaged or cut short.
+    /// The content is known, but of a format, or a variant of a format, that is not read.
+    #[error("the content is {what}, which is not read: {advice}")]
+    NotRead {
+        /// What it is, such as `a DICOM file` or `a JPEG with arithmetic coding`.
+        what: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The content claims a known format but is damaged or cut short. In words of this crate, never of a codec.
     #[error("the image is damaged: {0}")]
     Malformed(String),
     /// A box has no area or reaches outside the picture.

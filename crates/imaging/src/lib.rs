@@ -4,19 +4,26 @@
 
 pub mod augment;
 mod decode;
+mod depth;
 mod drawn_box;
 mod encode;
 mod error;
+mod flatten;
+mod foreign;
+mod formats;
 pub mod grid;
+mod jpeg;
 mod orient;
 mod pixel_box;
 mod resize;
 mod smart_resize;
+mod tiff;
 
-pub use decode::{DecodeLimits, DecodeNote, Decoded, ImageFormat, PixelRules, decode, decode_under};
+pub use decode::{DecodeLimits, DecodeNote, Decoded, PixelRules, decode, decode_under};
 pub use drawn_box::{DrawnBox, pixels_between};
 pub use encode::{encode_jpeg, encode_png};
 pub use error::ImagingError;
+pub use formats::ImageFormat;
 pub use image::RgbImage;
 pub use pixel_box::{PixelBox, crop};
 pub use resize::{Filter, resize};

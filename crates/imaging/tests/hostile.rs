@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a golden that cannot be read must fail its test")]
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use reasonedit_imaging::{
-    DecodeLimits, ImageFormat, ImagingError, RgbImage, decode, encode_jpeg, encode_png,
+    DecodeLimits, ImageFormat, ImagingError, PixelRules, RgbImage, decode, decode_under, encode_jpeg,
+    encode_png,
 };
+
+static KINDS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
 
 /// One small file of every kind that is read.
 const FILES: [&str; 21] = [
@@ -37,6 +41,16 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)).unwrap()
 }
 
+/// All files of the kinds that other programs write: small ones, whose headers and pixels can be bent in every way.
+fn kinds() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinds");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.retain(|path| path.extension().is_none());
+    assert!(paths.len() > 150);
+    paths.into_iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
 /// Small enough that a mutated header cannot make a test slow.
 fn tight() -> DecodeLimits {
     DecodeLimits { max_bytes: 100_000, max_pixels: 250_000, max_side: 4096 }
@@ -46,7 +60,8 @@ fn tight() -> DecodeLimits {
 fn nothing_and_nonsense_are_told_apart() {
     let limits = DecodeLimits::default();
     assert_eq!(decode(&[], &limits).unwrap_err(), ImagingError::Empty);
-    assert_eq!(decode(b"<svg></svg>", &limits).unwrap_err(), ImagingError::UnsupportedFormat);
+    assert_eq!(decode(b"plain words", &limits).unwrap_err(), ImagingError::UnsupportedFormat);
+    assert!(matches!(decode(b"<svg></svg>", &limits), Err(ImagingError::NotRead { .. })));
     assert!(matches!(decode(b"\x89PNG\r\n\x1a\n", &limits), Err(ImagingError::Malformed(_))));
 }
 
@@ -103,6 +118,95 @@ fn files_cut_short_are_damaged() {
 }
 
 #[test]
+fn a_kind_cut_short_anywhere_never_panics() {
+    for bytes in kinds() {
+        for part in (0..bytes.len()).step_by(bytes.len().div_ceil(97)) {
+            let _ = decode(&bytes[..part], &tight());
+        }
+    }
+}
+
+/// A little-endian TIFF of one row of entries: tag, type, count, value.
+fn tiff(entries: &[(u16, u16, u32, u32)], next: u32, tail: &[u8]) -> Vec<u8> {
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    bytes.extend_from_slice(&(entries.len() as u16).to_le_bytes());
+    for &(tag, kind, count, value) in entries {
+        bytes.extend_from_slice(&tag.to_le_bytes());
+        bytes.extend_from_slice(&kind.to_le_bytes());
+        bytes.extend_from_slice(&count.to_le_bytes());
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+    bytes.extend_from_slice(&next.to_le_bytes());
+    bytes.extend_from_slice(tail);
+    bytes
+}
+
+#[test]
+fn tiffs_that_promise_too_much_are_refused_by_their_header() {
+    let size = |width, height| [(256, 4, 1, width), (257, 4, 1, height)];
+    let strip = [(258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 200), (279, 4, 1, 64)];
+    let limits = DecodeLimits::default();
+    let too_long = decode(&tiff(&[&size(70_000, 8)[..], &strip].concat(), 0, &[0; 200]), &limits);
+    assert_eq!(too_long.unwrap_err(), ImagingError::SideTooLong { limit: 16_384, actual: 70_000 });
+    let too_many = decode(&tiff(&[&size(16_000, 16_000)[..], &strip].concat(), 0, &[0; 200]), &limits);
+    assert_eq!(too_many.unwrap_err(), ImagingError::TooManyPixels { limit: 50_000_000, actual: 256_000_000 });
+    // 64 bits in 40 channels: more memory than there is, and nothing of it taken.
+    let deep = [(258, 3, 1, 64), (262, 3, 1, 1), (273, 4, 1, 200), (277, 3, 1, 1000)];
+    let too_deep = decode(&tiff(&[&size(7000, 7000)[..], &deep].concat(), 0, &[0; 200]), &limits);
+    assert!(matches!(too_deep, Err(ImagingError::TooMuchMemory { .. })), "{too_deep:?}");
+    // Tiles of one pixel, tiles far beyond the picture, and offsets that the file can't hold.
+    for (width, height, side, count) in [
+        (4096, 4096, 1, 1 << 24),
+        (16, 16, 1 << 20, 1),
+        (16_384, 1, 16_384, 1),
+        (4096, 4096, 16, 65_536),
+        (16, 16, 0, 1),
+    ] {
+        let tiles = [
+            (258, 3, 1, 8),
+            (262, 3, 1, 1),
+            (322, 4, 1, side),
+            (323, 4, 1, side),
+            (324, 4, count, 200),
+            (325, 4, count, 200),
+        ];
+        let result = decode(&tiff(&[&size(width, height)[..], &tiles].concat(), 0, &[0; 4096]), &limits);
+        let refused = matches!(result, Err(ImagingError::Malformed(_) | ImagingError::TooMuchMemory { .. }));
+        assert!(refused, "{width} {height} {side}: {result:?}");
+    }
+}
+
+#[test]
+fn a_tiff_that_leads_back_to_itself_ends() {
+    let entries =
+        [(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 110), (279, 4, 1, 16)];
+    for next in [8, 2, 109, u32::MAX] {
+        let decoded = decode(&tiff(&entries, next, &[7; 80]), &DecodeLimits::default()).unwrap();
+        assert_eq!(decoded.image.get_pixel(0, 0).0, [7; 3]);
+    }
+}
+
+#[test]
+fn what_unfolds_without_end_is_read_as_far_as_the_picture_goes() {
+    use std::io::Write;
+    let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(&vec![9; 64 << 20]).unwrap();
+    let bomb = packer.finish().unwrap();
+    assert!(bomb.len() < 100_000);
+    let entries = [
+        (256, 4, 1, 16),
+        (257, 4, 1, 16),
+        (258, 3, 1, 8),
+        (259, 3, 1, 8),
+        (262, 3, 1, 1),
+        (273, 4, 1, 98),
+        (279, 4, 1, bomb.len() as u32),
+    ];
+    let decoded = decode(&tiff(&entries, 0, &bomb), &DecodeLimits::default()).unwrap();
+    assert_eq!((decoded.image.dimensions(), decoded.image.get_pixel(15, 15).0), ((16, 16), [9; 3]));
+}
+
+#[test]
 fn bytes_after_a_jpeg_do_not_matter() {
     // Phones append films and second pictures.
     let mut bytes = file("baseline.jpg");
@@ -116,13 +220,42 @@ proptest! {
     fn arbitrary_bytes_never_panic(
         magic in prop::sample::select(vec![
             &b""[..], b"\xFF\xD8\xFF", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"RIFF\x20\0\0\0WEBPVP8 ", b"RIFF\x20\0\0\0WEBPVP8L",
-            b"RIFF\x20\0\0\0WEBPVP8X", b"GIF89a", b"GIF87a", b"BM", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08",
+            b"RIFF\x20\0\0\0WEBPVP8X", b"GIF89a", b"GIF87a", b"BM", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0",
         ]),
         tail in prop::collection::vec(any::<u8>(), 0..600)
     ) {
         let bytes = [magic, &tail].concat();
         if let Ok(decoded) = decode(&bytes, &tight()) {
             prop_assert!(decoded.image.pixels().len() as u64 <= tight().max_pixels);
+        }
+    }
+
+    #[test]
+    fn mutated_kinds_never_panic(
+        which in any::<prop::sample::Index>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        early in prop::collection::vec((0usize..260, prop::sample::select(vec![0u8, 1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 255])), 0..4),
+        cut in any::<prop::sample::Index>(), keep in any::<bool>()
+    ) {
+        let kinds = KINDS.get_or_init(kinds);
+        let mut bytes = kinds[which.index(kinds.len())].clone();
+        // The end of small files is where their directories are, the beginning where their headers are.
+        let length = bytes.len();
+        for (at, value) in early {
+            bytes[length - 1 - at.min(length - 1)] = value;
+        }
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if !keep {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        for rules in [PixelRules::First, PixelRules::CURRENT] {
+            if let Ok(decoded) = decode_under(&bytes, &tight(), rules) {
+                let (width, height) = decoded.image.dimensions();
+                prop_assert!(width.max(height) <= tight().max_side);
+            }
         }
     }
 

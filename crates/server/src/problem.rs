@@ -382,7 +382,9 @@ impl From<ImagingError> for Problem {
             | ImagingError::TooManyPixels { .. }
             | ImagingError::SideTooLong { .. }
             | ImagingError::TooMuchMemory { .. } => ProblemKind::TooLarge,
-            ImagingError::UnsupportedFormat => ProblemKind::UnsupportedMediaType,
+            ImagingError::UnsupportedFormat | ImagingError::NotRead { .. } => {
+                ProblemKind::UnsupportedMediaType
+            }
             ImagingError::BoxOutside { .. } => return Self::new(ProblemKind::Invalid, error.to_string()),
             ImagingError::Encode(_) => return Self::internal(&error),
             _ => ProblemKind::Invalid,
@@ -494,6 +496,8 @@ mod tests {
         assert_eq!(status(EditorError::Engine(VlmError::TooLong { tokens: 9, limit: 8 })), 422);
         assert_eq!(status(EditorError::Engine(VlmError::Panicked("index".to_owned()))), 500);
         assert_eq!(status(EditorError::Image(ImagingError::UnsupportedFormat)), 415);
+        let not_read = ImagingError::NotRead { what: "a DICOM file".to_owned(), advice: "export it" };
+        assert_eq!(status(EditorError::Image(not_read)), 415);
         assert_eq!(status(EditorError::Image(ImagingError::TooManyBytes { limit: 1, actual: 2 })), 413);
         assert_eq!(status(EditorError::Image(ImagingError::SideTooLong { limit: 1, actual: 2 })), 413);
         assert_eq!(status(EditorError::Image(ImagingError::Malformed("cut short".to_owned()))), 422);
