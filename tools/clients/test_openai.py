@@ -1,12 +1,17 @@
 """Chat completions, asked for with the `openai` package from PyPI."""
 
 import asyncio
+import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Literal, Optional
 
 import openai
 import pytest
+import requests
 from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel, Field
 from service import SAMPLES, start, stop
 
 MODEL = "demo"
@@ -153,6 +158,97 @@ def test_how_tokens_are_chosen_and_told(client, edit):
     assert drawn[0] == drawn[1] and len(set(drawn)) > 1
 
 
+class Size(BaseModel):
+    unit: Literal["mm", "cm"]
+    value: int = Field(ge=0, le=99)
+
+
+class Finding(BaseModel):
+    colour: Literal["red", "green", "purple"]
+    jagged: bool
+    sizes: list[Size] = Field(max_length=2)
+    note: Optional[Annotated[str, Field(max_length=8)]]
+
+
+def test_answers_are_of_a_class(client, edit):
+    def ask(**options):
+        return client.chat.completions.parse(model=MODEL, messages=about("specimen.jpg"), response_format=Finding, **options)
+
+    for options in ({}, {"temperature": 1.5, "seed": 1}, {"temperature": 1.5, "seed": 2, "logprobs": True}):
+        answer = ask(**options)
+        assert answer.choices[0].finish_reason == "stop"
+        assert isinstance(answer.choices[0].message.parsed, Finding), answer
+        with client.chat.completions.stream(model=MODEL, messages=about("specimen.jpg"), response_format=Finding, **options) as stream:
+            final = stream.get_final_completion()
+        assert final.choices[0].message.parsed == answer.choices[0].message.parsed
+    with pytest.raises(openai.LengthFinishReasonError):
+        ask(max_tokens=3)
+    any_object = client.chat.completions.create(
+        model=MODEL, messages=about("specimen.jpg"), response_format={"type": "json_object"}, max_tokens=30)
+    assert any_object.choices[0].message.content.startswith("{")
+
+
+def test_what_vllms_clients_send(client, edit):
+    def ask(body, **options):
+        return client.chat.completions.create(model=MODEL, messages=about("specimen.jpg"), extra_body=body, **options)
+
+    for body in ({"guided_choice": ["square", "pumpkin"]}, {"structured_outputs": {"choice": ["square", "pumpkin"]}}):
+        answer = ask(body)
+        assert answer.choices[0].message.content == "pumpkin"
+        assert answer.model_extra["reasonedit"]["choices"][1]["probability"] > 0.5
+    assert re.fullmatch("[a-c]{3}", ask({"guided_regex": "[a-c]{3}"}).choices[0].message.content)
+    schema = Finding.model_json_schema()
+    for body in ({"guided_json": schema}, {"guided_json": json.dumps(schema)}, {"structured_outputs": {"json": schema}}):
+        Finding.model_validate_json(ask(body).choices[0].message.content)
+    long = ask({"min_tokens": 20, "top_k": 40, "min_p": 0.01, "repetition_penalty": 1.1}, temperature=1.0, seed=1, max_tokens=30)
+    assert 20 <= long.usage.completion_tokens <= 30
+    end = {"ignore_eos": True, "stop_token_ids": [], "include_stop_str_in_output": False, "skip_special_tokens": True}
+    assert ask(end, max_tokens=12).choices[0].finish_reason == "length"
+    begun = [*about("specimen.jpg"), {"role": "assistant", "content": "It is a"}]
+    answer = client.chat.completions.create(
+        model=MODEL, messages=begun, extra_body={"continue_final_message": True, "add_generation_prompt": False})
+    assert not answer.choices[0].message.content.strip().startswith("It is a")
+    for field, value in (("use_beam_search", True), ("best_of", 3), ("echo", True), ("bad_words", ["red"]), ("truncate_prompt_tokens", 5)):
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask({field: value})
+        assert (caught.value.code, caught.value.param) == ("unsupported_parameter", field)
+
+
+def test_requests_as_chat_programs_send_them(service, edit):
+    """Bodies that others write by hand: fields that OpenAI has no more or never had, nulls, empty lists, whole conversations."""
+    url = service.url + "/v1/chat/completions"
+    shown = {"role": "user", "content": [{"type": "text", "text": QUESTION}, image("specimen.jpg")]}
+    bodies = {
+        "Open WebUI": {"stream": True, "stream_options": None, "messages": [shown], "metadata": {"chat_id": "1"}, "features": {}, "params": {},
+                       "tool_ids": None, "files": [], "session_id": "x", "background_tasks": {"title_generation": True}},
+        "LibreChat": {"messages": [{"role": "system", "content": "Be brief."}, shown], "user": "u-1", "temperature": 0, "top_p": 1,
+                      "presence_penalty": 0, "frequency_penalty": 0, "stop": [], "tools": []},
+        "LM Studio": {"messages": [shown], "temperature": 0, "max_tokens": -1, "top_k": 40, "repeat_penalty": 1.0, "min_p": 0.05, "stop": []},
+        "Continue": {"messages": [shown], "max_tokens": 512, "stop": None, "prediction": None, "keepAlive": 1800, "tool_choice": "none"},
+        "LiteLLM": {"messages": [shown], "n": 1, "logit_bias": {}, "response_format": None, "seed": None, "parallel_tool_calls": None,
+                    "max_retries": 2, "timeout": 600, "extra_headers": {}, "reasoning_effort": None},
+        "LangChain": {"messages": [shown], "n": 1, "stream": False, "logprobs": False, "temperature": 0.0, "max_completion_tokens": 64},
+        "Jan": {"messages": [shown, {"role": "assistant", "content": ""}], "engine": "llamacpp", "cache_prompt": True, "frequency_penalty": 0},
+        "numbers with a point": {"messages": [shown], "max_tokens": 64.0, "seed": 7.0, "n": 1.0, "temperature": 0},
+    }
+    for name, body in bodies.items():
+        answer = requests.post(url, json={"model": MODEL, **body}, timeout=120)
+        assert answer.status_code == 200, (name, answer.text)
+        if body.get("stream"):
+            assert "pumpkin" in answer.text and answer.text.rstrip().endswith("data: [DONE]"), name
+        else:
+            assert answer.json()["choices"][0]["message"]["content"] == "pumpkin", (name, answer.text)
+
+    messages = []
+    for turn in range(11):
+        messages += [shown, {"role": "assistant", "content": None if turn == 3 else "I see."}]
+    answer = requests.post(url, json={"model": MODEL, "messages": [*messages, {"role": "user", "content": [image("specimen.jpg")]}]}, timeout=120)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()["reasonedit"]
+    assert told["omitted_pictures"] == [f"/messages/{at}/content/1" for at in (0, 2, 4, 6)]
+    assert told["warnings"][0]["code"] == "pictures_omitted"
+
+
 def test_a_picture_without_padding(client, edit):
     encoded = urlsafe_b64encode(file("specimen.jpg")).decode().rstrip("=")
     content = [image("", f"data:image/jpeg;base64,{encoded}"), {"type": "text", "text": QUESTION}]
@@ -173,7 +269,12 @@ def test_failures_are_the_packages_own(client, tmp_path):
     assert refused(openai.BadRequestError, tools=[tool]).param == "tools"
     error = refused(openai.UnprocessableEntityError, messages=[{"role": "user", "content": [image("", "data:image/png;base64,?")]}])
     assert error.param == "messages[0].content[0].image_url.url"
-    assert refused(openai.BadRequestError, stream=True, response_format={"type": "json_object"}).param == "response_format"
+    assert refused(openai.BadRequestError, stream=True, audio={"voice": "x", "format": "wav"}).param == "audio"
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array", "uniqueItems": True}}}
+    error = refused(openai.BadRequestError, stream=True, response_format=schema)
+    assert (error.code, error.param) == ("unsupported_parameter", "response_format.json_schema.schema.uniqueItems")
+    error = refused(openai.BadRequestError, messages=[{"role": "user", "content": "Is it round? " * 250}, *about("specimen.jpg")] * 4)
+    assert error.code == "context_length_exceeded" and error.param == "messages", error
 
     process, url = start(tmp_path, "--set", f'server.auth_tokens=["{TOKEN}"]', "--set", "engine.queue_capacity=1", "--set", "engine.generations=1")
     with pytest.raises(openai.AuthenticationError) as caught:

@@ -1,6 +1,7 @@
 //! Answers of the model, with or without facts in front (method section 5).
 
 use reasonedit_codebook::Opinion;
+use reasonedit_vlm::constrain::CompiledForm;
 use reasonedit_vlm::engine::{
     Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want,
 };
@@ -72,17 +73,25 @@ pub(crate) async fn choose(
         .collect()
 }
 
-/// Generates one reply, sending its pieces to `events` as they come. A receiver that has gone ends it, and so does a stop text.
+/// Generates one reply, of a form if one is given, sending its pieces to `events` as they come. A receiver that has gone ends it, and so does a stop text.
 pub(crate) async fn generate(
     engine: &EngineHandle,
     prompt: Conversation,
     max_tokens: usize,
     decoding: &Decoding,
+    form: Option<&CompiledForm>,
     events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
     options: CallOptions,
 ) -> Result<Answer, EditorError> {
-    let Decoding { sampling, stop, alternatives } = decoding;
-    let request = GenerateRequest { prompt, max_tokens, sampling: *sampling, alternatives: *alternatives };
+    let Decoding { sampling, rules, stop, alternatives } = decoding;
+    let request = GenerateRequest {
+        prompt,
+        max_tokens,
+        sampling: *sampling,
+        rules: rules.clone(),
+        form: form.cloned(),
+        alternatives: *alternatives,
+    };
     let mut stream = engine.generate(request, options).await?;
     let mut answer = Answer::default();
     let mut filter = StopFilter::new(stop);
@@ -91,7 +100,9 @@ pub(crate) async fn generate(
         let (pieces, stopped) = match event? {
             GenerateEvent::Text { text, log_likelihood, tokens, choices } => {
                 tokens_so_far += tokens;
-                filter.push(ReplyPiece { text, log_likelihood, choices })
+                let piece = ReplyPiece { text, log_likelihood, choices };
+                // A text ends nothing as long as the reply may not end.
+                if tokens_so_far <= rules.min_tokens { (vec![piece], false) } else { filter.push(piece) }
             }
             GenerateEvent::Done { reason, prompt_tokens, completion_tokens, log_likelihood } => {
                 answer.finish = Some(reason);

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use reasonedit_codebook::{CodebookName, Warning};
 use reasonedit_vlm::VlmError;
-use reasonedit_vlm::engine::{Conversation, Sampling};
+use reasonedit_vlm::constrain::{CompiledForm, ReplyForm};
+use reasonedit_vlm::engine::{Conversation, LogitRules, Sampling};
 use reasonedit_vlm::prompt::{ChatMessage, ContentPart, PromptPiece, PromptTokenizer, Role};
 use tokio::sync::mpsc;
 
@@ -24,6 +25,8 @@ pub enum ChatPart {
     Text(String),
     /// A picture; in turns of the user.
     Image(ImageSource),
+    /// A picture that the model is not shown.
+    Omitted,
 }
 
 /// What someone said and showed.
@@ -41,20 +44,35 @@ pub struct ChatTurn {
 pub struct Decoding {
     /// How tokens are chosen; answers by choice are not sampled.
     pub sampling: Sampling,
+    /// What is done to the model's logits before.
+    pub rules: LogitRules,
     /// Texts that end the reply; they are no part of it.
     pub stop: Vec<String>,
     /// Tell every token, each with so many of the most probable ones at its place.
     pub alternatives: Option<usize>,
 }
 
+/// A form that a reply is to have, and where the request has it, as a JSON pointer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AskedForm {
+    /// The form.
+    pub form: ReplyForm,
+    /// What its own pointers are relative to.
+    pub place: String,
+}
+
 /// A conversation to be replied to.
 #[derive(Clone, Debug)]
 pub struct ChatRequest {
-    /// Turns, oldest first. The last is the user's, and its text is the question. Retrieval is about the last picture of that turn, else about the last
-    /// one before it; without any nothing is retrieved.
+    /// Turns, oldest first. The last one of the user's is the question: retrieval is about its text and its last picture, each else about the last one of
+    /// the user's before it. Without either nothing is retrieved.
     pub turns: Vec<ChatTurn>,
-    /// Answers to choose from; empty: the reply is generated.
+    /// The last turn is the model's and is gone on with: the reply is what comes behind it.
+    pub continues: bool,
+    /// Answers to choose from, one at least; empty: the reply is generated.
     pub choices: Vec<String>,
+    /// What a generated reply must look like.
+    pub form: Option<AskedForm>,
     /// Most tokens to generate; as many as the configuration allows if more or nothing is said.
     pub max_tokens: Option<usize>,
     /// How the reply is made.
@@ -75,22 +93,61 @@ impl ChatRequest {
             .flat_map(|(t, turn)| turn.content.iter().enumerate().rev().map(move |(p, part)| (t, p, part)));
         parts.find(|(.., part)| matches!(part, ChatPart::Image(_))).map(|(turn, part, _)| (turn, part))
     }
+
+    /// The text that retrieval is about; empty if the user has said nothing.
+    pub fn question(&self) -> String {
+        let asked = self.turns.iter().rev().filter(|turn| turn.role == Role::User).map(ChatTurn::text);
+        asked.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
+    }
 }
 
-/// Turns with their pictures at hand; facts go in front of the last one's text.
+impl ChatTurn {
+    /// Its texts, a line break between any two.
+    pub fn text(&self) -> String {
+        let texts: Vec<&str> = self
+            .content
+            .iter()
+            .filter_map(|part| match part {
+                ChatPart::Text(text) => Some(text.as_str()),
+                ChatPart::Image(_) | ChatPart::Omitted => None,
+            })
+            .collect();
+        texts.join("\n")
+    }
+}
+
+/// Turns with their pictures at hand; facts go in front of the text of the user's last one.
 #[derive(Clone, Debug)]
 pub(crate) struct Talk {
     /// In order of appearance; the last is what retrieval is about.
     pub(crate) pictures: Vec<Picture>,
     before: Vec<ChatMessage>,
     last: Vec<ContentPart>,
+    /// What the model has said since.
+    after: Vec<ChatMessage>,
+    /// How the reply begins.
+    begun: String,
 }
 
 impl Talk {
     /// One question about one picture.
     pub(crate) fn question(picture: Picture, question: &str) -> Self {
         let last = vec![ContentPart::Image, ContentPart::Text(question.to_owned())];
-        Self { pictures: vec![picture], before: Vec::new(), last }
+        Self { pictures: vec![picture], before: Vec::new(), last, after: Vec::new(), begun: String::new() }
+    }
+
+    /// Of turns; `continues` says whether the last one is the reply's beginning.
+    fn new(turns: &[ChatTurn], continues: bool, pictures: Vec<Picture>) -> Result<Self, EditorError> {
+        let (turns, begun) = match turns.split_last() {
+            Some((last, before)) if continues => (before, last.text()),
+            _ => (turns, String::new()),
+        };
+        let mut before = messages(turns);
+        let asked = before.iter().rposition(|message| message.role == Role::User);
+        let asked = asked.ok_or(EditorError::Internal("a conversation without the user"))?;
+        let after = before.split_off(asked + 1);
+        let last = before.pop().map(|message| message.content).unwrap_or_default();
+        Ok(Self { pictures, before, last, after, begun })
     }
 
     /// What is put to the model.
@@ -100,12 +157,20 @@ impl Talk {
             ContentPart::Text(text) => Some(text),
             ContentPart::Image => None,
         });
-        if let Some(text) = text {
-            *text = with_facts(facts, text);
+        match text {
+            Some(text) => *text = with_facts(facts, text),
+            None => {
+                let facts = with_facts(facts, "");
+                if !facts.is_empty() {
+                    content.push(ContentPart::Text(facts.trim().to_owned()));
+                }
+            }
         }
         let mut messages = self.before.clone();
         messages.push(ChatMessage { role: Role::User, content });
-        Conversation { images: self.pictures.iter().map(|picture| picture.input(None)).collect(), messages }
+        messages.extend(self.after.iter().cloned());
+        let images = self.pictures.iter().map(|picture| picture.input(None)).collect();
+        Conversation { images, messages, begun: self.begun.clone() }
     }
 }
 
@@ -128,11 +193,13 @@ impl Editor {
         let codebook = codebook.clone();
         Ok(self.streamed(move |editor, events| async move {
             let began = Instant::now();
-            let (talk, question) = editor.talk(&request).await?;
+            let talk = editor.talk(&request).await?;
+            let form = editor.form(request.form.as_ref(), !talk.begun.is_empty()).await?;
             let asking = Asking {
                 began,
                 talk,
-                question,
+                question: request.question(),
+                form,
                 choices: request.choices,
                 max_tokens: request.max_tokens.map_or(limit, |tokens| tokens.min(limit)),
                 decoding: request.decoding,
@@ -145,8 +212,24 @@ impl Editor {
         }))
     }
 
-    /// Looks at the pictures of a valid request and sees whether the model takes the conversation. Gives the last turn's text too.
-    async fn talk(&self, request: &ChatRequest) -> Result<(Talk, String), EditorError> {
+    /// Compiles the form of a reply; `begun` says whether it goes on behind a beginning.
+    async fn form(
+        &self,
+        asked: Option<&AskedForm>,
+        begun: bool,
+    ) -> Result<Option<CompiledForm>, EditorError> {
+        let Some(AskedForm { form, place }) = asked else { return Ok(None) };
+        let compiled = self.engine().form(form.clone(), begun).await.map_err(|error| match error {
+            VlmError::Form { pointer, detail } => {
+                VlmError::Form { pointer: format!("{place}{pointer}"), detail }
+            }
+            other => other,
+        })?;
+        Ok(Some(compiled))
+    }
+
+    /// Looks at the pictures of a valid request and sees whether the model takes the conversation.
+    async fn talk(&self, request: &ChatRequest) -> Result<Talk, EditorError> {
         let mut pictures = Vec::new();
         for (t, turn) in request.turns.iter().enumerate() {
             for (p, part) in turn.content.iter().enumerate() {
@@ -160,15 +243,11 @@ impl Editor {
                 pictures.push(picture);
             }
         }
-        let mut messages = messages(&request.turns);
-        let last = messages.pop().ok_or(EditorError::Internal("a conversation without turns"))?.content;
-        let question: Vec<&str> = last.iter().filter_map(text_of).collect();
-        let question = question.join("\n");
-        let talk = Talk { pictures, before: messages, last };
+        let talk = Talk::new(&request.turns, request.continues, pictures)?;
         let tokenizer = self.engine().tokenizer().await?;
         let (limit, plain) = (self.engine().info().await?.max_positions, talk.with([]));
         blocking(move || fits(&plain, &tokenizer, limit)).await?;
-        Ok((talk, question))
+        Ok(talk)
     }
 }
 
@@ -205,6 +284,7 @@ fn parts(content: &[ChatPart]) -> Vec<ContentPart> {
             }
             (ChatPart::Text(text), _) => parts.push(ContentPart::Text(text.clone())),
             (ChatPart::Image(_), _) => parts.push(ContentPart::Image),
+            (ChatPart::Omitted, _) => {}
         }
     }
     let pictures = parts.iter().filter(|part| **part == ContentPart::Image).count();
@@ -310,7 +390,9 @@ mod tests {
         let request = |turns| ChatRequest {
             warnings: Vec::new(),
             turns,
+            continues: false,
             choices: Vec::new(),
+            form: None,
             max_tokens: None,
             decoding: Decoding::default(),
             retrieval: RetrievalOverride::default(),
@@ -325,7 +407,7 @@ mod tests {
     fn facts_stand_in_front_of_the_last_turn_alone() {
         let before = vec![ChatMessage { role: Role::User, content: vec![said("Hello")] }];
         let last = vec![said("What is it? "), ContentPart::Image, said("And this?")];
-        let talk = Talk { pictures: Vec::new(), before, last };
+        let talk = Talk { pictures: Vec::new(), before, last, after: Vec::new(), begun: String::new() };
         let messages = talk.with(["A is b.", "C is d."]).messages;
         assert_eq!(messages[0].content, [said("Hello")]);
         assert_eq!(
@@ -359,7 +441,8 @@ mod tests {
     fn what_the_model_cant_be_told_is_refused() {
         let message = |role, text: &str| ChatMessage { role, content: vec![said(text)] };
         let asked = |messages: &[ChatMessage], limit| {
-            let conversation = Conversation { images: Vec::new(), messages: messages.to_vec() };
+            let messages = messages.to_vec();
+            let conversation = Conversation { images: Vec::new(), messages, begun: String::new() };
             fits(&conversation, &tokenizer(true), limit).map_err(|error| error.to_string())
         };
         let turns = [

@@ -210,7 +210,7 @@ impl Editor {
     ) -> Result<Opinion, EditorError> {
         if choices.is_empty() {
             let (decoding, most) = (Decoding::default(), self.config().answer.max_tokens);
-            let answer = generate(self.engine(), prompt, most, &decoding, None, call.options()).await?;
+            let answer = generate(self.engine(), prompt, most, &decoding, None, None, call.options()).await?;
             return Ok(answer.opinion());
         }
         let answers = choose(self.engine(), vec![prompt], choices, call.options()).await?;

@@ -47,7 +47,7 @@ use ulid::Ulid;
 
 pub use archive::{ExportSummary, ImportOptions, ImportProgress, ImportSummary};
 pub use browse::CodebookSummary;
-pub use chat::{ChatPart, ChatRequest, ChatTurn, Decoding};
+pub use chat::{AskedForm, ChatPart, ChatRequest, ChatTurn, Decoding};
 pub use config::{
     AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
     PatchifyConfig, RadiusConfig, RetrievalConfig, VerifyConfig,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot, Warning};
+use reasonedit_vlm::constrain::CompiledForm;
 use reasonedit_vlm::engine::{Conversation, EngineHandle};
 use tokio::sync::mpsc;
 
@@ -43,6 +44,8 @@ pub(crate) struct Asking {
     pub(crate) choices: Vec<String>,
     pub(crate) max_tokens: usize,
     pub(crate) decoding: Decoding,
+    /// What a generated answer must look like.
+    pub(crate) form: Option<CompiledForm>,
     pub(crate) retrieval: RetrievalOverride,
     pub(crate) compare: bool,
     /// Whether the prompt is told as the chat template has it; else facts and question.
@@ -158,6 +161,7 @@ impl Editor {
             choices: request.choices,
             max_tokens: request.max_tokens.unwrap_or(self.config().answer.max_tokens),
             decoding: Decoding::default(),
+            form: None,
             retrieval: request.retrieval,
             compare: request.compare,
             whole_prompt: false,
@@ -177,11 +181,11 @@ impl Editor {
         let reply = Reply::new(&asking.choices, asking.max_tokens);
         let room = Room::of(self.engine(), &asking.talk, reply, place).await?;
         let mut retrieved = match asking.talk.pictures.last() {
-            Some(picture) => {
+            Some(picture) if !asking.question.trim().is_empty() => {
                 self.retrieve(codebook, picture, &asking.question, asking.retrieval, call).await?
             }
-            // A key is of picture and text: without a picture there is nothing to look for.
-            None => Retrieved::nothing(asking.retrieval.k.unwrap_or(self.config().codebook.retrieval.k)),
+            // A key is of picture and text: without either there is nothing to look for.
+            _ => Retrieved::nothing(asking.retrieval.k.unwrap_or(self.config().codebook.retrieval.k)),
         };
         retrieved.fit(room, self.engine(), &asking.talk).await?;
         // From here on nothing that is known beforehand goes wrong: a stream has begun.
@@ -240,12 +244,12 @@ impl Editor {
         let (engine, options) = (self.engine(), call.options());
         let plain = || asking.talk.with([]);
         if asking.choices.is_empty() {
-            let (most, decoding) = (asking.max_tokens, &asking.decoding);
-            let answer = generate(engine, prompt, most, decoding, events, options).await?;
+            let (most, decoding, form) = (asking.max_tokens, &asking.decoding, asking.form.as_ref());
+            let answer = generate(engine, prompt, most, decoding, form, events, options).await?;
             let unedited = match asking.compare {
                 false => None,
                 true if !informed => Some(answer.clone()),
-                true => Some(generate(engine, plain(), most, decoding, None, options).await?),
+                true => Some(generate(engine, plain(), most, decoding, form, None, options).await?),
             };
             return Ok((answer, unedited));
         }

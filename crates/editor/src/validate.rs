@@ -41,10 +41,14 @@ impl Faults {
     }
 
     fn choices(&mut self, choices: &[String], limits: &InputLimits) {
-        self.count("/choices", "choices", choices.len(), limits.choices);
         if choices.len() == 1 {
             self.add("/choices", "give at least two choices, or none");
         }
+        self.each_choice(choices, limits);
+    }
+
+    fn each_choice(&mut self, choices: &[String], limits: &InputLimits) {
+        self.count("/choices", "choices", choices.len(), limits.choices);
         let mut earlier = HashSet::new();
         for (index, choice) in choices.iter().enumerate().take(limits.choices) {
             let pointer = format!("/choices/{index}");
@@ -226,24 +230,33 @@ pub(crate) fn chat(
     retrieval: &RetrievalConfig,
 ) -> Result<(), EditorError> {
     let mut faults = Faults::default();
-    let (turns, last) = (&request.turns, request.turns.len().saturating_sub(1));
+    let turns = &request.turns;
     faults.count("/messages", "messages", turns.len(), limits.turns);
-    match turns.last() {
-        None => faults.add("/messages", "give at least one message"),
-        Some(turn) if turn.role != Role::User => {
-            faults.add(format!("/messages/{last}/role"), "the last message must be the user's");
+    match turns.iter().rposition(|turn| turn.role == Role::User) {
+        None if turns.is_empty() => faults.add("/messages", "give at least one message"),
+        None => faults.add("/messages", "give at least one message of the user's"),
+        Some(asked) => {
+            let (turn, pointer) = (&turns[asked], format!("/messages/{asked}/content"));
+            let text = turn.text();
+            // A picture may stand by itself.
+            if !text.trim().is_empty() || !turn.content.iter().any(|part| matches!(part, ChatPart::Image(_)))
+            {
+                faults.text(&pointer, "the question", &text, limits.question_chars);
+            }
         }
-        Some(turn) => {
-            let texts: Vec<&str> = turn.content.iter().filter_map(text_of).collect();
-            let pointer = format!("/messages/{last}/content");
-            faults.text(&pointer, "the question", &texts.join("\n"), limits.question_chars);
-        }
+    }
+    if let Some(last) = turns.len().checked_sub(1)
+        && turns[last].role == Role::System
+    {
+        faults
+            .add(format!("/messages/{last}/role"), "the last message must be the user's or the assistant's");
     }
     let (mut pictures, mut characters) = (0, 0);
     for (t, turn) in turns.iter().enumerate() {
         for (p, content) in turn.content.iter().enumerate() {
             match content {
                 ChatPart::Text(text) => characters += text.chars().count(),
+                ChatPart::Omitted => {}
                 ChatPart::Image(_) => {
                     pictures += 1;
                     if turn.role != Role::User {
@@ -264,7 +277,7 @@ pub(crate) fn chat(
     if request.max_tokens == Some(0) {
         faults.add("/max_tokens", "max_tokens must be at least 1");
     }
-    faults.choices(&request.choices, limits);
+    faults.each_choice(&request.choices, limits);
     faults.retrieval(&request.retrieval, retrieval);
     faults.decoding(&request.decoding, limits);
     if !request.choices.is_empty() {
@@ -277,11 +290,4 @@ pub(crate) fn chat(
         }
     }
     faults.done()
-}
-
-fn text_of(part: &ChatPart) -> Option<&str> {
-    match part {
-        ChatPart::Text(text) => Some(text),
-        ChatPart::Image(_) => None,
-    }
 }

@@ -40,7 +40,7 @@ mod state;
 pub use bind::{BindAddress, BindAddressError};
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
 pub use integrations::label_studio::LabelStudioConfig;
-pub use integrations::openai::OpenAiConfig;
+pub use integrations::openai::{OlderPictures, OpenAiConfig};
 pub use integrations::webhooks::{
     EndpointConfig, EventKind, OutboxError, Secret, WebhooksConfig, WebhooksError,
 };

@@ -166,6 +166,7 @@ pub struct Problem {
     /// Whether the codings of bodies that are decoded are told.
     codings: bool,
     edit: Option<EditId>,
+    too_long: Option<(usize, usize)>,
 }
 
 /// Results of handlers.
@@ -187,6 +188,7 @@ impl Problem {
             job: None,
             codings: false,
             edit: None,
+            too_long: None,
         }
     }
 
@@ -250,6 +252,18 @@ impl Problem {
     pub fn about_edit(mut self, edit: EditId) -> Self {
         self.edit = Some(edit);
         self
+    }
+
+    /// Says that the input has more tokens than the model takes.
+    #[must_use]
+    pub(crate) fn exceeding(mut self, tokens: usize, limit: usize) -> Self {
+        self.too_long = Some((tokens, limit));
+        self
+    }
+
+    /// Tokens of the input and of what the model takes, where that is what is wrong.
+    pub(crate) fn too_long(&self) -> Option<(usize, usize)> {
+        self.too_long
     }
 
     /// When to try again, if that is known.
@@ -404,7 +418,10 @@ impl From<VlmError> for Problem {
                 ProblemKind::DeadlineExceeded,
                 "The deadline passed before the request was answered.",
             ),
-            VlmError::TooLong { .. } => Self::new(ProblemKind::Invalid, error.to_string()),
+            VlmError::TooLong { tokens, limit } => {
+                Self::new(ProblemKind::Invalid, error.to_string()).exceeding(tokens, limit)
+            }
+            VlmError::Form { pointer, detail } => Self::at(ProblemKind::Unsupported, pointer, detail),
             VlmError::Image(_) => Self::at(ProblemKind::Invalid, "/image", error.to_string()),
             other => Self::internal(&other),
         }

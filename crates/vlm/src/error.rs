@@ -50,6 +50,14 @@ pub enum VlmError {
     /// The request asks for something the model doesn't have.
     #[error("{0}")]
     Unsupported(String),
+    /// A form that replies can't be held to.
+    #[error("{detail}")]
+    Form {
+        /// JSON pointer into the schema; empty for the whole, and for regular expressions and grammars.
+        pointer: String,
+        /// In words.
+        detail: String,
+    },
     /// The engine's queue is full.
     #[error("the engine's queue is full; retry in {} ms", retry_after.as_millis())]
     QueueFull {

@@ -3,6 +3,7 @@
 mod blocks;
 pub mod check;
 mod composed;
+pub mod constrain;
 pub mod engine;
 pub mod error;
 mod instructblip;

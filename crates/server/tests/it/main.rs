@@ -17,6 +17,7 @@ mod looking;
 mod model;
 mod modularity;
 mod openai;
+mod openai_clients;
 mod openai_failures;
 mod page;
 mod receiver;

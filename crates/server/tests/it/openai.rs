@@ -16,7 +16,7 @@ pub(crate) const CHAT: &str = "/v1/chat/completions";
 pub(crate) const MODEL: &str = "qwen3_vl-1";
 pub(crate) const RED: [u8; 3] = [200, 40, 40];
 const BLUE: [u8; 3] = [40, 60, 200];
-const QUESTION: &str = "What is in the corner?";
+pub(crate) const QUESTION: &str = "What is in the corner?";
 
 pub(crate) fn text(text: &str) -> Value {
     json!({"type": "text", "text": text})
@@ -42,14 +42,14 @@ pub(crate) fn question(more: &Value) -> Value {
     chat(&[user(vec![text(QUESTION), image(RED)])], more)
 }
 
-async fn told(router: &Router, body: &Value) -> Value {
+pub(crate) async fn told(router: &Router, body: &Value) -> Value {
     let answer = post_json(router, CHAT, body).await;
     assert_eq!(answer.code(), 200, "{}", answer.text());
     assert_eq!(answer.header("content-type"), "application/json");
     answer.json()
 }
 
-fn content(answer: &Value) -> &str {
+pub(crate) fn content(answer: &Value) -> &str {
     answer["choices"][0]["message"]["content"].as_str().unwrap()
 }
 
@@ -78,7 +78,7 @@ fn events(answer: &Answer) -> Vec<String> {
 }
 
 /// Chunks of a stream that ends well.
-async fn chunks(router: &Router, body: &Value) -> Vec<Value> {
+pub(crate) async fn chunks(router: &Router, body: &Value) -> Vec<Value> {
     let mut body = body.clone();
     body["stream"] = json!(true);
     let answer = post_json(router, CHAT, &body).await;
@@ -88,7 +88,7 @@ async fn chunks(router: &Router, body: &Value) -> Vec<Value> {
     events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
 }
 
-async fn edit(service: &Service, codebook: &str) -> String {
+pub(crate) async fn edit(service: &Service, codebook: &str) -> String {
     let body = json!({
         "image": {"data": STANDARD.encode(picture(RED))}, "question": QUESTION, "answer": "square",
         "reasoning": [{"statement": "The corner has a square.", "evidence": [{"x": 10, "y": 12, "width": 30, "height": 30}]}],

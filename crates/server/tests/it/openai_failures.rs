@@ -24,16 +24,11 @@ async fn what_cant_be_done_is_refused_in_openais_form() {
     for (body, status, code, param) in [
         (question(&json!({"n": 2})), 400, unsupported, json!("n")),
         (question(&json!({"tools": [{"type": "function"}]})), 400, unsupported, json!("tools")),
-        (
-            question(&json!({"response_format": {"type": "json_object"}})),
-            400,
-            unsupported,
-            json!("response_format"),
-        ),
+        (question(&json!({"audio": {"voice": "x"}})), 400, unsupported, json!("audio")),
         (question(&json!({"max_tokens": 0})), 422, invalid, json!("max_tokens")),
         (question(&json!({"max_tokens": -5})), 422, invalid, json!("max_tokens")),
         (question(&json!({"temperature": "hot"})), 422, invalid, json!("temperature")),
-        (question(&json!({"stop": ["a", ""]})), 422, invalid, json!("stop[1]")),
+        (question(&json!({"stop": ["a", "b".repeat(2000)]})), 422, invalid, json!("stop[1]")),
         (question(&json!({"stop": 5})), 422, invalid, json!("stop")),
         (question(&json!({"reasonedit": {"choices": ["one"]}})), 422, invalid, json!("reasonedit.choices")),
         (
@@ -54,7 +49,13 @@ async fn what_cant_be_done_is_refused_in_openais_form() {
         (json!({"messages": []}), 422, invalid, json!("model")),
         (chat(&[], &json!({})), 422, invalid, json!("messages")),
         (chat(&[user(""), user(" ")], &json!({})), 422, invalid, json!("messages[1].content")),
-        (chat(&[user("x"), assistant("y")], &json!({})), 422, invalid, json!("messages[1].role")),
+        (chat(&[assistant("y")], &json!({})), 422, invalid, json!("messages")),
+        (
+            chat(&[user("x"), json!({"role": "system", "content": "y"})], &json!({})),
+            422,
+            invalid,
+            json!("messages[1].role"),
+        ),
         (chat(&[user("x"), json!({"role": "user"})], &json!({})), 422, invalid, json!("messages[1].content")),
         (chat(&[user(5)], &json!({})), 422, invalid, json!("messages[0].content")),
         (
@@ -116,18 +117,6 @@ async fn what_cant_be_done_is_refused_in_openais_form() {
             json!("messages[0].content[0]"),
         ),
         (chat(&[user("x".repeat(200_000))], &json!({})), 422, invalid, json!("messages[0].content")),
-        (
-            chat(&[user("y".repeat(200_000)), assistant("z"), user("x")], &json!({})),
-            422,
-            invalid,
-            json!("messages"),
-        ),
-        (
-            chat(&[user("y ".repeat(30_000)), assistant("z"), user("x")], &json!({})),
-            422,
-            invalid,
-            json!("messages"),
-        ),
     ] {
         let shown = body.to_string().chars().take(300).collect::<String>();
         assert_eq!(refusal(router, &body).await, (status, code.to_owned(), param), "{shown}");

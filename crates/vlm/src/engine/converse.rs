@@ -14,7 +14,11 @@ use super::request::{
     Want,
 };
 use super::stream::{GenerationStream, within};
+use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};
 use crate::{Result, VlmError};
+
+/// Tokens of a reply's beginning that its next piece of text is decoded with.
+const BEGUN_CONTEXT: usize = 32;
 
 impl EngineHandle {
     /// As [`Self::ask`], of conversations: any number of pictures, turns before the question. Meant for a few at a time.
@@ -35,10 +39,11 @@ impl EngineHandle {
                     let all: Vec<&Conversation> = asks.iter().map(|(prompt, _)| prompt).collect();
                     let told = conversations(shared, loaded, &texts, &all, options.priority)?;
                     let mut seen = None;
-                    let unit = |((pictures, prompt), (_, want)): (Told, &(Conversation, Want))| {
+                    let unit = |((pictures, prompt), (conversation, want)): (Told, &(Conversation, Want))| {
+                        let want = token_want(&mut texts, &conversation.begun, want)?;
                         let again = seen.replace(keys(&pictures)) == Some(keys(&pictures));
                         let looking = if again { 0 } else { cost(&pictures) };
-                        Ok(AskUnit::new(pictures, prompt, token_want(&mut texts, want)?, looking))
+                        Ok(AskUnit::new(pictures, prompt, want, looking))
                     };
                     told.into_iter().zip(&asks).map(unit).collect::<Result<Vec<_>>>()
                 })
@@ -74,28 +79,53 @@ impl EngineHandle {
         images.iter().map(|image| image_tokens(loaded, image)).collect()
     }
 
+    /// Compiles a form for replies; `begun` says whether they go on behind a beginning.
+    ///
+    /// # Errors
+    /// [`VlmError::Form`] for a form that this model's replies can't be held to.
+    pub async fn form(&self, form: ReplyForm, begun: bool) -> Result<CompiledForm> {
+        self.loaded().await?;
+        self.prepare(move |_, loaded| {
+            let compiler = loaded.forms.get_or_init(|| {
+                FormCompiler::new(&loaded.tokenizer, loaded.info.vocabulary)
+                    .map_err(|error| error.to_string())
+            });
+            match compiler {
+                Ok(compiler) => compiler.compile(&form, begun),
+                Err(detail) => Err(VlmError::Form { pointer: String::new(), detail: detail.clone() }),
+            }
+        })
+        .await
+    }
+
     /// Begins to generate a reply. Dropping the stream cancels it before its next token.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for sampling settings out of range, [`VlmError::Image`], [`VlmError::TooLong`],
+    /// [`VlmError::Unsupported`] for sampling settings out of range or tokens that the model doesn't have, [`VlmError::Image`], [`VlmError::TooLong`],
     /// [`VlmError::Template`] for a conversation that the model's template doesn't take, [`VlmError::QueueFull`],
     /// [`VlmError::DeadlineExceeded`], [`VlmError::Closed`]; what goes wrong later comes through the stream.
     pub async fn generate(&self, request: GenerateRequest, options: CallOptions) -> Result<GenerationStream> {
         within(options.deadline, async {
-            self.loaded().await?;
+            let loaded = self.loaded().await?;
             request.sampling.validate()?;
+            request.rules.validate(loaded.info.vocabulary)?;
             let place = self.shared.queue.reserve()?;
             let unit = self
                 .prepare(move |shared, loaded| {
                     let texts = Texts::new(loaded);
                     let told = conversations(shared, loaded, &texts, &[&request.prompt], options.priority)?;
                     let (pictures, prompt) = told.into_iter().next().ok_or(VlmError::Closed)?;
+                    let begun = loaded.tokenizer.encode_reply(&request.prompt.begun)?;
                     Ok(GenerateUnit {
                         cost: prompt.suffix.len() + cost(&pictures),
                         pictures,
                         prompt,
                         max_tokens: request.max_tokens,
                         sampling: request.sampling,
+                        rules: request.rules,
+                        form: request.form,
+                        // What the next token's text depends on; a long beginning needn't be decoded again and again.
+                        begun: begun[begun.len().saturating_sub(BEGUN_CONTEXT)..].to_vec(),
                         alternatives: request.alternatives,
                     })
                 })

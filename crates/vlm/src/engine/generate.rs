@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor};
-use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSampling};
 use tokio::sync::mpsc;
 
 use super::cache::Prefix;
@@ -12,10 +10,12 @@ use super::compute::{Compute, Start, no_cache};
 use super::prepare::{Picture, Prompt, check_length};
 use super::queue::{Begin, Request, times};
 use super::request::{
-    CallOptions, EngineTimes, FinishReason, GenerateEvent, Sampling, ScoredToken, TokenChoice,
+    CallOptions, EngineTimes, FinishReason, GenerateEvent, LogitRules, Sampling, ScoredToken, TokenChoice,
 };
-use super::score::{Softmax, argmax};
+use super::sampling::{Sampler, Taken};
+use super::score::Softmax;
 use super::{Loaded, lock};
+use crate::constrain::CompiledForm;
 use crate::prompt::TokenStream;
 use crate::{KvCache, LogitsAt, Piece, Result, Sequence, SequenceOutput, VlmError};
 
@@ -26,6 +26,10 @@ pub(super) struct GenerateUnit {
     pub(super) prompt: Arc<Prompt>,
     pub(super) max_tokens: usize,
     pub(super) sampling: Sampling,
+    pub(super) rules: LogitRules,
+    pub(super) form: Option<CompiledForm>,
+    /// Tokens at the end of the prompt that are the reply's beginning.
+    pub(super) begun: Vec<u32>,
     pub(super) alternatives: Option<usize>,
     pub(super) cost: usize,
 }
@@ -83,7 +87,11 @@ impl Unsent {
 impl Generation {
     /// Takes over a request whose prompt has been run; `None` when it has already ended.
     pub(super) fn begin(loaded: &Loaded, begin: Begin, request: &RequestTimes, ahead: Ahead) -> Option<Self> {
+        let GenerateUnit { prompt, sampling, rules, form, begun, .. } = begin.unit;
+        let stop_tokens = loaded.tokenizer.stop_tokens();
         let mut this = Self {
+            sampler: Sampler::new(sampling, rules, form.as_ref(), prompt.tokens(), stop_tokens),
+            text: TokenStream::behind(begun),
             events: begin.events,
             shared_times: begin.times,
             options: request.options,
@@ -92,8 +100,6 @@ impl Generation {
             prompt_tokens: ahead.kv.len,
             kv: Arc::clone(&ahead.kv),
             next: 0,
-            text: TokenStream::new(),
-            sampler: Sampler::new(begin.unit.sampling),
             max_tokens: begin.unit.max_tokens,
             completion_tokens: 0,
             log_likelihood: 0.0,
@@ -138,7 +144,8 @@ impl Generation {
         let softmax = Softmax::new(&ahead.logits)?;
         let log_probability = softmax.log_probability(token)?;
         self.log_likelihood += log_probability;
-        if loaded.tokenizer.stop_tokens().contains(&token) {
+        let taken = self.sampler.take(token, loaded.tokenizer.stop_tokens())?;
+        if taken == Taken::End {
             return Ok(Some(FinishReason::Stop));
         }
         self.next = token;
@@ -152,6 +159,9 @@ impl Generation {
         if let Some(text) = self.text.push(&loaded.tokenizer, token)? {
             let event = std::mem::take(&mut self.unsent).with(text);
             self.send(Ok(event));
+        }
+        if taken == Taken::Complete {
+            return Ok(Some(FinishReason::Stop));
         }
         let full = self.kv.len >= loaded.info.max_positions;
         Ok((full || self.completion_tokens >= self.max_tokens).then_some(FinishReason::Length))
@@ -267,47 +277,4 @@ impl Compute<'_> {
 
 fn next_sequence(past: Option<Arc<KvCache>>, pieces: Vec<Piece>) -> Sequence {
     Sequence { past, pieces, logits: LogitsAt::Last, keep_cache: true }
-}
-
-/// Chooses tokens.
-enum Sampler {
-    Greedy,
-    Random(Box<LogitsProcessor>),
-}
-
-impl Sampler {
-    fn new(sampling: Sampling) -> Self {
-        match sampling {
-            Sampling::Greedy => Self::Greedy,
-            Sampling::TopP { temperature, top_p, seed } => Self::Random(Box::new(
-                LogitsProcessor::from_sampling(seed, CandleSampling::TopP { p: top_p, temperature }),
-            )),
-        }
-    }
-
-    fn choose(&mut self, logits: &[f32]) -> Result<u32> {
-        match self {
-            Self::Greedy => Ok(argmax(logits)),
-            Self::Random(processor) => {
-                let logits = Tensor::from_slice(logits, logits.len(), &Device::Cpu)?;
-                Ok(processor.sample(&logits)?)
-            }
-        }
-    }
-}
-
-impl Sampling {
-    /// Checks the ranges.
-    pub(super) fn validate(self) -> Result<()> {
-        let Self::TopP { temperature, top_p, .. } = self else { return Ok(()) };
-        if !(temperature.is_finite() && temperature > 0.0) {
-            return Err(VlmError::Unsupported(
-                "the temperature must be above 0; leave it out for greedy".into(),
-            ));
-        }
-        if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(VlmError::Unsupported("top_p must be above 0 and at most 1".into()));
-        }
-        Ok(())
-    }
 }

@@ -26,8 +26,8 @@
 //! # Map
 //! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and cache look-ups;
 //! `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread. `compute`: features and
-//! prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the byte-budgeted store. `score`:
-//! log-probabilities. `stats`: counters.
+//! prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the byte-budgeted store. `sampling`: how tokens are
+//! chosen. `score`: log-probabilities. `stats`: counters.
 
 mod asks;
 mod cache;
@@ -39,6 +39,7 @@ mod handle;
 mod prepare;
 mod queue;
 pub mod request;
+mod sampling;
 mod score;
 mod stats;
 mod stream;
@@ -50,16 +51,17 @@ mod tests;
 #[cfg(test)]
 mod toy;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::constrain::FormCompiler;
 use crate::{Result, SentenceEncoder, VisionLanguageModel, VlmError};
 pub use handle::EngineHandle;
 pub use request::{
     Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
-    GenerateRequest, Generated, ImageInput, Priority, ReplyScore, Sampling, ScoredToken, SentenceInfo,
-    TokenChoice, Want,
+    GenerateRequest, Generated, ImageInput, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,
+    SentenceInfo, TokenChoice, Want,
 };
 pub use stats::EngineStats;
 pub use stream::GenerationStream;
@@ -180,4 +182,6 @@ struct Loaded {
     sentences: Arc<SentenceInfo>,
     tokenizer: Arc<crate::prompt::PromptTokenizer>,
     preprocessor: Arc<dyn crate::ImagePreprocessor>,
+    /// Made when the first reply is to have a form.
+    forms: OnceLock<Result<FormCompiler, String>>,
 }

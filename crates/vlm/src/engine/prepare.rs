@@ -76,6 +76,17 @@ pub(super) struct Prompt {
     pub(super) instruction: Option<Arc<[u32]>>,
 }
 
+impl Prompt {
+    /// Its tokens, those of pictures aside.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = u32> {
+        let prefix = self.prefix.iter().flat_map(|piece| match piece {
+            PromptPiece::Tokens(tokens) => tokens.as_slice(),
+            PromptPiece::Image(_) => &[],
+        });
+        prefix.chain(&self.suffix).copied()
+    }
+}
+
 /// A picture of a request: what was cached of it when the request was prepared, or its pixels.
 pub(super) struct Picture {
     pub(super) key: FeatureKey,
@@ -188,7 +199,9 @@ impl<'a> Texts<'a> {
     }
 
     fn rendered(&self, conversation: &Conversation) -> Result<RenderedPrompt> {
-        self.loaded.tokenizer.render_messages(&conversation.messages)
+        let mut rendered = self.loaded.tokenizer.render_messages(&conversation.messages)?;
+        rendered.suffix.extend(self.loaded.tokenizer.encode_reply(&conversation.begun)?);
+        Ok(rendered)
     }
 
     /// Tokens that a conversation takes, its pictures included, whether it fits or not.
@@ -216,6 +229,16 @@ impl<'a> Texts<'a> {
         let tokens: Arc<[u32]> = self.loaded.tokenizer.encode_reply(text)?.into();
         check_length(tokens.len(), self.loaded.info.max_positions)?;
         self.replies.insert(text.to_owned(), Arc::clone(&tokens));
+        Ok(tokens)
+    }
+
+    /// Tokens of a reply's rest behind its beginning.
+    ///
+    /// # Errors
+    /// As [`Self::prompt`].
+    fn reply_behind(&self, begun: &str, rest: &str) -> Result<Arc<[u32]>> {
+        let tokens: Arc<[u32]> = self.loaded.tokenizer.encode_behind(begun, rest)?.into();
+        check_length(tokens.len(), self.loaded.info.max_positions)?;
         Ok(tokens)
     }
 
@@ -329,11 +352,14 @@ pub(super) fn cost(pictures: &[Arc<Picture>]) -> usize {
     pictures.iter().map(|picture| picture.cost).sum()
 }
 
-/// A wish in tokens.
-pub(super) fn token_want(texts: &mut Texts<'_>, want: &Want) -> Result<TokenWant> {
+/// A wish in tokens; `begun` is how the reply begins before.
+pub(super) fn token_want(texts: &mut Texts<'_>, begun: &str, want: &Want) -> Result<TokenWant> {
     Ok(match want {
         Want::Replies(replies) => {
-            TokenWant::Replies(replies.iter().map(|r| texts.reply(r)).collect::<Result<_>>()?)
+            let tokens = |reply: &String| {
+                if begun.is_empty() { texts.reply(reply) } else { texts.reply_behind(begun, reply) }
+            };
+            TokenWant::Replies(replies.iter().map(tokens).collect::<Result<_>>()?)
         }
         Want::FirstToken(groups) => {
             TokenWant::FirstToken(groups.iter().map(|g| texts.group(g)).collect::<Result<_>>()?)
@@ -354,7 +380,7 @@ pub(super) fn ask_units(
     let mut wants = Vec::with_capacity(asks.len());
     for ask in asks {
         prompts.push(texts.prompt(1, &ask.prompt)?);
-        wants.push(token_want(&mut texts, &ask.want)?);
+        wants.push(token_want(&mut texts, "", &ask.want)?);
     }
     let inputs: Vec<ImageInput> = asks.iter().map(|ask| images[ask.image].clone()).collect();
     let taps = TapSelection::default();

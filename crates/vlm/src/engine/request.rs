@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use reasonedit_imaging::{PixelBox, RgbImage};
 
+use crate::constrain::CompiledForm;
 use crate::prompt::{ChatMessage, ContentPart, Role};
 
 /// Identity of a picture's features in the cache: the picture, and the part of it that is looked at.
@@ -109,6 +110,45 @@ pub enum Sampling {
     },
 }
 
+/// What is done to the logits before a token is chosen; the default is nothing. `top_k` and `min_p` only where tokens are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogitRules {
+    /// Logits of tokens of the prompt and of the reply so far are divided by it where they are above 0, else multiplied; above 0, 1 is none.
+    pub repetition_penalty: f32,
+    /// Taken from a token's logit for every time that it was said in the reply.
+    pub frequency_penalty: f32,
+    /// Taken from a token's logit if it was said in the reply.
+    pub presence_penalty: f32,
+    /// Added to the logits of tokens.
+    pub bias: Arc<[(u32, f32)]>,
+    /// So many tokens are said before one that ends the reply.
+    pub min_tokens: usize,
+    /// The model's own end is a token like others: the reply goes on to its greatest length.
+    pub ignore_end: bool,
+    /// More tokens that end the reply and are no part of it.
+    pub stop_tokens: Arc<[u32]>,
+    /// Draw from so many of the most probable tokens.
+    pub top_k: Option<usize>,
+    /// Draw from tokens that are at least this much as probable as the most probable one; in [0, 1].
+    pub min_p: f64,
+}
+
+impl Default for LogitRules {
+    fn default() -> Self {
+        Self {
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            bias: Arc::default(),
+            min_tokens: 0,
+            ignore_end: false,
+            stop_tokens: Arc::default(),
+            top_k: None,
+            min_p: 0.0,
+        }
+    }
+}
+
 /// What is put to the model: turns with pictures among them, of which the last is the user's.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
@@ -116,6 +156,8 @@ pub struct Conversation {
     pub images: Vec<ImageInput>,
     /// Turns, oldest first; they show as many pictures as there are.
     pub messages: Vec<ChatMessage>,
+    /// How the reply begins; the model goes on behind it. Empty: it begins by itself.
+    pub begun: String,
 }
 
 impl Conversation {
@@ -124,7 +166,7 @@ impl Conversation {
         let mut content = vec![ContentPart::Image; usize::from(image.is_some())];
         content.push(ContentPart::Text(text.into()));
         let messages = vec![ChatMessage { role: Role::User, content }];
-        Self { images: image.into_iter().collect(), messages }
+        Self { images: image.into_iter().collect(), messages, begun: String::new() }
     }
 }
 
@@ -137,6 +179,10 @@ pub struct GenerateRequest {
     pub max_tokens: usize,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// What is done to their logits before.
+    pub rules: LogitRules,
+    /// What the reply must look like.
+    pub form: Option<CompiledForm>,
     /// Say every token by itself, each with as many of the most probable ones at its place; `None`: texts alone.
     pub alternatives: Option<usize>,
 }
@@ -144,7 +190,14 @@ pub struct GenerateRequest {
 impl GenerateRequest {
     /// The most probable tokens, texts alone.
     pub fn greedy(prompt: Conversation, max_tokens: usize) -> Self {
-        Self { prompt, max_tokens, sampling: Sampling::Greedy, alternatives: None }
+        Self {
+            prompt,
+            max_tokens,
+            sampling: Sampling::Greedy,
+            rules: LogitRules::default(),
+            form: None,
+            alternatives: None,
+        }
     }
 }
 
@@ -170,7 +223,7 @@ pub struct TokenChoice {
 /// Why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model ended its turn.
+    /// The model ended its turn, or said all that the reply's form has.
     Stop,
     /// `max_tokens` was reached.
     Length,

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -43,6 +44,7 @@ fn describe(models: &Models) -> Loaded {
         .into(),
         tokenizer: models.vlm.tokenizer(),
         preprocessor: models.vlm.preprocessor(),
+        forms: OnceLock::new(),
     }
 }
 

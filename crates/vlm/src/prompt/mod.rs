@@ -9,6 +9,7 @@ mod bytes;
 mod control;
 mod instruction;
 mod sections;
+mod spelling;
 mod stream;
 mod template;
 
@@ -28,6 +29,7 @@ use bytes::ByteTokens;
 use control::{ControlTokens, Segment, Veil};
 use instruction::InstructionTokenizer;
 use sections::{Leading, Rendered};
+pub(crate) use spelling::Spelling;
 pub use stream::TokenStream;
 use template::ChatTemplate;
 
@@ -315,6 +317,19 @@ impl PromptTokenizer {
             // The tokenizer would join the prompt's end with the reply: a generated reply can't, so neither does this one.
         }
         self.encode_text(&format!("{space}{reply}"), false)
+    }
+
+    /// Tokens of the rest of a reply behind its beginning.
+    ///
+    /// # Errors
+    /// [`VlmError::Tokenizer`].
+    pub fn encode_behind(&self, begun: &str, rest: &str) -> Result<Vec<u32>> {
+        let (lead, both) = (self.encode_reply(begun)?, self.encode_reply(&format!("{begun}{rest}"))?);
+        match both.strip_prefix(lead.as_slice()) {
+            Some(tokens) => Ok(tokens.to_vec()),
+            // The tokenizer would join the two; what was begun can't be taken back.
+            None => self.encode_text(rest, false),
+        }
     }
 
     /// The distinct first tokens of each word as a reply, in order of first appearance.

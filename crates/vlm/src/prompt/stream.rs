@@ -23,6 +23,11 @@ impl TokenStream {
         Self::default()
     }
 
+    /// A reply that goes on behind tokens that were said before.
+    pub fn behind(begun: Vec<u32>) -> Self {
+        Self { context: 0, emitted: begun.len(), tokens: begun }
+    }
+
     /// Takes the next token; `None` while its bytes are not a whole character yet.
     ///
     /// # Errors

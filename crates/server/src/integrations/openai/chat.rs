@@ -9,7 +9,7 @@ use tracing::Span;
 use ulid::Ulid;
 
 use super::errors::{ChatErrors, placed};
-use super::input::ChatInput;
+use super::input::{ChatInput, InputRules, Prepared};
 use super::models::Served;
 use super::output::{Asked, CompletionChoice, CompletionDto, Head, LogprobsDto, ProvenanceDto, ReplyDto};
 use super::stream::{self, Told};
@@ -26,9 +26,10 @@ const FINGERPRINT: usize = 10;
 
 /// Reply to a conversation
 ///
-/// As `OpenAI` documents it, for chat clients that take a base URL. What the codebook knows about the last turn and its picture (else the last picture
-/// before it) is put in front of that turn's text; turns before reach the model as they are, with up to as many pictures as the configuration allows.
-/// Without any picture the model answers by itself, and `reasonedit.skipped` says so.
+/// As `OpenAI` documents it, for chat clients that take a base URL. What the codebook knows about the user's last turn and its picture (else the last
+/// picture before it) is put in front of that turn's text; turns before reach the model as they are, with up to as many pictures as the configuration allows:
+/// of more the oldest are left out, and `reasonedit.omitted_pictures` names them. Without any picture the model answers by itself, and
+/// `reasonedit.skipped` says so. A last message of the assistant's is gone on with: the answer is what comes behind it.
 /// What the answer rests on stands under `reasonedit`. With `stream` it comes as server-sent events: chunks, then `[DONE]`; a failure on the way is an event
 /// named `error`. An answer is made greedily unless a `temperature` is asked for.
 #[utoipa::path(
@@ -69,11 +70,22 @@ pub(crate) async fn complete(
     };
 
     let config = served.editor.config();
-    let request = input.request(config.limits.pictures, state.fetcher()).await?;
+    let info = served.editor.engine().info().await?;
+    let rules = InputRules {
+        pictures: config.limits.pictures,
+        older_pictures: state.openai().older_pictures,
+        characters: config.limits.conversation_chars,
+        positions: info.max_positions,
+        vocabulary: info.vocabulary,
+        fetcher: state.fetcher(),
+    };
+    let Prepared { request, choices_at, omitted_pictures } = input.request(&rules).await?;
     let asked = Asked {
         request_id: request_id.to_string(),
         codebook: codebook.to_string(),
         image: request.subject().map(|(turn, part)| format!("/messages/{turn}/content/{part}")),
+        omitted_pictures,
+        says: !request.question().trim().is_empty(),
         retrieves: request.retrieval.enabled.unwrap_or(config.retrieval.enabled),
         explain,
     };
@@ -81,13 +93,14 @@ pub(crate) async fn complete(
     let events = served
         .editor
         .chat_stream(&codebook, request, deadline.interactive())
-        .map_err(|error| placed(error.into()))?;
-    let told = Told { head, asked, logprobs, usage };
-    if streams {
-        stream::answer(events, told, deadline.0, state.timeouts().keep_alive()).await.map_err(placed)
+        .map_err(|error| placed(error.into(), &choices_at))?;
+    let told = Told { head, asked, choices_at: choices_at.clone(), logprobs, usage };
+    let answer = if streams {
+        stream::answer(events, told, deadline.0, state.timeouts().keep_alive()).await
     } else {
-        Ok(Json(whole(events, told, deadline).await.map_err(placed)?).into_response())
-    }
+        whole(events, told, deadline).await.map(|whole| Json(whole).into_response())
+    };
+    answer.map_err(|problem| placed(problem, &choices_at))
 }
 
 /// Waits for the whole answer: the same pieces that a stream brings.

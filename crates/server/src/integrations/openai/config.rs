@@ -8,6 +8,19 @@ use serde::{Deserialize, Serialize};
 pub struct OpenAiConfig {
     /// What clients call the model; none: the loaded model's own name. Other codebooks than the default one are `NAME@CODEBOOK`.
     pub model: Option<String>,
+    /// What becomes of a conversation with more pictures than `editor.limits.pictures`, those of the last turn not among them.
+    pub older_pictures: OlderPictures,
+}
+
+/// What becomes of pictures above the number that is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OlderPictures {
+    /// The oldest are left out, and the answer says so: clients send the whole conversation every time.
+    #[default]
+    Omit,
+    /// The request is refused.
+    Refuse,
 }
 
 impl OpenAiConfig {
@@ -33,7 +46,9 @@ mod tests {
 
     #[test]
     fn names_fit_into_paths() {
-        let named = |name: &str| OpenAiConfig { model: Some(name.to_owned()) }.validate().is_ok();
+        let named = |name: &str| {
+            OpenAiConfig { model: Some(name.to_owned()), ..OpenAiConfig::default() }.validate().is_ok()
+        };
         for name in ["demo", "Qwen/Qwen3-VL-4B-Instruct", "a.b_c:7b"] {
             assert!(named(name), "{name}");
         }

@@ -49,6 +49,7 @@ impl From<&Problem> for ErrorBody {
         };
         let pointer = body.errors.first().map(|error| error.pointer.as_str());
         let code = match problem.kind() {
+            _ if problem.too_long().is_some() => "context_length_exceeded".to_owned(),
             ProblemKind::Unauthorized => "invalid_api_key".to_owned(),
             ProblemKind::QueueFull => "rate_limit_exceeded".to_owned(),
             ProblemKind::NotFound if pointer == Some("/model") => "model_not_found".to_owned(),
@@ -69,10 +70,19 @@ impl From<&Problem> for ErrorBody {
     }
 }
 
-/// A problem that the editor found, with the places of a chat request.
-pub(super) fn placed(problem: Problem) -> Problem {
+/// A problem that the editor found, with the places of a chat request; `choices_at` is where that has its choices.
+pub(super) fn placed(problem: Problem, choices_at: &str) -> Problem {
+    if let Some((tokens, limit)) = problem.too_long() {
+        // Clients look for these words, and shorten the conversation.
+        let detail = format!(
+            "This model's maximum context length is {limit} tokens. However, your messages resulted in {tokens} tokens. \
+             Please reduce the length of the messages."
+        );
+        return Problem::at(ProblemKind::Unsupported, "/messages", detail).exceeding(tokens, limit);
+    }
     problem.relocated(|pointer| match pointer.split('/').nth(1) {
-        Some("choices" | "retrieval") => Some(format!("/reasonedit{pointer}")),
+        Some("choices") => Some(format!("{choices_at}{}", pointer.trim_start_matches("/choices"))),
+        Some("retrieval") => Some(format!("/reasonedit{pointer}")),
         Some("image") => Some("/messages".to_owned()),
         _ => None,
     })
@@ -135,7 +145,8 @@ pub(crate) enum LookupErrors {
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "describes the errors in the contract")]
 pub(crate) enum ChatErrors {
-    /// Not JSON, or a parameter that would change the answer and is not supported (`unsupported_parameter`).
+    /// Not JSON; a parameter that would change the answer and is not supported (`unsupported_parameter`); or more messages than the model takes
+    /// (`context_length_exceeded`).
     #[response(status = 400)]
     Unsupported(ErrorBody),
     /// No valid bearer token.
@@ -220,6 +231,21 @@ mod tests {
             rows.push(format!("{} {} {code}", problem.status().as_u16(), error.kind));
         }
         insta::assert_snapshot!(rows.join("\n"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_as_clients_expect_it() {
+        let problem =
+            Problem::from(EditorError::Engine(reasonedit_vlm::VlmError::TooLong { tokens: 900, limit: 512 }));
+        assert_eq!(problem.status().as_u16(), 422);
+        let problem = placed(problem, "");
+        let error = ErrorBody::from(&problem).error;
+        assert_eq!(problem.status().as_u16(), 400);
+        assert_eq!(error.code.as_deref(), Some("context_length_exceeded"));
+        assert_eq!((error.kind, error.param.as_deref()), ("invalid_request_error", Some("messages")));
+        assert!(error.message.starts_with(
+            "This model's maximum context length is 512 tokens. However, your messages resulted in 900"
+        ));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::input::{given, unsupported};
+use super::config::OlderPictures;
+use super::input::{InputRules, given, unsupported};
 use crate::dto::image::ImageInput;
 use crate::fetch::Fetcher;
 use crate::image_input::resolve;
@@ -27,6 +28,10 @@ pub(crate) struct MessageInput {
     #[serde(default)]
     #[schema(value_type = Option<ContentSchema>)]
     content: Content,
+    /// Of the assistant's last message: go on with it, as it is done anyway. Mistral's and DeepSeek's field.
+    prefix: Option<bool>,
+    /// What the assistant said instead of an answer; taken as its content where there is none.
+    refusal: Option<String>,
     #[schema(ignore)]
     tool_calls: Option<Value>,
     #[schema(ignore)]
@@ -88,7 +93,13 @@ pub(crate) struct PartInput {
     /// With `image_url`.
     #[schema(nullable = false)]
     image_url: Option<ImageUrl>,
+    /// A picture that is left out.
+    #[serde(skip)]
+    omitted: bool,
 }
+
+/// The type of a part that is a picture.
+const IMAGE: &str = "image_url";
 
 /// A picture. `detail` is taken and changes nothing: pictures are looked at as the model does it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -160,32 +171,64 @@ impl<'de> Deserialize<'de> for ImageUrl {
     }
 }
 
-/// Turns of the editor's; part by part as they were sent, so that places agree. Pictures are decoded or fetched, at most `pictures`.
+/// Turns of the editor's; part by part as they were sent, so that places agree. Pictures are decoded or fetched; of more than the rules allow the
+/// oldest are left out, never those of the user's last turn. Gives the places of what was left out, too.
 ///
 /// # Errors
 /// 400 for parts and roles that are not supported, 422 for what can't be used, and what fetching says, each with its place.
 pub(super) async fn turns(
-    messages: Vec<MessageInput>,
-    pictures: usize,
-    fetcher: &Fetcher,
-) -> Result<Vec<ChatTurn>> {
+    mut messages: Vec<MessageInput>,
+    rules: &InputRules<'_>,
+) -> Result<(Vec<ChatTurn>, Vec<String>)> {
     // Before anything is fetched: a request must not make this service call others without end.
-    let shown = messages.iter().map(MessageInput::pictures).sum::<usize>();
-    if shown > pictures {
-        let detail = format!("{shown} pictures were given; at most {pictures} are taken");
-        return Err(Problem::invalid("/messages", detail));
-    }
+    let omitted = omit(&mut messages, rules)?;
     let mut turns = Vec::with_capacity(messages.len());
     for (at, message) in messages.into_iter().enumerate() {
-        turns.push(message.turn(&format!("/messages/{at}"), fetcher).await?);
+        turns.push(message.turn(&format!("/messages/{at}"), rules.fetcher).await?);
     }
-    Ok(turns)
+    Ok((turns, omitted))
+}
+
+/// Marks the oldest pictures above the number that is taken; gives their places.
+fn omit(messages: &mut [MessageInput], rules: &InputRules<'_>) -> Result<Vec<String>> {
+    let most = rules.pictures;
+    let shown: usize = messages.iter().map(MessageInput::pictures).sum();
+    let asked = messages.iter().rposition(|message| message.role == "user").unwrap_or_default();
+    let last: usize = messages[asked.min(messages.len())..].iter().map(MessageInput::pictures).sum();
+    let needed = if rules.older_pictures == OlderPictures::Omit { last } else { shown };
+    if needed > most {
+        let detail = format!("{needed} pictures were given; at most {most} are taken");
+        return Err(Problem::invalid("/messages", detail));
+    }
+    let mut left = shown.saturating_sub(most);
+    let mut omitted = Vec::with_capacity(left);
+    for (m, message) in messages.iter_mut().enumerate() {
+        let Content::Parts(parts) = &mut message.content else { continue };
+        for (p, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.kind == IMAGE) {
+            if left == 0 {
+                return Ok(omitted);
+            }
+            left -= 1;
+            part.omitted = true;
+            omitted.push(format!("/messages/{m}/content/{p}"));
+        }
+    }
+    Ok(omitted)
 }
 
 impl MessageInput {
     fn pictures(&self) -> usize {
         let Content::Parts(parts) = &self.content else { return 0 };
-        parts.iter().filter(|part| part.kind == "image_url").count()
+        parts.iter().filter(|part| part.kind == IMAGE).count()
+    }
+
+    pub(super) fn is_assistants(&self) -> bool {
+        self.role == "assistant"
+    }
+
+    /// Whether the answer is to go on with it, if that is said.
+    pub(super) fn prefix(&self) -> Option<bool> {
+        self.prefix
     }
 
     async fn turn(self, place: &str, fetcher: &Fetcher) -> Result<ChatTurn> {
@@ -218,6 +261,10 @@ impl MessageInput {
                 }
                 content
             }
+            // Who asked for a tool, refused, or was cut off before the first word has said nothing.
+            Content::None if role == Role::Assistant => {
+                self.refusal.into_iter().map(ChatPart::Text).collect()
+            }
             Content::None => {
                 return Err(Problem::invalid(format!("{place}/content"), "A message needs content."));
             }
@@ -235,7 +282,8 @@ impl PartInput {
         match self.kind.as_str() {
             "text" => self.text.map(ChatPart::Text).ok_or_else(|| missing("text")),
             "refusal" => self.refusal.map(ChatPart::Text).ok_or_else(|| missing("refusal")),
-            "image_url" => {
+            IMAGE if self.omitted => Ok(ChatPart::Omitted),
+            IMAGE => {
                 let url = self.image_url.ok_or_else(|| missing("image_url"))?.url;
                 let image = if url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http")) {
                     ImageInput::Url(url)

@@ -1,16 +1,20 @@
-//! `OpenAI`'s chat completions, so that any chat client with a base URL can ask: [`input`] (requests), [`output`] (answers), [`errors`],
+//! `OpenAI`'s chat completions, so that any chat client with a base URL can ask: [`input`] (requests;
+//! [`message`]s, [`samplers`], [`form`]s of answers, and what is taken at its [`neutral`] value alone), [`output`] (answers), [`errors`],
 //! [`models`] (one for each codebook), [`chat`] (the handler), [`stream`] (server-sent events).
 
 mod chat;
 mod config;
 pub(crate) mod errors;
+mod form;
 mod input;
 mod message;
 mod models;
+mod neutral;
 mod output;
+mod samplers;
 mod stream;
 
-pub use config::OpenAiConfig;
+pub use config::{OlderPictures, OpenAiConfig};
 pub(crate) use output::ChunkDto;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -265,6 +265,10 @@ pub(crate) struct ProvenanceDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "/messages/0/content/1")]
     image: Option<String>,
+    /// Older pictures that the model was not shown, as JSON pointers into the request; absent if it was shown all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, example = json!(["/messages/0/content/0"]))]
+    omitted_pictures: Vec<String>,
     /// Why nothing was looked up; absent where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -310,6 +314,8 @@ pub(crate) struct ProvenanceDto {
 pub(crate) enum SkippedDto {
     /// The conversation has no picture.
     NoImage,
+    /// The user has said nothing.
+    NoText,
     /// Retrieval is off.
     // `off` alone is a boolean to many who read the contract's YAML.
     RetrievalOff,
@@ -322,6 +328,10 @@ pub(super) struct Asked {
     pub(super) codebook: String,
     /// JSON pointer to the picture that retrieval is about.
     pub(super) image: Option<String>,
+    /// JSON pointers to pictures that were left out.
+    pub(super) omitted_pictures: Vec<String>,
+    /// Whether there is a text that retrieval is about.
+    pub(super) says: bool,
     /// Whether retrieval is on.
     pub(super) retrieves: bool,
     pub(super) explain: bool,
@@ -333,12 +343,14 @@ impl Asked {
         let skipped = match (&self.image, self.retrieves) {
             (_, false) => Some(SkippedDto::RetrievalOff),
             (None, true) => Some(SkippedDto::NoImage),
+            (Some(_), true) if !self.says => Some(SkippedDto::NoText),
             (Some(_), true) => None,
         };
         ProvenanceDto {
             request_id: Some(self.request_id.clone()),
             codebook: Some(self.codebook.clone()),
             image: self.image.clone(),
+            omitted_pictures: self.omitted_pictures.clone(),
             skipped,
             retrieval: Some(RetrievalDto::new(report, verification)),
             ..ProvenanceDto::default()

@@ -41,7 +41,10 @@ pub(super) async fn answer(
             let span = progress.span.clone();
             match next_event(&mut progress.events, progress.deadline, &span).await {
                 Ok(event) => progress.take(event),
-                Err(problem) => progress.fail(&placed(problem)),
+                Err(problem) => {
+                    let problem = placed(problem, &progress.told.choices_at);
+                    progress.fail(&problem);
+                }
             }
         }
         progress.pending.pop_front().map(|event| (Ok::<_, Infallible>(event), progress))
@@ -54,6 +57,8 @@ pub(super) async fn answer(
 pub(super) struct Told {
     pub(super) head: Head,
     pub(super) asked: Asked,
+    /// JSON pointer to the choices, if there are any.
+    pub(super) choices_at: String,
     pub(super) logprobs: bool,
     pub(super) usage: bool,
 }
@@ -160,10 +165,12 @@ mod tests {
             request_id: "id-1".to_owned(),
             codebook: "default".to_owned(),
             image: None,
+            omitted_pictures: Vec::new(),
+            says: true,
             retrieves: true,
             explain: true,
         };
-        Told { head, asked, logprobs: true, usage: true }
+        Told { head, asked, choices_at: "/reasonedit/choices".to_owned(), logprobs: true, usage: true }
     }
 
     fn token(text: &str) -> QueryEvent {

@@ -16,6 +16,7 @@ fn conversation(turns: &[(Role, &str)]) -> Conversation {
     Conversation {
         images: digits.map(|digit| picture(digit - b'0')).collect(),
         messages: turns.iter().map(|(role, text)| turn(*role, text)).collect(),
+        begun: String::new(),
     }
 }
 
