@@ -1,5 +1,5 @@
 //! Native records (method section 7): `edits.jsonl` beside a folder of pictures, and `probes.jsonl` for plain perception. Records as the
-//! authors publish them for A-OKVQA and FVQA (`published`) and those of VLKEB (`vlkeb`) are read too; which ones they are is told by what they hold.
+//! authors publish them for A-OKVQA, FVQA and others (`published`) and those of VLKEB (`vlkeb`) are read too; which ones they are is told by what they hold.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{Pictures, data, name, rows, text};
 use crate::published::{COLUMNS, Companions, Layout, Set};
-use crate::{EvaluationError, published, vlkeb};
+use crate::splits::{describes, is_of, part_of};
+use crate::{EvaluationError, published, splits, vlkeb};
 
 /// File of native records.
 const NATIVE: &str = "edits.jsonl";
 /// File of probes.
 const PROBES: &str = "probes.jsonl";
 /// Files that may hold records or sets that go with them.
-const EXTENSIONS: [&str; 3] = ["jsonl", "json", "parquet"];
+const EXTENSIONS: [&str; 6] = ["jsonl", "json", "parquet", "arrow", "csv", "tsv"];
 
 /// A question about a picture, with its right answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -115,26 +116,31 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads a folder: `edits.jsonl` and, where it exists, `probes.jsonl`; else the one file of published records, JSON, JSON Lines or Parquet (or one
-    /// file in numbered parts), with the sets that go with it. Or one file of records by its name.
+    /// Reads a folder: `edits.jsonl` and, where it exists, `probes.jsonl`; else the one file of published records, JSON, JSON Lines, Parquet, Arrow or CSV (or
+    /// one file in numbered parts), with the sets that go with it; or a folder that Hugging Face's `save_to_disk` wrote. Or one file of records by its name.
     ///
     /// # Errors
     /// Files that can't be read, lines that are no records: the file and the line are named. No records, or several files of them. No picture.
     pub fn open(path: &Path) -> Result<Self, EvaluationError> {
-        Self::open_with(path, None)
+        Self::open_with(path, None, None)
     }
 
-    /// As [`Self::open`], with the folder that the pictures of published records are in, or below. Native records have theirs beside them.
+    /// As [`Self::open`], with the folder that the pictures of published records are in, or below (native records have theirs beside them), and the
+    /// split that is meant of data that have several.
     ///
     /// # Errors
     /// As there.
-    pub fn open_with(path: &Path, images: Option<&Path>) -> Result<Self, EvaluationError> {
+    pub fn open_with(
+        path: &Path,
+        images: Option<&Path>,
+        split: Option<&str>,
+    ) -> Result<Self, EvaluationError> {
         let native = if path.file_name().is_some_and(|name| name == NATIVE) {
             path.to_owned()
         } else {
             path.join(NATIVE)
         };
-        if native.is_file() { Self::native(&native) } else { Self::published(path, images) }
+        if native.is_file() { Self::native(&native) } else { Self::published(path, images, split) }
     }
 
     fn native(file: &Path) -> Result<Self, EvaluationError> {
@@ -147,9 +153,13 @@ impl Dataset {
         Ok(Self { pictures: Pictures::within(folder), digest, records, probes, notes: Vec::new() })
     }
 
-    fn published(path: &Path, images: Option<&Path>) -> Result<Self, EvaluationError> {
-        let found = Found::at(path)?;
-        let (file, parts) = found.records(path)?;
+    fn published(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<Self, EvaluationError> {
+        let folder =
+            splits::folder(path, split, |folder| candidates(folder).is_ok_and(|files| !files.is_empty()))?;
+        // A folder that was chosen by its split holds that alone.
+        let split = split.filter(|_| folder.file_name() != split.map(std::ffi::OsStr::new));
+        let found = Found::at(&folder)?;
+        let (file, parts) = found.records(&folder, split)?;
         let layout = Layout::around(&file);
         let roots = images.map(Path::to_owned).into_iter().chain(layout.roots());
         let mut pictures = Pictures::around(roots);
@@ -244,34 +254,40 @@ impl Found {
         Ok(found)
     }
 
-    /// The file of records, by its first part, and its parts.
-    fn records(&self, path: &Path) -> Result<(PathBuf, Vec<PathBuf>), EvaluationError> {
-        let names: Vec<String> = self.records.iter().map(|file| name(file)).collect();
-        let whole = |name: &String| part_of(name).map(str::to_owned);
+    /// The file of records, by its first part, and its parts; of several splits the one that is meant.
+    fn records(&self, path: &Path, split: Option<&str>) -> Result<(PathBuf, Vec<PathBuf>), EvaluationError> {
+        let meant = |file: &&PathBuf| split.is_none_or(|split| is_of(file, split));
+        let files: Vec<PathBuf> = self.records.iter().filter(meant).cloned().collect();
+        let names: Vec<String> = files.iter().map(|file| name(file)).collect();
+        let whole = |name: &String| part_of(name).map(|(whole, count)| (whole.to_owned(), count));
         let one = names.len() == 1
             || names.iter().all(|name| whole(name).is_some() && whole(name) == whole(&names[0]));
-        match self.records.first() {
-            Some(first) if one => Ok((first.clone(), self.records.clone())),
+        match files.first() {
+            Some(first) if one => match names.first().and_then(whole) {
+                // Of one file by its name that file alone is meant.
+                Some((_, count)) if count != files.len() && !path.is_file() => {
+                    Err(data(path, &format!("of the {count} parts of its records {} are there", files.len())))
+                }
+                _ => Ok((first.clone(), files)),
+            },
             Some(_) => Err(EvaluationError::Data(format!(
-                "{} files hold records: name the one that is meant ({})",
+                "{} files hold records: name the one that is meant, or its split with --split ({})",
                 names.len(),
                 names.join(", ")
             ))),
+            None if !self.records.is_empty() => {
+                let names: Vec<String> = self.records.iter().map(|file| name(file)).collect();
+                let split = split.unwrap_or_default();
+                Err(data(path, &format!("no file of records is of the split {split} ({})", names.join(", "))))
+            }
             None => {
-                let nothing = "there are neither edits.jsonl nor records of A-OKVQA, FVQA or VLKEB, as JSON, JSON Lines or Parquet";
+                let nothing = "there are neither edits.jsonl nor records with a question, a picture and an answer (A-OKVQA, FVQA, VLKEB and their like), \
+                    as JSON, JSON Lines, Parquet, Arrow or CSV";
                 let fault = self.faults.first().map(|fault| format!("{nothing}; {fault}"));
                 Err(data(path, &fault.as_deref().unwrap_or(nothing)))
             }
         }
     }
-}
-
-/// What a numbered part is a part of: `train-00000-of-00002.parquet`.
-fn part_of(name: &str) -> Option<&str> {
-    let (rest, count) = name.strip_suffix(".parquet")?.rsplit_once("-of-")?;
-    let (whole, number) = rest.rsplit_once('-')?;
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    (digits(count) && digits(number)).then_some(whole)
 }
 
 /// Files that may hold records, sorted: of a folder, or of the folder of a file.
@@ -286,7 +302,7 @@ fn candidates(path: &Path) -> Result<Vec<PathBuf>, EvaluationError> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let file = entry.map_err(failed)?.path();
         let known = file.extension().is_some_and(|own| EXTENSIONS.iter().any(|known| own == *known));
-        let fits = known && name(&file) != PROBES && !name(&file).starts_with('.');
+        let fits = known && name(&file) != PROBES && !describes(&file) && !name(&file).starts_with('.');
         if file.is_file() && (fits || file.file_name() == path.file_name()) {
             found.push(file);
         }

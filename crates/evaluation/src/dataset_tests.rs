@@ -53,7 +53,7 @@ fn parquet_with_pictures_is_read_and_nothing_is_written() {
 
 #[test]
 fn what_another_writer_wrote_is_read_too() {
-    // tools/parquet_fixture.py
+    // tools/dataset_fixtures.py
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/files/fixtures/pyarrow.parquet");
     let data = Dataset::open(&file).unwrap();
     let answers: Vec<&str> = data.records.iter().map(|record| record.sample.answer.as_str()).collect();
@@ -65,6 +65,59 @@ fn what_another_writer_wrote_is_read_too() {
         let ImageSource::Bytes(bytes) = data.picture(&record.sample.image).unwrap() else { panic!("bytes") };
         assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"));
     }
+}
+
+#[test]
+fn folders_of_save_to_disk_are_read_split_by_split() {
+    // tools/dataset_fixtures.py
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/files/fixtures/save_to_disk");
+    let told = Dataset::open(&folder).unwrap_err().to_string();
+    assert!(told.contains("--split (train, test)"), "{told}");
+    for split in ["train", "test"] {
+        for data in [
+            Dataset::open_with(&folder, None, Some(split)).unwrap(),
+            Dataset::open(&folder.join(split)).unwrap(),
+        ] {
+            let answers: Vec<&str> =
+                data.records.iter().map(|record| record.sample.answer.as_str()).collect();
+            assert_eq!(answers, ["red", "green", "blue"], "{split}");
+            assert_eq!(data.records[1].reasoning, ["Squares like this are green."]);
+            assert!(
+                data.notes
+                    .iter()
+                    .any(|note| note.contains("1 of 4 records were left out: they have no picture"))
+            );
+            for record in &data.records {
+                let ImageSource::Bytes(bytes) = data.picture(&record.sample.image).unwrap() else {
+                    panic!("bytes")
+                };
+                assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"));
+            }
+        }
+    }
+    // A part that is not there is told, instead of records that are silently fewer.
+    let part = tempfile::tempdir().unwrap();
+    let name = "data-00000-of-00002.arrow";
+    std::fs::copy(folder.join("train").join(name), part.path().join(name)).unwrap();
+    assert!(error(part.path()).contains("of the 2 parts of its records 1 are there"));
+    assert_eq!(Dataset::open(&part.path().join(name)).unwrap().records.len(), 2);
+}
+
+#[test]
+fn tables_of_letters_are_read() {
+    let folder = folder();
+    let at = |path: &str| folder.path().join(path);
+    put(&at("images/1.jpg"), "x");
+    put(
+        &at("test.csv"),
+        "\u{feff}Figure_path,Question,Answer,Choice A,Choice B,Answer_label\n1.jpg,\"Which organ, if any?\", Liver,A:Lung ,B:Liver,B\n1.jpg,Where?,left,A:right,B:left,B\n",
+    );
+    let data = Dataset::open(folder.path()).unwrap();
+    assert_eq!(data.records[0].sample.question, "Which organ, if any?");
+    assert_eq!(data.records[0].sample.choices, ["Lung", "Liver"]);
+    assert_eq!(data.records[1].sample.answer, "left");
+    put(&at("test.csv"), "image,question,answer\n1.jpg,Where?\n");
+    assert!(error(folder.path()).contains("test.csv: line 2"), "{}", error(folder.path()));
 }
 
 #[test]
@@ -124,7 +177,7 @@ fn json_with_sets_and_pictures_elsewhere_is_read() {
     for uid in [1, 2] {
         put(&pictures.path().join(format!("{uid}.png")), "x");
     }
-    let data = Dataset::open_with(folder.path(), Some(pictures.path())).unwrap();
+    let data = Dataset::open_with(folder.path(), Some(pictures.path()), None).unwrap();
     assert_eq!(data.records[1].paraphrases, ["P?"]);
     assert!(data.picture("data/images/2.png").is_ok() && data.picture("../x").is_err());
 }

@@ -15,6 +15,7 @@ mod published;
 mod report;
 mod run;
 mod runner;
+mod splits;
 mod subject;
 #[cfg(test)]
 mod testing;

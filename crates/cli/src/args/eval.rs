@@ -19,14 +19,18 @@ use super::CommonArgs;
     reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course"
 )]
 pub(crate) struct EvalArgs {
-    /// Records: a folder (native edits.jsonl and images; A-OKVQA, FVQA or VLKEB as published), one file of published records, or
-    /// world:SEED:COUNT for the synthetic picture world
+    /// Records: a folder (native edits.jsonl and images; published records as JSON, JSON Lines, Parquet, Arrow or CSV; what Hugging Face's
+    /// save_to_disk wrote), one file of published records, or world:SEED:COUNT for the synthetic picture world
     #[arg(long, value_name = "DIR_OR_FILE_OR_WORLD", alias = "input")]
     pub(crate) data: String,
 
     /// Folder of the pictures of published records, where they are not below that of the records
     #[arg(long, value_name = "DIR")]
     pub(crate) images: Option<PathBuf>,
+
+    /// Split of data that have several, such as test
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Option<String>,
 
     /// Measure a running service instead of a model in this process, for example http://127.0.0.1:8080: unedited, reasonedit and variants that
     /// change k, the gate's percentile or verification

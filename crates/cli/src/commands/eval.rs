@@ -47,7 +47,8 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
         .collect::<Result<_, _>>()
         .map_err(|error| usage(&error))?;
     let folder = data_folder(&args.data, scratch.path())?;
-    let data = Dataset::open_with(&folder, args.images.as_deref()).map_err(CliError::failed)?;
+    let data = Dataset::open_with(&folder, args.images.as_deref(), args.split.as_deref())
+        .map_err(CliError::failed)?;
     if let Some(url) = &args.server {
         return of_a_service(args, url, &data, variants).await;
     }

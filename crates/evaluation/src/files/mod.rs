@@ -1,9 +1,12 @@
-//! Files of records as rows, whatever they are written in: a JSON list, JSON Lines or Parquet, told apart by what they begin with.
+//! Files of records as rows, whatever they are written in: a JSON list, JSON Lines, Parquet or Arrow, told apart by what they begin with; and CSV, which
+//! begins with nothing of its own, by its name.
 
+mod arrow;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod parquet;
 mod pictures;
+mod taken;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -32,21 +35,72 @@ pub(crate) fn rows(
     pictures: &mut Pictures,
 ) -> Result<Vec<Row>, EvaluationError> {
     let mut file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
-    let mut head = [0; 4];
+    let mut head = [0; 6];
     let length = read_head(&mut file, &mut head).map_err(|error| EvaluationError::file(path, error))?;
-    if &head[..length] == b"PAR1" {
+    let head = &head[..length];
+    if head.starts_with(b"PAR1") {
         return parquet::rows(path, columns, most, pictures);
     }
+    if head == arrow::MAGIC || head.starts_with(&arrow::CONTINUATION) {
+        return arrow::rows(path, columns, most, pictures);
+    }
     let text = text(path)?;
+    if let Some(delimiter) = separated(path) {
+        return table(path, &text, delimiter, most);
+    }
     if text.trim_start().starts_with('[') {
-        let mut rows: Vec<Row> = serde_json::from_str(&text).map_err(|error| data(path, &error))?;
-        rows.truncate(most);
-        return Ok(rows);
+        let rows: Vec<Row> = serde_json::from_str(&text).map_err(|error| data(path, &error))?;
+        return Ok(rows.into_iter().take(most).map(named).collect());
     }
     let line = |(index, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| data(path, &format!("line {}: {error}", index + 1)))
+        let row = serde_json::from_str(line);
+        row.map(named).map_err(|error| data(path, &format!("line {}: {error}", index + 1)))
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(most).map(line).collect()
+}
+
+/// The name of a column as it is known: published sets write `Question`, `question` and `Choice A`.
+pub(crate) fn canonical(name: &str) -> String {
+    name.trim().to_lowercase().replace([' ', '-'], "_")
+}
+
+/// A row with its columns as they are known. Of two that become the same the first counts.
+fn named(row: Row) -> Row {
+    let mut known = Row::new();
+    for (name, cell) in row {
+        known.entry(canonical(&name)).or_insert(cell);
+    }
+    known
+}
+
+/// What stands between the cells of a table, by the name of its file.
+fn separated(path: &Path) -> Option<u8> {
+    match path.extension()?.to_str()?.to_lowercase().as_str() {
+        "csv" => Some(b','),
+        "tsv" => Some(b'\t'),
+        _ => None,
+    }
+}
+
+/// The rows of a table whose first line names the columns. What is empty is not there.
+fn table(path: &Path, text: &str, delimiter: u8, most: usize) -> Result<Vec<Row>, EvaluationError> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+    let failed = |error: csv::Error| match error.position() {
+        Some(place) => {
+            data(path, &format!("line {}: its cells are not those of the first line", place.line()))
+        }
+        None => data(path, &"it is no table of cells"),
+    };
+    let names: Vec<String> = reader.headers().map_err(failed)?.iter().map(canonical).collect();
+    let row = |record: Result<csv::StringRecord, csv::Error>| {
+        let record = record.map_err(failed)?;
+        let mut row = Row::new();
+        for (name, cell) in names.iter().zip(record.iter()).filter(|(_, cell)| !cell.trim().is_empty()) {
+            row.entry(name.clone()).or_insert_with(|| Value::from(cell));
+        }
+        Ok(row)
+    };
+    reader.records().take(most).map(row).collect()
 }
 
 /// A whole file of text, without a byte order mark.

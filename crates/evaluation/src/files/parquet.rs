@@ -12,7 +12,8 @@ use parquet::record::{Field, Row as Record};
 use parquet::schema::types::Type;
 use serde_json::Value;
 
-use super::{Pictures, Row, data};
+use super::taken::Taken;
+use super::{Pictures, Row, canonical, data};
 use crate::EvaluationError;
 
 /// Rows of a file: each becomes a record.
@@ -21,8 +22,6 @@ const ROWS: i64 = 2_000_000;
 const ROW_GROUPS: usize = 100_000;
 /// Bytes of the columns that are read, before compression, by the file's own account.
 const BYTES: i64 = 16 << 30;
-/// Bytes of text that come out of a file.
-const TEXT_BYTES: usize = 1 << 30;
 /// Lists within lists, groups within groups.
 const DEPTH: usize = 4;
 /// An error of the library may repeat what it read; so much of it is told.
@@ -55,14 +54,14 @@ fn read(file: File, columns: &[&str], most: usize, pictures: &mut Pictures) -> R
     let reader = SerializedFileReader::new(file).map_err(told)?;
     let wanted = projection(reader.metadata(), columns)?;
     check(reader.metadata(), &wanted)?;
-    let mut taken = Taken { pictures, text: 0 };
+    let mut taken = Taken::new(pictures);
     reader
         .get_row_iter(Some(wanted))
         .map_err(told)?
         .take(most)
         .map(|record| {
             let record = record.map_err(told)?;
-            taken.row(&record)
+            row(&record, &mut taken)
         })
         .collect()
 }
@@ -70,8 +69,12 @@ fn read(file: File, columns: &[&str], most: usize, pictures: &mut Pictures) -> R
 /// The columns that are wanted, of those that there are.
 fn projection(metadata: &ParquetMetaData, columns: &[&str]) -> Result<Type, String> {
     let root = metadata.file_metadata().schema_descr().root_schema();
-    let fields: Vec<Arc<Type>> =
-        root.get_fields().iter().filter(|field| columns.contains(&field.name())).cloned().collect();
+    let fields: Vec<Arc<Type>> = root
+        .get_fields()
+        .iter()
+        .filter(|field| columns.contains(&&*canonical(field.name())))
+        .cloned()
+        .collect();
     if fields.is_empty() {
         let names: Vec<&str> = root.get_fields().iter().map(|field| field.name()).take(20).collect();
         return Err(format!("none of its columns is known ({})", names.join(", ")));
@@ -111,72 +114,56 @@ fn check(metadata: &ParquetMetaData, wanted: &Type) -> Result<(), String> {
     }
 }
 
-/// What came out of a file so far.
-struct Taken<'a> {
-    pictures: &'a mut Pictures,
-    text: usize,
+fn row(record: &Record, taken: &mut Taken<'_>) -> Result<Row, String> {
+    let mut row = Row::new();
+    for (name, field) in record.get_column_iter() {
+        let cell = value(field, DEPTH, taken)?;
+        row.entry(canonical(name)).or_insert(cell);
+    }
+    Ok(row)
 }
 
-impl Taken<'_> {
-    fn row(&mut self, record: &Record) -> Result<Row, String> {
-        let columns = record.get_column_iter();
-        columns.map(|(name, field)| Ok((name.clone(), self.value(field, DEPTH)?))).collect()
+fn value(field: &Field, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+    if depth == 0 {
+        return Err("lists or groups lie too deep within each other".to_owned());
     }
+    Ok(match field {
+        Field::Bool(value) => Value::from(*value),
+        Field::Byte(value) => Value::from(*value),
+        Field::Short(value) => Value::from(*value),
+        Field::Int(value) => Value::from(*value),
+        Field::Long(value) => Value::from(*value),
+        Field::UByte(value) => Value::from(*value),
+        Field::UShort(value) => Value::from(*value),
+        Field::UInt(value) => Value::from(*value),
+        Field::ULong(value) => Value::from(*value),
+        Field::Float(value) => Value::from(f64::from(*value)),
+        Field::Double(value) => Value::from(*value),
+        Field::Str(text) => taken.text(text)?,
+        Field::Bytes(bytes) => taken.bytes(bytes.data())?,
+        Field::ListInternal(list) => list
+            .elements()
+            .iter()
+            .map(|element| value(element, depth - 1, taken))
+            .collect::<Result<_, _>>()?,
+        Field::Group(inner) => group(inner, depth - 1, taken)?,
+        // Times, decimals and maps: no column that is read has them.
+        _ => Value::Null,
+    })
+}
 
-    fn value(&mut self, field: &Field, depth: usize) -> Result<Value, String> {
-        if depth == 0 {
-            return Err("lists or groups lie too deep within each other".to_owned());
-        }
-        Ok(match field {
-            Field::Bool(value) => Value::from(*value),
-            Field::Byte(value) => Value::from(*value),
-            Field::Short(value) => Value::from(*value),
-            Field::Int(value) => Value::from(*value),
-            Field::Long(value) => Value::from(*value),
-            Field::UByte(value) => Value::from(*value),
-            Field::UShort(value) => Value::from(*value),
-            Field::UInt(value) => Value::from(*value),
-            Field::ULong(value) => Value::from(*value),
-            Field::Float(value) => Value::from(f64::from(*value)),
-            Field::Double(value) => Value::from(*value),
-            Field::Str(text) => self.text(text)?,
-            // Text that is not marked as such, or a picture: no picture format begins as UTF-8 does.
-            Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
-                Ok(text) => self.text(text)?,
-                Err(_) => Value::from(self.pictures.keep(bytes.data())?),
-            },
-            Field::ListInternal(list) => list
-                .elements()
-                .iter()
-                .map(|element| self.value(element, depth - 1))
-                .collect::<Result<_, _>>()?,
-            Field::Group(group) => self.group(group, depth - 1)?,
-            // Times, decimals and maps: no column that is read has them.
-            _ => Value::Null,
-        })
-    }
-
-    /// A picture as Hugging Face writes it: its bytes, else its path. Any other group is an object.
-    fn group(&mut self, group: &Record, depth: usize) -> Result<Value, String> {
-        let named =
-            |wanted: &str| group.get_column_iter().find(|(name, _)| *name == wanted).map(|(_, field)| field);
-        match (named("bytes"), named("path")) {
-            (Some(Field::Bytes(bytes)), _) => Ok(Value::from(self.pictures.keep(bytes.data())?)),
-            (Some(_), Some(path)) => self.value(path, depth),
-            _ => Ok(Value::Object(self.nested(group, depth)?)),
-        }
-    }
-
-    fn nested(&mut self, group: &Record, depth: usize) -> Result<Row, String> {
-        group.get_column_iter().map(|(name, field)| Ok((name.clone(), self.value(field, depth)?))).collect()
-    }
-
-    fn text(&mut self, text: &str) -> Result<Value, String> {
-        self.text += text.len();
-        if self.text > TEXT_BYTES {
-            return Err(format!("more than {} GiB of text", TEXT_BYTES >> 30));
-        }
-        Ok(Value::from(text))
+/// A picture as Hugging Face writes it: its bytes, else its path. Any other group is an object.
+fn group(group: &Record, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+    let named =
+        |wanted: &str| group.get_column_iter().find(|(name, _)| *name == wanted).map(|(_, field)| field);
+    match (named("bytes"), named("path")) {
+        (Some(Field::Bytes(bytes)), _) => taken.picture(bytes.data()),
+        (Some(_), Some(path)) => value(path, depth, taken),
+        _ => group
+            .get_column_iter()
+            .map(|(name, field)| Ok((name.clone(), value(field, depth, taken)?)))
+            .collect::<Result<Row, String>>()
+            .map(Value::Object),
     }
 }
 

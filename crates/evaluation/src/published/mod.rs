@@ -1,10 +1,13 @@
 //! Records of A-OKVQA and FVQA as the authors publish them: `uid`, `image_path`, `question`, `answer`, `rationale`,
-//! `choices` ("a; b; c; d"), `cot` (method section 7); and A-OKVQA as its own authors do, with `correct_choice_idx`, `rationales` and `image_id`.
+//! `choices` ("a; b; c; d"), `cot` (method section 7); A-OKVQA as its own authors do, with `correct_choice_idx`, `rationales` and `image_id`; and what else is
+//! a question about a picture with its answer: `ScienceQA`, MMMU, PMC-VQA, VQAv2 and their like ([`answers`] says how right answers are told).
 
+mod answers;
 mod companions;
 mod layout;
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use rand::SeedableRng as _;
@@ -17,6 +20,7 @@ use crate::EvaluationError;
 use crate::dataset::{Record, Sample};
 use crate::files::{Pictures, Row, data};
 
+use answers::{Counting, Right, distinct};
 pub(crate) use companions::{Companions, Set};
 pub(crate) use layout::Layout;
 
@@ -47,61 +51,162 @@ pub(crate) const COLUMNS: &[&str] = &[
     "cid",
     "answers",
     "reason",
+    "multiple_choice_answer",
+    "answer_label",
+    "answer_idx",
+    "answer_index",
+    "correct_option",
+    "label",
+    "options",
+    "choice_a",
+    "choice_b",
+    "choice_c",
+    "choice_d",
+    "choice_e",
+    "option_a",
+    "option_b",
+    "option_c",
+    "option_d",
+    "option_e",
+    "a",
+    "b",
+    "c",
+    "d",
+    "e",
+    "figure_path",
+    "image_name",
+    "img_name",
+    "image_1",
+    "image_2",
+    "solution",
+    "explanation",
 ];
+/// Columns that name or hold the picture.
+const PICTURE: &[&str] = &["image_path", "image", "figure_path", "image_name", "img_name", "image_1"];
 /// Other records that stand as unrelated questions in each one.
 const UNRELATED: usize = 2;
 
 /// Whether a row is an edit, rather than part of a set that goes with edits.
 pub(crate) fn is_record(row: &Row) -> bool {
     let has = |name: &str| row.contains_key(name);
-    let picture = has("image_path") || has("image") || has("image_id");
-    has("question") && picture && !has("sid") && !has("cid") && !has("answers")
+    let picture = has("image_id") || PICTURE.iter().any(|name| has(name)) || (has("images") && has("answer"));
+    // Sets that go with records are joined by uid; several people's answers alone say nothing.
+    has("question") && picture && !has("sid") && !has("cid") && !(has("answers") && has("uid"))
+}
+
+/// Why a record can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unusable {
+    NoQuestion,
+    NoPicture,
+    SeveralPictures,
+    NoAnswer,
+    Unlisted,
+    NoPlace,
+    MissingPicture,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoQuestion => "they have no question",
+            Self::NoPicture => "they have no picture",
+            Self::SeveralPictures => "they are about several pictures",
+            Self::NoAnswer => "they have no answer",
+            Self::Unlisted => "their answer is none of their choices",
+            Self::NoPlace => "their answer is a number, and no choice has that place",
+            Self::MissingPicture => "their pictures are not there",
+        })
+    }
+}
+
+/// What was left out, by reason, each with the first record it holds for.
+#[derive(Default)]
+struct LeftOut(BTreeMap<Unusable, (usize, String)>);
+
+impl LeftOut {
+    fn add(&mut self, why: Unusable, record: impl FnOnce() -> String) {
+        self.0.entry(why).or_insert_with(|| (0, record())).0 += 1;
+    }
+
+    /// For when nothing is left.
+    fn all(&self, of: usize) -> String {
+        let reasons: Vec<String> = self
+            .0
+            .iter()
+            .map(|(why, (count, first))| match why {
+                Unusable::MissingPicture => {
+                    format!("of {count} {why}, for example {first}; name their folder with --images")
+                }
+                _ => format!("of {count} {why} (the first is {first})"),
+            })
+            .collect();
+        format!("none of its {of} records can be used: {}", reasons.join("; "))
+    }
+
+    fn notes(&self, of: usize) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(move |(why, (count, first))| {
+            format!("{count} of {of} records were left out: {why} (the first: {first}).")
+        })
+    }
 }
 
 /// The records of these rows, and what is to be said of them. Each has other records as unrelated questions: whatever shares a picture or a question
 /// with an edit is left out when edits are known.
 ///
 /// # Errors
-/// A row without a question or a picture, a path that leads out of the folder, no row that can be used.
+/// A path that leads out of the folder, no row that can be used: the reasons are counted.
 pub(crate) fn records(
     file: &Path,
     rows: &[Row],
     pictures: &Pictures,
 ) -> Result<(Vec<Record>, Vec<String>), EvaluationError> {
-    let (mut records, mut unanswered, mut unlisted) = (Vec::new(), 0, 0);
-    let mut missing = Vec::new();
+    let mut left_out = LeftOut::default();
+    let mut read = Vec::new();
     for (number, row) in rows.iter().enumerate() {
-        let record = record(row, number)
-            .ok_or_else(|| data(file, &format!("record {}: no `question`, or no picture", number + 1)))?;
-        let choices = &record.sample.choices;
-        if record.sample.answer.is_empty() {
-            unanswered += 1;
-        } else if !choices.is_empty() && !choices.contains(&record.sample.answer) {
-            unlisted += 1;
-        } else if !pictures.has(&record.sample.image)? {
-            missing.push(record.sample.image);
-        } else {
-            records.push(record);
+        match record(row, number) {
+            Ok(one) => read.push(one),
+            Err(why) => left_out.add(why, || uid(row, number)),
+        }
+    }
+    // Whether places count from 0 or from 1 is told by the set as a whole.
+    let counting = Counting::of(read.iter().filter_map(|(one, listed)| match one.right {
+        Right::Place(place) => Some((place, listed.len())),
+        _ => None,
+    }));
+    let mut records = Vec::new();
+    let mut by_place = 0;
+    for (Read { mut record, right }, listed) in read {
+        let answer = match right {
+            Right::Text(answer) => Ok(answer),
+            Right::Place(place) => {
+                by_place += 1;
+                counting.choice(&listed, place).cloned().ok_or(Unusable::NoPlace)
+            }
+            Right::Unlisted => Err(Unusable::Unlisted),
+            Right::Missing => Err(Unusable::NoAnswer),
+        };
+        match answer {
+            Err(why) => left_out.add(why, || record.uid.clone()),
+            Ok(_) if !pictures.has(&record.sample.image)? => {
+                left_out.add(Unusable::MissingPicture, || record.sample.image.clone());
+            }
+            Ok(answer) => {
+                record.sample.answer = answer;
+                records.push(record);
+            }
         }
     }
     if records.is_empty() {
-        let why = match missing.first() {
-            Some(first) => {
-                format!("the pictures are not there, for example {first}; name their folder with --images")
-            }
-            None => "no record has an answer".to_owned(),
-        };
-        return Err(data(file, &why));
+        return Err(data(file, &left_out.all(rows.len())));
     }
-    let mut notes = Vec::new();
-    let mut left_out = |count: usize, why: &str| {
-        if count > 0 {
-            notes.push(format!("{count} of {} records were left out: {why}.", rows.len()));
-        }
-    };
-    left_out(unanswered, "they have no answer");
-    left_out(unlisted, "their answer is none of their choices");
-    left_out(missing.len(), "their pictures are not there");
+    let mut notes: Vec<String> = left_out.notes(rows.len()).collect();
+    if by_place > 0 {
+        let first = if counting == Counting::FromZero { 0 } else { 1 };
+        notes.push(format!(
+            "{by_place} records name their answer by its place among the choices, counted from {first}."
+        ));
+    }
     unrelated(&mut records);
     notes.push(format!(
         "Unrelated questions are those of other records, drawn by chance, {UNRELATED} for each edit: what shares a picture or a question with any edit is not asked."
@@ -124,36 +229,51 @@ fn unrelated(records: &mut [Record]) {
     }
 }
 
-/// A row as a record; `None` without a question or a picture.
-fn record(row: &Row, number: usize) -> Option<Record> {
-    let question = text(row, &["question"])?;
-    let image = text(row, &["image_path", "image"]).or_else(|| coco(row))?;
-    let choices = choices(row);
-    let answer = text(row, &["answer"])
-        .or_else(|| {
-            let at = row.get("correct_choice_idx")?.as_u64()?;
-            choices.get(usize::try_from(at).ok()?).cloned()
-        })
-        .or_else(|| {
-            row.get("direct_answers")?.as_array()?.first()?.as_str().map(|answer| answer.trim().to_owned())
-        })
-        .unwrap_or_default();
+/// A record whose right answer is still to be found.
+struct Read {
+    record: Record,
+    right: Right,
+}
+
+/// A row as a record, with its choices as they are listed.
+fn record(row: &Row, number: usize) -> Result<(Read, Vec<String>), Unusable> {
+    let question = text(row, &["question"]).ok_or(Unusable::NoQuestion)?;
+    let image = picture(row)?;
+    let listed = answers::listed(row);
+    let right = answers::right(row, &listed);
     // Statement: sentence of cot, else of rationale (method section 7). Of several people's rationales the first, as the authors take it.
-    let mut reasoning = parts(row.get("cot"), split_sentences);
-    if reasoning.is_empty() {
-        reasoning = parts(row.get("rationale"), split_sentences);
-    }
-    if reasoning.is_empty() {
-        reasoning = parts(row.get("rationales").and_then(|all| all.get(0)), split_sentences);
-    }
-    let answer = among(&choices, answer);
-    Some(Record {
-        // No uid of a set that goes with the records looks like this.
-        uid: text(row, &["uid", "question_id", "id"]).unwrap_or_else(|| format!("record {}", number + 1)),
-        sample: Sample { image, question, answer, choices },
-        reasoning,
+    let rationales = row.get("rationales").and_then(|all| all.get(0));
+    let sources = ["cot", "rationale"].map(|name| row.get(name)).into_iter().chain([rationales]);
+    let sources = sources.chain(["solution", "explanation"].map(|name| row.get(name)));
+    let reasoning = sources.map(|value| parts(value, split_sentences)).find(|parts| !parts.is_empty());
+    let record = Record {
+        uid: uid(row, number),
+        sample: Sample { image, question, answer: String::new(), choices: distinct(&listed) },
+        reasoning: reasoning.unwrap_or_default(),
         ..Record::default()
-    })
+    };
+    Ok((Read { record, right }, listed))
+}
+
+/// The name of a record. No uid of a set that goes with the records looks like one that is made up here.
+fn uid(row: &Row, number: usize) -> String {
+    text(row, &["uid", "question_id", "id"]).unwrap_or_else(|| format!("record {}", number + 1))
+}
+
+/// The one picture of a row.
+fn picture(row: &Row) -> Result<String, Unusable> {
+    if text(row, &["image_2"]).is_some() {
+        return Err(Unusable::SeveralPictures);
+    }
+    if let Some(image) = text(row, PICTURE).or_else(|| coco(row)) {
+        return Ok(image);
+    }
+    let listed = PICTURE.iter().chain(&["images"]).find_map(|name| row.get(*name)?.as_array());
+    match listed.map_or(&[][..], Vec::as_slice) {
+        [Value::String(image)] if !image.trim().is_empty() => Ok(image.trim().to_owned()),
+        [] | [_] => Err(Unusable::NoPicture),
+        _ => Err(Unusable::SeveralPictures),
+    }
 }
 
 /// A picture of COCO by its number, as A-OKVQA names it.
@@ -168,19 +288,9 @@ fn among(choices: &[String], answer: String) -> String {
     choices.iter().find(same).cloned().unwrap_or(answer)
 }
 
-/// The choices of a row: a list, or a text, "a; b; c; d" or lines that begin with a letter in brackets. None twice.
+/// The choices of a row. None twice.
 fn choices(row: &Row) -> Vec<String> {
-    let mut choices = parts(row.get("choices"), |text| {
-        if text.trim_start().starts_with("(A)") {
-            let bare = |line: &str| line.trim().split_once(')').map_or(line, |(_, rest)| rest).to_owned();
-            text.lines().map(bare).collect()
-        } else {
-            text.split(';').map(str::to_owned).collect()
-        }
-    });
-    let mut seen = HashSet::new();
-    choices.retain(|choice| seen.insert(choice.clone()));
-    choices
+    distinct(&answers::listed(row))
 }
 
 /// The first of these columns that holds a text that is not empty, or a number; without outer space.
@@ -213,7 +323,9 @@ mod tests {
     }
 
     fn read(json: &str) -> Record {
-        record(&row(json), 0).unwrap()
+        let (Read { record, right }, _) = record(&row(json), 0).unwrap_or_else(|why| panic!("{why}"));
+        let Right::Text(answer) = right else { panic!("{right:?}") };
+        Record { sample: Sample { answer, ..record.sample }, ..record }
     }
 
     #[test]
@@ -260,7 +372,7 @@ mod tests {
             std::fs::write(folder.path().join(format!("{number}.png")), "x").unwrap();
         }
         let pictures = Pictures::around([folder.path().to_owned()]);
-        let row = |number: usize, answer: &str| {
+        let row = |number: usize, answer: &str| -> Row {
             let json = serde_json::json!({"image_path": format!("far/{number}.png"), "question": format!("Q{}?", number % 5),
                 "answer": answer, "choices": "a;b"});
             serde_json::from_value(json).unwrap()
@@ -280,14 +392,100 @@ mod tests {
                 && said.contains("not there"),
             "{said}"
         );
-        // Nothing at all can be used.
-        for (rows, named) in [(vec![row(9, "a")], "far/9.png"), (vec![row(1, "")], "no record has an answer")]
-        {
-            let error = records(Path::new("x.json"), &rows, &pictures).unwrap_err().to_string();
-            assert!(error.contains(named), "{error}");
+        // Nothing at all can be used: every reason is told, with the first record that it holds for.
+        let without = |name: &str| -> Row {
+            let mut row = row(1, "a");
+            row.remove(name);
+            row
+        };
+        let mut several = row(1, "a");
+        several.insert("image_2".into(), "2.png".into());
+        let mut placed = row(1, "a");
+        placed.insert("answer".into(), 7.into());
+        let rows = [
+            row(9, "a"),
+            row(1, ""),
+            row(1, "c"),
+            without("question"),
+            without("image_path"),
+            several,
+            placed,
+        ];
+        let error = records(Path::new("x.json"), &rows, &pictures).unwrap_err().to_string();
+        for reason in [
+            "x.json: none of its 7 records can be used",
+            "of 1 their pictures are not there, for example far/9.png; name their folder with --images",
+            "of 1 they have no answer (the first is record 2)",
+            "of 1 their answer is none of their choices (the first is record 3)",
+            "of 1 they have no question (the first is record 4)",
+            "of 1 they have no picture (the first is record 5)",
+            "of 1 they are about several pictures (the first is record 6)",
+            "of 1 their answer is a number, and no choice has that place (the first is record 7)",
+        ] {
+            assert!(error.contains(reason), "{reason}: {error}");
         }
-        let no_question = serde_json::from_str(r#"{"image_path": "1.png", "answer": "a"}"#).unwrap();
-        let error = records(Path::new("x.json"), &[no_question], &pictures).unwrap_err().to_string();
-        assert!(error.contains("x.json: record 1"), "{error}");
+    }
+
+    #[test]
+    fn answers_by_letter_and_by_place_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("1.png"), "x").unwrap();
+        let pictures = Pictures::around([folder.path().to_owned()]);
+        let set = |answers: &[&str]| {
+            let rows: Vec<Row> = answers
+                .iter()
+                .map(|answer| {
+                    row(&format!(
+                        r#"{{"image": "1.png", "question": "Which?", "choices": ["cat", "dog", "cow"], "answer": {answer}}}"#
+                    ))
+                })
+                .collect();
+            let (records, notes) = records(Path::new("x.json"), &rows, &pictures).unwrap();
+            let answers: Vec<String> = records.into_iter().map(|record| record.sample.answer).collect();
+            (answers, notes.join("\n"))
+        };
+        assert_eq!(set(&[r#""B""#, r#""(c)""#, r#""Cat""#]).0, ["dog", "cow", "cat"]);
+        let (answers, notes) = set(&["0", "1", "2", r#""A""#]);
+        assert_eq!(answers, ["cat", "dog", "cow", "cat"]);
+        assert!(
+            notes.contains("3 records name their answer by its place among the choices, counted from 0"),
+            "{notes}"
+        );
+        let (answers, notes) = set(&["1", "3", r#""dog""#]);
+        assert_eq!(answers, ["cat", "cow", "dog"]);
+        assert!(notes.contains("counted from 1"), "{notes}");
+        // Places that fit neither way are left out rather than guessed.
+        let (answers, notes) = set(&["0", "3"]);
+        assert_eq!(answers, ["cat"]);
+        assert!(notes.contains("1 of 2 records were left out: their answer is a number"), "{notes}");
+    }
+
+    #[test]
+    fn published_sets_of_other_authors_are_read() {
+        // ScienceQA, MMMU, PMC-VQA and VQAv2, by the columns that they have.
+        let science = read(
+            r#"{"image": "1.png", "question": "Which?", "choices": ["ice", "iron"], "answer": "B", "hint": "", "lecture": "Long.", "solution": "Iron is a metal. So it is iron."}"#,
+        );
+        assert_eq!((science.sample.answer.as_str(), science.reasoning.len()), ("iron", 2));
+        let mmmu = read(
+            r#"{"id": "validation_Art_1", "question": "What is <image 1>?", "options": "['fresco', 'oil']", "answer": "A", "explanation": "", "image_1": "1.png", "image_2": null}"#,
+        );
+        assert_eq!((mmmu.uid.as_str(), mmmu.sample.answer.as_str()), ("validation_Art_1", "fresco"));
+        let pmc = read(
+            r#"{"figure_path": "1.jpg", "question": "Which organ?", "answer": "Liver", "choice_a": "A:Lung ", "choice_b": "B:Liver", "answer_label": "B"}"#,
+        );
+        assert_eq!(
+            (pmc.sample.choices, pmc.sample.answer.as_str()),
+            (vec!["Lung".to_owned(), "Liver".to_owned()], "Liver")
+        );
+        let vqa = row(
+            r#"{"image": "1.png", "question_id": 5, "question": "Where?", "answers": [{"answer": "net"}]}"#,
+        );
+        assert!(is_record(&vqa));
+        assert!(!is_record(&row(
+            r#"{"uid": 1, "image": "1.png", "question": "Where?", "answers": ["net"]}"#
+        )));
+        let one = read(r#"{"images": ["1.png"], "question": "Where?", "answer": "here"}"#);
+        assert_eq!(one.sample.image, "1.png");
     }
 }

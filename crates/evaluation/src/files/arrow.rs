@@ -1,0 +1,236 @@
+//! Arrow, as Hugging Face's `save_to_disk` writes it (a stream of record batches) and as Feather has it (the same with an index at its end).
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, RecordBatch, StructArray};
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_ipc::root_as_message;
+use arrow_schema::{ArrowError, DataType, Schema};
+use serde_json::Value;
+
+use super::taken::Taken;
+use super::{Pictures, Row, canonical, data};
+use crate::EvaluationError;
+
+/// What a file of the indexed form begins with.
+pub(super) const MAGIC: &[u8; 6] = b"ARROW1";
+/// Stands before every message of a stream.
+pub(super) const CONTINUATION: [u8; 4] = [0xFF; 4];
+/// Rows of a file: each becomes a record.
+const ROWS: usize = 2_000_000;
+/// Bytes of the head of a message: the names and types of its columns, or the lengths of their parts.
+const HEAD_BYTES: u64 = 64 << 20;
+/// Lists within lists, groups within groups.
+const DEPTH: usize = 4;
+/// An error of the library may repeat what it read; so much of it is told.
+const TOLD: usize = 300;
+
+/// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into `pictures`.
+///
+/// # Errors
+/// A file that can't be read, is too large, cut short, damaged or compressed.
+pub(super) fn rows(
+    path: &Path,
+    columns: &[&str],
+    most: usize,
+    pictures: &mut Pictures,
+) -> Result<Vec<Row>, EvaluationError> {
+    let file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
+    // The library slices buffers by what the file says of them, and panics where that is wrong.
+    let read = catch_unwind(AssertUnwindSafe(|| read(file, columns, most, pictures)));
+    let what = match read {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(what)) => what,
+        Err(_) => "it contradicts itself".to_owned(),
+    };
+    let told: String = what.chars().take(TOLD).collect();
+    Err(data(path, &format!("an Arrow file that can't be read: {told}")))
+}
+
+fn read(mut file: File, columns: &[&str], most: usize, pictures: &mut Pictures) -> Result<Vec<Row>, String> {
+    let mut magic = [0; MAGIC.len()];
+    let indexed = file.read_exact(&mut magic).is_ok() && &magic == MAGIC;
+    file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
+    let mut taken = Taken::new(pictures);
+    let mut rows = Vec::new();
+    if indexed {
+        let again = |file: &File| file.try_clone().map(BufReader::new).map_err(|error| error.to_string());
+        let reader = FileReader::try_new(again(&file)?, None).map_err(told)?;
+        let wanted = projection(&reader.schema(), columns)?;
+        let reader = FileReader::try_new(again(&file)?, Some(wanted)).map_err(told)?;
+        batches(reader, most, &mut taken, &mut rows)?;
+    } else {
+        lengths(&mut file)?;
+        let mut file = BufReader::new(file);
+        let schema = StreamReader::try_new(&mut file, None).map_err(told)?.schema();
+        let wanted = projection(&schema, columns)?;
+        file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
+        let reader = StreamReader::try_new(file, Some(wanted)).map_err(told)?;
+        batches(reader, most, &mut taken, &mut rows)?;
+    }
+    Ok(rows)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "handed to map_err")]
+fn told(error: ArrowError) -> String {
+    error.to_string()
+}
+
+/// Whether the messages of a stream are as long as they say: the library takes memory for what a head announces before it reads.
+fn lengths(file: &mut File) -> Result<(), String> {
+    let failed = |error: std::io::Error| error.to_string();
+    let cut = || "it is cut short".to_owned();
+    let total = file.metadata().map_err(failed)?.len();
+    let mut reader = BufReader::new(&mut *file);
+    let mut at = 0u64;
+    loop {
+        let mut word = [0; 4];
+        if reader.read_exact(&mut word).is_err() {
+            // Writers may leave the mark of the end out.
+            break;
+        }
+        at += 4;
+        if word == CONTINUATION {
+            reader.read_exact(&mut word).map_err(|_| cut())?;
+            at += 4;
+        }
+        let head = u64::from(u32::from_le_bytes(word));
+        if head == 0 {
+            break;
+        }
+        if head > HEAD_BYTES || at + head > total {
+            return Err(cut());
+        }
+        let mut message = vec![0; usize::try_from(head).map_err(|_| cut())?];
+        reader.read_exact(&mut message).map_err(|_| cut())?;
+        at += head;
+        let body = root_as_message(&message).map_err(|_| "it is damaged".to_owned())?.bodyLength();
+        let body = u64::try_from(body).map_err(|_| cut())?;
+        if body > total - at {
+            return Err(cut());
+        }
+        at += body;
+        reader.seek_relative(i64::try_from(body).map_err(|_| cut())?).map_err(failed)?;
+    }
+    drop(reader);
+    file.seek(SeekFrom::Start(0)).map_err(failed).map(|_| ())
+}
+
+/// The columns that are wanted, of those that there are.
+fn projection(schema: &Schema, columns: &[&str]) -> Result<Vec<usize>, String> {
+    let names = || schema.fields().iter().map(|field| field.name());
+    let wanted: Vec<usize> = names()
+        .enumerate()
+        .filter(|(_, name)| columns.contains(&&*canonical(name)))
+        .map(|(at, _)| at)
+        .collect();
+    if wanted.is_empty() {
+        let names: Vec<&str> = names().map(String::as_str).take(20).collect();
+        return Err(format!("none of its columns is known ({})", names.join(", ")));
+    }
+    Ok(wanted)
+}
+
+fn batches(
+    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+    most: usize,
+    taken: &mut Taken<'_>,
+    rows: &mut Vec<Row>,
+) -> Result<(), String> {
+    for batch in batches {
+        let batch = batch.map_err(told)?;
+        for at in 0..batch.num_rows() {
+            if rows.len() == most {
+                return Ok(());
+            }
+            if rows.len() == ROWS {
+                return Err(format!("more than {ROWS} rows"));
+            }
+            let mut row = Row::new();
+            for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                let cell = value(column.as_ref(), at, DEPTH, taken)
+                    .map_err(|what| format!("column {}, row {}: {what}", field.name(), rows.len() + 1))?;
+                row.entry(canonical(field.name())).or_insert(cell);
+            }
+            rows.push(row);
+        }
+    }
+    Ok(())
+}
+
+/// What stands at a place of a column.
+fn value(column: &dyn Array, at: usize, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+    if depth == 0 {
+        return Err("lists or groups lie too deep within each other".to_owned());
+    }
+    if column.is_null(at) {
+        return Ok(Value::Null);
+    }
+    let elements = |list: &dyn Array, taken: &mut Taken<'_>| -> Result<Value, String> {
+        (0..list.len()).map(|at| value(list, at, depth - 1, taken)).collect()
+    };
+    Ok(match column.data_type() {
+        DataType::Boolean => Value::from(column.as_boolean().value(at)),
+        DataType::Int8 => Value::from(column.as_primitive::<Int8Type>().value(at)),
+        DataType::Int16 => Value::from(column.as_primitive::<Int16Type>().value(at)),
+        DataType::Int32 => Value::from(column.as_primitive::<Int32Type>().value(at)),
+        DataType::Int64 => Value::from(column.as_primitive::<Int64Type>().value(at)),
+        DataType::UInt8 => Value::from(column.as_primitive::<UInt8Type>().value(at)),
+        DataType::UInt16 => Value::from(column.as_primitive::<UInt16Type>().value(at)),
+        DataType::UInt32 => Value::from(column.as_primitive::<UInt32Type>().value(at)),
+        DataType::UInt64 => Value::from(column.as_primitive::<UInt64Type>().value(at)),
+        DataType::Float16 => Value::from(column.as_primitive::<Float16Type>().value(at).to_f64()),
+        DataType::Float32 => Value::from(f64::from(column.as_primitive::<Float32Type>().value(at))),
+        DataType::Float64 => Value::from(column.as_primitive::<Float64Type>().value(at)),
+        DataType::Utf8 => taken.text(column.as_string::<i32>().value(at))?,
+        DataType::LargeUtf8 => taken.text(column.as_string::<i64>().value(at))?,
+        DataType::Utf8View => taken.text(column.as_string_view().value(at))?,
+        DataType::Binary => taken.bytes(column.as_binary::<i32>().value(at))?,
+        DataType::LargeBinary => taken.bytes(column.as_binary::<i64>().value(at))?,
+        DataType::BinaryView => taken.bytes(column.as_binary_view().value(at))?,
+        DataType::List(_) => elements(&column.as_list::<i32>().value(at), taken)?,
+        DataType::LargeList(_) => elements(&column.as_list::<i64>().value(at), taken)?,
+        DataType::FixedSizeList(..) => elements(&column.as_fixed_size_list().value(at), taken)?,
+        DataType::Struct(_) => group(column.as_struct(), at, depth - 1, taken)?,
+        DataType::Dictionary(..) => {
+            let dictionary = column.as_any_dictionary();
+            let key = dictionary.normalized_keys().get(at).copied().unwrap_or_default();
+            value(dictionary.values().as_ref(), key, depth, taken)?
+        }
+        // Times, decimals and maps: no column that is read has them.
+        _ => Value::Null,
+    })
+}
+
+/// A picture as Hugging Face writes it: its bytes, else its path. Any other group is an object.
+fn group(group: &StructArray, at: usize, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+    if let (Some(bytes), Some(path)) = (group.column_by_name("bytes"), group.column_by_name("path")) {
+        let own = match bytes.data_type() {
+            _ if bytes.is_null(at) => None,
+            DataType::Binary => Some(bytes.as_binary::<i32>().value(at)),
+            DataType::LargeBinary => Some(bytes.as_binary::<i64>().value(at)),
+            _ => None,
+        };
+        return match own {
+            Some(own) => taken.picture(own),
+            None => value(path.as_ref(), at, depth, taken),
+        };
+    }
+    let mut fields = Row::new();
+    for (name, column) in group.column_names().into_iter().zip(group.columns()) {
+        fields.insert(name.to_owned(), value(column.as_ref(), at, depth, taken)?);
+    }
+    Ok(Value::Object(fields))
+}
+
+#[cfg(test)]
+#[path = "arrow_tests.rs"]
+mod tests;
