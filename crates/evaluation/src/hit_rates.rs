@@ -15,6 +15,7 @@ use std::path::Path;
 
 use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{CallContext, EditRequest, Editor, EditorError, StatementInput};
+use reasonedit_imaging::DrawnBox;
 use reasonedit_topology::{Pooling, Report, Stage, Statistic, TapKey};
 use serde::{Deserialize, Serialize};
 
@@ -290,15 +291,9 @@ fn measured(report: &Report, taps: &[TapKey]) -> Result<Vec<ComparedTap>, Evalua
 }
 
 fn edit_request(data: &Dataset, record: &Record, given_boxes: bool) -> Result<EditRequest, EvaluationError> {
-    let boxes = |at: usize| {
-        record
-            .evidence
-            .get(at)
-            .filter(|_| given_boxes)
-            .into_iter()
-            .flatten()
-            .map(|&area| area.into())
-            .collect()
+    let boxes = |at: usize| -> Vec<DrawnBox> {
+        let given = record.evidence.get(at).filter(|_| given_boxes);
+        given.into_iter().flatten().map(|&area| area.into()).collect()
     };
     let statement =
         |(at, text): (usize, &String)| StatementInput { statement: text.clone(), evidence: boxes(at) };
