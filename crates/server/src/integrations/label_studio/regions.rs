@@ -4,6 +4,8 @@ use reasonedit_imaging::{PixelBox, pixels_between};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::json::from_ref;
+
 /// A rectangle in percent of the upright picture; turned by `rotation` degrees clockwise about its top left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct PercentBox {
@@ -115,8 +117,8 @@ impl PercentEllipse {
         let (rx, ry) = (self.radius_x / 100.0 * w, self.radius_y / 100.0 * h);
         let (sin, cos) = self.rotation.to_radians().sin_cos();
         let (across, down) = ((rx * cos).hypot(ry * sin), (rx * sin).hypot(ry * cos));
-        let (x, width) = extent([x - across, x + across, x, x], w)?;
-        let (y, height) = extent([y - down, y + down, y, y], h)?;
+        let (x, width) = extent([x - across, x + across, x, x], width)?;
+        let (y, height) = extent([y - down, y + down, y, y], height)?;
         Some(PixelBox { x, y, width, height })
     }
 }
