@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use reasonedit_codebook::{
-    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Statement,
-    Warning,
+    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion,
+    Statement, Warning,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_vlm::VlmError;

@@ -155,10 +155,8 @@ pub(crate) async fn import(
     let (sender, pieces) = mpsc::channel(PIECES);
     let reader = PipeReader { pieces, current: Bytes::new(), ended: false };
     let options = ImportOptions::new(limits.bytes);
-    let (pumped, imported) = tokio::join!(
-        pump(incoming.body, sender, limits),
-        editor.import(codebook, reader, options, call)
-    );
+    let (pumped, imported) =
+        tokio::join!(pump(incoming.body, sender, limits), editor.import(codebook, reader, options, call));
     // What was wrong with the upload explains why the archive looked damaged, not the other way round.
     pumped?;
     Ok(imported?)

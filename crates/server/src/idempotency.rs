@@ -174,7 +174,7 @@ mod tests {
             answer: "a".to_owned(),
             reasoning: vec![StatementInput {
                 statement: "s".to_owned(),
-                evidence: vec![PixelBox { x: 1, y: 2, width: 3, height: 4 }.into()],
+                evidence: vec![DrawnBox { x: 1.0, y: 2.0, width: 3.0, height: 4.0 }],
             }],
             choices: vec!["a".to_owned(), "b".to_owned()],
             author: None,

@@ -131,7 +131,7 @@ impl Pool {
         let Some(lent) = lent else { return self.make_own(set, number, correction).await };
         let mut with_boxes = correction.clone();
         for (statement, found) in with_boxes.reasoning.iter_mut().zip(lent) {
-            statement.evidence = found.evidence.into_iter().map(|evidence| evidence.area).collect();
+            statement.evidence = found.evidence.into_iter().map(|evidence| evidence.area.into()).collect();
         }
         self.make_own(set, number, &with_boxes).await
     }
