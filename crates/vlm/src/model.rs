@@ -169,6 +169,17 @@ pub enum Piece {
     Instructed(Arc<ImageFeatures>, Arc<[u32]>),
 }
 
+impl Piece {
+    /// Tokens in it.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        match self {
+            Self::Tokens(tokens) => tokens.len(),
+            Self::Image(features) | Self::Instructed(features, _) => features.len(),
+        }
+    }
+}
+
 /// Which positions of a sequence's new tokens need logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogitsAt {
@@ -191,6 +202,18 @@ pub struct Sequence {
     pub logits: LogitsAt,
     /// Whether the cache after it is wanted.
     pub keep_cache: bool,
+}
+
+impl Sequence {
+    /// Whether it is the next token of a generation: one token behind a past, with logits at
+    /// [`LogitsAt::Last`]. A batch of such is computed by other kernels, whose sums run in another order; one
+    /// token of a prompt has its logits at `From(0)`, so that it gives the same numbers as among the others
+    /// of its prompt.
+    #[must_use]
+    pub fn is_step(&self) -> bool {
+        let tokens: usize = self.pieces.iter().map(Piece::tokens).sum();
+        self.past.is_some() && self.logits == LogitsAt::Last && tokens == 1
+    }
 }
 
 /// What running one sequence yields.

@@ -44,12 +44,15 @@ pub(crate) struct Span<'p> {
     pub(crate) skip: usize,
     /// Keys and values of what came before.
     pub(crate) past: Past<'p>,
+    /// Whether its one row is the next token of a generation; else what computes a row doesn't depend on how
+    /// many others of its sequence are computed with it.
+    pub(crate) step: bool,
 }
 
 impl Span<'_> {
     /// Rows without a past, all of whose output is needed.
     pub(crate) fn alone(start: usize, len: usize) -> Self {
-        Self { start, len, skip: 0, past: Past::default() }
+        Self { start, len, skip: 0, past: Past::default(), step: false }
     }
 
     /// Rows of output.

@@ -16,7 +16,9 @@ type Lanes = [f32; LANES];
 
 /// Multiplications below which one thread does it all.
 const PARALLEL_FROM: usize = 200_000;
-/// Query rows up to which each row is done on its own (generation: one token, few heads).
+/// Query rows up to which each row is done on its own (generation: one token, few heads). A causal sequence
+/// is cut here and there, by what is known of its beginning, and its rows must not tell: of such only the
+/// steps of generations are done so.
 const FEW_ROWS: usize = 4;
 
 /// What one task works on.
@@ -164,7 +166,7 @@ fn run(
         bias.map_or(0.0, |b| b.at(task.head * group + row % group, past + span.skip + row / group, key))
     };
     let mut out = vec![0f32; count * d];
-    if count <= FEW_ROWS {
+    if count <= FEW_ROWS && (span.step || !causal) {
         few_queries(
             &std::array::from_fn::<_, FEW_ROWS, _>(|row| query(row.min(count - 1)))[..count],
             task,

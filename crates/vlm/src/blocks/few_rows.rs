@@ -25,6 +25,8 @@ const PARALLEL_FROM: usize = 1 << 18;
 pub(super) const STEP: usize = 8;
 /// Rows of a matrix of columns that one thread does.
 const PART: usize = 128;
+/// Values that one thread adds up of all parts.
+const STRETCH: usize = 1 << 13;
 /// Bytes of a stream that are asked for ahead of what is read.
 pub(super) const AHEAD: usize = 1024;
 
@@ -212,10 +214,19 @@ pub(super) fn by_columns(x: &[f32], inputs: usize, weights: &[f32]) -> Vec<f32> 
     };
     let mut parts = parts.into_iter();
     let mut y = parts.next().unwrap_or_default();
-    for part in parts {
-        for (y, more) in y.iter_mut().zip(&part) {
-            *y += more;
+    let parts: Vec<Vec<f32>> = parts.collect();
+    // One part after the other, wherever threads begin.
+    let add = |(stretch, y): (usize, &mut [f32])| {
+        for part in &parts {
+            for (y, more) in y.iter_mut().zip(&part[stretch * STRETCH..]) {
+                *y += more;
+            }
         }
+    };
+    if y.len() * parts.len() < PARALLEL_FROM {
+        y.chunks_mut(STRETCH).enumerate().for_each(add);
+    } else {
+        y.par_chunks_mut(STRETCH).enumerate().for_each(add);
     }
     y
 }

@@ -6,8 +6,26 @@ use super::activation::{Activation, ScalarUser};
 use super::quantised::QuantisedRows;
 use super::{few_rows, is_fast, rows, rows_in_place, with_values};
 
-/// Rows up to which a product with a dense matrix is made of scaled rows of it.
-const FEW_ROWS: usize = 2;
+/// What the rows of a product are. Each kind has a kernel of its own, which sums in an order of its own;
+/// within a kind a row gives the same bits whatever rows stand beside it, so that nobody's answer depends on
+/// who else asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RowKind {
+    /// Of prompts, pictures and texts: mostly many, so that a general matrix product is made even of one.
+    #[default]
+    Prompt,
+    /// The next token of each of a few generations: what counts is how fast weights come from memory.
+    Step,
+}
+
+/// x·W for x of (rows, inputs) and W of (inputs, outputs), by the kernel that more than one row take: a
+/// general product has another for one row, whose sums run in another order.
+pub(super) fn product(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
+    if x.dim(0)? == 1 && is_fast(x) {
+        return Tensor::cat(&[x, x], 0)?.matmul(weight)?.narrow(0, 0, 1);
+    }
+    x.matmul(weight)
+}
 
 /// How a weight matrix is held.
 #[derive(Debug)]
@@ -23,18 +41,18 @@ pub(crate) enum Weight {
 
 impl Weight {
     /// x·Wᵀ for x of shape (rows, inputs).
-    fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    fn apply(&self, x: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
         match self {
-            Self::Dense(weight) if x.dim(0)? <= FEW_ROWS && is_fast(x) && is_fast(weight) => {
+            Self::Dense(weight) if kind == RowKind::Step && is_fast(x) && is_fast(weight) => {
                 let (rows, inputs) = x.dims2()?;
                 let y = with_values(x, |x| {
                     with_values(weight, |weight| Ok(few_rows::by_columns(x, inputs, weight)))
                 })?;
                 Tensor::from_vec(y, (rows, weight.dim(1)?), x.device())
             }
-            Self::Dense(weight) => x.matmul(weight),
-            Self::Rows(weight) => rows::matmul(x, weight),
-            Self::Quantised(weight) => weight.forward(x),
+            Self::Dense(weight) => product(x, weight),
+            Self::Rows(weight) => rows::matmul(x, weight, kind),
+            Self::Quantised(weight) => weight.forward(x, kind),
         }
     }
 }
@@ -61,7 +79,12 @@ impl Linear {
 
     /// x of shape (rows, inputs) to (rows, outputs).
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let y = self.weight.apply(x)?;
+        self.forward_as(x, RowKind::Prompt)
+    }
+
+    /// The same for rows of this kind.
+    pub(crate) fn forward_as(&self, x: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
+        let y = self.weight.apply(x, kind)?;
         let Some(bias) = &self.bias else { return Ok(y) };
         if !is_fast(&y) {
             return y.broadcast_add(bias);
@@ -97,7 +120,7 @@ impl Linear {
         }
         match &self.bias {
             Some(bias) if is_fast(x) => {
-                let y = self.weight.apply(x)?;
+                let y = self.weight.apply(x, RowKind::Prompt)?;
                 activation.with_scalar(BiasThen(&y, bias))?;
                 Ok(y)
             }
@@ -110,6 +133,39 @@ impl Linear {
 mod tests {
     use super::*;
     use candle_core::Device;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// A matrix held in each way, for every kind of rows: a row has the same bits alone, among some and
+        /// among many.
+        #[test]
+        fn a_row_is_the_same_whatever_stands_beside_it(
+            rows in 1usize..90, inputs in 3usize..700, outputs in 65usize..300, at in 0usize..90, with in 0usize..12,
+            step in any::<bool>(), held in 0usize..3,
+        ) {
+            let device = Device::Cpu;
+            let x = Tensor::randn(0f32, 1.0, (rows, inputs), &device).unwrap();
+            let weight = Tensor::randn(0f32, 1.0, (outputs, inputs), &device).unwrap();
+            let weight = match held {
+                0 => Weight::Dense(weight.t().unwrap().contiguous().unwrap()),
+                1 => Weight::Rows(weight),
+                _ => Weight::Rows(weight.to_dtype(candle_core::DType::BF16).unwrap()),
+            };
+            let linear = Linear::new(weight, None);
+            let kind = if step { RowKind::Step } else { RowKind::Prompt };
+            let all = linear.forward_as(&x, kind).unwrap();
+            let at = at % rows;
+            let count = (with + 1).min(rows - at);
+            let some = linear.forward_as(&x.narrow(0, at, count).unwrap(), kind).unwrap();
+            let bits = |y: &Tensor, row: usize| -> Vec<u32> {
+                y.get(row).unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+            };
+            for row in 0..count {
+                prop_assert_eq!(bits(&some, row), bits(&all, at + row));
+            }
+        }
+    }
 
     #[test]
     fn bias_and_activation_equal_plain_operations() {

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::eight_bits::{self, EightBits};
 use super::few_rows::{self, Rows};
 use super::four_bits::{self, FourBits};
+use super::linear::RowKind;
 use super::widened::{self, FEW_ROWS};
 use super::with_values;
 
@@ -111,7 +112,7 @@ impl QuantisedRows {
     }
 
     /// x·Wᵀ for x of shape (rows, inputs).
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
         if x.track_op() {
             // Neither product has a derivative.
             return x.matmul(&self.dequantised(x.device())?.t()?.to_dtype(x.dtype())?);
@@ -129,8 +130,9 @@ impl QuantisedRows {
             return Tensor::cat(&on_device, 1)?.to_dtype(x.dtype());
         }
         let (rows, inputs) = wide.dims2()?;
-        let y = if rows <= FEW_ROWS {
-            let y = with_values(&wide, |wide| Ok(few_rows::products(wide, inputs, self)))?;
+        let y = if kind == RowKind::Step {
+            let some = |x: &[f32]| few_rows::products(x, inputs, self);
+            let y = with_values(&wide, |wide| Ok(wide.chunks(FEW_ROWS * inputs).flat_map(some).collect()))?;
             Tensor::from_vec(y, (rows, self.outputs), x.device())?
         } else {
             widened::matmul(&wide, self.outputs, |output, row| self.widen(output, row))?
@@ -233,14 +235,19 @@ mod tests {
             }
             let x = Tensor::randn(0f32, 1.0, (17, 256), &device).unwrap();
             let want = x.matmul(&Tensor::cat(&[&a, &b], 0).unwrap().t().unwrap()).unwrap();
-            let got = rows.forward(&x).unwrap();
+            let kind = RowKind::Prompt;
+            let got = rows.forward(&x, kind).unwrap();
             assert_eq!(got.dims(), want.dims());
             let found = error(&got, &want);
             assert!(found < bound && found > 0.0, "{kind:?}: {found}");
-            let third = rows.forward(&x.narrow(0, 2, 1).unwrap()).unwrap();
-            assert!(error(&third, &got.narrow(0, 2, 1).unwrap()) < 1e-5, "alone as among others");
+            for kind in [RowKind::Prompt, RowKind::Step] {
+                let together = rows.forward(&x, kind).unwrap();
+                assert!(error(&together, &got) < 1e-5);
+                let third = rows.forward(&x.narrow(0, 2, 1).unwrap(), kind).unwrap();
+                assert_eq!(error(&third, &together.narrow(0, 2, 1).unwrap()), 0.0, "alone as among others");
+            }
             let through = candle_core::Var::from_tensor(&x).unwrap();
-            let tracked = rows.forward(through.as_tensor()).unwrap();
+            let tracked = rows.forward(through.as_tensor(), kind).unwrap();
             assert!(error(&tracked, &got) < 1e-5);
             let gradient = tracked.sum_all().unwrap().backward().unwrap();
             assert_eq!(gradient.get(&through).unwrap().dims(), x.dims());

@@ -4,36 +4,38 @@
 use candle_core::{CpuStorage, DType, Storage, Tensor};
 
 use super::few_rows::{self, Held};
+use super::linear::RowKind;
 use super::transpose::transpose_into;
 use super::widened::{self, FEW_ROWS};
 use super::{contiguous, is_fast, with_values};
 
 /// x·Wᵀ for x of shape (rows, inputs) in f32 and W of shape (outputs, inputs) in bf16, f16 or f32, both on the CPU.
-pub(crate) fn matmul(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
+pub(crate) fn matmul(x: &Tensor, weight: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
     if !is_fast(x) {
         if x.track_op() {
             return x.matmul(&weight.to_dtype(x.dtype())?.t()?);
         }
-        return matmul(&x.to_dtype(DType::F32)?.contiguous()?, weight)?.to_dtype(x.dtype());
+        return matmul(&x.to_dtype(DType::F32)?.contiguous()?, weight, kind)?.to_dtype(x.dtype());
     }
     let (storage, layout) = weight.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { candle_core::bail!("not on the CPU") };
     match storage {
-        CpuStorage::F32(values) => of(x, contiguous(values, layout)?),
-        CpuStorage::BF16(values) => of(x, contiguous(values, layout)?),
-        CpuStorage::F16(values) => of(x, contiguous(values, layout)?),
+        CpuStorage::F32(values) => of(x, contiguous(values, layout)?, kind),
+        CpuStorage::BF16(values) => of(x, contiguous(values, layout)?, kind),
+        CpuStorage::F16(values) => of(x, contiguous(values, layout)?, kind),
         _ => candle_core::bail!("weights that are no floating-point numbers"),
     }
 }
 
-fn of<T: Held>(x: &Tensor, weight: &[T]) -> candle_core::Result<Tensor> {
+fn of<T: Held>(x: &Tensor, weight: &[T], kind: RowKind) -> candle_core::Result<Tensor> {
     let (rows, inputs) = x.dims2()?;
     let outputs = weight.len() / inputs.max(1);
     if weight.len() != outputs * inputs {
         candle_core::bail!("{inputs} inputs for {} weights", weight.len());
     }
-    if rows <= FEW_ROWS {
-        let y = with_values(x, |x| Ok(few_rows::by_rows(x, inputs, weight)))?;
+    if kind == RowKind::Step {
+        let some = |x: &[f32]| few_rows::by_rows(x, inputs, weight);
+        let y = with_values(x, |x| Ok(x.chunks(FEW_ROWS * inputs).flat_map(some).collect()))?;
         return Tensor::from_vec(y, (rows, outputs), x.device());
     }
     widened::by_blocks(x, outputs, |range, to| {
@@ -60,8 +62,11 @@ mod tests {
             let weight = Tensor::randn(0f32, 1.0, (outputs, inputs), &device).unwrap().to_dtype(dtype).unwrap();
             let wide = weight.to_dtype(DType::F32).unwrap();
             let want = x.matmul(&wide.t().unwrap()).unwrap();
-            let error = (matmul(&x, &weight).unwrap() - want).unwrap().abs().unwrap().max_all().unwrap();
-            prop_assert!(error.to_scalar::<f32>().unwrap() < 1e-4);
+            for kind in [RowKind::Prompt, RowKind::Step] {
+                let got = matmul(&x, &weight, kind).unwrap();
+                let error = (got - &want).unwrap().abs().unwrap().max_all().unwrap();
+                prop_assert!(error.to_scalar::<f32>().unwrap() < 1e-4);
+            }
         }
     }
 
@@ -73,8 +78,11 @@ mod tests {
         for rows in [1, 3, 40] {
             let x = Tensor::randn(0f32, 1.0, (rows, 3000), &device).unwrap();
             let want = x.matmul(&wide.t().unwrap()).unwrap();
-            let error = (matmul(&x, &weight).unwrap() - want).unwrap().abs().unwrap().max_all().unwrap();
-            assert!(error.to_scalar::<f32>().unwrap() < 1e-2, "{rows}");
+            for kind in [RowKind::Prompt, RowKind::Step] {
+                let got = matmul(&x, &weight, kind).unwrap();
+                let error = (got - &want).unwrap().abs().unwrap().max_all().unwrap();
+                assert!(error.to_scalar::<f32>().unwrap() < 1e-2, "{rows} {kind:?}");
+            }
         }
     }
 }

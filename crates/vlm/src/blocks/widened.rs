@@ -1,7 +1,7 @@
 //! Products with weights that are held in fewer bits and widened to f32 as they are needed, on the CPU.
 //!
 //! Everything is in f32 but the weights themselves, so that a row's result does not depend, beyond rounding, on how many rows
-//! are computed at once.
+//! are computed at once, and not even by that between products of one kind.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
+use super::linear::product;
 use super::transpose::transpose_into;
 use super::{in_place, with_values};
 
-/// Rows of x up to which each output is a few dot products; beyond, weights are widened in blocks for matrix products.
+/// Rows of x that are done at once where each output is a few dot products: generations that run together.
+/// Else weights are widened in blocks for matrix products.
 pub(super) const FEW_ROWS: usize = 8;
 /// Weights widened at a time: few enough to be used while they are in a cache, enough that each product is worth sharing out (measured).
 const BLOCK: usize = 1 << 22;
@@ -25,7 +27,9 @@ pub(super) fn by_blocks(
     fill: impl Fn(Range<usize>, &mut [f32]) -> candle_core::Result<()>,
 ) -> candle_core::Result<Tensor> {
     let (_, inputs) = x.dims2()?;
-    let block = (BLOCK / inputs).clamp(1, outputs);
+    // Of one size, about: the matrix product goes about a narrow rest in another way.
+    let blocks = outputs.div_ceil((BLOCK / inputs).clamp(1, outputs));
+    let block = outputs.div_ceil(blocks);
     let parts = (0..outputs)
         .step_by(block)
         .map(|first| {
@@ -33,7 +37,7 @@ pub(super) fn by_blocks(
             with_scratch(inputs * count, |wide| {
                 let wide = wide.reshape((inputs, count))?;
                 in_place(&wide, |to| fill(first..first + count, to))?;
-                x.matmul(&wide)
+                product(x, &wide)
             })
         })
         .collect::<candle_core::Result<Vec<_>>>()?;

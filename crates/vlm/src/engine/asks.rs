@@ -245,7 +245,7 @@ fn sequence(put: &Put<'_>) -> Sequence {
             tokens.extend_from_slice(&reply[..reply.len() - 1]);
             LogitsAt::From(last)
         }
-        _ => LogitsAt::Last,
+        _ => LogitsAt::From(last),
     };
     let keep_cache = put.long_replies.len() > 1 || !put.start.lead.is_empty();
     Sequence { past: put.start.past.clone(), pieces: put.start.pieces(tokens), logits, keep_cache }

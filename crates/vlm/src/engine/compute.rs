@@ -362,11 +362,7 @@ pub(super) fn new_tokens(sequence: &Sequence) -> usize {
 }
 
 fn count_tokens(pieces: &[Piece]) -> usize {
-    let count = |piece: &Piece| match piece {
-        Piece::Tokens(tokens) => tokens.len(),
-        Piece::Image(features) | Piece::Instructed(features, _) => features.len(),
-    };
-    pieces.iter().map(count).sum()
+    pieces.iter().map(Piece::tokens).sum()
 }
 
 /// Tokens of a sequence that were run before.

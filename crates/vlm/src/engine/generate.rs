@@ -245,7 +245,9 @@ impl Compute<'_> {
         for (unit, start) in units.iter().zip(&starts) {
             let suffix = unit.prompt.suffix.clone();
             check_length(start.tokens() + suffix.len(), self.loaded.info.max_positions)?;
-            sequences.push(next_sequence(start.past.clone(), start.pieces(suffix)));
+            // Not the last token but that of this place: no step of a generation, however short the prompt.
+            let logits = LogitsAt::From(start.lead_tokens() + suffix.len() - 1);
+            sequences.push(next_sequence(start.past.clone(), start.pieces(suffix), logits));
         }
         let aheads = self.ahead(&sequences)?;
         for ((unit, start), ahead) in units.iter().zip(&starts).zip(&aheads) {
@@ -260,7 +262,10 @@ impl Compute<'_> {
     pub(super) fn step(&mut self, generations: &[&Generation]) -> Result<Vec<Ahead>> {
         let sequences: Vec<Sequence> = generations
             .iter()
-            .map(|g| next_sequence(Some(Arc::clone(&g.kv)), vec![Piece::Tokens(vec![g.next])]))
+            .map(|g| {
+                let pieces = vec![Piece::Tokens(vec![g.next])];
+                next_sequence(Some(Arc::clone(&g.kv)), pieces, LogitsAt::Last)
+            })
             .collect();
         self.ahead(&sequences)
     }
@@ -275,6 +280,6 @@ impl Compute<'_> {
     }
 }
 
-fn next_sequence(past: Option<Arc<KvCache>>, pieces: Vec<Piece>) -> Sequence {
-    Sequence { past, pieces, logits: LogitsAt::Last, keep_cache: true }
+fn next_sequence(past: Option<Arc<KvCache>>, pieces: Vec<Piece>, logits: LogitsAt) -> Sequence {
+    Sequence { past, pieces, logits, keep_cache: true }
 }

@@ -17,11 +17,11 @@
 //!   picture is preprocessed, so that memory is bounded as well.
 //! - A request whose caller has gone or whose deadline has passed is dropped before it costs anything.
 //! - A request that fails, or makes the model panic, fails alone: its batch is run again request by request.
-//! - A request repeated to an idle engine gives the same bits, cached or not. What else runs beside it changes nothing but
-//!   the sizes of matrix products: every sum here is taken in a fixed order, ties between tokens go to the smaller
-//!   id, sampling is seeded per request. Where the model's kernels compute each row alone (the toy model of the tests), results
-//!   are equal bit for bit whatever the batch; with the processor's matrix products, log-probabilities of the demo model were
-//!   seen to move by up to 3e-6 and embeddings not at all.
+//! - On the CPU a request gives the same bits whatever runs beside it and whatever is cached: every sum is
+//!   taken in an order that depends on the request alone, ties between tokens go to the smaller id, sampling
+//!   is seeded per request. The next tokens of generations and everything else are computed by two kinds of
+//!   kernels, told apart by what they are ([`crate::Sequence::is_step`]) and never by how many there are. On
+//!   a GPU the products are the library's, and the sizes of batches show in the last digits.
 //!
 //! # Map
 //! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and cache look-ups;

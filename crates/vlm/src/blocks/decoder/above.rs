@@ -5,6 +5,7 @@ use candle_core::{D, DType, Tensor, Var};
 use super::Decoder;
 use super::pack::Packed;
 use crate::blocks::attention::{Span, attend};
+use crate::blocks::linear::RowKind;
 use crate::blocks::rotary::RotaryTable;
 use crate::kv_cache::Past;
 use crate::model::{Piece, Sequence, UpperLayers};
@@ -59,11 +60,11 @@ impl<'m> Above<'m> {
         let model = self.model;
         for i in layers {
             let layer = &model.layers[i];
-            let qkv = layer.project(model.layout, &x, &self.table)?;
+            let qkv = layer.project(model.layout, &x, &self.table, RowKind::Prompt)?;
             let past = self.sequence.past.as_deref().map_or_else(Past::default, |past| past.layer(i));
-            let span = Span { start: 0, len: self.tokens, skip: 0, past };
+            let span = Span { past, ..Span::alone(0, self.tokens) };
             let attended = attend(&qkv, model.layout, &[span], true, None)?;
-            x = layer.finish(model.activation, x, &attended)?;
+            x = layer.finish(model.activation, x, &attended, RowKind::Prompt)?;
         }
         Ok(x)
     }

@@ -20,7 +20,7 @@ use self::pack::Packed;
 use self::rope::TextRope;
 use super::activation::Activation;
 use super::attention::{HeadLayout, Span, attend, keys_and_values};
-use super::linear::Linear;
+use super::linear::{Linear, RowKind};
 use super::norm::RmsNorm;
 use super::pool::TapCollector;
 use super::rotary::{RotaryTable, norm_and_rotate};
@@ -68,16 +68,28 @@ impl Layer {
     }
 
     /// Rotated queries and keys, and values, of the rows of `x`.
-    fn project(&self, layout: HeadLayout, x: &Tensor, table: &RotaryTable) -> candle_core::Result<Tensor> {
-        let qkv = self.qkv.forward(&self.input_norm.forward(x)?)?;
+    fn project(
+        &self,
+        layout: HeadLayout,
+        x: &Tensor,
+        table: &RotaryTable,
+        kind: RowKind,
+    ) -> candle_core::Result<Tensor> {
+        let qkv = self.qkv.forward_as(&self.input_norm.forward(x)?, kind)?;
         norm_and_rotate(qkv, layout, self.head_norms.as_ref().map(|(q, k)| (q, k)), table)
     }
 
     /// The rest of the layer behind attention. `x` must not be used elsewhere.
-    fn finish(&self, activation: Activation, x: Tensor, attended: &Tensor) -> candle_core::Result<Tensor> {
-        let x = add(x, &self.o.forward(attended)?)?;
-        let inner = self.gate_up.forward(&self.post_norm.forward(&x)?)?;
-        add(x, &self.down.forward(&activation.gated(&inner)?)?)
+    fn finish(
+        &self,
+        activation: Activation,
+        x: Tensor,
+        attended: &Tensor,
+        kind: RowKind,
+    ) -> candle_core::Result<Tensor> {
+        let x = add(x, &self.o.forward_as(attended, kind)?)?;
+        let inner = self.gate_up.forward_as(&self.post_norm.forward(&x)?, kind)?;
+        add(x, &self.down.forward_as(&activation.gated(&inner)?, kind)?)
     }
 }
 
@@ -174,6 +186,8 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let packed = Packed::new(self, batch)?;
+        let step = batch.iter().all(Sequence::is_step);
+        let kind = if step { RowKind::Step } else { RowKind::Prompt };
         let table = self.rope.table(&packed.positions);
         let mut collector = TapCollector::new(taps, batch.len());
         let mut caches: Vec<Vec<(Tensor, Tensor)>> = vec![Vec::new(); batch.len()];
@@ -185,7 +199,7 @@ impl Decoder {
         // The rows of x that are left at the end.
         let logits_rows = packed.logits_rows();
         for (i, layer) in self.layers.iter().enumerate() {
-            let qkv = layer.project(self.layout, &x, &table)?;
+            let qkv = layer.project(self.layout, &x, &table, kind)?;
             let skip = i == last && may_skip;
             let spans: Vec<Span<'_>> = batch
                 .iter()
@@ -196,6 +210,7 @@ impl Decoder {
                     len: rows.len(),
                     skip: if skip { *first } else { 0 },
                     past: sequence.past.as_deref().map_or_else(Past::default, |past| past.layer(i)),
+                    step,
                 })
                 .collect();
             for ((sequence, span), cache) in batch.iter().zip(&spans).zip(&mut caches) {
@@ -210,7 +225,7 @@ impl Decoder {
                 x = select_rows(&x, &logits_rows)?;
             }
             let attended = attend(&qkv, self.layout, &spans, true, None)?;
-            x = layer.finish(self.activation, x, &attended)?;
+            x = layer.finish(self.activation, x, &attended, kind)?;
             if !skip {
                 collector.take(&format!("language.{i}"), &x, &packed.rows)?;
             }
@@ -221,7 +236,7 @@ impl Decoder {
         if !may_skip {
             x = select_rows(&x, &logits_rows)?;
         }
-        let logits = self.logits(&x, &logits_rows)?;
+        let logits = self.logits(&x, &logits_rows, kind)?;
         batch
             .iter()
             .zip(collector.finish())
@@ -244,11 +259,11 @@ impl Decoder {
     }
 
     /// Logits of the rows that are left, by sequence.
-    fn logits(&self, x: &Tensor, rows: &[std::ops::Range<usize>]) -> Result<Vec<Vec<f32>>> {
+    fn logits(&self, x: &Tensor, rows: &[std::ops::Range<usize>], kind: RowKind) -> Result<Vec<Vec<f32>>> {
         if rows.iter().all(std::ops::Range::is_empty) {
             return Ok(vec![Vec::new(); rows.len()]);
         }
-        let logits = self.head.forward(&self.norm.forward(x)?)?;
+        let logits = self.head.forward_as(&self.norm.forward(x)?, kind)?;
         let values = logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let mut rest = values.as_slice();
         Ok(rows
