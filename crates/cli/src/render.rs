@@ -76,6 +76,13 @@ fn area(value: &Value) -> String {
     format!("{}×{} at {},{}", part("width"), part("height"), part("x"), part("y"))
 }
 
+/// What of the request was not taken as it came, a line each.
+fn warnings(out: &mut String, value: &Value) {
+    for warning in list(&value["warnings"]) {
+        let _ = writeln!(out, "warning: {}", text(&warning["detail"]));
+    }
+}
+
 /// What became of an edit.
 pub(crate) fn edit(value: &Value) -> String {
     let mut out = String::new();
@@ -101,6 +108,7 @@ pub(crate) fn edit(value: &Value) -> String {
             let _ = writeln!(out, ")");
         }
     }
+    warnings(&mut out, value);
     let _ = write!(out, "took    {}", timings(&value["timings_ms"]));
     out
 }
@@ -139,6 +147,7 @@ pub(crate) fn answer(value: &Value) -> String {
     if !value["prompt"].is_null() {
         let _ = writeln!(out, "prompt: {}", text(&value["prompt"]));
     }
+    warnings(&mut out, value);
     let _ = write!(out, "took {}", timings(&value["timings_ms"]));
     out
 }
@@ -163,6 +172,7 @@ pub(crate) fn stats(value: &Value) -> String {
             ("lambda", "lambda"),
             ("picture dimensions", "vision_dim"),
             ("sentence dimensions", "sentence_dim"),
+            ("pixels", "pixels"),
             ("model", "model_fingerprint"),
             ("sentence encoder", "encoder_fingerprint"),
         ] {
@@ -212,6 +222,18 @@ mod tests {
              left out, no room in the model's context:  A long report.\n\
              superseded by 01Z:  It is blue.\ntook 1.0 ms ()"
         );
+    }
+
+    #[test]
+    fn what_was_not_taken_as_it_came_is_told() {
+        let value = json!({"answer": "red", "retrieval": {"rejected": true}, "timings_ms": {"total": 1.0},
+            "warnings": [{"code": "depth_scaled", "pointer": "/image", "detail": "The greys were scaled."}]});
+        assert!(
+            answer(&value).contains("\nwarning: The greys were scaled.\ntook 1.0 ms"),
+            "{}",
+            answer(&value)
+        );
+        assert!(edit(&value).contains("\nwarning: The greys were scaled.\ntook"), "{}", edit(&value));
     }
 
     #[test]

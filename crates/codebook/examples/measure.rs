@@ -9,6 +9,7 @@ use reasonedit_codebook::{
     Codebook, CodebookName, CodebookStore, EditId, EditRecord, Embedding, Generation, GenerationId, ImageId,
     ImageInfo, Kind, Member, MemberId, MemoryStore, Origin, Result, RetrievalParams, Statement,
 };
+use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
 use ulid::Ulid;
 
@@ -98,6 +99,7 @@ fn main() -> Result<()> {
         encoder_fingerprint: String::new(),
         vision_dim: dim,
         sentence_dim: 0,
+        pixels: PixelRules::CURRENT,
     };
     let generation = Generation { embedding: embedding.clone(), chosen: false };
     let mut state = 1;

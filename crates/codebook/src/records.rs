@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_imaging::PixelBox;
+use reasonedit_imaging::{PixelBox, PixelRules};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -154,6 +154,16 @@ pub struct Embedding {
     pub vision_dim: u32,
     /// Dimensions of the sentence part.
     pub sentence_dim: u32,
+    /// How the samples of pictures were read. Left out for the first rules: what was stored before there were
+    /// others reads back, and is written, as it was.
+    #[serde(default, skip_serializing_if = "are_first")]
+    pub pixels: PixelRules,
+}
+
+/// Whether these are the rules of the first releases.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn are_first(rules: &PixelRules) -> bool {
+    *rules == PixelRules::First
 }
 
 impl Embedding {
@@ -216,6 +226,21 @@ pub(crate) fn survives_json<T: Serialize + serde::de::DeserializeOwned + Partial
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_of_pixels_are_part_of_an_embedding_and_the_first_leave_no_trace() {
+        let first = crate::testing::embedding(1);
+        let first = Embedding { pixels: PixelRules::First, ..first };
+        let text = serde_json::to_string(&first).unwrap();
+        assert!(!text.contains("pixels"), "{text}");
+        assert_eq!(serde_json::from_str::<Embedding>(&text).unwrap(), first);
+
+        let later = Embedding { pixels: PixelRules::DeclaredRange, ..first.clone() };
+        let text = serde_json::to_string(&later).unwrap();
+        assert!(text.contains(r#""pixels":"declared_range""#), "{text}");
+        assert_eq!(serde_json::from_str::<Embedding>(&text).unwrap(), later);
+        assert!(!first.same_space(&later), "keys of other pixels don't stand beside each other");
+    }
 
     #[test]
     fn evidence_is_flat_and_floats_come_back_exactly() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
 use ulid::Ulid;
 
@@ -49,6 +50,8 @@ pub(crate) fn embedding(dim: u32) -> Embedding {
         encoder_fingerprint: "encoder".to_owned(),
         vision_dim: dim - 1,
         sentence_dim: 1,
+        // As in the fixtures of `migrations`, which are older than the others.
+        pixels: PixelRules::First,
     }
 }
 

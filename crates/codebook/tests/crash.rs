@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reasonedit_codebook::*;
+use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
 use ulid::Ulid;
 
@@ -29,6 +30,7 @@ fn generation(n: u64) -> Generation {
         encoder_fingerprint: "encoder".to_owned(),
         vision_dim: DIM,
         sentence_dim: 0,
+        pixels: PixelRules::CURRENT,
     };
     Generation { embedding, chosen: n > 0 }
 }

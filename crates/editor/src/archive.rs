@@ -401,7 +401,8 @@ impl Incoming {
         for (record, members) in &mut self.edits {
             let (images, id) = (Arc::clone(&self.images), record.image.id);
             let bytes = blocking(move || Ok(images.get(id)?)).await?;
-            let picture = editor.pictures().resolve(&ImageSource::Bytes(bytes.into())).await?;
+            let source = ImageSource::Bytes(bytes.into());
+            let picture = editor.pictures().resolve(&source, embedder.pixels()).await?;
             if picture.info() != record.image {
                 let detail = format!("the picture of the edit {} has another size", record.id);
                 return Err(EditorError::Archive(detail));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reasonedit_codebook::{
     Codebook, CodebookError, CodebookName, EditFilter, EditId, ImageId, ImageInfo, Key, MemberId, Page, Stats,
 };
-use reasonedit_imaging::{ImageFormat, PixelBox, crop, decode, encode_png};
+use reasonedit_imaging::{ImageFormat, PixelBox, PixelRules, crop, decode_under, encode_png};
 
 use crate::Editor;
 use crate::error::{EditorError, FieldError};
@@ -112,12 +112,17 @@ impl Editor {
         book.snapshot().key(id).cloned().ok_or(EditorError::UnknownEntry(id))
     }
 
-    /// Id and size of a picture, uploaded before or not; nothing is kept of it.
+    /// Id and size of a picture, uploaded before or not, as it is asked about with this codebook; nothing is
+    /// kept of it.
     ///
     /// # Errors
     /// An unknown picture, or one that can't be read.
-    pub async fn image_info(&self, image: &ImageSource) -> Result<ImageInfo, EditorError> {
-        Ok(self.pictures().resolve(image).await?.info())
+    pub async fn image_info(
+        &self,
+        codebook: &CodebookName,
+        image: &ImageSource,
+    ) -> Result<ImageInfo, EditorError> {
+        Ok(self.pictures().resolve(image, self.pixel_rules(codebook)?).await?.info())
     }
 
     /// An uploaded picture as it was uploaded.
@@ -134,15 +139,21 @@ impl Editor {
         .await
     }
 
-    /// A part of an uploaded picture, upright, as PNG.
+    /// A part of an uploaded picture as the codebook's keys were made of it, upright, as PNG; and the rules
+    /// that its samples were read by.
     ///
     /// # Errors
     /// An unknown picture, a box outside it, failing storage.
-    pub async fn crop(&self, id: ImageId, area: PixelBox) -> Result<Bytes, EditorError> {
-        let pictures = Arc::clone(self.pictures());
+    pub async fn crop(
+        &self,
+        codebook: &CodebookName,
+        id: ImageId,
+        area: PixelBox,
+    ) -> Result<(Bytes, PixelRules), EditorError> {
+        let (pictures, rules) = (Arc::clone(self.pictures()), self.pixel_rules(codebook)?);
         blocking(move || {
             let bytes = pictures.store().get(id)?;
-            let image = decode(&bytes, pictures.limits())?.image;
+            let image = decode_under(&bytes, pictures.limits(), rules)?.image;
             if !inside(&area, image.width(), image.height()) {
                 let detail = format!(
                     "the box is not inside the picture, which is {} by {} pixels",
@@ -151,7 +162,7 @@ impl Editor {
                 );
                 return Err(EditorError::Invalid(vec![FieldError::new("", detail)]));
             }
-            Ok(Bytes::from(encode_png(&crop(&image, area)?)?))
+            Ok((Bytes::from(encode_png(&crop(&image, area)?)?), rules))
         })
         .await
     }

@@ -193,7 +193,7 @@ impl Editor {
         let codebook = codebook.clone();
         Ok(self.streamed(move |editor, events| async move {
             let began = Instant::now();
-            let talk = editor.talk(&request).await?;
+            let (talk, noted) = editor.talk(&codebook, &request).await?;
             let form = editor.form(request.form.as_ref(), !talk.begun.is_empty()).await?;
             let asking = Asking {
                 began,
@@ -206,7 +206,7 @@ impl Editor {
                 retrieval: request.retrieval,
                 compare: request.compare,
                 whole_prompt: true,
-                warnings: request.warnings,
+                warnings: request.warnings.into_iter().chain(noted).collect(),
             };
             editor.run(&codebook, asking, call, Some(&events)).await
         }))
@@ -228,18 +228,25 @@ impl Editor {
         Ok(Some(compiled))
     }
 
-    /// Looks at the pictures of a valid request and sees whether the model takes the conversation.
-    async fn talk(&self, request: &ChatRequest) -> Result<Talk, EditorError> {
-        let mut pictures = Vec::new();
+    /// Looks at the pictures of a valid request and sees whether the model takes the conversation. Gives also
+    /// what of the pictures was not taken as it came.
+    async fn talk(
+        &self,
+        codebook: &CodebookName,
+        request: &ChatRequest,
+    ) -> Result<(Talk, Vec<Warning>), EditorError> {
+        let (mut pictures, mut warnings) = (Vec::new(), Vec::new());
+        let rules = self.pixel_rules(codebook)?;
         for (t, turn) in request.turns.iter().enumerate() {
             for (p, part) in turn.content.iter().enumerate() {
                 let ChatPart::Image(source) = part else { continue };
-                let picture = self.pictures().resolve(source).await.map_err(|error| match error {
+                let picture = self.pictures().resolve(source, rules).await.map_err(|error| match error {
                     EditorError::Image(error) => {
                         EditorError::ImageAt { pointer: validate::part(t, p), error }
                     }
                     other => other,
                 })?;
+                warnings.extend(picture.warnings(&validate::part(t, p)));
                 pictures.push(picture);
             }
         }
@@ -247,7 +254,7 @@ impl Editor {
         let tokenizer = self.engine().tokenizer().await?;
         let (limit, plain) = (self.engine().info().await?.max_positions, talk.with([]));
         blocking(move || fits(&plain, &tokenizer, limit)).await?;
-        Ok(talk)
+        Ok((talk, warnings))
     }
 }
 
@@ -461,7 +468,7 @@ mod tests {
 
         let pixels = std::sync::Arc::new(reasonedit_imaging::RgbImage::new(8, 8));
         let id = reasonedit_codebook::ImageId([0; 32]);
-        let talk = Talk::question(Picture { id, pixels, upload: None }, "What is it?");
+        let talk = Talk::question(Picture::plain(id, pixels), "What is it?");
         assert!(fits(&talk.with([]), &tokenizer(true), 512).is_ok());
         let blind = fits(&talk.with([]), &tokenizer(false), 512).unwrap_err().to_string();
         assert!(blind.contains("reads text only"), "{blind}");

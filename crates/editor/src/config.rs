@@ -55,14 +55,15 @@ pub struct EmbeddingConfig {
 }
 
 /// What to do with a codebook whose keys were made with another model or sentence encoder, or with another tap, pooling or λ unless these were
-/// chosen for it.
+/// chosen for it. Other rules of pixels are no reason to refuse one: it goes on with its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnMismatch {
     /// Refuse to use it, and say so.
     #[default]
     Refuse,
-    /// Make every key anew from the stored edits, with the embedding configured here, before it is used.
+    /// Make every key anew from the stored edits, with the embedding configured here, before it is used; of a
+    /// codebook that follows the configuration also where its pictures are read by other rules than today's.
     Reembed,
 }
 

@@ -49,7 +49,7 @@ impl Editor {
             return Ok(replay);
         }
         let embedder = self.embedder_of(codebook)?;
-        let picture = self.pictures().resolve(&request.image).await?;
+        let picture = self.pictures().resolve(&request.image, embedder.pixels()).await?;
         let (boxes, adjusted) = validate::boxes(&request, picture.pixels.width(), picture.pixels.height())?;
         request.warnings.extend(adjusted);
         // An edit that is kept can be asked about.
@@ -263,7 +263,7 @@ impl Editor {
             })
             .collect();
         let record = EditRecord {
-            warnings: request.warnings.clone(),
+            warnings: request.warnings.iter().cloned().chain(picture.warnings("/image")).collect(),
             id: EditId(self.next_id()),
             created_at: OffsetDateTime::now_utc(),
             image: picture.info(),

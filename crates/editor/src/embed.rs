@@ -3,6 +3,7 @@
 //! is of picture and text together, and every pair is run by itself.
 
 use reasonedit_codebook::{Embedding, Generation, GenerationId};
+use reasonedit_imaging::PixelRules;
 use reasonedit_vlm::engine::{CallOptions, EngineHandle, ImageInput, SentenceInfo};
 use reasonedit_vlm::{ModelInfo, Pooled, Pooling, TapName, TapStage};
 use ulid::Ulid;
@@ -74,7 +75,8 @@ impl Embedder {
             "last" => Pooling::Last,
             _ => return None,
         };
-        let made = Self::new(TapName(stored.tap.clone()), pooling, stored.lambda, (model, encoder));
+        let made = Self::new(TapName(stored.tap.clone()), pooling, stored.lambda, (model, encoder))
+            .with_pixels(stored.pixels);
         made.embedding.same_space(stored).then(|| Self {
             embedding: stored.clone(),
             chosen: generation.chosen,
@@ -104,6 +106,7 @@ impl Embedder {
             encoder_fingerprint: encoder.fingerprint.clone(),
             vision_dim: width as u32,
             sentence_dim: encoder.width as u32,
+            pixels: PixelRules::CURRENT,
         };
         embedding.id = derived_id(&embedding);
         Self { embedding, chosen: false, tap, pooling, of_pairs }
@@ -113,6 +116,20 @@ impl Embedder {
     pub(crate) fn under(mut self, id: GenerationId) -> Self {
         self.embedding.id = id;
         self
+    }
+
+    /// The same with the samples of pictures read by these rules, and the id of that.
+    pub(crate) fn with_pixels(mut self, pixels: PixelRules) -> Self {
+        if self.embedding.pixels != pixels {
+            self.embedding.pixels = pixels;
+            self.embedding.id = derived_id(&self.embedding);
+        }
+        self
+    }
+
+    /// How the samples of pictures are read.
+    pub(crate) fn pixels(&self) -> PixelRules {
+        self.embedding.pixels
     }
 
     /// What its keys belong to.
@@ -228,8 +245,9 @@ fn is_weight(lambda: f64) -> bool {
     lambda.is_finite() && lambda >= 0.0
 }
 
-/// The id of a codebook's first generation follows from what it is: the same model, tap, λ and encoder have the same id wherever keys are made,
-/// so that two first edits at once begin the same generation. Later generations have ids of their own.
+/// The id of a codebook's first generation follows from what it is: the same model, tap, λ, encoder and rules
+/// of pixels have the same id wherever keys are made, so that two first edits at once begin the same
+/// generation. Later generations have ids of their own.
 fn derived_id(embedding: &Embedding) -> GenerationId {
     let mut hasher = blake3::Hasher::new();
     for part in
@@ -238,6 +256,10 @@ fn derived_id(embedding: &Embedding) -> GenerationId {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
     hasher.update(&embedding.lambda.to_le_bytes());
+    // The first rules had no name: ids of before stay.
+    if embedding.pixels != PixelRules::First {
+        hasher.update(format!("{:?}", embedding.pixels).as_bytes());
+    }
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     GenerationId(Ulid::from_bytes(bytes))

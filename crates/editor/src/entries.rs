@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use reasonedit_codebook::{EditId, EditRecord, Kind, Member, MemberId};
 use reasonedit_imaging::augment::augment;
-use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, decode, resize};
+use reasonedit_imaging::{DecodeLimits, Filter, PixelBox, PixelRules, RgbImage, crop, decode_under, resize};
 use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
 
 use crate::Editor;
@@ -19,7 +19,7 @@ use crate::config::{EditorConfig, Pair};
 use crate::embed::Embedder;
 use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
-use crate::pictures::{Picture, Pictures, blocking};
+use crate::pictures::{Picture, blocking};
 
 /// A pair that becomes a member: part of the picture, text that is embedded, sentence that is stored.
 struct Pairing {
@@ -80,6 +80,8 @@ impl EntryMaker<'_> {
         pairings: Vec<Pairing>,
     ) -> Result<(Vec<Member>, f64), EditorError> {
         let (engine, config) = (self.editor.engine(), self.editor.config());
+        // Whatever the picture was looked at by: keys of one generation are of pixels of one kind.
+        let picture = &self.editor.pictures().under(picture, self.embedder.pixels()).await?;
         let texts = distinct(pairings.iter().map(|p| p.text(record).to_owned()));
         let areas: Vec<Option<PixelBox>> = distinct(pairings.iter().map(|p| p.area));
 
@@ -168,7 +170,7 @@ async fn augmented_inputs(
     let radius = &editor.config().radius;
     let (pairs, settings, limit) = (radius.pairs, radius.augment.clone(), radius.augment_pixels);
     let (backgrounds, pixels, id) =
-        (Arc::clone(editor.backgrounds()), Arc::clone(&picture.pixels), picture.id);
+        (Arc::clone(editor.backgrounds(picture.rules)), Arc::clone(&picture.pixels), picture.key());
     let areas = areas.to_vec();
     blocking(move || {
         let mut inputs = Vec::with_capacity(areas.len() * pairs);
@@ -181,7 +183,7 @@ async fn augmented_inputs(
                 let seed = seed(edit, "augment", (index * pairs + draw) as u64);
                 let augmented = augment(&part, &settings, &backgrounds, seed);
                 let mut identity = blake3::Hasher::new();
-                identity.update(b"augmented").update(&id.0).update(&seed.to_le_bytes());
+                identity.update(b"augmented").update(&id).update(&seed.to_le_bytes());
                 let key = FeatureKey { image: *identity.finalize().as_bytes(), area: None };
                 inputs.push(ImageInput { key, picture: Arc::new(augmented) });
             }
@@ -232,17 +234,39 @@ fn distinct<T: Clone + Eq + Hash>(values: impl Iterator<Item = T>) -> Vec<T> {
     values.filter(|v| seen.insert(v.clone())).collect()
 }
 
-/// Reads the folder of background pictures, in the order of their names. Files that are no pictures are passed over and named in the log.
-pub(crate) fn read_backgrounds(
+/// Background pictures, by the rules that their samples are read by. Most read the same by all.
+pub(crate) struct Backgrounds {
+    first: Arc<Vec<RgbImage>>,
+    current: Arc<Vec<RgbImage>>,
+}
+
+impl Backgrounds {
+    /// Reads a folder, in the order of the names. Files that are no pictures are passed over and named in the
+    /// log.
+    pub(crate) fn read(folder: Option<&Path>, limits: &DecodeLimits) -> Result<Self, EditorError> {
+        let current = Arc::new(read_backgrounds(folder, limits, PixelRules::CURRENT)?);
+        let first = read_backgrounds(folder, limits, PixelRules::First)?;
+        let first = if first == *current { Arc::clone(&current) } else { Arc::new(first) };
+        Ok(Self { first, current })
+    }
+
+    /// As these rules have them.
+    pub(crate) fn under(&self, rules: PixelRules) -> &Arc<Vec<RgbImage>> {
+        if rules == PixelRules::First { &self.first } else { &self.current }
+    }
+}
+
+fn read_backgrounds(
     folder: Option<&Path>,
-    pictures: &Pictures,
+    limits: &DecodeLimits,
+    rules: PixelRules,
 ) -> Result<Vec<RgbImage>, EditorError> {
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let mut by_name = BTreeMap::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            match decode(&std::fs::read(entry.path())?, pictures.limits()) {
+            match decode_under(&std::fs::read(entry.path())?, limits, rules) {
                 Ok(decoded) => drop(by_name.insert(entry.file_name(), decoded.image)),
                 Err(error) => tracing::warn!(file = ?entry.file_name(), %error, "not used as a background"),
             }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use reasonedit_codebook::ImageInfo;
+use reasonedit_codebook::{CodebookName, ImageInfo};
 
 use crate::Editor;
 use crate::error::EditorError;
@@ -13,12 +13,13 @@ use crate::{text, validate, verify};
 
 impl Editor {
     /// Where a picture shows each statement, by the model: what an edit of them would store, and every part that was looked at. Nothing is
-    /// kept, the picture neither.
+    /// kept, the picture neither. The picture is looked at as an edit of this codebook would be.
     ///
     /// # Errors
     /// Unusable statements or picture, a busy or failing engine.
     pub async fn find_evidence(
         &self,
+        codebook: &CodebookName,
         image: &ImageSource,
         statements: &[String],
         call: CallContext,
@@ -26,7 +27,7 @@ impl Editor {
         let began = Instant::now();
         let statements = &text::read_statements(statements)[..];
         validate::statements(statements, &self.config().limits)?;
-        let picture = self.pictures().resolve(image).await?;
+        let picture = self.pictures().resolve(image, self.pixel_rules(codebook)?).await?;
         let texts: Vec<&str> = statements.iter().map(String::as_str).collect();
         let (engine, config, prompts) = (self.engine(), &self.config().patchify, &self.config().prompts);
         let options = call.options();
@@ -45,6 +46,7 @@ impl Editor {
             image,
             searches,
             p_yes,
+            warnings: picture.warnings("/image").collect(),
             queue_ms: queue_ms + waited,
             total_ms: milliseconds(began),
         })

@@ -1,13 +1,16 @@
 //! Which embedding a codebook's entries are made and looked up with, and storing edits while that may change.
 //!
-//! A codebook keeps to the tap, pooling and λ that were chosen for it; one for which nothing was chosen follows the configuration, which must then
-//! be the one that its keys were made with. Either way the model and the encoder must be those that made them.
+//! A codebook keeps to the tap, pooling and λ that were chosen for it; one for which nothing was chosen
+//! follows the configuration, which must then be the one that its keys were made with. Either way the model
+//! and the encoder must be those that made them, and the samples of pictures are read by the rules of its
+//! keys: a codebook of before there were others goes on with the first until it is moved over.
 
 use std::sync::Arc;
 
 use reasonedit_codebook::{
     AppliedEdit, CodebookError, CodebookName, EditRecord, Embedding, Generation, Member, Snapshot,
 };
+use reasonedit_imaging::PixelRules;
 use reasonedit_vlm::TapName;
 use reasonedit_vlm::engine::CallOptions;
 use tokio::sync::RwLock;
@@ -50,6 +53,16 @@ impl Editor {
         Embedder::configured(&self.config().embedding, &self.inner.model, &self.inner.encoder)
     }
 
+    /// How the samples of pictures are read for this codebook: as they were for the keys that it has.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub(crate) fn pixel_rules(&self, codebook: &CodebookName) -> Result<PixelRules, EditorError> {
+        let book = self.existing(codebook)?;
+        let live = book.and_then(|book| book.snapshot().embedding().map(|embedding| embedding.pixels));
+        Ok(live.unwrap_or(PixelRules::CURRENT))
+    }
+
     /// The embedding of stored keys.
     ///
     /// # Errors
@@ -81,8 +94,9 @@ impl Editor {
         if generation.chosen {
             return self.stored_embedder(&generation);
         }
-        let configured = self.configured_embedder()?;
         let stored = &generation.embedding;
+        // The configuration has no say in how pixels were read.
+        let configured = self.configured_embedder()?.with_pixels(stored.pixels);
         if configured.embedding.same_space(stored) {
             Ok(configured.under(stored.id))
         } else {
@@ -90,17 +104,22 @@ impl Editor {
         }
     }
 
-    /// The embedding for edits of an archive: a codebook that begins with one takes over what was chosen for it, if that can be computed here.
+    /// The embedding for edits of an archive: a codebook that begins with one takes over what was chosen for
+    /// it and how its pixels were read, if that can be computed here.
     pub(crate) fn embedder_of_import(
         &self,
         name: &CodebookName,
         archived: Option<&Generation>,
     ) -> Result<Embedder, EditorError> {
         let begun = self.existing(name)?.is_some_and(|book| book.snapshot().embedding().is_some());
-        let chosen = archived.filter(|generation| generation.chosen && !begun);
-        match chosen.and_then(|g| Embedder::stored(g, &self.inner.model, &self.inner.encoder)) {
+        let Some(archived) = archived.filter(|_| !begun) else { return self.embedder_of(name) };
+        let stored = Embedder::stored(archived, &self.inner.model, &self.inner.encoder);
+        let configured = self.configured_embedder()?;
+        let as_archived = configured.clone().with_pixels(archived.embedding.pixels);
+        match stored.filter(|_| archived.chosen) {
             Some(embedder) => Ok(embedder),
-            None => self.embedder_of(name),
+            None if as_archived.embedding.same_space(&archived.embedding) => Ok(as_archived),
+            None => Ok(configured),
         }
     }
 

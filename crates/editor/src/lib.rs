@@ -39,7 +39,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use reasonedit_codebook::{CodebookName, ImageStore, Library};
-use reasonedit_imaging::RgbImage;
+use reasonedit_imaging::{PixelRules, RgbImage};
 use reasonedit_vlm::ModelInfo;
 use reasonedit_vlm::engine::{CallOptions, EngineHandle, SentenceInfo};
 use tokio::sync::OwnedMutexGuard;
@@ -83,7 +83,7 @@ struct Inner {
     encoder: Arc<SentenceInfo>,
     library: Arc<Library>,
     pictures: Arc<Pictures>,
-    backgrounds: Arc<Vec<RgbImage>>,
+    backgrounds: entries::Backgrounds,
     config: EditorConfig,
     ids: Mutex<ulid::Generator>,
     /// Taken to read by whoever stores an edit, to write by a re-embedding while it makes the last keys and swaps.
@@ -109,7 +109,7 @@ impl Editor {
         let (model, encoder) = (engine.info().await?, engine.sentence_info().await?);
         let images = Arc::new(images);
         let pictures = Pictures::new(images, config.image.clone(), config.answer.picture_cache_bytes);
-        let backgrounds = entries::read_backgrounds(config.radius.backgrounds.as_deref(), &pictures)?;
+        let backgrounds = entries::Backgrounds::read(config.radius.backgrounds.as_deref(), &config.image)?;
         let editor = Self {
             inner: Arc::new(Inner {
                 engine,
@@ -118,7 +118,7 @@ impl Editor {
                 encoder,
                 library,
                 pictures: Arc::new(pictures),
-                backgrounds: Arc::new(backgrounds),
+                backgrounds,
                 config,
                 ids: Mutex::new(ulid::Generator::new()),
                 gate: Arc::default(),
@@ -173,8 +173,8 @@ impl Editor {
         &self.inner.pictures
     }
 
-    fn backgrounds(&self) -> &Arc<Vec<RgbImage>> {
-        &self.inner.backgrounds
+    fn backgrounds(&self, rules: PixelRules) -> &Arc<Vec<RgbImage>> {
+        self.inner.backgrounds.under(rules)
     }
 
     /// A new id, above every one given before in this process.

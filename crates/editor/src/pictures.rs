@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
-use reasonedit_imaging::{DecodeLimits, PixelBox, RgbImage, decode};
+use reasonedit_codebook::{ImageId, ImageInfo, ImageStore, Warning};
+use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
 use reasonedit_vlm::engine::{FeatureKey, ImageInput};
 
 use crate::error::EditorError;
@@ -16,19 +16,54 @@ use crate::types::ImageSource;
 pub(crate) struct Picture {
     pub(crate) id: ImageId,
     pub(crate) pixels: Arc<RgbImage>,
+    /// How its samples were read.
+    pub(crate) rules: PixelRules,
+    /// What that did to them.
+    notes: Arc<[DecodeNote]>,
     /// The uploaded bytes, when they came with this request and may have to be stored.
     pub(crate) upload: Option<Bytes>,
 }
 
 impl Picture {
+    /// One that nothing was done to.
+    #[cfg(test)]
+    pub(crate) fn plain(id: ImageId, pixels: Arc<RgbImage>) -> Self {
+        Self { id, pixels, rules: PixelRules::CURRENT, notes: Arc::default(), upload: None }
+    }
+
     pub(crate) fn info(&self) -> ImageInfo {
         ImageInfo { id: self.id, width: self.pixels.width(), height: self.pixels.height() }
     }
 
     /// The whole picture (`None`) or a part of it as the engine takes it.
     pub(crate) fn input(&self, area: Option<PixelBox>) -> ImageInput {
-        ImageInput { key: FeatureKey { image: self.id.0, area }, picture: Arc::clone(&self.pixels) }
+        ImageInput { key: FeatureKey { image: self.key(), area }, picture: Arc::clone(&self.pixels) }
     }
+
+    /// What its pixels are known by: the same bytes read by other rules can be another picture, and what was
+    /// computed of one must not stand for the other.
+    pub(crate) fn key(&self) -> [u8; 32] {
+        match self.rules {
+            PixelRules::CURRENT => self.id.0,
+            other => {
+                let mut identity = blake3::Hasher::new();
+                identity.update(format!("pixels by {other:?}").as_bytes()).update(&self.id.0);
+                *identity.finalize().as_bytes()
+            }
+        }
+    }
+
+    /// What was done to its samples, as warnings about the place `pointer` of the request.
+    pub(crate) fn warnings(&self, pointer: &str) -> impl Iterator<Item = Warning> {
+        self.notes.iter().map(move |note| Warning::new(note.code, pointer, note.detail.clone()))
+    }
+}
+
+/// A picture as it was decoded.
+#[derive(Clone)]
+struct Pixels {
+    image: Arc<RgbImage>,
+    notes: Arc<[DecodeNote]>,
 }
 
 /// Decodes, stores and keeps pictures.
@@ -36,7 +71,7 @@ pub(crate) struct Pictures {
     store: Arc<ImageStore>,
     limits: DecodeLimits,
     budget: usize,
-    recent: Mutex<VecDeque<(ImageId, Arc<RgbImage>)>>,
+    recent: Mutex<VecDeque<((ImageId, PixelRules), Pixels)>>,
 }
 
 impl Pictures {
@@ -44,34 +79,58 @@ impl Pictures {
         Self { store, limits, budget, recent: Mutex::new(VecDeque::new()) }
     }
 
-    /// Resolves a picture of a request. Decoding runs on the blocking pool.
-    pub(crate) async fn resolve(self: &Arc<Self>, source: &ImageSource) -> Result<Picture, EditorError> {
+    /// Resolves a picture of a request, its samples read by these rules. Decoding runs on the blocking pool.
+    pub(crate) async fn resolve(
+        self: &Arc<Self>,
+        source: &ImageSource,
+        rules: PixelRules,
+    ) -> Result<Picture, EditorError> {
         let this = Arc::clone(self);
         let source = source.clone();
         blocking(move || match source {
             ImageSource::Bytes(bytes) => {
                 // The limit comes before the digest: what is too large costs nothing.
                 if bytes.len() as u64 > this.limits.max_bytes {
-                    decode(&bytes, &this.limits)?;
+                    decode_under(&bytes, &this.limits, rules)?;
                 }
                 let id = ImageId::of(&bytes);
-                let pixels = match this.recent(id) {
-                    Some(pixels) => pixels,
-                    None => this.remember(id, Arc::new(decode(&bytes, &this.limits)?.image)),
-                };
-                Ok(Picture { id, pixels, upload: Some(bytes) })
+                let Pixels { image, notes } = this.pixels(id, &bytes, rules)?;
+                Ok(Picture { id, pixels: image, rules, notes, upload: Some(bytes) })
             }
             ImageSource::Known(id) => {
                 // Only stored pictures are known: one that was merely asked about leaves no trace.
                 let bytes = this.store.get(id)?;
-                let pixels = match this.recent(id) {
-                    Some(pixels) => pixels,
-                    None => this.remember(id, Arc::new(decode(&bytes, &this.limits)?.image)),
-                };
-                Ok(Picture { id, pixels, upload: None })
+                let Pixels { image, notes } = this.pixels(id, &bytes, rules)?;
+                Ok(Picture { id, pixels: image, rules, notes, upload: None })
             }
         })
         .await
+    }
+
+    /// The same picture, its samples read by these rules.
+    pub(crate) async fn under(
+        self: &Arc<Self>,
+        picture: &Picture,
+        rules: PixelRules,
+    ) -> Result<Picture, EditorError> {
+        if picture.rules == rules {
+            return Ok(picture.clone());
+        }
+        let source = match &picture.upload {
+            Some(bytes) => ImageSource::Bytes(bytes.clone()),
+            None => ImageSource::Known(picture.id),
+        };
+        self.resolve(&source, rules).await
+    }
+
+    fn pixels(&self, id: ImageId, bytes: &[u8], rules: PixelRules) -> Result<Pixels, EditorError> {
+        if let Some(pixels) = self.recent(id, rules) {
+            return Ok(pixels);
+        }
+        let decoded = decode_under(bytes, &self.limits, rules)?;
+        let pixels = Pixels { image: Arc::new(decoded.image), notes: decoded.notes.into() };
+        self.remember(id, rules, &pixels);
+        Ok(pixels)
     }
 
     /// Makes an uploaded picture durable.
@@ -82,9 +141,17 @@ impl Pictures {
         Ok(())
     }
 
-    /// What is stored of a picture of these bytes.
+    /// What is stored of a picture of these bytes, if some codebook can have keys of it: those of before read what
+    /// they always read. Its size is the same by all rules.
+    ///
+    /// # Errors
+    /// What today's rules say of it, where none read it.
     pub(crate) fn info(&self, bytes: &[u8]) -> Result<ImageInfo, EditorError> {
-        let (width, height) = decode(bytes, &self.limits)?.image.dimensions();
+        let decoded = match decode_under(bytes, &self.limits, PixelRules::CURRENT) {
+            Ok(decoded) => decoded,
+            Err(error) => decode_under(bytes, &self.limits, PixelRules::First).map_err(|_| error)?,
+        };
+        let (width, height) = decoded.image.dimensions();
         Ok(ImageInfo { id: ImageId::of(bytes), width, height })
     }
 
@@ -96,20 +163,19 @@ impl Pictures {
         &self.limits
     }
 
-    fn recent(&self, id: ImageId) -> Option<Arc<RgbImage>> {
+    fn recent(&self, id: ImageId, rules: PixelRules) -> Option<Pixels> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.iter().find(|(known, _)| *known == id).map(|(_, pixels)| Arc::clone(pixels))
+        recent.iter().find(|(known, _)| *known == (id, rules)).map(|(_, pixels)| pixels.clone())
     }
 
-    fn remember(&self, id: ImageId, pixels: Arc<RgbImage>) -> Arc<RgbImage> {
+    fn remember(&self, id: ImageId, rules: PixelRules, pixels: &Pixels) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push_back((id, Arc::clone(&pixels)));
-        let mut held: usize = recent.iter().map(|(_, p)| p.as_raw().len()).sum();
+        recent.push_back(((id, rules), pixels.clone()));
+        let mut held: usize = recent.iter().map(|(_, p)| p.image.as_raw().len()).sum();
         while held > self.budget {
             let Some((_, dropped)) = recent.pop_front() else { break };
-            held -= dropped.as_raw().len();
+            held -= dropped.image.as_raw().len();
         }
-        pixels
     }
 }
 
@@ -126,4 +192,45 @@ where
         }
         Err(EditorError::Cancelled)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn pictures(folder: &std::path::Path) -> Arc<Pictures> {
+        let store = Arc::new(ImageStore::open(folder).unwrap());
+        Arc::new(Pictures::new(store, DecodeLimits::default(), 1 << 20))
+    }
+
+    #[tokio::test]
+    async fn a_picture_read_by_other_rules_is_another_to_whoever_keeps_what_was_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = pictures(folder.path());
+        let now = pictures.resolve(&testing::picture(1), PixelRules::CURRENT).await.unwrap();
+        let before = pictures.resolve(&testing::picture(1), PixelRules::First).await.unwrap();
+        assert_eq!(now.info(), before.info());
+        assert_eq!(now.key(), now.id.0, "what was cached by id stays so");
+        assert_ne!(now.key(), before.key());
+        assert_ne!(now.input(None).key, before.input(None).key);
+        // Both are at hand, each under its rules.
+        assert!(pictures.recent(now.id, PixelRules::First).is_some());
+        assert!(pictures.recent(now.id, PixelRules::CURRENT).is_some());
+        let again = pictures.under(&before, PixelRules::CURRENT).await.unwrap();
+        assert!(Arc::ptr_eq(&again.pixels, &now.pixels));
+        assert_eq!((again.rules, again.upload.is_some()), (PixelRules::CURRENT, true));
+    }
+
+    #[tokio::test]
+    async fn what_was_done_to_samples_is_told_of_the_place_it_came_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture =
+            pictures(folder.path()).resolve(&testing::picture(1), PixelRules::CURRENT).await.unwrap();
+        assert_eq!(picture.warnings("/image").count(), 0);
+        let notes = [DecodeNote { code: "depth_scaled", detail: "Its greys were scaled.".to_owned() }];
+        let picture = Picture { notes: notes.into(), ..picture };
+        let told: Vec<Warning> = picture.warnings("/messages/1/content/0").collect();
+        assert_eq!(told, [Warning::new("depth_scaled", "/messages/1/content/0", "Its greys were scaled.")]);
+    }
 }

@@ -101,7 +101,7 @@ impl Editor {
     ) -> Result<QueryOutcome, EditorError> {
         text::read_query(&mut request);
         self.check_query(&request)?;
-        let asking = self.asking(request).await?;
+        let asking = self.asking(codebook, request).await?;
         self.run(codebook, asking, call, None).await
     }
 
@@ -120,7 +120,7 @@ impl Editor {
         self.check_query(&request)?;
         let codebook = codebook.clone();
         Ok(self.streamed(move |editor, events| async move {
-            let asking = editor.asking(request).await?;
+            let asking = editor.asking(&codebook, request).await?;
             editor.run(&codebook, asking, call, Some(&events)).await
         }))
     }
@@ -151,9 +151,10 @@ impl Editor {
         validate::query(request, &config.limits, &config.answer, &config.retrieval)
     }
 
-    async fn asking(&self, request: QueryRequest) -> Result<Asking, EditorError> {
+    async fn asking(&self, codebook: &CodebookName, request: QueryRequest) -> Result<Asking, EditorError> {
         let began = Instant::now();
-        let picture = self.pictures().resolve(&request.image).await?;
+        let picture = self.pictures().resolve(&request.image, self.pixel_rules(codebook)?).await?;
+        let warnings = request.warnings.into_iter().chain(picture.warnings("/image")).collect();
         Ok(Asking {
             began,
             talk: Talk::question(picture, &request.question),
@@ -165,7 +166,7 @@ impl Editor {
             retrieval: request.retrieval,
             compare: request.compare,
             whole_prompt: false,
-            warnings: request.warnings,
+            warnings,
         })
     }
 
@@ -296,6 +297,7 @@ impl Editor {
             return Ok(nothing);
         }
         let embedder = self.embedder_for(&snapshot)?;
+        let picture = &self.pictures().under(picture, embedder.pixels()).await?;
 
         let embedding = Instant::now();
         let image = picture.input(None);

@@ -17,6 +17,7 @@ use reasonedit_codebook::{
     Build, Codebook, CodebookError, CodebookName, EditRecord, Generation, GenerationId, Member, Missing,
     Snapshot,
 };
+use reasonedit_imaging::PixelRules;
 use reasonedit_vlm::engine::{CallOptions, Priority};
 
 use crate::Editor;
@@ -70,6 +71,30 @@ impl Editor {
         self.move_to(book, wanted, progress, cancelled).await
     }
 
+    /// Makes every key anew where pictures are read by other rules than today's: tap, pooling and λ stay what
+    /// they are, chosen or configured. Else nothing is made. The same rules as for [`Editor::reembed`], and
+    /// [`Editor::rollback`] goes back.
+    ///
+    /// # Errors
+    /// As [`Editor::reembed`]; a picture that today's rules refuse.
+    pub async fn renew(
+        &self,
+        codebook: &CodebookName,
+        progress: impl FnMut(ReembedProgress) + Send,
+        cancelled: impl Future<Output = ()> + Send,
+    ) -> Result<GenerationId, EditorError> {
+        let book = self.library().get(codebook)?;
+        let live = book.snapshot();
+        let own = self.embedder_for(&live)?;
+        match live.embedding() {
+            Some(_) if own.pixels() != PixelRules::CURRENT => {
+                self.move_to(book, own.with_pixels(PixelRules::CURRENT), progress, cancelled).await
+            }
+            Some(embedding) => Ok(embedding.id),
+            None => Err(CodebookError::UnknownCodebook(codebook.clone()).into()),
+        }
+    }
+
     /// Goes back to the generation of keys that was live before the last swap, with the edits and reverts made since: the same rules as for
     /// [`Editor::reembed`]. What was live is kept in its turn, so that a second rollback goes forward again; a caller that may have to repeat
     /// its call says with `to` which generation is meant, and where that is live nothing is done.
@@ -91,9 +116,12 @@ impl Editor {
         {
             return Ok(to);
         }
-        let configured = self.configured_embedder()?.embedding;
+        let configured = self.configured_embedder()?;
         // A codebook that followed the configuration does so again, unless that says something else by now.
-        let chosen = live.previous().is_some_and(|p| p.chosen || !p.embedding.same_space(&configured));
+        let chosen = live.previous().is_some_and(|previous| {
+            let configured = configured.with_pixels(previous.embedding.pixels).embedding;
+            previous.chosen || !previous.embedding.same_space(&configured)
+        });
         let build = blocking(move || Ok(book.begin_rollback(to, chosen)?)).await?;
         self.carry_through(build, progress, cancelled).await
     }
@@ -115,8 +143,10 @@ impl Editor {
         blocking(move || Ok(book.discard_draft()?)).await
     }
 
-    /// Brings every codebook that follows the configuration, or whose keys another model or encoder made, to the configured embedding, if the
-    /// configuration says so. One that is left as it is refuses edits and queries; the log names it.
+    /// Brings every codebook that follows the configuration, or whose keys another model or encoder made, to
+    /// the configured embedding, if the configuration says so. One that is left as it is refuses edits and
+    /// queries; the log names it. Other rules of pixels are no reason to refuse one: it is moved over where
+    /// that can be done, and else goes on as it is.
     pub(crate) async fn settle_embeddings(&self) -> Result<(), EditorError> {
         let wanted = self.configured_embedder()?;
         for book in self.library().books() {
@@ -127,6 +157,9 @@ impl Editor {
                     if own.chosen && !own.embedding.same_space(&wanted.embedding) {
                         let (tap, lambda) = (&own.embedding.tap, own.embedding.lambda);
                         tracing::info!(codebook = %name, %tap, lambda, "keeps to the embedding chosen for it");
+                    }
+                    if own.pixels() != PixelRules::CURRENT {
+                        self.settle_pixels(&name, &own).await;
                     }
                 }
                 (Err(mismatch), OnMismatch::Refuse) => {
@@ -146,6 +179,25 @@ impl Editor {
         Ok(())
     }
 
+    /// Moves a codebook that reads pixels by other rules than today's over to these, if the configuration
+    /// says that keys follow it.
+    async fn settle_pixels(&self, name: &CodebookName, own: &Embedder) {
+        let pixels = own.pixels();
+        if self.config().embedding.on_mismatch == OnMismatch::Reembed && !own.chosen {
+            match self.renew(name, |_| (), std::future::pending()).await {
+                Ok(_) => tracing::info!(codebook = %name, "made every key anew by today's rules of pixels"),
+                Err(error) => {
+                    tracing::warn!(codebook = %name, %error, ?pixels, "goes on with the rules of pixels that it has");
+                }
+            }
+        } else {
+            tracing::info!(
+                codebook = %name, ?pixels,
+                "goes on with the rules of pixels that it has; POST /modularity/reembed moves it over"
+            );
+        }
+    }
+
     async fn move_to(
         &self,
         book: Arc<Codebook>,
@@ -155,19 +207,20 @@ impl Editor {
     ) -> Result<GenerationId, EditorError> {
         let generation = wanted.under(GenerationId(self.next_id())).generation();
         let editor = self.clone();
-        let build = blocking(move || Ok(book.begin(generation, editor.recipe()?)?)).await?;
+        let build =
+            blocking(move || Ok(book.begin(generation.clone(), editor.recipe(&generation)?)?)).await?;
         self.carry_through(build, progress, cancelled).await
     }
 
     /// All that decides the keys of given pairs besides the embedding.
-    fn recipe(&self) -> Result<[u8; 32], EditorError> {
+    fn recipe(&self, generation: &Generation) -> Result<[u8; 32], EditorError> {
         let config = self.config();
         let settings = serde_json::to_vec(&(&config.radius, &config.prompts.rephrase))
             .map_err(|error| EditorError::Storage(error.into()))?;
         let mut hasher = blake3::Hasher::new();
         // The number of this way of making keys: one that makes others must have another.
         hasher.update(&1u32.to_le_bytes()).update(&settings);
-        for picture in self.backgrounds().iter() {
+        for picture in self.backgrounds(generation.embedding.pixels).iter() {
             hasher.update(&picture.width().to_le_bytes()).update(picture.as_raw());
         }
         Ok(*hasher.finalize().as_bytes())
@@ -293,7 +346,8 @@ impl Editor {
         embedder: &Embedder,
         options: CallOptions,
     ) -> Result<Vec<Member>, EditorError> {
-        let picture = self.pictures().resolve(&ImageSource::Known(record.image.id)).await?;
+        let source = ImageSource::Known(record.image.id);
+        let picture = self.pictures().resolve(&source, embedder.pixels()).await?;
         let maker = EntryMaker { editor: self, embedder, options };
         patiently(|| maker.again(&record, &picture, &members)).await
     }

@@ -2,6 +2,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reasonedit_codebook::{CodebookError, EditId, Event, MemberId};
+use reasonedit_imaging::PixelRules;
 use reasonedit_vlm::Pooling;
 use tokio::sync::Notify;
 
@@ -78,7 +79,7 @@ async fn edits_reverts_and_queries_go_on_while_the_keys_are_made_anew() {
         let (editor, ended, wanted) = (editor.clone(), Arc::clone(&ended), first[0]);
         async move {
             let mut served = Vec::new();
-            let picture = editor.pictures().resolve(&testing::picture(0)).await.unwrap();
+            let picture = editor.pictures().resolve(&testing::picture(0), PixelRules::CURRENT).await.unwrap();
             // Keys merge by chance, and a merged key may lie farther off than another: what was asked for is among the found, not always first.
             let wishes = RetrievalOverride {
                 reject_percentile: Some(100.0),
@@ -149,7 +150,7 @@ async fn an_edit_that_the_swap_overtook_is_made_anew() {
     edit(&editor, 1).await;
     // Made under the old embedding, stored after the swap.
     let old = editor.embedder_of(&name()).unwrap();
-    let picture = editor.pictures().resolve(&testing::picture(2)).await.unwrap();
+    let picture = editor.pictures().resolve(&testing::picture(2), PixelRules::CURRENT).await.unwrap();
     editor.pictures().keep(&picture).unwrap();
     let record = EditRecord {
         id: EditId(editor.next_id()),
@@ -184,7 +185,8 @@ async fn what_is_cancelled_leaves_nothing_and_what_is_dropped_is_gone_on_with() 
     let draft = || {
         let embedder = Embedder::chosen(&wanted, &editor.inner.model, &editor.inner.encoder).unwrap();
         let generation = embedder.under(GenerationId(editor.next_id())).generation();
-        let mut build = book(&editor).begin(generation, editor.recipe().unwrap()).unwrap();
+        let recipe = editor.recipe(&generation).unwrap();
+        let mut build = book(&editor).begin(generation, recipe).unwrap();
         build.prepare().edits.len()
     };
     let cancelled = editor.reembed(&name(), &wanted, half, stop.notified()).await;

@@ -103,7 +103,8 @@ pub(crate) async fn made_from_scratch(editor: &Editor) -> Arc<Snapshot> {
     let generation = Generation { embedding: embedder.embedding.clone(), chosen: live.chosen() };
     let maker = EntryMaker { editor, embedder: &embedder, options: CallOptions::default() };
     for record in live.edits() {
-        let picture = editor.pictures().resolve(&ImageSource::Known(record.image.id)).await.unwrap();
+        let picture =
+            editor.pictures().resolve(&ImageSource::Known(record.image.id), embedder.pixels()).await.unwrap();
         let mut record = record.as_ref().clone();
         record.embedding = generation.embedding.id;
         let (members, _) = maker.members(&record, &picture).await.unwrap();

@@ -385,6 +385,8 @@ pub struct EvidenceFound {
     pub searches: Vec<PatchSearch>,
     /// Probability that the whole picture shows each statement.
     pub p_yes: Vec<f64>,
+    /// What of the picture was not taken as it came.
+    pub warnings: Vec<Warning>,
     /// Milliseconds spent waiting for the engine.
     pub queue_ms: f64,
     /// Milliseconds of everything.

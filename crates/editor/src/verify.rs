@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 
 use reasonedit_codebook::{EditId, EditRecord, Fact, ImageId, Kind, Retrieval, Snapshot, Statement};
 use reasonedit_imaging::augment::textures;
-use reasonedit_imaging::{PixelBox, RgbImage};
+use reasonedit_imaging::{PixelBox, PixelRules, RgbImage};
 use reasonedit_vlm::engine::{Ask, CallOptions, EngineHandle, FeatureKey, ImageInput, Want};
 
 use crate::Editor;
@@ -130,7 +130,8 @@ pub(crate) fn unaskable(pointer: impl Into<String>) -> FieldError {
 }
 
 impl Editor {
-    /// Probability that a picture, or a part of it, shows a statement, by the unedited model.
+    /// Probability that a picture, or a part of it, shows a statement, by the unedited model; samples are
+    /// read by today's rules.
     ///
     /// # Errors
     /// An unusable picture or box, a busy or failing engine.
@@ -141,7 +142,7 @@ impl Editor {
         statement: &str,
         call: CallContext,
     ) -> Result<f64, EditorError> {
-        let picture = self.pictures().resolve(&image).await?;
+        let picture = self.pictures().resolve(&image, PixelRules::CURRENT).await?;
         let (width, height) = picture.pixels.dimensions();
         if area.is_some_and(|a| !inside(&a, width, height)) {
             return Err(EditorError::Invalid(vec![FieldError::new(

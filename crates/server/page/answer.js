@@ -3,7 +3,7 @@
 import { announce, button, count, el, number, percent, put, several, when } from "./dom.js";
 import { editOf } from "./api.js";
 import { crop, ruler, stored } from "./picture.js";
-import { chip, meter, withheldBecause } from "./parts.js";
+import { chip, meter, warned, withheldBecause } from "./parts.js";
 
 /** The answer to one question: fed with the events of a query. */
 export class AnswerView {
@@ -48,6 +48,7 @@ export class AnswerView {
       if (answer.finish_reason === "length") rows.push(el("p", { class: "note" }, "The answer was cut off at its greatest length."));
     }
     if (answer.unedited) rows.push(unedited(answer));
+    rows.push(warned(answer.warnings));
     const { total, queue } = answer.timings_ms;
     rows.push(el("p", { class: "hint" }, `Answered in ${Math.round(total)} ms`, queue > 20 ? `, ${Math.round(queue)} ms of them waiting for others` : "", "."));
     put(this.figures, rows);

@@ -194,7 +194,8 @@ export async function imageSource(path) {
 /** Address of a stored picture, or of a part of it. */
 export function imagePath(id, area) {
   const params = area ? { x: area.x, y: area.y, width: area.width, height: area.height } : {};
-  return address(`/images/${id}`, params, true);
+  // A part is of pixels, and how they are read is the codebook's.
+  return address(`/images/${id}`, params, !area);
 }
 
 const edits = new Map();

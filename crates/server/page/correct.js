@@ -2,7 +2,7 @@
 
 import { announce, button, duration, el, field, number, percent, put, several, svg, trouble, uid, when } from "./dom.js";
 import { codebookName, post, remove } from "./api.js";
-import { Chips, chip, opinion, table } from "./parts.js";
+import { Chips, chip, opinion, table, warned } from "./parts.js";
 
 const AUTHOR = "reasonedit.author";
 
@@ -340,6 +340,7 @@ export class Correction {
       el("div", { class: "two versus" }, opinion("Before", edit.before, "", edit.before_absent), opinion("After", edit.after, took ? "took" : "", edit.after_absent)),
       rivals(edit),
       evidence.length > 0 ? el("ol", { class: "reasons" }, evidence) : null,
+      warned(edit.warnings),
       el("p", { class: "hint" }, `${several(edit.entries.length, "entry", "entries")} in the codebook${codebookName() ? ` ${codebookName()}` : ""}, made in ${duration(edit.timings_ms.total)}, `, when(edit.created_at), "."),
       actions));
     // Where the model saw each statement is drawn on the picture.

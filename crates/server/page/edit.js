@@ -4,7 +4,7 @@ import { announce, button, count, duration, el, number, pair, percent, put, seve
 import { get, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { stored } from "./picture.js";
-import { KINDS, chip, heading, meter, opinion, rivals, table } from "./parts.js";
+import { KINDS, chip, heading, meter, opinion, rivals, table, warned } from "./parts.js";
 import { took } from "./edits.js";
 
 /** The page of an edit. `askAgain` takes it to the first page. */
@@ -47,6 +47,7 @@ function corrected(edit) {
   return el("section", { class: "card", "aria-labelledby": "answer-title" },
     el("h2", { id: "answer-title" }, "Correction"),
     el("p", { class: "spoken" }, edit.answer), el("p", {}, took(edit)),
+    warned(edit.warnings),
     edit.choices.length > 0 ? el("p", { class: "hint" }, "Asked with the choices ", edit.choices.map((one) => [chip(one), " "]).flat()) : null,
     el("div", { class: "two versus" }, opinion("Before", edit.before, "", edit.before_absent), opinion("Right after", edit.after, edit.after?.answer === edit.answer ? "took" : "", edit.after_absent)),
     rivals(edit));

@@ -2,6 +2,11 @@
 
 import { el, number, percent, uid, when } from "./dom.js";
 
+/** What of the request was not taken as it came; nothing for most. */
+export function warned(warnings = []) {
+  return warnings.length > 0 ? el("ul", { class: "plain", "aria-label": "Not taken as it came" }, warnings.map((one) => el("li", { class: "note" }, one.detail))) : null;
+}
+
 /** What kinds of entries are called. */
 export const KINDS = { answer: "answer", statement: "statement" };
 

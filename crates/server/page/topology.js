@@ -55,7 +55,8 @@ class Topology {
     put(this.parts.active, this.parts.active.firstChild,
       el("dl", { class: "facts-list" }, pair("Layer", el("strong", {}, embedding.tap), ` (${embedding.pooling})`), pair("Weight of the text", el("strong", {}, `λ = ${number(embedding.lambda)}`)),
         pair("Set by", chosen ? "a measurement, for this codebook" : "the configuration"), pair("Dimensions", `${count(embedding.vision_dim)} of the picture, ${count(embedding.sentence_dim)} of the text`),
-        previous ? pair("Before", name(previous)) : null),
+        embedding.pixels === "first" ? pair("Pixels", "read as the first releases did") : null, previous ? pair("Before", name(previous)) : null),
+      embedding.pixels === "first" ? el("div", { class: "row" }, button("Read pixels as today…", () => this.#renew(), { class: "quiet" })) : null,
       previous ? el("div", { class: "row" }, button("Roll back…", () => this.#rollBack(previous), { class: "quiet" })) : null);
   }
 
@@ -151,6 +152,11 @@ class Topology {
     const { tap, weight } = report.selection;
     if (!await confirm("Move the codebook over?", `Every key is made anew with ${tap.chosen.tap}, λ = ${number(weight.chosen)}, beside the live ones, then they are swapped in at once. Questions and edits go on meanwhile. You can roll back.`, "Move over", false)) return;
     await this.#begin(`/modularity/${id}/apply`);
+  }
+
+  async #renew() {
+    if (!await confirm("Read pixels as today?", "Pictures of more than 8 bits, and transparent ones, are read by today's rules. Every key is made anew with the same layer and weight beside the live ones, then they are swapped in at once. You can roll back.", "Move over", false)) return;
+    await this.#begin("/modularity/reembed", "The codebook has moved over.");
   }
 
   async #rollBack(previous) {

@@ -37,6 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(query::query))
         .routes(routes!(modularity::create, modularity::get))
         .routes(routes!(modularity::roll_back))
+        .routes(routes!(modularity::renew))
         .routes(routes!(modularity::report))
         .routes(routes!(modularity::apply))
         .routes(routes!(modularity::file))

@@ -4,9 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use reasonedit_codebook::ImageId;
-use reasonedit_imaging::RgbImage;
 use reasonedit_imaging::augment::{augment, textures};
+use reasonedit_imaging::{PixelRules, RgbImage};
 use reasonedit_topology::{
     Draw, Embeddings, Item, Measures, Network, NetworkSample, Pooling, SquaredDistances, TapKey, TapMeasures,
     TopologyError, WeightMeasures, measure,
@@ -209,7 +208,9 @@ impl<'a> Measurer<'a> {
         let editor = self.editor;
         let mut originals = Vec::with_capacity(hand.len());
         for &at in hand {
-            originals.push(editor.pictures().resolve(&self.samples.samples[at].image).await?);
+            // What is chosen is moved to by today's rules, whatever those of the keys that are there.
+            let source = &self.samples.samples[at].image;
+            originals.push(editor.pictures().resolve(source, PixelRules::CURRENT).await?);
         }
         let texts: Vec<String> = hand.iter().map(|&at| self.samples.samples[at].text.clone()).collect();
         let config = editor.config();
@@ -251,7 +252,7 @@ impl<'a> Measurer<'a> {
             },
             picture,
         };
-        let backgrounds = self.editor.backgrounds();
+        let backgrounds = self.editor.backgrounds(PixelRules::CURRENT);
         let mut foreign: Vec<ImageInput> = (0..count.min(backgrounds.len()))
             .map(|at| input(Arc::new(backgrounds[at].clone()), at, "background"))
             .collect();
@@ -260,7 +261,8 @@ impl<'a> Measurer<'a> {
         let start = self.seed("foreign", run) as usize % others.len().max(1);
         others.rotate_left(start);
         for at in others.into_iter().take(count - foreign.len()) {
-            let picture = self.editor.pictures().resolve(&self.samples.samples[at].image).await?;
+            let source = &self.samples.samples[at].image;
+            let picture = self.editor.pictures().resolve(source, PixelRules::CURRENT).await?;
             foreign.push(picture.input(None));
         }
         let (seed, left) = (self.seed("texture", run), count - foreign.len());
@@ -279,7 +281,7 @@ impl<'a> Measurer<'a> {
     ) -> Result<Vec<ImageInput>, EditorError> {
         let radius = &self.editor.config().radius;
         let (settings, limit) = (radius.augment.clone(), radius.augment_pixels);
-        let backgrounds = Arc::clone(self.editor.backgrounds());
+        let backgrounds = Arc::clone(self.editor.backgrounds(PixelRules::CURRENT));
         let (items, seed) = (draw.images(), self.seed("augment", run));
         blocking(move || {
             let small: Vec<RgbImage> =
@@ -289,7 +291,7 @@ impl<'a> Measurer<'a> {
                 Item::Foreign { index } => foreign[index].clone(),
                 Item::View { pair, view } => {
                     let seed = seed.wrapping_add((pair * 1000 + view) as u64);
-                    let ImageId(id) = originals[pair].id;
+                    let id = originals[pair].key();
                     ImageInput {
                         key: FeatureKey { image: identity(&[b"view", &id, &seed.to_le_bytes()]), area: None },
                         picture: Arc::new(augment(&small[pair], &settings, &backgrounds, seed)),

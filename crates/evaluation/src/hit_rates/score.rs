@@ -8,6 +8,7 @@ use reasonedit_codebook::{
     MemoryStore, MergeConfig, RetrievalParams,
 };
 use reasonedit_editor::EditorError;
+use reasonedit_imaging::PixelRules;
 use reasonedit_topology::TapKey;
 
 use super::{AMONG, Cell, Difference, Hits, KindHits, QuestionKind, Share};
@@ -106,6 +107,7 @@ pub(super) fn retrieve(
         encoder_fingerprint: layout.encoder.to_owned(),
         vision_dim: first.map_or(0, |halves| halves.pictures[at].len()) as u32,
         sentence_dim: first.map_or(0, |halves| scene.texts[halves.text].len()) as u32,
+        pixels: PixelRules::CURRENT,
     };
     let generation = Generation { embedding, chosen: true };
     let config =

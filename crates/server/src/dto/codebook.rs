@@ -2,6 +2,7 @@
 
 use reasonedit_codebook::{Embedding, Key, Sentence, Stats};
 use reasonedit_editor::{CodebookSummary, ImportSummary};
+use reasonedit_imaging::PixelRules;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -94,6 +95,10 @@ pub struct EmbeddingDto {
     pub vision_dim: u32,
     /// Dimensions of the sentence's part.
     pub sentence_dim: u32,
+    /// How the samples of pictures are read: `declared_range`, or `first` for a codebook of before there was
+    /// that. `POST /modularity/reembed` moves one over.
+    #[schema(value_type = String, example = "declared_range")]
+    pub pixels: PixelRules,
 }
 
 /// Parameters of an import.
@@ -219,6 +224,7 @@ impl From<&Embedding> for EmbeddingDto {
             lambda: embedding.lambda,
             vision_dim: embedding.vision_dim,
             sentence_dim: embedding.sentence_dim,
+            pixels: embedding.pixels,
         }
     }
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::edit::{EvidenceDto, ImageDto};
 use super::image::{ImageInput, ImageSchema};
-use super::rounded;
+use super::{WarningDto, rounded};
 use crate::multipart::{Field, FormBody};
 
 /// Statements that evidence is looked for.
@@ -53,6 +53,8 @@ pub struct EvidenceSearchDto {
     pub statements: Vec<FoundDto>,
     /// Milliseconds by stage: queue, total.
     pub timings_ms: BTreeMap<String, f64>,
+    /// What of the request was not taken as it came, such as a picture whose greys were scaled.
+    pub warnings: Vec<WarningDto>,
 }
 
 /// Where the picture shows one statement.
@@ -119,6 +121,7 @@ impl EvidenceSearchDto {
             image: (&found.image).into(),
             statements: statements.into_iter().zip(&found.searches).zip(&found.p_yes).map(of).collect(),
             timings_ms: rounded(&timings),
+            warnings: found.warnings.iter().map(Into::into).collect(),
         }
     }
 }

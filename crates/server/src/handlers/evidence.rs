@@ -32,10 +32,9 @@ pub(crate) async fn find(
     deadline: Deadline,
     Payload { value: input, held: _held }: Payload<EvidenceInput>,
 ) -> Result<Json<EvidenceSearchDto>> {
-    // Pictures and the model are shared by all codebooks, so any will do.
-    codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(params.codebook.as_deref())?;
     let editor = state.editor()?;
     let image = resolve(input.image, state.fetcher()).await?;
-    let found = editor.find_evidence(&image, &input.statements, deadline.interactive()).await?;
+    let found = editor.find_evidence(&codebook, &image, &input.statements, deadline.interactive()).await?;
     Ok(Json(EvidenceSearchDto::new(input.statements, &found)))
 }

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use reasonedit_editor::EditorError;
-use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox};
+use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
 
 use crate::dto::image::CropParams;
 use crate::dto::{File, codebook_name};
@@ -17,9 +17,13 @@ use crate::state::AppState;
 /// The bytes behind an id never change; `private`, since a token may have been needed to see them.
 const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
+/// A part is of pixels, and how they are read changes when a codebook moves over.
+const CACHE_PART: HeaderValue = HeaderValue::from_static("private, max-age=3600");
+
 /// Get an uploaded picture, or a part of it
 ///
-/// The whole picture as it was uploaded; with `x`, `y`, `width` and `height` that part of the upright picture as PNG.
+/// The whole picture as it was uploaded; with `x`, `y`, `width` and `height` that part of the upright picture
+/// as PNG, as the keys of the codebook were made of it.
 #[utoipa::path(
     get, path = "/images/{id}", operation_id = "get_image", tag = "images",
     params(("id" = String, Path, description = "BLAKE3 of the uploaded bytes in hex."), CropParams),
@@ -36,22 +40,23 @@ pub(crate) async fn get(
     Query(params): Query<CropParams>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(params.codebook.as_deref())?;
     let area = area_of(&params)?;
     let known = image_id(&id).ok_or_else(|| Problem::not_found("No image has an id like this."))?;
     let editor = state.editor()?;
-    let (bytes, content_type, tag) = match area {
+    let (bytes, content_type, tag, cache) = match area {
         None => {
             let (bytes, format) = editor.image(known).await?;
-            (bytes, media_type(format), format!("\"{id}\""))
+            (bytes, media_type(format), format!("\"{id}\""), CACHE)
         }
         Some(area) => {
-            let bytes = editor.crop(known, area).await.map_err(crop_problem)?;
-            (bytes, "image/png", format!("\"{id}-{area}\""))
+            let (bytes, rules) = editor.crop(&codebook, known, area).await.map_err(crop_problem)?;
+            let by = if rules == PixelRules::First { String::new() } else { format!("-{rules:?}") };
+            (bytes, "image/png", format!("\"{id}-{area}{by}\""), CACHE_PART)
         }
     };
     let common = [
-        (header::CACHE_CONTROL, CACHE),
+        (header::CACHE_CONTROL, cache),
         (header::ETAG, HeaderValue::from_str(&tag).map_err(|error| Problem::internal(&error))?),
     ];
     let unchanged = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|known| {

@@ -146,6 +146,29 @@ pub(crate) async fn roll_back(
     reembed(&state, codebook, &ReembedInput::Back { to: previous.id }).await
 }
 
+/// Move to today's rules of pixels
+///
+/// How the samples of pictures are read is part of a codebook's embedding (`pixels`); one that was begun
+/// before there were today's rules keeps to its own until it is moved. A job: every key is made anew with the
+/// same layer and weight beside the live ones, then they are swapped in at once. `POST /modularity/rollback`
+/// goes back. Where the rules are today's already, nothing is made.
+#[utoipa::path(
+    post, path = "/modularity/reembed", operation_id = "reembed", tag = "modularity", params(CodebookParams),
+    responses(
+        (status = 202, description = "The job waits or runs.", body = JobDto, headers(("Location" = String, description = "Where the job is found."))),
+        (status = 409, description = "The codebook never had an edit, so that there is nothing to move; or another job runs.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn renew(
+    State(state): State<AppState>,
+    Query(params): Query<CodebookParams>,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    movable(&state, &codebook)?;
+    reembed(&state, codebook, &ReembedInput::Renewed { renew: true }).await
+}
+
 /// Apply a report
 ///
 /// Moves the codebook to the layer and the weight that the report chose, while it goes on serving. A job: every key is made anew beside the
@@ -167,11 +190,17 @@ pub(crate) async fn apply(
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
     let choice = EmbeddingChoice::from(&find(&state, id).await?.selection);
-    if !state.editor()?.has_keys(&codebook)? {
-        let detail = format!("The codebook {codebook} never had an edit: it follows the configuration.");
-        return Err(Problem::new(ProblemKind::Conflict, detail));
-    }
+    movable(&state, &codebook)?;
     reembed(&state, codebook, &ReembedInput::Chosen { choice }).await
+}
+
+/// A codebook that has keys; another has nothing to move.
+fn movable(state: &AppState, codebook: &CodebookName) -> Result<()> {
+    if state.editor()?.has_keys(codebook)? {
+        return Ok(());
+    }
+    let detail = format!("The codebook {codebook} never had an edit: it follows the configuration.");
+    Err(Problem::new(ProblemKind::Conflict, detail))
 }
 
 async fn reembed(state: &AppState, codebook: CodebookName, input: &ReembedInput) -> Result<Response> {

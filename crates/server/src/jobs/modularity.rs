@@ -116,6 +116,8 @@ pub(crate) enum ReembedInput {
     Back { to: GenerationId },
     /// To what a report chose.
     Chosen { choice: EmbeddingChoice },
+    /// To itself, with pictures read by today's rules.
+    Renewed { renew: bool },
 }
 
 /// Moves a codebook to another embedding, or back to the one before.
@@ -125,6 +127,7 @@ pub(super) async fn reembed(tools: Tools, context: Context) -> Result<Value> {
     let generation = match context.input()? {
         ReembedInput::Back { to } => tools.editor.rollback(&codebook, Some(to), told, forever).await?,
         ReembedInput::Chosen { choice } => tools.editor.reembed(&codebook, &choice, told, forever).await?,
+        ReembedInput::Renewed { .. } => tools.editor.renew(&codebook, told, forever).await?,
     };
     let result = ReembedResultDto { generation: generation.to_string() };
     serde_json::to_value(result).map_err(|error| Problem::internal(&error))

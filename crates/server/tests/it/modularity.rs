@@ -179,6 +179,25 @@ async fn one_at_a_time_and_a_cancelled_one_leaves_the_codebook_as_it_was() {
     get(router, &format!("/modularity/{id}")).await.problem(404);
 }
 
+/// A codebook of before is moved over with the layer and weight that it has; one of today is left as it is.
+/// (Keys and answers of one of before: the editor's tests.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codebook_moves_to_the_rules_of_pixels_of_today() {
+    let service = service(|_| {}).await;
+    let router = &service.router;
+    let renew = "/modularity/reembed";
+    post(router, renew, JSON, "").await.problem(409);
+    edits(&service, 1..3).await;
+    let embedding = async || get(router, "/codebook").await.json()["embedding"].clone();
+    let before = embedding().await;
+    assert_eq!(before["pixels"], "declared_range");
+    let (job, _) = followed(&service, &post(router, renew, JSON, "").await).await;
+    assert_eq!((&job["kind"], &job["state"]), (&json!("reembed"), &json!("done")), "{job}");
+    assert_eq!(job["result"]["generation"], before["id"]);
+    assert_eq!(embedding().await, before);
+    assert_eq!(get(router, "/modularity").await.json()["active"]["chosen"], false);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_applied_afterwards() {
     let service = service(|_| {}).await;

@@ -132,7 +132,7 @@ impl Asking<'_> {
         facts: &[Fact],
         call: CallContext,
     ) -> Result<(ImageInfo, Vec<Seen>)> {
-        let info = self.editor.image_info(image).await?;
+        let info = self.editor.image_info(&self.codebook, image).await?;
         let (mut seen, mut others): (Vec<Seen>, Vec<String>) = (Vec::new(), Vec::new());
         for fact in facts.iter().filter(|fact| fact.kind == Kind::Statement) {
             if let Some(boxes) = self.said_here(fact, info.id) {
@@ -142,7 +142,7 @@ impl Asking<'_> {
             }
         }
         if self.studio.config().locate_evidence && !others.is_empty() {
-            let found = self.editor.find_evidence(image, &others, call).await?;
+            let found = self.editor.find_evidence(&self.codebook, image, &others, call).await?;
             for (statement, search) in others.iter().zip(&found.searches) {
                 // The best patch; the smallest good ones are for keys.
                 seen.extend(search.evidence.first().map(|patch| Seen::of(statement, patch)));
@@ -190,7 +190,10 @@ fn answer(control: &Control, form: &AnswerForm, choices: &[Choice], outcome: &Qu
         }
         AnswerForm::Text => ("textarea", json!({"text": [outcome.answer]})),
     };
-    region(control, kind, value, outcome.probability)
+    // What of the picture was not taken as it came, shown as the region's note.
+    let told: Vec<&str> = outcome.warnings.iter().map(|warning| warning.detail.as_str()).collect();
+    let meta = (!told.is_empty()).then(|| json!({"text": told}));
+    RegionDto { meta, ..region(control, kind, value, outcome.probability) }
 }
 
 /// `label`: which of the labels, so that statements differ in colour as far as there are any.

@@ -211,7 +211,7 @@ impl Worker {
 
         let origin = LabelStudio::origin(known);
         let image = self.studio.pictures().get(&said.correction.picture, &origin).await?;
-        let info = self.editor.image_info(&image).await?;
+        let info = self.editor.image_info(&codebook, &image).await?;
         let mut warnings = said.correction.warnings.clone();
         let mut evidence = |reason: &Reason| {
             let boxes = reason.boxes.iter().map(|area| area.to_pixels(info.width, info.height));

@@ -28,6 +28,7 @@ fn edit(library: &Library, book: &str, number: u64) {
         encoder_fingerprint: "encoder".to_owned(),
         vision_dim: 1,
         sentence_dim: 1,
+        pixels: reasonedit_imaging::PixelRules::CURRENT,
     };
     let id = edit_id(number);
     let record: EditRecord = serde_json::from_value(json!({
