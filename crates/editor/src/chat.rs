@@ -341,7 +341,7 @@ fn fits(conversation: &Conversation, tokenizer: &PromptTokenizer, limit: usize) 
     });
     let tokens = prefix.sum::<usize>() + rendered.suffix.len();
     if tokens > limit {
-        return refuse(&VlmError::TooLong { tokens, limit }.to_string());
+        return Err(VlmError::TooLong { tokens, limit }.into());
     }
     Ok(())
 }

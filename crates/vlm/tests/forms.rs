@@ -181,7 +181,6 @@ async fn what_replies_cant_be_held_to_is_refused_and_costs_little() {
         (ReplyForm::Json(json!({"type": "string", "minLength": 5, "maxLength": 2})), ""),
         (ReplyForm::Json(json!(false)), ""),
         (ReplyForm::Json(json!({"$ref": "#/$defs/missing"})), ""),
-        (ReplyForm::Json(json!({"$ref": "#"})), ""),
         (ReplyForm::Json(json!({"type": "strange"})), ""),
         (ReplyForm::Json(json!({"type": "string", "pattern": "(?=a)b"})), ""),
         (ReplyForm::Json(json!({"oneOf": [{"type": "integer"}, {"minimum": 3}]})), ""),

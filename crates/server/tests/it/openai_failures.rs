@@ -116,7 +116,8 @@ async fn what_cant_be_done_is_refused_in_openais_form() {
             "unsupported_media_type",
             json!("messages[0].content[0]"),
         ),
-        (chat(&[user("x".repeat(200_000))], &json!({})), 422, invalid, json!("messages[0].content")),
+        (chat(&[user("x".repeat(200_000))], &json!({})), 400, "context_length_exceeded", json!("messages")),
+        (chat(&[user("x".repeat(5_000))], &json!({})), 422, invalid, json!("messages[0].content")),
     ] {
         let shown = body.to_string().chars().take(300).collect::<String>();
         assert_eq!(refusal(router, &body).await, (status, code.to_owned(), param), "{shown}");

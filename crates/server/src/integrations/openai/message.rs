@@ -28,7 +28,7 @@ pub(crate) struct MessageInput {
     #[serde(default)]
     #[schema(value_type = Option<ContentSchema>)]
     content: Content,
-    /// Of the assistant's last message: go on with it, as it is done anyway. Mistral's and DeepSeek's field.
+    /// Of the assistant's last message: go on with it, as it is done anyway. The field of Mistral and `DeepSeek`.
     prefix: Option<bool>,
     /// What the assistant said instead of an answer; taken as its content where there is none.
     refusal: Option<String>,
