@@ -115,7 +115,7 @@ impl EngineHandle {
                     let texts = Texts::new(loaded);
                     let told = conversations(shared, loaded, &texts, &[&request.prompt], options.priority)?;
                     let (pictures, prompt) = told.into_iter().next().ok_or(VlmError::Closed)?;
-                    let begun = loaded.tokenizer.encode_reply(&request.prompt.begun)?;
+                    let begun = loaded.tokenizer.encode_beginning(&request.prompt.begun)?;
                     Ok(GenerateUnit {
                         cost: prompt.suffix.len() + cost(&pictures),
                         pictures,

@@ -200,7 +200,7 @@ impl<'a> Texts<'a> {
 
     fn rendered(&self, conversation: &Conversation) -> Result<RenderedPrompt> {
         let mut rendered = self.loaded.tokenizer.render_messages(&conversation.messages)?;
-        rendered.suffix.extend(self.loaded.tokenizer.encode_reply(&conversation.begun)?);
+        rendered.suffix.extend(self.loaded.tokenizer.encode_beginning(&conversation.begun)?);
         Ok(rendered)
     }
 

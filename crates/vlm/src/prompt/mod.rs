@@ -319,6 +319,14 @@ impl PromptTokenizer {
         self.encode_text(&format!("{space}{reply}"), false)
     }
 
+    /// Tokens of a reply's beginning, as [`Self::encode_reply`]; an empty one is none, the space ahead of a reply included.
+    ///
+    /// # Errors
+    /// [`VlmError::Tokenizer`].
+    pub fn encode_beginning(&self, begun: &str) -> Result<Vec<u32>> {
+        if begun.is_empty() { Ok(Vec::new()) } else { self.encode_reply(begun) }
+    }
+
     /// Tokens of the rest of a reply behind its beginning.
     ///
     /// # Errors

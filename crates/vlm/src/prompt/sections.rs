@@ -191,6 +191,10 @@ mod tests {
                 assert!(all.starts_with(&expected), "{reply}");
                 assert_eq!(tokenizer.decode(&ids).unwrap(), reply);
             }
+            assert!(
+                tokenizer.encode_beginning("").unwrap().is_empty(),
+                "not even the space ahead of a reply"
+            );
         }
     }
 

@@ -6,9 +6,6 @@ use crate::{Result, VlmError};
 /// Stands for a space at the beginning of a word in SentencePiece's vocabularies.
 const WORD_MARK: char = '\u{2581}';
 
-/// A space as a byte, in such vocabularies.
-const SPACE_BYTE: &str = "<0x20>";
-
 /// A vocabulary in bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Spelling {
@@ -54,13 +51,7 @@ impl PromptTokenizer {
         };
         let mut tokens = vec![Vec::new(); vocabulary];
         let added = self.full.get_added_tokens_decoder();
-        let vocab = self.full.get_vocab(false);
-        // Ahead of a reply a space as a byte stays where the mark of one is taken off: the mark is spoken alone.
-        let marked = vocab.contains_key(WORD_MARK.encode_utf8(&mut [0; 4]) as &str);
-        for (text, id) in vocab {
-            if marked && text == SPACE_BYTE {
-                continue;
-            }
+        for (text, id) in self.full.get_vocab(false) {
             if let Some(token) = tokens.get_mut(id as usize)
                 && !added.contains_key(&id)
                 && !self.stop_tokens.contains(&id)
