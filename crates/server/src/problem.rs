@@ -366,7 +366,9 @@ impl From<EditorError> for Problem {
                     .collect();
                 Self { errors, ..Self::new(ProblemKind::Invalid, detail) }
             }
-            EditorError::TooLong { pointer, .. } => Self::invalid(pointer, error.to_string()),
+            EditorError::TooLong { pointer, tokens, limit, .. } => {
+                Self::invalid(pointer, error.to_string()).exceeding(tokens, limit)
+            }
             EditorError::Image(error) => error.into(),
             EditorError::ImageAt { pointer, error } => Self::from(error).relocated(|_| Some(pointer.clone())),
             EditorError::Engine(error) => error.into(),
