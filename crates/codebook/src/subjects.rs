@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::ids::{EditId, ImageId};
 use crate::records::EditRecord;
 use crate::sorted::SortedMap;
+use crate::text::canonical;
 
 /// Hash of a text in the form that texts are compared in.
 type Digest = [u8; 32];
@@ -109,14 +110,7 @@ impl Subjects {
 }
 
 fn digest(text: &str) -> Digest {
-    *blake3::hash(form(text).as_bytes()).as_bytes()
-}
-
-/// A text as texts are compared: its words as they are, one space between them, nothing invisible.
-fn form(text: &str) -> String {
-    let invisible = |c: char| matches!(c, '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{00AD}');
-    let visible: String = text.chars().filter(|c| !invisible(*c)).collect();
-    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+    *blake3::hash(canonical(text).as_bytes()).as_bytes()
 }
 
 #[cfg(test)]
@@ -165,6 +159,9 @@ mod tests {
         let one = record(1, 1, "What is it?", "a square", 1);
         let mut subjects = Subjects::default();
         subjects.insert([&one, &record(2, 1, " What  is\u{A0}it?\u{200B}", "a\u{A0}square ", 2)]);
+        assert!(subjects.all_stand());
+        let composed = [record(4, 2, "Où ?", "é", 1), record(5, 2, "Ou\u{300} ?", "e\u{301}", 2)];
+        subjects.insert(&composed);
         assert!(subjects.all_stand());
         subjects.insert([&record(3, 1, "What is it?\n", "a Square", 3)]);
         assert_eq!(subjects.superseded_by(one.id), Some(testing::edit_id(3)), "case is told apart");

@@ -51,7 +51,9 @@ impl Room {
         place: &'static str,
     ) -> Result<Self, EditorError> {
         let limit = engine.info().await?.max_positions;
-        let question = tokens(engine, talk.with([])).await?;
+        let asked = talk.with([]);
+        let begun = asked.begun.clone();
+        let question = tokens(engine, asked).await?;
         if question > limit {
             let what = "the question and its picture";
             return Err(EditorError::TooLong { pointer: place, what, tokens: question, limit });
@@ -63,7 +65,11 @@ impl Room {
                 let tokenizer = engine.tokenizer().await?;
                 let mut longest = 0;
                 for choice in choices {
-                    longest = longest.max(tokenizer.encode_reply(choice.trim())?.len());
+                    let tokens = match begun.as_str() {
+                        "" => tokenizer.encode_reply(choice.trim())?,
+                        begun => tokenizer.encode_behind(begun, choice.trim())?,
+                    };
+                    longest = longest.max(tokens.len());
                 }
                 if question + longest > limit {
                     let (what, tokens) =

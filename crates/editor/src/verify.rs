@@ -8,9 +8,11 @@
 //! what the model affirms of pictures without content too (general knowledge, what it can't see); a no to it counts. An edit of which nothing is
 //! left to judge speaks within a multiple of its radius. The edit of this very picture needs no judgement.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
+use reasonedit_codebook::text::canonical;
 use reasonedit_codebook::{EditId, EditRecord, Fact, ImageId, Kind, Retrieval, Snapshot, Statement};
 use reasonedit_imaging::augment::textures;
 use reasonedit_imaging::{PixelBox, PixelRules, RgbImage};
@@ -313,12 +315,12 @@ impl<'a> Bench<'a> {
             Support::Shown(p) | Support::Edit(p) => p,
             Support::Unknown => 0.0,
         };
-        let mut best: BTreeMap<String, (usize, &str, f64)> = BTreeMap::new();
+        let mut best: BTreeMap<String, (usize, Cow<'_, str>, f64)> = BTreeMap::new();
         let mut losers = Vec::new();
         for (index, (fact, support)) in kept.iter().enumerate().filter(|(_, (f, _))| f.kind == Kind::Answer) {
             let Some(record) = self.records(fact).next() else { continue };
-            let question = record.question.trim().to_lowercase();
-            let own = (index, record.answer.trim(), weight(*support));
+            let question = canonical(&record.question).to_lowercase();
+            let own = (index, canonical(&record.answer), weight(*support));
             match best.get_mut(&question) {
                 None => {
                     best.insert(question, own);

@@ -80,12 +80,15 @@ async fn a_prompt_takes_as_many_tokens_as_the_engine_runs() {
                     content: vec![ContentPart::Image, ContentPart::Text("And this — « é »?".to_owned())],
                 },
             ],
+            ..Conversation::default()
         };
+        let begun = Conversation { begun: "It is a".to_owned(), ..several.clone() };
         let all = [
             Conversation::question(Some(whole), "Is the border irregular?"),
             Conversation::question(Some(part), ""),
             Conversation::question(None, "What is a lesion?"),
             several,
+            begun,
         ];
         let sizes = engine.prompt_tokens(all.to_vec()).await.unwrap();
         for (conversation, size) in all.into_iter().zip(sizes) {
