@@ -252,7 +252,5 @@ mod tests {
         }
         let elsewhere = "192.0.2.1:0".parse::<BindAddress>().unwrap().listen().await;
         assert!(elsewhere.unwrap_err().contains("not an address of this machine"));
-        let unknown = "nowhere.invalid:0".parse::<BindAddress>().unwrap().listen().await;
-        assert!(unknown.unwrap_err().contains("no address of that name"));
     }
 }
