@@ -62,8 +62,7 @@ impl Change {
 
 fn refusal(folder: &Path) -> String {
     let (source, options) = (folder.to_string_lossy(), LoadOptions::default());
-    let name =
-        support::json(&folder.join("."), "reference.json")["architecture"].as_str().unwrap().to_owned();
+    let name = support::json(folder, "reference.json")["architecture"].as_str().unwrap().to_owned();
     let loaded = match name.as_str() {
         "siglip" => Siglip::load(&source, &options).map(|_| ()),
         "mpnet" | "bert" => load_sentence_encoder(&source, &options).map(|_| ()),

@@ -87,13 +87,13 @@ impl Checkpoint {
     }
 
     fn missing(&self, file: &str) -> VlmError {
+        const SLOW: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
         if file == "config.json"
             && !self.folder.join("model.safetensors").is_file()
             && let Some(instead) = instead_of_weights(&self.folder)
         {
             return instead;
         }
-        const SLOW: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
         let slow = SLOW.into_iter().find(|name| self.folder.join(name).is_file());
         if let Some(slow) = slow.filter(|_| file == "tokenizer.json") {
             let reason = format!(
