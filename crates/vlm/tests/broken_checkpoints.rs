@@ -172,7 +172,7 @@ fn what_surrounds_the_model_is_named() {
         (
             "instructblip-1",
             &[Text("qformer_tokenizer/tokenizer.json", "{", "[{")],
-            &["qformer_tokenizer/tokenizer.json", "not JSON"],
+            &["qformer_tokenizer/tokenizer.json"],
         ),
         ("siglip-2", &[Bytes("spiece.model", b"\x0a\x09")], &["spiece.model"]),
         ("siglip-2", &[Remove("spiece.model")], &["tokenizer.json"]),

@@ -155,7 +155,7 @@ fn is_quantised(name: &str, dtype: safetensors::Dtype) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     let whole = matches!(dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16);
     MARKS.iter().any(|mark| if mark.starts_with('_') { last.ends_with(mark) } else { last == *mark })
-        || last.starts_with("quant_state")
+        || name.contains(".quant_state.")
         || (last == "weight" && !whole)
 }
 
