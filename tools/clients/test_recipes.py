@@ -142,7 +142,7 @@ def test_texts_are_sent_as_they_stand():
     for page in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]:
         for given in re.findall(r"\s-F (?:'([^']*)'|\"([^\"]*)\"|(\S+))", page.read_text(encoding="utf-8")):
             name, value = "".join(given).split("=", 1)
-            assert value.startswith("@") or value.endswith(";type=application/json") or value in ("true", "false"), f"{page.name}: -F {name}={value}"
+            assert value.startswith(("@", "<")) or value.endswith(";type=application/json") or value in ("true", "false"), f"{page.name}: -F {name}={value}"
 
 
 def test_what_counts_as_printed():
