@@ -203,7 +203,10 @@ fn read(decoder: impl AsyncRead + Send + 'static, coding: Coding) -> Pieces {
     let name = coding.name();
     let pieces = ReaderStream::with_capacity(decoder, PIECE_BYTES);
     // What interrupted the bytes before they were decoded is passed on.
-    let ours = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<Interrupted>());
+    let ours = |error: &io::Error| {
+        let inner = error.get_ref();
+        inner.and_then(|inner| inner.downcast_ref::<Interrupted>()).is_some()
+    };
     pieces
         .map_err(move |error| if ours(&error) { error } else { Interrupted::Undecodable(name).into() })
         .boxed()

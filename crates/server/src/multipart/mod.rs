@@ -158,27 +158,21 @@ impl Parts {
     }
 
     fn put(&mut self, mut given: Given, steps: &[Step], value: Value) -> Result<()> {
-        match self.fields.iter_mut().find(|field| field.name == given.name) {
-            Some(field) => {
-                field.single = false;
-                field.tree.add(steps, value).map_err(|_| repeated(given.name))
-            }
-            None => {
-                given.tree = Tree::new(steps, value);
-                self.fields.push(given);
-                Ok(())
-            }
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name == given.name) {
+            field.single = false;
+            return field.tree.add(steps, value).map_err(|_| repeated(given.name));
         }
+        given.tree = Tree::new(steps, value);
+        self.fields.push(given);
+        Ok(())
     }
 
     /// What a part stands for.
     fn value_of(&self, part: &Part, kind: Field, steps: &[Step]) -> Result<Value> {
         let text = || part.text(self.charset.as_deref()).map(Value::String);
         match kind {
-            Field::Text => text(),
             Field::Json if part.bytes.trim_ascii() == b"null" => Ok(Value::Null),
-            Field::Json if part.json => part.value(),
-            Field::Statements if part.json => part.value(),
+            Field::Json | Field::Statements if part.json => part.value(),
             Field::Texts if part.json => match part.value() {
                 Ok(value @ (Value::String(_) | Value::Array(_))) => Ok(value),
                 _ => text(),
@@ -190,7 +184,7 @@ impl Parts {
                     _ => text(),
                 }
             }
-            Field::Json | Field::Texts | Field::Statements => text(),
+            Field::Text | Field::Json | Field::Texts | Field::Statements => text(),
         }
     }
 

@@ -141,12 +141,11 @@ fn parameter(media_type: &str, name: &str) -> Option<String> {
     loop {
         rest = rest.trim_start_matches([';', ' ', '\t']);
         let (key, after) = rest.split_once('=')?;
-        let (value, next) = match after.trim_start().strip_prefix('"') {
-            Some(quoted) => unescaped(quoted)?,
-            None => {
-                let (value, next) = after.split_once(';').unwrap_or((after, ""));
-                (value.trim().to_owned(), next)
-            }
+        let (value, next) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
+            unescaped(quoted)?
+        } else {
+            let (value, next) = after.split_once(';').unwrap_or((after, ""));
+            (value.trim().to_owned(), next)
         };
         if key.trim().eq_ignore_ascii_case(name) {
             return Some(value);
@@ -208,9 +207,10 @@ mod tests {
             ("; boundary=\"q\\\"q\"", "q\"q"),
         ] {
             let read = boundary(&format!("multipart/form-data{parameters}"));
-            match expected.contains('"') {
-                false => assert_eq!(read.unwrap(), expected, "{parameters}"),
-                true => assert_eq!(read.unwrap_err().status().as_u16(), 400, "{parameters}"),
+            if expected.contains('"') {
+                assert_eq!(read.unwrap_err().status().as_u16(), 400, "{parameters}");
+            } else {
+                assert_eq!(read.unwrap(), expected, "{parameters}");
             }
         }
         let long = format!("; boundary={}", "x".repeat(71));
