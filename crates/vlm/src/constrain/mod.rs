@@ -25,7 +25,9 @@ const LONGEST_SCHEMA: usize = 256 << 10;
 /// White space between the parts of a JSON text: none, one space, or a line with an indent. More of it could go on for ever.
 const WHITE_SPACE: &str = r"\x20|\x0A[\x20\x09]{0,20}";
 
-/// What a grammar may cost: to compile (about 20 ms for the lexer), for every token (about 15 ms at worst), in memory (some 40 MB of lexer states).
+/// What a grammar may cost: to compile (about 20 ms for the lexer), in memory (some 40 MB of lexer states), for every token. Measured with vocabularies of
+/// 32,000 and 150,000 tokens, the mask of a JSON schema took 10 to 20 µs on average and less than a millisecond at worst, that of an expression with
+/// `.*a.{12}` 2 ms and 8 ms, that of a grammar without end to its ambiguity 6 ms and 50 ms.
 const LIMITS: ParserLimits = ParserLimits {
     max_items_in_row: 2_000,
     initial_lexer_fuel: 1_000_000,
@@ -123,17 +125,25 @@ impl FormCompiler {
     /// [`VlmError::Form`].
     pub(crate) fn compile(&self, form: &ReplyForm, begun: bool) -> Result<CompiledForm> {
         let mut grammars = vec![grammar(form)?];
+        // By itself even where something stands ahead of it: whether any reply is of the form shows at its own beginning.
+        let mut compiled = self.matcher(form, grammars.clone())?;
         if self.strips_space && !begun {
             // The space that such a vocabulary puts ahead of a text is no part of it.
             "form".clone_into(grammars[0].name.get_or_insert_default());
             grammars.insert(0, GrammarWithLexer::from_lark("start: \" \" @form".to_owned()));
+            compiled = self.matcher(form, grammars)?;
         }
+        Ok(CompiledForm(Arc::new(compiled)))
+    }
+
+    /// Grammars, the first of which a reply is of.
+    fn matcher(&self, form: &ReplyForm, grammars: Vec<GrammarWithLexer>) -> Result<Matcher> {
         let parser = self.factory.create_parser(TopLevelGrammar { grammars, max_tokens: None });
         let mut matcher = Matcher::new(parser);
         let first =
             matcher.get_error().map_or_else(|| matcher.compute_mask().map_err(|e| e.to_string()), Err);
         match first {
-            Ok(_) => Ok(CompiledForm(Arc::new(matcher))),
+            Ok(_) => Ok(matcher),
             Err(reason) => Err(refusal(form, &reason).into()),
         }
     }
@@ -199,6 +209,7 @@ fn refusal(form: &ReplyForm, reason: &str) -> FormError {
         ReplyForm::Json(_) if says(&["oneOf"]) => {
             "A `oneOf` whose alternatives can't be told apart is not supported in a schema; `anyOf` is."
         }
+        ReplyForm::Json(_) if says(&["NoExtension"]) => UNSATISFIABLE,
         ReplyForm::Json(_) if too_large => return schema::too_large(""),
         ReplyForm::Json(_) if says(&["patternProperty"]) => {
             "`patternProperties` whose patterns can't be told apart are not supported in a schema."
