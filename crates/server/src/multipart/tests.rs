@@ -150,7 +150,7 @@ async fn statements_as_clients_write_them() {
         assert_eq!(statements(&edit), [one("It is red.", 1), one("It is round. It shines.", 0)], "{parts:?}");
     }
     // One text is split, a list of one is not.
-    assert_eq!(statements(&with(&[("reasoning", "A b. C d.")]).await.unwrap()).len(), 2);
+    assert_eq!(statements(&with(&[("reasoning", "It is red. It is round.")]).await.unwrap()).len(), 2);
     for parts in [[("reasoning[]", "A b. C d.")], [("reasoning", r#"["A b. C d."]"#)]] {
         assert_eq!(statements(&with(&parts).await.unwrap()), [one("A b. C d.", 0)]);
     }

@@ -121,6 +121,8 @@ impl Spec {
             _ => match name {
                 "url" => json!("https://example.org/a.png"),
                 "source" => json!("codebook"),
+                // A project of Label Studio: its id, and the second it was made in.
+                "project" => json!("1.1764000000"),
                 _ => json!("default"),
             },
         }
