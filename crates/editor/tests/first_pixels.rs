@@ -111,6 +111,7 @@ async fn it_answers_as_it_did_moves_over_and_goes_back() {
     let active = editor.active_embedding(&name()).unwrap();
     assert_eq!((active.embedding.pixels, active.chosen), (PixelRules::First, false));
     assert_eq!(keys(&editor), first);
+    editor.revert(&name(), added.record.id).await.unwrap();
     for (n, then) in (0..PICTURES).zip(&recorded) {
         assert_same(&said(&editor, n).await, then);
     }
@@ -151,7 +152,7 @@ async fn what_was_done_to_a_picture_is_told_where_it_was_done() {
     let new: CodebookName = "new".parse().unwrap();
     let scaled = |warnings: &[Warning]| {
         let places: Vec<_> = warnings.iter().map(|w| (w.code.as_str(), w.pointer.as_str())).collect();
-        places == [("depth_scaled", "/image")]
+        places == [("depth_guessed", "/image")]
     };
     let ask = async |codebook: &CodebookName, n: u16| {
         let request: QueryRequest = query(n);

@@ -85,7 +85,7 @@ async fn a_prompt_takes_as_many_tokens_as_the_engine_runs() {
         let begun = Conversation { begun: "It is a".to_owned(), ..several.clone() };
         let all = [
             Conversation::question(Some(whole), "Is the border irregular?"),
-            Conversation::question(Some(part), ""),
+            Conversation::question(Some(part), "?"),
             Conversation::question(None, "What is a lesion?"),
             several,
             begun,

@@ -29,12 +29,12 @@ pub(crate) struct Said {
 }
 
 pub(crate) async fn open(folder: &Path) -> Editor {
-    let golden = |name: &str| format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
+    let stored = |name: &str| format!("{}/tests/first_pixels/models/{name}", env!("CARGO_MANIFEST_DIR"));
     let load = move || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_vlm::load(&golden("qwen3_vl-1"), &options)?,
-            sentences: reasonedit_vlm::load_sentence_encoder(&golden("mpnet-1"), &options)?,
+            vlm: reasonedit_vlm::load(&stored("vlm"), &options)?,
+            sentences: reasonedit_vlm::load_sentence_encoder(&stored("sentence-encoder"), &options)?,
         })
     };
     let mut config = EditorConfig::default();

@@ -127,13 +127,11 @@ impl Reader {
                 }
                 _ => return Err(FormError::new(at, format!("`{name}` is an object of schemas."))),
             },
-            "uniqueItems" => match value {
-                Value::Bool(false) => return Ok(None),
-                _ => {
-                    let detail = "The keyword `uniqueItems` is not supported in a schema.";
-                    return Err(FormError::new(at, detail));
-                }
-            },
+            "uniqueItems" if *value == Value::Bool(false) => return Ok(None),
+            "uniqueItems" => {
+                let detail = "The keyword `uniqueItems` is not supported in a schema.";
+                return Err(FormError::new(at, detail));
+            }
             "format" => {
                 let format = text("a format")?;
                 if FORMATS_NOT_HELD.contains(&format) {

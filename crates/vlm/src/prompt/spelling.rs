@@ -88,6 +88,7 @@ fn byte_of(c: char) -> Option<u8> {
 }
 
 /// Bytes of a token of text with marks for spaces, or of a token that is one byte.
+#[allow(clippy::unnecessary_wraps, reason = "stands where `byte_level` may")]
 fn byte_fallback(token: &str) -> Option<Vec<u8>> {
     let byte = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
     match byte.filter(|digits| digits.len() == 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
