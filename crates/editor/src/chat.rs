@@ -157,13 +157,12 @@ impl Talk {
             ContentPart::Text(text) => Some(text),
             ContentPart::Image => None,
         });
-        match text {
-            Some(text) => *text = with_facts(facts, text),
-            None => {
-                let facts = with_facts(facts, "");
-                if !facts.is_empty() {
-                    content.push(ContentPart::Text(facts.trim().to_owned()));
-                }
+        if let Some(text) = text {
+            *text = with_facts(facts, text);
+        } else {
+            let facts = with_facts(facts, "");
+            if !facts.is_empty() {
+                content.push(ContentPart::Text(facts.trim().to_owned()));
             }
         }
         let mut messages = self.before.clone();

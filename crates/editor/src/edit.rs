@@ -81,12 +81,13 @@ impl Editor {
         timings.insert("merge".to_owned(), applied.merge_time.as_secs_f64() * 1e3);
         timings.insert("store".to_owned(), keep_ms + applied.store_time.as_secs_f64() * 1e3);
 
-        let (after, after_absent) = match request.verify {
-            true => match self.after(codebook, &record, (&picture, &asked), call).await {
+        let (after, after_absent) = if request.verify {
+            match self.after(codebook, &record, (&picture, &asked), call).await {
                 Ok(after) => (Some(after), None),
                 Err(absence) => (None, Some(absence)),
-            },
-            false => (None, Some(Absence::not_asked())),
+            }
+        } else {
+            (None, Some(Absence::not_asked()))
         };
         timings.insert("queue".to_owned(), queue_ms);
         timings.insert("total".to_owned(), milliseconds(began));

@@ -164,18 +164,15 @@ pub(crate) fn boxes(
         let mut fitted = Vec::with_capacity(statement.evidence.len());
         for (b, drawn) in statement.evidence.iter().enumerate() {
             let pointer = format!("/reasoning/{s}/evidence/{b}");
-            match drawn.to_pixels(width, height) {
-                Some(area) => {
-                    if DrawnBox::from(area) != *drawn {
-                        warnings.push(adjusted(pointer, area, width, height));
-                    }
-                    fitted.push(area);
+            if let Some(area) = drawn.to_pixels(width, height) {
+                if DrawnBox::from(area) != *drawn {
+                    warnings.push(adjusted(pointer, area, width, height));
                 }
-                None => {
-                    let detail =
-                        format!("the box is not inside the picture, which is {width} by {height} pixels");
-                    faults.add(pointer, detail);
-                }
+                fitted.push(area);
+            } else {
+                let detail =
+                    format!("the box is not inside the picture, which is {width} by {height} pixels");
+                faults.add(pointer, detail);
             }
         }
         areas.push(fitted);

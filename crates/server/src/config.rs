@@ -12,7 +12,7 @@ use crate::origin;
 use crate::prefix::{self, Prefix};
 
 /// Settings of the HTTP service. Durations are milliseconds, sizes bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// Address and port to listen on; loopback by default, since no tokens are configured by default either.
@@ -39,24 +39,6 @@ pub struct ServerConfig {
     pub openai: OpenAiConfig,
     /// Who is told what happens to codebooks.
     pub webhooks: WebhooksConfig,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            bind: BindAddress::default(),
-            auth_tokens: Vec::new(),
-            cors_origins: Vec::new(),
-            trusted_proxies: Vec::new(),
-            path_prefix: String::new(),
-            allowed_image_hosts: Vec::new(),
-            limits: LimitsConfig::default(),
-            timeouts: TimeoutsConfig::default(),
-            label_studio: LabelStudioConfig::default(),
-            openai: OpenAiConfig::default(),
-            webhooks: WebhooksConfig::default(),
-        }
-    }
 }
 
 /// What requests may weigh, one and all together.

@@ -46,7 +46,7 @@ pub(crate) fn as_base64(bytes: &[u8]) -> bool {
 }
 
 /// In words what keeps a text from being base64.
-fn not_base64(error: DecodeError) -> &'static str {
+fn not_base64(error: &DecodeError) -> &'static str {
     match error {
         DecodeError::InvalidByte(..) => "`data` is not base64: it has characters that base64 doesn't have.",
         DecodeError::InvalidLength(_) | DecodeError::InvalidLastSymbol(..) | DecodeError::InvalidPadding => {
@@ -85,7 +85,7 @@ fn decode(text: String) -> Result<Bytes> {
     match BASE64.decode(&text) {
         Ok(bytes) if bytes.is_empty() => Err(Problem::invalid("/image/data", "The image is empty.")),
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(Problem::invalid("/image/data", not_base64(error))),
+        Err(error) => Err(Problem::invalid("/image/data", not_base64(&error))),
     }
 }
 

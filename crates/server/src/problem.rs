@@ -162,10 +162,18 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldProblem>,
     retry_after: Option<Duration>,
-    job: Option<Ulid>,
     /// Whether the codings of bodies that are decoded are told.
     codings: bool,
+    /// Apart, because few have it and every result makes room for a problem.
+    about: Option<Box<About>>,
+}
+
+/// What a problem is about, beside places of the input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct About {
+    job: Option<Ulid>,
     edit: Option<EditId>,
+    /// Tokens of the input, and as many as the model takes.
     too_long: Option<(usize, usize)>,
 }
 
@@ -185,10 +193,8 @@ impl Problem {
             detail: shorten(&detail.into()),
             errors: Vec::new(),
             retry_after,
-            job: None,
             codings: false,
-            edit: None,
-            too_long: None,
+            about: None,
         }
     }
 
@@ -243,27 +249,27 @@ impl Problem {
     /// Names the job that stands in the way.
     #[must_use]
     pub fn about_job(mut self, job: Ulid) -> Self {
-        self.job = Some(job);
+        self.about.get_or_insert_default().job = Some(job);
         self
     }
 
     /// Names the edit that it is about.
     #[must_use]
     pub fn about_edit(mut self, edit: EditId) -> Self {
-        self.edit = Some(edit);
+        self.about.get_or_insert_default().edit = Some(edit);
         self
     }
 
     /// Says that the input has more tokens than the model takes.
     #[must_use]
     pub(crate) fn exceeding(mut self, tokens: usize, limit: usize) -> Self {
-        self.too_long = Some((tokens, limit));
+        self.about.get_or_insert_default().too_long = Some((tokens, limit));
         self
     }
 
     /// Tokens of the input and of what the model takes, where that is what is wrong.
     pub(crate) fn too_long(&self) -> Option<(usize, usize)> {
-        self.too_long
+        self.about.as_ref()?.too_long
     }
 
     /// When to try again, if that is known.
@@ -301,8 +307,8 @@ impl Problem {
             status: status.as_u16(),
             detail: self.detail.clone(),
             errors: self.errors.clone(),
-            job: self.job.map(|job| job.to_string()),
-            edit: self.edit.map(|edit| edit.to_string()),
+            job: self.about.as_ref().and_then(|about| about.job).map(|job| job.to_string()),
+            edit: self.about.as_ref().and_then(|about| about.edit).map(|edit| edit.to_string()),
         }
     }
 }

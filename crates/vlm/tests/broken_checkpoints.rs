@@ -77,7 +77,9 @@ const FOREIGN: [&str; 8] =
 
 fn assert_refused(name: &str, changes: &[Change], words: &[&str]) {
     let folder = copy_of(name);
-    changes.iter().for_each(|change| change.make(folder.path()));
+    for change in changes {
+        change.make(folder.path());
+    }
     let error = refusal(folder.path());
     for word in words {
         assert!(error.contains(word), "{name}: {error:?} has no {word:?}");
@@ -390,7 +392,7 @@ fn templates_are_found_wherever_releases_put_them() {
     }
 }
 
-/// A folder of a trainer may have no generation_config.json.
+/// A folder of a trainer may have no `generation_config.json`.
 #[test]
 fn the_end_of_a_turn_is_found_in_config_json_too() {
     let folder = copy_of("qwen2-1");

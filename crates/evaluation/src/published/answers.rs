@@ -48,7 +48,8 @@ impl Counting {
     /// Of these places, each with how many choices there are. People's way only where the other can't be: some place is one beyond the last, and none is 0.
     pub(super) fn of(places: impl Iterator<Item = (u64, usize)> + Clone) -> Self {
         let beyond = places.clone().any(|(place, choices)| place == choices as u64);
-        let within = places.clone().all(|(place, choices)| (1..=choices as u64).contains(&place));
+        let mut places = places;
+        let within = places.all(|(place, choices)| (1..=choices as u64).contains(&place));
         if beyond && within { Self::FromOne } else { Self::FromZero }
     }
 
@@ -144,15 +145,16 @@ fn of_value(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => of_text(text),
         Value::Array(texts) => texts.iter().map(scalar).collect(),
-        Value::Object(fields) => match fields.get("text").or_else(|| fields.get("texts")) {
-            Some(Value::Array(texts)) => texts.iter().map(scalar).collect(),
-            _ => {
+        Value::Object(fields) => {
+            if let Some(Value::Array(texts)) = fields.get("text").or_else(|| fields.get("texts")) {
+                texts.iter().map(scalar).collect()
+            } else {
                 let mut fields: Vec<(&String, &Value)> =
                     fields.iter().filter(|(key, _)| letter(key).is_some()).collect();
                 fields.sort_by_key(|(key, _)| key.to_lowercase());
                 fields.into_iter().map(|(_, value)| scalar(value)).collect()
             }
-        },
+        }
         _ => Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Records of A-OKVQA and FVQA as the authors publish them: `uid`, `image_path`, `question`, `answer`, `rationale`,
 //! `choices` ("a; b; c; d"), `cot` (method section 7); A-OKVQA as its own authors do, with `correct_choice_idx`, `rationales` and `image_id`; and what else is
-//! a question about a picture with its answer: `ScienceQA`, MMMU, PMC-VQA, VQAv2 and their like ([`answers`] says how right answers are told).
+//! a question about a picture with its answer: `ScienceQA`, MMMU, PMC-VQA, `VQAv2` and their like ([`answers`] says how right answers are told).
 
 mod answers;
 mod companions;
@@ -202,7 +202,7 @@ pub(crate) fn records(
     }
     let mut notes: Vec<String> = left_out.notes(rows.len()).collect();
     if by_place > 0 {
-        let first = if counting == Counting::FromZero { 0 } else { 1 };
+        let first = i32::from(counting != Counting::FromZero);
         notes.push(format!(
             "{by_place} records name their answer by its place among the choices, counted from {first}."
         ));

@@ -59,7 +59,10 @@ fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             sources(&path, out);
-        } else if name.ends_with(".rs") && !name.contains("test") && name != "config.rs" {
+        } else if Path::new(&name).extension().is_some_and(|own| own == "rs")
+            && !name.contains("test")
+            && name != "config.rs"
+        {
             out.push(path);
         }
     }
@@ -180,7 +183,9 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
                 }
                 let rest = &code[at + maker.len()..];
                 let named = if usual.is_empty() { status(head(rest, 60)) } else { None };
-                texts(rest, '\0').iter().for_each(|text| keep(named.unwrap_or(usual), text));
+                for text in &texts(rest, '\0') {
+                    keep(named.unwrap_or(usual), text);
+                }
             }
         }
         for name in ["let detail =", "let what =", "let refuse =", "let refused ="] {
@@ -191,7 +196,9 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
                 let named = status(after).or_else(|| {
                     (after.contains("Problem::invalid") || after.contains(".add(")).then_some("422")
                 });
-                texts(rest, ';').iter().for_each(|text| keep(named.unwrap_or_default(), text));
+                for text in &texts(rest, ';') {
+                    keep(named.unwrap_or_default(), text);
+                }
             }
         }
     }
@@ -212,7 +219,9 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
             let name = format!("{kind}::{variant}");
             let told = kind == "Refusal" || kind == "ImagingError" || table.contains(&name);
             if told && !UNTOLD.contains(&name.as_str()) {
-                words.iter().for_each(|text| keep("", text));
+                for text in &words {
+                    keep("", text);
+                }
             }
         }
     }
@@ -227,9 +236,9 @@ fn every_message_stands_in_the_page() {
     let mut list = String::new();
     for (status, texts) in found {
         let title = if status.is_empty() { "As the place decides that finds it".to_owned() } else { status };
-        list += &format!("\n### {title}\n\n");
+        list.extend(["\n### ", &title, "\n\n"]);
         for text in texts {
-            list += &format!("- {}\n", text.replace('<', "&lt;"));
+            list.extend(["- ", &text.replace('<', "&lt;"), "\n"]);
         }
     }
     let path = root().join("docs/errors.md");

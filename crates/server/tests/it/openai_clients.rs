@@ -91,10 +91,7 @@ async fn turns_without_words_are_taken() {
     for content in [vec![image(RED)], vec![image(RED), text("")], vec![text(" \n"), image(RED)]] {
         let answer = streamed_too(router, &chat(&[user(content)], &json!({}))).await;
         assert_eq!(answer["reasonedit"]["skipped"], "no_text");
-        assert_eq!(
-            answer["reasonedit"]["image"].as_str().map(|at| at.len()),
-            Some("/messages/0/content/0".len())
-        );
+        assert_eq!(answer["reasonedit"]["image"].as_str().map(str::len), Some("/messages/0/content/0".len()));
     }
     // The question came before its picture, as in many a chat.
     let messages = [user(QUESTION), assistant("Show it to me."), user(vec![image(RED)])];
@@ -156,7 +153,7 @@ async fn an_answer_goes_on_where_it_was_begun() {
     let router = &service.router;
     let asked = user(vec![image(RED), text(QUESTION)]);
     let own = json!({"explain": true});
-    let whole = told(router, &chat(&[asked.clone()], &json!({"reasonedit": own}))).await;
+    let whole = told(router, &chat(std::slice::from_ref(&asked), &json!({"reasonedit": own}))).await;
     let beginning = "The corner has";
     let begun = |more: &Value| chat(&[asked.clone(), assistant(beginning)], more);
     let answer = streamed_too(router, &begun(&json!({"reasonedit": own}))).await;

@@ -285,7 +285,7 @@ mod tests {
         let tokenizer = PromptTokenizer::new(json.to_string().as_bytes(), settings).unwrap();
         match FormCompiler::new(&tokenizer, 5) {
             Err(VlmError::Form { detail, .. }) => {
-                assert!(detail.contains("can't write every text"), "{detail}")
+                assert!(detail.contains("can't write every text"), "{detail}");
             }
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("it was taken"),

@@ -114,8 +114,8 @@ mod tests {
     }
 
     /// Byte-level, byte-level with a space ahead of every text, byte fallback.
-    fn tokenizers() -> [PromptTokenizer; 4] {
-        [
+    fn tokenizers() -> Vec<PromptTokenizer> {
+        vec![
             tokenizer("tests/goldens/qwen3_vl-1", "image_token_id"),
             tokenizer("../../models/demo/vlm", "image_token_id"),
             tokenizer("tests/goldens/llava-1", "image_token_index"),
