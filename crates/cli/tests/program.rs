@@ -168,3 +168,24 @@ fn known_models_are_listed_with_their_memory() {
     let of = |name: &str| bytes[name].as_u64().unwrap();
     assert!(of("q4_k") < of("q8_0") && of("q8_0") < of("bf16") && of("bf16") * 2 == of("f32"), "{bytes}");
 }
+
+#[test]
+fn the_help_of_eval_names_every_editor() {
+    let help = stdout(&run(&["eval", "--help"], &[]));
+    for name in [
+        "unedited",
+        "reasonedit",
+        "oracle",
+        "ike",
+        "ike-cot",
+        "grace",
+        "grace-cot",
+        "single-vision",
+        "no-gate",
+    ] {
+        assert!(help.contains(&format!(" {name}")), "{name}: {help}");
+    }
+    for name in reasonedit_evaluation::editor_names() {
+        assert!(help.contains(&name), "{name}: {help}");
+    }
+}

@@ -28,7 +28,7 @@ use reasonedit_editor::EditorError;
 use thiserror::Error;
 
 pub use dataset::{Dataset, Probe, ProbeKind, Record, Sample};
-pub use editors::{Bench, GraceSettings, REASONEDIT, UNEDITED, Variant};
+pub use editors::{Bench, GraceSettings, REASONEDIT, UNEDITED, Variant, editor_names};
 pub use estimate::{Bootstrap, Estimate};
 pub use journal::{Journal, Outcome, PassEnd};
 pub use noise::NoiseKind;

@@ -6,18 +6,26 @@ use clap::{Args, ValueEnum};
 
 use super::CommonArgs;
 
-/// `eval`.
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Editors: unedited (always), reasonedit, oracle, ike, ike-cot, and reasonedit's ablations single-vision, no-merging, \
-    no-patches, no-hubness, no-gate; all: every one. --variant adds others.\n\
-    With --out, an evaluation that was stopped goes on where it was, and another editor or protocol is added to what is there.\n\
+/// What stands below the options.
+fn help() -> String {
+    let editors = reasonedit_evaluation::editor_names().join(", ");
+    format!(
+        "Editors: {editors} (unedited is always measured); all: every one. --variant adds others.\n\
+    {EXAMPLES}"
+    )
+}
+
+/// What a stopped evaluation does, and command lines.
+const EXAMPLES: &str = "With --out, an evaluation that was stopped goes on where it was, and another editor or protocol is added to what is there.\n\
     Examples:\n  reasonedit eval --data world:1000009:500 --edits 500 --editors all --out figures\n  \
     reasonedit eval --data world:1000009:500 --editors reasonedit --variant 'k3:codebook.retrieval.k=3'\n  \
     reasonedit eval --data RationaleVQA/AOKVQA/test.parquet --images coco --out figures\n  \
     reasonedit eval --data world:1000009:100 --server http://127.0.0.1:8080 --out figures\n  \
-    reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course"
-)]
+    reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course";
+
+/// `eval`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = help())]
 pub(crate) struct EvalArgs {
     /// Records: a folder (native edits.jsonl and images; published records as JSON, JSON Lines, Parquet, Arrow or CSV; what Hugging Face's
     /// save_to_disk wrote), one file of published records, or world:SEED:COUNT for the synthetic picture world

@@ -37,6 +37,12 @@ const GRACE_COT: &str = "grace-cot";
 /// Editors that no variant may be named after.
 const FIXED: [&str; 7] = [UNEDITED, REASONEDIT, ORACLE, IKE, IKE_COT, GRACE, GRACE_COT];
 
+/// Names of the editors that there are without further variants: the baselines, then the ablations.
+pub fn editor_names() -> Vec<String> {
+    let ablations = Variant::ablations().into_iter().map(|variant| variant.name);
+    FIXED.into_iter().map(str::to_owned).chain(ablations).collect()
+}
+
 /// Makes editors on one engine.
 pub struct Bench {
     workshop: Workshop,
