@@ -2,7 +2,7 @@
 
 import { announce, button, duration, el, field, number, percent, put, several, svg, trouble, uid, when } from "./dom.js";
 import { codebookName, post, remove } from "./api.js";
-import { Chips, chip, opinion, table, warned } from "./parts.js";
+import { Chips, chip, opinion, rivals, table, warned } from "./parts.js";
 
 const AUTHOR = "reasonedit.author";
 
