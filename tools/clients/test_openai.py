@@ -198,6 +198,10 @@ def test_what_vllms_clients_send(client, edit):
         assert answer.model_extra["reasonedit"]["choices"][1]["probability"] > 0.5
     assert re.fullmatch("[a-c]{3}", ask({"guided_regex": "[a-c]{3}"}).choices[0].message.content)
     schema = Finding.model_json_schema()
+    # vLLM's own fields take a schema as it is; without this any number of further fields would be of it.
+    for closed in (schema, *schema.get("$defs", {}).values()):
+        if closed.get("type") == "object":
+            closed["additionalProperties"] = False
     for body in ({"guided_json": schema}, {"guided_json": json.dumps(schema)}, {"structured_outputs": {"json": schema}}):
         Finding.model_validate_json(ask(body).choices[0].message.content)
     long = ask({"min_tokens": 20, "top_k": 40, "min_p": 0.01, "repetition_penalty": 1.1}, temperature=1.0, seed=1, max_tokens=30)

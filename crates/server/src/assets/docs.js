@@ -25,7 +25,17 @@ function deref(schema) {
   while (schema && schema.$ref && seen++ < 20) {
     schema = schema.$ref.split("/").slice(1).reduce((at, key) => at && at[key], spec);
   }
-  return schema || {};
+  return schema && schema.allOf ? merged(schema.allOf) : schema || {};
+}
+
+/** One schema of several that hold together; what stands last comes first. */
+function merged(parts) {
+  const all = parts.map(deref).reverse();
+  return {
+    type: "object",
+    properties: Object.assign({}, ...all.map((one) => one.properties)),
+    required: all.flatMap((one) => one.required || []),
+  };
 }
 
 function variants(schema) {
