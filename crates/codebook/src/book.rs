@@ -478,8 +478,6 @@ fn mismatch(stored: &Embedding, asked: &Embedding) -> CodebookError {
 }
 
 #[cfg(test)]
-#[path = "book_failing_tests.rs"]
 mod failing_tests;
 #[cfg(test)]
-#[path = "book_tests.rs"]
 mod tests;

@@ -303,5 +303,4 @@ impl Drop for Build {
 }
 
 #[cfg(test)]
-#[path = "build_tests.rs"]
 mod tests;

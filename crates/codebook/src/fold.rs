@@ -377,5 +377,4 @@ fn slack(a: f64, b: f64) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "fold_tests.rs"]
 mod tests;

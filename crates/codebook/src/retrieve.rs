@@ -297,5 +297,4 @@ fn unique(lists: impl Iterator<Item = Vec<Fact>>) -> Vec<Fact> {
 }
 
 #[cfg(test)]
-#[path = "retrieve_tests.rs"]
 mod tests;

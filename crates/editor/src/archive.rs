@@ -461,5 +461,4 @@ fn restore(archived: ArchivedMember) -> Result<Member, String> {
 }
 
 #[cfg(test)]
-#[path = "archive_tests.rs"]
 mod tests;

@@ -380,8 +380,6 @@ impl Shared {
 }
 
 #[cfg(test)]
-#[path = "kill_tests.rs"]
 mod kill_tests;
 #[cfg(test)]
-#[path = "reembed_tests.rs"]
 mod tests;

@@ -338,5 +338,4 @@ impl<'a> Bench<'a> {
 }
 
 #[cfg(test)]
-#[path = "verify_tests.rs"]
 mod tests;

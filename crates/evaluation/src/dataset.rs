@@ -323,5 +323,4 @@ fn read_lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, Evalu
 }
 
 #[cfg(test)]
-#[path = "dataset_tests.rs"]
 mod tests;

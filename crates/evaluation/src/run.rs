@@ -303,5 +303,4 @@ impl Work<'_> {
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
 mod tests;

@@ -65,5 +65,4 @@ pub fn bias(network: &Network<'_>, anchor: usize, perturbed: &[usize], mismatche
 }
 
 #[cfg(test)]
-#[path = "measure_tests.rs"]
 mod tests;

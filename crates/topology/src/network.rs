@@ -318,5 +318,4 @@ pub fn modularity_of_edges(edges: &[(usize, usize, f64)], partition: &Partition)
 }
 
 #[cfg(test)]
-#[path = "network_tests.rs"]
 mod tests;

@@ -293,5 +293,4 @@ pub fn log_spaced(least: f64, largest: f64, count: usize) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[path = "select_tests.rs"]
 mod tests;

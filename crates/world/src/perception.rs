@@ -318,5 +318,4 @@ pub fn property_kind(rng: &mut Random) -> Kind {
 }
 
 #[cfg(test)]
-#[path = "perception_tests.rs"]
 mod tests;

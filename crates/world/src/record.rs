@@ -383,5 +383,4 @@ pub fn records(seed: u64, count: usize) -> Result<RecordSet, WorldError> {
 }
 
 #[cfg(test)]
-#[path = "record_tests.rs"]
 mod tests;

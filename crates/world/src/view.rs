@@ -294,5 +294,4 @@ pub fn pixels(
 }
 
 #[cfg(test)]
-#[path = "view_tests.rs"]
 mod tests;

@@ -447,5 +447,4 @@ impl CodebookStore for SledStore {
 }
 
 #[cfg(test)]
-#[path = "sled_tests.rs"]
 mod tests;

@@ -232,5 +232,4 @@ fn group(group: &StructArray, at: usize, depth: usize, taken: &mut Taken<'_>) ->
 }
 
 #[cfg(test)]
-#[path = "arrow_tests.rs"]
 mod tests;

@@ -168,5 +168,4 @@ fn group(group: &Record, depth: usize, taken: &mut Taken<'_>) -> Result<Value, S
 }
 
 #[cfg(test)]
-#[path = "parquet_tests.rs"]
 mod tests;

@@ -308,5 +308,4 @@ impl<'a> Companions<'a> {
 }
 
 #[cfg(test)]
-#[path = "companions_tests.rs"]
 mod tests;

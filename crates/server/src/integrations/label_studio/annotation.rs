@@ -287,5 +287,4 @@ fn by_label(item: &Item, reasoning: &[Reason]) -> Vec<usize> {
 }
 
 #[cfg(test)]
-#[path = "annotation_tests.rs"]
 mod tests;

@@ -315,5 +315,4 @@ fn evidence(tags: &[Tag], image: &str, name: &str) -> Option<Rectangles> {
 }
 
 #[cfg(test)]
-#[path = "labels_tests.rs"]
 mod tests;

@@ -281,5 +281,4 @@ fn scan(journal: &Journal, mut each: impl FnMut(Ulid, Vec<u8>)) -> reasonedit_co
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;

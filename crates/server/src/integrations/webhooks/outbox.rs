@@ -221,5 +221,4 @@ fn bring_in_line(
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

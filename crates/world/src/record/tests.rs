@@ -170,6 +170,6 @@ fn a_record_does_not_depend_on_how_many_follow() {
 /// `cargo run --example world -- records --seed 1000001 --count 1 --out DIR`, first line of `edits.jsonl`.
 #[test]
 fn the_first_record_of_a_seed_is_what_it_always_was() {
-    let golden: Record = serde_json::from_str(include_str!("../tests/golden/record.json")).unwrap();
+    let golden: Record = serde_json::from_str(include_str!("../../tests/golden/record.json")).unwrap();
     assert_eq!(records(1_000_001, 1).unwrap().records[0], golden);
 }

@@ -22,7 +22,7 @@ pub(crate) use layers::SettingsError;
 pub(crate) use model::{ModelSettings, ModelSources, is_hub_id};
 
 /// The commented file of defaults.
-pub(crate) const DEFAULTS: &str = include_str!("../../../../config/default.toml");
+pub(crate) const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
 /// Every setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

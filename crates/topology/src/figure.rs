@@ -26,5 +26,4 @@ fn point(x: f64, figure: &Statistic) -> Point {
 }
 
 #[cfg(test)]
-#[path = "figure_tests.rs"]
 mod tests;
