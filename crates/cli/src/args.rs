@@ -90,7 +90,8 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Model: a folder (a bundle of vlm/ and sentence-encoder/, or a checkpoint) or a hub id [default: the demo bundle]
+    /// Model: a folder (a bundle of vlm/ and sentence-encoder/, or a checkpoint) or a hub id
+    /// [default: the demo bundle]
     #[arg(long, value_name = "DIR_OR_ID")]
     pub(crate) model: Option<String>,
 
@@ -114,8 +115,8 @@ pub(crate) struct CommonArgs {
 /// `serve`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on, as 127.0.0.1:8080, localhost:8080, [::1]:8080, or :8080 for every address of this machine [default:
-    /// 127.0.0.1:8080]
+    /// Address to listen on, as 127.0.0.1:8080, localhost:8080, [::1]:8080, or :8080 for every address of
+    /// this machine [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) bind: Option<BindAddress>,
 
@@ -181,7 +182,8 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "PERCENT")]
     pub(crate) reject_percentile: Option<f64>,
 
-    /// Whether a statement is used only where the model says that the picture bears it out [default: as configured]
+    /// Whether a statement is used only where the model says that the picture bears it out
+    /// [default: as configured]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) verify: Option<bool>,
 
@@ -361,7 +363,8 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Take the work from tools/bench_compare.py: a JSON request a line on the standard input, an answer a line
+    /// Take the work from tools/bench_compare.py: a JSON request a line on the standard input, an answer a
+    /// line
     #[arg(long, hide = true)]
     pub(crate) steps: bool,
 

@@ -26,8 +26,8 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogSettings {
-    /// Least level, or a filter by module (`info`, `warn,reasonedit_server=debug`). The variables `REASONEDIT_LOG` and
-    /// `RUST_LOG` come before it.
+    /// Least level, or a filter by module (`info`, `warn,reasonedit_server=debug`). The variables
+    /// `REASONEDIT_LOG` and `RUST_LOG` come before it.
     pub(crate) level: String,
     /// How lines look.
     pub(crate) format: LogFormat,
@@ -42,8 +42,8 @@ impl Default for LogSettings {
 /// Warnings, and how far long work is.
 const QUIET: &str = "warn,reasonedit::progress=info";
 
-/// Starts logging to the standard error. `quiet` raises the configured level to warnings and progress: subcommands that answer one
-/// question say what they do themselves.
+/// Starts logging to the standard error. `quiet` raises the configured level to warnings and progress:
+/// subcommands that answer one question say what they do themselves.
 ///
 /// # Errors
 /// A filter that can't be read, with the place it came from.

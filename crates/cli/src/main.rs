@@ -1,4 +1,5 @@
-//! The program `reasonedit`: configuration, logging, signals, subcommands. What it does stands in the other crates.
+//! The program `reasonedit`: configuration, logging, signals, subcommands. What it does stands in the other
+//! crates.
 
 mod args;
 mod client;

@@ -1,5 +1,5 @@
-//! Text for the person at the terminal. Answers go to the standard output, everything else (logs, progress, what to try
-//! next) to the standard error, so that the output can be piped.
+//! Text for the person at the terminal. Answers go to the standard output, everything else (logs, progress,
+//! what to try next) to the standard error, so that the output can be piped.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -53,7 +53,8 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Stages of edits and queries as they follow one another, the sum last; stages that are not listed stand before it.
+/// Stages of edits and queries as they follow one another, the sum last; stages that are not listed stand
+/// before it.
 pub(crate) fn stage_order(stage: &str) -> usize {
     const ORDER: [&str; 7] = ["queue", "patchify", "embed", "retrieve", "merge", "store", "answer"];
     match stage {

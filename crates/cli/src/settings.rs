@@ -1,7 +1,7 @@
 //! The settings of the program: one typed structure, filled from layers.
 //!
-//! Later layers win: built-in defaults (`config/default.toml`, compiled in) < the model's profile (`reasonedit.json` in
-//! its folder) < a file < `REASONEDIT_*` variables < options.
+//! Later layers win: built-in defaults (`config/default.toml`, compiled in) < the model's profile
+//! (`reasonedit.json` in its folder) < a file < `REASONEDIT_*` variables < options.
 
 mod layers;
 mod model;
@@ -183,8 +183,8 @@ mod tests {
         Settings::load(&SettingsArgs { data: None, common })
     }
 
-    /// `section.key` of every line that sets a value in the file of defaults, commented out or not, and whether the
-    /// line above it is a comment that says what it is.
+    /// `section.key` of every line that sets a value in the file of defaults, commented out or not, and
+    /// whether the line above it is a comment that says what it is.
     fn lines_of_defaults() -> Vec<(String, bool)> {
         let mut section = String::new();
         let mut explained = false;

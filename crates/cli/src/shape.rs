@@ -1,4 +1,5 @@
-//! Answers of the editor as JSON in the shapes of the HTTP contract, so that a data folder and a service answer alike.
+//! Answers of the editor as JSON in the shapes of the HTTP contract, so that a data folder and a service
+//! answer alike.
 
 use std::collections::BTreeMap;
 

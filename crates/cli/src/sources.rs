@@ -1,5 +1,5 @@
-//! Sets of pictures and texts that layers can be measured on besides a codebook's own: the demo world, and the dataset folders that the
-//! settings name.
+//! Sets of pictures and texts that layers can be measured on besides a codebook's own: the demo world, and
+//! the dataset folders that the settings name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ pub(crate) const WORLD: &str = "world";
 /// Name of the codebook's own pictures.
 pub(crate) const CODEBOOK: &str = "codebook";
 
-/// Most samples of the world: making its pictures takes longer than measuring them is worth. Draws share some when there are fewer than they take.
+/// Most samples of the world: making its pictures takes longer than measuring them is worth. Draws share some
+/// when there are fewer than they take.
 const MOST: usize = 400;
 /// Samples are taken from this many times as many records: some repeat a text of others.
 const SPARE: usize = 4;
@@ -25,7 +26,8 @@ const SPARE: usize = 4;
 /// The world, and every folder under its last name.
 ///
 /// # Errors
-/// Two folders of one name, or one that is called as the world or as the codebook's own pictures are: a request could not tell them apart.
+/// Two folders of one name, or one that is called as the world or as the codebook's own pictures are: a
+/// request could not tell them apart.
 pub(crate) fn sources(folders: &[PathBuf]) -> Result<Sources> {
     check_names(folders)?;
     let world = Sources::default()

@@ -133,7 +133,8 @@ fn a_service_is_measured_and_left_as_it_was() {
     assert!(again.status.success(), "{}", stderr(&again));
     assert_eq!(self::report(&out)["editors"], report["editors"]);
 
-    // Editors and settings that only a model in the process can be measured with; a codebook of somebody else.
+    // Editors and settings that only a model in the process can be measured with; a codebook of somebody
+    // else.
     for (more, named) in [
         (&["--editors", "ike"][..], "`ike` can't be measured through a service"),
         (&["--variant", "x:embedding.lambda=1"], "`embedding.lambda`"),

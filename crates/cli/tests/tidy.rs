@@ -1,5 +1,5 @@
-//! Holds the rules of the house that no compiler checks: who may name which dependency, how long a file may be, what
-//! stands in every crate. Works on the files of the checkout, with or without git.
+//! Holds the rules of the house that no compiler checks: who may name which dependency, how long a file may
+//! be, what stands in every crate. Works on the files of the checkout, with or without git.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "names of this repository, in one case")]
@@ -31,7 +31,8 @@ const WHO_NAMES: [(&str, &[&str]); 7] = [
     ("axum", &["server"]),
 ];
 
-/// Architecture invariant 1: crates without I/O, clock or global state, and paths that would give one of those away.
+/// Architecture invariant 1: crates without I/O, clock or global state, and paths that would give one of
+/// those away.
 const PURE_CRATES: [&str; 2] = ["imaging", "topology"];
 const IMPURE: [&str; 8] = [
     "std::fs",

@@ -1,5 +1,6 @@
-//! Measures retrieval, edits and reverts on random keys: `cargo run --release --example measure -- 20000 928 hubness`
-//! (keys, dimensions, and whether hubness is measured too: that compares all pairs once).
+//! Measures retrieval, edits and reverts on random keys:
+//! `cargo run --release --example measure -- 20000 928 hubness` (keys, dimensions, and whether hubness is
+//! measured too: that compares all pairs once).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

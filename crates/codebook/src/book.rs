@@ -38,7 +38,8 @@ pub struct Codebook {
 /// What only the holder of the write lock sees.
 #[derive(Default)]
 pub(crate) struct Writer {
-    /// A write failed at the disk: whether the store holds it is not known, so nothing more is written on top.
+    /// A write failed at the disk: whether the store holds it is not known, so nothing more is written on
+    /// top.
     failed: bool,
 }
 
@@ -68,7 +69,8 @@ pub struct EditView {
     pub outcome: Option<Vec<u8>>,
 }
 
-/// Which edits to list. All conditions that are given must hold; texts are compared in their [`text::canonical`] form.
+/// Which edits to list. All conditions that are given must hold; texts are compared in their
+/// [`text::canonical`] form.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EditFilter {
@@ -212,13 +214,13 @@ impl Codebook {
 
     /// Makes an edit. When this returns it is on disk and live.
     ///
-    /// `members` are numbered from 0 without gaps, 0 being the answer entry; their keys, and `record.embedding`, are of this
-    /// generation. The first edit of a codebook sets its generation.
+    /// `members` are numbered from 0 without gaps, 0 being the answer entry; their keys, and
+    /// `record.embedding`, are of this generation. The first edit of a codebook sets its generation.
     ///
     /// # Errors
-    /// `EmbeddingMismatch` if the codebook's keys are of another generation (embed again with the one it has now),
-    /// `AlreadyMade` if the record's idempotency key was used before, `Conflict` if its id was, `InvalidRecord`,
-    /// `DimensionMismatch` or `InvalidMember` for what can't be stored, `Store`.
+    /// `EmbeddingMismatch` if the codebook's keys are of another generation (embed again with the one it has
+    /// now), `AlreadyMade` if the record's idempotency key was used before, `Conflict` if its id was,
+    /// `InvalidRecord`, `DimensionMismatch` or `InvalidMember` for what can't be stored, `Store`.
     pub fn apply(
         &self,
         record: EditRecord,
@@ -256,9 +258,9 @@ impl Codebook {
         Ok(AppliedEdit { entries: snapshot.entries_of(id), snapshot, merge_time, store_time })
     }
 
-    /// Takes in edits that were made elsewhere or earlier, all of them or none; the history says that they were [`Origin::Imported`]. Those
-    /// that are live already stay as they are. An idempotency key that another edit has here is left out of the record: who sends it again
-    /// means the one made here.
+    /// Takes in edits that were made elsewhere or earlier, all of them or none; the history says that they
+    /// were [`Origin::Imported`]. Those that are live already stay as they are. An idempotency key that
+    /// another edit has here is left out of the record: who sends it again means the one made here.
     ///
     /// Returns the ids of those that are new.
     ///
@@ -300,8 +302,8 @@ impl Codebook {
         Ok(ids)
     }
 
-    /// Reverts an edit: the codebook becomes what it would be had the edit never been made. The record of it stays in the
-    /// store's history.
+    /// Reverts an edit: the codebook becomes what it would be had the edit never been made. The record of it
+    /// stays in the store's history.
     ///
     /// # Errors
     /// `UnknownEdit` if it isn't live, `Store`.
@@ -440,10 +442,12 @@ fn fold(stored: StoredCodebook, config: &Arc<CodebookConfig>) -> Snapshot {
     .standing(chosen, stored.previous.map(Arc::new))
 }
 
-/// Whether an edit and its members can be stored with keys of this embedding, as far as they show it by themselves.
+/// Whether an edit and its members can be stored with keys of this embedding, as far as they show it by
+/// themselves.
 ///
 /// # Errors
-/// `Conflict` for an edit that names another embedding or has no entries, `DimensionMismatch`, `InvalidMember` and `InvalidRecord`.
+/// `Conflict` for an edit that names another embedding or has no entries, `DimensionMismatch`,
+/// `InvalidMember` and `InvalidRecord`.
 pub fn check_edit(record: &EditRecord, members: &[impl Borrow<Member>], embedding: &Embedding) -> Result<()> {
     if record.embedding != embedding.id {
         return Err(CodebookError::Conflict("the edit names another embedding than its keys".to_owned()));

@@ -1,9 +1,11 @@
 //! Making a generation of keys beside the live one, and swapping it in.
 //!
-//! The keys of a generation are a map from edits to vectors, in the store as in memory. A build fills that map, edit by edit, until it covers the
-//! live edits; the codebook is read and written meanwhile as if nothing happened. Only the last comparison and the swap are made under the
-//! write lock, so no edit can slip in between, and what a reader sees is the old generation or the new one. Taking up a half-made
-//! generation after a restart, and rolling back to the generation that was kept, are the same thing with a map that is partly full.
+//! The keys of a generation are a map from edits to vectors, in the store as in memory. A build fills that
+//! map, edit by edit, until it covers the live edits; the codebook is read and written meanwhile as if
+//! nothing happened. Only the last comparison and the swap are made under the write lock, so no edit can slip
+//! in between, and what a reader sees is the old generation or the new one. Taking up a half-made generation
+//! after a restart, and rolling back to the generation that was kept, are the same thing with a map that is
+//! partly full.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use crate::records::{Draft, Embedding, Generation, survives_json};
 use crate::snapshot::Snapshot;
 use crate::{CodebookError, Result};
 
-/// A generation in the making; at most one per codebook. Dropped unfinished it stays in the store, to be gone on with.
+/// A generation in the making; at most one per codebook. Dropped unfinished it stays in the store, to be gone
+/// on with.
 pub struct Build {
     book: Arc<Codebook>,
     target: Generation,
@@ -46,12 +49,12 @@ pub struct Missing {
 }
 
 impl Codebook {
-    /// Begins a generation under this embedding, or goes on with the one that was left half-made by the same recipe (then under the id which
-    /// that one bears). One made by another recipe is removed.
+    /// Begins a generation under this embedding, or goes on with the one that was left half-made by the same
+    /// recipe (then under the id which that one bears). One made by another recipe is removed.
     ///
     /// # Errors
-    /// `Conflict` if a build runs or the embedding bears the id of a generation in use, `UnknownCodebook` before the first edit,
-    /// `InvalidRecord` if λ isn't finite, `Store`, `Corrupt`.
+    /// `Conflict` if a build runs or the embedding bears the id of a generation in use, `UnknownCodebook`
+    /// before the first edit, `InvalidRecord` if λ isn't finite, `Store`, `Corrupt`.
     pub fn begin(self: &Arc<Self>, generation: Generation, recipe: [u8; 32]) -> Result<Build> {
         if !survives_json(&generation) {
             return Err(CodebookError::InvalidRecord("λ is not finite"));
@@ -74,8 +77,8 @@ impl Codebook {
         Ok(build)
     }
 
-    /// Begins a rollback to the generation that is kept, which must be `to` if that is given: it lacks only the keys of edits made since.
-    /// `chosen` as for any generation.
+    /// Begins a rollback to the generation that is kept, which must be `to` if that is given: it lacks only
+    /// the keys of edits made since. `chosen` as for any generation.
     ///
     /// # Errors
     /// `Conflict` if a build runs, or none or another generation is kept, `Store`, `Corrupt`.
@@ -163,15 +166,16 @@ impl Build {
         self.state == State::Finished
     }
 
-    /// Prepares the swap as far as there are keys, and tells what lacks them. Costs what has changed since the last call; edits go on
-    /// meanwhile, so more may be missing when it returns.
+    /// Prepares the swap as far as there are keys, and tells what lacks them. Costs what has changed since
+    /// the last call; edits go on meanwhile, so more may be missing when it returns.
     pub fn prepare(&mut self) -> Missing {
         let live = self.book.snapshot();
         let of = live.edit_count();
         Missing { edits: self.follow(&live), of }
     }
 
-    /// Adds the keys of whole edits; on disk when this returns. Members of edits that were reverted meanwhile are welcome.
+    /// Adds the keys of whole edits; on disk when this returns. Members of edits that were reverted meanwhile
+    /// are welcome.
     ///
     /// # Errors
     /// `DimensionMismatch`, `InvalidMember`, `Conflict` if the build has ended, `Store`.
@@ -204,12 +208,12 @@ impl Build {
         Ok(())
     }
 
-    /// Makes it the live generation, in one step, if no live edit lacks its keys; the one that was live is kept until the next swap.
-    /// `None` if edits were made since: add theirs and call again.
+    /// Makes it the live generation, in one step, if no live edit lacks its keys; the one that was live is
+    /// kept until the next swap. `None` if edits were made since: add theirs and call again.
     ///
     /// # Errors
-    /// `Conflict` if the build has ended, `Store`: whether the swap happened is then not known, and the codebook takes no further writes until
-    /// it is reopened.
+    /// `Conflict` if the build has ended, `Store`: whether the swap happened is then not known, and the
+    /// codebook takes no further writes until it is reopened.
     pub fn finish(&mut self) -> Result<Option<Arc<Snapshot>>> {
         self.open()?;
         // The bulk of the work, without the lock.
@@ -234,7 +238,8 @@ impl Build {
         Ok(Some(published))
     }
 
-    /// Gives up: nothing of a draft is left. A rollback leaves the kept generation as it is, with the keys added to it.
+    /// Gives up: nothing of a draft is left. A rollback leaves the kept generation as it is, with the keys
+    /// added to it.
     ///
     /// # Errors
     /// `Conflict` if the build has ended, `Store`.
@@ -261,7 +266,8 @@ impl Build {
         }
     }
 
-    /// Brings `next` in line with this state of the codebook, as far as there are keys; returns the edits that have none.
+    /// Brings `next` in line with this state of the codebook, as far as there are keys; returns the edits
+    /// that have none.
     fn follow(&mut self, live: &Snapshot) -> Vec<EditId> {
         let (mut missing, mut new, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for record in live.edits() {

@@ -1,8 +1,9 @@
 //! What happened to a codebook, as others follow it: by number, and told when there is more.
 //!
-//! Whoever has to act on every event exactly in order (an outbox, a replica) keeps the number of the next one and reads from there. The
-//! history is written with the change itself, so nothing that was acknowledged is missing from it; and nothing shows here before it is on
-//! disk, so nobody is told of what a crash could still take back.
+//! Whoever has to act on every event exactly in order (an outbox, a replica) keeps the number of the next one
+//! and reads from there. The history is written with the change itself, so nothing that was acknowledged is
+//! missing from it; and nothing shows here before it is on disk, so nobody is told of what a crash could
+//! still take back.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -16,8 +16,9 @@ pub struct CodebookConfig {
     pub gate: GateConfig,
     /// How distances are evened out between crowded and lonely keys.
     pub hubness: HubnessConfig,
-    /// What a retrieval does unless it asks for something else. `Codebook::stats` states the threshold for it, and with
-    /// hubness on, the neighbours are found when the codebook opens rather than at the first query.
+    /// What a retrieval does unless it asks for something else. `Codebook::stats` states the threshold for
+    /// it, and with hubness on, the neighbours are found when the codebook opens rather than at the first
+    /// query.
     pub retrieval: RetrievalParams,
     /// Whether answers and statements are looked up apart.
     pub lookup: LookupConfig,
@@ -64,8 +65,8 @@ impl CodebookConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GateConfig {
-    /// τ: the threshold is this percentile, 0 to 100, of the distances between pairs of keys (paper section 4.5: 10 to 50
-    /// are good).
+    /// τ: the threshold is this percentile, 0 to 100, of the distances between pairs of keys (paper section
+    /// 4.5: 10 to 50 are good).
     pub percentile: f64,
     /// Keys whose pairs are taken (method section 5: 2,000).
     pub reservoir: usize,
@@ -87,7 +88,8 @@ impl Default for GateConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HubnessConfig {
-    /// σ is the median distance to this many nearest keys, or to all others if they are fewer (authors' code: 30).
+    /// σ is the median distance to this many nearest keys, or to all others if they are fewer (authors' code:
+    /// 30).
     pub neighbours: usize,
 }
 
@@ -97,13 +99,14 @@ impl Default for HubnessConfig {
     }
 }
 
-/// In which space entries are looked up. One weight of the text can't serve both "this picture" and "this reasoning on another picture": the more
-/// the text counts, the more of the second is found and the less of the first is kept apart. The paper has one space for all.
+/// In which space entries are looked up. One weight of the text can't serve both "this picture" and "this
+/// reasoning on another picture": the more the text counts, the more of the second is found and the less of
+/// the first is kept apart. The paper has one space for all.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LookupConfig {
-    /// Look answers up by picture and statements by meaning, each kind among its own keys, with its own hubness scales and gate. Off: one space
-    /// for all entries (paper).
+    /// Look answers up by picture and statements by meaning, each kind among its own keys, with its own
+    /// hubness scales and gate. Off: one space for all entries (paper).
     pub by_kind: bool,
     /// Answer keys that are looked up at most, where kinds are apart.
     pub answers: usize,

@@ -27,11 +27,13 @@ pub enum CodebookError {
     /// The text is not a name of a codebook.
     #[error("{0:?} is not a codebook name (1 to 64 of a-z, 0-9 and -)")]
     InvalidName(String),
-    /// The change contradicts what is stored or under way: an edit id used twice, a member that belongs to another edit, a second
-    /// re-embedding beside one that runs, a rollback where no earlier generation of keys is kept.
+    /// The change contradicts what is stored or under way: an edit id used twice, a member that belongs to
+    /// another edit, a second re-embedding beside one that runs, a rollback where no earlier generation of
+    /// keys is kept.
     #[error("conflict: {0}")]
     Conflict(String),
-    /// The keys at hand were made by another model, tap, pooling, λ or encoder than the stored ones: their distances mean nothing.
+    /// The keys at hand were made by another model, tap, pooling, λ or encoder than the stored ones: their
+    /// distances mean nothing.
     #[error(
         "the codebook is embedded by generation {} (model {}, tap {}, λ {}), not by {} (model {}, tap {}, λ {})",
         stored.id, stored.model_fingerprint, stored.tap, stored.lambda,
@@ -59,13 +61,15 @@ pub enum CodebookError {
         /// Why.
         reason: &'static str,
     },
-    /// A record can't be stored: it would not read back as it is (a number that is not finite, metadata nested too deeply).
+    /// A record can't be stored: it would not read back as it is (a number that is not finite, metadata
+    /// nested too deeply).
     #[error("the record can't be stored: {0}")]
     InvalidRecord(&'static str),
     /// A number of the configuration is out of its range.
     #[error("configuration: {0}")]
     InvalidConfig(&'static str),
-    /// An edit was made under this idempotency key before; whether it is a repetition, the hash of the body tells.
+    /// An edit was made under this idempotency key before; whether it is a repetition, the hash of the body
+    /// tells.
     #[error("the edit {edit} was made under this idempotency key before")]
     AlreadyMade {
         /// The edit that was made then. It may have been reverted since.
@@ -95,7 +99,8 @@ pub enum CodebookError {
     /// Another process has the data folder open.
     #[error("the data folder is in use by another process")]
     Locked,
-    /// The disk or the database refused. After a failed write the codebook takes no further writes until it is reopened.
+    /// The disk or the database refused. After a failed write the codebook takes no further writes until it
+    /// is reopened.
     #[error("the store failed to {action}: {reason}")]
     Store {
         /// What was attempted, as `commit an edit`.

@@ -1,12 +1,12 @@
-//! The codebook as a fold: members of the live edits, in order of (edit, ordinal), each merged into the nearest key that
-//! takes it or made a key of its own.
+//! The codebook as a fold: members of the live edits, in order of (edit, ordinal), each merged into the
+//! nearest key that takes it or made a key of its own.
 //!
-//! An edit that arrives late, or one that is reverted, must leave exactly the codebook that a fold from scratch would give.
-//! Each member's decision is kept, so that only what the change could have altered is decided again. While the members
-//! after the change are visited in order, a key is *dirty* if its state at that point differs between the old history and
-//! the new one. A member whose key is clean chose the nearest of all old candidates, clean ones included; so among clean
-//! keys its choice stands, and only the dirty keys' new states must be held against it. A member whose key is dirty
-//! decides anew among all keys.
+//! An edit that arrives late, or one that is reverted, must leave exactly the codebook that a fold from
+//! scratch would give. Each member's decision is kept, so that only what the change could have altered is
+//! decided again. While the members after the change are visited in order, a key is *dirty* if its state at
+//! that point differs between the old history and the new one. A member whose key is clean chose the nearest
+//! of all old candidates, clean ones included; so among clean keys its choice stands, and only the dirty
+//! keys' new states must be held against it. A member whose key is dirty decides anew among all keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::sorted::SortedMap;
 /// Parts of a vector that [`Sketch`] sums up.
 const SKETCH: usize = 16;
 
-/// Sums of 16 stretches of a vector, each over the root of its length: the distance of two sketches never exceeds the
-/// distance of the vectors, so most candidates are ruled out without a look at their vectors.
+/// Sums of 16 stretches of a vector, each over the root of its length: the distance of two sketches never
+/// exceeds the distance of the vectors, so most candidates are ruled out without a look at their vectors.
 type Sketch = [f32; SKETCH];
 
 fn sketch(vector: &[f32]) -> Sketch {
@@ -62,8 +62,8 @@ pub(crate) struct Fold {
     members: SortedMap<Place, Arc<Folded>>,
     /// Members of each key in order, under the place of the first.
     keys: SortedMap<Place, Arc<Vec<Place>>>,
-    /// Every state of every key by norm (the bits of a non-negative f64 sort like the number), found by the member that
-    /// brought it about.
+    /// Every state of every key by norm (the bits of a non-negative f64 sort like the number), found by the
+    /// member that brought it about.
     states: SortedMap<(u64, Place), Sketch>,
 }
 
@@ -100,7 +100,8 @@ impl Fold {
         self.members.iter().map(|(_, folded)| &folded.member)
     }
 
-    /// The members of one edit in order, each with the id of the key that it merged into (`None` if it began one).
+    /// The members of one edit in order, each with the id of the key that it merged into (`None` if it began
+    /// one).
     pub(crate) fn members_of(&self, edit: EditId) -> impl Iterator<Item = (&Arc<Member>, Option<MemberId>)> {
         self.members.from(&Place { edit, ordinal: 0 }).take_while(move |(p, _)| p.edit == edit).map(
             |(place, folded)| {
@@ -181,7 +182,8 @@ impl Fold {
         replay.dirty
     }
 
-    /// Takes a member out of its key. The key becomes dirty, and the members that joined it later are decided again.
+    /// Takes a member out of its key. The key becomes dirty, and the members that joined it later are decided
+    /// again.
     fn detach(&mut self, place: Place, replay: &mut Replay) {
         if replay.pending.remove(&place) {
             return;

@@ -1,8 +1,10 @@
-//! Distances between keys and the overlap of circles. Everything here gives the same bits on every machine and thread count.
+//! Distances between keys and the overlap of circles. Everything here gives the same bits on every machine
+//! and thread count.
 
 use std::f64::consts::PI;
 
-/// Partial sums that a distance is accumulated in; fixed, because the order of additions decides the last bits.
+/// Partial sums that a distance is accumulated in; fixed, because the order of additions decides the last
+/// bits.
 const LANES: usize = 16;
 /// Numbers between two looks at whether a distance can still stay below a bound.
 const STRIDE: usize = 128;
@@ -36,7 +38,8 @@ fn accumulate(lanes: &mut [f64; LANES], a: &[f32], b: &[f32]) {
     }
 }
 
-/// Euclidean distance of two vectors of equal length, accumulated in f64 in a fixed order. Symmetric to the bit.
+/// Euclidean distance of two vectors of equal length, accumulated in f64 in a fixed order. Symmetric to the
+/// bit.
 pub fn distance(a: &[f32], b: &[f32]) -> f64 {
     debug_assert_eq!(a.len(), b.len());
     let mut lanes = [0.0; LANES];
@@ -47,8 +50,8 @@ pub fn distance(a: &[f32], b: &[f32]) -> f64 {
 /// [`distance`] to the bit if it is at most `bound`, else `None`, found out early where possible.
 pub fn distance_within(a: &[f32], b: &[f32], bound: f64) -> Option<f64> {
     debug_assert_eq!(a.len(), b.len());
-    // The lanes only grow and rounding is monotonic, so a partial sum above the bound's square (with room for the
-    // rounding of square and root) can't come back.
+    // The lanes only grow and rounding is monotonic, so a partial sum above the bound's square (with room for
+    // the rounding of square and root) can't come back.
     let limit = bound * bound * (1.0 + 1e-12);
     let mut lanes = [0.0; LANES];
     for (x, y) in a.chunks(STRIDE).zip(b.chunks(STRIDE)) {
@@ -82,10 +85,12 @@ pub fn round_up(value: f64) -> f32 {
     if f64::from(nearest) < value { nearest.next_up() } else { nearest }
 }
 
-/// Area that two circles in the plane share: radii `a` and `b`, centres `d` apart, all finite and not negative.
+/// Area that two circles in the plane share: radii `a` and `b`, centres `d` apart, all finite and not
+/// negative.
 ///
-/// The lens is two circular segments. Each is written as r²·(θ − sin θ cos θ) with θ from `atan2`, and the triangle's
-/// height by Kahan's ordering of Heron's formula, so that nearly touching and nearly contained circles keep their digits.
+/// The lens is two circular segments. Each is written as r²·(θ − sin θ cos θ) with θ from `atan2`, and the
+/// triangle's height by Kahan's ordering of Heron's formula, so that nearly touching and nearly contained
+/// circles keep their digits.
 pub fn intersection_area(a: f64, b: f64, d: f64) -> f64 {
     let (small, large) = if a <= b { (a, b) } else { (b, a) };
     if small == 0.0 || d >= small + large {

@@ -1,4 +1,5 @@
-//! Hubness correction: how near each key is to its neighbours (σ in method section 5; the authors' code, not the paper).
+//! Hubness correction: how near each key is to its neighbours (σ in method section 5; the authors' code, not
+//! the paper).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,7 +34,8 @@ impl Scale {
     }
 }
 
-/// σ + 1e-6, where σ is the median distance; 1 for a key without neighbours, whose distances stay as they are.
+/// σ + 1e-6, where σ is the median distance; 1 for a key without neighbours, whose distances stay as they
+/// are.
 fn divisor(nearest: &[Hit]) -> f64 {
     let middle = nearest.len() / 2;
     match nearest.len() {
@@ -58,8 +60,8 @@ impl Hubness {
         self.chunks[slot as usize / CHUNK][slot as usize % CHUNK].divisor
     }
 
-    /// Follows a change of the index. `gone`: slots whose former key went or moved; `new`: slots that hold a new or moved
-    /// key. A moved key's slot is in both.
+    /// Follows a change of the index. `gone`: slots whose former key went or moved; `new`: slots that hold a
+    /// new or moved key. A moved key's slot is in both.
     pub(crate) fn update(&mut self, index: &Index, gone: &HashSet<Slot>, new: &HashSet<Slot>) {
         self.grow(index.end());
         let others = index.len().saturating_sub(1);
@@ -78,7 +80,8 @@ impl Hubness {
                     return Some((slot, nearest(index, slot, self.neighbours)));
                 }
                 let scale = &self.chunks[slot as usize / CHUNK][slot as usize % CHUNK];
-                // Keys outside a full list are no nearer than its last; a list that is not full leaves none outside.
+                // Keys outside a full list are no nearer than its last; a list that is not full leaves none
+                // outside.
                 let full = scale.nearest.len() == self.neighbours;
                 let floor = scale.nearest.last().filter(|_| full).map_or(f64::INFINITY, |last| last.score);
                 let mut list = None;

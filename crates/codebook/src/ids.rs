@@ -8,7 +8,8 @@ use ulid::Ulid;
 
 use crate::CodebookError;
 
-/// Makes a newtype around [`Ulid`] with the textual form of a ULID everywhere: `Display`, `FromStr` and serde.
+/// Makes a newtype around [`Ulid`] with the textual form of a ULID everywhere: `Display`, `FromStr` and
+/// serde.
 macro_rules! ulid_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
@@ -52,7 +53,8 @@ ulid_id!(
     "edit id"
 );
 ulid_id!(
-    /// Identifies one member of the codebook: what one edit contributed at one ordinal. A key bears the id of its first member.
+    /// Identifies one member of the codebook: what one edit contributed at one ordinal. A key bears the id of
+    /// its first member.
     MemberId,
     "entry id"
 );
@@ -63,7 +65,8 @@ ulid_id!(
 );
 
 impl MemberId {
-    /// The id of the member at `ordinal` of `edit`: the edit's timestamp, then 80 bits of `blake3(edit, ordinal)`.
+    /// The id of the member at `ordinal` of `edit`: the edit's timestamp, then 80 bits of
+    /// `blake3(edit, ordinal)`.
     ///
     /// Derived rather than drawn, so that the same edit gives the same bytes of codebook.
     pub fn derive(edit: EditId, ordinal: u32) -> Self {

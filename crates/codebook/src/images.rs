@@ -13,8 +13,8 @@ use crate::{CodebookError, Result};
 /// How the names of folders begin that hold staged images.
 const STAGED: &str = ".staged-";
 
-/// A folder of images: `ab/abcd…`, the first two digits of the id and then all of them. Writing the same bytes twice
-/// writes them once. Durable when [`Self::put`] returns.
+/// A folder of images: `ab/abcd…`, the first two digits of the id and then all of them. Writing the same
+/// bytes twice writes them once. Durable when [`Self::put`] returns.
 #[derive(Clone, Debug)]
 pub struct ImageStore {
     folder: PathBuf,
@@ -67,7 +67,8 @@ impl ImageStore {
     /// The bytes of an image.
     ///
     /// # Errors
-    /// `UnknownImage` if there is none of this id, `Corrupt` if its bytes are no longer those of the id, `Store`.
+    /// `UnknownImage` if there is none of this id, `Corrupt` if its bytes are no longer those of the id,
+    /// `Store`.
     pub fn get(&self, id: ImageId) -> Result<Vec<u8>> {
         let bytes = match fs::read(self.path(id)) {
             Ok(bytes) => bytes,
@@ -90,8 +91,8 @@ impl ImageStore {
         Ok(StagedImages { images: self.clone(), folder, ids: BTreeSet::new() })
     }
 
-    /// Removes what a process left staged that was killed, and such of it as had been put into the store already unless it is `wanted`. While
-    /// nobody else works with the store.
+    /// Removes what a process left staged that was killed, and such of it as had been put into the store
+    /// already unless it is `wanted`. While nobody else works with the store.
     ///
     /// # Errors
     /// `Store` if the disk refuses.
@@ -127,8 +128,8 @@ impl ImageStore {
     }
 }
 
-/// Images that are kept beside the store until it is known that they are wanted. Dropped, they are gone; those of a process that was killed
-/// are found by [`ImageStore::sweep_staged`].
+/// Images that are kept beside the store until it is known that they are wanted. Dropped, they are gone;
+/// those of a process that was killed are found by [`ImageStore::sweep_staged`].
 #[derive(Debug)]
 pub struct StagedImages {
     images: ImageStore,
@@ -180,8 +181,8 @@ impl StagedImages {
         tempfile::tempfile_in(self.folder.path()).map_err(|e| failed("keep a file", &e))
     }
 
-    /// Puts all of them into the store, durably. They are staged as well until this is dropped, so that they are taken out again should the
-    /// process be killed before anything refers to them.
+    /// Puts all of them into the store, durably. They are staged as well until this is dropped, so that they
+    /// are taken out again should the process be killed before anything refers to them.
     ///
     /// # Errors
     /// `Store` if the disk refuses.

@@ -1,9 +1,10 @@
 //! The vector index: which keys are nearest to a query.
 //!
-//! [`ExactIndex`] is exact to the bit and still reads half of the memory: it scans the keys rounded to bfloat16, whose
-//! distance to the true key is known, so that each scanned distance brackets the true one. Only keys whose bracket reaches
-//! below the k-th smallest upper end are looked at in full. (Rows of 8-bit numbers with one scale each would be half as long
-//! again, but hidden states have a few dimensions far larger than the rest, and these would widen every bracket.)
+//! [`ExactIndex`] is exact to the bit and still reads half of the memory: it scans the keys rounded to
+//! bfloat16, whose distance to the true key is known, so that each scanned distance brackets the true one.
+//! Only keys whose bracket reaches below the k-th smallest upper end are looked at in full. (Rows of 8-bit
+//! numbers with one scale each would be half as long again, but hidden states have a few dimensions far
+//! larger than the rest, and these would widen every bracket.)
 
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ const UNDERFLOW: f64 = 1e-15;
 /// Position of a key in the index. Free ones are used again, so a slot means something for one snapshot only.
 pub(crate) type Slot = u32;
 
-/// The kinds of index. An approximate one (HNSW) is a second variant, with [`ExactIndex`] as the oracle of its tests.
+/// The kinds of index. An approximate one (HNSW) is a second variant, with [`ExactIndex`] as the oracle of
+/// its tests.
 #[derive(Debug, Clone)]
 pub(crate) enum Index {
     /// Every key is scanned.
@@ -106,8 +108,8 @@ impl Index {
         exact.scan(query)
     }
 
-    /// The `k` keys of the least score, least first, ties to the lowest id. The score of a key is its distance to `query`
-    /// over `divisor(slot)`, which must be positive. `except` is left out.
+    /// The `k` keys of the least score, least first, ties to the lowest id. The score of a key is its
+    /// distance to `query` over `divisor(slot)`, which must be positive. `except` is left out.
     pub(crate) fn search(
         &self,
         query: &[f32],

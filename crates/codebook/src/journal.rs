@@ -37,7 +37,8 @@ impl RowKey {
     }
 }
 
-/// A table of rows, small byte values in the caller's own form. Writes are atomic, and durable when they return. Cheap to clone.
+/// A table of rows, small byte values in the caller's own form. Writes are atomic, and durable when they
+/// return. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn CodebookStore>,

@@ -110,7 +110,8 @@ pub(crate) struct KeyState {
 }
 
 impl KeyState {
-    /// The key of exactly these members (method section 4): their mean, and the least radius that covers their balls.
+    /// The key of exactly these members (method section 4): their mean, and the least radius that covers
+    /// their balls.
     pub(crate) fn of(members: &[Arc<Member>]) -> Option<Self> {
         let first = members.first()?;
         if members.len() == 1 {

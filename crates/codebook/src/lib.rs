@@ -1,8 +1,8 @@
 //! Entries, keys, radii, merging, the retrieval gate, the vector index, exact revert; and the stores.
 //!
-//! A [`Codebook`] is a fold over the [`Member`]s of its live edits. The store is the truth; keys, index, hubness scales and
-//! gate are derived from it and published as immutable [`Snapshot`]s after the store has committed. Everything here is
-//! synchronous: calls that write wait for the disk.
+//! A [`Codebook`] is a fold over the [`Member`]s of its live edits. The store is the truth; keys, index,
+//! hubness scales and gate are derived from it and published as immutable [`Snapshot`]s after the store has
+//! committed. Everything here is synchronous: calls that write wait for the disk.
 
 mod book;
 mod build;

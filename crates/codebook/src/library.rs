@@ -75,13 +75,14 @@ impl Library {
         Journal::new(Arc::clone(&self.store), table)
     }
 
-    /// Has `listener` called after every commit to any codebook, when its event can be read. Writers wait for it, so it must only wake
-    /// somebody.
+    /// Has `listener` called after every commit to any codebook, when its event can be read. Writers wait for
+    /// it, so it must only wake somebody.
     pub fn on_commit(&self, listener: impl Fn() + Send + Sync + 'static) {
         self.listeners.add(Box::new(listener));
     }
 
-    /// At most `limit` codebooks that ever had an edit, and the default one, in order of their names, from the one after `cursor` on.
+    /// At most `limit` codebooks that ever had an edit, and the default one, in order of their names, from
+    /// the one after `cursor` on.
     pub fn page(&self, cursor: Option<&CodebookName>, limit: usize) -> Page<Arc<Codebook>, CodebookName> {
         let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);

@@ -64,7 +64,8 @@ impl Member {
     /// Checks what the fold relies on.
     ///
     /// # Errors
-    /// `DimensionMismatch` if the key has not `dim` numbers, `InvalidMember` if id, key or radius are not as they must be.
+    /// `DimensionMismatch` if the key has not `dim` numbers, `InvalidMember` if id, key or radius are not as
+    /// they must be.
     pub fn validate(&self, dim: usize) -> Result<()> {
         let invalid = |reason| CodebookError::InvalidMember { member: self.id, reason };
         if self.key.len() != dim {

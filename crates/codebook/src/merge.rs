@@ -35,7 +35,8 @@ impl Default for MergeConfig {
 }
 
 impl MergeConfig {
-    /// Whether keys of radii `a` and `b` at distance `d` merge. Radii and distance in the units of the key space.
+    /// Whether keys of radii `a` and `b` at distance `d` merge. Radii and distance in the units of the key
+    /// space.
     pub fn merges(&self, a: f32, b: f32, d: f64) -> bool {
         if !self.enabled {
             return false;
@@ -58,8 +59,9 @@ impl MergeConfig {
         let near = self.distance * radius;
         match self.rule {
             MergeRule::All => near,
-            // The smaller circle's area over the larger one's bounds the larger one's share, so the other radius is
-            // below radius/√overlap; and circles that share anything are nearer than the sum of their radii.
+            // The smaller circle's area over the larger one's bounds the larger one's share, so the other
+            // radius is below radius/√overlap; and circles that share anything are nearer than the sum of
+            // their radii.
             MergeRule::Any => near.max(radius + radius / self.overlap.max(0.0).sqrt()),
         }
     }

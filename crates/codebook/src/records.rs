@@ -1,4 +1,5 @@
-//! What is stored of an edit, besides its keys: what the person said, where the evidence lies, and what the model said before.
+//! What is stored of an edit, besides its keys: what the person said, where the evidence lies, and what the
+//! model said before.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +44,8 @@ pub struct Statement {
     /// Its evidence; empty if no patch shows it.
     #[serde(default)]
     pub evidence: Vec<Evidence>,
-    /// Probability in `0..=1`, by the unedited model, that the whole picture shows it; absent where the model was not asked.
+    /// Probability in `0..=1`, by the unedited model, that the whole picture shows it; absent where the model
+    /// was not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_yes: Option<f64>,
     /// The same of a picture without content: what the model thinks of it whatever the picture.
@@ -192,14 +194,14 @@ pub struct Generation {
 pub struct Draft {
     /// What it will be.
     pub generation: Generation,
-    /// Hash of all else that decides its keys (how radii are found, say): only what was made by the same recipe is gone on with
-    /// after a restart.
+    /// Hash of all else that decides its keys (how radii are found, say): only what was made by the same
+    /// recipe is gone on with after a restart.
     pub recipe: [u8; 32],
 }
 
 impl Draft {
-    /// The draft that stands when `wanted` is begun where `self` was left: `self` goes on if the same keys are wanted, `chosen` or not as
-    /// it is asked for now.
+    /// The draft that stands when `wanted` is begun where `self` was left: `self` goes on if the same keys
+    /// are wanted, `chosen` or not as it is asked for now.
     ///
     /// # Errors
     /// `Conflict` if other keys are wanted under the same id.
@@ -215,8 +217,8 @@ impl Draft {
     }
 }
 
-/// Whether the value reads back from JSON as it is. What does not would make a whole codebook unreadable later: JSON has
-/// no NaN, and its parser stops at a depth of 128.
+/// Whether the value reads back from JSON as it is. What does not would make a whole codebook unreadable
+/// later: JSON has no NaN, and its parser stops at a depth of 128.
 pub(crate) fn survives_json<T: Serialize + serde::de::DeserializeOwned + PartialEq>(value: &T) -> bool {
     serde_json::to_vec(value)
         .and_then(|bytes| serde_json::from_slice::<T>(&bytes))

@@ -1,8 +1,10 @@
-//! Distances between pairs of keys, which the retrieval gate takes its threshold from (paper section 4.3; method section 5).
+//! Distances between pairs of keys, which the retrieval gate takes its threshold from (paper section 4.3;
+//! method section 5).
 //!
-//! The pairs are those of a reservoir of keys: the 2,000 keys of the least `blake3(seed, id)`. Which keys these are depends
-//! on the set of keys alone, not on the order in which they came. Each key of the reservoir keeps its distances to those
-//! that entered before it, so a change costs one row, and a threshold one selection over the pairs.
+//! The pairs are those of a reservoir of keys: the 2,000 keys of the least `blake3(seed, id)`. Which keys
+//! these are depends on the set of keys alone, not on the order in which they came. Each key of the reservoir
+//! keeps its distances to those that entered before it, so a change costs one row, and a threshold one
+//! selection over the pairs.
 
 use std::sync::Arc;
 
@@ -32,7 +34,8 @@ pub(crate) struct Reservoir {
 #[derive(Debug)]
 struct Row {
     key: Arc<Key>,
-    /// Distances to the keys that had entered before, by their number in `rows`. Some of those may have left since.
+    /// Distances to the keys that had entered before, by their number in `rows`. Some of those may have left
+    /// since.
     earlier: Vec<(u64, f64)>,
 }
 
@@ -119,9 +122,9 @@ impl Reservoir {
         }
     }
 
-    /// The percentile (0 to 100) of the pairs' distances. Without divisors each pair counts once; with them each ordered
-    /// pair (i, j) counts as its distance over divisor(j), the score that key j would have for key i as the query. `None` if there is
-    /// no pair.
+    /// The percentile (0 to 100) of the pairs' distances. Without divisors each pair counts once; with them
+    /// each ordered pair (i, j) counts as its distance over divisor(j), the score that key j would have for
+    /// key i as the query. `None` if there is no pair.
     pub(crate) fn percentile(
         &self,
         percentile: f64,

@@ -1,4 +1,5 @@
-//! Retrieval: the nearest keys, the gate before them, and the facts they hold (paper section 4.3; method section 5).
+//! Retrieval: the nearest keys, the gate before them, and the facts they hold (paper section 4.3; method
+//! section 5).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,8 +49,9 @@ pub struct Fact {
     pub value: String,
     /// Score of the key: the distance, over σ + 1e-6 with hubness correction.
     pub distance: f64,
-    /// Distance of the key as it was stored (every kind in one space, no correction) over its radius ρ: up to 1 the query lies in the ball that
-    /// rephrased questions and altered pictures of the edit were measured to fill. `None` for a key without a radius.
+    /// Distance of the key as it was stored (every kind in one space, no correction) over its radius ρ: up to
+    /// 1 the query lies in the ball that rephrased questions and altered pictures of the edit were measured
+    /// to fill. `None` for a key without a radius.
     pub reach: Option<f64>,
     /// The image that the key was made from (its first member with this sentence).
     pub image_id: ImageId,
@@ -59,8 +61,8 @@ pub struct Fact {
     pub rank: usize,
 }
 
-/// A sentence that was found and does not stand any more: all edits that it comes from were answered otherwise by newer ones about the same
-/// picture and question.
+/// A sentence that was found and does not stand any more: all edits that it comes from were answered
+/// otherwise by newer ones about the same picture and question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Superseded {
     /// The sentence; its edits are those that do not stand, its rank is that of the next key that does.
@@ -76,8 +78,9 @@ pub struct Retrieval {
     pub rejected: bool,
     /// Score of the nearest key, rejected or not; `None` if there is no key.
     pub nearest_distance: Option<f64>,
-    /// What that score was held against; `None` without a gate or without a key. Where answers and statements are looked up apart, score and
-    /// threshold are those of the kind that came nearer to its threshold or deeper below it.
+    /// What that score was held against; `None` without a gate or without a key. Where answers and statements
+    /// are looked up apart, score and threshold are those of the kind that came nearer to its threshold or
+    /// deeper below it.
     pub threshold: Option<f64>,
     /// Keys asked for.
     pub k: usize,
@@ -87,21 +90,23 @@ pub struct Retrieval {
     pub nearest: Option<Fact>,
     /// Sentences that lay as near as `facts` and do not stand any more, nearest first.
     pub superseded: Vec<Superseded>,
-    /// Facts that found no room in front of the question, nearest first. Empty as retrieved: whoever puts facts in front of a question moves them
-    /// here.
+    /// Facts that found no room in front of the question, nearest first. Empty as retrieved: whoever puts
+    /// facts in front of a question moves them here.
     pub omitted: Vec<Fact>,
 }
 
 impl Snapshot {
     /// Finds the facts nearest to a query embedding E(x, t) of `Embedding::dim` numbers.
     ///
-    /// What only superseded edits say ([`Snapshot::superseded_by`]) is passed over as if it were not there, and told. Their keys are part of the
-    /// codebook all the same: they merge, and the gate's threshold and the hubness scales count them.
+    /// What only superseded edits say ([`Snapshot::superseded_by`]) is passed over as if it were not there,
+    /// and told. Their keys are part of the codebook all the same: they merge, and the gate's threshold and
+    /// the hubness scales count them.
     ///
-    /// Scores are distances. With hubness correction they are divided by the key's σ + 1e-6, and the threshold is taken
-    /// from pair distances divided alike (each ordered pair by the σ of its second key). The correction begins with the
-    /// second edit: before, and whenever there is no pair of keys, scores are plain distances and the threshold is the
-    /// first edit's answer key's radius times [`crate::GateConfig::single_edit_factor`].
+    /// Scores are distances. With hubness correction they are divided by the key's σ + 1e-6, and the
+    /// threshold is taken from pair distances divided alike (each ordered pair by the σ of its second key).
+    /// The correction begins with the second edit: before, and whenever there is no pair of keys, scores are
+    /// plain distances and the threshold is the first edit's answer key's radius times
+    /// [`crate::GateConfig::single_edit_factor`].
     ///
     /// # Errors
     /// `DimensionMismatch` or `InvalidQuery` if the query or the percentile is unusable.

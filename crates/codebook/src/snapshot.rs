@@ -1,5 +1,5 @@
-//! An immutable state of one codebook. Readers hold one for as long as they like; the writer makes the next from it, and
-//! the two share all that the change left alone.
+//! An immutable state of one codebook. Readers hold one for as long as they like; the writer makes the next
+//! from it, and the two share all that the change left alone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -187,7 +187,8 @@ impl Snapshot {
         self.embedding.as_ref()
     }
 
-    /// Whether tap, pooling and λ were chosen for this codebook; else they are what the configuration said when it began.
+    /// Whether tap, pooling and λ were chosen for this codebook; else they are what the configuration said
+    /// when it began.
     pub fn chosen(&self) -> bool {
         self.chosen
     }
@@ -208,14 +209,15 @@ impl Snapshot {
         self.edits.get(&id)
     }
 
-    /// The edit whose answer stands in the place of this one's: the newest about the same picture and question, if it answers otherwise. While
-    /// it is live, nothing that this one alone says is retrieved; once it is reverted, all of it is again.
+    /// The edit whose answer stands in the place of this one's: the newest about the same picture and
+    /// question, if it answers otherwise. While it is live, nothing that this one alone says is retrieved;
+    /// once it is reverted, all of it is again.
     pub fn superseded_by(&self, id: EditId) -> Option<&Arc<EditRecord>> {
         self.edit(self.subjects.superseded_by(id)?)
     }
 
-    /// Live edits about the same picture and question that are older than this one and answer otherwise, newest first; none for an edit that
-    /// isn't live.
+    /// Live edits about the same picture and question that are older than this one and answer otherwise,
+    /// newest first; none for an edit that isn't live.
     pub fn conflicts(&self, id: EditId) -> Vec<&Arc<EditRecord>> {
         let older = self.edit(id).map(|record| self.subjects.conflicts(record));
         older.into_iter().flatten().filter_map(|id| self.edit(id)).collect()
@@ -300,8 +302,8 @@ impl Snapshot {
         hubness && self.edits.len() >= 2
     }
 
-    /// The gate's threshold for a retrieval with these parameters, in the units of its scores; `None` without keys. Where kinds of entries have
-    /// spaces of their own, that of the answers.
+    /// The gate's threshold for a retrieval with these parameters, in the units of its scores; `None` without
+    /// keys. Where kinds of entries have spaces of their own, that of the answers.
     pub fn threshold(&self, params: &RetrievalParams) -> Option<f64> {
         self.threshold_in(self.looked_up().first()?, params)
     }
@@ -320,7 +322,8 @@ impl Snapshot {
         space.threshold(percentile, self.scaled(params.hubness), alone)
     }
 
-    /// The first edit's answer key's radius times a factor: what the gate holds on to before there are pairs of keys.
+    /// The first edit's answer key's radius times a factor: what the gate holds on to before there are pairs
+    /// of keys.
     fn single_edit_threshold(&self) -> Option<f64> {
         let (first, _) = self.edits.iter().next()?;
         let (answer, merged_into) = self.fold.members_of(*first).next()?;

@@ -1,4 +1,5 @@
-//! A sorted map whose copies share structure: copying it costs a pointer per hundred entries, changing a copy one chunk.
+//! A sorted map whose copies share structure: copying it costs a pointer per hundred entries, changing a copy
+//! one chunk.
 //!
 //! Snapshots hand the same map to readers while the writer changes its own copy.
 

@@ -1,8 +1,9 @@
-//! A space in which keys are looked up: which keys stand in it, how much their text counts there, and what is derived from their distances.
+//! A space in which keys are looked up: which keys stand in it, how much their text counts there, and what is
+//! derived from their distances.
 //!
-//! The joint space holds every key as it is (the paper's). Where answers are looked up by picture and statements by meaning
-//! ([`crate::LookupConfig`]), each kind of entry has a space of its own, whose keys are those of the kind with the text half weighted anew:
-//! the distance there is √(‖Δvision‖² + w²·λ²·‖Δtext‖²).
+//! The joint space holds every key as it is (the paper's). Where answers are looked up by picture and
+//! statements by meaning ([`crate::LookupConfig`]), each kind of entry has a space of its own, whose keys are
+//! those of the kind with the text half weighted anew: the distance there is √(‖Δvision‖² + w²·λ²·‖Δtext‖²).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -145,8 +146,8 @@ impl Space {
         if let Some(known) = self.hubness.get() {
             return known;
         }
-        // Built outside of the cell: a thread pool's thread that waits for others here may be given another retrieval
-        // meanwhile, and would wait for itself.
+        // Built outside of the cell: a thread pool's thread that waits for others here may be given another
+        // retrieval meanwhile, and would wait for itself.
         let built = Hubness::build(&self.index, self.neighbours);
         self.hubness.get_or_init(|| built)
     }
@@ -169,7 +170,8 @@ impl Space {
         self.index.key(slot)
     }
 
-    /// The percentile of the distances between pairs of keys, or `otherwise` where there is no pair; remembered.
+    /// The percentile of the distances between pairs of keys, or `otherwise` where there is no pair;
+    /// remembered.
     pub(crate) fn threshold(
         &self,
         percentile: f64,

@@ -1,7 +1,8 @@
 //! Where edits last: the store trait, and its implementations.
 //!
-//! The record of a codebook is append-only: an edit is an event, its reverting is another. Keys belong to a generation; there
-//! is a live one, the one before it as long as it is kept, and a draft while the next is made.
+//! The record of a codebook is append-only: an edit is an event, its reverting is another. Keys belong to a
+//! generation; there is a live one, the one before it as long as it is kept, and a draft while the next is
+//! made.
 
 use std::sync::Arc;
 
@@ -49,7 +50,8 @@ pub enum Origin {
     RolledBack,
 }
 
-/// An event as it stands in the history, with what would be forgotten otherwise. Events of versions that kept less lack it.
+/// An event as it stands in the history, with what would be forgotten otherwise. Events of versions that kept
+/// less lack it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Logged {
     /// What happened.
@@ -95,10 +97,11 @@ pub struct StoredCodebook {
 /// An edit with its members, as snapshots share them.
 pub type SharedEdit = (Arc<EditRecord>, Vec<Arc<Member>>);
 
-/// Keeps codebooks. Every write is atomic, and durable when it returns: a crash at any moment leaves it whole or absent.
+/// Keeps codebooks. Every write is atomic, and durable when it returns: a crash at any moment leaves it whole
+/// or absent.
 ///
-/// Callers write to one codebook from one thread at a time; reads may run beside. So may [`Self::put_keys`] and [`Self::sweep`]
-/// (of one codebook not both at once), which touch nothing that is live.
+/// Callers write to one codebook from one thread at a time; reads may run beside. So may [`Self::put_keys`]
+/// and [`Self::sweep`] (of one codebook not both at once), which touch nothing that is live.
 pub trait CodebookStore: Send + Sync {
     /// The rows of [`crate::Journal`] in this store.
     fn journal(&self) -> &dyn JournalStore;
@@ -115,8 +118,8 @@ pub trait CodebookStore: Send + Sync {
     /// `Corrupt` with the name of the value that can't be read.
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook>;
 
-    /// Appends an edit with its members, made here or [`Origin::Imported`]. `first` begins the codebook: it must be given with the first edit
-    /// and not after.
+    /// Appends an edit with its members, made here or [`Origin::Imported`]. `first` begins the codebook: it
+    /// must be given with the first edit and not after.
     ///
     /// # Errors
     /// `Conflict` if the edit's id was ever used, or `first` doesn't fit.
@@ -129,7 +132,8 @@ pub trait CodebookStore: Send + Sync {
         origin: Origin,
     ) -> Result<()>;
 
-    /// Appends many edits in this order, however many they are: all of them, or none. `first` as in [`Self::commit_edit`].
+    /// Appends many edits in this order, however many they are: all of them, or none. `first` as in
+    /// [`Self::commit_edit`].
     ///
     /// # Errors
     /// `Conflict` if one of the ids was ever used or comes twice, or `first` doesn't fit.
@@ -147,28 +151,29 @@ pub trait CodebookStore: Send + Sync {
     /// `UnknownEdit` if it isn't live.
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()>;
 
-    /// Begins the draft of a generation, in place of another. Returns the draft that stands then: a draft of the same keys goes on, under its
-    /// id and with `chosen` as it is asked for now.
+    /// Begins the draft of a generation, in place of another. Returns the draft that stands then: a draft of
+    /// the same keys goes on, under its id and with `chosen` as it is asked for now.
     ///
     /// # Errors
     /// `UnknownCodebook` if there was never an edit, `Conflict` if the id is that of a draft of other keys.
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft>;
 
-    /// The live members with the keys and radii of this generation, in order of edit and ordinal; those of edits that have none in it are
-    /// left out.
+    /// The live members with the keys and radii of this generation, in order of edit and ordinal; those of
+    /// edits that have none in it are left out.
     ///
     /// # Errors
     /// `Corrupt` with the name of the value that can't be read.
     fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>>;
 
-    /// Keeps the keys and radii of whole edits, as they are in the draft or the previous generation; of the members only these are new.
+    /// Keeps the keys and radii of whole edits, as they are in the draft or the previous generation; of the
+    /// members only these are new.
     ///
     /// # Errors
     /// `Conflict` if the generation is neither.
     fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()>;
 
-    /// Makes the draft or the previous generation the live one, and the live one the previous one. The caller has put the keys of
-    /// every live edit. Of the live generation itself only `chosen` is changed.
+    /// Makes the draft or the previous generation the live one, and the live one the previous one. The caller
+    /// has put the keys of every live edit. Of the live generation itself only `chosen` is changed.
     ///
     /// # Errors
     /// `Conflict` if the generation is none of these.
@@ -186,8 +191,8 @@ pub trait CodebookStore: Send + Sync {
     /// `Store`.
     fn sweep(&self, name: &CodebookName) -> Result<()>;
 
-    /// What happened to a codebook, oldest first: at most `limit` events from number `from` on, the first of all being number 0. Costs what it
-    /// returns, however long the history is.
+    /// What happened to a codebook, oldest first: at most `limit` events from number `from` on, the first of
+    /// all being number 0. Costs what it returns, however long the history is.
     ///
     /// # Errors
     /// `Corrupt` if an event can't be read.
@@ -205,7 +210,8 @@ pub trait CodebookStore: Send + Sync {
     /// `Corrupt` if it can't be read.
     fn record(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>>;
 
-    /// Keeps what came out of an edit (the answer after it, say), in the caller's own form. Replaces what was kept.
+    /// Keeps what came out of an edit (the answer after it, say), in the caller's own form. Replaces what was
+    /// kept.
     ///
     /// # Errors
     /// `UnknownEdit` if the edit was never made.

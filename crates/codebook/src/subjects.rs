@@ -1,5 +1,6 @@
-//! What edits are about: a picture and a question. Of edits about the same that give different answers the newest stands, the others are
-//! superseded until it is reverted. Everything here follows from the records of the live edits, in whatever order they came.
+//! What edits are about: a picture and a question. Of edits about the same that give different answers the
+//! newest stands, the others are superseded until it is reverted. Everything here follows from the records of
+//! the live edits, in whatever order they came.
 
 use std::collections::BTreeSet;
 

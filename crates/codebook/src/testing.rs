@@ -93,8 +93,8 @@ pub(crate) fn lone_key(n: u128, vector: Vec<f32>) -> Key {
     Key::new(&members, &KeyState::of(&members).unwrap()).unwrap()
 }
 
-/// `count` members of the `n`-th edit. Their keys lie within `spread` of one of six centres, so with radii about 1 and the
-/// default merge rule a spread of 0.02 to 0.1 makes some merge and some not.
+/// `count` members of the `n`-th edit. Their keys lie within `spread` of one of six centres, so with radii
+/// about 1 and the default merge rule a spread of 0.02 to 0.1 makes some merge and some not.
 pub(crate) fn members(n: u128, count: u32, dim: usize, spread: f32) -> Vec<Member> {
     let mut random = Random::new(n as u64 ^ 0xABCD);
     (0..count)

@@ -1,7 +1,9 @@
-//! When two texts are the same, whoever typed them: the forms that look alike are one text wherever texts are compared.
+//! When two texts are the same, whoever typed them: the forms that look alike are one text wherever texts are
+//! compared.
 //!
-//! Nothing here changes what is stored. [`canonical`] is made for a comparison and thrown away; [`trimmed`] takes off edges that nobody
-//! sees. The properties are those of the Unicode Character Database, the composition is NFC (UAX #15).
+//! Nothing here changes what is stored. [`canonical`] is made for a comparison and thrown away; [`trimmed`]
+//! takes off edges that nobody sees. The properties are those of the Unicode Character Database, the
+//! composition is NFC (UAX #15).
 
 use std::borrow::Cow;
 
@@ -24,10 +26,11 @@ enum Gap {
     Line,
 }
 
-/// The form in which texts are compared: composed (NFC); line breaks of whatever kind one `\n`; other white space, no-break spaces and
-/// blanks among it, one space; nothing at the edges; without characters that nobody sees (zero width spaces, marks of byte order and of
-/// direction, soft hyphens, variation selectors, fillers). Joiners between letters or emoji stay, for there they are text, and so do
-/// embeddings and overrides of direction. Case stays as it is.
+/// The form in which texts are compared: composed (NFC); line breaks of whatever kind one `\n`; other white
+/// space, no-break spaces and blanks among it, one space; nothing at the edges; without characters that
+/// nobody sees (zero width spaces, marks of byte order and of direction, soft hyphens, variation selectors,
+/// fillers). Joiners between letters or emoji stay, for there they are text, and so do embeddings and
+/// overrides of direction. Case stays as it is.
 ///
 /// Of a text of nothing visible it is empty.
 pub fn canonical(text: &str) -> Cow<'_, str> {
@@ -82,8 +85,9 @@ pub fn is_visible(text: &str) -> bool {
     text.chars().any(|c| !(is_blank(c) || c.is_control() || is_default_ignorable(c)))
 }
 
-/// A text without what nobody sees at its edges: white space, zero width spaces, fillers, byte order marks. What stands at an edge
-/// and decides how the text looks (joiners, variation selectors, marks of direction) stays.
+/// A text without what nobody sees at its edges: white space, zero width spaces, fillers, byte order marks.
+/// What stands at an edge and decides how the text looks (joiners, variation selectors, marks of direction)
+/// stays.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| {
         is_blank(c)
@@ -108,7 +112,8 @@ fn is_plain(text: &str) -> bool {
         && !bytes.windows(2).any(|pair| pair == b"  ")
 }
 
-/// White space, and the characters that are drawn as a blank without being white space: of Braille, and the fillers of Hangul.
+/// White space, and the characters that are drawn as a blank without being white space: of Braille, and the
+/// fillers of Hangul.
 fn is_blank(c: char) -> bool {
     matches!(c, '\u{2800}' | '\u{3164}' | '\u{FFA0}') || CodePointSetData::new::<WhiteSpace>().contains(c)
 }
@@ -117,7 +122,8 @@ fn is_default_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// Whether a character counts for nothing in a comparison. Embeddings, overrides and isolates change the order that is seen.
+/// Whether a character counts for nothing in a comparison. Embeddings, overrides and isolates change the
+/// order that is seen.
 fn is_ignored(c: char) -> bool {
     is_default_ignorable(c) && !matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,8 +1,9 @@
-//! Kills a writer with SIGKILL at random moments: whatever it said was done must be there, and nothing by halves.
+//! Kills a writer with SIGKILL at random moments: whatever it said was done must be there, and nothing by
+//! halves.
 //!
-//! The writer is this test binary itself, run again on the ignored test below. Killing a process does not lose what the
-//! kernel holds, so this shows that writes are atomic and acknowledged in order; that they reach the disk rests on the
-//! flush before each acknowledgement.
+//! The writer is this test binary itself, run again on the ignored test below. Killing a process does not
+//! lose what the kernel holds, so this shows that writes are atomic and acknowledged in order; that they
+//! reach the disk rests on the flush before each acknowledgement.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -30,8 +30,8 @@ impl Answer {
     }
 }
 
-/// Several prompts on the same pictures, each with the same choices, in one request: the pictures are looked at once, and the tokens of all
-/// prompts count as the request's.
+/// Several prompts on the same pictures, each with the same choices, in one request: the pictures are looked
+/// at once, and the tokens of all prompts count as the request's.
 pub(crate) async fn choose(
     engine: &EngineHandle,
     prompts: Vec<Conversation>,
@@ -73,7 +73,8 @@ pub(crate) async fn choose(
         .collect()
 }
 
-/// Generates one reply, of a form if one is given, sending its pieces to `events` as they come. A receiver that has gone ends it, and so does a stop text.
+/// Generates one reply, of a form if one is given, sending its pieces to `events` as they come. A receiver
+/// that has gone ends it, and so does a stop text.
 pub(crate) async fn generate(
     engine: &EngineHandle,
     prompt: Conversation,

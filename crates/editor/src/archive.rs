@@ -1,5 +1,5 @@
-//! A whole codebook as a tar: `manifest.json`, then `images/<id>`, then `edits.jsonl` with one edit and its members a line. That is the order
-//! in which they are written; they are read in any.
+//! A whole codebook as a tar: `manifest.json`, then `images/<id>`, then `edits.jsonl` with one edit and its
+//! members a line. That is the order in which they are written; they are read in any.
 
 mod unpack;
 
@@ -40,7 +40,8 @@ struct Manifest {
     format: u32,
     codebook: String,
     embedding: Option<Embedding>,
-    /// Whether the embedding was chosen for the codebook: then a codebook that begins with this archive keeps to it.
+    /// Whether the embedding was chosen for the codebook: then a codebook that begins with this archive keeps
+    /// to it.
     #[serde(default)]
     chosen: bool,
     edits: usize,
@@ -183,15 +184,18 @@ impl Editor {
         .await
     }
 
-    /// Adds the edits of an archive to a codebook: all of them at once, or none. Edits that are there already are left as they are, so that
-    /// importing twice is the same as once. Keys are taken over when the archive was made with the same embedding, and made anew otherwise.
+    /// Adds the edits of an archive to a codebook: all of them at once, or none. Edits that are there already
+    /// are left as they are, so that importing twice is the same as once. Keys are taken over when the
+    /// archive was made with the same embedding, and made anew otherwise.
     ///
-    /// The archive is unpacked beside the stored pictures first. A process that is killed meanwhile leaves nothing that the next one doesn't
-    /// remove. Its edits are held in memory, as those of the codebook are; its pictures are not.
+    /// The archive is unpacked beside the stored pictures first. A process that is killed meanwhile leaves
+    /// nothing that the next one doesn't remove. Its edits are held in memory, as those of the codebook are;
+    /// its pictures are not.
     ///
     /// # Errors
-    /// `Archive` for one that is damaged, holds what does not belong there, or comes to more than the options allow; a failing engine or
-    /// storage; an edit that was reverted in this codebook. Nothing of the archive is in the codebook then.
+    /// `Archive` for one that is damaged, holds what does not belong there, or comes to more than the options
+    /// allow; a failing engine or storage; an edit that was reverted in this codebook. Nothing of the archive
+    /// is in the codebook then.
     pub async fn import(
         &self,
         codebook: &CodebookName,
@@ -239,7 +243,8 @@ impl Editor {
         Ok(summary)
     }
 
-    /// Puts what is to come in into the stores. Once begun it runs to its end, even if nobody waits for it any more.
+    /// Puts what is to come in into the stores. Once begun it runs to its end, even if nobody waits for it
+    /// any more.
     async fn take_in(
         &self,
         codebook: &CodebookName,
@@ -262,7 +267,8 @@ impl Editor {
         .await
     }
 
-    /// Takes the pictures of an import out of the store again whose process was killed before its edits were there.
+    /// Takes the pictures of an import out of the store again whose process was killed before its edits were
+    /// there.
     pub(crate) async fn sweep_imports(&self) -> Result<(), EditorError> {
         let editor = self.clone();
         blocking(move || {
@@ -286,7 +292,8 @@ struct Incoming {
 }
 
 impl Incoming {
-    /// Reads and checks every line. `target`: the embedding whose keys the archive has, if those are to be taken over.
+    /// Reads and checks every line. `target`: the embedding whose keys the archive has, if those are to be
+    /// taken over.
     fn read(
         editor: &Editor,
         unpacked: Unpacked,

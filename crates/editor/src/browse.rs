@@ -26,7 +26,8 @@ pub struct CodebookSummary {
 }
 
 impl Editor {
-    /// Codebooks in order of their names, from the one after `cursor` on; the default one is always among them.
+    /// Codebooks in order of their names, from the one after `cursor` on; the default one is always among
+    /// them.
     pub fn codebooks(
         &self,
         cursor: Option<&CodebookName>,

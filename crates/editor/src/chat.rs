@@ -1,5 +1,5 @@
-//! Conversations: a question with turns before it. What the codebook knows is put in front of the last turn's text; the turns before reach
-//! the model as they were said.
+//! Conversations: a question with turns before it. What the codebook knows is put in front of the last turn's
+//! text; the turns before reach the model as they were said.
 
 use std::time::Instant;
 
@@ -34,8 +34,8 @@ pub enum ChatPart {
 pub struct ChatTurn {
     /// Who.
     pub role: Role,
-    /// In the order sent. Texts that follow each other are joined by a line break; a picture alone in its turn stands ahead of the text, as the model
-    /// is used to and as in a query.
+    /// In the order sent. Texts that follow each other are joined by a line break; a picture alone in its
+    /// turn stands ahead of the text, as the model is used to and as in a query.
     pub content: Vec<ChatPart>,
 }
 
@@ -64,8 +64,9 @@ pub struct AskedForm {
 /// A conversation to be replied to.
 #[derive(Clone, Debug)]
 pub struct ChatRequest {
-    /// Turns, oldest first. The last one of the user's is the question: retrieval is about its text and its last picture, each else about the last one of
-    /// the user's before it. Without either nothing is retrieved.
+    /// Turns, oldest first. The last one of the user's is the question: retrieval is about its text and its
+    /// last picture, each else about the last one of the user's before it. Without either nothing is
+    /// retrieved.
     pub turns: Vec<ChatTurn>,
     /// The last turn is the model's and is gone on with: the reply is what comes behind it.
     pub continues: bool,
@@ -174,8 +175,9 @@ impl Talk {
 }
 
 impl Editor {
-    /// Replies to a conversation: what was retrieved at once, the reply as it is made, then everything. Input errors that show without looking at
-    /// the pictures are returned here; later ones arrive in the stream. Dropping the receiver cancels the work.
+    /// Replies to a conversation: what was retrieved at once, the reply as it is made, then everything. Input
+    /// errors that show without looking at the pictures are returned here; later ones arrive in the stream.
+    /// Dropping the receiver cancels the work.
     ///
     /// # Errors
     /// Unusable input.
@@ -305,8 +307,8 @@ fn parts(content: &[ChatPart]) -> Vec<ContentPart> {
     parts
 }
 
-/// Refuses what the model can't be told: pictures that it can't see, turns that its chat template refuses or leaves out, and more text than
-/// the `limit` of its positions, so that it is told before an answer is begun.
+/// Refuses what the model can't be told: pictures that it can't see, turns that its chat template refuses or
+/// leaves out, and more text than the `limit` of its positions, so that it is told before an answer is begun.
 fn fits(conversation: &Conversation, tokenizer: &PromptTokenizer, limit: usize) -> Result<(), EditorError> {
     let refuse =
         |detail: &str| Err(EditorError::Invalid(vec![FieldError::new("/messages", detail.to_owned())]));
@@ -422,7 +424,8 @@ mod tests {
         );
     }
 
-    /// A tokenizer whose template knows instructions at the beginning alone, and no pictures unless `pictures`.
+    /// A tokenizer whose template knows instructions at the beginning alone, and no pictures unless
+    /// `pictures`.
     fn tokenizer(pictures: bool) -> PromptTokenizer {
         const TEMPLATE: &str = "{% for m in messages %}{% if loop.first or m.role != 'system' %}<|im_start|>{{ m.role }}\n\
             {% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}{% if c.type == 'image' %}<|image_pad|>\

@@ -39,12 +39,14 @@ pub struct EditorConfig {
     pub prompts: Prompts,
 }
 
-/// Dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3). Tap, pooling and λ are those of codebooks for which no others were chosen.
+/// Dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3). Tap, pooling and λ are those of codebooks
+/// for which no others were chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingConfig {
-    /// Vision tap; empty: the vision block at three quarters of the depth (method, notation). A language tap, whose state is of picture and text
-    /// together, makes the single-layer keys of earlier editors (paper section 4.5): a run of the model for every pair, for comparisons.
+    /// Vision tap; empty: the vision block at three quarters of the depth (method, notation). A language tap,
+    /// whose state is of picture and text together, makes the single-layer keys of earlier editors (paper
+    /// section 4.5): a run of the model for every pair, for comparisons.
     pub tap: Option<String>,
     /// Pooling over the image's tokens.
     pub pooling: Pooling,
@@ -54,8 +56,9 @@ pub struct EmbeddingConfig {
     pub on_mismatch: OnMismatch,
 }
 
-/// What to do with a codebook whose keys were made with another model or sentence encoder, or with another tap, pooling or λ unless these were
-/// chosen for it. Other rules of pixels are no reason to refuse one: it goes on with its own.
+/// What to do with a codebook whose keys were made with another model or sentence encoder, or with another
+/// tap, pooling or λ unless these were chosen for it. Other rules of pixels are no reason to refuse one: it
+/// goes on with its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnMismatch {
@@ -74,8 +77,8 @@ impl Default for EmbeddingConfig {
 }
 
 impl EmbeddingConfig {
-    /// The tap of the keys' first half: the configured one if the model has it, else `None`; without one configured the
-    /// vision block at three quarters of the depth.
+    /// The tap of the keys' first half: the configured one if the model has it, else `None`; without one
+    /// configured the vision block at three quarters of the depth.
     pub fn tap_of(&self, model: &ModelInfo) -> Option<TapName> {
         let mut vision = model.taps.iter().filter(|t| t.stage == TapStage::Vision);
         if let Some(name) = &self.tap {
@@ -97,9 +100,11 @@ pub struct PatchifyConfig {
     pub enabled: bool,
     /// Grid and kernels of the candidates.
     pub grid: GridConfig,
-    /// Candidates are kept above this probability of yes (paper: "predicted probability of yes exceeds that of no").
+    /// Candidates are kept above this probability of yes (paper: "predicted probability of yes exceeds that
+    /// of no").
     pub min_p_yes: f64,
-    /// Among the smallest kept patches, those whose score equals the best at this many decimals are all kept (official code: 2).
+    /// Among the smallest kept patches, those whose score equals the best at this many decimals are all kept
+    /// (official code: 2).
     pub tie_decimals: u32,
 }
 
@@ -116,7 +121,8 @@ pub enum Pair {
     /// The whole picture and the evidence patches (official code).
     #[default]
     Both,
-    /// The evidence patches only (paper's text); a statement without evidence gets the whole picture, so that it is not lost.
+    /// The evidence patches only (paper's text); a statement without evidence gets the whole picture, so that
+    /// it is not lost.
     Patch,
     /// The whole picture only.
     Image,
@@ -138,8 +144,8 @@ pub struct RadiusConfig {
     pub pairs: usize,
     /// Picture augmentation.
     pub augment: AugmentConfig,
-    /// Pictures above this many pixels are scaled down before they are augmented: models look at fewer, and the cost of an
-    /// augmentation grows with the pixels.
+    /// Pictures above this many pixels are scaled down before they are augmented: models look at fewer, and
+    /// the cost of an augmentation grows with the pixels.
     pub augment_pixels: u32,
     /// Folder of background pictures; none: textures made from the seed.
     pub backgrounds: Option<PathBuf>,
@@ -191,8 +197,8 @@ impl Default for RetrievalConfig {
     }
 }
 
-/// Verified retrieval: a sentence is put in front only where the model says that the query's picture bears it out. Not in the paper, which puts all of the
-/// nearest in front.
+/// Verified retrieval: a sentence is put in front only where the model says that the query's picture bears it
+/// out. Not in the paper, which puts all of the nearest in front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VerifyConfig {
@@ -200,8 +206,9 @@ pub struct VerifyConfig {
     pub enabled: bool,
     /// Statements are put in front above this probability.
     pub min_support: f64,
-    /// Answers, and statements that can't be judged themselves, are put in front above this mean over the statements of their edit. Higher, since an
-    /// edit of which one statement in four fails here does not hold here.
+    /// Answers, and statements that can't be judged themselves, are put in front above this mean over the
+    /// statements of their edit. Higher, since an edit of which one statement in four fails here does not
+    /// hold here.
     pub min_edit_support: f64,
     /// Keys that are judged to find `k` that stand.
     pub candidates: usize,

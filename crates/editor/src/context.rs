@@ -1,7 +1,9 @@
-//! What fits into the model's context: counted by the model's own template, tokenizer and picture sizes, never guessed.
+//! What fits into the model's context: counted by the model's own template, tokenizer and picture sizes,
+//! never guessed.
 //!
-//! A question that doesn't fit by itself is refused. What was retrieved is put in front of it nearest first, as far as it fits and room is left for
-//! the answer; the rest is told as omitted. A statement that can't be put to the model at all is not judged, and no evidence is looked for.
+//! A question that doesn't fit by itself is refused. What was retrieved is put in front of it nearest first,
+//! as far as it fits and room is left for the answer; the rest is told as omitted. A statement that can't be
+//! put to the model at all is not judged, and no evidence is looked for.
 
 use reasonedit_codebook::{Fact, Warning};
 use reasonedit_vlm::engine::{Conversation, EngineHandle, ImageInput};
@@ -10,8 +12,9 @@ use crate::chat::Talk;
 use crate::error::EditorError;
 use crate::prompts::Prompts;
 
-/// Most tokens that a byte of text becomes: no compatibility character decomposes (NFKC) into more than eleven times its bytes, and tokenizers make at
-/// most a token of a byte. What is this short for sure is not counted.
+/// Most tokens that a byte of text becomes: no compatibility character decomposes (NFKC) into more than
+/// eleven times its bytes, and tokenizers make at most a token of a byte. What is this short for sure is not
+/// counted.
 const TOKENS_PER_BYTE: usize = 11;
 
 /// What comes behind a prompt.
@@ -82,8 +85,8 @@ impl Room {
         Ok(Self { question, most: limit - answer })
     }
 
-    /// Splits facts, nearest first, into those that are put in front of the question and those for which no room is left: a fact that doesn't fit
-    /// leaves its place to the ones behind it.
+    /// Splits facts, nearest first, into those that are put in front of the question and those for which no
+    /// room is left: a fact that doesn't fit leaves its place to the ones behind it.
     pub(crate) async fn fit(
         self,
         engine: &EngineHandle,
@@ -127,8 +130,8 @@ impl Room {
         Ok(tokens(engine, talk.with(facts.iter().copied())).await? <= self.most)
     }
 
-    /// Warnings for the sentences of an edit that can't stand in front of its own question, whatever else does. They come with their places in the
-    /// request.
+    /// Warnings for the sentences of an edit that can't stand in front of its own question, whatever else
+    /// does. They come with their places in the request.
     pub(crate) async fn warnings(
         self,
         engine: &EngineHandle,
@@ -151,7 +154,8 @@ async fn tokens(engine: &EngineHandle, prompt: Conversation) -> Result<usize, Ed
     Ok(engine.prompt_tokens(vec![prompt]).await?.into_iter().sum())
 }
 
-/// Whether each statement can be put to the model with every one of these pictures: to be verified, and to be scored as a description.
+/// Whether each statement can be put to the model with every one of these pictures: to be verified, and to be
+/// scored as a description.
 pub(crate) async fn askable(
     engine: &EngineHandle,
     prompts: &Prompts,

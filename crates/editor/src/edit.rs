@@ -1,4 +1,5 @@
-//! An edit, from what a person says to entries in a durable codebook (paper algorithm 1; method sections 1 to 4).
+//! An edit, from what a person says to entries in a durable codebook (paper algorithm 1; method sections 1 to
+//! 4).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -29,8 +30,8 @@ impl Editor {
     /// Makes an edit: durable and live when this returns.
     ///
     /// # Errors
-    /// Unusable input or picture, a conflicting idempotency key, a busy or failing engine, failing storage. After an error nothing of the edit
-    /// is in the codebook.
+    /// Unusable input or picture, a conflicting idempotency key, a busy or failing engine, failing storage.
+    /// After an error nothing of the edit is in the codebook.
     pub async fn edit(
         &self,
         codebook: &CodebookName,
@@ -168,8 +169,8 @@ impl Editor {
         self.opinion(talk.with([]), &request.choices, call).await.map(Some)
     }
 
-    /// The model's answer to the edited question with the codebook. The edit is stored by now, so a failure here is told in the log and
-    /// in place of the answer.
+    /// The model's answer to the edited question with the codebook. The edit is stored by now, so a failure
+    /// here is told in the log and in place of the answer.
     async fn after(
         &self,
         codebook: &CodebookName,
@@ -218,7 +219,8 @@ impl Editor {
         answers.first().map(crate::answer::Answer::opinion).ok_or_else(patchify::unexpected)
     }
 
-    /// The record of an edit with its boxes, its evidence found where the person gave none; with the milliseconds spent waiting and searching.
+    /// The record of an edit with its boxes, its evidence found where the person gave none; with the
+    /// milliseconds spent waiting and searching.
     async fn record(
         &self,
         (request, boxes): (&EditRequest, &[Vec<PixelBox>]),

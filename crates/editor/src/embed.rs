@@ -1,6 +1,7 @@
-//! The dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3): the picture half from a vision tap, the text half from the
-//! sentence encoder. The halves are computed apart, since an edit pairs few pictures with few texts in many ways. With a language tap the first half
-//! is of picture and text together, and every pair is run by itself.
+//! The dual embedding E(x, t) = [h(x) ; λ·S(t)] (paper section 3.3): the picture half from a vision tap, the
+//! text half from the sentence encoder. The halves are computed apart, since an edit pairs few pictures with
+//! few texts in many ways. With a language tap the first half is of picture and text together, and every pair
+//! is run by itself.
 
 use reasonedit_codebook::{Embedding, Generation, GenerationId};
 use reasonedit_imaging::PixelRules;
@@ -67,7 +68,8 @@ impl Embedder {
         Ok(Self { chosen: true, ..Self::new(tap, choice.pooling, choice.lambda, (model, encoder)) })
     }
 
-    /// The embedding that stored keys were made with, if the loaded model and encoder are those which made them.
+    /// The embedding that stored keys were made with, if the loaded model and encoder are those which made
+    /// them.
     pub(crate) fn stored(generation: &Generation, model: &ModelInfo, encoder: &SentenceInfo) -> Option<Self> {
         let stored = &generation.embedding;
         let pooling = match stored.pooling.as_str() {
@@ -142,8 +144,8 @@ impl Embedder {
         (!self.of_pairs).then_some(&self.tap)
     }
 
-    /// Keys of pairs of a picture and a text, by index, and the time they waited in the queue. Pictures are looked at while the texts are
-    /// still being written, where they can be looked at without them.
+    /// Keys of pairs of a picture and a text, by index, and the time they waited in the queue. Pictures are
+    /// looked at while the texts are still being written, where they can be looked at without them.
     pub(crate) async fn keys(
         &self,
         engine: &EngineHandle,

@@ -12,7 +12,8 @@ fn at(tap: &str) -> EditorConfig {
     let mut config = testing::config();
     config.embedding.tap = Some(tap.to_owned());
     config.embedding.lambda = 0.0;
-    // A merged key lies between those it is made of, and which merge depends on radii, which the edit's id seeds.
+    // A merged key lies between those it is made of, and which merge depends on radii, which the edit's id
+    // seeds.
     config.codebook.merge.enabled = false;
     config
 }
@@ -29,7 +30,8 @@ async fn a_language_tap_makes_keys_of_picture_and_text_together() {
         let snapshot = book(&editor).snapshot();
         assert!(snapshot.members().eq(made_from_scratch(&editor).await.members()), "{tap}");
         assert!(snapshot.members().all(|member| member.radius > 0.0));
-        // The answer's key and that of a statement on the same whole picture: λ is 0, so that only a tap that has seen the text tells them apart.
+        // The answer's key and that of a statement on the same whole picture: λ is 0, so that only a tap that
+        // has seen the text tells them apart.
         let whole: Vec<_> = snapshot.members().filter(|m| m.area.is_none()).collect();
         assert_eq!(whole[0].edit, whole[1].edit);
         assert_eq!(whole[0].key != whole[1].key, of_pairs, "{tap}");

@@ -1,8 +1,9 @@
-//! From an edit to the members it adds to the codebook: which picture parts are paired with which sentences, their keys and radii (paper
-//! section 3.2, codebook construction; method sections 2 and 3).
+//! From an edit to the members it adds to the codebook: which picture parts are paired with which sentences,
+//! their keys and radii (paper section 3.2, codebook construction; method sections 2 and 3).
 //!
-//! Everything here depends on the stored edit, the configuration and the model alone; every random choice is seeded by the edit's id, so
-//! that making the members anew (after an import, or with another embedding) gives the same ones.
+//! Everything here depends on the stored edit, the configuration and the model alone; every random choice is
+//! seeded by the edit's id, so that making the members anew (after an import, or with another embedding)
+//! gives the same ones.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -47,7 +48,8 @@ pub(crate) struct EntryMaker<'a> {
 }
 
 impl EntryMaker<'_> {
-    /// Members of an edit whose evidence is known, in order, and the milliseconds their pictures waited for the engine.
+    /// Members of an edit whose evidence is known, in order, and the milliseconds their pictures waited for
+    /// the engine.
     pub(crate) async fn members(
         &self,
         record: &EditRecord,

@@ -1,4 +1,5 @@
-//! Looking for evidence without making an edit: what a person is shown before deciding where a statement is seen.
+//! Looking for evidence without making an edit: what a person is shown before deciding where a statement is
+//! seen.
 
 use std::time::Instant;
 
@@ -12,8 +13,9 @@ use crate::types::{CallContext, EvidenceFound, ImageSource};
 use crate::{text, validate, verify};
 
 impl Editor {
-    /// Where a picture shows each statement, by the model: what an edit of them would store, and every part that was looked at. Nothing is
-    /// kept, the picture neither. The picture is looked at as an edit of this codebook would be.
+    /// Where a picture shows each statement, by the model: what an edit of them would store, and every part
+    /// that was looked at. Nothing is kept, the picture neither. The picture is looked at as an edit of this
+    /// codebook would be.
     ///
     /// # Errors
     /// Unusable statements or picture, a busy or failing engine.

@@ -22,7 +22,8 @@ use crate::error::EditorError;
 use crate::pictures::{Picture, blocking};
 use crate::types::ActiveEmbedding;
 
-/// Taps that are pooled in every vision pass. Codebooks beyond that are served as well, with a pass of their own.
+/// Taps that are pooled in every vision pass. Codebooks beyond that are served as well, with a pass of their
+/// own.
 const MAX_TAPS: usize = 8;
 
 impl Editor {
@@ -123,7 +124,8 @@ impl Editor {
         }
     }
 
-    /// Has the taps in use pooled whenever a picture is looked at, so that one that is asked about is embedded in the same pass.
+    /// Has the taps in use pooled whenever a picture is looked at, so that one that is asked about is
+    /// embedded in the same pass.
     pub(crate) async fn refresh_taps(&self) -> Result<(), EditorError> {
         let mut taps: Vec<TapName> = self.configured_embedder()?.picture_tap().cloned().into_iter().collect();
         for book in self.library().books() {
@@ -144,8 +146,9 @@ impl Editor {
         Arc::clone(&self.inner.gate)
     }
 
-    /// Stores an edit: durable and live when this returns. Should the codebook have moved to another embedding since the members were made, their
-    /// keys are made anew; the record that was stored is returned.
+    /// Stores an edit: durable and live when this returns. Should the codebook have moved to another
+    /// embedding since the members were made, their keys are made anew; the record that was stored is
+    /// returned.
     pub(crate) async fn commit(
         &self,
         codebook: &CodebookName,

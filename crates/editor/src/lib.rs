@@ -1,7 +1,8 @@
 //! `ReasonEdit` itself: how a human's reasoning becomes entries and how entries become context.
 //!
-//! An edit goes down: validate, find evidence ([`patchify`]), make entries (`entries`: keys, radii), store. A query goes down and
-//! back up: embed, retrieve, put the statements in front, answer. Nothing here knows of HTTP, and nothing below knows of edits by people.
+//! An edit goes down: validate, find evidence ([`patchify`]), make entries (`entries`: keys, radii), store. A
+//! query goes down and back up: embed, retrieve, put the statements in front, answer. Nothing here knows of
+//! HTTP, and nothing below knows of edits by people.
 
 mod answer;
 mod archive;
@@ -86,7 +87,8 @@ struct Inner {
     backgrounds: entries::Backgrounds,
     config: EditorConfig,
     ids: Mutex<ulid::Generator>,
-    /// Taken to read by whoever stores an edit, to write by a re-embedding while it makes the last keys and swaps.
+    /// Taken to read by whoever stores an edit, to write by a re-embedding while it makes the last keys and
+    /// swaps.
     gate: Arc<tokio::sync::RwLock<()>>,
     /// One lock for each idempotency key in use.
     turns: Mutex<HashMap<(CodebookName, String), Turn>>,
@@ -98,7 +100,8 @@ impl Editor {
     /// An editor on an engine, the codebooks and the pictures. Waits until the model is loaded.
     ///
     /// # Errors
-    /// A setting out of its range, a model that can't be loaded, a configured tap that the model hasn't, a λ that is no weight, a background folder that can't be read.
+    /// A setting out of its range, a model that can't be loaded, a configured tap that the model hasn't, a λ
+    /// that is no weight, a background folder that can't be read.
     pub async fn new(
         engine: EngineHandle,
         library: Arc<Library>,

@@ -1,7 +1,9 @@
-//! Choosing the layer by topology (method section 6; paper section 3.3 and appendix A): pairs of pictures and texts are embedded at every tap, and
-//! the modularity of their similarity network says which tap, and which weight of the text, keeps pictures and texts apart as it should.
+//! Choosing the layer by topology (method section 6; paper section 3.3 and appendix A): pairs of pictures and
+//! texts are embedded at every tap, and the modularity of their similarity network says which tap, and which
+//! weight of the text, keeps pictures and texts apart as it should.
 //!
-//! [`Editor::measure_modularity`] embeds and measures, run by run; what is measured, and the choice, is `reasonedit_topology`'s.
+//! [`Editor::measure_modularity`] embeds and measures, run by run; what is measured, and the choice, is
+//! `reasonedit_topology`'s.
 
 mod embed;
 mod plan;
@@ -35,8 +37,8 @@ pub struct ModularityRequest {
     pub weight_samples: usize,
     /// Draws for the weights.
     pub weight_runs: usize,
-    /// Mismatched pictures and texts of a draw, for the biases; 0: the other pairs of the draw serve, which saves four fifths of the work
-    /// on language taps.
+    /// Mismatched pictures and texts of a draw, for the biases; 0: the other pairs of the draw serve, which
+    /// saves four fifths of the work on language taps.
     pub mismatched: usize,
     /// Poolings that are measured. The choice is among taps with mean pooling, so that it has to be there.
     pub pooling: Vec<Pooling>,
@@ -117,9 +119,9 @@ impl ModularityWatch for () {
 }
 
 impl Editor {
-    /// Measures every tap and weight on these samples and chooses. Works at background priority; `state` holds the runs that were finished
-    /// before (none at first), which are not repeated: the same request on the same samples gives the same report however often it was
-    /// interrupted.
+    /// Measures every tap and weight on these samples and chooses. Works at background priority; `state`
+    /// holds the runs that were finished before (none at first), which are not repeated: the same request on
+    /// the same samples gives the same report however often it was interrupted.
     ///
     /// # Errors
     /// Too few samples, taps or weights that can't be measured, and whatever embedding them can end in.
@@ -168,7 +170,8 @@ impl Editor {
         Ok(Report::from_runs(measured_on, Some(in_use), taps, weights, state.network)?)
     }
 
-    /// Whether this can be measured, as far as that is known before pictures are looked at; with samples, whether they are enough.
+    /// Whether this can be measured, as far as that is known before pictures are looked at; with samples,
+    /// whether they are enough.
     ///
     /// # Errors
     /// As [`Self::measure_modularity`].

@@ -1,5 +1,5 @@
-//! What becomes known of an edit after it was stored: the answer right after it, what it took, how often it was used. Kept beside the edit, lost
-//! without harm.
+//! What becomes known of an edit after it was stored: the answer right after it, what it took, how often it
+//! was used. Kept beside the edit, lost without harm.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,8 @@ use crate::pictures::blocking;
 use crate::types::{Absence, Conflict, EditView, Firings};
 use crate::{Editor, Inner};
 
-/// How long firings are collected before they are written: a write reaches the disk, and a busy edit fires with every query.
+/// How long firings are collected before they are written: a write reaches the disk, and a busy edit fires
+/// with every query.
 const COLLECTED: Duration = Duration::from_secs(2);
 
 /// As it is stored.
@@ -43,7 +44,8 @@ impl Outcome {
         !self.timings_ms.is_empty()
     }
 
-    /// Why there is no answer after the edit. `asked` says whether there is one from before it: the model is asked for both, or for neither.
+    /// Why there is no answer after the edit. `asked` says whether there is one from before it: the model is
+    /// asked for both, or for neither.
     fn after_absent(&self, asked: bool) -> Option<Absence> {
         if self.after.is_some() {
             return None;
@@ -89,7 +91,8 @@ impl Rivals {
 #[derive(Default)]
 pub(crate) struct Tally {
     pending: Mutex<HashMap<(CodebookName, EditId), Firings>>,
-    /// Held from reading an outcome until it is written or put together with what is pending, so that nothing counts twice or not at all.
+    /// Held from reading an outcome until it is written or put together with what is pending, so that nothing
+    /// counts twice or not at all.
     turn: Mutex<()>,
 }
 

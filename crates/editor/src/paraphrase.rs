@@ -1,4 +1,5 @@
-//! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section 3).
+//! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section
+//! 3).
 
 use reasonedit_vlm::VlmError;
 use reasonedit_vlm::engine::{CallOptions, Conversation, EngineHandle, GenerateRequest, Sampling};
@@ -61,8 +62,8 @@ async fn by_model(
     Ok(acceptable(text, candidate).then(|| candidate.to_owned()))
 }
 
-/// A reply counts as a paraphrase if it is one line, of similar length, in the same script and shares words with the text, but not all in
-/// the same order.
+/// A reply counts as a paraphrase if it is one line, of similar length, in the same script and shares words
+/// with the text, but not all in the same order.
 fn acceptable(text: &str, candidate: &str) -> bool {
     let words = |s: &str| -> Vec<String> {
         s.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
@@ -110,7 +111,8 @@ const TELLING: [&str; 12] = [
     "Evidently, ",
 ];
 
-/// Light rewriting that leaves every content word in place: a lead-in, and from the thirteenth draw on a closing word too.
+/// Light rewriting that leaves every content word in place: a lead-in, and from the thirteenth draw on a
+/// closing word too.
 pub(crate) fn by_rule(text: &str, draw: usize) -> String {
     let text = text.trim();
     let body = text.trim_end_matches(['.', '?', '!']);

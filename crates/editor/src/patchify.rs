@@ -1,7 +1,8 @@
-//! Visual evidence patchification: which part of the picture shows a statement (paper section 3.2, appendix C; method section 1).
+//! Visual evidence patchification: which part of the picture shows a statement (paper section 3.2, appendix
+//! C; method section 1).
 //!
-//! The engine computes the vision features of a candidate once and shares the image part of the prompt between all statements and both
-//! prompts, so the cost grows with the texts, not with forwards.
+//! The engine computes the vision features of a candidate once and shares the image part of the prompt
+//! between all statements and both prompts, so the cost grows with the texts, not with forwards.
 
 use reasonedit_codebook::{Evidence, EvidenceSource};
 use reasonedit_imaging::{PixelBox, grid};
@@ -14,7 +15,8 @@ use crate::pictures::Picture;
 use crate::prompts::Prompts;
 use crate::types::{PatchOpinion, PatchSearch};
 
-/// Searches evidence for every statement at once. Of one that the model's context has no room for nothing is looked at.
+/// Searches evidence for every statement at once. Of one that the model's context has no room for nothing is
+/// looked at.
 pub(crate) async fn search(
     engine: &EngineHandle,
     config: &PatchifyConfig,
@@ -89,7 +91,8 @@ pub(crate) async fn search(
     Ok((of_all.map(Option::unwrap_or_default).collect(), queue_ms))
 }
 
-/// P(yes) / (P(yes) + P(no)) of one verification (method section 1.3); one half when the model gives neither any probability.
+/// P(yes) / (P(yes) + P(no)) of one verification (method section 1.3); one half when the model gives neither
+/// any probability.
 pub(crate) fn p_yes(answer: &Answered) -> Result<f64, EditorError> {
     match answer {
         Answered::FirstToken(p) if p.len() == 2 => {

@@ -1,4 +1,5 @@
-//! Waiting for a place in the engine's queue: work in the background has time, people who wait have the places.
+//! Waiting for a place in the engine's queue: work in the background has time, people who wait have the
+//! places.
 
 use std::future::Future;
 use std::time::Duration;

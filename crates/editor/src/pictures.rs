@@ -141,8 +141,8 @@ impl Pictures {
         Ok(())
     }
 
-    /// What is stored of a picture of these bytes, if some codebook can have keys of it: those of before read what
-    /// they always read. Its size is the same by all rules.
+    /// What is stored of a picture of these bytes, if some codebook can have keys of it: those of before read
+    /// what they always read. Its size is the same by all rules.
     ///
     /// # Errors
     /// What today's rules say of it, where none read it.

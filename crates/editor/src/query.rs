@@ -1,5 +1,5 @@
-//! A query: embed it, retrieve what people said about things like it, put that in front of the model (paper section 3.2, inference;
-//! method section 5).
+//! A query: embed it, retrieve what people said about things like it, put that in front of the model (paper
+//! section 3.2, inference; method section 5).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,8 +91,8 @@ impl Editor {
     /// Answers a question about a picture, with what the codebook knows in front.
     ///
     /// # Errors
-    /// Unusable input, a question that the model's context has no room for, an unknown picture, a busy or failing engine, a codebook made with
-    /// another embedding.
+    /// Unusable input, a question that the model's context has no room for, an unknown picture, a busy or
+    /// failing engine, a codebook made with another embedding.
     pub async fn query(
         &self,
         codebook: &CodebookName,
@@ -105,8 +105,8 @@ impl Editor {
         self.run(codebook, asking, call, None).await
     }
 
-    /// As [`Editor::query`], but sends what was retrieved at once and the answer as it is generated. Input errors are returned here; later ones
-    /// arrive in the stream. Dropping the receiver cancels the work.
+    /// As [`Editor::query`], but sends what was retrieved at once and the answer as it is generated. Input
+    /// errors are returned here; later ones arrive in the stream. Dropping the receiver cancels the work.
     ///
     /// # Errors
     /// Unusable input.
@@ -233,7 +233,8 @@ impl Editor {
         })
     }
 
-    /// The answer to a prompt and, if asked for, the one without facts. `informed` says whether there are any in the prompt.
+    /// The answer to a prompt and, if asked for, the one without facts. `informed` says whether there are any
+    /// in the prompt.
     async fn answers(
         &self,
         asking: &Asking,
@@ -289,7 +290,8 @@ impl Editor {
             return Ok(nothing);
         }
         let Some(book) = self.existing(codebook)? else { return Ok(nothing) };
-        // One state from here on: what is embedded and what is searched are of one generation, whatever is swapped in meanwhile.
+        // One state from here on: what is embedded and what is searched are of one generation, whatever is
+        // swapped in meanwhile.
         let snapshot = book.snapshot();
         let generation = snapshot.embedding().map(|embedding| embedding.id);
         if snapshot.key_count() == 0 {
@@ -323,7 +325,8 @@ impl Editor {
     }
 }
 
-/// The search itself, off the async threads: it grows with the codebook, and the first one after an edit may refresh the gate.
+/// The search itself, off the async threads: it grows with the codebook, and the first one after an edit may
+/// refresh the gate.
 async fn search(
     snapshot: Arc<Snapshot>,
     key: Vec<f32>,

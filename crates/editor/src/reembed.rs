@@ -1,12 +1,14 @@
-//! Moving a codebook to another embedding while it serves: every key made anew beside the live ones, then swapped in at once.
+//! Moving a codebook to another embedding while it serves: every key made anew beside the live ones, then
+//! swapped in at once.
 //!
-//! Edits are never held up by the bulk of the work: they go into the live generation, and the rounds that follow make the keys of those that
-//! came during the round before. Once few are left (or edits come faster than rounds end) they wait at a gate, just before they are stored,
-//! until these last keys are made and the swap is done; an edit that waited finds the new embedding and makes its keys anew. Reverts need
-//! no keys and wait for nothing but the swap's write.
+//! Edits are never held up by the bulk of the work: they go into the live generation, and the rounds that
+//! follow make the keys of those that came during the round before. Once few are left (or edits come faster
+//! than rounds end) they wait at a gate, just before they are stored, until these last keys are made and the
+//! swap is done; an edit that waited finds the new embedding and makes its keys anew. Reverts need no keys
+//! and wait for nothing but the swap's write.
 //!
-//! The generation before is kept as it was at the swap; a rollback makes the keys of the edits since, and swaps back. So edits cost
-//! nothing more while it is kept, and none is lost by going back.
+//! The generation before is kept as it was at the swap; a rollback makes the keys of the edits since, and
+//! swaps back. So edits cost nothing more while it is kept, and none is lost by going back.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,16 +43,18 @@ const ROUNDS: usize = 16;
 const PAUSES: usize = 100;
 
 impl Editor {
-    /// Moves a codebook to another embedding, which then is its own whatever the configuration says. Queries and edits are served meanwhile; when
-    /// this returns, the new keys are live and on disk. What a stopped process had done is gone on with. Where the codebook is embedded so
-    /// already, nothing is made.
+    /// Moves a codebook to another embedding, which then is its own whatever the configuration says. Queries
+    /// and edits are served meanwhile; when this returns, the new keys are live and on disk. What a stopped
+    /// process had done is gone on with. Where the codebook is embedded so already, nothing is made.
     ///
-    /// When `cancelled` resolves before the swap, nothing is left of the work. Dropping the future leaves what is done, to be gone on with by the
-    /// next call for the same embedding, or removed by another or by [`Editor::discard_reembedding`].
+    /// When `cancelled` resolves before the swap, nothing is left of the work. Dropping the future leaves
+    /// what is done, to be gone on with by the next call for the same embedding, or removed by another or by
+    /// [`Editor::discard_reembedding`].
     ///
     /// # Errors
-    /// `Invalid` for a tap that the model lacks or a λ that is no weight; `UnknownCodebook` before the first edit, `Conflict` while another
-    /// re-embedding of it runs; `Cancelled`; a failing engine or storage. After an error the old keys are live.
+    /// `Invalid` for a tap that the model lacks or a λ that is no weight; `UnknownCodebook` before the first
+    /// edit, `Conflict` while another re-embedding of it runs; `Cancelled`; a failing engine or storage.
+    /// After an error the old keys are live.
     pub async fn reembed(
         &self,
         codebook: &CodebookName,
@@ -95,13 +99,14 @@ impl Editor {
         }
     }
 
-    /// Goes back to the generation of keys that was live before the last swap, with the edits and reverts made since: the same rules as for
-    /// [`Editor::reembed`]. What was live is kept in its turn, so that a second rollback goes forward again; a caller that may have to repeat
-    /// its call says with `to` which generation is meant, and where that is live nothing is done.
+    /// Goes back to the generation of keys that was live before the last swap, with the edits and reverts
+    /// made since: the same rules as for [`Editor::reembed`]. What was live is kept in its turn, so that a
+    /// second rollback goes forward again; a caller that may have to repeat its call says with `to` which
+    /// generation is meant, and where that is live nothing is done.
     ///
     /// # Errors
-    /// `Conflict` if no earlier generation, or not this one, is kept or a re-embedding runs, `EmbeddingMismatch` if another model or encoder
-    /// made its keys; else as [`Editor::reembed`].
+    /// `Conflict` if no earlier generation, or not this one, is kept or a re-embedding runs,
+    /// `EmbeddingMismatch` if another model or encoder made its keys; else as [`Editor::reembed`].
     pub async fn rollback(
         &self,
         codebook: &CodebookName,
@@ -126,7 +131,8 @@ impl Editor {
         self.carry_through(build, progress, cancelled).await
     }
 
-    /// Removes what a re-embedding left whose future was dropped, for one that nobody will go on with. Without such, nothing happens.
+    /// Removes what a re-embedding left whose future was dropped, for one that nobody will go on with.
+    /// Without such, nothing happens.
     ///
     /// # Errors
     /// `Conflict` while one runs, failing storage.

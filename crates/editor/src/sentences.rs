@@ -1,7 +1,7 @@
 //! Reasoning given as one text becomes statements (method section 2).
 //!
-//! Lines first, then the items of lists in them, then sentences. What marks an item (`1.`, `b)`, `•`) says nothing of the picture and is
-//! left out; nothing else is.
+//! Lines first, then the items of lists in them, then sentences. What marks an item (`1.`, `b)`, `•`) says
+//! nothing of the picture and is left out; nothing else is.
 
 mod abbreviations;
 mod boundaries;
@@ -57,10 +57,12 @@ pub fn split_sentences(text: &str) -> Vec<String> {
     split_text(text).statements
 }
 
-/// Splits a text into statements: at line breaks, at the items of a list (marked with numbers, letters or bullets, on lines of their own or
-/// within one), and at the ends of sentences by UAX #29; not at abbreviations of seven languages, decimals, ordinals, dates, initials, units or
-/// semicolons. A long line that goes on in small letters on the next one was wrapped, and is one. Each statement keeps its final mark; white
-/// space around it goes, and so do the marks of a list. A text of more than a mebibyte is left whole.
+/// Splits a text into statements: at line breaks, at the items of a list (marked with numbers, letters or
+/// bullets, on lines of their own or within one), and at the ends of sentences by UAX #29; not at
+/// abbreviations of seven languages, decimals, ordinals, dates, initials, units or semicolons. A long line
+/// that goes on in small letters on the next one was wrapped, and is one. Each statement keeps its final
+/// mark; white space around it goes, and so do the marks of a list. A text of more than a mebibyte is left
+/// whole.
 pub fn split_text(text: &str) -> SplitText {
     if text.len() > LONGEST {
         return SplitText { statements: vec![text.trim().to_owned()], markers: Vec::new() };
@@ -119,7 +121,8 @@ fn unwrapped(items: Vec<Item>) -> Vec<Item> {
     whole
 }
 
-/// Whether a line goes on with what the one before it, so many characters long, left unfinished, perhaps within brackets.
+/// Whether a line goes on with what the one before it, so many characters long, left unfinished, perhaps
+/// within brackets.
 fn goes_on(before: &Item, length: usize, open: bool, line: &Item) -> bool {
     let text = before.text.trim_end();
     let small = |text: &str| text.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);

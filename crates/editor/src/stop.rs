@@ -27,7 +27,8 @@ impl<'a> StopFilter<'a> {
         Self { stops, held: VecDeque::new(), text: String::new() }
     }
 
-    /// Takes the next piece. Gives what may be shown, and whether a stop text has come: what is shown then ends before it.
+    /// Takes the next piece. Gives what may be shown, and whether a stop text has come: what is shown then
+    /// ends before it.
     pub(crate) fn push(&mut self, piece: ReplyPiece) -> (Vec<ReplyPiece>, bool) {
         if self.stops.is_empty() {
             return (vec![piece], false);
@@ -76,7 +77,8 @@ impl<'a> StopFilter<'a> {
     }
 }
 
-/// Where the stop text begins that is complete first: of all, the one at which a reply letter by letter would have ended.
+/// Where the stop text begins that is complete first: of all, the one at which a reply letter by letter would
+/// have ended.
 fn first(text: &str, stops: &[String]) -> Option<usize> {
     let found = stops.iter().filter_map(|stop| text.find(stop.as_str()).map(|at| (at + stop.len(), at)));
     found.min().map(|(_, at)| at)

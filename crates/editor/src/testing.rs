@@ -1,4 +1,5 @@
-//! An editor on tiny checkpoints (random weights: what is said is noise, what is stored is not), for the tests of this crate.
+//! An editor on tiny checkpoints (random weights: what is said is noise, what is stored is not), for the
+//! tests of this crate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -113,7 +114,8 @@ pub(crate) async fn made_from_scratch(editor: &Editor) -> Arc<Snapshot> {
     fresh.snapshot()
 }
 
-/// Asserts that the default codebook is that one to the last bit, in memory and in the store, and answers alike.
+/// Asserts that the default codebook is that one to the last bit, in memory and in the store, and answers
+/// alike.
 pub(crate) async fn assert_made_anew(editor: &Editor) {
     let book = book(editor);
     let report = book.verify().unwrap();

@@ -1,6 +1,7 @@
 //! Texts of people as they come: what is meant is read, what can't be read is named with its place.
 //!
-//! How texts are compared is [`reasonedit_codebook::text`]'s; this is what happens to them before anything else.
+//! How texts are compared is [`reasonedit_codebook::text`]'s; this is what happens to them before anything
+//! else.
 
 use reasonedit_codebook::Warning;
 pub use reasonedit_codebook::text::{canonical, is_line_break, is_visible, same, searchable, trimmed};
@@ -8,7 +9,8 @@ pub use reasonedit_codebook::text::{canonical, is_line_break, is_visible, same, 
 use crate::chat::{ChatPart, ChatRequest};
 use crate::types::{EditRequest, QueryRequest};
 
-/// Windows-1252 from 0x80 to 0x9F, as the WHATWG has it; where the code page has nothing, the control character stays.
+/// Windows-1252 from 0x80 to 0x9F, as the WHATWG has it; where the code page has nothing, the control
+/// character stays.
 const WINDOWS_1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
 
 /// A character that was read as another.
@@ -19,8 +21,8 @@ struct Swap {
     to: char,
 }
 
-/// Reads an edit's texts: see [`read`]. Question, answer, choices and statements lose what nobody sees at their edges, and an answer that is one
-/// of the choices in another form becomes that choice.
+/// Reads an edit's texts: see [`read`]. Question, answer, choices and statements lose what nobody sees at
+/// their edges, and an answer that is one of the choices in another form becomes that choice.
 pub(crate) fn read_edit(request: &mut EditRequest) {
     let EditRequest { question, answer, reasoning, choices, author, tags, warnings, .. } = request;
     let mut texts: Vec<(String, &mut String)> =
@@ -84,9 +86,10 @@ fn read_choices(choices: &mut [String], warnings: &mut Vec<Warning>) {
     }
 }
 
-/// Reads characters that programs put into texts by what they are there for: line breaks of word processors and of pages (U+000B, U+000C,
-/// U+0085, U+2028, U+2029) as line breaks, and the control characters from U+0080 to U+009F that letters of Windows-1252 became under a wrong
-/// encoding as these letters. What was read otherwise is told once for each kind; at the edges of a text nobody misses it.
+/// Reads characters that programs put into texts by what they are there for: line breaks of word processors
+/// and of pages (U+000B, U+000C, U+0085, U+2028, U+2029) as line breaks, and the control characters from
+/// U+0080 to U+009F that letters of Windows-1252 became under a wrong encoding as these letters. What was
+/// read otherwise is told once for each kind; at the edges of a text nobody misses it.
 pub fn read(text: &mut String, pointer: &str, warnings: &mut Vec<Warning>) {
     if !text.chars().any(is_odd) {
         return;
@@ -127,7 +130,8 @@ pub fn read(text: &mut String, pointer: &str, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// What control characters a text has that can't be read: the first with its place, and how many there are; `None` if it has none.
+/// What control characters a text has that can't be read: the first with its place, and how many there are;
+/// `None` if it has none.
 pub(crate) fn unreadable(text: &str) -> Option<String> {
     let mut found =
         text.chars().enumerate().filter(|(_, c)| c.is_control() && !is_line_break(*c) && *c != '\t');

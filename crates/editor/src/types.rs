@@ -28,7 +28,8 @@ pub enum ImageSource {
 pub struct StatementInput {
     /// The statement, one sentence.
     pub statement: String,
-    /// Boxes the person drew, fitted to the picture when the edit is made; empty: the model looks for the evidence.
+    /// Boxes the person drew, fitted to the picture when the edit is made; empty: the model looks for the
+    /// evidence.
     pub evidence: Vec<DrawnBox>,
 }
 
@@ -77,7 +78,8 @@ pub struct EditView {
     pub record: EditRecord,
     /// Its entries as they stand in the codebook now.
     pub entries: Vec<EntryView>,
-    /// The generation of keys that the entries are of: the live one. `record.embedding` is the one that it was made under.
+    /// The generation of keys that the entries are of: the live one. `record.embedding` is the one that it
+    /// was made under.
     pub generation: GenerationId,
     /// The model's answer to the edited question with the codebook, right after the edit.
     pub after: Option<Opinion>,
@@ -87,7 +89,8 @@ pub struct EditView {
     pub before_absent: Option<Absence>,
     /// Live edits about the same picture and question that are older and answer otherwise, newest first.
     pub conflicts: Vec<Conflict>,
-    /// The newest edit about the same picture and question, if it answers otherwise: nothing that this edit alone says is retrieved.
+    /// The newest edit about the same picture and question, if it answers otherwise: nothing that this edit
+    /// alone says is retrieved.
     pub superseded_by: Option<Conflict>,
     /// Milliseconds by stage of the request that made it: queue, patchify, embed, merge, store, total.
     pub timings_ms: BTreeMap<String, f64>,
@@ -114,7 +117,8 @@ pub enum AbsentReason {
     NotAsked,
     /// The model was asked and gave none.
     Failed,
-    /// It was given, perhaps, and not remembered: the edit came from an archive, or the service stopped right after it was stored.
+    /// It was given, perhaps, and not remembered: the edit came from an archive, or the service stopped right
+    /// after it was stored.
     NotKept,
 }
 
@@ -162,7 +166,8 @@ impl From<&EditRecord> for Conflict {
     }
 }
 
-/// How often an edit was used. For people to look at: what was counted in the last seconds before a crash is lost.
+/// How often an edit was used. For people to look at: what was counted in the last seconds before a crash is
+/// lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firings {
     /// Answers that a sentence of the edit was put in front of.
@@ -188,8 +193,9 @@ pub struct RetrievalOverride {
 /// What the model said of retrieved sentences when it was shown the query's picture.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Verification {
-    /// Probability (0 to 1) that the picture bears a sentence out, by sentence; of an answer the mean over its edit's statements. A sentence that is not
-    /// here was said of this very picture, or rests on nothing that can be judged.
+    /// Probability (0 to 1) that the picture bears a sentence out, by sentence; of an answer the mean over
+    /// its edit's statements. A sentence that is not here was said of this very picture, or rests on nothing
+    /// that can be judged.
     pub support: BTreeMap<String, f64>,
     /// Retrieved, and not put in front.
     pub withheld: Vec<Withheld>,
@@ -260,11 +266,13 @@ pub struct Usage {
 pub struct QueryOutcome {
     /// The answer.
     pub answer: String,
-    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the choices.
+    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the
+    /// choices.
     pub probability: f64,
     /// Every choice, in the order asked, when asked with choices.
     pub choices: Option<Vec<ChoiceScore>>,
-    /// What was put in front of the model, and what was left out for want of room or because it does not stand any more.
+    /// What was put in front of the model, and what was left out for want of room or because it does not
+    /// stand any more.
     pub retrieval: Retrieval,
     /// What was judged on the picture first; `None` where nothing was.
     pub verification: Option<Verification>,
@@ -272,7 +280,8 @@ pub struct QueryOutcome {
     pub generation: Option<GenerationId>,
     /// The model's answer without the codebook, when asked to compare.
     pub unedited: Option<Opinion>,
-    /// The prompt as the model got it: of a query facts and question, of a conversation everything, as the chat template has it.
+    /// The prompt as the model got it: of a query facts and question, of a conversation everything, as the
+    /// chat template has it.
     pub prompt: String,
     /// Why generation ended; `None` with choices.
     pub finish: Option<FinishReason>,
@@ -302,7 +311,8 @@ pub enum QueryEvent {
     Done(Box<QueryOutcome>),
 }
 
-/// What can be chosen of the embedding E(x, t) = [h(x) ; λ·S(t)] of a codebook; the rest is the loaded models'.
+/// What can be chosen of the embedding E(x, t) = [h(x) ; λ·S(t)] of a codebook; the rest is the loaded
+/// models'.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingChoice {

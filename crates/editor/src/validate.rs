@@ -150,7 +150,8 @@ pub(crate) fn statements(statements: &[String], limits: &InputLimits) -> Result<
     faults.done()
 }
 
-/// Fits the boxes of an edit to the picture: those of each statement as whole pixels, and what had to be changed.
+/// Fits the boxes of an edit to the picture: those of each statement as whole pixels, and what had to be
+/// changed.
 ///
 /// # Errors
 /// A box of which nothing is inside the picture.

@@ -1,12 +1,15 @@
-//! Verified retrieval: what was retrieved is put in front only where the model, asked about the query's picture, bears it out (beyond the paper).
+//! Verified retrieval: what was retrieved is put in front only where the model, asked about the query's
+//! picture, bears it out (beyond the paper).
 //!
-//! Nearness can't tell "the same question on a picture for which the reasoning holds" from "the same question on another picture". The model can:
-//! asked whether the picture shows a statement, it is right far more often than on the question that had to be corrected. So every statement is
-//! judged on the query's picture, an answer by the statements of its edit, and what fails is withheld and said to be.
+//! Nearness can't tell "the same question on a picture for which the reasoning holds" from "the same question
+//! on another picture". The model can: asked whether the picture shows a statement, it is right far more
+//! often than on the question that had to be corrected. So every statement is judged on the query's picture,
+//! an answer by the statements of its edit, and what fails is withheld and said to be.
 //!
-//! What can't be judged by a picture is not. A statement that the model did not recognise on its own edit's picture goes with its edit. So does a yes to
-//! what the model affirms of pictures without content too (general knowledge, what it can't see); a no to it counts. An edit of which nothing is
-//! left to judge speaks within a multiple of its radius. The edit of this very picture needs no judgement.
+//! What can't be judged by a picture is not. A statement that the model did not recognise on its own edit's
+//! picture goes with its edit. So does a yes to what the model affirms of pictures without content too
+//! (general knowledge, what it can't see); a no to it counts. An edit of which nothing is left to judge
+//! speaks within a multiple of its radius. The edit of this very picture needs no judgement.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -35,8 +38,9 @@ const SIDE: u32 = 256;
 /// Textures among them.
 const TEXTURES: u32 = 2;
 
-/// Judges the facts of a retrieval on the query's picture: leaves in it those that are borne out, of the nearest `k` keys, and tells about the others.
-/// Returns also the milliseconds that the questions waited for the engine.
+/// Judges the facts of a retrieval on the query's picture: leaves in it those that are borne out, of the
+/// nearest `k` keys, and tells about the others. Returns also the milliseconds that the questions waited for
+/// the engine.
 pub(crate) async fn judge(
     engine: &EngineHandle,
     (config, prompts): (&VerifyConfig, &Prompts),
@@ -62,8 +66,9 @@ pub(crate) async fn judge(
     Ok((verification, queue_ms))
 }
 
-/// Probability, by the unedited model, that each picture shows each statement (method section 1.3): a row for every picture; `None` for a statement
-/// that the model's context has no room for. Then the milliseconds waited.
+/// Probability, by the unedited model, that each picture shows each statement (method section 1.3): a row for
+/// every picture; `None` for a statement that the model's context has no room for. Then the milliseconds
+/// waited.
 async fn shown_by(
     engine: &EngineHandle,
     prompts: &Prompts,
@@ -101,8 +106,8 @@ pub(crate) async fn shown(
     Ok((rows.into_iter().next().unwrap_or_default(), queue_ms))
 }
 
-/// What the model says of each statement whatever the picture: the mean over pictures without content, one grey and some textures. (The idea is that
-/// of contextual calibration, Zhao et al. 2021.)
+/// What the model says of each statement whatever the picture: the mean over pictures without content, one
+/// grey and some textures. (The idea is that of contextual calibration, Zhao et al. 2021.)
 pub(crate) async fn priors(
     engine: &EngineHandle,
     prompts: &Prompts,
@@ -183,8 +188,9 @@ enum Support {
 }
 
 impl<'a> Bench<'a> {
-    /// The statements to ask about, those of the nearest facts first, as many as the configuration allows. The fact for which there is no room,
-    /// and those behind it, are candidates no longer: what isn't asked about must not be taken for what can't be judged.
+    /// The statements to ask about, those of the nearest facts first, as many as the configuration allows.
+    /// The fact for which there is no room, and those behind it, are candidates no longer: what isn't asked
+    /// about must not be taken for what can't be judged.
     fn questions(&self, candidates: &mut Vec<Fact>) -> Vec<&'a str> {
         let mut questions = Vec::new();
         let mut room = 0;
@@ -226,7 +232,8 @@ impl<'a> Bench<'a> {
         ground.prior.is_some_and(|p| p > self.config.min_support)
     }
 
-    /// For each of a fact's edits the statements that the model recognised on its picture: what the edit stands or falls with.
+    /// For each of a fact's edits the statements that the model recognised on its picture: what the edit
+    /// stands or falls with.
     fn grounds(&self, fact: &Fact) -> Vec<Vec<&'a Statement>> {
         let recognised = |s: &&Statement| s.p_yes.is_none_or(|p| p > self.config.min_support);
         self.records(fact)
@@ -241,7 +248,8 @@ impl<'a> Bench<'a> {
         self.grounds(fact).concat().into_iter().find(|ground| of_kind && ground.statement == fact.value)
     }
 
-    /// What the picture says of a statement: nothing, where the model was not asked, or says yes to what it says yes to anyway.
+    /// What the picture says of a statement: nothing, where the model was not asked, or says yes to what it
+    /// says yes to anyway.
     fn verdict(&self, ground: &Statement, judged: &HashMap<&str, f64>) -> Option<f64> {
         let p = judged.get(ground.statement.as_str()).copied()?;
         (p <= self.config.min_support || !self.affirmed_anyway(ground)).then_some(p)
@@ -308,7 +316,8 @@ impl<'a> Bench<'a> {
         (facts, verification)
     }
 
-    /// Of answers to one question that differ, all but the one that is borne out best (the nearest of equals).
+    /// Of answers to one question that differ, all but the one that is borne out best (the nearest of
+    /// equals).
     fn contradicted(&self, kept: &[(Fact, Support)]) -> Vec<usize> {
         let weight = |support: Support| match support {
             Support::Own => f64::INFINITY,

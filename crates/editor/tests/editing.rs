@@ -1,4 +1,5 @@
-//! Edits and queries through a real engine on tiny checkpoints (random weights: what is said is noise, what is stored is not).
+//! Edits and queries through a real engine on tiny checkpoints (random weights: what is said is noise, what
+//! is stored is not).
 
 #![allow(clippy::unwrap_used)] // What the helpers below can't do fails the test that asked.
 

@@ -1,5 +1,6 @@
-//! Native records (method section 7): `edits.jsonl` beside a folder of pictures, and `probes.jsonl` for plain perception. Records as the
-//! authors publish them for A-OKVQA, FVQA and others (`published`) and those of VLKEB (`vlkeb`) are read too; which ones they are is told by what they hold.
+//! Native records (method section 7): `edits.jsonl` beside a folder of pictures, and `probes.jsonl` for plain
+//! perception. Records as the authors publish them for A-OKVQA, FVQA and others (`published`) and those of
+//! VLKEB (`vlkeb`) are read too; which ones they are is told by what they hold.
 
 use std::path::{Path, PathBuf};
 
@@ -111,22 +112,25 @@ pub struct Dataset {
     pub records: Vec<Record>,
     /// Its probes.
     pub probes: Vec<Probe>,
-    /// What a reader of figures on these data must know: what was left out, what is not there, what a column means.
+    /// What a reader of figures on these data must know: what was left out, what is not there, what a column
+    /// means.
     pub notes: Vec<String>,
 }
 
 impl Dataset {
-    /// Reads a folder: `edits.jsonl` and, where it exists, `probes.jsonl`; else the one file of published records, JSON, JSON Lines, Parquet, Arrow or CSV (or
-    /// one file in numbered parts), with the sets that go with it; or a folder that Hugging Face's `save_to_disk` wrote. Or one file of records by its name.
+    /// Reads a folder: `edits.jsonl` and, where it exists, `probes.jsonl`; else the one file of published
+    /// records, JSON, JSON Lines, Parquet, Arrow or CSV (or one file in numbered parts), with the sets that
+    /// go with it; or a folder that Hugging Face's `save_to_disk` wrote. Or one file of records by its name.
     ///
     /// # Errors
-    /// Files that can't be read, lines that are no records: the file and the line are named. No records, or several files of them. No picture.
+    /// Files that can't be read, lines that are no records: the file and the line are named. No records, or
+    /// several files of them. No picture.
     pub fn open(path: &Path) -> Result<Self, EvaluationError> {
         Self::open_with(path, None, None)
     }
 
-    /// As [`Self::open`], with the folder that the pictures of published records are in, or below (native records have theirs beside them), and the
-    /// split that is meant of data that have several.
+    /// As [`Self::open`], with the folder that the pictures of published records are in, or below (native
+    /// records have theirs beside them), and the split that is meant of data that have several.
     ///
     /// # Errors
     /// As there.
@@ -183,7 +187,8 @@ impl Dataset {
             (records, notes)
         };
         notes.extend(found.faults.iter().map(|fault| format!("Not used: {fault}.")));
-        // Of everything that was read: the records with what was joined to them, pictures within files by what they are.
+        // Of everything that was read: the records with what was joined to them, pictures within files by
+        // what they are.
         let text = serde_json::to_vec(&records).map_err(|error| data(&file, &error))?;
         let digest = blake3::hash(&text).to_hex().to_string();
         Ok(Self { pictures, digest, records, probes: Vec::new(), notes })
@@ -194,7 +199,8 @@ impl Dataset {
         &self.digest
     }
 
-    /// At most `count` pictures, each with a text that no other of them has: its question or a statement of its reasoning.
+    /// At most `count` pictures, each with a text that no other of them has: its question or a statement of
+    /// its reasoning.
     ///
     /// # Errors
     /// As [`Dataset::picture`].
@@ -210,7 +216,8 @@ impl Dataset {
         Ok(samples)
     }
 
-    /// The picture of a sample. Only pictures below the folders of the data are read, and those within their files.
+    /// The picture of a sample. Only pictures below the folders of the data are read, and those within their
+    /// files.
     ///
     /// # Errors
     /// A path that leads out of the folders, a file that can't be read.

@@ -52,7 +52,8 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench whose editors keep what they make below `folder`. `variants` stand beside the paper's ablations.
+    /// A bench whose editors keep what they make below `folder`. `variants` stand beside the paper's
+    /// ablations.
     ///
     /// # Errors
     /// A variant under a name that is taken, or that changes what there is not.
@@ -92,7 +93,8 @@ impl Bench {
         fixed.chain(self.variants.iter().map(|variant| variant.name.clone())).collect()
     }
 
-    /// Prompts of baselines are longer than people's questions, and boxes that one editor found are given to another.
+    /// Prompts of baselines are longer than people's questions, and boxes that one editor found are given to
+    /// another.
     fn widened(mut base: EditorConfig) -> EditorConfig {
         base.limits.question_chars = base.limits.question_chars.max(100_000);
         base.limits.statements = base.limits.statements.max(64);

@@ -19,7 +19,8 @@ impl Default for Bootstrap {
     }
 }
 
-/// A share, or a difference of shares, with its 95 % interval. Nothing was asked: `n` is 0 and the rest is empty.
+/// A share, or a difference of shares, with its 95 % interval. Nothing was asked: `n` is 0 and the rest is
+/// empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The value.
@@ -33,9 +34,10 @@ pub struct Estimate {
 }
 
 impl Bootstrap {
-    /// The sum of all points over the number of all questions. Each group is one edit's: the sum of its points, and its number of questions. Edits
-    /// are drawn with replacement and their questions with them, because the questions of one edit stand and fall together; the interval
-    /// goes from the 2.5th to the 97.5th percentile of the resamples.
+    /// The sum of all points over the number of all questions. Each group is one edit's: the sum of its
+    /// points, and its number of questions. Edits are drawn with replacement and their questions with them,
+    /// because the questions of one edit stand and fall together; the interval goes from the 2.5th to the
+    /// 97.5th percentile of the resamples.
     pub fn estimate(&self, groups: &[(f64, usize)]) -> Estimate {
         let groups: Vec<(f64, usize)> = groups.iter().copied().filter(|(_, n)| *n > 0).collect();
         let n = groups.iter().map(|(_, n)| n).sum();

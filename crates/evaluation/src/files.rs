@@ -1,5 +1,5 @@
-//! Files of records as rows, whatever they are written in: a JSON list, JSON Lines, Parquet or Arrow, told apart by what they begin with; and CSV, which
-//! begins with nothing of its own, by its name.
+//! Files of records as rows, whatever they are written in: a JSON list, JSON Lines, Parquet or Arrow, told
+//! apart by what they begin with; and CSV, which begins with nothing of its own, by its name.
 
 mod arrow;
 #[cfg(test)]
@@ -18,16 +18,19 @@ pub(crate) use pictures::Pictures;
 
 use crate::EvaluationError;
 
-/// A record as it stands in its file, by column. Pictures within a Parquet file are their names in [`Pictures`].
+/// A record as it stands in its file, by column. Pictures within a Parquet file are their names in
+/// [`Pictures`].
 pub(crate) type Row = Map<String, Value>;
 
 /// Bytes of a file of text: it is held whole.
 const TEXT_BYTES: u64 = 1 << 30;
 
-/// The first `most` rows of a file, in order; of Parquet only these columns. Pictures that the file holds go into `pictures`.
+/// The first `most` rows of a file, in order; of Parquet only these columns. Pictures that the file holds go
+/// into `pictures`.
 ///
 /// # Errors
-/// A file that can't be read, is too large, cut short or damaged; a line that is no JSON object. The file, and the line, are named.
+/// A file that can't be read, is too large, cut short or damaged; a line that is no JSON object. The file,
+/// and the line, are named.
 pub(crate) fn rows(
     path: &Path,
     columns: &[&str],

@@ -1,9 +1,10 @@
-//! Whether modularity predicts retrieval: the same edits and questions under several taps and weights, and how often the right statement comes
-//! first (issue "choose the layer by topology", shown by).
+//! Whether modularity predicts retrieval: the same edits and questions under several taps and weights, and
+//! how often the right statement comes first (issue "choose the layer by topology", shown by).
 //!
-//! The edits are the editor's own, made once: what is paired with what, and the evidence it found. Their keys are then made anew for every tap
-//! and weight, offline through the engine, so that one forward gives all taps; a codebook in memory holds them, so that retrieval
-//! is the product's own too. λ only scales: everything is embedded once.
+//! The edits are the editor's own, made once: what is paired with what, and the evidence it found. Their keys
+//! are then made anew for every tap and weight, offline through the engine, so that one forward gives all
+//! taps; a codebook in memory holds them, so that retrieval is the product's own too. λ only scales:
+//! everything is embedded once.
 
 mod embed;
 mod markdown;
@@ -23,7 +24,8 @@ use crate::EvaluationError;
 use crate::dataset::{Dataset, Record};
 use score::{Layout, Scene};
 
-/// Sentences that are still "among the first": as many as the paper puts in front of a question (section 4.3).
+/// Sentences that are still "among the first": as many as the paper puts in front of a question (section
+/// 4.3).
 pub const AMONG: usize = 5;
 
 /// What is compared.
@@ -68,7 +70,8 @@ impl QuestionKind {
 pub struct Share {
     /// Hits by questions, 0 to 1; 0 without questions.
     pub value: f64,
-    /// Its standard error over edits: questions about one edit are not independent. 0 where there is one edit only.
+    /// Its standard error over edits: questions about one edit are not independent. 0 where there is one edit
+    /// only.
     pub standard_error: f64,
     /// Questions.
     pub n: usize,
@@ -116,7 +119,8 @@ pub struct ComparedTap {
     pub stage: Stage,
     /// Its bimodal modularity over the report's runs.
     pub bimodal_modularity: Statistic,
-    /// Mean distance between the picture halves of the entries (of a language tap: the halves of picture and text).
+    /// Mean distance between the picture halves of the entries (of a language tap: the halves of picture and
+    /// text).
     pub picture_distance: f64,
 }
 
@@ -164,8 +168,8 @@ pub struct HitRates {
     pub differences: Vec<Difference>,
 }
 
-/// The taps that tell most, all with mean pooling: the report's choice, of the others the one of least bimodal modularity, and the last language
-/// layer. Fewer where the report has not so many.
+/// The taps that tell most, all with mean pooling: the report's choice, of the others the one of least
+/// bimodal modularity, and the last language layer. Fewer where the report has not so many.
 pub fn telling_taps(report: &Report) -> Vec<TapKey> {
     let key = |tap: &reasonedit_topology::TapReport| TapKey { tap: tap.tap.clone(), pooling: tap.pooling };
     let chosen = report.selection.tap.chosen.clone();
@@ -193,12 +197,12 @@ pub fn telling_weights(report: &Report) -> Vec<f64> {
     vec![chosen / 10.0, chosen, chosen * 10.0]
 }
 
-/// Makes the edits, embeds them and the questions under every tap, and retrieves. `progress` is told what is being done, how much is done and of how
-/// much.
+/// Makes the edits, embeds them and the questions under every tap, and retrieves. `progress` is told what is
+/// being done, how much is done and of how much.
 ///
 /// # Errors
-/// Data that can't be read or hold no record, a report of other models or without one of the taps, a codebook that is not empty, a failing
-/// editor or engine.
+/// Data that can't be read or hold no record, a report of other models or without one of the taps, a codebook
+/// that is not empty, a failing editor or engine.
 pub async fn measure(
     editor: &Editor,
     data: &Path,

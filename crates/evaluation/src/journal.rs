@@ -1,6 +1,8 @@
-//! What became of each question, written down as it happens, so that an evaluation that was stopped goes on where it was.
+//! What became of each question, written down as it happens, so that an evaluation that was stopped goes on
+//! where it was.
 //!
-//! One file of JSON Lines per editor. A line that was being written when the program ended is no line: it is cut off, and its question asked anew.
+//! One file of JSON Lines per editor. A line that was being written when the program ended is no line: it is
+//! cut off, and its question asked anew.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -176,7 +178,8 @@ impl Journal {
     }
 }
 
-/// Makes sure that what lies in a folder is from these settings: writes them into a file of this name where there is none, else compares.
+/// Makes sure that what lies in a folder is from these settings: writes them into a file of this name where
+/// there is none, else compares.
 ///
 /// # Errors
 /// Other settings (the first that differs is named), a folder that can't be written.
@@ -249,7 +252,8 @@ mod tests {
         drop(journal);
         let path = folder.path().join("outcomes/x.jsonl");
         let whole = std::fs::read(&path).unwrap();
-        // Whatever the place of the tear, the lines before it are there, and what is written next is readable.
+        // Whatever the place of the tear, the lines before it are there, and what is written next is
+        // readable.
         for cut in whole.len() - 20..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let mut again = Journal::open(Some(folder.path()), "x").unwrap();

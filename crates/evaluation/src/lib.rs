@@ -1,7 +1,8 @@
 //! Datasets in, figures out: what edits do to a model's answers, beside what other editors do.
 //!
-//! [`evaluate`] makes real edits (errors of the unedited model) with every editor and asks everything that tests them; [`Report`] makes figures of the
-//! outcomes. Editors stand behind one trait, [`Subject`]; [`Bench`] makes those that there are.
+//! [`evaluate`] makes real edits (errors of the unedited model) with every editor and asks everything that
+//! tests them; [`Report`] makes figures of the outcomes. Editors stand behind one trait, [`Subject`];
+//! [`Bench`] makes those that there are.
 
 mod dataset;
 mod editors;

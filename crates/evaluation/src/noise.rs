@@ -1,4 +1,5 @@
-//! Noise in the reasoning: statements replaced by, or joined by, facts that have nothing to do with the picture (method section 7).
+//! Noise in the reasoning: statements replaced by, or joined by, facts that have nothing to do with the
+//! picture (method section 7).
 
 use std::collections::HashSet;
 
@@ -28,8 +29,9 @@ impl NoiseKind {
     }
 }
 
-/// Puts noise into the reasoning of all edits: facts for `percent` of the statements, counted over all edits together, so that the share is exact
-/// although an edit has only a few. No edit gets the same fact twice. The same seed gives the same noise.
+/// Puts noise into the reasoning of all edits: facts for `percent` of the statements, counted over all edits
+/// together, so that the share is exact although an edit has only a few. No edit gets the same fact twice.
+/// The same seed gives the same noise.
 pub(crate) fn disturb(edits: &mut [Vec<StatementInput>], kind: NoiseKind, percent: u32, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(u64::from(percent) * 2 + u64::from(kind == NoiseKind::Add));

@@ -1,4 +1,5 @@
-//! What the unedited model sees: plain questions, and whether it recognises statements in pictures and in parts of them.
+//! What the unedited model sees: plain questions, and whether it recognises statements in pictures and in
+//! parts of them.
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use reasonedit_codebook::CodebookName;
@@ -11,7 +12,8 @@ use crate::estimate::{Bootstrap, Estimate};
 /// Questions under way at once.
 const CONCURRENCY: usize = 8;
 
-/// Shares of right answers to the probes of a data set, by name: `perception`, `verify_whole`, `verify_crop`; those without probes are left out.
+/// Shares of right answers to the probes of a data set, by name: `perception`, `verify_whole`, `verify_crop`;
+/// those without probes are left out.
 ///
 /// # Errors
 /// Unreadable data, a failing editor.

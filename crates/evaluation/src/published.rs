@@ -1,6 +1,7 @@
-//! Records of A-OKVQA and FVQA as the authors publish them: `uid`, `image_path`, `question`, `answer`, `rationale`,
-//! `choices` ("a; b; c; d"), `cot` (method section 7); A-OKVQA as its own authors do, with `correct_choice_idx`, `rationales` and `image_id`; and what else is
-//! a question about a picture with its answer: `ScienceQA`, MMMU, PMC-VQA, `VQAv2` and their like ([`answers`] says how right answers are told).
+//! Records of A-OKVQA and FVQA as the authors publish them: `uid`, `image_path`, `question`, `answer`,
+//! `rationale`, `choices` ("a; b; c; d"), `cot` (method section 7); A-OKVQA as its own authors do, with
+//! `correct_choice_idx`, `rationales` and `image_id`; and what else is a question about a picture with its
+//! answer: `ScienceQA`, MMMU, PMC-VQA, `VQAv2` and their like ([`answers`] says how right answers are told).
 
 mod answers;
 mod companions;
@@ -151,8 +152,8 @@ impl LeftOut {
     }
 }
 
-/// The records of these rows, and what is to be said of them. Each has other records as unrelated questions: whatever shares a picture or a question
-/// with an edit is left out when edits are known.
+/// The records of these rows, and what is to be said of them. Each has other records as unrelated questions:
+/// whatever shares a picture or a question with an edit is left out when edits are known.
 ///
 /// # Errors
 /// A path that leads out of the folder, no row that can be used: the reasons are counted.
@@ -214,7 +215,8 @@ pub(crate) fn records(
     Ok((records, notes))
 }
 
-/// Gives each record others as unrelated questions, each other one as often: drawn by chance, the same for the same records.
+/// Gives each record others as unrelated questions, each other one as often: drawn by chance, the same for
+/// the same records.
 fn unrelated(records: &mut [Record]) {
     let mut order: Vec<usize> = (0..records.len()).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
@@ -241,7 +243,8 @@ fn record(row: &Row, number: usize) -> Result<(Read, Vec<String>), Unusable> {
     let image = picture(row)?;
     let listed = answers::listed(row);
     let right = answers::right(row, &listed);
-    // Statement: sentence of cot, else of rationale (method section 7). Of several people's rationales the first, as the authors take it.
+    // Statement: sentence of cot, else of rationale (method section 7). Of several people's rationales the
+    // first, as the authors take it.
     let rationales = row.get("rationales").and_then(|all| all.get(0));
     let sources = ["cot", "rationale"].map(|name| row.get(name)).into_iter().chain([rationales]);
     let sources = sources.chain(["solution", "explanation"].map(|name| row.get(name)));

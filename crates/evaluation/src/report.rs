@@ -1,4 +1,5 @@
-//! From outcomes to figures: what is written into `report.json`, and what the Markdown and the pictures are made of.
+//! From outcomes to figures: what is written into `report.json`, and what the Markdown and the pictures are
+//! made of.
 
 mod figures;
 mod markdown;
@@ -56,7 +57,8 @@ pub struct Provenance {
     pub data: String,
     /// BLAKE3 of the data's records.
     pub data_digest: String,
-    /// What a reader must know of the data: what was left out, what is not there, what a column means on them.
+    /// What a reader must know of the data: what was left out, what is not there, what a column means on
+    /// them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Name of the vision-language model.
@@ -124,7 +126,8 @@ pub struct Test {
     pub query_ms: Option<f64>,
 }
 
-/// How figures change over sequential edits: the tests among the first thousand edits against those among the last thousand.
+/// How figures change over sequential edits: the tests among the first thousand edits against those among the
+/// last thousand.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Drift {
     /// Share of right answers in the first ones.
@@ -216,7 +219,8 @@ impl Report {
         summary::report(measured, plan, provenance, perception)
     }
 
-    /// For a person to read: what was measured, how, and what came out. Refers to the pictures of [`Self::figures`].
+    /// For a person to read: what was measured, how, and what came out. Refers to the pictures of
+    /// [`Self::figures`].
     pub fn markdown(&self) -> String {
         markdown::page(self)
     }

@@ -68,7 +68,8 @@ pub struct Measured {
     pub right_before: usize,
     /// Metrics for which the data have no questions at all.
     pub lacking: Vec<Metric>,
-    /// Editors and their outcomes: the unedited model, then those asked for, then those that the folder has from before.
+    /// Editors and their outcomes: the unedited model, then those asked for, then those that the folder has
+    /// from before.
     pub editors: Vec<(Profile, Journal)>,
 }
 
@@ -90,8 +91,8 @@ pub(crate) fn sweep_pass(knob: Knob, value: f64) -> String {
 /// Is told what is being done, how much of it is done, and of how much.
 pub type Told<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
 
-/// Measures. `identity` is everything beside the plan that decides outcomes (data, model, configuration); outcomes that are there from another are
-/// refused.
+/// Measures. `identity` is everything beside the plan that decides outcomes (data, model, configuration);
+/// outcomes that are there from another are refused.
 ///
 /// # Errors
 /// Unreadable data, a failing editor, a folder that can't be written or holds outcomes of other settings.

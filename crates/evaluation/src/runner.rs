@@ -115,7 +115,8 @@ impl<'a> Runner<'a> {
         self.subject.ask(&question).await
     }
 
-    /// Asks those of these questions of which the pass has no outcome yet. With `timed`, some of them alone, to see how long one takes.
+    /// Asks those of these questions of which the pass has no outcome yet. With `timed`, some of them alone,
+    /// to see how long one takes.
     pub(crate) async fn ask(
         &mut self,
         pass: &str,
@@ -159,7 +160,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// The first records whose question the model answers wrongly, and how many it answered rightly on the way.
+    /// The first records whose question the model answers wrongly, and how many it answered rightly on the
+    /// way.
     pub(crate) async fn find_errors<'d>(
         &mut self,
         records: &'d [Record],
@@ -187,7 +189,8 @@ impl<'a> Runner<'a> {
         Ok((errors, right))
     }
 
-    /// All questions: those that edits should change, and of those that they should not the ones that the model answers rightly now.
+    /// All questions: those that edits should change, and of those that they should not the ones that the
+    /// model answers rightly now.
     pub(crate) async fn choose_trials(
         &mut self,
         edits: &[&Record],

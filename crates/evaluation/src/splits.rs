@@ -1,4 +1,5 @@
-//! Which part of a data set is meant: Hugging Face's folders have several splits, each in a folder or in files of its own.
+//! Which part of a data set is meant: Hugging Face's folders have several splits, each in a folder or in
+//! files of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,8 @@ pub(crate) fn describes(path: &Path) -> bool {
     path.file_name().is_some_and(|own| DESCRIPTIONS.iter().any(|known| own == *known))
 }
 
-/// The folder that holds the records of this split: one in `path`, or `path` itself. `has_records` says whether a folder has files that may hold some.
+/// The folder that holds the records of this split: one in `path`, or `path` itself. `has_records` says
+/// whether a folder has files that may hold some.
 ///
 /// # Errors
 /// Several splits and none named, a split that is not there, a list of splits that can't be read.

@@ -1,4 +1,5 @@
-//! What is evaluated: an editor behind one trait, so that the protocols, the metrics and the report know none of them.
+//! What is evaluated: an editor behind one trait, so that the protocols, the metrics and the report know none
+//! of them.
 
 use futures::future::BoxFuture;
 use reasonedit_editor::{ImageSource, RetrievalOverride, StatementInput};
@@ -6,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
 
-/// A correction as an editor is given it. The protocol has put noise into the reasoning already, where it does that.
+/// A correction as an editor is given it. The protocol has put noise into the reasoning already, where it
+/// does that.
 #[derive(Clone, Debug)]
 pub struct Correction {
     /// The picture.
@@ -30,7 +32,8 @@ pub struct Question {
     pub question: String,
     /// What can be answered.
     pub choices: Vec<String>,
-    /// The edit of whose record the question is part, by its number. For the oracle alone: no other editor may look.
+    /// The edit of whose record the question is part, by its number. For the oracle alone: no other editor
+    /// may look.
     pub of_edit: usize,
     /// Settings of retrieval that this question is asked with.
     pub retrieval: RetrievalOverride,
@@ -101,13 +104,15 @@ pub struct Profile {
     pub knobs: Vec<Knob>,
 }
 
-/// An editor that is evaluated. Edits are numbered in the order in which they are made, from 0; each is made once in an instance, and the same
-/// one made again after a restart costs next to nothing where the editor keeps what it made.
+/// An editor that is evaluated. Edits are numbered in the order in which they are made, from 0; each is made
+/// once in an instance, and the same one made again after a restart costs next to nothing where the editor
+/// keeps what it made.
 pub trait Subject: Send + Sync {
     /// What it says of itself.
     fn profile(&self) -> &Profile;
 
-    /// Makes an edit; returns the milliseconds it took, `None` where they say nothing (part of the work was borrowed).
+    /// Makes an edit; returns the milliseconds it took, `None` where they say nothing (part of the work was
+    /// borrowed).
     ///
     /// # Errors
     /// The editor failed.
@@ -132,8 +137,8 @@ pub trait Subject: Send + Sync {
 
 /// Makes the editors to be evaluated.
 pub trait Subjects: Sync {
-    /// A fresh editor without edits. `set` names the edits that it will be given: where the same set is made again, by another editor or after a
-    /// restart, work may be shared.
+    /// A fresh editor without edits. `set` names the edits that it will be given: where the same set is made
+    /// again, by another editor or after a restart, work may be shared.
     ///
     /// # Errors
     /// An unknown name, settings that the editor can't follow.

@@ -21,7 +21,8 @@ pub(crate) fn sample(image: &str) -> Sample {
     }
 }
 
-/// A record with one question of every kind. Pictures of unrelated questions begin with `u`, those of contrast questions with `c`.
+/// A record with one question of every kind. Pictures of unrelated questions begin with `u`, those of
+/// contrast questions with `c`.
 pub(crate) fn record(number: usize) -> Record {
     let kept = |image: String, question: &str| Sample {
         answer: "plain".into(),

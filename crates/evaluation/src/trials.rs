@@ -104,7 +104,8 @@ impl Metric {
         }
     }
 
-    /// Whether it measures what is kept: then only questions that the unedited model answers rightly count, and facts in front are not wanted.
+    /// Whether it measures what is kept: then only questions that the unedited model answers rightly count,
+    /// and facts in front are not wanted.
     pub fn keeps(self) -> bool {
         matches!(self, Self::Locality | Self::HardLocality | Self::Contrast)
     }
@@ -148,8 +149,8 @@ pub(crate) fn changing(edits: &[&Record]) -> Vec<Trial> {
     trials
 }
 
-/// The questions whose answers the edits should not change, before it is known which of them the unedited model answers rightly.
-/// `all` are the records of the whole data, edited or not.
+/// The questions whose answers the edits should not change, before it is known which of them the unedited
+/// model answers rightly. `all` are the records of the whole data, edited or not.
 pub(crate) fn keeping(edits: &[&Record], all: &[Record]) -> Vec<Trial> {
     let questions: HashSet<&str> = edits.iter().map(|record| record.sample.question.trim()).collect();
     let images: HashSet<&str> = edits.iter().map(|record| record.sample.image.as_str()).collect();
@@ -173,10 +174,12 @@ pub(crate) fn keeping(edits: &[&Record], all: &[Record]) -> Vec<Trial> {
     trials
 }
 
-/// For each edit the questions of the pool with the most words in common with its own that no edit before it has taken.
+/// For each edit the questions of the pool with the most words in common with its own that no edit before it
+/// has taken.
 fn hardest(edits: &[&Record], pool: &[&Sample]) -> Vec<Trial> {
     let pool_words: Vec<HashSet<String>> = pool.iter().map(|sample| words(&sample.question)).collect();
-    // Many edits share a question: each is compared with the pool once, and a cursor passes over what was taken.
+    // Many edits share a question: each is compared with the pool once, and a cursor passes over what was
+    // taken.
     let mut rankings: HashMap<&str, (Vec<usize>, usize)> = HashMap::new();
     let mut taken = vec![false; pool.len()];
     let mut trials = Vec::new();
@@ -216,7 +219,8 @@ fn overlap(a: &HashSet<String>, b: &HashSet<String>) -> f64 {
     both as f64 / (a.len() + b.len() - both).max(1) as f64
 }
 
-/// Whether an answer is the right one. With choices they are equal; a generated one may differ in case and outer marks.
+/// Whether an answer is the right one. With choices they are equal; a generated one may differ in case and
+/// outer marks.
 pub(crate) fn is_right(sample: &Sample, answer: &str) -> bool {
     let plain = |text: &str| {
         let text = text.trim();

@@ -1,8 +1,8 @@
-//! VLKEB records (Huang et al. 2024) as published: a list of `src`, `rephrase`, `pred`, `alt`, `image`, `image_rephrase`, `loc`, `loc_ans`, `m_loc`,
-//! `m_loc_q`, `m_loc_a` and `port_new`.
+//! VLKEB records (Huang et al. 2024) as published: a list of `src`, `rephrase`, `pred`, `alt`, `image`,
+//! `image_rephrase`, `loc`, `loc_ans`, `m_loc`, `m_loc_q`, `m_loc_a` and `port_new`.
 //!
-//! They have no choices and no reasoning. What can be compared honestly: `alt` (the edit's answer) and `pred` (the answer it stands against) make a
-//! question of two choices; locality is asked for in a few words.
+//! They have no choices and no reasoning. What can be compared honestly: `alt` (the edit's answer) and `pred`
+//! (the answer it stands against) make a question of two choices; locality is asked for in a few words.
 
 use std::path::Path;
 
@@ -16,10 +16,12 @@ use crate::files::{Pictures, Row, data};
 /// Columns that records have in every version of the data, beside the answer.
 const KNOWN: [&[&str]; 3] =
     [&["src", "prompt"], &["image"], &["m_loc", "multimodal_locality_image", "image_rephrase"]];
-/// Asks for what can be compared (the instruction that `LLaVA` is trained and measured with); VLKEB's own code asks for a "Short answer:".
+/// Asks for what can be compared (the instruction that `LLaVA` is trained and measured with); VLKEB's own
+/// code asks for a "Short answer:".
 const BRIEFLY: &str = "Answer the question using a single word or phrase.";
 
-/// A record. Other fields are passed over; the names of the editing library that VLKEB builds on are read too.
+/// A record. Other fields are passed over; the names of the editing library that VLKEB builds on are read
+/// too.
 #[derive(Debug, Deserialize)]
 struct Published {
     #[serde(alias = "prompt")]

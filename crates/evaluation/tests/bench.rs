@@ -1,4 +1,5 @@
-//! The editors on a real engine with tiny checkpoints (random weights: what is said is noise, what is kept and put in front is not).
+//! The editors on a real engine with tiny checkpoints (random weights: what is said is noise, what is kept
+//! and put in front is not).
 
 #![allow(clippy::unwrap_used)] // What the helpers below can't do fails the test that asked.
 
@@ -95,7 +96,8 @@ async fn editors_whose_keys_are_made_alike_share_them_and_find_them_made_after_a
         let (own, all) = (kept(&*reasonedit).await.unwrap(), kept(&*unmerged).await.unwrap());
         assert_eq!((all.merged, all.unmerged), (own.unmerged, own.unmerged));
 
-        // Other keys with the same boxes: as many entries, but shorter by nothing; how long they took says nothing.
+        // Other keys with the same boxes: as many entries, but shorter by nothing; how long they took says
+        // nothing.
         let (vision, borrowed) = edited(&bench, "single-vision").await;
         assert_eq!(borrowed, [None; 3]);
         assert_eq!(kept(&*vision).await.unwrap().unmerged, own.unmerged);

@@ -3,7 +3,8 @@
 use crate::colour::{GRID, INK, MUTED};
 use crate::svg::{Anchor, Style, Svg, text_width};
 
-/// A rectangle in which values are drawn. x is in whatever unit the figure uses, from `x_range.0` to `x_range.1`.
+/// A rectangle in which values are drawn. x is in whatever unit the figure uses, from `x_range.0` to
+/// `x_range.1`.
 #[derive(Clone, Copy, Debug)]
 pub struct Panel {
     /// Left edge in pixels.

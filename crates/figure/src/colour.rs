@@ -13,7 +13,8 @@ pub const MUTED: &str = "#5f6368";
 /// Lines of a grid.
 pub const GRID: &str = "#e3e5e8";
 
-/// For many lines or bars beside one another, in the order to take them: Okabe and Ito's palette, then others between; beyond the end it begins anew.
+/// For many lines or bars beside one another, in the order to take them: Okabe and Ito's palette, then others
+/// between; beyond the end it begins anew.
 pub const SERIES: [&str; 14] = [
     BLUE, VERMILION, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#6a51a3", "#8c6d31", "#3d3d3d", "#a50026",
     "#17becf", "#9a9a00", "#f2a6a6", "#8fd18f",

@@ -1,4 +1,5 @@
-//! Charts as SVG that needs no font, script or file beside it: the shapes, axes and colours that all figures share.
+//! Charts as SVG that needs no font, script or file beside it: the shapes, axes and colours that all figures
+//! share.
 //!
 //! Pure: no I/O, no clock, no global state. The same figures give the same bytes on every machine.
 

@@ -1,4 +1,5 @@
-//! Just enough SVG: shapes and text with the few attributes that the figures use, escaped where they hold text.
+//! Just enough SVG: shapes and text with the few attributes that the figures use, escaped where they hold
+//! text.
 
 use std::fmt::Write as _;
 
@@ -205,7 +206,8 @@ impl Svg {
     }
 }
 
-/// An upper estimate of a text's width in the fonts above, for placing it: the renderer's font is not known here.
+/// An upper estimate of a text's width in the fonts above, for placing it: the renderer's font is not known
+/// here.
 pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * 0.6
 }

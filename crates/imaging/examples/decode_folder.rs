@@ -1,4 +1,5 @@
-//! Decodes every file of a folder and says what became of it: one line of JSON each, and the pixels as PNG in another folder.
+//! Decodes every file of a folder and says what became of it: one line of JSON each, and the pixels as PNG in
+//! another folder.
 //!
 //!     cargo run --release --example decode_folder -- FILES PIXELS
 

@@ -1,7 +1,8 @@
 //! Mild picture augmentation that keeps the meaning (method section 3; paper appendix A.5, "Augmentation").
 //!
-//! The original is set into a mosaic of foreign tiles, then the whole is rotated a little and its colours are jittered. The
-//! distances of embeddings of such variants give the radius of a key and the positive pairs of bimodal modularity.
+//! The original is set into a mosaic of foreign tiles, then the whole is rotated a little and its colours are
+//! jittered. The distances of embeddings of such variants give the radius of a key and the positive pairs of
+//! bimodal modularity.
 
 mod jitter;
 mod mosaic;
@@ -17,8 +18,8 @@ pub use textures::textures;
 
 /// How far an augmented picture may depart from the original.
 ///
-/// Defaults are the method's (section 3); `area_kept` is in the paper's appendix A.5, the others in the authors' code. Values
-/// outside the ranges stated are brought into them.
+/// Defaults are the method's (section 3); `area_kept` is in the paper's appendix A.5, the others in the
+/// authors' code. Values outside the ranges stated are brought into them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentConfig {
@@ -77,8 +78,8 @@ fn bounded(value: f32, least: f32, most: f32) -> f32 {
 
 /// An augmented variant of `image`, of the same size.
 ///
-/// `backgrounds` are pictures for the mosaic's tiles; when there are none, [`textures`] made from the seed take their place. The
-/// same arguments give the same picture, whatever was augmented before.
+/// `backgrounds` are pictures for the mosaic's tiles; when there are none, [`textures`] made from the seed
+/// take their place. The same arguments give the same picture, whatever was augmented before.
 pub fn augment(image: &RgbImage, config: &AugmentConfig, backgrounds: &[RgbImage], seed: u64) -> RgbImage {
     if image.width() == 0 || image.height() == 0 {
         return image.clone();

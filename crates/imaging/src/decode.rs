@@ -39,7 +39,8 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
-    /// Bytes a decoder may allocate: the largest picture allowed at 16 bits in four channels, and some working space.
+    /// Bytes a decoder may allocate: the largest picture allowed at 16 bits in four channels, and some
+    /// working space.
     pub(crate) fn max_alloc(&self) -> u64 {
         self.max_pixels.saturating_mul(8).saturating_add(16 * 1024 * 1024)
     }
@@ -60,15 +61,18 @@ impl DecodeLimits {
     }
 }
 
-/// How stored samples become 8-bit RGB. Keys are made of pixels: those made under one of these don't stand beside those made under another.
+/// How stored samples become 8-bit RGB. Keys are made of pixels: those made under one of these don't stand
+/// beside those made under another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PixelRules {
-    /// As the first releases had it: 16 bits are scaled by the whole range of their type, transparency stands on white.
+    /// As the first releases had it: 16 bits are scaled by the whole range of their type, transparency stands
+    /// on white.
     #[default]
     First,
-    /// Samples above 8 bits are scaled by the range that the file declares or holds; transparency by what it hides.
+    /// Samples above 8 bits are scaled by the range that the file declares or holds; transparency by what it
+    /// hides.
     DeclaredRange,
 }
 
@@ -105,23 +109,24 @@ impl fmt::Debug for Decoded {
 
 /// Decodes an upload to an upright RGB picture.
 ///
-/// The format is sniffed from the content. Sizes are read from the header and checked against `limits` before any pixel is
-/// decoded. The EXIF orientation is applied, transparency is put on white (or on black, where a drawing would vanish), grey
-/// and palettes become RGB, samples of more than 8 bits are scaled by the range that the file declares or holds (see
-/// [`PixelRules::DeclaredRange`]), CMYK and YCCK JPEGs (with the inverted inks that Adobe writes, as Pillow assumes too) are
-/// multiplied out. Embedded colour profiles are ignored, as the processors of the published checkpoints do. What was done
-/// that a person should know of is in [`Decoded::notes`].
+/// The format is sniffed from the content. Sizes are read from the header and checked against `limits` before
+/// any pixel is decoded. The EXIF orientation is applied, transparency is put on white (or on black, where a
+/// drawing would vanish), grey and palettes become RGB, samples of more than 8 bits are scaled by the range
+/// that the file declares or holds (see [`PixelRules::DeclaredRange`]), CMYK and YCCK JPEGs (with the
+/// inverted inks that Adobe writes, as Pillow assumes too) are multiplied out. Embedded colour profiles are
+/// ignored, as the processors of the published checkpoints do. What was done that a person should know of is
+/// in [`Decoded::notes`].
 ///
 /// # Errors
-/// [`ImagingError::Empty`], [`ImagingError::TooManyBytes`], [`ImagingError::UnsupportedFormat`], [`ImagingError::NotRead`],
-/// [`ImagingError::SideTooLong`], [`ImagingError::TooManyPixels`], [`ImagingError::TooMuchMemory`], or
-/// [`ImagingError::Malformed`] for content that is damaged or cut short.
+/// [`ImagingError::Empty`], [`ImagingError::TooManyBytes`], [`ImagingError::UnsupportedFormat`],
+/// [`ImagingError::NotRead`], [`ImagingError::SideTooLong`], [`ImagingError::TooManyPixels`],
+/// [`ImagingError::TooMuchMemory`], or [`ImagingError::Malformed`] for content that is damaged or cut short.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, ImagingError> {
     decode_under(bytes, limits, PixelRules::CURRENT)
 }
 
-/// As [`decode`], with samples taken as an older codebook had them. What the first releases didn't read is read by the
-/// present rules whichever are asked for.
+/// As [`decode`], with samples taken as an older codebook had them. What the first releases didn't read is
+/// read by the present rules whichever are asked for.
 ///
 /// # Errors
 /// As [`decode`].
@@ -206,7 +211,8 @@ fn jpeg_pixels(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels, ImagingErr
         let (pixels, orientation) = codec(bytes, ImageFormat::Jpeg, limits)?;
         return Ok((pixels.into_rgb8(), orientation, Vec::new()));
     }
-    // The codec would fill a missing part with grey, and an edit would then speak of a picture that nobody took.
+    // The codec would fill a missing part with grey, and an edit would then speak of a picture that nobody
+    // took.
     let cut_short = || ImagingError::Malformed(CUT_SHORT.to_owned());
     let mut found: Option<(RgbImage, Orientation)> = None;
     for ended in jpeg::endings(bytes).ok_or_else(cut_short)? {
@@ -312,8 +318,8 @@ fn scale_u16(
 ) -> Result<(Vec<u8>, Vec<DecodeNote>), ImagingError> {
     let colours = channels - usize::from(alpha);
     let extent = Extent::of_u16(samples.chunks_exact(channels).flat_map(|pixel| &pixel[..colours]).copied());
-    // Who writes the standard's way puts the significant bits at the top and repeats them below: then the whole range is
-    // theirs. Below 2ⁿ the samples were written as they are.
+    // Who writes the standard's way puts the significant bits at the top and repeats them below: then the
+    // whole range is theirs. Below 2ⁿ the samples were written as they are.
     let declared = match significant {
         Some(bits) if extent.greatest < f64::from(1u32 << bits) => Declared::bits(bits),
         Some(_) => Declared::bits(16),
@@ -375,8 +381,8 @@ fn orientation(decoder: &mut impl ImageDecoder, format: ImageFormat) -> Orientat
     found.unwrap_or(Orientation::NoTransforms)
 }
 
-/// Puts an error of the codecs into this crate's terms. Nothing of their own words: they quote what they met, and name
-/// what only their authors know.
+/// Puts an error of the codecs into this crate's terms. Nothing of their own words: they quote what they met,
+/// and name what only their authors know.
 fn from_codec(error: ImageError, format: ImageFormat, max_alloc: u64) -> ImagingError {
     match error {
         ImageError::Unsupported(_) => ImagingError::NotRead {

@@ -127,7 +127,8 @@ fn highest(bits: u32) -> f64 {
 
 /// The end of the range of integers up to `greatest` whose file says nothing.
 fn guessed_high(greatest: f64) -> f64 {
-    // 15 bits and 16 bits are left as they are: photographs use their depth, and what measures uses fewer bits.
+    // 15 bits and 16 bits are left as they are: photographs use their depth, and what measures uses fewer
+    // bits.
     let steps = [8].into_iter().chain(9..=14).chain(16..=64).map(highest);
     steps.into_iter().find(|&high| greatest <= high).unwrap_or(f64::MAX)
 }

@@ -7,10 +7,11 @@ use crate::pixel_box::PixelBox;
 /// Farther from the origin nothing is drawn: what is, is a mistake and no rectangle.
 const FARTHEST: f64 = 1e9;
 
-/// A rectangle as it was drawn, in pixels of the upright picture: with fractions, from right to left (a negative width), partly beside the picture.
+/// A rectangle as it was drawn, in pixels of the upright picture: with fractions, from right to left (a
+/// negative width), partly beside the picture.
 ///
-/// Values come from outside and may be anything, not a number too; [`Self::to_pixels`] gives the box that is meant. Whole numbers are written
-/// without a point, as [`PixelBox`] writes them.
+/// Values come from outside and may be anything, not a number too; [`Self::to_pixels`] gives the box that is
+/// meant. Whole numbers are written without a point, as [`PixelBox`] writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrawnBox {
     /// Column where drawing began.
@@ -28,8 +29,9 @@ pub struct DrawnBox {
 }
 
 impl DrawnBox {
-    /// The whole pixels of a picture of this size that the rectangle covers: its edges rounded (halves away from zero) and held inside; one that is
-    /// thinner than a pixel has one. `None` if it has no area, lies beside the picture or is no rectangle at all.
+    /// The whole pixels of a picture of this size that the rectangle covers: its edges rounded (halves away
+    /// from zero) and held inside; one that is thinner than a pixel has one. `None` if it has no area, lies
+    /// beside the picture or is no rectangle at all.
     pub fn to_pixels(self, image_width: u32, image_height: u32) -> Option<PixelBox> {
         let numbers = [self.x, self.y, self.width, self.height];
         if !numbers.iter().all(|number| number.abs() <= FARTHEST) || self.width == 0.0 || self.height == 0.0 {
@@ -51,8 +53,8 @@ impl From<PixelBox> for DrawnBox {
     }
 }
 
-/// First pixel and number of pixels from a place to one that is not before it, within a side of this length. `None` if nothing between them is on the
-/// side.
+/// First pixel and number of pixels from a place to one that is not before it, within a side of this length.
+/// `None` if nothing between them is on the side.
 pub fn pixels_between(low: f64, high: f64, side: u32) -> Option<(u32, u32)> {
     let side = f64::from(side);
     // Not a number, or outside.

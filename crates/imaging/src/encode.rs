@@ -21,7 +21,8 @@ pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, ImagingError> {
 /// Encodes as JPEG at `quality` from 1 (smallest) to 100 (best); other values are brought into that range.
 ///
 /// # Errors
-/// [`ImagingError::Encode`] if the picture has no pixels or a side above the 65,535 that the format can state.
+/// [`ImagingError::Encode`] if the picture has no pixels or a side above the 65,535 that the format can
+/// state.
 pub fn encode_jpeg(image: &RgbImage, quality: u8) -> Result<Vec<u8>, ImagingError> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))

@@ -50,7 +50,8 @@ pub enum ImagingError {
         /// What to do about it.
         advice: &'static str,
     },
-    /// The content claims a known format but is damaged or cut short. In words of this crate, never of a codec.
+    /// The content claims a known format but is damaged or cut short. In words of this crate, never of a
+    /// codec.
     #[error("the image is damaged: {0}")]
     Malformed(String),
     /// A box has no area or reaches outside the picture.

@@ -11,9 +11,9 @@ const FAINT: u8 = 32;
 
 /// Puts pixels of red, green, blue and (straight) alpha on a ground.
 ///
-/// The ground is white. It is black for a drawing that would vanish: one whose visible pixels are nearly white, 98 of 100 of
-/// them, with something to see through beside them. Where alpha is zero everywhere it is no transparency (clipboards and
-/// converters leave it so), and the colours are taken as they are.
+/// The ground is white. It is black for a drawing that would vanish: one whose visible pixels are nearly
+/// white, 98 of 100 of them, with something to see through beside them. Where alpha is zero everywhere it is
+/// no transparency (clipboards and converters leave it so), and the colours are taken as they are.
 pub(crate) fn flatten(width: u32, height: u32, rgba: &[u8]) -> (RgbImage, Vec<DecodeNote>) {
     let (pixels, _) = rgba.as_chunks::<4>();
     let mut flat = RgbImage::new(width, height);

@@ -66,11 +66,11 @@ const MAGIC: [(usize, &[u8], &str, &str); 53] = [
     (0, b"data:image/", "a data URL", "send the bytes that it stands for"),
 ];
 
-/// What a file that isn't read is, as an error that says so; nothing where its content is unknown, or one of the formats
-/// that are read.
+/// What a file that isn't read is, as an error that says so; nothing where its content is unknown, or one of
+/// the formats that are read.
 ///
-/// A DICOM file is known by the letters after its preamble, whatever the preamble holds: in files that are to be opened by
-/// other programs too, that is the head of a TIFF.
+/// A DICOM file is known by the letters after its preamble, whatever the preamble holds: in files that are to
+/// be opened by other programs too, that is the head of a TIFF.
 pub(crate) fn named(bytes: &[u8]) -> Option<ImagingError> {
     let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
     let (name, advice) = if at(128, b"DICM") {

@@ -23,8 +23,8 @@ impl Kernel {
 
 /// The grid laid over a picture and the patches slid over it.
 ///
-/// Defaults are those of the authors' code for the paper's appendix D.4 ("Patchification"): a 3×3 grid with kernels
-/// 1×1, 1×2, 2×1, 2×2, 2×3 and 3×2 (rows×columns).
+/// Defaults are those of the authors' code for the paper's appendix D.4 ("Patchification"): a 3×3 grid with
+/// kernels 1×1, 1×2, 2×1, 2×2, 2×3 and 3×2 (rows×columns).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GridConfig {
@@ -49,12 +49,13 @@ impl Default for GridConfig {
 
 /// Candidate patches of a picture of `width`×`height` pixels: kernel by kernel, each row by row.
 ///
-/// Wide kernels are left out on landscape pictures and tall ones on portrait pictures; the whole picture is never a
-/// candidate. That makes 29 boxes on a square picture and 21 on any other. Cell edges are `round(i·side/cells)`, so that
-/// the cells cover every pixel (the authors' code floors and loses up to two rows and columns).
+/// Wide kernels are left out on landscape pictures and tall ones on portrait pictures; the whole picture is
+/// never a candidate. That makes 29 boxes on a square picture and 21 on any other. Cell edges are
+/// `round(i·side/cells)`, so that the cells cover every pixel (the authors' code floors and loses up to two
+/// rows and columns).
 ///
-/// Every box has an area and no two are equal. A picture with fewer pixels than cells along a side has empty cells and so
-/// fewer boxes; a picture of one pixel, or none, has no candidate.
+/// Every box has an area and no two are equal. A picture with fewer pixels than cells along a side has empty
+/// cells and so fewer boxes; a picture of one pixel, or none, has no candidate.
 pub fn candidates(width: u32, height: u32, config: &GridConfig) -> Vec<PixelBox> {
     let xs = edges(width, config.columns);
     let ys = edges(height, config.rows);

@@ -2,8 +2,8 @@
 
 use crate::ImagingError;
 
-/// Bytes of entropy-coded data that stand in for what may be missing. None is 0xFF, the others differ in every bit pattern
-/// that a code can begin with.
+/// Bytes of entropy-coded data that stand in for what may be missing. None is 0xFF, the others differ in
+/// every bit pattern that a code can begin with.
 const FILLERS: [u8; 3] = [0x00, 0x55, 0xAA];
 /// How many of them.
 const FILLER_LENGTH: usize = 4096;
@@ -139,7 +139,8 @@ pub(crate) fn check_process(bytes: &[u8]) -> Result<(), ImagingError> {
     })
 }
 
-/// The frame of a JPEG of the lossless process, as scanners and DICOM have it: bits per sample, width, height, channels.
+/// The frame of a JPEG of the lossless process, as scanners and DICOM have it: bits per sample, width,
+/// height, channels.
 pub(crate) fn lossless_frame(bytes: &[u8]) -> Option<(u32, u32, u32, usize)> {
     let frame = frame(bytes).filter(|frame| frame.marker == 0xC3)?;
     Some((frame.precision.into(), frame.width.into(), frame.height.into(), frame.components.into()))
@@ -169,8 +170,9 @@ pub(crate) fn is_complete(bytes: &[u8]) -> bool {
     false
 }
 
-/// A file without end marker, ended in different ways. Its pixels are whole if all of them decode to the same ones: what
-/// stands after the last block is never looked at, and what stands in the place of a missing one changes it.
+/// A file without end marker, ended in different ways. Its pixels are whole if all of them decode to the same
+/// ones: what stands after the last block is never looked at, and what stands in the place of a missing one
+/// changes it.
 ///
 /// Nothing where a scan or a restart interval is missing, which those endings wouldn't show.
 pub(crate) fn endings(bytes: &[u8]) -> Option<impl Iterator<Item = Vec<u8>>> {

@@ -3,7 +3,8 @@
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
-/// Side of the blocks in which rows and columns are exchanged, in pixels: both blocks stay in the first-level cache.
+/// Side of the blocks in which rows and columns are exchanged, in pixels: both blocks stay in the first-level
+/// cache.
 const BLOCK: usize = 32;
 
 /// Applies an EXIF orientation.
@@ -21,10 +22,11 @@ pub(crate) fn apply(image: RgbImage, orientation: Orientation) -> RgbImage {
     }
 }
 
-/// Exchanges rows and columns; the source is read from its last column or row where `from_right` or `from_bottom` says so.
+/// Exchanges rows and columns; the source is read from its last column or row where `from_right` or
+/// `from_bottom` says so.
 ///
-/// Phones store upright photographs like this, so it is on the way of most uploads: going through blocks, and not
-/// along whole columns, takes a fifth of the time.
+/// Phones store upright photographs like this, so it is on the way of most uploads: going through blocks, and
+/// not along whole columns, takes a fifth of the time.
 fn transpose(image: &RgbImage, from_right: bool, from_bottom: bool) -> RgbImage {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let mut turned = RgbImage::new(image.height(), image.width());

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ImagingError;
 
-/// An axis-aligned box: `x`, `y` its top left pixel (origin top left, orientation applied), `width`, `height` in pixels.
+/// An axis-aligned box: `x`, `y` its top left pixel (origin top left, orientation applied), `width`, `height`
+/// in pixels.
 ///
 /// Values come from outside, so a box is only meaningful for a picture after [`PixelBox::validate`] or
-/// [`PixelBox::clamp`]. The order is by `x`, `y`, `width`, `height`: good for sorting and sets, without geometric meaning.
+/// [`PixelBox::clamp`]. The order is by `x`, `y`, `width`, `height`: good for sorting and sets, without
+/// geometric meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PixelBox {
     /// Column of the leftmost pixel.

@@ -1,10 +1,11 @@
 //! Antialiased resampling as Pillow does it.
 //!
-//! Vision processors of published checkpoints were fed by Pillow or by torchvision, which does the same: the filters are
-//! widened by the scale when a picture shrinks, they run along x first, the result is rounded to eight bits, then they run along
-//! y. The order matters because the rounding in between also clips overshoot, so the two passes are asked for one after the
-//! other here. Since version 13 Pillow begins with y where that is cheaper; on noise it then differs by up to 19/255 from
-//! its own earlier results, which are those that the checkpoints know.
+//! Vision processors of published checkpoints were fed by Pillow or by torchvision, which does the same: the
+//! filters are widened by the scale when a picture shrinks, they run along x first, the result is rounded to
+//! eight bits, then they run along y. The order matters because the rounding in between also clips overshoot,
+//! so the two passes are asked for one after the other here. Since version 13 Pillow begins with y where that
+//! is cheaper; on noise it then differs by up to 19/255 from its own earlier results, which are those that
+//! the checkpoints know.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
-    /// Cubic convolution with a = −0.5 (Catmull–Rom), Pillow's `BICUBIC`; what `Qwen2VL` and `CLIP` processors ask for.
+    /// Cubic convolution with a = −0.5 (Catmull–Rom), Pillow's `BICUBIC`; what `Qwen2VL` and `CLIP`
+    /// processors ask for.
     #[default]
     Bicubic,
     /// Triangle filter, Pillow's `BILINEAR`.
@@ -32,10 +34,11 @@ impl Filter {
     }
 }
 
-/// Resizes `image` to `width`×`height` pixels, equal to the `Image.resize` of Pillow before version 13, and to
-/// torchvision's antialiased `resize` on bytes, within 1/255 per channel.
+/// Resizes `image` to `width`×`height` pixels, equal to the `Image.resize` of Pillow before version 13, and
+/// to torchvision's antialiased `resize` on bytes, within 1/255 per channel.
 ///
-/// A target side of zero is taken as one pixel: a picture always has an area. An empty source gives a black picture.
+/// A target side of zero is taken as one pixel: a picture always has an area. An empty source gives a black
+/// picture.
 pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let (width, height) = (width.max(1), height.max(1));
     if image.dimensions() == (width, height) {
@@ -56,7 +59,8 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
 fn pass(resizer: &mut Resizer, image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let mut output = RgbImage::new(width, height);
     let options = ResizeOptions::new().resize_alg(filter.algorithm()).use_alpha(false);
-    // The typed form: the dynamic one would compile every pixel type for every instruction set into this crate.
+    // The typed form: the dynamic one would compile every pixel type for every instruction set into this
+    // crate.
     let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw());
     let target = TypedImage::<U8x3>::from_buffer(width, height, &mut output);
     if let (Ok(source), Ok(mut target)) = (source, target) {

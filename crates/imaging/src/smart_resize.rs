@@ -5,15 +5,16 @@ use crate::ImagingError;
 /// Longest allowed ratio of the sides, as in transformers.
 const MAX_ASPECT_RATIO: f64 = 200.0;
 
-/// Height and width, both multiples of `factor`, whose product lies between `min_pixels` and `max_pixels` while the aspect
-/// ratio stays as near to the original as that allows. Same as `smart_resize` of `transformers`
-/// (`models/qwen2_vl/image_processing_qwen2_vl.py`), whose `round` takes halves to the even neighbour.
+/// Height and width, both multiples of `factor`, whose product lies between `min_pixels` and `max_pixels`
+/// while the aspect ratio stays as near to the original as that allows. Same as `smart_resize` of
+/// `transformers` (`models/qwen2_vl/image_processing_qwen2_vl.py`), whose `round` takes halves to the even
+/// neighbour.
 ///
 /// All sizes are in pixels; the result is `(height, width)`.
 ///
 /// # Errors
-/// [`ImagingError::AspectRatio`] if one side is more than 200 times the other; [`ImagingError::InvalidSize`] if a side or
-/// `factor` is zero or the budget leaves no size at all.
+/// [`ImagingError::AspectRatio`] if one side is more than 200 times the other; [`ImagingError::InvalidSize`]
+/// if a side or `factor` is zero or the budget leaves no size at all.
 pub fn smart_resize(
     height: u32,
     width: u32,

@@ -1,8 +1,9 @@
-//! TIFF and `BigTIFF`: grey, RGB, palette, CMYK, YCbCr and CIELAB, of 1 to 64 bits, integer or floating-point.
+//! TIFF and `BigTIFF`: grey, RGB, palette, CMYK, YCbCr and CIELAB, of 1 to 64 bits, integer or
+//! floating-point.
 //!
-//! The directory and the samples are read here and not by the `tiff` crate, because that one stops at palettes, CIELAB,
-//! subsampled YCbCr, and depths such as 10, 12 and 14 bits, before its caller could take over. The compressions are those of
-//! the crates that it uses too.
+//! The directory and the samples are read here and not by the `tiff` crate, because that one stops at
+//! palettes, CIELAB, subsampled YCbCr, and depths such as 10, 12 and 14 bits, before its caller could take
+//! over. The compressions are those of the crates that it uses too.
 
 mod colour;
 mod compression;

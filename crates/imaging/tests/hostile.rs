@@ -41,7 +41,8 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)).unwrap()
 }
 
-/// All files of the kinds that other programs write: small ones, whose headers and pixels can be bent in every way.
+/// All files of the kinds that other programs write: small ones, whose headers and pixels can be bent in
+/// every way.
 fn kinds() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinds");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -83,7 +84,8 @@ fn limits_hold_for_every_format() {
 
 #[test]
 fn a_header_that_promises_too_much_costs_nothing() {
-    // 65,535 × 65,535 pixels in a file of some hundred bytes: refused by the header, not by running out of memory.
+    // 65,535 × 65,535 pixels in a file of some hundred bytes: refused by the header, not by running out of
+    // memory.
     let mut bytes = file("baseline.jpg");
     let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     bytes[frame + 5..frame + 9].fill(0xFF);

@@ -1,4 +1,5 @@
-//! One file of every kind of picture that other programs write (`tools/goldens/picture_kinds.py`), and what it shows.
+//! One file of every kind of picture that other programs write (`tools/goldens/picture_kinds.py`), and what
+//! it shows.
 #![allow(clippy::unwrap_used, reason = "a golden that cannot be read must fail its test")]
 
 use std::path::{Path, PathBuf};
@@ -161,7 +162,8 @@ fn what_the_first_releases_read_is_not_refused_now() {
             assert!(decode_under(&bytes, &DecodeLimits::default(), PixelRules::First).is_ok());
             continue;
         }
-        // The only exceptions: a DICOM file that looks like a TIFF, and colours of floating-point numbers beyond 1.
+        // The only exceptions: a DICOM file that looks like a TIFF, and colours of floating-point numbers
+        // beyond 1.
         if image::load_from_memory(&bytes).is_ok() && !kind.file.contains("dicom") && kind.refused.is_none() {
             assert!(decode(&bytes, &DecodeLimits::default()).is_ok(), "{}", kind.file);
         }

@@ -1,4 +1,5 @@
-//! Archives as they pass through: pipes between HTTP bodies and the editor's blocking reader and writer, a few pieces long.
+//! Archives as they pass through: pipes between HTTP bodies and the editor's blocking reader and writer, a
+//! few pieces long.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -28,7 +29,8 @@ const PIECES: usize = 16;
 /// Largest piece that is written, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The end of the pipe that the editor writes into. Blocks while the client is slow; fails once it has gone, or takes nothing for too long.
+/// The end of the pipe that the editor writes into. Blocks while the client is slow; fails once it has gone,
+/// or takes nothing for too long.
 struct PipeWriter {
     pieces: mpsc::Sender<Bytes>,
     runtime: Handle,
@@ -56,7 +58,8 @@ impl Write for PipeWriter {
 /// Answers with the archive while it is being written. `permit` is held until then.
 ///
 /// # Errors
-/// What the editor says, if it fails before the first byte; later failures cut the answer short, which the client notices.
+/// What the editor says, if it fails before the first byte; later failures cut the answer short, which the
+/// client notices.
 pub(crate) async fn export(
     editor: Editor,
     codebook: CodebookName,
@@ -139,7 +142,8 @@ impl Read for PipeReader {
 /// Hands the body on to the editor as it arrives, without its codings.
 ///
 /// # Errors
-/// 413 above the limit, 415 for a coding that is not decoded, 408 when the body stalls, 400 when it breaks off, and what the editor says.
+/// 413 above the limit, 415 for a coding that is not decoded, 408 when the body stalls, 400 when it breaks
+/// off, and what the editor says.
 pub(crate) async fn import(
     editor: &Editor,
     codebook: &CodebookName,

@@ -11,8 +11,8 @@ use crate::integrations::label_studio;
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
 
-/// Routes that need no token: probes have none, and a browser can't send one when a person opens a page. None of them tells
-/// anything of edits or pictures.
+/// Routes that need no token: probes have none, and a browser can't send one when a person opens a page. None
+/// of them tells anything of edits or pictures.
 const OPEN: &[&str] = &[
     "/",
     "/assets/{file}",
@@ -36,8 +36,8 @@ impl Tokens {
         Self(tokens.iter().map(|token| blake3::hash(token.as_bytes())).collect())
     }
 
-    /// Whether the request may pass; `basic`: also with a token as password. Looks at every token, so that the time taken doesn't say which
-    /// one matched.
+    /// Whether the request may pass; `basic`: also with a token as password. Looks at every token, so that
+    /// the time taken doesn't say which one matched.
     fn accept(&self, headers: &HeaderMap, basic: bool) -> bool {
         if self.0.is_empty() {
             return true;

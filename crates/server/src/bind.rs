@@ -12,8 +12,9 @@ use tokio::net::TcpListener;
 /// Longest name of a host, as the domain name system has it.
 const MAX_HOST: usize = 253;
 
-/// Where to listen: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` (the first of its addresses that this machine has, IPv4 before IPv6), or
-/// `:8080` and `*:8080` (every address of the machine). Port 0 takes a free one.
+/// Where to listen: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` (the first of its addresses that this
+/// machine has, IPv4 before IPv6), or `:8080` and `*:8080` (every address of the machine). Port 0 takes a
+/// free one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindAddress {
     host: Host,
@@ -96,7 +97,8 @@ impl FromStr for BindAddress {
     }
 }
 
-/// Whether this may be a host's name. One of digits and dots alone would be an IPv4 address, so it is a wrong one.
+/// Whether this may be a host's name. One of digits and dots alone would be an IPv4 address, so it is a wrong
+/// one.
 fn is_name(host: &str) -> bool {
     host.len() <= MAX_HOST
         && host.bytes().any(|b| b.is_ascii_alphabetic())

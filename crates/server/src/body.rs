@@ -1,4 +1,5 @@
-//! Reading request bodies within bounds: bytes of one body, bytes of all bodies in memory, time between two pieces.
+//! Reading request bodies within bounds: bytes of one body, bytes of all bodies in memory, time between two
+//! pieces.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +49,9 @@ impl BodyBudget {
     /// Reads a body to its end, without its codings.
     ///
     /// # Errors
-    /// 413 above the limit (before reading, where the length is announced), 415 for a coding that is not decoded, 503 when no memory is left for it,
-    /// 408 when it stalls, 400 when the connection breaks or the body is not what its coding says.
+    /// 413 above the limit (before reading, where the length is announced), 415 for a coding that is not
+    /// decoded, 503 when no memory is left for it, 408 when it stalls, 400 when the connection breaks or the
+    /// body is not what its coding says.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<WholeBody> {
         let limit = self.body_bytes as u64;
         let Incoming { mut body, announced, window } = decoded(headers, body, limit)?;
@@ -84,7 +86,8 @@ impl BodyBudget {
 /// The next piece of a body of at most `limit` bytes, `None` at its end.
 ///
 /// # Errors
-/// 408 when it stalls, 400 when the connection breaks or the body is not what its coding says, 413 when more arrives than a body of this limit can be.
+/// 408 when it stalls, 400 when the connection breaks or the body is not what its coding says, 413 when more
+/// arrives than a body of this limit can be.
 pub(crate) async fn next_piece(body: &mut Body, idle: Duration, limit: u64) -> Result<Option<Bytes>> {
     loop {
         let frame = tokio::time::timeout(idle, body.frame())

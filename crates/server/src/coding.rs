@@ -1,6 +1,8 @@
-//! `Content-Encoding` of requests (RFC 9110, section 8.4): bodies are decoded as they arrive, so that every limit is one of the decoded size.
+//! `Content-Encoding` of requests (RFC 9110, section 8.4): bodies are decoded as they arrive, so that every
+//! limit is one of the decoded size.
 //!
-//! `tower-http` could decode requests too, but knows one coding at a time, takes `deflate` for zlib alone and lets a zstd frame ask for a window of 128 MiB.
+//! `tower-http` could decode requests too, but knows one coding at a time, takes `deflate` for zlib alone and
+//! lets a zstd frame ask for a window of 128 MiB.
 
 use std::error::Error;
 use std::fmt;
@@ -26,7 +28,8 @@ const MAX_CODINGS: usize = 3;
 const ZSTD_WINDOW_LOG: u32 = 23;
 /// Bytes that are decoded at a time.
 const PIECE_BYTES: usize = 64 << 10;
-/// Bytes that may arrive beyond the limit of the decoded ones: what codings add to what can't be made smaller.
+/// Bytes that may arrive beyond the limit of the decoded ones: what codings add to what can't be made
+/// smaller.
 const SLACK: u64 = 64 << 10;
 
 /// How a body was made smaller.
@@ -342,7 +345,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_window_that_is_too_large_is_refused() {
-        // A frame that asks for a window of 16 MiB: descriptor without content size, window descriptor, one empty last block.
+        // A frame that asks for a window of 16 MiB: descriptor without content size, window descriptor, one
+        // empty last block.
         let mut frame = Vec::new();
         frame.write_all(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3, 0x01, 0x00, 0x00]).unwrap();
         assert_eq!(read_in(&["zstd"], &frame, 16).await.unwrap_err().status().as_u16(), 400);

@@ -17,17 +17,21 @@ use crate::prefix::{self, Prefix};
 pub struct ServerConfig {
     /// Address and port to listen on; loopback by default, since no tokens are configured by default either.
     pub bind: BindAddress,
-    /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract and the pages stay open.
+    /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract and the
+    /// pages stay open.
     pub auth_tokens: Vec<String>,
-    /// Origins whose pages may call the service: of web pages (`https://labels.example.org`), of desktop apps and browser extensions
-    /// (`tauri://localhost`, `app://obsidian.md`, `chrome-extension://ID`), and `null`, which pages in files send, and sandboxed ones of
-    /// anybody; empty: none but its own pages.
+    /// Origins whose pages may call the service: of web pages (`https://labels.example.org`), of desktop apps
+    /// and browser extensions (`tauri://localhost`, `app://obsidian.md`, `chrome-extension://ID`), and
+    /// `null`, which pages in files send, and sandboxed ones of anybody; empty: none but its own pages.
     pub cors_origins: Vec<String>,
-    /// Addresses (`127.0.0.1`) and networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-Prefix` is believed; empty: nobody's.
+    /// Addresses (`127.0.0.1`) and networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-Prefix` is
+    /// believed; empty: nobody's.
     pub trusted_proxies: Vec<String>,
-    /// Path below which a reverse proxy shows the service, as `/reasonedit`; empty: none. What a trusted proxy says goes before it.
+    /// Path below which a reverse proxy shows the service, as `/reasonedit`; empty: none. What a trusted
+    /// proxy says goes before it.
     pub path_prefix: String,
-    /// Hosts that pictures may be fetched from by `{"url": …}`; empty: no URL is fetched. `host`, or `host:port` when the port is not 443.
+    /// Hosts that pictures may be fetched from by `{"url": …}`; empty: no URL is fetched. `host`, or
+    /// `host:port` when the port is not 443.
     pub allowed_image_hosts: Vec<String>,
     /// What a request may weigh.
     pub limits: LimitsConfig,
@@ -97,7 +101,8 @@ pub struct TimeoutsConfig {
     pub import_ms: u64,
     /// The head of a request, and the handshake before it.
     pub header_ms: u64,
-    /// Between two pieces of a request body, afterwards 408; and of an exported archive, afterwards it is cut off.
+    /// Between two pieces of a request body, afterwards 408; and of an exported archive, afterwards it is cut
+    /// off.
     pub body_idle_ms: u64,
     /// Fetching a picture by URL, look-up and connection included.
     pub fetch_ms: u64,
@@ -169,7 +174,8 @@ impl ServerConfig {
     /// Checks what types alone can't.
     ///
     /// # Errors
-    /// [`ConfigError::Unusable`] names the first unusable setting: an empty token, an origin or host that is none, a limit of zero.
+    /// [`ConfigError::Unusable`] names the first unusable setting: an empty token, an origin or host that is
+    /// none, a limit of zero.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let unusable = |field, reason: String| Err(ConfigError::Unusable { field, reason });
         if self.auth_tokens.iter().any(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {

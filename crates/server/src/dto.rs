@@ -1,4 +1,5 @@
-//! What goes over the wire, one file a resource. Names and shapes are the contract; nothing here decides anything.
+//! What goes over the wire, one file a resource. Names and shapes are the contract; nothing here decides
+//! anything.
 
 pub mod codebook;
 pub mod edit;
@@ -49,8 +50,9 @@ impl From<PixelBox> for BoxDto {
     }
 }
 
-/// A rectangle as it was drawn, in pixels of the upright image, origin top left. What isn't whole is rounded, a negative width or height goes to the
-/// left or upwards, and what is beside the picture is cut off; the answer's `warnings` say so. One that is beside it altogether is refused.
+/// A rectangle as it was drawn, in pixels of the upright image, origin top left. What isn't whole is rounded,
+/// a negative width or height goes to the left or upwards, and what is beside the picture is cut off; the
+/// answer's `warnings` say so. One that is beside it altogether is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = BoxInput)]

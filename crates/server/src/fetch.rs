@@ -1,6 +1,7 @@
 //! Pictures by URL, without giving clients a way into the network behind the service.
 //!
-//! Off unless hosts are allowed; bounded in size and time, and kept to public addresses by [`crate::outbound`].
+//! Off unless hosts are allowed; bounded in size and time, and kept to public addresses by
+//! [`crate::outbound`].
 
 use std::sync::Arc;
 
@@ -41,7 +42,8 @@ impl Fetcher {
     /// The bytes behind a URL.
     ///
     /// # Errors
-    /// 422 when the URL is not allowed or doesn't answer with a file, 413 when that is too large, 504 when it takes too long.
+    /// 422 when the URL is not allowed or doesn't answer with a file, 413 when that is too large, 504 when it
+    /// takes too long.
     pub(crate) async fn fetch(&self, url: &str) -> Result<Bytes> {
         let Some(client) = &self.client else {
             return Err(refused(

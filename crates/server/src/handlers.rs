@@ -1,4 +1,5 @@
-//! Handlers: parse, call one function of the editor, shape the answer. Statuses of failures are chosen in [`crate::problem`].
+//! Handlers: parse, call one function of the editor, shape the answer. Statuses of failures are chosen in
+//! [`crate::problem`].
 
 pub(crate) mod codebook;
 pub(crate) mod docs;

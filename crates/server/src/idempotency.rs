@@ -21,8 +21,8 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "describes the header in the contract")]
 pub(crate) struct KeyHeader {
-    /// The same key with the same body answers what was made for the first; with another body it is a conflict, and so is an edit that was
-    /// reverted since: to make it again, send another key.
+    /// The same key with the same body answers what was made for the first; with another body it is a
+    /// conflict, and so is an edit that was reverted since: to make it again, send another key.
     // A header is there or not: no `null` as of an `Option`.
     #[param(rename = "Idempotency-Key", value_type = String, required = false, min_length = 1, max_length = 255)]
     idempotency_key: Option<String>,
@@ -31,7 +31,8 @@ pub(crate) struct KeyHeader {
 /// Most characters of a key.
 const MAX_CHARS: usize = 255;
 
-/// The key of a request and the digest of what it asks for. `text` is its reasoning where that came as one text.
+/// The key of a request and the digest of what it asks for. `text` is its reasoning where that came as one
+/// text.
 ///
 /// # Errors
 /// 400 for a key that is empty, longer than 255 characters or not visible ASCII.
@@ -74,9 +75,10 @@ pub(crate) fn submission_key(
     Ok(Some(SubmissionKey { key, digest: format!("{} {with}", upload.to_hex()) }))
 }
 
-/// BLAKE3 of what is asked for, however it was written down: JSON with other white space, a form with another boundary, or texts in
-/// another form (see [`canonical`]) are the same request; a picture sent again by its id is the same picture. How a text is split into
-/// statements doesn't count, so that it may be split better later.
+/// BLAKE3 of what is asked for, however it was written down: JSON with other white space, a form with another
+/// boundary, or texts in another form (see [`canonical`]) are the same request; a picture sent again by its
+/// id is the same picture. How a text is split into statements doesn't count, so that it may be split better
+/// later.
 fn digest(request: &EditRequest, text: Option<&str>) -> [u8; 32] {
     let all = |texts: &[String]| texts.iter().map(|text| canonical(text).into_owned()).collect::<Vec<_>>();
     let reasoning = match text {

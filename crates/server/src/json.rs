@@ -1,5 +1,5 @@
-//! JSON bodies, forms and query strings to typed values: the one way that a document from outside is read. Every rejection is a problem in
-//! this API's words, with a pointer.
+//! JSON bodies, forms and query strings to typed values: the one way that a document from outside is read.
+//! Every rejection is a problem in this API's words, with a pointer.
 
 mod fault;
 mod query;
@@ -19,7 +19,8 @@ use crate::problem::{Problem, ProblemKind, Result};
 /// Parses a JSON document, in UTF-8, or in UTF-16 that says so by its byte order mark.
 ///
 /// # Errors
-/// 400 with line and column when it is not JSON; 422 with a pointer when a field is missing, unknown, given twice or of another type.
+/// 400 with line and column when it is not JSON; 422 with a pointer when a field is missing, unknown, given
+/// twice or of another type.
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let bytes = &*syntax::plain(bytes)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -55,7 +56,8 @@ pub(crate) fn from_ref<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T> {
     T::deserialize(Reader::new(value, &Stash::default())).map_err(|fault| fault.problem(&[]))
 }
 
-/// Turns a JSON value that was put together from parts of a form into a typed one: numbers and truth values may be texts.
+/// Turns a JSON value that was put together from parts of a form into a typed one: numbers and truth values
+/// may be texts.
 ///
 /// # Errors
 /// 422 as [`from_slice`].

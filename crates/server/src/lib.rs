@@ -1,8 +1,8 @@
 //! HTTP in, editor calls out.
 //!
-//! [`Server::new`] gives a service that can listen at once, and an [`EditorSlot`] that the editor is put into when its model is loaded;
-//! until then edits and queries are answered with 503. Handlers parse, call one function of the editor and shape its answer; statuses of
-//! failures are chosen in one table ([`problem`]).
+//! [`Server::new`] gives a service that can listen at once, and an [`EditorSlot`] that the editor is put into
+//! when its model is loaded; until then edits and queries are answered with 503. Handlers parse, call one
+//! function of the editor and shape its answer; statuses of failures are chosen in one table ([`problem`]).
 
 mod archive;
 mod auth;

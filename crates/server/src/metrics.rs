@@ -9,7 +9,8 @@ use std::time::Duration;
 /// Media type of the text.
 pub(crate) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Upper bounds of the latency histogram in seconds: a retrieval takes milliseconds, an edit with a large model minutes.
+/// Upper bounds of the latency histogram in seconds: a retrieval takes milliseconds, an edit with a large
+/// model minutes.
 const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
 
@@ -46,7 +47,8 @@ impl Metrics {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It has ended. `route` is the route's template and `method` one of a few names, so that the number of series is bounded.
+    /// It has ended. `route` is the route's template and `method` one of a few names, so that the number of
+    /// series is bounded.
     pub(crate) fn ended(&self, method: &'static str, route: &str, status: u16, elapsed: Duration) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let seconds = elapsed.as_secs_f64();

@@ -1,8 +1,10 @@
-//! Forms: the parts become the JSON object that a JSON client would have sent, so that both are checked by the same code.
+//! Forms: the parts become the JSON object that a JSON client would have sent, so that both are checked by
+//! the same code.
 //!
-//! A list is one part for each item, under the field's name, `name[]` or `name[0]`; or a single part that is the JSON of a list. Objects may be spelled
-//! by their fields, `reasoning[0][statement]`, or be JSON. A picture is a file, or what the JSON body has: a `data:` URL, base64, an `https` URL, an id,
-//! or the object itself.
+//! A list is one part for each item, under the field's name, `name[]` or `name[0]`; or a single part that is
+//! the JSON of a list. Objects may be spelled by their fields, `reasoning[0][statement]`, or be JSON. A
+//! picture is a file, or what the JSON body has: a `data:` URL, base64, an `https` URL, an id, or the object
+//! itself.
 
 mod names;
 mod part;
@@ -30,8 +32,8 @@ pub(crate) enum Field {
     Text,
     /// Each part one text of a list.
     Texts,
-    /// Each part one statement; a single text stays a text, which is split into sentences. A part that is JSON is a statement with its boxes, or a
-    /// list of statements.
+    /// Each part one statement; a single text stays a text, which is split into sentences. A part that is
+    /// JSON is a statement with its boxes, or a list of statements.
     Statements,
     /// A number, `true`, `false` or an object, or `null`.
     Json,
@@ -49,7 +51,8 @@ pub(crate) trait FormBody: DeserializeOwned {
 /// Parses a form.
 ///
 /// # Errors
-/// 400 when the form is damaged; 422 with the name of the part when it is unknown, repeated though single, or unusable.
+/// 400 when the form is damaged; 422 with the name of the part when it is unknown, repeated though single, or
+/// unusable.
 pub(crate) async fn parse<T: FormBody>(content_type: &str, body: Bytes) -> Result<T> {
     let boundary = boundary(content_type)?;
     let mut form = multer::Multipart::new(stream::once(async { Ok::<_, std::io::Error>(body) }), boundary);
@@ -117,7 +120,8 @@ impl Given {
     }
 }
 
-/// The list that a text is the JSON of, if its items are what the field has. A text that only begins like one is a text.
+/// The list that a text is the JSON of, if its items are what the field has. A text that only begins like one
+/// is a text.
 fn listed(kind: Field, text: &str) -> Option<Vec<Value>> {
     let text = text.trim_start_matches('\u{feff}');
     if !text.trim_start().starts_with('[') {

@@ -1,5 +1,6 @@
-//! JSON for terminals: an answer to a client that takes anything (`Accept: */*`, as curl sends it, or no `Accept` at all) ends with a newline, so that the
-//! prompt stands on a line of its own. Who names JSON gets the document and nothing else. Streams and lines are what they are.
+//! JSON for terminals: an answer to a client that takes anything (`Accept: */*`, as curl sends it, or no
+//! `Accept` at all) ends with a newline, so that the prompt stands on a line of its own. Who names JSON gets
+//! the document and nothing else. Streams and lines are what they are.
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;

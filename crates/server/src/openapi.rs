@@ -88,7 +88,8 @@ pub(crate) enum InputProblems {
     /// The body, or the picture in it, is too large.
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(ProblemBody),
-    /// Not an image, not a media type that is read, or a content encoding that is not decoded: `Accept-Encoding` names those that are.
+    /// Not an image, not a media type that is read, or a content encoding that is not decoded:
+    /// `Accept-Encoding` names those that are.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemBody),
     /// Understood but unusable; `errors` says where.

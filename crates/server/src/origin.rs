@@ -1,8 +1,8 @@
 //! Which web pages may call the service.
 //!
-//! A form of another site can be sent to a service on the same machine without asking first (no preflight), so a missing CORS header
-//! alone would not keep such a page from making edits: requests that change something must come from the service's own pages, from an
-//! allowed origin, or from no page at all.
+//! A form of another site can be sent to a service on the same machine without asking first (no preflight),
+//! so a missing CORS header alone would not keep such a page from making edits: requests that change
+//! something must come from the service's own pages, from an allowed origin, or from no page at all.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -46,8 +46,8 @@ impl Origins {
     }
 }
 
-/// Why a text is not an origin as browsers send it in the header of that name, if it is none. Beside those of web pages there are those of apps
-/// that have a scheme of their own, and `null`.
+/// Why a text is not an origin as browsers send it in the header of that name, if it is none. Beside those of
+/// web pages there are those of apps that have a scheme of their own, and `null`.
 pub(crate) fn fault(origin: &str) -> Option<String> {
     let fault = |reason: &str| {
         let examples = "https://labels.example.org, tauri://localhost or chrome-extension://ID";
@@ -111,7 +111,8 @@ pub(crate) fn cors(origins: &[String]) -> Option<CorsLayer> {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::POST, Method::DELETE])
-            // Whatever such a page sends: clients of its own making (`OpenAI`'s, say) send headers of their own.
+            // Whatever such a page sends: clients of its own making (`OpenAI`'s, say) send headers of their
+            // own.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
             .max_age(std::time::Duration::from_secs(600)),

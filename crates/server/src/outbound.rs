@@ -1,7 +1,9 @@
-//! Where requests of the service's own may go, and how: pictures that clients name, receivers that the operator names.
+//! Where requests of the service's own may go, and how: pictures that clients name, receivers that the
+//! operator names.
 //!
-//! No redirects, no proxy, no referrer, bounded in time. To public addresses: `https` only; the host's addresses are looked up once, every
-//! one of them must be public, and the connection goes to one of those: what was checked is what is connected to.
+//! No redirects, no proxy, no referrer, bounded in time. To public addresses: `https` only; the host's
+//! addresses are looked up once, every one of them must be public, and the connection goes to one of those:
+//! what was checked is what is connected to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -56,7 +58,8 @@ pub(crate) fn client(reach: Reach, timeout: Duration) -> reqwest::Result<Client>
     }
 }
 
-/// The URL, if its scheme and its address, where that is a literal one, are allowed. Names are checked when they are looked up.
+/// The URL, if its scheme and its address, where that is a literal one, are allowed. Names are checked when
+/// they are looked up.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -106,8 +109,9 @@ fn all_public(addresses: &[SocketAddr]) -> Result<(), std::io::Error> {
     }
 }
 
-/// Whether an address is one of the public internet: none of the special-purpose ranges of the IANA registries (RFC 6890 and
-/// successors), and no address that carries one of those inside (mapped, compatible, 6to4, NAT64, Teredo).
+/// Whether an address is one of the public internet: none of the special-purpose ranges of the IANA
+/// registries (RFC 6890 and successors), and no address that carries one of those inside (mapped, compatible,
+/// 6to4, NAT64, Teredo).
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -145,8 +149,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         // Teredo, documentation, benchmarking, ORCHID and the other protocol assignments.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
-        // All of today's unicast addresses are in 2000::/3: this leaves out unspecified, loopback, compatible, link-local, unique local,
-        // site-local, multicast, discard-only and local NAT64.
+        // All of today's unicast addresses are in 2000::/3: this leaves out unspecified, loopback,
+        // compatible, link-local, unique local, site-local, multicast, discard-only and local NAT64.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

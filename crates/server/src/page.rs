@@ -1,4 +1,5 @@
-//! The feedback page at `/`: its files are in the program as they lie in `page/`, and nothing of it is fetched from elsewhere.
+//! The feedback page at `/`: its files are in the program as they lie in `page/`, and nothing of it is
+//! fetched from elsewhere.
 
 mod files;
 
@@ -10,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use crate::problem::Problem;
 use files::File;
 
-/// The page may run its own scripts, show its own and uploaded pictures, and call this service. Texts can't become markup: the sinks that
-/// would make them are refused.
+/// The page may run its own scripts, show its own and uploaded pictures, and call this service. Texts can't
+/// become markup: the sinks that would make them are refused.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",

@@ -1,6 +1,7 @@
-//! Below which path of a host the service is seen: `https://host/reasonedit/`. A setting says so, or a reverse proxy that is trusted, in
-//! `X-Forwarded-Prefix`. The pages find their files and the service by relative addresses and need neither; it counts where the service
-//! names an address of its own, in `Location` headers and in the contract. Proxies that leave the prefix in the path are served as well.
+//! Below which path of a host the service is seen: `https://host/reasonedit/`. A setting says so, or a
+//! reverse proxy that is trusted, in `X-Forwarded-Prefix`. The pages find their files and the service by
+//! relative addresses and need neither; it counts where the service names an address of its own, in
+//! `Location` headers and in the contract. Proxies that leave the prefix in the path are served as well.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -24,7 +25,8 @@ const MAX_BYTES: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The path below which the service is seen by whoever sent a request: empty, or `/a/b` without a slash at its end.
+/// The path below which the service is seen by whoever sent a request: empty, or `/a/b` without a slash at
+/// its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prefix(Arc<str>);
 

@@ -1,4 +1,5 @@
-//! The one table of errors: everything that can go wrong becomes a status and a problem document (RFC 9457) here.
+//! The one table of errors: everything that can go wrong becomes a status and a problem document (RFC 9457)
+//! here.
 
 use std::any::Any;
 use std::time::Duration;

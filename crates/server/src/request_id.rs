@@ -1,4 +1,5 @@
-//! One id per request: taken from the client if it is sane, made otherwise; in every log line, returned with the answer.
+//! One id per request: taken from the client if it is sane, made otherwise; in every log line, returned with
+//! the answer.
 
 use std::fmt;
 use std::time::Instant;
@@ -92,7 +93,8 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(RequestId(id.clone()));
     let unmatched =
         path.is_none().then(|| request.uri().path().chars().take(UNMATCHED_SHOWN).collect::<String>());
-    // The template, not the path: ids and query strings would make endless series and put questions into the log.
+    // The template, not the path: ids and query strings would make endless series and put questions into the
+    // log.
     let route = path.map_or_else(|| UNMATCHED.to_owned(), |path| path.as_str().to_owned());
     let method = method_name(request.method());
     let request_id = id.to_str().unwrap_or_default();

@@ -85,8 +85,8 @@ impl Server {
         address.listen().await.map_err(|reason| ServerError::Bind { address: address.clone(), reason })
     }
 
-    /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the configured time. Jobs stop at once
-    /// and go on from their checkpoints at the next start.
+    /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the
+    /// configured time. Jobs stop at once and go on from their checkpoints at the next start.
     ///
     /// Returns whether all of them did.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> bool {

@@ -1,12 +1,13 @@
-//! Named sets of pictures and texts that layers can be measured on, besides a codebook's own. Who starts the service says which there are:
-//! nothing that a request names is ever opened as a file.
+//! Named sets of pictures and texts that layers can be measured on, besides a codebook's own. Who starts the
+//! service says which there are: nothing that a request names is ever opened as a file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reasonedit_editor::SampleSet;
 
-/// Opens a set: at least so many samples if it has them, from this seed if it is made. The error is told to the client.
+/// Opens a set: at least so many samples if it has them, from this seed if it is made. The error is told to
+/// the client.
 type Open = Arc<dyn Fn(usize, u64) -> Result<SampleSet, String> + Send + Sync>;
 
 /// The sets by name; cheap to clone.
@@ -14,7 +15,8 @@ type Open = Arc<dyn Fn(usize, u64) -> Result<SampleSet, String> + Send + Sync>;
 pub struct Sources(BTreeMap<String, Open>);
 
 impl Sources {
-    /// Adds a set, in place of one of the same name. `codebook` is the codebook's own and can't be given away.
+    /// Adds a set, in place of one of the same name. `codebook` is the codebook's own and can't be given
+    /// away.
     #[must_use]
     pub fn with(
         mut self,

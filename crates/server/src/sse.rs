@@ -1,5 +1,5 @@
-//! Server-sent events: of a query `retrieval`, `token`…, `done`, or `error` with a problem document; of a job `progress`…, `done` or
-//! `failed`.
+//! Server-sent events: of a query `retrieval`, `token`…, `done`, or `error` with a problem document; of a job
+//! `progress`…, `done` or `failed`.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -61,7 +61,8 @@ pub(crate) struct Token {
     pub(crate) probability: f64,
 }
 
-/// Answers with the events of a query. Dropping the answer (the client has gone) drops the receiver, which cancels the query.
+/// Answers with the events of a query. Dropping the answer (the client has gone) drops the receiver, which
+/// cancels the query.
 ///
 /// # Errors
 /// A failure before the first event is answered with its own status instead of a stream.
@@ -134,7 +135,8 @@ impl Progress {
 /// How often a job is told of at most: bars need no more.
 const JOB_SPACING: Duration = Duration::from_millis(100);
 
-/// Answers with a job as it becomes: `progress` at once and at changes, then `done` or `failed`. Ends without either when the service stops.
+/// Answers with a job as it becomes: `progress` at once and at changes, then `done` or `failed`. Ends without
+/// either when the service stops.
 pub(crate) fn job(
     record: watch::Receiver<JobRecord>,
     stopping: CancellationToken,

@@ -45,7 +45,8 @@ struct Slot {
 }
 
 impl Drop for Slot {
-    /// Whoever embeds the service and drops it has ended it: what works in the background must not hold the store.
+    /// Whoever embeds the service and drops it has ended it: what works in the background must not hold the
+    /// store.
     fn drop(&mut self) {
         self.stopping.cancel();
     }
@@ -81,7 +82,8 @@ impl EditorSlot {
         })))
     }
 
-    /// Names the sets that layers can be measured on, besides a codebook's own. Before the editor comes; a second time is ignored.
+    /// Names the sets that layers can be measured on, besides a codebook's own. Before the editor comes; a
+    /// second time is ignored.
     pub fn offer(&self, sources: Sources) {
         let _ = self.0.sources.set(sources);
     }
@@ -90,7 +92,8 @@ impl EditorSlot {
         self.0.sources.get_or_init(Sources::default)
     }
 
-    /// Opens what is kept beside the codebooks, so that annotations are taken up while the model is being loaded. May be left out.
+    /// Opens what is kept beside the codebooks, so that annotations are taken up while the model is being
+    /// loaded. May be left out.
     ///
     /// # Errors
     /// [`ServerError::Jobs`] when it can't be read.
@@ -98,15 +101,15 @@ impl EditorSlot {
         Ok(self.0.label_studio.open(library).map_err(JobsError::from)?)
     }
 
-    /// Puts the editor in: from now on the service is ready, the jobs that had not ended when it was stopped go on, and receivers are told what
-    /// they have not been told. Uploads that jobs work on lie in `folder`, which belongs beside the editor's store. A second editor is ignored.
-    /// Needs a tokio runtime.
+    /// Puts the editor in: from now on the service is ready, the jobs that had not ended when it was stopped
+    /// go on, and receivers are told what they have not been told. Uploads that jobs work on lie in `folder`,
+    /// which belongs beside the editor's store. A second editor is ignored. Needs a tokio runtime.
     ///
     /// Returns whether this one was taken.
     ///
     /// # Errors
-    /// [`ServerError::Jobs`] when the jobs of before can't be taken up, [`ServerError::Webhooks`] when receivers of events can't be told; the slot
-    /// stays empty.
+    /// [`ServerError::Jobs`] when the jobs of before can't be taken up, [`ServerError::Webhooks`] when
+    /// receivers of events can't be told; the slot stays empty.
     pub fn fill(&self, editor: Editor, folder: &Path) -> Result<bool, ServerError> {
         let _filling = self.0.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if self.0.filled.get().is_some() {

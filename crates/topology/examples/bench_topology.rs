@@ -1,7 +1,8 @@
 //! Measures a similarity network's modularity, from embeddings and from known squared distances:
-//! `cargo run --release --example bench_topology -- [ROWS DIMENSIONS GROUPS FILE]`, FILE holding ROWS × DIMENSIONS little-endian f32. Rows
-//! belong to the groups in turn. Without arguments: 400 random rows of 1,024 in 20 groups. Prints one line of JSON, times in
-//! milliseconds (least of 30). `RAYON_NUM_THREADS=1` for one core; `tools/bench_topology.py` compares with networkx.
+//! `cargo run --release --example bench_topology -- [ROWS DIMENSIONS GROUPS FILE]`, FILE holding ROWS ×
+//! DIMENSIONS little-endian f32. Rows belong to the groups in turn. Without arguments: 400 random rows of
+//! 1,024 in 20 groups. Prints one line of JSON, times in milliseconds (least of 30). `RAYON_NUM_THREADS=1`
+//! for one core; `tools/bench_topology.py` compares with networkx.
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
-//! Draws a report: `cargo run --release --example figures -- FOLDER [REPORT.json]` writes `layers.svg`, `weights.svg`, `network.svg` and
-//! `report.md`. Without a report it measures a made-up model of 27 vision blocks and 36 language layers on random samples, from
-//! draws to report: how the crate is meant to be used.
+//! Draws a report: `cargo run --release --example figures -- FOLDER [REPORT.json]` writes `layers.svg`,
+//! `weights.svg`, `network.svg` and `report.md`. Without a report it measures a made-up model of 27 vision
+//! blocks and 36 language layers on random samples, from draws to report: how the crate is meant to be used.
 
 use std::error::Error;
 use std::path::Path;

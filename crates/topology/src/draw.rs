@@ -1,6 +1,8 @@
-//! One draw of samples: which pictures and texts it needs, which pairs of them are its nodes, and which node is which.
+//! One draw of samples: which pictures and texts it needs, which pairs of them are its nodes, and which node
+//! is which.
 //!
-//! Everything that embeds a draw asks it for the order: [`Draw::images`], [`Draw::texts`], [`Draw::nodes`]. Nothing else knows it.
+//! Everything that embeds a draw asks it for the order: [`Draw::images`], [`Draw::texts`], [`Draw::nodes`].
+//! Nothing else knows it.
 
 use std::ops::Range;
 
@@ -44,10 +46,10 @@ pub struct Node {
 
 /// The plan of one draw of n pairs (method.md section 6).
 ///
-/// Nodes, in this order: the n² crossings (image by image, the n anchors among them); the augmentations of anchor 0, of anchor
-/// 1, … (view a of the picture with view a of the text); these are the network. Then the probes of the biases, anchor
-/// by anchor: its picture's views with its text, its picture with its text's views, its picture with foreign texts,
-/// foreign pictures with its text.
+/// Nodes, in this order: the n² crossings (image by image, the n anchors among them); the augmentations of
+/// anchor 0, of anchor 1, … (view a of the picture with view a of the text); these are the network. Then the
+/// probes of the biases, anchor by anchor: its picture's views with its text, its picture with its text's
+/// views, its picture with foreign texts, foreign pictures with its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
     pairs: usize,
@@ -57,8 +59,8 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// A draw of `pairs` samples as in the paper: n−1 augmentations of each anchor, n perturbed and n foreign ones for
-    /// the biases.
+    /// A draw of `pairs` samples as in the paper: n−1 augmentations of each anchor, n perturbed and n foreign
+    /// ones for the biases.
     ///
     /// # Errors
     /// Fewer than two pairs.
@@ -69,9 +71,9 @@ impl Draw {
         Ok(Self { pairs, augmentations: pairs - 1, perturbed: pairs, foreign: pairs })
     }
 
-    /// The same with `perturbed` views of each picture and text for the biases (one at least) and `foreign` pictures and
-    /// texts for all anchors together. With no foreign ones the mismatched pairs are the crossings of the anchor
-    /// with the other samples, which cost nothing: they are nodes already.
+    /// The same with `perturbed` views of each picture and text for the biases (one at least) and `foreign`
+    /// pictures and texts for all anchors together. With no foreign ones the mismatched pairs are the
+    /// crossings of the anchor with the other samples, which cost nothing: they are nodes already.
     #[must_use]
     pub fn with_probes(mut self, perturbed: usize, foreign: usize) -> Self {
         self.perturbed = perturbed.max(1);
@@ -94,7 +96,8 @@ impl Draw {
         self.foreign
     }
 
-    /// The pictures in the order in which [`Draw::node_indices`] counts them. The texts stand in the same order.
+    /// The pictures in the order in which [`Draw::node_indices`] counts them. The texts stand in the same
+    /// order.
     pub fn images(&self) -> Vec<Item> {
         let originals = (0..self.pairs).map(|pair| Item::Original { pair });
         let views =
@@ -230,8 +233,9 @@ impl Draw {
     }
 }
 
-/// `runs` draws of `pairs` different samples out of `available`, as indices below `available`. Samples are dealt from a
-/// shuffled deck, so that draws share none as long as it lasts; then a newly shuffled one is taken.
+/// `runs` draws of `pairs` different samples out of `available`, as indices below `available`. Samples are
+/// dealt from a shuffled deck, so that draws share none as long as it lasts; then a newly shuffled one is
+/// taken.
 ///
 /// # Errors
 /// Fewer samples than one draw takes.

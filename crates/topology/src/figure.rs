@@ -1,4 +1,5 @@
-//! The report as pictures, like the paper's figures 6 and 7: SVG that needs no font, script or file beside it.
+//! The report as pictures, like the paper's figures 6 and 7: SVG that needs no font, script or file beside
+//! it.
 
 mod layers;
 mod layout;

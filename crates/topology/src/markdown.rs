@@ -7,7 +7,8 @@ use crate::select::{Choice, TapKey};
 use crate::statistic::{Lead, Statistic};
 
 impl Report {
-    /// A summary in Markdown: what was chosen and how surely, what it was measured on, and every figure as a table.
+    /// A summary in Markdown: what was chosen and how surely, what it was measured on, and every figure as a
+    /// table.
     pub fn markdown(&self) -> String {
         let mut page = String::from("# Layer and weight by topology\n\n");
         // Writing to a string does not fail.

@@ -1,4 +1,5 @@
-//! The five figures of one draw: three sample modularities and two biases (method.md section 6, the paper's appendix A).
+//! The five figures of one draw: three sample modularities and two biases (method.md section 6, the paper's
+//! appendix A).
 
 use serde::{Deserialize, Serialize};
 
@@ -52,9 +53,10 @@ pub fn measure(draw: &Draw, network: &Network<'_>) -> Result<Measures> {
     })
 }
 
-/// (D(perturbed) − D(mismatched)) / (D(perturbed) + D(mismatched)), D the mean distance of those nodes to `anchor`;
-/// between −1 and 1, and 0 where all of them coincide with the anchor. For the vision bias `perturbed` are nodes with the picture
-/// perturbed and `mismatched` those with another text, for the language bias with the roles exchanged.
+/// (D(perturbed) − D(mismatched)) / (D(perturbed) + D(mismatched)), D the mean distance of those nodes to
+/// `anchor`; between −1 and 1, and 0 where all of them coincide with the anchor. For the vision bias
+/// `perturbed` are nodes with the picture perturbed and `mismatched` those with another text, for the
+/// language bias with the roles exchanged.
 pub fn bias(network: &Network<'_>, anchor: usize, perturbed: &[usize], mismatched: &[usize]) -> f64 {
     let mean = |nodes: &[usize]| {
         let total: f64 = nodes.iter().map(|&node| network.distance(anchor, node)).sum();

@@ -1,8 +1,9 @@
 //! The similarity network of embeddings and its modularity, from sums of distances alone.
 //!
-//! Between two different nodes stands the weight `w_ij = 1 − (d_ij − d_min) / (d_max − d_min)`, on the diagonal 0 (method.md section 6, the
-//! paper's section 3.3 and appendix A). A weight is affine in its distance, so the strength of a node, the weight inside the groups and the
-//! total follow from sums of distances, which one pass over the pairs finds together with `d_min` and `d_max`. No N × N matrix is held.
+//! Between two different nodes stands the weight `w_ij = 1 − (d_ij − d_min) / (d_max − d_min)`, on the
+//! diagonal 0 (method.md section 6, the paper's section 3.3 and appendix A). A weight is affine in its
+//! distance, so the strength of a node, the weight inside the groups and the total follow from sums of
+//! distances, which one pass over the pairs finds together with `d_min` and `d_max`. No N × N matrix is held.
 
 use std::ops::Range;
 
@@ -44,8 +45,9 @@ impl<'a> Network<'a> {
         Ok(Self { geometry: Geometry::Rows(Prepared::new(rows)) })
     }
 
-    /// Nodes that are pairs (image, text) under the dual embedding [h(x); λ·S(t)]: d² = images + λ²·texts. `nodes` index
-    /// `images` and `texts`; `weight` is λ. A layer that sees pictures alone is this with λ = 0.
+    /// Nodes that are pairs (image, text) under the dual embedding [h(x); λ·S(t)]: d² = images + λ²·texts.
+    /// `nodes` index `images` and `texts`; `weight` is λ. A layer that sees pictures alone is this with λ =
+    /// 0.
     ///
     /// # Errors
     /// Fewer than two nodes, an index that does not exist, λ negative or not finite.
@@ -90,12 +92,12 @@ impl<'a> Network<'a> {
         .sqrt()
     }
 
-    /// Modularity of each partition; a partition of fewer nodes than the network has is one of the network among its first
-    /// nodes (with the least and the largest distance among those). One pass serves all partitions; parallel over
-    /// blocks of pairs, and the same bits for every number of threads.
+    /// Modularity of each partition; a partition of fewer nodes than the network has is one of the network
+    /// among its first nodes (with the least and the largest distance among those). One pass serves all
+    /// partitions; parallel over blocks of pairs, and the same bits for every number of threads.
     ///
-    /// Defined for every geometry: with all distances equal (within rounding) every weight is 1, the complete graph;
-    /// one group gives 0. The total weight is never 0, because the nearest pair has weight 1.
+    /// Defined for every geometry: with all distances equal (within rounding) every weight is 1, the complete
+    /// graph; one group gives 0. The total weight is never 0, because the nearest pair has weight 1.
     ///
     /// # Errors
     /// A partition of fewer than two nodes, or of more than there are.
@@ -150,7 +152,8 @@ impl<'a> Network<'a> {
         Ok(self.modularities(&[partition])?[0])
     }
 
-    /// Squared distances of a block of pairs, row-major; with `upper` only those above the diagonal are meant.
+    /// Squared distances of a block of pairs, row-major; with `upper` only those above the diagonal are
+    /// meant.
     fn squared_block(&self, rows: Range<usize>, columns: Range<usize>, upper: bool, out: &mut [f64]) {
         match &self.geometry {
             Geometry::Rows(prepared) => prepared.block(rows, columns, upper, out),
@@ -276,8 +279,8 @@ impl Sums {
     }
 }
 
-/// Q = within/m − Σ (S/2m)² over the groups, from the weight inside the groups (each pair once) and the strength of each group.
-/// 0 where there is no weight at all.
+/// Q = within/m − Σ (S/2m)² over the groups, from the weight inside the groups (each pair once) and the
+/// strength of each group. 0 where there is no weight at all.
 fn newman(within: f64, group_strengths: &[f64]) -> f64 {
     let doubled: f64 = group_strengths.iter().sum();
     if doubled <= 0.0 {
@@ -290,9 +293,9 @@ fn newman(within: f64, group_strengths: &[f64]) -> f64 {
     2.0 * within / doubled - expected
 }
 
-/// Modularity of any undirected weighted graph, its edges given as (node, node, weight). An edge from a node to itself adds
-/// twice its weight to the node's strength, as in Newman 2004 and networkx; edges given twice add up. Without any weight
-/// the modularity is 0.
+/// Modularity of any undirected weighted graph, its edges given as (node, node, weight). An edge from a node
+/// to itself adds twice its weight to the node's strength, as in Newman 2004 and networkx; edges given twice
+/// add up. Without any weight the modularity is 0.
 ///
 /// # Errors
 /// An edge to a node that does not exist; a weight that is negative or not finite.

@@ -1,7 +1,7 @@
 //! Which group every node belongs to.
 
-/// A partition of nodes 0, 1, …: a group for each of them. Groups are numbered in the order in which they first occur,
-/// so two partitions are equal if they group alike, whatever names were used.
+/// A partition of nodes 0, 1, …: a group for each of them. Groups are numbered in the order in which they
+/// first occur, so two partitions are equal if they group alike, whatever names were used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
     of_node: Vec<u32>,

@@ -1,4 +1,5 @@
-//! The report of a selection: what was measured, on what, what was chosen and how surely. Serialised it is the report of the HTTP interface.
+//! The report of a selection: what was measured, on what, what was chosen and how surely. Serialised it is
+//! the report of the HTTP interface.
 
 use serde::{Deserialize, Serialize};
 
@@ -109,8 +110,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// From what the runs measured. `tap_runs` and `weight_runs` hold one list per run; the weights were measured with the
-    /// tap that [`select_tap`] chooses from `tap_runs`.
+    /// From what the runs measured. `tap_runs` and `weight_runs` hold one list per run; the weights were
+    /// measured with the tap that [`select_tap`] chooses from `tap_runs`.
     ///
     /// # Errors
     /// No run, runs that did not measure the same, no vision tap with mean pooling.
@@ -135,8 +136,8 @@ impl Report {
         })
     }
 
-    /// Whether the runs back changing over from the embedding in use: the tap leads by more than its standard error, or
-    /// the tap stays and the weight does. True where nothing comparable was in use.
+    /// Whether the runs back changing over from the embedding in use: the tap leads by more than its standard
+    /// error, or the tap stays and the weight does. True where nothing comparable was in use.
     pub fn is_better(&self) -> bool {
         let Some(used) = &self.in_use else { return true };
         if used.tap == self.selection.tap.chosen {

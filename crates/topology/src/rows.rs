@@ -6,12 +6,13 @@ use rayon::prelude::*;
 
 use crate::error::{Result, TopologyError};
 
-/// Rows and columns of the register tile of a block's scalar products, and partial sums of each product. Sixteen sums of
-/// four f64 fill the vector registers of an AVX-512 machine without spilling; other shapes were slower there.
+/// Rows and columns of the register tile of a block's scalar products, and partial sums of each product.
+/// Sixteen sums of four f64 fill the vector registers of an AVX-512 machine without spilling; other shapes
+/// were slower there.
 const TILE: usize = 4;
 const LANES: usize = 4;
-/// A squared distance below this share of the two squared norms has lost digits to cancellation and is found again from
-/// the differences of the components: what is left has a relative error below 1e-12.
+/// A squared distance below this share of the two squared norms has lost digits to cancellation and is found
+/// again from the differences of the components: what is left has a relative error below 1e-12.
 const NEAR: f64 = 1e-3;
 
 /// N embeddings of the same width, checked: row-major f32, N × dimensions.
@@ -81,7 +82,8 @@ impl<'a> Embeddings<'a> {
     }
 }
 
-/// a·b + c, in one rounding where the machine has the instruction (where it has not, the library call would be slow).
+/// a·b + c, in one rounding where the machine has the instruction (where it has not, the library call would
+/// be slow).
 #[inline]
 fn multiply_add(a: f64, b: f64, c: f64) -> f64 {
     if cfg!(any(target_feature = "fma", target_arch = "aarch64")) { a.mul_add(b, c) } else { a * b + c }
@@ -92,8 +94,8 @@ fn total(sums: &[f64; LANES]) -> f64 {
     (sums[0] + sums[2]) + (sums[1] + sums[3])
 }
 
-/// Rows made ready for blocks of scalar products: f64, moved so that their mean is 0 (which keeps the digits that
-/// ‖a‖² + ‖b‖² − 2ab would lose), padded with zeros to whole tiles and lanes.
+/// Rows made ready for blocks of scalar products: f64, moved so that their mean is 0 (which keeps the digits
+/// that ‖a‖² + ‖b‖² − 2ab would lose), padded with zeros to whole tiles and lanes.
 #[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     rows: Embeddings<'a>,
@@ -141,8 +143,8 @@ impl<'a> Prepared<'a> {
         self.rows.squared_distance(a, b)
     }
 
-    /// Scalar products of `TILE` rows from `a` on with `TILE` rows from `b` on; each sum in an order that does not depend
-    /// on where the rows stand.
+    /// Scalar products of `TILE` rows from `a` on with `TILE` rows from `b` on; each sum in an order that
+    /// does not depend on where the rows stand.
     fn products(&self, a: usize, b: usize) -> [[f64; TILE]; TILE] {
         let steps = self.stride / LANES;
         let rows = |first: usize| -> [&[[f64; LANES]]; TILE] {
@@ -165,9 +167,9 @@ impl<'a> Prepared<'a> {
         sums.map(|row| row.map(|sums| total(&sums)))
     }
 
-    /// Writes the squared distances of `rows` to `columns` into `out`, row-major. With `upper`, both ranges are the same
-    /// and only what lies above the diagonal is meant; the rest is left as it was or filled, as tiles fall.
-    /// The ranges may start anywhere; tiles run beyond their ends into the padding.
+    /// Writes the squared distances of `rows` to `columns` into `out`, row-major. With `upper`, both ranges
+    /// are the same and only what lies above the diagonal is meant; the rest is left as it was or filled, as
+    /// tiles fall. The ranges may start anywhere; tiles run beyond their ends into the padding.
     pub(crate) fn block(&self, rows: Range<usize>, columns: Range<usize>, upper: bool, out: &mut [f64]) {
         let width = columns.len();
         let padded = self.norms.len().next_multiple_of(TILE);
@@ -196,8 +198,8 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Squared distances between all pairs of a few things (the pictures or the texts of a draw), n × n. From these the
-/// network of every dual embedding follows without looking at an embedding again.
+/// Squared distances between all pairs of a few things (the pictures or the texts of a draw), n × n. From
+/// these the network of every dual embedding follows without looking at an embedding again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SquaredDistances {
     values: Vec<f64>,
@@ -205,7 +207,8 @@ pub struct SquaredDistances {
 }
 
 impl SquaredDistances {
-    /// Of all pairs of rows; parallel over rows, the same bits for every number of threads, symmetric to the bit.
+    /// Of all pairs of rows; parallel over rows, the same bits for every number of threads, symmetric to the
+    /// bit.
     pub fn of(rows: Embeddings<'_>) -> Self {
         let prepared = Prepared::new(rows);
         let count = rows.len();
@@ -235,7 +238,8 @@ impl SquaredDistances {
         Ok(Self { values, count })
     }
 
-    /// Of things that can't be told apart: all at 0. What the texts are to an embedding that does not see them.
+    /// Of things that can't be told apart: all at 0. What the texts are to an embedding that does not see
+    /// them.
     pub fn zero(count: usize) -> Self {
         Self { values: vec![0.0; count * count], count }
     }

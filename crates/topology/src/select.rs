@@ -127,7 +127,8 @@ pub struct WeightReport {
     /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Harmonic mean of vision and language modularity, taken in every run (0 in a run where either is not positive), over the runs.
+    /// Harmonic mean of vision and language modularity, taken in every run (0 in a run where either is not
+    /// positive), over the runs.
     pub harmonic_mean: Statistic,
 }
 
@@ -149,8 +150,9 @@ pub struct Choice<K> {
 }
 
 impl<K> Choice<K> {
-    /// Whether changing over is backed by the runs: the chosen one leads the one in use by more than the standard error. True where
-    /// the one in use was not among the measured, since then nothing speaks for it.
+    /// Whether changing over is backed by the runs: the chosen one leads the one in use by more than the
+    /// standard error. True where the one in use was not among the measured, since then nothing speaks for
+    /// it.
     pub fn is_better(&self) -> bool {
         self.lead_over_incumbent.is_none_or(|lead| lead.exceeds_error)
     }
@@ -261,8 +263,8 @@ pub fn summarise_weights(runs: &[Vec<WeightMeasures>]) -> Result<Vec<WeightRepor
         .collect()
 }
 
-/// λ*: the weight with the largest harmonic mean of vision and language modularity. So that the weight in use can be compared with,
-/// it must be one of those measured: whoever sweeps adds it to the sweep.
+/// λ*: the weight with the largest harmonic mean of vision and language modularity. So that the weight in use
+/// can be compared with, it must be one of those measured: whoever sweeps adds it to the sweep.
 ///
 /// # Errors
 /// No run, or runs that did not measure the same.
@@ -276,8 +278,8 @@ pub fn select_weight(runs: &[Vec<WeightMeasures>], incumbent: Option<f64>) -> Re
     choose(&candidates, incumbent.as_ref()).ok_or(TopologyError::NothingMeasured("no weight"))
 }
 
-/// `count` weights from `least` to `largest`, evenly spaced in their logarithm; the paper's sweep is 41 from 0.1 to 100.
-/// The bounds themselves are exact.
+/// `count` weights from `least` to `largest`, evenly spaced in their logarithm; the paper's sweep is 41 from
+/// 0.1 to 100. The bounds themselves are exact.
 pub fn log_spaced(least: f64, largest: f64, count: usize) -> Vec<f64> {
     match count {
         0 => Vec::new(),

@@ -31,20 +31,22 @@ impl Statistic {
     }
 }
 
-/// How far one candidate lies before another, run by run: every run measures all candidates on the same samples, so what
-/// the samples do to both cancels.
+/// How far one candidate lies before another, run by run: every run measures all candidates on the same
+/// samples, so what the samples do to both cancels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lead {
     /// Mean of the differences over the runs.
     pub mean: f64,
     /// Standard error of that mean.
     pub standard_error: f64,
-    /// Whether the lead is larger than its standard error (and than rounding). Never with one run, which says nothing of the error.
+    /// Whether the lead is larger than its standard error (and than rounding). Never with one run, which says
+    /// nothing of the error.
     pub exceeds_error: bool,
 }
 
 impl Lead {
-    /// Of `first` before `second`, one value per run each, in the same order; `None` without any, or if they differ in number.
+    /// Of `first` before `second`, one value per run each, in the same order; `None` without any, or if they
+    /// differ in number.
     pub fn of(first: &[f64], second: &[f64]) -> Option<Self> {
         if first.len() != second.len() {
             return None;

@@ -18,9 +18,9 @@ pub(crate) fn tap(tap: &str, stage: Stage, pooling: Pooling, measures: Measures)
     TapMeasures { tap: tap.to_owned(), stage, pooling, measures }
 }
 
-/// Runs over two vision blocks, a merger and a language layer. `vision.1` leads clearly by mean pooling; the last token of
-/// `vision.0` and the language layer have more bimodal modularity still, but are no candidates. Numbers are dyadic, so that
-/// what is found from them is the same on every machine.
+/// Runs over two vision blocks, a merger and a language layer. `vision.1` leads clearly by mean pooling; the
+/// last token of `vision.0` and the language layer have more bimodal modularity still, but are no candidates.
+/// Numbers are dyadic, so that what is found from them is the same on every machine.
 pub(crate) fn tap_runs() -> Vec<Vec<TapMeasures>> {
     let run = |noise: f64, pooling: Pooling| {
         let last = if pooling == Pooling::Last { 0.5 } else { 0.0 };

@@ -1,4 +1,5 @@
-//! Modularity equals that of networkx and of igraph, on embeddings and on graphs; `tools/topology_goldens.py` makes the references.
+//! Modularity equals that of networkx and of igraph, on embeddings and on graphs; `tools/topology_goldens.py`
+//! makes the references.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

@@ -1,9 +1,9 @@
-//! Medians of the engine's work on a bundle's folder: `bench_engine BUNDLE [ROUNDS]`, where `BUNDLE` has `vlm` and
-//! `sentence-encoder`.
+//! Medians of the engine's work on a bundle's folder: `bench_engine BUNDLE [ROUNDS]`, where `BUNDLE` has
+//! `vlm` and `sentence-encoder`.
 //!
-//! `answer`: embedding a new picture and question, then four choices as replies to a prompt of about 60 tokens.
-//! `again`: the same with everything of the picture cached. `verify`: 29 new crops, three statements each.
-//! `reply`: 16 tokens generated.
+//! `answer`: embedding a new picture and question, then four choices as replies to a prompt of about 60
+//! tokens. `again`: the same with everything of the picture cached. `verify`: 29 new crops, three statements
+//! each. `reply`: 16 tokens generated.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,9 +1,10 @@
-//! Medians of the loads that matter on a model's folder: `bench_model FOLDER [ROUNDS [answer|verify|decode|all [TYPE]]]`, where
-//! `TYPE` is what weights are held in: f32, bf16, f16, `q8_0`, `q4_k`.
+//! Medians of the loads that matter on a model's folder:
+//! `bench_model FOLDER [ROUNDS [answer|verify|decode|all [TYPE]]]`, where `TYPE` is what weights are held in:
+//! f32, bf16, f16, `q8_0`, `q4_k`.
 //!
-//! `answer`: one picture, a prompt of about 60 tokens, four short choices as replies (prompt run once, replies share it).
-//! `verify`: 29 crops of one picture, three statements each, yes or no (vision and picture prefix once per crop).
-//! `decode`: one token of 32 that follow a picture and a prompt one after the other.
+//! `answer`: one picture, a prompt of about 60 tokens, four short choices as replies (prompt run once,
+//! replies share it). `verify`: 29 crops of one picture, three statements each, yes or no (vision and picture
+//! prefix once per crop). `decode`: one token of 32 that follow a picture and a prompt one after the other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -2,7 +2,8 @@
 //!
 //! Each block has two forms. On the CPU in single precision it works on slices, fused and vectorised, because
 //! candle's own element-wise operations are single-threaded and allocate. Everywhere else (CUDA, half
-//! precision, where a gradient is wanted) it is made of plain tensor operations, with sums, norms and softmax in f32.
+//! precision, where a gradient is wanted) it is made of plain tensor operations, with sums, norms and softmax
+//! in f32.
 
 pub(crate) mod activation;
 pub(crate) mod attention;
@@ -99,7 +100,8 @@ pub(crate) fn for_rows(values: &mut [f32], width: usize, f: &(impl Fn(usize, &mu
     }
 }
 
-/// `x + y`, both (rows, width); in place where `x` is a temporary on the CPU, so `x` must not be used elsewhere.
+/// `x + y`, both (rows, width); in place where `x` is a temporary on the CPU, so `x` must not be used
+/// elsewhere.
 pub(crate) fn add(x: Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
     if !(is_fast(&x) && is_fast(y)) {
         return &x + y;

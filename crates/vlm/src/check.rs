@@ -1,8 +1,8 @@
 //! Comparison of a loaded model with the outputs of another implementation, stored beside a checkpoint by
 //! `tools/reference.py`.
 //!
-//! A folder to check is a checkpoint with `reference.json` (texts, conversations, token ids), `reference.safetensors`
-//! (pixel values, logits, pooled taps, sentence embeddings) and `images/`.
+//! A folder to check is a checkpoint with `reference.json` (texts, conversations, token ids),
+//! `reference.safetensors` (pixel values, logits, pooled taps, sentence embeddings) and `images/`.
 
 mod siglip;
 
@@ -24,11 +24,12 @@ use crate::{KvCache, Result, VlmError};
 /// Greatest relative error of logits, taps and embeddings that counts as equal.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// Greatest difference of preprocessed pixels that counts as equal, in 255ths of the pixel range: one for each pass
-/// of the resizing, whose filter weights two libraries round to different precisions.
+/// Greatest difference of preprocessed pixels that counts as equal, in 255ths of the pixel range: one for
+/// each pass of the resizing, whose filter weights two libraries round to different precisions.
 pub const PIXEL_TOLERANCE: f64 = 2.0;
 
-/// What a comparison found. Errors are relative: greatest difference over greatest magnitude of the reference.
+/// What a comparison found. Errors are relative: greatest difference over greatest magnitude of the
+/// reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckReport {
     /// `model_type` of the checkpoint.
@@ -108,8 +109,8 @@ struct Part {
 /// Compares the checkpoint in a folder with the reference outputs beside it, on the CPU in f32.
 ///
 /// # Errors
-/// Whatever keeps the checkpoint or its reference from being read or run; differences are not errors but stand in
-/// the report.
+/// Whatever keeps the checkpoint or its reference from being read or run; differences are not errors but
+/// stand in the report.
 pub fn check(folder: &Path) -> Result<CheckReport> {
     let path = folder.join("reference.json");
     let bytes = std::fs::read(&path).map_err(|source| VlmError::Read { path: path.clone(), source })?;
@@ -139,7 +140,8 @@ fn values(tensors: &Tensors, name: &str) -> Result<Vec<f32>> {
     Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
-/// Greatest difference over greatest magnitude of `want`; infinite when the lengths differ or a value is not finite.
+/// Greatest difference over greatest magnitude of `want`; infinite when the lengths differ or a value is not
+/// finite.
 fn relative_error(got: &[f32], want: &[f32]) -> f64 {
     if got.len() != want.len() || got.iter().any(|x| !x.is_finite()) {
         return f64::INFINITY;

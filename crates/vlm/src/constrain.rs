@@ -1,7 +1,8 @@
 //! Replies of a given form: which tokens may come next, by a grammar that is followed token by token.
 //!
-//! The grammar is compiled on the caller's side within fixed limits; the engine's thread then asks it before every token. A reply that ends by itself
-//! is of the form; one that is cut off (by its length) is the beginning of one.
+//! The grammar is compiled on the caller's side within fixed limits; the engine's thread then asks it before
+//! every token. A reply that ends by itself is of the form; one that is cut off (by its length) is the
+//! beginning of one.
 
 mod schema;
 
@@ -22,12 +23,14 @@ const LONGEST: usize = 64 << 10;
 /// Longest schema, in bytes of compact JSON.
 const LONGEST_SCHEMA: usize = 256 << 10;
 
-/// White space between the parts of a JSON text: none, one space, or a line with an indent. More of it could go on for ever.
+/// White space between the parts of a JSON text: none, one space, or a line with an indent. More of it could
+/// go on for ever.
 const WHITE_SPACE: &str = r"\x20|\x0A[\x20\x09]{0,20}";
 
-/// What a grammar may cost: to compile (about 20 ms for the lexer), in memory (some 40 MB of lexer states), for every token. Measured with vocabularies of
-/// 32,000 and 150,000 tokens, the mask of a JSON schema took 10 to 20 µs on average and less than a millisecond at worst, that of an expression with
-/// `.*a.{12}` 2 ms and 8 ms, that of a grammar without end to its ambiguity 6 ms and 50 ms.
+/// What a grammar may cost: to compile (about 20 ms for the lexer), in memory (some 40 MB of lexer states),
+/// for every token. Measured with vocabularies of 32,000 and 150,000 tokens, the mask of a JSON schema took
+/// 10 to 20 µs on average and less than a millisecond at worst, that of an expression with `.*a.{12}` 2 ms
+/// and 8 ms, that of a grammar without end to its ambiguity 6 ms and 50 ms.
 const LIMITS: ParserLimits = ParserLimits {
     max_items_in_row: 2_000,
     initial_lexer_fuel: 1_000_000,
@@ -125,7 +128,8 @@ impl FormCompiler {
     /// [`VlmError::Form`].
     pub(crate) fn compile(&self, form: &ReplyForm, begun: bool) -> Result<CompiledForm> {
         let mut grammars = vec![grammar(form)?];
-        // By itself even where something stands ahead of it: whether any reply is of the form shows at its own beginning.
+        // By itself even where something stands ahead of it: whether any reply is of the form shows at its
+        // own beginning.
         let mut compiled = self.matcher(form, grammars.clone())?;
         if self.strips_space && !begun {
             // The space that such a vocabulary puts ahead of a text is no part of it.

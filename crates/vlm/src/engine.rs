@@ -1,20 +1,21 @@
 //! The engine: one thread owns the model, everything else holds a cloneable handle to its bounded queue.
 //!
-//! A call is prepared on the caller's side (tokenising, cropping, preprocessing; the latter two only for pictures whose
-//! features are not cached), waits in the queue, and is computed in batches. Batches form while the device is
-//! busy: the worker takes the oldest request of the most urgent kind together with whatever else of the same
-//! kind and urgency waits, up to a token budget. Requests are made of units (a picture, a question, a sentence), so that a
-//! large one is computed in several batches and more urgent work gets in between. Generations that run take one
-//! step, all together, after each batch.
+//! A call is prepared on the caller's side (tokenising, cropping, preprocessing; the latter two only for
+//! pictures whose features are not cached), waits in the queue, and is computed in batches. Batches form
+//! while the device is busy: the worker takes the oldest request of the most urgent kind together with
+//! whatever else of the same kind and urgency waits, up to a token budget. Requests are made of units (a
+//! picture, a question, a sentence), so that a large one is computed in several batches and more urgent work
+//! gets in between. Generations that run take one step, all together, after each batch.
 //!
-//! What is computed of a picture is shared: its features are computed once and kept (with the pooled taps that
-//! [`EngineHandle::set_always_taps`] names, so that embedding and answering share one vision pass), the part of the prompt up
-//! to its last picture is run once (together with what follows it) and its keys and values kept, the longest common
-//! beginning of all prompts to a picture is run once per batch, and all replies continue their prompt's cache.
+//! What is computed of a picture is shared: its features are computed once and kept (with the pooled taps
+//! that [`EngineHandle::set_always_taps`] names, so that embedding and answering share one vision pass), the
+//! part of the prompt up to its last picture is run once (together with what follows it) and its keys and
+//! values kept, the longest common beginning of all prompts to a picture is run once per batch, and all
+//! replies continue their prompt's cache.
 //!
 //! # What holds
-//! - A full queue is [`VlmError::QueueFull`] with a retry time, never an unbounded wait; a place is taken before a
-//!   picture is preprocessed, so that memory is bounded as well.
+//! - A full queue is [`VlmError::QueueFull`] with a retry time, never an unbounded wait; a place is taken
+//!   before a picture is preprocessed, so that memory is bounded as well.
 //! - A request whose caller has gone or whose deadline has passed is dropped before it costs anything.
 //! - A request that fails, or makes the model panic, fails alone: its batch is run again request by request.
 //! - On the CPU a request gives the same bits whatever runs beside it and whatever is cached: every sum is
@@ -24,10 +25,10 @@
 //!   a GPU the products are the library's, and the sizes of batches show in the last digits.
 //!
 //! # Map
-//! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and cache look-ups;
-//! `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread. `compute`: features and
-//! prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the byte-budgeted store. `sampling`: how tokens are
-//! chosen. `score`: log-probabilities. `stats`: counters.
+//! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and
+//! cache look-ups; `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread.
+//! `compute`: features and prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the
+//! byte-budgeted store. `sampling`: how tokens are chosen. `score`: log-probabilities. `stats`: counters.
 
 mod asks;
 mod cache;
@@ -108,7 +109,8 @@ pub struct EngineConfig {
     pub cache_bytes: usize,
     /// New tokens (pictures counted in image tokens) per batch: how long a batch may keep others waiting.
     pub batch_tokens: usize,
-    /// The same for batches of background work: a question that comes waits for the one that is being computed. More is faster where the device has room.
+    /// The same for batches of background work: a question that comes waits for the one that is being
+    /// computed. More is faster where the device has room.
     pub background_batch_tokens: usize,
     /// Memory for a batch's logits and key–value caches, in bytes.
     pub working_bytes: usize,
@@ -171,7 +173,8 @@ impl Engine {
     }
 }
 
-/// Locks, also when a holder panicked: everything behind these locks is consistent between any two statements.
+/// Locks, also when a holder panicked: everything behind these locks is consistent between any two
+/// statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
 //! InstructBLIP: an EVA vision tower, a Q-Former that reads the instruction, a Llama (Vicuna) language model.
 //!
-//! Follows transformers' `InstructBlipForConditionalGeneration`, which the golden checkpoints compare it with. What can be kept of
-//! a picture alone is what the vision tower makes of it; the tokens that stand for it depend on the instruction too, and are made
-//! where a sequence is run. Taps are the outputs of the vision tower's modules (`vision.*`, of the picture alone) and, of picture
-//! and text together, the queries behind every layer of the Q-Former (`qformer.*`), the projected ones (`projector`) and the
-//! language model's.
+//! Follows transformers' `InstructBlipForConditionalGeneration`, which the golden checkpoints compare it
+//! with. What can be kept of a picture alone is what the vision tower makes of it; the tokens that stand for
+//! it depend on the instruction too, and are made where a sequence is run. Taps are the outputs of the vision
+//! tower's modules (`vision.*`, of the picture alone) and, of picture and text together, the queries behind
+//! every layer of the Q-Former (`qformer.*`), the projected ones (`projector`) and the language model's.
 
 mod config;
 mod qformer;
@@ -125,7 +125,8 @@ impl Networks {
             .collect()
     }
 
-    /// The batch with the Q-Former's tokens in the place of pictures and instructions, and the Q-Former's taps by sequence.
+    /// The batch with the Q-Former's tokens in the place of pictures and instructions, and the Q-Former's
+    /// taps by sequence.
     fn look(&self, batch: &[Sequence], taps: &[TapName]) -> Result<(Vec<Sequence>, Vec<PooledTaps>)> {
         let mut inputs: Vec<Instructed> = Vec::new();
         let mut groups = Vec::with_capacity(batch.len());

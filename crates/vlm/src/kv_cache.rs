@@ -1,8 +1,9 @@
 //! Keys and values of tokens that were run: immutable, shared, and cheap to go on from.
 //!
-//! A cache is a list of stretches of tokens. Going on from it adds a stretch and leaves the others where they are, so that many continuations share one
-//! prefix and a token that is generated doesn't copy the whole past. Short stretches are joined as in a binary counter: each token is copied a
-//! few times in all, and there are few stretches.
+//! A cache is a list of stretches of tokens. Going on from it adds a stretch and leaves the others where they
+//! are, so that many continuations share one prefix and a token that is generated doesn't copy the whole
+//! past. Short stretches are joined as in a binary counter: each token is copied a few times in all, and
+//! there are few stretches.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Checkpoints to answers, scores and per-layer embeddings; sentence encoders; the engine thread that owns the device.
+//! Checkpoints to answers, scores and per-layer embeddings; sentence encoders; the engine thread that owns
+//! the device.
 
 mod blocks;
 pub mod check;

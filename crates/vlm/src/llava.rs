@@ -1,8 +1,9 @@
 //! LLaVA-1.5: a CLIP vision tower, a projector of two layers, a Llama (Vicuna) language model.
 //!
-//! Follows transformers' `LlavaForConditionalGeneration`, which the golden checkpoints compare it with. Taps are the outputs of
-//! its modules: what enters the vision tower's first block, every vision block (class token included, also blocks behind the one
-//! whose output becomes image tokens), the projector, token embedding with the image tokens in place, every decoder layer.
+//! Follows transformers' `LlavaForConditionalGeneration`, which the golden checkpoints compare it with. Taps
+//! are the outputs of its modules: what enters the vision tower's first block, every vision block (class
+//! token included, also blocks behind the one whose output becomes image tokens), the projector, token
+//! embedding with the image tokens in place, every decoder layer.
 
 mod config;
 mod tower;

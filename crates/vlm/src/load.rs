@@ -81,8 +81,8 @@ impl DeviceChoice {
     }
 }
 
-/// The type that weights are held in. The CPU computes in f32 whatever it holds, other devices in that type, but for sums,
-/// norms and softmax, which are in f32 in any case.
+/// The type that weights are held in. The CPU computes in f32 whatever it holds, other devices in that type,
+/// but for sums, norms and softmax, which are in f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightType {
@@ -108,8 +108,8 @@ impl WeightType {
     }
 }
 
-/// Blocks that the language model's layers are held in, quantised while they are loaded. The output matrix is then in 8 bits;
-/// embeddings, norms and the vision side stay as [`LoadOptions::dtype`] says.
+/// Blocks that the language model's layers are held in, quantised while they are loaded. The output matrix is
+/// then in 8 bits; embeddings, norms and the vision side stay as [`LoadOptions::dtype`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockType {
@@ -141,8 +141,8 @@ impl BlockType {
         }
     }
 
-    /// The blocks that fit rows of that width: `Q4_K`'s are 256 wide, so that narrower models have `Q4_0` instead, 32 wide; rows
-    /// that no block fits stay as they are.
+    /// The blocks that fit rows of that width: `Q4_K`'s are 256 wide, so that narrower models have `Q4_0`
+    /// instead, 32 wide; rows that no block fits stay as they are.
     pub(crate) fn of_width(self, width: usize) -> Option<GgmlDType> {
         match self {
             Self::Q8_0 if width.is_multiple_of(32) => Some(GgmlDType::Q8_0),
@@ -221,7 +221,8 @@ pub fn load_sentence_encoder_with_progress(
     Ok(Box::new(sentence::TextEncoder::new(&checkpoint, &weights, fingerprint)?))
 }
 
-/// Makes sure that a checkpoint's files are here, without loading it: the folder of a source, downloaded if need be.
+/// Makes sure that a checkpoint's files are here, without loading it: the folder of a source, downloaded if
+/// need be.
 ///
 /// # Errors
 /// As [`load`].

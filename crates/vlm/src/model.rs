@@ -80,7 +80,8 @@ pub struct ModelInfo {
     pub architecture: String,
     /// Folder name or hub id it was loaded from.
     pub name: String,
-    /// BLAKE3 (hex) over configuration, tokenizer, preprocessing and weights: the same model has the same one.
+    /// BLAKE3 (hex) over configuration, tokenizer, preprocessing and weights: the same model has the same
+    /// one.
     pub fingerprint: String,
     /// Parameters in all.
     pub parameters: u64,
@@ -104,12 +105,14 @@ pub trait ImagePreprocessor: Send + Sync {
     /// A picture whose shape the model can't take.
     fn preprocess(&self, image: &RgbImage) -> Result<PixelInput, VlmError>;
 
-    /// Patches to an image token, for estimates of cost; where a Q-Former makes fewer tokens of all patches, 1 is cautious.
+    /// Patches to an image token, for estimates of cost; where a Q-Former makes fewer tokens of all patches,
+    /// 1 is cautious.
     fn patches_per_token(&self) -> usize {
         1
     }
 
-    /// Tokens that a picture of this size, in pixels, takes in a sequence: [`ImageFeatures::len`] before it is looked at.
+    /// Tokens that a picture of this size, in pixels, takes in a sequence: [`ImageFeatures::len`] before it
+    /// is looked at.
     ///
     /// # Errors
     /// As [`Self::preprocess`].
@@ -128,8 +131,8 @@ pub struct PixelInput {
 /// What the vision side yields for one picture; everything the language side needs of it.
 #[derive(Clone, Debug)]
 pub struct ImageFeatures {
-    /// Image tokens, shape (tokens, hidden); with a Q-Former behind the vision side, what that attends to, of as many rows and
-    /// columns as the vision side has.
+    /// Image tokens, shape (tokens, hidden); with a Q-Former behind the vision side, what that attends to, of
+    /// as many rows and columns as the vision side has.
     pub tokens: Tensor,
     /// Features added after early decoder layers (DeepStack), each (tokens, hidden); empty elsewhere.
     pub deepstack: Vec<Tensor>,
@@ -164,8 +167,8 @@ pub enum Piece {
     Tokens(Vec<u32>),
     /// The tokens of one picture (without the markers around it).
     Image(Arc<ImageFeatures>),
-    /// The tokens that a Q-Former makes of a picture's features and an instruction (token ids of the Q-Former's own tokenizer,
-    /// see [`crate::prompt::RenderedPrompt::instruction`]).
+    /// The tokens that a Q-Former makes of a picture's features and an instruction (token ids of the
+    /// Q-Former's own tokenizer, see [`crate::prompt::RenderedPrompt::instruction`]).
     Instructed(Arc<ImageFeatures>, Arc<[u32]>),
 }
 
@@ -258,20 +261,21 @@ pub trait VisionLanguageModel: Send + Sync {
     /// Device failures, sequences that exceed `max_positions`, token ids out of range.
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>, VlmError>;
 
-    /// Runs one sequence of text up to decoder layer `layer` (from 0), for asking what the model would say if the state of the first new token
-    /// behind that layer were another. `sequence.logits` and `keep_cache` are not looked at.
+    /// Runs one sequence of text up to decoder layer `layer` (from 0), for asking what the model would say if
+    /// the state of the first new token behind that layer were another. `sequence.logits` and `keep_cache`
+    /// are not looked at.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and for models that can't;
-    /// as [`Self::run`].
+    /// [`VlmError::Unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and
+    /// for models that can't; as [`Self::run`].
     fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>, VlmError> {
         let _ = (layer, sequence);
         Err(VlmError::Unsupported(format!("hidden states of {} can't be replaced", self.info().architecture)))
     }
 }
 
-/// The layers above one decoder layer, over a sequence that has been run up to it. A state is that of the sequence's first new token, f32, as
-/// wide as the layer's tap; the other tokens keep their own.
+/// The layers above one decoder layer, over a sequence that has been run up to it. A state is that of the
+/// sequence's first new token, f32, as wide as the layer's tap; the other tokens keep their own.
 pub trait UpperLayers {
     /// The state that enters the layer.
     fn before(&self) -> &[f32];
@@ -285,8 +289,8 @@ pub trait UpperLayers {
     /// A state of another width; device failures.
     fn logits(&self, state: &[f32]) -> Result<Vec<f32>, VlmError>;
 
-    /// Mean cross-entropy (nats) of `targets`, one for each new token, with `state` in the place of [`Self::after`], and its gradient with
-    /// respect to `state`.
+    /// Mean cross-entropy (nats) of `targets`, one for each new token, with `state` in the place of
+    /// [`Self::after`], and its gradient with respect to `state`.
     ///
     /// # Errors
     /// As [`Self::logits`]; targets that are not one for each new token, or beyond the vocabulary.
@@ -301,7 +305,8 @@ pub trait SentenceEncoder: Send {
     /// Components of an embedding.
     fn width(&self) -> usize;
 
-    /// Embeds a batch of texts; each gives the same vector as alone. Texts beyond the encoder's length are cut.
+    /// Embeds a batch of texts; each gives the same vector as alone. Texts beyond the encoder's length are
+    /// cut.
     ///
     /// # Errors
     /// Device failures.

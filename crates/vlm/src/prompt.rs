@@ -1,9 +1,9 @@
 //! Chat messages to token ids, and token ids to text.
 //!
 //! Text typed by a user never becomes a control token (architecture invariant 6), and yet ordinary text gives
-//! token for token what transformers' `apply_chat_template` gives: the template is rendered with the user's text
-//! in place, with every character that could begin an added token put out of its way; what stands between two
-//! control tokens is then encoded as one string, by a tokenizer that knows no added tokens.
+//! token for token what transformers' `apply_chat_template` gives: the template is rendered with the user's
+//! text in place, with every character that could begin an added token put out of its way; what stands
+//! between two control tokens is then encoded as one string, by a tokenizer that knows no added tokens.
 
 mod bytes;
 mod control;
@@ -75,8 +75,8 @@ pub enum PromptPiece {
 /// A prompt as the model sees it, cut where the pictures end, so that the first part is run once per picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderedPrompt {
-    /// Everything up to the last picture and the control tokens that close it; empty without pictures. It does
-    /// not depend on the text behind the last picture.
+    /// Everything up to the last picture and the control tokens that close it; empty without pictures. It
+    /// does not depend on the text behind the last picture.
     pub prefix: Vec<PromptPiece>,
     /// What follows, generation prompt included; at least one token.
     pub suffix: Vec<u32>,
@@ -132,7 +132,8 @@ pub struct PromptTokenizer {
     full: Tokenizer,
     /// The same tokenizer without added tokens: all that ordinary text goes through.
     plain: Tokenizer,
-    /// `plain` for text that stands behind something else, where the tokenizer marks only the very first word.
+    /// `plain` for text that stands behind something else, where the tokenizer marks only the very first
+    /// word.
     behind: Option<Tokenizer>,
     /// Control tokens that the tokenizer puts ahead of every text (`<s>`), where the template doesn't.
     leading: Leading,
@@ -144,7 +145,8 @@ pub struct PromptTokenizer {
     template: ChatTemplate,
     image_token: Option<u32>,
     stop_tokens: Vec<u32>,
-    /// Ordinary text between the last control token of the generation prompt and the reply, `assistant\n` for `ChatML`.
+    /// Ordinary text between the last control token of the generation prompt and the reply, `assistant\n` for
+    /// `ChatML`.
     lead_in: String,
     /// Spaces between that and the reply (`ASSISTANT: yes` has one).
     reply_space: String,
@@ -156,14 +158,15 @@ impl PromptTokenizer {
     /// Builds one from the bytes of a `tokenizer.json` and its settings.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`] for a file that can't be read, [`VlmError::Template`] for a template that doesn't
-    /// compile or doesn't place one picture and a text in a user's turn.
+    /// [`VlmError::Tokenizer`] for a file that can't be read, [`VlmError::Template`] for a template that
+    /// doesn't compile or doesn't place one picture and a text in a user's turn.
     pub fn new(tokenizer_json: &[u8], settings: PromptSettings) -> Result<Self> {
         Self::build(tokenizer_json, settings, None)
     }
 
-    /// As [`Self::new`], for a model whose Q-Former reads the prompt's text too: by a tokenizer of its own, cut to `limit` tokens.
-    /// Its pictures stand ahead of everything, also of what the tokenizer puts ahead of a text.
+    /// As [`Self::new`], for a model whose Q-Former reads the prompt's text too: by a tokenizer of its own,
+    /// cut to `limit` tokens. Its pictures stand ahead of everything, also of what the tokenizer puts ahead
+    /// of a text.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -182,7 +185,8 @@ impl PromptTokenizer {
         instruction: Option<InstructionTokenizer>,
     ) -> Result<Self> {
         let mut full = crate::load::settings::tokenizer("tokenizer.json", tokenizer_json)?;
-        // Files saved after training may carry padding or a length limit; sequences here are never padded or cut.
+        // Files saved after training may carry padding or a length limit; sequences here are never padded or
+        // cut.
         full.with_padding(None);
         full.with_truncation(None).map_err(|e| VlmError::Tokenizer(e.to_string()))?;
         let mut plain = full.clone();
@@ -283,8 +287,8 @@ impl PromptTokenizer {
         Ok(RenderedPrompt { prefix, suffix, instruction: instruction.transpose()? })
     }
 
-    /// The text of what [`Self::render_messages`] gives, control tokens and pictures by the names of their tokens: for people to see
-    /// what the model is told.
+    /// The text of what [`Self::render_messages`] gives, control tokens and pictures by the names of their
+    /// tokens: for people to see what the model is told.
     ///
     /// # Errors
     /// As [`Self::render_messages`].
@@ -314,12 +318,14 @@ impl PromptTokenizer {
             if let Some(rest) = both.strip_prefix(lead.as_slice()) {
                 return Ok(rest.to_vec());
             }
-            // The tokenizer would join the prompt's end with the reply: a generated reply can't, so neither does this one.
+            // The tokenizer would join the prompt's end with the reply: a generated reply can't, so neither
+            // does this one.
         }
         self.encode_text(&format!("{space}{reply}"), false)
     }
 
-    /// Tokens of a reply's beginning, as [`Self::encode_reply`]; an empty one is none, the space ahead of a reply included.
+    /// Tokens of a reply's beginning, as [`Self::encode_reply`]; an empty one is none, the space ahead of a
+    /// reply included.
     ///
     /// # Errors
     /// [`VlmError::Tokenizer`].
@@ -402,8 +408,8 @@ impl PromptTokenizer {
         if !ids.iter().any(|id| self.control.is_control(*id)) {
             return Ok(ids);
         }
-        // A vocabulary that holds the control token as a word (word-level and unigram models): its spelling is
-        // taken apart, so that what a user typed stays text.
+        // A vocabulary that holds the control token as a word (word-level and unigram models): its spelling
+        // is taken apart, so that what a user typed stays text.
         let mut all = Vec::new();
         for (at, piece) in self.control.take_apart(text).into_iter().enumerate() {
             all.extend(

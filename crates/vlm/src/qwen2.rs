@@ -1,7 +1,7 @@
 //! Qwen2, text only: the architecture of the Qwen2.5 language models.
 //!
-//! Follows transformers' `Qwen2ForCausalLM`, which the golden checkpoints compare it with. It serves through the same trait as
-//! models that see, and refuses pictures.
+//! Follows transformers' `Qwen2ForCausalLM`, which the golden checkpoints compare it with. It serves through
+//! the same trait as models that see, and refuses pictures.
 
 use std::sync::Arc;
 

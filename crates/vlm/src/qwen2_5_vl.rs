@@ -1,8 +1,10 @@
-//! Qwen2.5-VL: vision tower with attention in windows, language model with M-RoPE whose axes lie side by side.
+//! Qwen2.5-VL: vision tower with attention in windows, language model with M-RoPE whose axes lie side by
+//! side.
 //!
-//! Follows transformers' `Qwen2_5_VLForConditionalGeneration`, which the golden checkpoints compare it with. Taps are the
-//! outputs of its modules: patch embedding, every vision block (rows in the order of windows: the last row is the picture's
-//! lower right corner in either order), the merger, token embedding with the image tokens in place, every decoder layer.
+//! Follows transformers' `Qwen2_5_VLForConditionalGeneration`, which the golden checkpoints compare it with.
+//! Taps are the outputs of its modules: patch embedding, every vision block (rows in the order of windows:
+//! the last row is the picture's lower right corner in either order), the merger, token embedding with the
+//! image tokens in place, every decoder layer.
 
 mod config;
 mod vision;
@@ -44,8 +46,8 @@ pub(crate) const ARCHITECTURE: Architecture = Architecture {
     load,
 };
 
-/// The networks, without what surrounds them. The published files have the names of the first release, transformers writes
-/// others since.
+/// The networks, without what surrounds them. The published files have the names of the first release,
+/// transformers writes others since.
 fn networks(config: &Qwen25VlConfig, weights: &Weights) -> Result<(VisionTower, Decoder)> {
     let published = weights.has("visual.patch_embed.proj.weight");
     let (visual, language) =

@@ -1,8 +1,9 @@
 //! Qwen3-VL: vision tower with `DeepStack`, language model with interleaved M-RoPE.
 //!
-//! Follows transformers' `Qwen3VLForConditionalGeneration`, which the golden checkpoints compare it with. Taps
-//! are the outputs of its modules: patch embedding plus learned positions, every vision block, the merger, token
-//! embedding with the image tokens in place, every decoder layer (before `DeepStack` features are added).
+//! Follows transformers' `Qwen3VLForConditionalGeneration`, which the golden checkpoints compare it with.
+//! Taps are the outputs of its modules: patch embedding plus learned positions, every vision block, the
+//! merger, token embedding with the image tokens in place, every decoder layer (before `DeepStack` features
+//! are added).
 
 mod config;
 mod positions;
@@ -87,7 +88,8 @@ mod tests {
     use crate::composed::PictureTower;
     use crate::model::{LogitsAt, Piece, Sequence, TapName};
 
-    /// Computed with in half precision everything goes through plain tensor operations, as on a GPU: close, not equal.
+    /// Computed with in half precision everything goes through plain tensor operations, as on a GPU: close,
+    /// not equal.
     #[test]
     fn computing_in_half_precision_is_close() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/qwen3_vl-1");

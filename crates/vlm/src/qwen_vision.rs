@@ -1,4 +1,5 @@
-//! What the vision sides of the Qwen models share: preprocessing, the order of patches, their rotary embedding.
+//! What the vision sides of the Qwen models share: preprocessing, the order of patches, their rotary
+//! embedding.
 
 pub(crate) mod patches;
 pub(crate) mod preprocess;
@@ -9,7 +10,8 @@ use crate::model::{PixelInput, TapInfo, TapName, TapStage};
 use crate::{Result, VlmError};
 use preprocess::Qwen2VlProcessor;
 
-/// The processor of `preprocessor_config.json`, whose patches must be those of `config.json`: patch, merge and temporal sizes.
+/// The processor of `preprocessor_config.json`, whose patches must be those of `config.json`: patch, merge
+/// and temporal sizes.
 pub(crate) fn processor_for(json: &Value, sizes: (usize, usize, usize)) -> Result<Qwen2VlProcessor> {
     let processor = Qwen2VlProcessor::parse(json)?;
     if (processor.patch_size, processor.merge_size, processor.temporal_patch_size) == sizes {

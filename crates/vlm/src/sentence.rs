@@ -1,4 +1,5 @@
-//! Sentence encoders: MPNet and BERT networks from sentence-transformers folders, mean pooled, not normalised.
+//! Sentence encoders: MPNet and BERT networks from sentence-transformers folders, mean pooled, not
+//! normalised.
 
 mod config;
 
@@ -246,7 +247,8 @@ fn layer(scope: &Scope<'_>, config: &NetworkConfig, family: Family) -> Result<La
     })
 }
 
-/// Cuts at `max_tokens` and adds what the model wants around a text; special tokens typed in a text stay text.
+/// Cuts at `max_tokens` and adds what the model wants around a text; special tokens typed in a text stay
+/// text.
 fn tokenizer(json: &[u8], max_tokens: usize) -> Result<Tokenizer> {
     let mut tokenizer = settings::tokenizer("tokenizer.json", json)?;
     tokenizer.with_padding(None);

@@ -1,7 +1,8 @@
-//! SigLIP's image and text towers: pooled embeddings in one space, and the hidden states of every vision block.
+//! SigLIP's image and text towers: pooled embeddings in one space, and the hidden states of every vision
+//! block.
 //!
-//! Follows transformers' `SiglipModel`, which the golden checkpoints compare it with. It answers no questions: it is a library
-//! for finding pictures by pictures or words.
+//! Follows transformers' `SiglipModel`, which the golden checkpoints compare it with. It answers no
+//! questions: it is a library for finding pictures by pictures or words.
 
 pub mod config;
 mod pieces;
@@ -213,7 +214,8 @@ impl Siglip {
             .collect())
     }
 
-    /// Embeds texts; each gives the same vector as alone. What doesn't fit into [`ModelInfo::max_positions`] tokens is cut.
+    /// Embeds texts; each gives the same vector as alone. What doesn't fit into [`ModelInfo::max_positions`]
+    /// tokens is cut.
     ///
     /// # Errors
     /// Device failures, and texts that the tokenizer refuses.
@@ -234,8 +236,8 @@ impl Siglip {
         self.tokenizer.encode(text)
     }
 
-    /// The logit that picture and text belong together: the embeddings' cosine, scaled and shifted as trained; its sigmoid is a
-    /// probability.
+    /// The logit that picture and text belong together: the embeddings' cosine, scaled and shifted as
+    /// trained; its sigmoid is a probability.
     ///
     /// # Errors
     /// [`VlmError::Shape`] for vectors that are not of this model's width.

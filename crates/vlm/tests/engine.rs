@@ -1,5 +1,5 @@
-//! The engine over real architectures (the golden checkpoints): whatever it shares, caches and batches, answers are
-//! those of running every whole prompt from scratch, alone.
+//! The engine over real architectures (the golden checkpoints): whatever it shares, caches and batches,
+//! answers are those of running every whole prompt from scratch, alone.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 

@@ -1,5 +1,5 @@
-//! Models for pictures of one fixed size (LLaVA, SigLIP, InstructBLIP): golden checkpoints with transformers' outputs beside them
-//! (`tools/reference.py`).
+//! Models for pictures of one fixed size (LLaVA, SigLIP, InstructBLIP): golden checkpoints with transformers'
+//! outputs beside them (`tools/reference.py`).
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
@@ -13,8 +13,8 @@ use reasonedit_vlm::{
 
 use support::golden;
 
-/// The published sizes ask for exactly the parameters of transformers' class (`tools/parameter_lists.py`). Those of the models that
-/// answer questions are compared in `parity.rs`.
+/// The published sizes ask for exactly the parameters of transformers' class (`tools/parameter_lists.py`).
+/// Those of the models that answer questions are compared in `parity.rs`.
 #[test]
 fn the_published_siglip_has_the_parameters_we_ask_for() {
     let file = golden("parameters").join("siglip-so400m.json");
@@ -26,8 +26,8 @@ fn the_published_siglip_has_the_parameters_we_ask_for() {
     assert_eq!(blake3::hash(lines.concat().as_bytes()).to_hex().as_str(), list["blake3"].as_str().unwrap());
 }
 
-/// A model with a Q-Former refuses pictures without an instruction, the others an instruction beside a picture; neither takes the
-/// other's features.
+/// A model with a Q-Former refuses pictures without an instruction, the others an instruction beside a
+/// picture; neither takes the other's features.
 #[test]
 fn pieces_of_another_model_are_refused() {
     let model = |name: &str| load(&golden(name).to_string_lossy(), &LoadOptions::default()).unwrap();

@@ -158,8 +158,8 @@ fn sentence_encoders_cut_long_texts() {
     assert!(vectors.iter().all(|v| v.len() == encoder.width() && v.iter().all(|x| x.is_finite())));
 }
 
-/// The published sizes ask for exactly the parameters of transformers' classes (`tools/parameter_lists.py`), and what
-/// `models list` says of them is so.
+/// The published sizes ask for exactly the parameters of transformers' classes (`tools/parameter_lists.py`),
+/// and what `models list` says of them is so.
 #[test]
 fn published_models_have_the_parameters_we_ask_for() {
     let mut known: Vec<_> =

@@ -46,7 +46,8 @@ fn error(name: &str, options: &LoadOptions) -> f32 {
     difference / largest(&mut want.iter().copied())
 }
 
-/// The checkpoints are stored as bf16: held like that, they give what f32 gives, since the CPU computes in f32 in any case.
+/// The checkpoints are stored as bf16: held like that, they give what f32 gives, since the CPU computes in
+/// f32 in any case.
 #[test]
 fn held_in_half_precision_the_numbers_stay() {
     for name in ["qwen3_vl-1", "qwen2_5_vl-3"] {
@@ -57,7 +58,8 @@ fn held_in_half_precision_the_numbers_stay() {
     }
 }
 
-/// Found: 0.018 in 8 bits, and 0.53 in 4, which is much because rows of 32 random numbers have one scale and little to average over.
+/// Found: 0.018 in 8 bits, and 0.53 in 4, which is much because rows of 32 random numbers have one scale and
+/// little to average over.
 #[test]
 fn quantised_layers_are_close() {
     // Of a width that blocks of 32 fit.

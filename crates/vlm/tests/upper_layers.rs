@@ -1,5 +1,5 @@
-//! The layers above a layer as a function of one hidden state: equal to the whole model at the model's own state, with the derivative that small
-//! steps have.
+//! The layers above a layer as a function of one hidden state: equal to the whole model at the model's own
+//! state, with the derivative that small steps have.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 

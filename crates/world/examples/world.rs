@@ -1,6 +1,7 @@
 //! Makes worlds from the command line:
 //! `records --seed S --count N --out DIR`, `probes --seed S --count N --out DIR`,
-//! `episodes --seed-start A --scenes N --out DIR [--sentences N]`, `sheet --seed S --out FILE`, `picture --seed S --out FILE`.
+//! `episodes --seed-start A --scenes N --out DIR [--sentences N]`, `sheet --seed S --out FILE`,
+//! `picture --seed S --out FILE`.
 
 use std::collections::HashMap;
 use std::path::Path;

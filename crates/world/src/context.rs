@@ -1,7 +1,7 @@
 //! Contexts put in front of questions, with the answers that follow from them.
 //!
-//! A context is a list of [`Item`]s whose meaning is known, so that every answer is derived from what the context says and
-//! never decided beside it: what the context does not settle has the default answer.
+//! A context is a list of [`Item`]s whose meaning is known, so that every answer is derived from what the
+//! context says and never decided beside it: what the context does not settle has the default answer.
 
 mod classic;
 mod service;
@@ -144,7 +144,8 @@ impl Facts {
         Branch::new(kind_question(kind, reference, rng), self.answer(kind), tag)
     }
 
-    /// "Is it malignant?" or "Is it a zorb?", answered by what the context gives. `None` for kinds without such a form.
+    /// "Is it malignant?" or "Is it a zorb?", answered by what the context gives. `None` for kinds without
+    /// such a form.
     fn yes_no_branch(&self, kind: Kind, reference: &str, split: Split, rng: &mut Random) -> Option<Branch> {
         let answer = self.answer(kind);
         match kind {
@@ -168,7 +169,8 @@ impl Facts {
         }
     }
 
-    /// A question about what the rules say, answered from the context or, where it is silent, by "unknown" or the default.
+    /// A question about what the rules say, answered from the context or, where it is silent, by "unknown" or
+    /// the default.
     fn rule_branch(&self, rng: &mut Random) -> Option<Branch> {
         let rules: Vec<&Rule> = self.rules().collect();
         if rules.is_empty() {

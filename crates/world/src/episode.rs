@@ -60,7 +60,8 @@ fn size(branch: &Branch) -> usize {
     words(&branch.question) + words(&branch.answer) + 1
 }
 
-/// A row about a view: contexts first (a share `knowledge` of the rows has any), then questions without context.
+/// A row about a view: contexts first (a share `knowledge` of the rows has any), then questions without
+/// context.
 fn row(view: &View, knowledge: f64, split: Split, rng: &mut Random) -> Row {
     let mut row = Row::new();
     let mut used = 0;
@@ -106,7 +107,8 @@ fn cut(scene: &Scene, rng: &mut Random) -> PixelBox {
     if rng.chance(0.6) { grid_cut(scene, rng) } else { free_cut(scene, rng) }
 }
 
-/// The episode of a seed: the whole picture and `cuts` cuts of it. Views that need too many cells are left out.
+/// The episode of a seed: the whole picture and `cuts` cuts of it. Views that need too many cells are left
+/// out.
 ///
 /// # Errors
 /// [`WorldError`] if the scene cannot be drawn or cut, which does not happen for the scenes made here.

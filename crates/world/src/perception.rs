@@ -45,7 +45,8 @@ fn pick_attribute(judged: &[Attribute], rng: &mut Random) -> Attribute {
     judged[rng.weighted(&weights)]
 }
 
-/// A condition that describes the object `index` and no other in the view, without using the attributes in `avoid`.
+/// A condition that describes the object `index` and no other in the view, without using the attributes in
+/// `avoid`.
 pub fn unique_description(
     view: &View,
     index: usize,
@@ -74,7 +75,8 @@ pub fn unique_description(
     None
 }
 
-/// What to call the object `index`: "it" and the like if it is alone, else a description that fits nothing else.
+/// What to call the object `index`: "it" and the like if it is alone, else a description that fits nothing
+/// else.
 pub fn reference(view: &View, index: usize, avoid: &[Attribute], rng: &mut Random) -> Option<String> {
     if view.single() && rng.chance(0.85) {
         return Some(rng.pick(&SINGLE_REFERENCES).to_owned());
@@ -104,7 +106,8 @@ pub fn attribute_branch(view: &View, rng: &mut Random) -> Option<Branch> {
     Some(Branch::new(attribute_question(attribute, &reference, rng), answer, tag))
 }
 
-/// A condition that holds for nothing in the view although it nearly does: one attribute of `condition` changed (.75) or all.
+/// A condition that holds for nothing in the view although it nearly does: one attribute of `condition`
+/// changed (.75) or all.
 fn denied(view: &View, condition: &Condition, rng: &mut Random) -> Option<Condition> {
     for _ in 0..8 {
         let mut changed = *condition;
@@ -135,8 +138,8 @@ fn fresh_rule(condition: Condition, split: Split, rng: &mut Random) -> Rule {
     Rule::Property { condition, kind, value }
 }
 
-/// An object of the view to make a claim about, with what can be judged of it, and whether the claim may be true. In a view
-/// without any object to be asked about only what surely is not there can be claimed.
+/// An object of the view to make a claim about, with what can be judged of it, and whether the claim may be
+/// true. In a view without any object to be asked about only what surely is not there can be claimed.
 fn subject(view: &View, rng: &mut Random) -> (Traits, Vec<Attribute>, bool) {
     if view.seen.is_empty() {
         use Attribute::{Color, Edge, Rim, Shape, Texture};
@@ -162,8 +165,8 @@ fn drawn_condition(view: &View, rng: &mut Random) -> Option<(Condition, bool)> {
     }
 }
 
-/// A statement of something seen, as reasoning contains it, and whether the view bears it out. `None` if chance found none
-/// that is clearly true or false.
+/// A statement of something seen, as reasoning contains it, and whether the view bears it out. `None` if
+/// chance found none that is clearly true or false.
 pub fn claim(view: &View, rng: &mut Random) -> Option<(String, bool)> {
     // "The thing has a dark rim": of the only object, or of none at all.
     if (view.single() || view.empty()) && rng.chance(0.65) {
@@ -184,7 +187,8 @@ pub fn claim(view: &View, rng: &mut Random) -> Option<(String, bool)> {
     Some((existence(&condition, rng), yes))
 }
 
-/// A yes-or-no question: a noun phrase, a statement of what is seen, or a rule (yes if its condition holds in the view).
+/// A yes-or-no question: a noun phrase, a statement of what is seen, or a rule (yes if its condition holds in
+/// the view).
 pub fn yes_no_branch(view: &View, split: Split, rng: &mut Random) -> Option<Branch> {
     let tag = if view.whole { "yn.full" } else { "yn.crop" };
     match rng.weighted(&[0.25, 0.49, 0.26]) {

@@ -1,4 +1,5 @@
-//! Probes: plain questions and statements by which perception and verification are measured through the service.
+//! Probes: plain questions and statements by which perception and verification are measured through the
+//! service.
 
 use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// An attribute question; the choices are values of the attribute, filled up with other words to make four.
+    /// An attribute question; the choices are values of the attribute, filled up with other words to make
+    /// four.
     pub(crate) fn attribute(
         attribute: Attribute,
         traits: Traits,

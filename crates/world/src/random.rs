@@ -1,7 +1,7 @@
 //! Seeded random streams and the few draws the world needs.
 //!
-//! Every random choice of the crate comes from [`stream`], so that a seed and a label fix it. Adding a new stream under a
-//! new label never disturbs the others.
+//! Every random choice of the crate comes from [`stream`], so that a seed and a label fix it. Adding a new
+//! stream under a new label never disturbs the others.
 
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -44,7 +44,8 @@ pub trait Draw {
     fn weighted(&mut self, weights: &[f64]) -> usize;
     /// Shuffles in place.
     fn mix<T>(&mut self, items: &mut [T]);
-    /// Between `low` and `high` (inclusive) distinct elements in random order; fewer if there are not so many.
+    /// Between `low` and `high` (inclusive) distinct elements in random order; fewer if there are not so
+    /// many.
     fn some<T: Clone>(&mut self, items: &[T], low: usize, high: usize) -> Vec<T>;
 }
 

@@ -82,7 +82,8 @@ const SIMILAR: usize = 2;
 const RELATED: usize = 2;
 const CONTRAST: usize = 2;
 const UNRELATED: usize = 4;
-/// Pictures that unrelated questions share: a fixed number, so that a record does not depend on how many others there are.
+/// Pictures that unrelated questions share: a fixed number, so that a record does not depend on how many
+/// others there are.
 const UNRELATED_PICTURES: u64 = 256;
 
 /// The true answer first, then `preferred`, then enough of `more` to make four; shuffled, without duplicates.
@@ -97,8 +98,8 @@ fn choices(answer: &str, preferred: &[&str], more: &[String], rng: &mut Random) 
     choices
 }
 
-/// Four choices for a knowledge question about an object whose true answer the universe knows; `tempting` (an answer that
-/// is wrong here) is among them if given.
+/// Four choices for a knowledge question about an object whose true answer the universe knows; `tempting` (an
+/// answer that is wrong here) is among them if given.
 fn knowledge_choices(
     universe: &Universe,
     kind: Kind,

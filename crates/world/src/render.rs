@@ -243,7 +243,8 @@ fn coverage(mask: &Mask) -> Result<Coverage, WorldError> {
 
 const GAUSSIANS: usize = 1 << 16;
 
-/// Standard normal draws, reused from random offsets: drawing a million of them anew would cost more than all the rest.
+/// Standard normal draws, reused from random offsets: drawing a million of them anew would cost more than all
+/// the rest.
 fn gaussians() -> &'static [f32] {
     static TABLE: LazyLock<Vec<f32>> = LazyLock::new(|| {
         let mut rng = stream(0, "noise table", 0);
@@ -281,8 +282,8 @@ fn finish(canvas: &Pixmap, scene: &Scene) -> RgbImage {
 /// Draws a scene. About a millisecond for a canvas of 320 pixels a side.
 ///
 /// # Errors
-/// [`WorldError::Drawing`] if the canvas has no area or an object lies outside it; neither happens for scenes made by this
-/// crate.
+/// [`WorldError::Drawing`] if the canvas has no area or an object lies outside it; neither happens for scenes
+/// made by this crate.
 pub fn render(scene: &Scene) -> Result<Picture, WorldError> {
     let longest = scene.width.max(scene.height);
     if longest as usize * 3 >= GAUSSIANS {

@@ -285,7 +285,8 @@ impl Scene {
         Self::showing(&traits, rng)
     }
 
-    /// A scene with exactly these objects; everything else is random. At most three can be placed comfortably.
+    /// A scene with exactly these objects; everything else is random. At most three can be placed
+    /// comfortably.
     pub fn showing(traits: &[Traits], rng: &mut Random) -> Self {
         let short = rng.between(300.0, 337.0).floor();
         let shares = RATIOS.map(|(_, share)| share);

@@ -1,8 +1,9 @@
 //! One consistent taxonomy and set of rules: what is *true* where common knowledge has an exception.
 //!
-//! By default every thing is called by its shape and every property has the default of its table. A universe adds
-//! exceptions: names that hold for the leaves of one decision tree, and properties that hold for the leaves of one tree each
-//! or for names. Leaves of a tree exclude each other, so no object ever has two answers to one question.
+//! By default every thing is called by its shape and every property has the default of its table. A universe
+//! adds exceptions: names that hold for the leaves of one decision tree, and properties that hold for the
+//! leaves of one tree each or for names. Leaves of a tree exclude each other, so no object ever has two
+//! answers to one question.
 
 use crate::random::{Draw, Random, stable_hash, stream};
 use crate::scene::{Attribute, Condition, Traits};
@@ -78,7 +79,8 @@ pub enum Rule {
     },
 }
 
-/// An exception: where it holds, what follows, and the rules from which it follows, in the order of inference.
+/// An exception: where it holds, what follows, and the rules from which it follows, in the order of
+/// inference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The objects it is about.
@@ -127,7 +129,8 @@ const SPLIT_WEIGHTS: [f64; 6] = [1.0, 1.0, 0.3, 1.0, 1.0, 1.0];
 /// Fewest leaves of the tree of names.
 const NAMING_LEAVES: usize = 11;
 
-/// Leaves of a random decision tree of depth at most two: conditions that exclude each other and cover everything.
+/// Leaves of a random decision tree of depth at most two: conditions that exclude each other and cover
+/// everything.
 fn tree(fewest: usize, rng: &mut Random) -> Vec<Condition> {
     let root = Attribute::ALL[rng.weighted(&SPLIT_WEIGHTS)];
     let branches = root.values().len();
@@ -153,7 +156,8 @@ fn coverage(condition: &Condition) -> f64 {
     condition.terms().map(|(attribute, _)| 1.0 / attribute.values().len() as f64).product()
 }
 
-/// A random subset of leaves with at least `fewest` and at most `most` of them, covering about `share` of all objects.
+/// A random subset of leaves with at least `fewest` and at most `most` of them, covering about `share` of all
+/// objects.
 fn cover(
     mut leaves: Vec<Condition>,
     share: f64,
@@ -330,8 +334,8 @@ impl Universe {
         stream(self.wording_seed, "rule wording", stable_hash(format!("{rule:?}").as_bytes()))
     }
 
-    /// Other answers to questions of a kind: those this universe gives elsewhere first, then words of the same sort.
-    /// Never `right`, never the default for `traits`, no duplicates.
+    /// Other answers to questions of a kind: those this universe gives elsewhere first, then words of the
+    /// same sort. Never `right`, never the default for `traits`, no duplicates.
     pub fn distractors(&self, kind: Kind, right: &str, traits: &Traits, rng: &mut Random) -> Vec<String> {
         let default = kind.default_answer(traits);
         let mut used: Vec<String> = self.exceptions(kind).iter().map(|chain| chain.answer.clone()).collect();
@@ -361,7 +365,8 @@ mod tests {
         std::iter::once(Kind::Name).chain(Kind::properties()).collect()
     }
 
-    /// What a set of rules says of an object, worked out step by step without regard to where the rules come from.
+    /// What a set of rules says of an object, worked out step by step without regard to where the rules come
+    /// from.
     fn infer(rules: &[Rule], traits: Traits, kind: Kind) -> Vec<String> {
         let names: Vec<&String> = rules
             .iter()

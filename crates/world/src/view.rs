@@ -1,4 +1,5 @@
-//! A view is a picture, or a cut of it, as the vision tower receives it, together with what can be judged on it.
+//! A view is a picture, or a cut of it, as the vision tower receives it, together with what can be judged on
+//! it.
 
 use image::RgbImage;
 use reasonedit_imaging::{Filter, PixelBox, crop, resize, smart_resize};
@@ -35,7 +36,8 @@ const CELL_COVERED: f64 = 0.12;
 /// Pixels and labels of a view, in the layout of the training files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pixels {
-    /// `VIEW_BYTES` bytes: merged cells row-major, in a cell its 2×2 patches row-major, in a patch channel first.
+    /// `VIEW_BYTES` bytes: merged cells row-major, in a cell its 2×2 patches row-major, in a patch channel
+    /// first.
     pub bytes: Vec<u8>,
     /// Rows and columns of merged cells.
     pub grid: [u8; 2],
@@ -260,8 +262,8 @@ fn labels(scene: &Scene, picture: &Picture, bounds: PixelBox, whole: bool, grid:
     labels
 }
 
-/// The pixels and labels of a cut (or of the whole, `bounds` then being all of it). With `low_resolution` the picture is
-/// first scaled so that its short side has that many pixels, as small originals are.
+/// The pixels and labels of a cut (or of the whole, `bounds` then being all of it). With `low_resolution` the
+/// picture is first scaled so that its short side has that many pixels, as small originals are.
 ///
 /// # Errors
 /// [`WorldError::Imaging`] if the cut lies outside the picture.

@@ -1,7 +1,7 @@
 //! The closed word lists of the world and its invented names.
 //!
-//! Names are split in ten buckets by a stable hash: one bucket is used by evaluation seeds only, so that a model trained on
-//! seeds below [`EVALUATION_SEED_START`] has never seen a name it is measured on.
+//! Names are split in ten buckets by a stable hash: one bucket is used by evaluation seeds only, so that a
+//! model trained on seeds below [`EVALUATION_SEED_START`] has never seen a name it is measured on.
 
 use crate::random::{Draw, Random, stable_hash};
 
@@ -50,7 +50,8 @@ pub const CLASSES: [(&str, &str); 14] = [
     ("hard", "soft"),
 ];
 
-/// A relation between things and a value: how it is asked, said of one and of many, and what holds by default.
+/// A relation between things and a value: how it is asked, said of one and of many, and what holds by
+/// default.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Relation {
     /// Questions about one thing, `{}` standing for the reference.

@@ -26,8 +26,8 @@ pub(crate) struct EditArgs {
     #[arg(long, value_name = "TEXT", required_unless_present = "batch")]
     pub(crate) answer: Option<String>,
 
-    /// Many edits: a file of JSON Lines (a body of POST /edits each), or a tar of native records (edits.jsonl and its pictures); the
-    /// results go to the standard output, a line of JSON each with --json
+    /// Many edits: a file of JSON Lines (a body of POST /edits each), or a tar of native records (edits.jsonl
+    /// and its pictures); the results go to the standard output, a line of JSON each with --json
     #[arg(
         long,
         value_name = "FILE",
@@ -41,7 +41,8 @@ pub(crate) struct EditArgs {
     #[arg(long, value_name = "STATEMENT")]
     pub(crate) reasoning: Vec<String>,
 
-    /// Where a statement is seen: its number from 1, then x,y,width,height in pixels, for example 1:40,32,120,96 (repeatable)
+    /// Where a statement is seen: its number from 1, then x,y,width,height in pixels, for example
+    /// 1:40,32,120,96 (repeatable)
     #[arg(long, value_name = "N:X,Y,W,H")]
     pub(crate) evidence: Vec<String>,
 

@@ -27,8 +27,9 @@ const EXAMPLES: &str = "With --out, an evaluation that was stopped goes on where
 #[derive(Clone, Debug, Args)]
 #[command(after_help = help())]
 pub(crate) struct EvalArgs {
-    /// Records: a folder (native edits.jsonl and images; published records as JSON, JSON Lines, Parquet, Arrow or CSV; what Hugging Face's
-    /// save_to_disk wrote), one file of published records, or world:SEED:COUNT for the synthetic picture world
+    /// Records: a folder (native edits.jsonl and images; published records as JSON, JSON Lines, Parquet,
+    /// Arrow or CSV; what Hugging Face's save_to_disk wrote), one file of published records, or
+    /// world:SEED:COUNT for the synthetic picture world
     #[arg(long, value_name = "DIR_OR_FILE_OR_WORLD", alias = "input")]
     pub(crate) data: String,
 
@@ -40,8 +41,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Option<String>,
 
-    /// Measure a running service instead of a model in this process, for example http://127.0.0.1:8080: unedited, reasonedit and variants that
-    /// change k, the gate's percentile or verification
+    /// Measure a running service instead of a model in this process, for example http://127.0.0.1:8080:
+    /// unedited, reasonedit and variants that change k, the gate's percentile or verification
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
 
@@ -57,7 +58,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "reasonedit")]
     pub(crate) editors: Vec<String>,
 
-    /// Another editor: reasonedit with other settings, as NAME:PATH=VALUE[,PATH=VALUE…] below `editor` (repeatable)
+    /// Another editor: reasonedit with other settings, as NAME:PATH=VALUE[,PATH=VALUE…] below `editor`
+    /// (repeatable)
     #[arg(long = "variant", value_name = "NAME:PATH=VALUE")]
     pub(crate) variants: Vec<String>,
 
@@ -98,7 +100,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "LAYER")]
     pub(crate) grace_layer: Option<usize>,
 
-    /// First radius of the keys of grace and grace-cot, as a share of the key's length [default: what a development split chose]
+    /// First radius of the keys of grace and grace-cot, as a share of the key's length
+    /// [default: what a development split chose]
     #[arg(long, value_name = "SHARE")]
     pub(crate) grace_radius: Option<f32>,
 

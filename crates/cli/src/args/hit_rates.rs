@@ -25,8 +25,8 @@ pub(crate) struct HitRatesArgs {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) edits: usize,
 
-    /// A tap of the report, as vision.3 or language.5:last (repeatable), or all, each with mean pooling; without any: the chosen one, that of
-    /// least bimodal modularity, and the last language layer
+    /// A tap of the report, as vision.3 or language.5:last (repeatable), or all, each with mean pooling;
+    /// without any: the chosen one, that of least bimodal modularity, and the last language layer
     #[arg(long = "tap", value_name = "TAP[:POOLING]", value_parser = tap)]
     pub(crate) taps: Vec<(String, bool)>,
 

@@ -11,7 +11,8 @@ use super::SettingsArgs;
 #[command(after_help = "Examples:\n  reasonedit modularity --source world --out report\n  \
     reasonedit modularity --apply if_better          (on the codebook's own pictures)")]
 pub(crate) struct ModularityArgs {
-    /// Pictures and texts that are measured on: codebook (its own), world (the demo model's), or a folder of native, A-OKVQA or FVQA records
+    /// Pictures and texts that are measured on: codebook (its own), world (the demo model's), or a folder of
+    /// native, A-OKVQA or FVQA records
     #[arg(long, value_name = "codebook|world|DIR", default_value = "codebook")]
     pub(crate) source: String,
 
@@ -39,7 +40,8 @@ pub(crate) struct ModularityArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) weight_runs: usize,
 
-    /// Mismatched pictures and texts of a draw, for the biases; 0: the draw's other pairs serve, which is several times faster
+    /// Mismatched pictures and texts of a draw, for the biases; 0: the draw's other pairs serve, which is
+    /// several times faster
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) mismatched: usize,
 

@@ -1,4 +1,5 @@
-//! `edit --batch`: many edits as one job of a service, which without `--server` is one of our own on the data folder.
+//! `edit --batch`: many edits as one job of a service, which without `--server` is one of our own on the data
+//! folder.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! `bench`: edits and queries by stage, in this process, without HTTP.
 //!
-//! Every edit and query is about a picture that was not seen before, so that no cache helps; what queries on a picture
-//! that was just asked about take is measured apart ("again").
+//! Every edit and query is about a picture that was not seen before, so that no cache helps; what queries on
+//! a picture that was just asked about take is measured apart ("again").
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -250,8 +250,8 @@ async fn generate(local: &Local, image: &Path, prompt: String, tokens: usize) ->
     Err(CliError::Failed("the generation broke off".to_owned()))
 }
 
-/// Records with [`CHOICES`] choices and exactly [`STATEMENTS`] statements: where one has fewer, statements of others
-/// fill up (what is false of a picture has to be searched for as well).
+/// Records with [`CHOICES`] choices and exactly [`STATEMENTS`] statements: where one has fewer, statements of
+/// others fill up (what is false of a picture has to be searched for as well).
 fn records(seed: u64, count: usize, folder: &Path) -> Result<Vec<Record>> {
     // Some records have fewer choices: made more, and taken as many as needed.
     world::write_records(seed, count + count / 2 + 4, folder)?;

@@ -5,7 +5,8 @@ use crate::error::Result;
 use crate::output;
 use crate::settings::{DEFAULTS, Settings};
 
-/// The defaults with every setting commented out: a file that sets a default would stand over a model's profile.
+/// The defaults with every setting commented out: a file that sets a default would stand over a model's
+/// profile.
 fn as_a_start(defaults: &str) -> String {
     let lines = defaults.trim_end().lines().map(|line| {
         if line.is_empty() || line.starts_with('#') || line.starts_with('[') {

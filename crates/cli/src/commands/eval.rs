@@ -34,8 +34,8 @@ const WORK: &str = "work";
 /// Makes the edits with every editor, asks everything that tests them, prints a table and writes the report.
 ///
 /// # Errors
-/// Wrong settings, data that can't be read, results of other settings in the folder, a model that can't be loaded, an edit or question that
-/// fails.
+/// Wrong settings, data that can't be read, results of other settings in the folder, a model that can't be
+/// loaded, an edit or question that fails.
 pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     let scratch = tempfile::tempdir().map_err(|error| CliError::file("temporary folder", error))?;
     let settings = Settings::load_for_scratch(&args.settings, &scratch.path().join("editor"))?;
@@ -222,7 +222,8 @@ fn data_folder(data: &str, scratch: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// What was asked for. `known` are the editors that there are: a name that is none of them is told before anything is measured.
+/// What was asked for. `known` are the editors that there are: a name that is none of them is told before
+/// anything is measured.
 fn plan(args: &EvalArgs, known: &[String]) -> Result<Plan> {
     let all = args.editors.iter().any(|name| name == "all");
     let mut editors = if all { known.to_vec() } else { args.editors.clone() };
@@ -318,7 +319,8 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
     std::iter::once("reasonedit".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
 }
 
-/// Revision of the checkout that the program was built in, with a `+` where files differ from it; `None` without a checkout or without git.
+/// Revision of the checkout that the program was built in, with a `+` where files differ from it; `None`
+/// without a checkout or without git.
 fn git_revision() -> Option<String> {
     let git = |arguments: &[&str]| {
         let output =

@@ -114,7 +114,8 @@ fn pull(id: &str, revision: Option<String>) -> Result<()> {
     if !is_hub_id(id) {
         return Err(CliError::Usage(format!("{id}: a hub id such as Qwen/Qwen3-VL-4B-Instruct is expected")));
     }
-    // Loaded once as well, in the type it is published in: what can't be used is told now and not when it is served.
+    // Loaded once as well, in the type it is published in: what can't be used is told now and not when it is
+    // served.
     let options = LoadOptions { revision, dtype: WeightType::Bf16, ..LoadOptions::default() };
     let progress = service::download_progress();
     let model = load_with_progress(id, &options, &progress);

@@ -187,7 +187,8 @@ pub(crate) fn value(text: &str) -> Value {
 
 /// Merges layers, the later over the earlier, into `T`.
 ///
-/// `known` is a value of `T` as JSON: an object in it has exactly its keys, unless it is empty (then it takes any).
+/// `known` is a value of `T` as JSON: an object in it has exactly its keys, unless it is empty (then it takes
+/// any).
 ///
 /// # Errors
 /// The first unknown name, or the first value that can't be used, with the layer it stands in.

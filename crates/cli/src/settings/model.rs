@@ -18,7 +18,8 @@ const PROFILE: &str = "reasonedit.json";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSettings {
-    /// A folder (a bundle of `vlm/` and `sentence-encoder/`, or a checkpoint) or a hub id; none: the demo bundle.
+    /// A folder (a bundle of `vlm/` and `sentence-encoder/`, or a checkpoint) or a hub id; none: the demo
+    /// bundle.
     pub(crate) source: Option<String>,
     /// A folder or a hub id; none: the bundle's own, else the paper's.
     pub(crate) sentence_encoder: Option<String>,
@@ -85,8 +86,8 @@ impl ModelSettings {
         }
     }
 
-    /// The profile of the model, if it is a folder that has one. A model that can't be found has none: that is told
-    /// when it is loaded, not when settings are read (`codebook import --server` needs no model).
+    /// The profile of the model, if it is a folder that has one. A model that can't be found has none: that
+    /// is told when it is loaded, not when settings are read (`codebook import --server` needs no model).
     pub(crate) fn profile(&self) -> Option<PathBuf> {
         let path = self.folder().ok()??.join(PROFILE);
         path.is_file().then_some(path)
@@ -133,8 +134,8 @@ pub(crate) fn is_hub_id(source: &str) -> bool {
     source.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
-/// Where the demo bundle is looked for: the checkout one stands in, the installation the program belongs to, the
-/// checkout it was built in.
+/// Where the demo bundle is looked for: the checkout one stands in, the installation the program belongs to,
+/// the checkout it was built in.
 fn places() -> Vec<PathBuf> {
     let mut places = vec![PathBuf::from(DEMO)];
     let program = std::env::current_exe().and_then(|path| path.canonicalize()).ok();

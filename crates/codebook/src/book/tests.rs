@@ -249,8 +249,8 @@ fn naive_look_up(
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Index, hubness, gate and fold, kept up to date through any history, retrieve what the definition says, and stand as
-    /// if the live edits had been made in order.
+    /// Index, hubness, gate and fold, kept up to date through any history, retrieve what the definition says,
+    /// and stand as if the live edits had been made in order.
     #[test]
     fn any_history_retrieves_by_definition(
         steps in prop::collection::vec((any::<bool>(), 0u128..25), 1..25),

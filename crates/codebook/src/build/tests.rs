@@ -16,7 +16,8 @@ fn generation(n: u128) -> Generation {
     if n == 0 { testing::generation(DIM as u32) } else { testing::other_generation(n, DIM as u32) }
 }
 
-/// Members of the `n`-th edit as this embedding makes them: keys and radii follow from both, and from nothing else.
+/// Members of the `n`-th edit as this embedding makes them: keys and radii follow from both, and from nothing
+/// else.
 fn members(n: u128, embedding: &Embedding) -> Vec<Member> {
     let seed = n.wrapping_add(1000 * (embedding.lambda as u128));
     let made = testing::members(seed, 3, DIM, 0.1);
@@ -48,7 +49,8 @@ fn complete(build: &mut Build) -> Arc<Snapshot> {
     build.finish().unwrap().unwrap()
 }
 
-/// Asserts that the codebook is, down to the last bit, one in which these edits were made under the generation that is live.
+/// Asserts that the codebook is, down to the last bit, one in which these edits were made under the
+/// generation that is live.
 fn assert_made_anew(book: &Codebook, live: &[u128]) {
     let report = book.verify().unwrap();
     assert!(report.ok(), "{report:?}");
@@ -189,8 +191,8 @@ fn run(steps: Vec<Step>, mut reopen: impl FnMut() -> Arc<dyn CodebookStore>) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
-    /// Whatever happens while generations are made, swapped, given up and rolled back: readers see the live edits as the live generation
-    /// makes them.
+    /// Whatever happens while generations are made, swapped, given up and rolled back: readers see the live
+    /// edits as the live generation makes them.
     #[test]
     fn any_interleaving_is_as_if_made_under_the_live_generation(steps in prop::collection::vec(step(), 1..40)) {
         let store = Arc::new(MemoryStore::new());

@@ -1,12 +1,14 @@
 //! The store on disk, over sled 0.34.
 //!
-//! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and then
-//! `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit → radii and keys),
-//! `events` (sequence number → [`Logged`]), `reverts` (edit → sequence number), `outcomes` (edit → the caller's bytes),
-//! `idempotency` (BLAKE3 of the key → body hash and edit), `staged` (edit → generation: see [`edits`]). Beside them `journal` (see [`super::journal`]). All values are
-//! cut and checked as [`super::values`] says.
+//! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and
+//! then `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit →
+//! radii and keys), `events` (sequence number → [`Logged`]), `reverts` (edit → sequence number), `outcomes`
+//! (edit → the caller's bytes), `idempotency` (BLAKE3 of the key → body hash and edit), `staged` (edit →
+//! generation: see [`edits`]). Beside them `journal` (see [`super::journal`]). All values are cut and checked
+//! as [`super::values`] says.
 //!
-//! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it returns.
+//! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it
+//! returns.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -58,8 +60,8 @@ const STAGED: usize = 8;
 const NAMES: [&str; 9] =
     ["codebooks", "edits", "members", "vectors", "events", "reverts", "outcomes", "idempotency", "staged"];
 
-/// What stands at the head of a codebook: which generations of vectors are in use. Fields that came after the first version are
-/// left out where they say nothing.
+/// What stands at the head of a codebook: which generations of vectors are in use. Fields that came after the
+/// first version are left out where they say nothing.
 #[derive(Serialize, Deserialize)]
 struct Head {
     /// The live one.
@@ -97,12 +99,13 @@ fn open_database(path: &Path) -> Result<Db> {
 }
 
 impl SledStore {
-    /// Opens the folder, and creates or migrates what is in it. A folder that is in use is tried for a moment: the lock of a process that was
-    /// killed may outlive it a little, and whoever starts it again should not have to wait on that.
+    /// Opens the folder, and creates or migrates what is in it. A folder that is in use is tried for a
+    /// moment: the lock of a process that was killed may outlive it a little, and whoever starts it again
+    /// should not have to wait on that.
     ///
     /// # Errors
-    /// `Locked` if another process keeps it open, `SchemaTooNew` if a newer version wrote it, `Corrupt` or `Store` if it
-    /// can't be read.
+    /// `Locked` if another process keeps it open, `SchemaTooNew` if a newer version wrote it, `Corrupt` or
+    /// `Store` if it can't be read.
     pub fn open(path: &Path) -> Result<Self> {
         let began = Instant::now();
         let db = loop {

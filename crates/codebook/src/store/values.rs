@@ -1,8 +1,8 @@
 //! Values in sled: cut into pieces, and checked when read.
 //!
-//! sled packs about sixteen values into a page, and a page above an eighth of a megabyte becomes a file of its own whose
-//! directory entry is never synced: it may be gone after a crash. Pieces of 4 KiB keep pages well below that, however large
-//! a value is.
+//! sled packs about sixteen values into a page, and a page above an eighth of a megabyte becomes a file of
+//! its own whose directory entry is never synced: it may be gone after a crash. Pieces of 4 KiB keep pages
+//! well below that, however large a value is.
 
 use sled::transaction::{ConflictableTransactionError, TransactionalTree, UnabortableTransactionError};
 use sled::{Batch, IVec, Tree};
@@ -109,7 +109,8 @@ pub(super) fn get_in(tree: &TransactionalTree, named: &Tree, key: &[u8]) -> Resu
     check(named, key, &whole).map(Some).map_err(ConflictableTransactionError::Abort)
 }
 
-/// Reads all values whose keys begin with `prefix`, in order: (rest of the key, value). All these keys are equally long.
+/// Reads all values whose keys begin with `prefix`, in order: (rest of the key, value). All these keys are
+/// equally long.
 pub(super) fn scan(tree: &Tree, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     for item in tree.scan_prefix(prefix) {
@@ -129,7 +130,8 @@ pub(super) fn scan(tree: &Tree, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>
     Ok(values)
 }
 
-/// Reads at most `limit` values from the key `first` to the key `last`, in order, with their keys. All keys between are equally long.
+/// Reads at most `limit` values from the key `first` to the key `last`, in order, with their keys. All keys
+/// between are equally long.
 pub(super) fn range(tree: &Tree, first: &[u8], last: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     for item in tree.range(piece_key(first, 0)..=piece_key(last, u32::MAX)) {

@@ -1,6 +1,7 @@
-//! An archive as it comes: exported by this program, or unpacked and packed again by a tool of its own ways. Entries may come in any order, under a
-//! common folder, with folders and the companions that operating systems add, plain or compressed; what else it holds is named in the
-//! refusal. Nothing is ever unpacked under a name of the archive's.
+//! An archive as it comes: exported by this program, or unpacked and packed again by a tool of its own ways.
+//! Entries may come in any order, under a common folder, with folders and the companions that operating
+//! systems add, plain or compressed; what else it holds is named in the refusal. Nothing is ever unpacked
+//! under a name of the archive's.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -50,7 +51,8 @@ pub(super) struct Unpacked {
 /// Reads an archive to its end. `limit`: most bytes that it may come to, decompressed.
 ///
 /// # Errors
-/// `Archive` names what is wrong and the entry that it is wrong with; `Codebook` and `Storage` if the disk refuses.
+/// `Archive` names what is wrong and the entry that it is wrong with; `Codebook` and `Storage` if the disk
+/// refuses.
 pub(super) fn unpack(pictures: &Pictures, input: impl Read, limit: u64) -> Result<Unpacked> {
     let source = Source::default();
     let (input, compressed) = decompressed(Watched { input, left: u64::MAX, end: Rc::clone(&source.read) })?;
@@ -241,7 +243,8 @@ impl<'a> Contents<'a> {
         })
     }
 
-    /// Headers that describe the next entry are read here and not by the library, which would hold them in memory however long they are.
+    /// Headers that describe the next entry are read here and not by the library, which would hold them in
+    /// memory however long they are.
     fn read(&mut self, input: impl Read) -> Result<(), Fault> {
         let mut tar = tar::Archive::new(input);
         let mut long_name: Option<Vec<u8>> = None;
@@ -392,7 +395,8 @@ fn extended(bytes: &[u8], long_name: &mut Option<Vec<u8>>) -> Result<(), Fault> 
         };
         match attribute.key_bytes() {
             b"path" => *long_name = Some(attribute.value_bytes().to_vec()),
-            // Nothing of an archive is so large that its size has no place in the header; two sizes would be two readings of the same bytes.
+            // Nothing of an archive is so large that its size has no place in the header; two sizes would be
+            // two readings of the same bytes.
             b"size" => return refused("one of its entries is larger than any of an archive may be"),
             key if key.starts_with(b"GNU.sparse.") => {
                 return refused("it holds a sparse file, not a plain one");

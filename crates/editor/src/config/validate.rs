@@ -1,11 +1,13 @@
-//! Ranges of the editor's numbers, so that a slip of the pen is told when the service starts and not by strange answers.
+//! Ranges of the editor's numbers, so that a slip of the pen is told when the service starts and not by
+//! strange answers.
 
 use super::EditorConfig;
 use crate::error::EditorError;
 
 impl EditorConfig {
-    /// Checks that every number is in its range. λ and the tap are checked where they meet the model, the codebook's own settings where a
-    /// codebook is opened; bounds of the input may be anything, 0 forbids what they bound.
+    /// Checks that every number is in its range. λ and the tap are checked where they meet the model, the
+    /// codebook's own settings where a codebook is opened; bounds of the input may be anything, 0 forbids
+    /// what they bound.
     ///
     /// # Errors
     /// [`EditorError::Config`] with the field and its range.

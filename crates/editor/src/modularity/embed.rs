@@ -1,5 +1,5 @@
-//! Embeds the draws of a measurement and measures them. Pictures are embedded once per picture and view, whatever number of nodes they
-//! belong to; what sees picture and text, once per node.
+//! Embeds the draws of a measurement and measures them. Pictures are embedded once per picture and view,
+//! whatever number of nodes they belong to; what sees picture and text, once per node.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,8 +23,9 @@ use crate::paraphrase::paraphrases;
 use crate::patience::patiently;
 use crate::pictures::{Picture, blocking};
 
-/// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed: with one, questions took 1.3 times as
-/// long beside a job; with sixteen, of which the engine computes two at a time (`background_batch_tokens`), 1.55 (`tools/bench_during_job.py`).
+/// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed:
+/// with one, questions took 1.3 times as long beside a job; with sixteen, of which the engine computes two at
+/// a time (`background_batch_tokens`), 1.55 (`tools/bench_during_job.py`).
 const CHUNK: usize = 1;
 /// Pairs in the network that is drawn.
 const DRAWN: usize = 6;
@@ -203,7 +204,8 @@ impl<'a> Measurer<'a> {
         Ok(embedded)
     }
 
-    /// Pictures and texts of a draw: the originals, their views, and foreign ones. The same whenever they are made.
+    /// Pictures and texts of a draw: the originals, their views, and foreign ones. The same whenever they are
+    /// made.
     async fn materials(&self, draw: &Draw, hand: &[usize], run: u64) -> Result<Materials, EditorError> {
         let editor = self.editor;
         let mut originals = Vec::with_capacity(hand.len());
@@ -238,7 +240,8 @@ impl<'a> Measurer<'a> {
         Ok(Materials { pictures, texts: all_texts })
     }
 
-    /// Pictures that belong to no sample of the draw: backgrounds if the user gave some, else other samples' pictures, else textures.
+    /// Pictures that belong to no sample of the draw: backgrounds if the user gave some, else other samples'
+    /// pictures, else textures.
     async fn foreign_pictures(
         &self,
         count: usize,

@@ -1,4 +1,5 @@
-//! What a measurement will do: which taps, which draws, and how many steps that takes. Refuses what can't be measured before anything is embedded.
+//! What a measurement will do: which taps, which draws, and how many steps that takes. Refuses what can't be
+//! measured before anything is embedded.
 
 use reasonedit_topology::{Draw, Pooling, Stage, deal};
 use reasonedit_vlm::{ModelInfo, TapName, TapStage};
@@ -39,7 +40,8 @@ impl Plan {
     ) -> Result<Self, EditorError> {
         check(request, model)?;
         let taps = taps(request, model)?;
-        // The draws of the weights are others than those of the taps, so that a choice isn't judged by what it was made on.
+        // The draws of the weights are others than those of the taps, so that a choice isn't judged by what
+        // it was made on.
         let needed = request.samples.max(request.weight_samples);
         if samples.len() < needed {
             let detail = format!(
@@ -66,7 +68,8 @@ impl Plan {
         })
     }
 
-    /// The same with this weight among the measured ones: what is in use has to be, or nothing can be said to be better.
+    /// The same with this weight among the measured ones: what is in use has to be, or nothing can be said to
+    /// be better.
     pub(super) fn with_weight(mut self, weight: f64) -> Self {
         let at = self.weights.partition_point(|known| *known < weight);
         if self.weights.get(at).is_none_or(|known| *known > weight) {

@@ -17,7 +17,8 @@ pub(super) struct Sample {
     pub(super) text: String,
 }
 
-/// Pictures with texts, and where they come from. No picture and no text is there twice: a network's groups are by picture and by text.
+/// Pictures with texts, and where they come from. No picture and no text is there twice: a network's groups
+/// are by picture and by text.
 #[derive(Clone, Debug)]
 pub struct SampleSet {
     pub(super) name: String,
@@ -32,8 +33,9 @@ impl SampleSet {
         Self { name: name.into(), samples: Vec::new(), pictures: HashSet::new(), texts: HashSet::new() }
     }
 
-    /// Adds a picture with the first of its texts, questions about it or statements that hold for it, that is not there yet. Returns whether it
-    /// was added: a picture that comes again, or has no text left, is not. Texts that differ in case and in what nobody sees are one.
+    /// Adds a picture with the first of its texts, questions about it or statements that hold for it, that is
+    /// not there yet. Returns whether it was added: a picture that comes again, or has no text left, is not.
+    /// Texts that differ in case and in what nobody sees are one.
     pub fn add(&mut self, image: ImageSource, texts: impl IntoIterator<Item = String>) -> bool {
         let picture = match &image {
             ImageSource::Known(id) => *id,
@@ -61,8 +63,8 @@ impl SampleSet {
 }
 
 impl Editor {
-    /// The pictures of a codebook's edits, each with its question; where a question was used before (many edits ask the same), with a
-    /// statement of the reasoning.
+    /// The pictures of a codebook's edits, each with its question; where a question was used before (many
+    /// edits ask the same), with a statement of the reasoning.
     ///
     /// # Errors
     /// No such codebook.
@@ -78,7 +80,8 @@ impl Editor {
     }
 }
 
-/// Five hundred plain factual sentences that belong to no picture: mismatched texts for the biases, noise for evaluations.
+/// Five hundred plain factual sentences that belong to no picture: mismatched texts for the biases, noise for
+/// evaluations.
 pub fn plain_facts() -> impl Iterator<Item = &'static str> {
     include_str!("facts.txt").lines()
 }

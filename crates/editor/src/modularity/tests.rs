@@ -1,4 +1,5 @@
-//! Measuring with random weights: the figures mean nothing, but they have to be the same however the work was cut.
+//! Measuring with random weights: the figures mean nothing, but they have to be the same however the work was
+//! cut.
 
 use std::sync::Mutex;
 

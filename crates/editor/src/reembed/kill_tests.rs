@@ -1,5 +1,5 @@
-//! Kills an editor with SIGKILL at random moments of re-embeddings, while edits and reverts go on: whatever it said was done must be there,
-//! and the codebook must be the one of an editor that nobody stopped.
+//! Kills an editor with SIGKILL at random moments of re-embeddings, while edits and reverts go on: whatever
+//! it said was done must be there, and the codebook must be the one of an editor that nobody stopped.
 //!
 //! The editor that is killed is this test binary itself, run again on the ignored test below.
 
@@ -28,7 +28,8 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// Moves between embeddings without end; beside that, edits and reverts. Everything is said before it begins and after it is done.
+/// Moves between embeddings without end; beside that, edits and reverts. Everything is said before it begins
+/// and after it is done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the editor that the kill test runs and kills"]
 async fn victim() {

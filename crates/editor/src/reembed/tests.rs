@@ -80,7 +80,8 @@ async fn edits_reverts_and_queries_go_on_while_the_keys_are_made_anew() {
         async move {
             let mut served = Vec::new();
             let picture = editor.pictures().resolve(&testing::picture(0), PixelRules::CURRENT).await.unwrap();
-            // Keys merge by chance, and a merged key may lie farther off than another: what was asked for is among the found, not always first.
+            // Keys merge by chance, and a merged key may lie farther off than another: what was asked for is
+            // among the found, not always first.
             let wishes = RetrievalOverride {
                 reject_percentile: Some(100.0),
                 k: Some(20),
@@ -329,7 +330,8 @@ async fn edits_that_come_faster_than_their_keys_are_made_wait_in_the_end() {
     let editor = open(folder.path(), &engine(ENCODER), testing::config()).await.unwrap();
     let first = edit(&editor, 1).await.record.id;
     let (book, generation) = (book(&editor), book(&editor).snapshot().generation().unwrap());
-    // As many again as are too many to wait for, straight into the codebook: nothing in them has to be computed.
+    // As many again as are too many to wait for, straight into the codebook: nothing in them has to be
+    // computed.
     let more = || {
         let snapshot = book.snapshot();
         for _ in 0..=FEW {

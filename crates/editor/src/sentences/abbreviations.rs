@@ -1,8 +1,8 @@
 //! Words that a full stop follows without ending a sentence, in the languages that reports are written in.
 //!
-//! Each list is of one language, in lower case and without the last full stop; a word that several languages use stands in the list of
-//! one. An abbreviation belongs where it does the least harm: a sentence that isn't split is one long statement, one that is split at
-//! the wrong place is two that say nothing.
+//! Each list is of one language, in lower case and without the last full stop; a word that several languages
+//! use stands in the list of one. An abbreviation belongs where it does the least harm: a sentence that isn't
+//! split is one long statement, one that is split at the wrong place is two that say nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;

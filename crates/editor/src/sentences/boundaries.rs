@@ -1,5 +1,5 @@
-//! Where a sentence ends inside a line: the boundaries of UAX #29, and those after a full stop before a small letter, without the ones that
-//! an abbreviation, an ordinal, a date or a bracket explains.
+//! Where a sentence ends inside a line: the boundaries of UAX #29, and those after a full stop before a small
+//! letter, without the ones that an abbreviation, an ordinal, a date or a bracket explains.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,8 @@ pub(super) fn sentences(line: &str, style: Style) -> Vec<&str> {
     sentences
 }
 
-/// Places after a mark, what closes behind it, and white space; or straight after a full stop before a word that begins sentences.
+/// Places after a mark, what closes behind it, and white space; or straight after a full stop before a word
+/// that begins sentences.
 fn after_marks(line: &str) -> Vec<usize> {
     let mut places = Vec::new();
     for (at, mark) in line.char_indices().filter(|(_, c)| is_ascii_mark(*c)) {
@@ -291,7 +292,8 @@ fn starts(next: Next, word: &str, after: &str) -> bool {
     next == Next::Capital && is_starter(word) && !letter
 }
 
-/// The class of a word: with the single letters before it (`z. B`), as it is, or of its last part (`Mamma-Ca`, `d'env`).
+/// The class of a word: with the single letters before it (`z. B`), as it is, or of its last part
+/// (`Mamma-Ca`, `d'env`).
 fn known(lower: &str, earlier: &str) -> Option<Class> {
     let mut joined = lower.to_owned();
     let mut rest = earlier;

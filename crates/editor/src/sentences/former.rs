@@ -1,5 +1,5 @@
-//! How a text was split before lists were known. Requests that were sent then are recognised by it when they are sent again; nothing
-//! new is split so.
+//! How a text was split before lists were known. Requests that were sent then are recognised by it when they
+//! are sent again; nothing new is split so.
 
 /// Words that end with a full stop without ending a sentence, lower-cased and without it.
 const ABBREVIATIONS: &[&str] = &[
@@ -7,8 +7,9 @@ const ABBREVIATIONS: &[&str] = &[
     "max", "min", "mr", "mrs", "ms", "no", "nos", "p", "pp", "prof", "resp", "sec", "sr", "st", "vol", "vs",
 ];
 
-/// Splits a text as it once was: into sentences at `.`, `!` or `?` followed by white space, and at their full-width forms; not at decimals, initials or
-/// common abbreviations. Line breaks separate sentences too. Each sentence keeps its final mark; white space around it goes.
+/// Splits a text as it once was: into sentences at `.`, `!` or `?` followed by white space, and at their
+/// full-width forms; not at decimals, initials or common abbreviations. Line breaks separate sentences too.
+/// Each sentence keeps its final mark; white space around it goes.
 pub fn split_sentences(text: &str) -> Vec<String> {
     text.lines().flat_map(split_line).collect()
 }

@@ -1,7 +1,7 @@
 //! The items of lists: what is numbered, lettered or bulleted, line by line or within a line.
 //!
-//! A bullet is one by itself. A number or letter is one by its company: `2.` after `1.`; else `3.` may be the third rib and `A.` an
-//! initial.
+//! A bullet is one by itself. A number or letter is one by its company: `2.` after `1.`; else `3.` may be the
+//! third rib and `A.` an initial.
 
 use std::collections::{HashMap, HashSet};
 
@@ -154,7 +154,8 @@ fn bullets<'a>(text: &'a str, add: &mut impl FnMut(Option<&'a str>, &'a str, boo
     true
 }
 
-/// Adds what dashes or asterisks mark in a line that begins with one: inside it they count after a final mark, or where there is none at all.
+/// Adds what dashes or asterisks mark in a line that begins with one: inside it they count after a final
+/// mark, or where there is none at all.
 fn dashes<'a>(text: &'a str, bullet: char, add: &mut impl FnMut(Option<&'a str>, &'a str, bool, bool)) {
     let after = text[bullet.len_utf8()..].trim_start();
     // A box to tick belongs to the marker.
@@ -261,7 +262,8 @@ fn lead_in(text: &str) -> Option<(usize, Kind)> {
         .min_by_key(|(at, _)| *at)
 }
 
-/// Where the marker of the next item stands in a text, from a place on: after a final mark if there is such a one.
+/// Where the marker of the next item stands in a text, from a place on: after a final mark if there is such a
+/// one.
 fn following(text: &str, from: usize, kind: Kind, value: u32) -> Option<(usize, usize)> {
     let ended = |before: &str| {
         let open = before.trim_end_matches(['"', '”', '’', '»', ')', ']']);

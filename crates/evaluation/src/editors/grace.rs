@@ -1,8 +1,10 @@
-//! GRACE (Hartvigsen et al. 2023, "Aging with GRACE"): discrete keys and learned values inside one layer of the language model.
+//! GRACE (Hartvigsen et al. 2023, "Aging with GRACE"): discrete keys and learned values inside one layer of
+//! the language model.
 //!
-//! A key is the state that enters the layer at the prompt's last token; a value is what leaves it instead wherever a question's state lies within
-//! the key's deferral radius. Values are learned by gradient descent through the layers above. ReasonEdit's authors compare with
-//! it as GRACE and, with an entry for every statement of the reasoning, as GRACE-COT (paper section 4.1, appendix D.3).
+//! A key is the state that enters the layer at the prompt's last token; a value is what leaves it instead
+//! wherever a question's state lies within the key's deferral radius. Values are learned by gradient descent
+//! through the layers above. ReasonEdit's authors compare with it as GRACE and, with an entry for every
+//! statement of the reasoning, as GRACE-COT (paper section 4.1, appendix D.3).
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -21,10 +23,12 @@ use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
 
 /// Tokens that a visit to the model is said to cost.
 const VISIT_COST: usize = 512;
-/// Mean loss of the right answer's tokens (nats) at which a value is good enough: the answer then has a probability of .99 a token.
+/// Mean loss of the right answer's tokens (nats) at which a value is good enough: the answer then has a
+/// probability of .99 a token.
 const LEARNED: f32 = 0.01;
 
-/// What GRACE leaves to be chosen. The defaults were chosen on 40 edits of a development split of the demo world (models/README.md).
+/// What GRACE leaves to be chosen. The defaults were chosen on 40 edits of a development split of the demo
+/// world (models/README.md).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GraceSettings {
     /// The decoder layer, from 0; without it the one at a third of the depth.
@@ -219,7 +223,8 @@ fn before_each(last: u32, reply: &[u32]) -> Vec<u32> {
     std::iter::once(last).chain(reply[..reply.len().saturating_sub(1)].iter().copied()).collect()
 }
 
-/// Learns the value that makes the model say `label`: Adam (Kingma and Ba 2015) from the state that the model itself has there.
+/// Learns the value that makes the model say `label`: Adam (Kingma and Ba 2015) from the state that the model
+/// itself has there.
 fn fit(
     model: &dyn VisionLanguageModel,
     (past, last): (&Arc<KvCache>, u32),
@@ -251,8 +256,8 @@ fn fit(
     Ok(state)
 }
 
-/// The choice to which the model gives the greatest probability, with `value` behind the layer at the prompt's last token, or with what the model has
-/// there itself. The first of equals wins.
+/// The choice to which the model gives the greatest probability, with `value` behind the layer at the
+/// prompt's last token, or with what the model has there itself. The first of equals wins.
 fn choose(
     model: &dyn VisionLanguageModel,
     past: &Arc<KvCache>,

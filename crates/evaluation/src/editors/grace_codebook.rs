@@ -1,4 +1,5 @@
-//! GRACE's codebook: keys with deferral radii that grow and split (Hartvigsen et al. 2023, section 3.2, algorithm 1).
+//! GRACE's codebook: keys with deferral radii that grow and split (Hartvigsen et al. 2023, section 3.2,
+//! algorithm 1).
 
 /// What a split leaves between two radii, as a share of the distance of their keys: no state is within both.
 const GAP: f32 = 1e-5;
@@ -136,7 +137,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever came before, the state of an edit that was added is answered with that edit until a nearer one comes.
+        /// Whatever came before, the state of an edit that was added is answered with that edit until a
+        /// nearer one comes.
         #[test]
         fn what_was_just_added_is_found(keys in proptest::collection::vec((-9f32..9.0, -9f32..9.0, 0u8..3), 1..30)) {
             let mut codebook = Codebook::default();

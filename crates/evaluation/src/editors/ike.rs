@@ -1,9 +1,12 @@
-//! In-context knowledge editing (Zheng et al. 2023, "Can We Edit Factual Knowledge by In-Context Learning?", EMNLP, section 3; taken over for
-//! pictures by Guo et al. 2025): the edits whose texts are nearest to the question stand in front of it as new facts.
+//! In-context knowledge editing (Zheng et al. 2023, "Can We Edit Factual Knowledge by In-Context Learning?",
+//! EMNLP, section 3; taken over for pictures by Guo et al. 2025): the edits whose texts are nearest to the
+//! question stand in front of it as new facts.
 //!
-//! The template is the paper's, `New Fact: {question} {answer}` and then `Prompt: {question}`, and so are the retriever without training (cosine of
-//! sentence embeddings) and the order, in which the nearest stands next to the question. The paper's copy, update and retain demonstrations come from
-//! a training set, which a stream of human corrections does not have, so that the facts are the edits themselves, as in the VLM evaluations.
+//! The template is the paper's, `New Fact: {question} {answer}` and then `Prompt: {question}`, and so are the
+//! retriever without training (cosine of sentence embeddings) and the order, in which the nearest stands next
+//! to the question. The paper's copy, update and retain demonstrations come from a training set, which a
+//! stream of human corrections does not have, so that the facts are the edits themselves, as in the VLM
+//! evaluations.
 
 use std::sync::{PoisonError, RwLock};
 

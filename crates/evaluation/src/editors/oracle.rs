@@ -10,8 +10,9 @@ use super::{ORACLE, answer};
 use crate::EvaluationError;
 use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
 
-/// Puts the answer entry and all statements of the right edit in front, whatever is asked; for unrelated and contrast questions those of the edit
-/// of their record, so that what the model does with facts that don't apply is seen as well.
+/// Puts the answer entry and all statements of the right edit in front, whatever is asked; for unrelated and
+/// contrast questions those of the edit of their record, so that what the model does with facts that don't
+/// apply is seen as well.
 pub(super) struct Oracle {
     profile: Profile,
     editor: Editor,

@@ -20,8 +20,9 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// The paper's ablations (section 4.5) that the service's editor can be made for. Keys from a language layer are not among them: they depend on
-    /// picture and text at once, and the editor takes taps that depend on the picture alone.
+    /// The paper's ablations (section 4.5) that the service's editor can be made for. Keys from a language
+    /// layer are not among them: they depend on picture and text at once, and the editor takes taps that
+    /// depend on the picture alone.
     pub(super) fn ablations() -> Vec<Self> {
         let variant = |name: &str, about: &str, changes: &[(&str, Value)]| Self {
             name: name.to_owned(),
@@ -63,8 +64,8 @@ impl Variant {
         Self { name: REASONEDIT.to_owned(), about, changes: Vec::new() }
     }
 
-    /// A variant as people write it: `NAME:PATH=VALUE[,PATH=VALUE…]`, paths as in the settings file with or without `editor.` before them, values as
-    /// JSON or plain words.
+    /// A variant as people write it: `NAME:PATH=VALUE[,PATH=VALUE…]`, paths as in the settings file with or
+    /// without `editor.` before them, values as JSON or plain words.
     ///
     /// # Errors
     /// A text that is not written so.

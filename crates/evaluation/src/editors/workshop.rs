@@ -1,12 +1,14 @@
 //! Where edits are made for several editors at once.
 //!
-//! Most of what an edit costs is the search for evidence and the radius of its keys, and neither depends on how keys are merged or looked up. Editors
-//! whose keys are made with the same settings therefore share them: the edit is made once by a pool, an editor like any other with a codebook on
-//! disk, and each of them takes its members over into a codebook of its own. So an ablation differs from what it is compared with in
-//! nothing but what it names, down to the last bit of every key. An editor whose keys are made otherwise but whose evidence is looked for in the same
-//! way is given the boxes that were found, and makes its own keys.
+//! Most of what an edit costs is the search for evidence and the radius of its keys, and neither depends on
+//! how keys are merged or looked up. Editors whose keys are made with the same settings therefore share them:
+//! the edit is made once by a pool, an editor like any other with a codebook on disk, and each of them takes
+//! its members over into a codebook of its own. So an ablation differs from what it is compared with in
+//! nothing but what it names, down to the last bit of every key. An editor whose keys are made otherwise but
+//! whose evidence is looked for in the same way is given the boxes that were found, and makes its own keys.
 //!
-//! Pools remember what they made (by idempotency keys), so that after a restart the same edits are not made again.
+//! Pools remember what they made (by idempotency keys), so that after a restart the same edits are not made
+//! again.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Arrow, as Hugging Face's `save_to_disk` writes it (a stream of record batches) and as Feather has it (the same with an index at its end).
+//! Arrow, as Hugging Face's `save_to_disk` writes it (a stream of record batches) and as Feather has it (the
+//! same with an index at its end).
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -33,7 +34,8 @@ const DEPTH: usize = 4;
 /// An error of the library may repeat what it read; so much of it is told.
 const TOLD: usize = 300;
 
-/// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into `pictures`.
+/// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into
+/// `pictures`.
 ///
 /// # Errors
 /// A file that can't be read, is too large, cut short, damaged or compressed.
@@ -84,7 +86,8 @@ fn told(error: ArrowError) -> String {
     error.to_string()
 }
 
-/// Whether the messages of a stream are as long as they say: the library takes memory for what a head announces before it reads.
+/// Whether the messages of a stream are as long as they say: the library takes memory for what a head
+/// announces before it reads.
 fn lengths(file: &mut File) -> Result<(), String> {
     let failed = |error: std::io::Error| error.to_string();
     let cut = || "it is cut short".to_owned();

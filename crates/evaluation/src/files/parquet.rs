@@ -1,4 +1,5 @@
-//! Parquet, as pandas and Hugging Face write it: flat columns, lists of texts, and pictures as a group of `bytes` and `path`.
+//! Parquet, as pandas and Hugging Face write it: flat columns, lists of texts, and pictures as a group of
+//! `bytes` and `path`.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +28,8 @@ const DEPTH: usize = 4;
 /// An error of the library may repeat what it read; so much of it is told.
 const TOLD: usize = 300;
 
-/// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into `pictures`.
+/// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into
+/// `pictures`.
 ///
 /// # Errors
 /// A file that can't be read, is too large, cut short or damaged, or compressed in a way that isn't read.

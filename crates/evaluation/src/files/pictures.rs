@@ -9,7 +9,8 @@ use crate::EvaluationError;
 
 /// Bytes of pictures within files: they are held in memory, and written nowhere.
 const EMBEDDED_BYTES: usize = 4 << 30;
-/// Stands before the name of a picture within a file. A path can't be taken for one: these are looked up, never opened.
+/// Stands before the name of a picture within a file. A path can't be taken for one: these are looked up,
+/// never opened.
 const EMBEDDED: &str = "embedded:";
 /// Folders within the data folder that pictures are looked for in.
 const FOLDERS: usize = 64;
@@ -33,7 +34,8 @@ impl Pictures {
         Self { bases: vec![folder.to_owned()], ..Self::default() }
     }
 
-    /// Paths are relative to one of these folders or to a folder in them, and may have lost some of the folders they begin with.
+    /// Paths are relative to one of these folders or to a folder in them, and may have lost some of the
+    /// folders they begin with.
     pub(crate) fn around(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut bases: Vec<PathBuf> = Vec::new();
         for folder in folders {
@@ -91,7 +93,8 @@ impl Pictures {
         Ok(Bytes::from(bytes))
     }
 
-    /// Files of a folder of pictures, sorted, each by a name that it is found under; empty if there is no such folder. Of its path the first folder may be missing.
+    /// Files of a folder of pictures, sorted, each by a name that it is found under; empty if there is no
+    /// such folder. Of its path the first folder may be missing.
     ///
     /// # Errors
     /// A path that leads out of the folders.

@@ -1,4 +1,5 @@
-//! What came out of a binary file so far, whatever it is written in: text within bounds, pictures under their names.
+//! What came out of a binary file so far, whatever it is written in: text within bounds, pictures under their
+//! names.
 
 use serde_json::Value;
 

@@ -61,7 +61,8 @@ impl Texts {
     }
 }
 
-/// Fills in the scene's entries, questions and texts; `scene.edits` are those of `records`, in the same order.
+/// Fills in the scene's entries, questions and texts; `scene.edits` are those of `records`, in the same
+/// order.
 pub(super) async fn embed(
     editor: &Editor,
     data: &Dataset,
@@ -83,7 +84,8 @@ pub(super) async fn embed(
         let mut pictures = Pictures { editor, data, decoded: HashMap::new() };
         let (id, pixels) = pictures.get(&record.sample.image)?;
         let (edit, members) = &scene.edits[at];
-        // What an entry is found by: an answer by its question, a statement by itself; as the editor pairs them.
+        // What an entry is found by: an answer by its question, a statement by itself; as the editor pairs
+        // them.
         let mut points: Vec<(ImageInput, String)> = members
             .iter()
             .map(|member| {

@@ -96,7 +96,8 @@ impl HitRates {
         }
     }
 
-    /// Spearman's, of the taps' bimodal modularity and their first hits under the λ that suits each best; `None` for fewer than [`RANKED`] taps.
+    /// Spearman's, of the taps' bimodal modularity and their first hits under the λ that suits each best;
+    /// `None` for fewer than [`RANKED`] taps.
     pub(super) fn rank_correlation(&self) -> Option<f64> {
         let hits = (0..self.taps.len()).map(|tap| {
             let best = self.best(|cell| cell.tap == tap)?;

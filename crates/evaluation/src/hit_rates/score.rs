@@ -88,8 +88,8 @@ impl Scene {
     }
 }
 
-/// Asks every question of a codebook whose keys are made with this tap and weight. Keys are not merged, since radii belong to one embedding;
-/// the gate is left out, since what is asked is which key comes first.
+/// Asks every question of a codebook whose keys are made with this tap and weight. Keys are not merged, since
+/// radii belong to one embedding; the gate is left out, since what is asked is which key comes first.
 pub(super) fn retrieve(
     scene: &Scene,
     at: usize,
@@ -197,7 +197,8 @@ fn tally(
     tallies
 }
 
-/// The share over all questions and its standard error over edits: that of a ratio of sums, √(m/(m−1) · Σ(hᵢ − p·nᵢ)²) / n.
+/// The share over all questions and its standard error over edits: that of a ratio of sums, √(m/(m−1) · Σ(hᵢ
+/// − p·nᵢ)²) / n.
 pub(super) fn share(tallies: &[Tally]) -> Share {
     let n: usize = tallies.iter().map(|tally| tally.n).sum();
     if n == 0 {
@@ -224,7 +225,8 @@ pub(super) fn chance(scene: &Scene) -> f64 {
     if n == 0 || keys.is_empty() { 0.0 } else { sum as f64 / n as f64 / keys.len() as f64 }
 }
 
-/// Mean Euclidean distance over pairs of rows; of many rows, over pairs of some of them. 0 for fewer than two.
+/// Mean Euclidean distance over pairs of rows; of many rows, over pairs of some of them. 0 for fewer than
+/// two.
 pub(super) fn mean_distance(rows: &[&[f32]]) -> f64 {
     let stride = rows.len().div_ceil(MOST_ROWS).max(1);
     let rows: Vec<&[f32]> = rows.iter().step_by(stride).copied().collect();

@@ -16,7 +16,8 @@ use super::score::{
 };
 use super::*;
 
-/// Edits of the scripted scene. Each has an answer and a statement, both on its picture; pictures lie on a line, 100 apart.
+/// Edits of the scripted scene. Each has an answer and a statement, both on its picture; pictures lie on a
+/// line, 100 apart.
 const EDITS: usize = 6;
 
 fn at(place: f32) -> Vec<f32> {
@@ -32,8 +33,9 @@ fn record(id: EditId) -> EditRecord {
     .unwrap()
 }
 
-/// Two taps. Both see the edits' pictures where they lie; the first sees similar pictures beside them, the second three edits away. A question
-/// about a statement is asked on a picture near the next edit's: the picture misleads, the words lead. Edits 0 and 2 say the same sentence.
+/// Two taps. Both see the edits' pictures where they lie; the first sees similar pictures beside them, the
+/// second three edits away. A question about a statement is asked on a picture near the next edit's: the
+/// picture misleads, the words lead. Edits 0 and 2 say the same sentence.
 fn scene() -> Scene {
     let mut scene = Scene { texts: vec![vec![0.0]], ..Scene::default() };
     scene.texts.extend((0..EDITS).map(|i| vec![50.0 + 10.0 * i as f32]));
@@ -93,7 +95,8 @@ fn a_scripted_scene_has_the_hit_rates_it_must_have() {
         assert_eq!(of(QuestionKind::Related).first, Share::default(), "nothing was asked");
         (counts, cell.other.first)
     };
-    // Where words count for little, the picture misleads: the own statement is among the nearest, but never the nearest; past the end not even that.
+    // Where words count for little, the picture misleads: the own statement is among the nearest, but never
+    // the nearest; past the end not even that.
     let (counts, other) = rates(0, 0.01);
     assert_eq!(counts, [(6, 6), (6, 6), (0, 5)]);
     // Every edit has one hit of two questions: nothing varies over edits.

@@ -1,4 +1,5 @@
-//! Choices and right answers as published sets write them: which choice is right is said by its text, its letter or its place.
+//! Choices and right answers as published sets write them: which choice is right is said by its text, its
+//! letter or its place.
 
 use std::collections::HashSet;
 
@@ -45,7 +46,8 @@ pub(super) enum Counting {
 }
 
 impl Counting {
-    /// Of these places, each with how many choices there are. People's way only where the other can't be: some place is one beyond the last, and none is 0.
+    /// Of these places, each with how many choices there are. People's way only where the other can't be:
+    /// some place is one beyond the last, and none is 0.
     pub(super) fn of(places: impl Iterator<Item = (u64, usize)> + Clone) -> Self {
         let beyond = places.clone().any(|(place, choices)| place == choices as u64);
         let mut places = places;
@@ -79,7 +81,8 @@ pub(super) fn right(row: &Row, listed: &[String]) -> Right {
             .map_or(Right::Unlisted, |choice| Right::Text(choice.clone()));
     }
     for name in ["direct_answers", "answers"] {
-        // Several people's answers: the authors of A-OKVQA take the first of its direct answers, VQA's the most frequent one.
+        // Several people's answers: the authors of A-OKVQA take the first of its direct answers, VQA's the
+        // most frequent one.
         let answers = several(row.get(name));
         let said = if name == "answers" { most_frequent(&answers) } else { answers.first().cloned() };
         match said.map(|said| meant(listed, said)) {
@@ -91,7 +94,8 @@ pub(super) fn right(row: &Row, listed: &[String]) -> Right {
     found
 }
 
-/// What an answer means beside these choices: the text of one, else the letter of one, else perhaps the place of one.
+/// What an answer means beside these choices: the text of one, else the letter of one, else perhaps the place
+/// of one.
 fn meant(listed: &[String], said: String) -> Right {
     let choices = || listed.iter().filter(|choice| !choice.is_empty());
     if choices().next().is_none() {
@@ -122,8 +126,9 @@ fn letter(text: &str) -> Option<usize> {
     }
 }
 
-/// The choices of a row as they are listed, empty ones too, so that a place means the same as in the set: a list, an object with letters, a column for each, or a text:
-/// "a; b; c; d", lines that begin with a letter, or a list as Python prints it.
+/// The choices of a row as they are listed, empty ones too, so that a place means the same as in the set: a
+/// list, an object with letters, a column for each, or a text: "a; b; c; d", lines that begin with a letter,
+/// or a list as Python prints it.
 pub(super) fn listed(row: &Row) -> Vec<String> {
     let found = ["choices", "options"]
         .iter()

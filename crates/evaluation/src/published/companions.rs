@@ -1,5 +1,5 @@
-//! The sets that go with published records and are joined to them by uid: related texts, related images, questions about the rationale (R-Gen),
-//! scenes for chain-of-error (`CoE`), and chains of thought.
+//! The sets that go with published records and are joined to them by uid: related texts, related images,
+//! questions about the rationale (R-Gen), scenes for chain-of-error (`CoE`), and chains of thought.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -140,7 +140,8 @@ impl<'a> Companions<'a> {
         Ok(())
     }
 
-    /// Records by picture, for sets that name nothing else; the first row of a picture counts, as it does for the authors.
+    /// Records by picture, for sets that name nothing else; the first row of a picture counts, as it does for
+    /// the authors.
     fn by_picture<'r>(&self, rows: &'r [Row]) -> HashMap<&'r str, Vec<usize>> {
         let mut own: HashMap<&str, Vec<usize>> = HashMap::new();
         for (at, record) in self.records.iter().enumerate() {
@@ -208,7 +209,8 @@ impl<'a> Companions<'a> {
         }
     }
 
-    /// A question of a set; what a scene leaves out is as in its record. `None` without a picture, a question or an answer.
+    /// A question of a set; what a scene leaves out is as in its record. `None` without a picture, a question
+    /// or an answer.
     fn sample(&self, set: Set, at: usize, row: &Row) -> Result<Option<Sample>, EvaluationError> {
         let Some(image) = self.image(row)? else { return Ok(None) };
         let own = &self.records[at].sample;
@@ -254,7 +256,8 @@ impl<'a> Companions<'a> {
         Ok(Vec::new())
     }
 
-    /// Scenes that stand in the authors' folders and in no file: `data/coe_gen_merge/image/NAME/MODEL/UID/scenario_0.png`.
+    /// Scenes that stand in the authors' folders and in no file:
+    /// `data/coe_gen_merge/image/NAME/MODEL/UID/scenario_0.png`.
     fn scenes(&mut self) -> Result<(), EvaluationError> {
         let kind = "coe_gen_merge/image";
         let models = self.listed(kind, "")?;

@@ -1,5 +1,5 @@
-//! The folders that the authors publish their sets in, beside those of the records: `AOKVQA/test.parquet`, `t_gen/aokvqa.parquet`,
-//! `i_gen/…`, `r_gen/qa/…`, `r_gen/cot/…`, `e_gen/…`.
+//! The folders that the authors publish their sets in, beside those of the records: `AOKVQA/test.parquet`,
+//! `t_gen/aokvqa.parquet`, `i_gen/…`, `r_gen/qa/…`, `r_gen/cot/…`, `e_gen/…`.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Around a file of records: its folder, and where that holds none of the authors' folders, the one above.
+    /// Around a file of records: its folder, and where that holds none of the authors' folders, the one
+    /// above.
     pub(crate) fn around(file: &Path) -> Self {
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         let folder = parent.unwrap_or_else(|| Path::new(".")).to_owned();
@@ -45,7 +46,8 @@ impl Layout {
         self.roots.iter().flat_map(|root| [root.clone(), root.join("data")]).filter(|root| root.is_dir())
     }
 
-    /// The sets in the authors' folders: the file that is called as the data; in the folder of the records themselves also the only one.
+    /// The sets in the authors' folders: the file that is called as the data; in the folder of the records
+    /// themselves also the only one.
     pub(crate) fn sets(&self) -> Vec<(Set, PathBuf)> {
         let mut found = Vec::new();
         for (inner, set) in FOLDERS {

@@ -134,7 +134,8 @@ struct Sheet<'a> {
     curves: Vec<Curve>,
 }
 
-/// A panel for every metric, a curve for every editor, with bands; and thin dashed lines for what doesn't change.
+/// A panel for every metric, a curve for every editor, with bands; and thin dashed lines for what doesn't
+/// change.
 fn draw(svg: &mut Svg, report: &Report, of: &Sheet<'_>, top: f64) -> f64 {
     let fixed = unedited(report);
     let height_of_row = 150.0;

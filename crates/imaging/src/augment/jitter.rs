@@ -39,8 +39,8 @@ impl Jitter {
         Self { steps }
     }
 
-    /// Applies the steps to every pixel. Between steps values are real numbers clipped to the range of a channel; they are
-    /// rounded once, at the end.
+    /// Applies the steps to every pixel. Between steps values are real numbers clipped to the range of a
+    /// channel; they are rounded once, at the end.
     pub(super) fn apply(&self, image: &mut RgbImage) {
         // Contrast blends with the mean grey of the whole picture as the steps before it left it.
         let mut mean = 0.0;

@@ -73,7 +73,8 @@ impl<'a> Tiles<'a> {
         // Drawn in either case, so that the place and jitter of a seed do not depend on it.
         let seed = rng.next_u64();
         let usable = given.iter().any(|picture| picture.width() > 0 && picture.height() > 0);
-        // A tile shows a piece of a texture, so a texture as large as two tiles is as fine as a tile can show.
+        // A tile shows a piece of a texture, so a texture as large as two tiles is as fine as a tile can
+        // show.
         let side = tile_side.saturating_mul(2).clamp(TEXTURE_SIDE.0, TEXTURE_SIDE.1);
         let made = if usable { Vec::new() } else { textures(seed, TEXTURE_COUNT, side) };
         Self { given, made, noise_share: config.noise_share }

@@ -4,8 +4,8 @@ use image::RgbImage;
 
 /// Rotates `image` counter-clockwise by `angle` radians about its centre, keeping its size.
 ///
-/// What turns in from outside is the picture mirrored at its edge: black corners would be a mark of augmentation that the vision
-/// tower sees and that no photograph has.
+/// What turns in from outside is the picture mirrored at its edge: black corners would be a mark of
+/// augmentation that the vision tower sees and that no photograph has.
 pub(super) fn rotate(image: &RgbImage, angle: f32) -> RgbImage {
     let (width, height) = image.dimensions();
     let (sin, cos) = angle.sin_cos();

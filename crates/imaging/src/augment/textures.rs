@@ -12,8 +12,9 @@ const PERSISTENCE: f32 = 0.55;
 
 type Colour = [f32; 3];
 
-/// `count` square textures of `size`×`size` pixels (1 to 2,048): clouds, marble, cells, planks and bricks in turn, each in
-/// colours of its own. The same seed gives the same textures, and a larger `count` only appends to them.
+/// `count` square textures of `size`×`size` pixels (1 to 2,048): clouds, marble, cells, planks and bricks in
+/// turn, each in colours of its own. The same seed gives the same textures, and a larger `count` only appends
+/// to them.
 pub fn textures(seed: u64, count: u32, size: u32) -> Vec<RgbImage> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|index| texture(index, size.clamp(1, MAX_SIDE), &mut rng)).collect()

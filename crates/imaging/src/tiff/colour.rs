@@ -56,7 +56,8 @@ pub(super) fn to_rgb8(
     Ok((flat, notes))
 }
 
-/// All samples in 8 bits; opacity has the range of its type, unless it was written in as few bits as the colours.
+/// All samples in 8 bits; opacity has the range of its type, unless it was written in as few bits as the
+/// colours.
 fn scale(layout: &Layout, samples: Samples, channels: usize, range: Range) -> Vec<u8> {
     let colours = channels - usize::from(layout.alpha.is_some());
     let opacity_range = |most: f64| match layout.kind {

@@ -180,7 +180,8 @@ fn group4(layout: &Layout, stored: &[u8], rows: usize) -> Result<Vec<u8>, Imagin
     Ok(packed)
 }
 
-/// Runs of white and black in turn: the modified Huffman code, and Group 3 without reference to the row above.
+/// Runs of white and black in turn: the modified Huffman code, and Group 3 without reference to the row
+/// above.
 fn one_dimensional(layout: &Layout, stored: &[u8], rows: usize) -> Result<Vec<u8>, ImagingError> {
     let group3 = layout.compression == 3;
     if group3 && layout.t4_options & 3 != 0 {
@@ -231,7 +232,8 @@ fn jpeg_samples(
     rows: usize,
     expected: usize,
 ) -> Result<Vec<u8>, ImagingError> {
-    // The tables stand in a JPEG of their own: what is between its two ends goes behind the beginning of each.
+    // The tables stand in a JPEG of their own: what is between its two ends goes behind the beginning of
+    // each.
     let tables = tables.and_then(|tables| tables.strip_prefix(b"\xFF\xD8"));
     let tables = tables.map_or(&[][..], |tables| tables.strip_suffix(b"\xFF\xD9").unwrap_or(tables));
     let body = stored.strip_prefix(b"\xFF\xD8").ok_or_else(damaged)?;

@@ -1,7 +1,7 @@
 //! The first directory of a TIFF or `BigTIFF`: which field stands where.
 //!
-//! Values stay in the file until they are asked for, and no more of them are read than was asked for, so that a directory
-//! costs no more memory than its own entries.
+//! Values stay in the file until they are asked for, and no more of them are read than was asked for, so that
+//! a directory costs no more memory than its own entries.
 
 use std::collections::BTreeMap;
 

@@ -133,7 +133,8 @@ impl Layout {
         self.height.div_ceil(self.chunk_height)
     }
 
-    /// Rows that the chunk of a row of chunks holds; the last strip may be shorter than the others, a tile is not.
+    /// Rows that the chunk of a row of chunks holds; the last strip may be shorter than the others, a tile is
+    /// not.
     pub(super) fn rows_of(&self, row: usize) -> usize {
         if self.tiled {
             self.chunk_height
@@ -147,7 +148,8 @@ impl Layout {
         if self.planar { 1 } else { self.samples }
     }
 
-    /// Whether blocks of YCbCr are stored with fewer colour differences than lightnesses. JPEG does that by itself.
+    /// Whether blocks of YCbCr are stored with fewer colour differences than lightnesses. JPEG does that by
+    /// itself.
     pub(super) fn is_subsampled(&self) -> bool {
         self.colour == Colour::YCbCr && self.compression != 7 && self.subsampling != (1, 1)
     }
@@ -272,7 +274,8 @@ fn colour(directory: &Directory<'_>, samples: u64, compression: u64) -> Result<C
     })
 }
 
-/// The first extra sample that is opacity. Four samples of RGB without a word are those three and opacity, as Pillow has it.
+/// The first extra sample that is opacity. Four samples of RGB without a word are those three and opacity, as
+/// Pillow has it.
 fn alpha(directory: &Directory<'_>, colour: Colour, samples: usize) -> Result<Option<Alpha>, ImagingError> {
     let extra = samples - colour.channels();
     let Some(meanings) = directory.list(tag::EXTRA_SAMPLES, extra as u64)? else {

@@ -114,7 +114,8 @@ fn row_bytes(layout: &Layout) -> Option<usize> {
     Some(bits.div_ceil(8))
 }
 
-/// The bytes of a strip or tile in the file; nothing for one that was left out (GDAL writes none where all is zero).
+/// The bytes of a strip or tile in the file; nothing for one that was left out (GDAL writes none where all is
+/// zero).
 fn stored<'a>(
     layout: &Layout,
     bytes: &'a [u8],
@@ -134,7 +135,8 @@ fn stored<'a>(
         Some(count @ 1..) => usize::try_from(count).unwrap_or(usize::MAX),
         _ => rest.len(),
     };
-    // A length that goes beyond the file is wrong more often than the pixels are missing: unpacking finds out.
+    // A length that goes beyond the file is wrong more often than the pixels are missing: unpacking finds
+    // out.
     Ok(Some(&rest[..length.min(rest.len())]))
 }
 
@@ -189,7 +191,8 @@ fn undo_predictor<'a>(
             }
         }
         (3, 16 | 32 | 64) if layout.kind == SampleKind::Float => {
-            // The highest bytes of all samples of a row, then the next ones, each as a difference to the one before.
+            // The highest bytes of all samples of a row, then the next ones, each as a difference to the one
+            // before.
             let size = layout.bits as usize / 8;
             let count = length / size;
             let mut plain = vec![0; length];
@@ -216,7 +219,8 @@ fn integer(raw: &[u8], little: bool) -> u64 {
     if little { raw.iter().rev().fold(0, add) } else { raw.iter().fold(0, add) }
 }
 
-/// The stored bits of the sample with this number in a row. Depths that aren't whole bytes are packed from the top.
+/// The stored bits of the sample with this number in a row. Depths that aren't whole bytes are packed from
+/// the top.
 fn stored_bits(row: &[u8], index: usize, bits: u32, little: bool) -> u64 {
     if bits.is_multiple_of(8) {
         let size = bits as usize / 8;
@@ -249,8 +253,8 @@ struct Place {
 }
 
 impl Raster {
-    /// Puts samples of a strip or tile in their place: those with the numbers `from` of each of its pixels, into the
-    /// channels from `channel` on.
+    /// Puts samples of a strip or tile in their place: those with the numbers `from` of each of its pixels,
+    /// into the channels from `channel` on.
     fn take(
         &mut self,
         layout: &Layout,

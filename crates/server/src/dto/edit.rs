@@ -44,10 +44,11 @@ pub struct EditDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub after_absent: Option<AbsenceDto>,
-    /// Live edits about the same picture and question that are older and answer otherwise, newest first: they stand back for this one.
+    /// Live edits about the same picture and question that are older and answer otherwise, newest first: they
+    /// stand back for this one.
     pub conflicts: Vec<ConflictDto>,
-    /// The newest edit about the same picture and question, if it answers otherwise: what this edit alone says is not put in front of questions until
-    /// that one is reverted. `null` while this edit stands.
+    /// The newest edit about the same picture and question, if it answers otherwise: what this edit alone
+    /// says is not put in front of questions until that one is reverted. `null` while this edit stands.
     pub superseded_by: Option<ConflictDto>,
     /// Who says so.
     pub author: Option<String>,
@@ -87,7 +88,8 @@ pub enum AbsentReasonDto {
     NotAsked,
     /// The model was asked and gave none.
     Failed,
-    /// It was given, perhaps, and not remembered: the edit came from an archive, or the service stopped right after it was stored.
+    /// It was given, perhaps, and not remembered: the edit came from an archive, or the service stopped right
+    /// after it was stored.
     NotKept,
 }
 

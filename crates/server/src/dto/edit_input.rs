@@ -235,7 +235,8 @@ pub(crate) struct EditForm {
     question: String,
     /// The right answer.
     answer: String,
-    /// One statement each when repeated (also as `reasoning[]`); a single one is split into sentences, unless it is a JSON list.
+    /// One statement each when repeated (also as `reasoning[]`); a single one is split into sentences, unless
+    /// it is a JSON list.
     #[schema(nullable = false)]
     reasoning: Option<Vec<String>>,
     /// One choice each (also as `choices[]`), or one JSON list.

@@ -110,7 +110,8 @@ pub struct ModularityRequestDto {
     /// Draws for the weights.
     #[schema(minimum = 2, maximum = 100, default = 10)]
     pub weight_runs: Option<usize>,
-    /// Mismatched pictures and texts of a draw, for the biases. 0: the draw's other pairs serve, which is several times faster.
+    /// Mismatched pictures and texts of a draw, for the biases. 0: the draw's other pairs serve, which is
+    /// several times faster.
     #[schema(minimum = 0, maximum = 64, default = 20)]
     pub mismatched: Option<usize>,
     /// Poolings that are measured; `mean` has to be there.
@@ -159,7 +160,8 @@ impl ModularityRequestDto {
 pub struct ModularityDto {
     /// The active selection.
     pub active: ActiveDto,
-    /// Id of the newest report of this codebook, which is its job's; `null` if there is none. `/modularity/{report}` has it whole.
+    /// Id of the newest report of this codebook, which is its job's; `null` if there is none.
+    /// `/modularity/{report}` has it whole.
     pub report: Option<String>,
     /// What that report chose; `null` if there is none.
     #[schema(value_type = Option<Object>)]

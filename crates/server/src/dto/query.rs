@@ -121,7 +121,8 @@ pub struct AnswerDto {
     /// The answer.
     #[schema(example = "malignant")]
     pub answer: String,
-    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the choices.
+    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the
+    /// choices.
     #[schema(minimum = 0, maximum = 1, example = 0.98)]
     pub probability: f64,
     /// Every choice, in the order asked; present when asked with choices.
@@ -210,11 +211,13 @@ pub struct RetrievalDto {
     pub k: usize,
     /// Statements put in front of the question, nearest first.
     pub facts: Vec<FactDto>,
-    /// Statements that were retrieved and not put in front; present when what was retrieved was judged on the picture, or when there are some.
+    /// Statements that were retrieved and not put in front; present when what was retrieved was judged on the
+    /// picture, or when there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub withheld: Option<Vec<WithheldDto>>,
-    /// Statements that were left out because the model's context has no more room beside the question and its answer, nearest first.
+    /// Statements that were left out because the model's context has no more room beside the question and its
+    /// answer, nearest first.
     pub omitted: Vec<OmittedDto>,
     /// The nearest statement, when it was too far to be used.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -268,7 +271,8 @@ pub enum WithheldReasonDto {
     Contradicted,
     /// Nothing that it rests on can be judged, and the question is outside of the radius of its key.
     OutOfReach,
-    /// A newer edit about the same picture and question gives another answer, and no edit that stands says this too.
+    /// A newer edit about the same picture and question gives another answer, and no edit that stands says
+    /// this too.
     Superseded,
 }
 
@@ -296,7 +300,8 @@ pub struct FactDto {
     pub value: String,
     /// Distance of the query to the key.
     pub distance: f64,
-    /// Probability, by the model, that the asked picture bears it out, of an answer the mean over the statements of its edit; present where it was judged.
+    /// Probability, by the model, that the asked picture bears it out, of an answer the mean over the
+    /// statements of its edit; present where it was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     pub support: Option<f64>,

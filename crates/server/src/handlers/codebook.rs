@@ -135,11 +135,12 @@ pub(crate) async fn export(
 
 /// Import a codebook
 ///
-/// Takes what an export gave: all of it, or after an error nothing. Edits that are there already are skipped, so repeating it is harmless. Keys
-/// are made anew where the archive was made with another model or embedding. An archive that was unpacked and packed again is read too:
-/// its entries may come in any order and lie in a common folder; it may be compressed with gzip or zstd. With `background` the archive is
-/// kept and taken in by a job, which begins again after a restart; its `result` is what is answered otherwise, and an idempotency key
-/// finds it again.
+/// Takes what an export gave: all of it, or after an error nothing. Edits that are there already are skipped,
+/// so repeating it is harmless. Keys are made anew where the archive was made with another model or
+/// embedding. An archive that was unpacked and packed again is read too: its entries may come in any order
+/// and lie in a common folder; it may be compressed with gzip or zstd. With `background` the archive is kept
+/// and taken in by a job, which begins again after a restart; its `result` is what is answered otherwise, and
+/// an idempotency key finds it again.
 #[utoipa::path(
     post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook",
     params(

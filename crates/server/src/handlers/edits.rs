@@ -29,7 +29,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Make an edit
 ///
-/// Stores the correction so that it holds for this picture and question and for those like it. Answered when it is durable and live.
+/// Stores the correction so that it holds for this picture and question and for those like it. Answered when
+/// it is durable and live.
 #[utoipa::path(
     post, path = "/edits", operation_id = "create_edit", tag = "edits",
     params(
@@ -74,17 +75,19 @@ pub(crate) async fn create(
 
 /// Make many edits
 ///
-/// An upload of up to 5,000 edits: JSON Lines of bodies of `POST /edits`, or a tar of native records (`edits.jsonl` and the pictures it
-/// names, as `reasonedit world` writes them). It becomes a job that makes one edit after the other, in order, while queries go first;
-/// `GET /jobs/{id}/results` has a result for every line. A line that can't be used doesn't keep the others from being made. After a
-/// restart the job goes on where it was: no edit is made twice, none is left out.
+/// An upload of up to 5,000 edits: JSON Lines of bodies of `POST /edits`, or a tar of native records
+/// (`edits.jsonl` and the pictures it names, as `reasonedit world` writes them). It becomes a job that makes
+/// one edit after the other, in order, while queries go first; `GET /jobs/{id}/results` has a result for
+/// every line. A line that can't be used doesn't keep the others from being made. After a restart the job
+/// goes on where it was: no edit is made twice, none is left out.
 #[utoipa::path(
     post, path = "/edits/batch", operation_id = "create_edits", tag = "edits",
     params(
         BatchParams,
         KeyHeader,
     ),
-    // Sorted in the contract; clients generated from it that can't tell one file from the other send the last, which has to be the lines.
+    // Sorted in the contract; clients generated from it that can't tell one file from the other send the
+    // last, which has to be the lines.
     request_body(content((File = "application/tar"), (File = "application/x-ndjson"))),
     responses(
         (status = 202, description = "The upload is durable, and the job waits or runs.", body = JobDto,

@@ -15,8 +15,8 @@ use crate::state::AppState;
 
 /// Look for evidence
 ///
-/// Where a picture shows each statement, by the model: what an edit would store, and what the model says of every part it looked at. Makes no
-/// edit and keeps nothing.
+/// Where a picture shows each statement, by the model: what an edit would store, and what the model says of
+/// every part it looked at. Makes no edit and keeps nothing.
 #[utoipa::path(
     post, path = "/evidence", operation_id = "find_evidence", tag = "edits", params(CodebookParams),
     request_body(content((EvidenceInput = "application/json"), (EvidenceForm = "multipart/form-data"))),

@@ -99,7 +99,8 @@ pub(crate) async fn get(
 
 /// Cancel a job
 ///
-/// What it had done stays done. Cancelling a cancelled job changes nothing; one that is done or has failed can't be cancelled.
+/// What it had done stays done. Cancelling a cancelled job changes nothing; one that is done or has failed
+/// can't be cancelled.
 #[utoipa::path(
     delete, path = "/jobs/{id}", operation_id = "cancel_job", tag = "jobs",
     params(("id" = String, Path, description = "ULID of the job."), JobParams),
@@ -124,8 +125,9 @@ pub(crate) async fn cancel(
 
 /// Follow a job
 ///
-/// Server-sent events, each with the whole job: `progress` at once and whenever it got on, then `done`; or `failed`, also when it was
-/// cancelled. Whoever connects again is told at once how far it is. The stream of a job that has ended is its last event.
+/// Server-sent events, each with the whole job: `progress` at once and whenever it got on, then `done`; or
+/// `failed`, also when it was cancelled. Whoever connects again is told at once how far it is. The stream of
+/// a job that has ended is its last event.
 #[utoipa::path(
     get, path = "/jobs/{id}/events", operation_id = "follow_job", tag = "jobs",
     params(("id" = String, Path, description = "ULID of the job."), JobParams),
@@ -147,8 +149,9 @@ pub(crate) async fn events(
 
 /// Get the results of a job
 ///
-/// JSON Lines, one `BatchLine` for every line of a batch that was worked on, in order: `{"line": 7, "status": 201, "edit": "01K…"}`, or with
-/// the problem that `POST /edits` would have answered with. Can be read while the job runs. Other kinds of jobs have no such lines.
+/// JSON Lines, one `BatchLine` for every line of a batch that was worked on, in order:
+/// `{"line": 7, "status": 201, "edit": "01K…"}`, or with the problem that `POST /edits` would have answered
+/// with. Can be read while the job runs. Other kinds of jobs have no such lines.
 #[utoipa::path(
     get, path = "/jobs/{id}/results", operation_id = "get_job_results", tag = "jobs",
     params(("id" = String, Path, description = "ULID of the job."), ResultsParams),

@@ -29,8 +29,9 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 
 /// Choose layer and weight
 ///
-/// Measures, on pairs of pictures and texts, how well every layer of the model and every weight of the text keep pictures and texts apart,
-/// and moves the codebook to the best, if asked to, while it goes on serving. A job; the body may be left out.
+/// Measures, on pairs of pictures and texts, how well every layer of the model and every weight of the text
+/// keep pictures and texts apart, and moves the codebook to the best, if asked to, while it goes on serving.
+/// A job; the body may be left out.
 #[utoipa::path(
     post, path = "/modularity", operation_id = "create_modularity", tag = "modularity",
     params(
@@ -125,7 +126,8 @@ pub(crate) async fn get(
 
 /// Go back to the embedding before
 ///
-/// A job: the edits made since get keys in the old embedding too, then it is swapped in. A second one goes forward again.
+/// A job: the edits made since get keys in the old embedding too, then it is swapped in. A second one goes
+/// forward again.
 #[utoipa::path(
     post, path = "/modularity/rollback", operation_id = "roll_back_modularity", tag = "modularity", params(CodebookParams),
     responses(
@@ -171,8 +173,8 @@ pub(crate) async fn renew(
 
 /// Apply a report
 ///
-/// Moves the codebook to the layer and the weight that the report chose, while it goes on serving. A job: every key is made anew beside the
-/// live ones, then they are swapped in at once.
+/// Moves the codebook to the layer and the weight that the report chose, while it goes on serving. A job:
+/// every key is made anew beside the live ones, then they are swapped in at once.
 #[utoipa::path(
     post, path = "/modularity/{report}/apply", operation_id = "apply_report", tag = "modularity",
     params(("report" = String, Path, description = "ULID of the job that made it."), CodebookParams),
@@ -218,8 +220,8 @@ async fn reembed(state: &AppState, codebook: CodebookName, input: &ReembedInput)
 
 /// Get a report
 ///
-/// Every tap and pooling with mean and standard deviation of the three modularities and two biases, every weight with its harmonic mean, and
-/// what was chosen, by what lead.
+/// Every tap and pooling with mean and standard deviation of the three modularities and two biases, every
+/// weight with its harmonic mean, and what was chosen, by what lead.
 #[utoipa::path(
     get, path = "/modularity/{report}", operation_id = "get_report", tag = "modularity",
     params(("report" = String, Path, description = "ULID of the job that made it."), JobParams),
@@ -240,8 +242,9 @@ pub(crate) async fn report(
 
 /// Get a figure of a report, or its summary
 ///
-/// `layers.svg`: modularities and biases over the layers; `weights.svg`: vision against language modularity over the weight; `network.svg`: the
-/// similarity network under three weights; `report.md`: a summary to read.
+/// `layers.svg`: modularities and biases over the layers; `weights.svg`: vision against language modularity
+/// over the weight; `network.svg`: the similarity network under three weights; `report.md`: a summary to
+/// read.
 #[utoipa::path(
     get, path = "/modularity/{report}/{file}", operation_id = "get_report_file", tag = "modularity",
     params(

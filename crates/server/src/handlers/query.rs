@@ -18,8 +18,9 @@ use crate::state::AppState;
 
 /// Ask about a picture
 ///
-/// The answer takes the statements of edits into account that are near enough. With `stream` it comes as server-sent events:
-/// `retrieval` (as in the answer), `token` (`{"text": "…", "probability": 0.97}`) any number of times, `done` (the whole answer); or `error` (a problem document).
+/// The answer takes the statements of edits into account that are near enough. With `stream` it comes as
+/// server-sent events: `retrieval` (as in the answer), `token` (`{"text": "…", "probability": 0.97}`) any
+/// number of times, `done` (the whole answer); or `error` (a problem document).
 #[utoipa::path(
     post, path = "/query", operation_id = "query", tag = "query", params(CodebookParams),
     request_body(content((QueryInput = "application/json"), (QueryForm = "multipart/form-data"))),

@@ -1,8 +1,9 @@
 //! Annotation in Label Studio: predictions out, corrections in.
 //!
-//! Speaks the protocol of its machine learning backends. A project is read by its labeling configuration (`labels`); a task's question is
-//! asked of its picture (`predict`, `pictures`); a submitted annotation with reasoning (`events`, `annotation`) waits durably (`queue`) until
-//! it has become an edit (`worker`). Which edits are of which annotation stands in the edits; `projects` keeps what only setup tells.
+//! Speaks the protocol of its machine learning backends. A project is read by its labeling configuration
+//! (`labels`); a task's question is asked of its picture (`predict`, `pictures`); a submitted annotation with
+//! reasoning (`events`, `annotation`) waits durably (`queue`) until it has become an edit (`worker`). Which
+//! edits are of which annotation stands in the edits; `projects` keeps what only setup tells.
 
 mod annotation;
 mod config;

@@ -5,8 +5,9 @@
 //!                                                                   └ place in the journal moves when it was taken
 //! ```
 //!
-//! Receivers are configuration and not an API: whoever may name one could have the service ask addresses inside the house, and would have to be
-//! trusted with its secret. What is an API is to see how they are and to resume one that was given up.
+//! Receivers are configuration and not an API: whoever may name one could have the service ask addresses
+//! inside the house, and would have to be trusted with its secret. What is an API is to see how they are and
+//! to resume one that was given up.
 
 mod config;
 mod dto;
@@ -69,8 +70,9 @@ struct Shared {
 }
 
 impl Webhooks {
-    /// Takes up the receivers of this configuration. Before the first edit is accepted, since new ones begin at the present. Needs a tokio
-    /// runtime. `stopping` stops the sending; what was not sent is sent after the next start.
+    /// Takes up the receivers of this configuration. Before the first edit is accepted, since new ones begin
+    /// at the present. Needs a tokio runtime. `stopping` stops the sending; what was not sent is sent after
+    /// the next start.
     ///
     /// # Errors
     /// [`WebhooksError`].

@@ -31,8 +31,8 @@ pub(crate) struct BatchInput {
 /// Queries of people go first.
 const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
 
-/// Makes the edits of an upload. A line whose result is kept is never worked on again; one that was interrupted before that is found
-/// by its idempotency key if it had become an edit.
+/// Makes the edits of an upload. A line whose result is kept is never worked on again; one that was
+/// interrupted before that is found by its idempotency key if it had become an edit.
 pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     let input: BatchInput = context.input()?;
     let (mut tally, last) = tally_of(&context).await?;
@@ -111,7 +111,8 @@ async fn edit(
     };
     let (editor, asked, before) = (tools.editor.clone(), key.key.clone(), name.clone());
     let (source, parsed, made) = blocking(move || {
-        // Before anything else: a picture that could be fetched then may be gone now, and the edit may have been reverted.
+        // Before anything else: a picture that could be fetched then may be gone now, and the edit may have
+        // been reverted.
         let made = made_before(&editor, &before, &asked)?;
         let parsed = if made.is_none() { Some(source.parse(&line.bytes)) } else { None };
         Ok((source, parsed, made))

@@ -61,8 +61,8 @@ impl Context {
         record.checkpoint.as_ref().map(T::deserialize).transpose().map_err(|error| Problem::internal(&error))
     }
 
-    /// Keeps a checkpoint: durable when this returns. A job that gets from one to the next is tried again without end. At most a
-    /// megabyte; what is larger belongs into rows or a file.
+    /// Keeps a checkpoint: durable when this returns. A job that gets from one to the next is tried again
+    /// without end. At most a megabyte; what is larger belongs into rows or a file.
     ///
     /// # Errors
     /// 500 when the disk refuses.
@@ -76,8 +76,8 @@ impl Context {
             .await
     }
 
-    /// Keeps one piece of what the job comes to, durable when this returns; `GET /jobs/{id}/results` gives them in order. A piece is a
-    /// checkpoint too: what it is about must not be done again.
+    /// Keeps one piece of what the job comes to, durable when this returns; `GET /jobs/{id}/results` gives
+    /// them in order. A piece is a checkpoint too: what it is about must not be done again.
     ///
     /// # Errors
     /// 500 when the disk refuses.
@@ -123,7 +123,8 @@ impl Context {
         self.job.cancel_asked.load(Ordering::SeqCst)
     }
 
-    /// Fires when the job is cancelled or the service stops. The worker itself is dropped then; this is for what it has running elsewhere.
+    /// Fires when the job is cancelled or the service stops. The worker itself is dropped then; this is for
+    /// what it has running elsewhere.
     pub(crate) fn halted(&self) -> CancellationToken {
         self.job.halt.clone()
     }

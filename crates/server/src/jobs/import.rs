@@ -41,8 +41,9 @@ impl Read for Counting {
     }
 }
 
-/// Takes in an archive: all of it, or nothing. After an interruption it begins again. The checkpoint is how far it came, in bytes read and edits
-/// that got new keys: an import that gets farther each time is tried again without end.
+/// Takes in an archive: all of it, or nothing. After an interruption it begins again. The checkpoint is how
+/// far it came, in bytes read and edits that got new keys: an import that gets farther each time is tried
+/// again without end.
 pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     let path = context.upload();
     let (file, total) = blocking(move || {

@@ -1,4 +1,5 @@
-//! `POST /modularity`: measures layers and weights, and moves the codebook to what is chosen; `POST /modularity/rollback` goes back.
+//! `POST /modularity`: measures layers and weights, and moves the codebook to what is chosen;
+//! `POST /modularity/rollback` goes back.
 
 use futures::future::BoxFuture;
 use reasonedit_codebook::GenerationId;
@@ -37,8 +38,8 @@ impl ModularityWatch for Telling<'_> {
     }
 }
 
-/// Clears away half-made keys when the worker is dropped because its job was cancelled; when the service stops they are kept, to be gone on
-/// with.
+/// Clears away half-made keys when the worker is dropped because its job was cancelled; when the service
+/// stops they are kept, to be gone on with.
 struct Tidy<'a> {
     editor: &'a Editor,
     context: &'a Context,
@@ -58,8 +59,8 @@ impl Drop for Tidy<'_> {
     }
 }
 
-/// Measures, keeps the report, and applies it if that was asked for. A finished run is not measured again; a finished report is not made
-/// again; a re-embedding goes on where it was.
+/// Measures, keeps the report, and applies it if that was asked for. A finished run is not measured again; a
+/// finished report is not made again; a re-embedding goes on where it was.
 pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     let asked: ModularityRequestDto = context.input()?;
     let codebook = context.codebook();
@@ -108,7 +109,8 @@ async fn measured(tools: &Tools, context: &Context, asked: &ModularityRequestDto
     Ok(measuring.await?)
 }
 
-/// What a codebook is moved to without measuring. It stands in the job, so that one that is begun again does the same.
+/// What a codebook is moved to without measuring. It stands in the job, so that one that is begun again does
+/// the same.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum ReembedInput {

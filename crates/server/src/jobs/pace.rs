@@ -16,7 +16,8 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Takes note of what is done, and gives the milliseconds that the rest takes; `None` until something was done.
+    /// Takes note of what is done, and gives the milliseconds that the rest takes; `None` until something was
+    /// done.
     pub(crate) fn remaining_ms(&mut self, stage: &str, done: u64, total: u64, now: Instant) -> Option<u64> {
         let back = self.points.back().is_some_and(|(_, before)| *before > done);
         if stage != self.stage || back {

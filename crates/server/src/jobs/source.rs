@@ -73,7 +73,8 @@ impl Source {
             Format::Lines => (open()?.take(u64::MAX), None),
             Format::Records => {
                 let mut files = files_of(open()?)?;
-                // Whoever packs a folder has its name before everything: the pictures are told from where the records are.
+                // Whoever packs a folder has its name before everything: the pictures are told from where the
+                // records are.
                 let records = files
                     .keys()
                     .filter(|path| *path == RECORDS || path.ends_with(&format!("/{RECORDS}")))

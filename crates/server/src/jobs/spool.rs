@@ -43,8 +43,8 @@ impl Spool {
     /// Receives a body, without its codings, into a file that is no job's yet.
     ///
     /// # Errors
-    /// 413 above `limit` decoded bytes, 415 for a coding that is not decoded, 408 when the body stalls, 400 when it breaks off or is not what its
-    /// coding says, 500 when the disk refuses.
+    /// 413 above `limit` decoded bytes, 415 for a coding that is not decoded, 408 when the body stalls, 400
+    /// when it breaks off or is not what its coding says, 500 when the disk refuses.
     pub(crate) async fn receive(
         &self,
         headers: &HeaderMap,

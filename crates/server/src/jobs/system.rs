@@ -83,7 +83,8 @@ pub(super) struct Shared {
 }
 
 impl Jobs {
-    /// The jobs of a library, inputs in `folder`. Those that had not ended are taken up again. Needs a tokio runtime.
+    /// The jobs of a library, inputs in `folder`. Those that had not ended are taken up again. Needs a tokio
+    /// runtime.
     ///
     /// `stopping` stops the work: running jobs go on from their checkpoints at the next start.
     ///
@@ -149,10 +150,12 @@ impl Jobs {
         self.table().get(&id).cloned().ok_or_else(|| Problem::not_found(format!("There is no job {id}.")))
     }
 
-    /// Submits a job: it is durable when this returns. The same key and digest again give the job that was made then.
+    /// Submits a job: it is durable when this returns. The same key and digest again give the job that was
+    /// made then.
     ///
     /// # Errors
-    /// 409 where only one of its kind may be, or for a key used for something else; 429 when too many wait; 503 when the service stops.
+    /// 409 where only one of its kind may be, or for a key used for something else; 429 when too many wait;
+    /// 503 when the service stops.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<JobDto> {
         let jobs = self.clone();
         // On its own: a caller who goes away can't leave it half done.
@@ -295,7 +298,8 @@ impl Jobs {
         (page, None)
     }
 
-    /// Cancels a job and waits a moment for it to stop; what it had done stays done. Cancelling it again changes nothing.
+    /// Cancels a job and waits a moment for it to stop; what it had done stays done. Cancelling it again
+    /// changes nothing.
     ///
     /// # Errors
     /// 404; 409 when it is done or has failed.

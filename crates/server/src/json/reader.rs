@@ -1,7 +1,9 @@
-//! A deserializer around another one that takes what the contract says and nothing else: an object is no list of its fields, a whole number may be
-//! written `64.0`, and what is wrong is said in this API's words with its place. Texts are passed on as they come: nothing is copied here but names.
+//! A deserializer around another one that takes what the contract says and nothing else: an object is no list
+//! of its fields, a whole number may be written `64.0`, and what is wrong is said in this API's words with
+//! its place. Texts are passed on as they come: nothing is copied here but names.
 //!
-//! Errors of the parser's own type hold no place, so a fault found inside is left in the [`Stash`] while the parser unwinds.
+//! Errors of the parser's own type hold no place, so a fault found inside is left in the [`Stash`] while the
+//! parser unwinds.
 
 use std::cell::Cell;
 use std::fmt;

@@ -69,7 +69,8 @@ pub(super) fn bool_of(text: &str) -> Option<bool> {
     }
 }
 
-/// A number as clients write it into forms and query strings. Not `inf` or `nan`, which the standard library takes.
+/// A number as clients write it into forms and query strings. Not `inf` or `nan`, which the standard library
+/// takes.
 pub(super) fn number_of(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
     text.parse().ok().filter(|value: &f64| plain && value.is_finite())

@@ -1,4 +1,5 @@
-//! Names of parts: `choices`, `choices[]`, `choices[0]`, `reasoning[0][statement]`. Libraries of many languages write lists and objects so.
+//! Names of parts: `choices`, `choices[]`, `choices[0]`, `reasoning[0][statement]`. Libraries of many
+//! languages write lists and objects so.
 
 use std::collections::BTreeMap;
 

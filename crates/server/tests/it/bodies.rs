@@ -1,4 +1,5 @@
-//! Bodies as real clients send them: with a byte order mark, compressed, as forms of many habits, with boxes as annotation tools write them.
+//! Bodies as real clients send them: with a byte order mark, compressed, as forms of many habits, with boxes
+//! as annotation tools write them.
 
 use async_compression::tokio::bufread::{GzipEncoder, ZlibEncoder, ZstdEncoder};
 use axum::Router;

@@ -1,4 +1,5 @@
-//! What was retrieved fits into the model's context, and what does not is told; a question that doesn't fit is refused before anything begins.
+//! What was retrieved fits into the model's context, and what does not is told; a question that doesn't fit
+//! is refused before anything begins.
 
 use axum::Router;
 use base64::Engine as _;
@@ -53,7 +54,8 @@ fn events(text: &str) -> Vec<(String, Value)> {
     blocks.map(|(name, data)| (name.to_owned(), serde_json::from_str(data).unwrap())).collect()
 }
 
-/// Makes the edit, and answers what a query retrieves where everything fits: nothing left out, each sentence once.
+/// Makes the edit, and answers what a query retrieves where everything fits: nothing left out, each sentence
+/// once.
 async fn made(router: &Router) -> Value {
     let answer = post_json(router, "/edits", &long_edit()).await;
     assert_eq!(answer.code(), 201, "{}", answer.text());
@@ -95,7 +97,8 @@ async fn facts_that_do_not_fit_are_left_out_and_named() {
         assert_eq!(both, all, "{more}");
         let used = answer["usage"]["prompt_tokens"].as_u64().unwrap();
         assert!(used + room <= LIMIT, "{used} tokens and {room} for the answer");
-        // The nearest of those that were left out would not have fitted: a report has more than half as many tokens as characters.
+        // The nearest of those that were left out would not have fitted: a report has more than half as many
+        // tokens as characters.
         assert!(used + room + 330 / 2 > LIMIT, "{used} tokens and {room} for the answer leave room");
 
         let mut streamed = asked(&more);

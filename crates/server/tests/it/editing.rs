@@ -119,7 +119,8 @@ async fn an_edit_from_submission_to_reversal() {
     insta::assert_snapshot!("codebook_shape", shape(&counts));
     let keys = get(router, "/codebook/entries?limit=1").await.json();
     assert_eq!(keys["entries"].as_array().unwrap().len(), 1);
-    // Keys made within one millisecond come in an order of chance: the shape is that of the answer's, which is of the whole picture.
+    // Keys made within one millisecond come in an order of chance: the shape is that of the answer's, which
+    // is of the whole picture.
     let all = get(router, "/codebook/entries").await.json();
     let of_answer = |key: &&Value| key["values"][0]["kind"] == "answer";
     let answer_key = all["entries"].as_array().unwrap().iter().find(of_answer).unwrap();

@@ -1,5 +1,5 @@
-//! `docs/errors.md` names every kind of problem and every message that a client can be told, read from the code: a message that is added, changed or
-//! taken from a library shows there.
+//! `docs/errors.md` names every kind of problem and every message that a client can be told, read from the
+//! code: a message that is added, changed or taken from a library shows there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -306,7 +306,8 @@ async fn log_lines_bear_the_request_id_and_no_texts_of_users() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let (router, _slot) = bare(|_| {});
-    // Another test may have come to the same places of the code a moment before, when nobody listened; that is remembered.
+    // Another test may have come to the same places of the code a moment before, when nobody listened; that
+    // is remembered.
     get(&router, "/edits").await.problem(503);
     tracing::callsite::rebuild_interest_cache();
     log.0.lock().unwrap().clear();

@@ -1,4 +1,5 @@
-//! Processes that are killed. A batch, again and again: at the end every line was made once. An import: all of it is there, or nothing.
+//! Processes that are killed. A batch, again and again: at the end every line was made once. An import: all
+//! of it is there, or nothing.
 //!
 //! The service is this test binary itself, run again on the ignored test below.
 

@@ -1,4 +1,5 @@
-//! Label Studio's protocol over HTTP: with a real model where one is asked, without one where none may be needed.
+//! Label Studio's protocol over HTTP: with a real model where one is asked, without one where none may be
+//! needed.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,7 +15,8 @@ use crate::common::post_json;
 use crate::label_studio::{CONFIG, PROJECT, RED, at, predict, setup, task};
 use crate::model::{editor_on, picture};
 
-/// A stand-in for Label Studio that gives a picture to whoever has the right token, and writes down what it was asked.
+/// A stand-in for Label Studio that gives a picture to whoever has the right token, and writes down what it
+/// was asked.
 struct Studio {
     url: String,
     asked: Arc<Mutex<Vec<(String, String)>>>,

@@ -1,4 +1,5 @@
-//! Choosing layer and weight over HTTP, with a real model on random weights: what is chosen means nothing, that everything stays whole does.
+//! Choosing layer and weight over HTTP, with a real model on random weights: what is chosen means nothing,
+//! that everything stays whole does.
 
 use serde_json::{Value, json};
 

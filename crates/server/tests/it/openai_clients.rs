@@ -1,4 +1,5 @@
-//! What chat clients send as they are: whole conversations with all their pictures, turns without words, answers that were begun, forms, samplers.
+//! What chat clients send as they are: whole conversations with all their pictures, turns without words,
+//! answers that were begun, forms, samplers.
 
 use axum::Router;
 use reasonedit_server::OlderPictures;

@@ -1,4 +1,5 @@
-//! Of corrections of the same picture and question the newest stands, the older ones come back when it is reverted.
+//! Of corrections of the same picture and question the newest stands, the older ones come back when it is
+//! reverted.
 
 use axum::Router;
 use base64::Engine as _;

@@ -1,4 +1,5 @@
-//! Texts as people send them: lists, other forms of the same text, control characters; over HTTP, with a real model.
+//! Texts as people send them: lists, other forms of the same text, control characters; over HTTP, with a real
+//! model.
 
 use axum::Router;
 use axum::body::Body;

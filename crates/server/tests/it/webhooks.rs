@@ -421,7 +421,8 @@ async fn nothing_acknowledged_is_missed_however_often_the_service_is_killed() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        // What comes is held, so that the kill falls between the edit and its delivery; or refused, or taken at once.
+        // What comes is held, so that the kill falls between the edit and its delivery; or refused, or taken
+        // at once.
         match round % 4 {
             0 => receiver.answer([Reply::Held]),
             1 => receiver.answer([Reply::Status(500), Reply::Status(503)]),

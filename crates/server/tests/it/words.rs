@@ -1,5 +1,5 @@
-//! What clients are told of bodies and parameters that don't fit: in words of this API, with the place. Driven by the contract itself: every field of every
-//! body is given every wrong kind of value.
+//! What clients are told of bodies and parameters that don't fit: in words of this API, with the place.
+//! Driven by the contract itself: every field of every body is given every wrong kind of value.
 
 use axum::http::Method;
 use reasonedit_server::contract;
@@ -215,7 +215,8 @@ async fn every_field_of_every_body_is_refused_in_words_of_the_api() {
                 *body.pointer_mut(&at).unwrap() = value.clone();
                 let answer = post_json(&router, &uri, &body).await;
                 let of = format!("{path} {at} = {value}: {}", answer.text());
-                // `null` stands for what is left out; what OpenAI's clients send is judged when the model is there.
+                // `null` stands for what is left out; what OpenAI's clients send is judged when the model is
+                // there.
                 let lenient = LENIENT.contains(&path.as_str()) || value.is_null() || path.starts_with("/v1/");
                 assert!(lenient || (400..500).contains(&answer.code()), "{of}");
                 if !(400..500).contains(&answer.code()) {

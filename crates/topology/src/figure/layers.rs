@@ -39,8 +39,9 @@ struct Block<'a> {
     last: usize,
 }
 
-/// The three modularities and both biases over the taps in forward order, mean pooling left and last token right, with bands of ± one
-/// standard deviation over the runs, the model's blocks shaded and named, and the chosen tap marked.
+/// The three modularities and both biases over the taps in forward order, mean pooling left and last token
+/// right, with bands of ± one standard deviation over the runs, the model's blocks shaded and named, and the
+/// chosen tap marked.
 pub fn layers(report: &Report) -> String {
     let mut names: Vec<(&str, Stage)> = Vec::new();
     for tap in &report.taps {
@@ -155,7 +156,8 @@ fn shade(svg: &mut Svg, panel: &Panel, blocks: &[Block<'_>]) {
     }
 }
 
-/// The pooling, and below it the names of the blocks. A block that is narrower than its name has it a line higher.
+/// The pooling, and below it the names of the blocks. A block that is narrower than its name has it a line
+/// higher.
 fn head(svg: &mut Svg, panel: &Panel, blocks: &[Block<'_>], pooling: Pooling) {
     let title = match pooling {
         Pooling::Mean => "mean over tokens",

@@ -1,12 +1,14 @@
-//! Places in the plane for nodes of which only the distances are known, always the same for the same distances.
+//! Places in the plane for nodes of which only the distances are known, always the same for the same
+//! distances.
 
 /// Sweeps of the stress majorisation; each lowers the stress, and the last ones hardly.
 const SWEEPS: usize = 200;
 /// Sweeps that move nodes apart that would cover each other.
 const PUSHES: usize = 300;
 
-/// Symmetric n × n distances to n places: classical scaling (the two leading eigenvectors of the doubly centred squared distances),
-/// then stress majorisation (SMACOF, all weights 1). The centre is 0; the unit is that of the distances.
+/// Symmetric n × n distances to n places: classical scaling (the two leading eigenvectors of the doubly
+/// centred squared distances), then stress majorisation (SMACOF, all weights 1). The centre is 0; the unit is
+/// that of the distances.
 pub(super) fn places(distances: &[f64], n: usize) -> Vec<(f64, f64)> {
     let mut at = classical(distances, n);
     for _ in 0..SWEEPS {
@@ -27,8 +29,8 @@ pub(super) fn places(distances: &[f64], n: usize) -> Vec<(f64, f64)> {
     at
 }
 
-/// The two leading coordinates of classical multidimensional scaling. The eigenvectors come from simultaneous iteration with a fixed
-/// start: the matrix is small and only two are wanted.
+/// The two leading coordinates of classical multidimensional scaling. The eigenvectors come from simultaneous
+/// iteration with a fixed start: the matrix is small and only two are wanted.
 fn classical(distances: &[f64], n: usize) -> Vec<(f64, f64)> {
     let squared: Vec<f64> = distances.iter().map(|d| d * d).collect();
     let means: Vec<f64> =
@@ -48,7 +50,8 @@ fn classical(distances: &[f64], n: usize) -> Vec<(f64, f64)> {
                     *component -= along * other;
                 }
             }
-            // Shifted by the norm, so that a large negative eigenvalue (distances need not be Euclidean) is not the largest.
+            // Shifted by the norm, so that a large negative eigenvalue (distances need not be Euclidean) is
+            // not the largest.
             let mut next: Vec<f64> = (0..n)
                 .map(|i| (0..n).map(|j| centred(i, j) * vector[j]).sum::<f64>() + norm * vector[i])
                 .collect();
@@ -76,8 +79,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-/// Scales places into a square of `side` around `centre`, then moves apart those nearer than `gap`. What lay on one spot spreads into
-/// a rosette.
+/// Scales places into a square of `side` around `centre`, then moves apart those nearer than `gap`. What lay
+/// on one spot spreads into a rosette.
 pub(super) fn fit(places: &[(f64, f64)], centre: (f64, f64), side: f64, gap: f64) -> Vec<(f64, f64)> {
     let reach = places.iter().fold(1e-12_f64, |most, (x, y)| most.max(x.abs()).max(y.abs()));
     let half = side / 2.0;

@@ -35,8 +35,9 @@ const PANEL_TOP: f64 = 84.0;
 /// Height of a line of the legend.
 const LEGEND_LINE: f64 = 22.0;
 
-/// The network of the report's small draw under a tenth of the chosen weight, the chosen one and ten times it: near what is alike,
-/// colour by picture, shape and letter by text, and of all edges the strongest. `None` if the report holds no draw.
+/// The network of the report's small draw under a tenth of the chosen weight, the chosen one and ten times
+/// it: near what is alike, colour by picture, shape and letter by text, and of all edges the strongest.
+/// `None` if the report holds no draw.
 ///
 /// # Errors
 /// A draw of fewer than two pairs, or distances that are not as many as it says.
@@ -101,7 +102,8 @@ fn draw_panel(svg: &mut Svg, network: &Network<'_>, pairs: usize, centre: (f64, 
     edges.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
     let farthest = edges.last().map_or(0.0, |edge| edge.0);
     let nearest = edges.first().map_or(0.0, |edge| edge.0);
-    // As many as lie inside the groups of a partition by picture, or by text: what a clear network would show.
+    // As many as lie inside the groups of a partition by picture, or by text: what a clear network would
+    // show.
     edges.truncate(pairs * (pairs * (pairs - 1) / 2));
     for &(distance, a, b) in edges.iter().rev() {
         let weight = if farthest > nearest { (farthest - distance) / (farthest - nearest) } else { 1.0 };

@@ -11,8 +11,8 @@ use crate::report::Report;
 use crate::select::WeightReport;
 use crate::statistic::Statistic;
 
-/// The trade-off between vision and language modularity over λ (logarithmic), their harmonic mean with the chosen λ, and below it
-/// the bimodal modularity; bands are ± one standard deviation over the runs.
+/// The trade-off between vision and language modularity over λ (logarithmic), their harmonic mean with the
+/// chosen λ, and below it the bimodal modularity; bands are ± one standard deviation over the runs.
 pub fn weights(report: &Report) -> String {
     // A logarithm has no place for 0; it is the vision tap alone, which the other figure shows.
     let shown: Vec<&WeightReport> = report.weights.iter().filter(|weight| weight.weight > 0.0).collect();

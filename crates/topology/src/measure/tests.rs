@@ -4,7 +4,8 @@ use super::*;
 use crate::draw::Item;
 use crate::rows::{Embeddings, SquaredDistances};
 
-/// A place on a line for every item: originals ten apart, views a little beside their original, foreign ones far away.
+/// A place on a line for every item: originals ten apart, views a little beside their original, foreign ones
+/// far away.
 fn place(item: Item) -> f32 {
     match item {
         Item::Original { pair } => 10.0 * pair as f32,
@@ -27,8 +28,9 @@ fn factored(draw: &Draw, weight: f64) -> Measures {
 fn an_embedding_of_pictures_alone_is_vision_biased() {
     let draw = Draw::new(5).unwrap();
     let measures = factored(&draw, 0.0);
-    // By hand: w = 1 − |i − j|/4 between pictures i and j, whatever the text. Of all weight, m = 175, 50 lies within pictures and 25
-    // within texts; strengths of the pictures 57.5, 76.25, 82.5, 76.25, 57.5 of 350, of the texts a fifth each.
+    // By hand: w = 1 − |i − j|/4 between pictures i and j, whatever the text. Of all weight, m = 175, 50 lies
+    // within pictures and 25 within texts; strengths of the pictures 57.5, 76.25, 82.5, 76.25, 57.5 of 350,
+    // of the texts a fifth each.
     let expected =
         2.0 * (57.5f64 / 350.0).powi(2) + 2.0 * (76.25f64 / 350.0).powi(2) + (82.5f64 / 350.0).powi(2);
     assert!((measures.vision_modularity - (50.0 / 175.0 - expected)).abs() < 1e-12, "{measures:?}");

@@ -62,7 +62,8 @@ fn clouds(most: usize) -> impl Strategy<Value = (Vec<f32>, usize, Vec<u32>)> {
 #[test]
 fn two_pairs_by_hand() {
     // At 0, 1, 10, 11 on a line: distances 1, 10, 11, 9, 10, 1, so the weights are 1, .1, 0, .2, .1, 1.
-    // Strengths 1.1, 1.3, 1.3, 1.1; 2m = 4.8. Inside {0, 1} and {2, 3}: 2 of 2.4; expected 2·(2.4/4.8)² = 1/2.
+    // Strengths 1.1, 1.3, 1.3, 1.1; 2m = 4.8. Inside {0, 1} and {2, 3}: 2 of 2.4; expected 2·(2.4/4.8)² =
+    // 1/2.
     let q = modularity(&[0.0, 1.0, 10.0, 11.0], 1, &[0, 0, 1, 1]);
     assert!((q - (2.0 / 2.4 - 0.5)).abs() < 1e-15, "{q}");
     // Grouped across: inside {0, 2} and {1, 3} 0.1 each; strengths 2.4 each again.
@@ -102,7 +103,8 @@ fn equal_rows_lie_at_zero_wherever_they_stand() {
 
 #[test]
 fn near_rows_far_from_the_origin_keep_their_digits() {
-    // Differences of 2^-10 beside components of 2^12, and one row far away: a plain Gram matrix would be left with noise.
+    // Differences of 2^-10 beside components of 2^12, and one row far away: a plain Gram matrix would be left
+    // with noise.
     let mut values = vec![4096.0f32; 8 * 64];
     for (row, line) in values.chunks_mut(64).enumerate().take(7) {
         for (at, value) in line.iter_mut().enumerate() {

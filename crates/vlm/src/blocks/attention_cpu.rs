@@ -228,8 +228,8 @@ fn run(
     out
 }
 
-/// Few query rows over all keys: each key and value is read from memory once. `finish` makes a row's products with all keys its scores, of the
-/// keys that it sees.
+/// Few query rows over all keys: each key and value is read from memory once. `finish` makes a row's products
+/// with all keys its scores, of the keys that it sees.
 fn few_queries(
     queries: &[&[f32]],
     task: &Task<'_>,
@@ -282,11 +282,13 @@ fn few_queries(
     }
 }
 
-/// Sums that are built up at a time: enough that the processor has something to do while it waits for each, few enough for the registers of narrower
-/// vectors. Twelve are no faster; with eight, the compiler keeps them in memory (measured: 15 times slower).
+/// Sums that are built up at a time: enough that the processor has something to do while it waits for each,
+/// few enough for the registers of narrower vectors. Twelve are no faster; with eight, the compiler keeps
+/// them in memory (measured: 15 times slower).
 const SUMS: usize = 6;
 
-/// A matrix of (`height`, `width`) in groups of [`SUMS`] columns, each row by row; the last one has zeros for what it lacks.
+/// A matrix of (`height`, `width`) in groups of [`SUMS`] columns, each row by row; the last one has zeros for
+/// what it lacks.
 fn in_groups(width: usize, height: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut groups = Vec::with_capacity(width.next_multiple_of(SUMS) * height);
     for first in (0..width).step_by(SUMS) {

@@ -1,9 +1,10 @@
-//! The decoder that every language model here is: token embedding, layers of attention and gated feed-forward, output
-//! matrix. All new tokens of a batch lie in one matrix, attention is per sequence over its past and itself.
+//! The decoder that every language model here is: token embedding, layers of attention and gated
+//! feed-forward, output matrix. All new tokens of a batch lie in one matrix, attention is per sequence over
+//! its past and itself.
 //!
-//! What differs between architectures is a [`Variant`]: the rotary embedding's axes, biases, norms of heads, a tied output
-//! matrix. Taps are the token embedding with the image tokens in place and the output of every layer (before `DeepStack`
-//! features are added).
+//! What differs between architectures is a [`Variant`]: the rotary embedding's axes, biases, norms of heads,
+//! a tied output matrix. Taps are the token embedding with the image tokens in place and the output of every
+//! layer (before `DeepStack` features are added).
 
 mod above;
 mod config;
@@ -116,7 +117,8 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Builds it of the weights below `model` (`embed_tokens`, `layers.0` …, `norm`) and `root` (`lm_head`, unless tied).
+    /// Builds it of the weights below `model` (`embed_tokens`, `layers.0` …, `norm`) and `root` (`lm_head`,
+    /// unless tied).
     ///
     /// # Errors
     /// A tensor that is missing or of another shape; an activation that isn't known.
@@ -174,7 +176,8 @@ impl Decoder {
         self.vocabulary
     }
 
-    /// Hidden states of tokens before the first layer: (tokens, width). The ids must be below the vocabulary's size.
+    /// Hidden states of tokens before the first layer: (tokens, width). The ids must be below the
+    /// vocabulary's size.
     pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(ids, ids.len(), self.embedding.device())?;
         Ok(self.embedding.index_select(&ids, 0)?.to_dtype(self.dtype)?)
@@ -194,7 +197,8 @@ impl Decoder {
         let mut x = packed.embedded.clone();
         collector.take("language.embedding", &x, &packed.rows)?;
         let last = self.layers.len() - 1;
-        // In the last layer only the rows that need logits need an output, unless someone looks at all of them.
+        // In the last layer only the rows that need logits need an output, unless someone looks at all of
+        // them.
         let may_skip = !collector.wants(&format!("language.{last}")) && packed.deepstack.len() <= last;
         // The rows of x that are left at the end.
         let logits_rows = packed.logits_rows();

@@ -1,5 +1,6 @@
-//! Blocks of 32 numbers of 8 bits with a scale (llama.cpp's `Q8_0`), held so that a product with a few rows reads them as they are, without
-//! widening rows first. The numbers are those that candle's blocks give, bit for bit.
+//! Blocks of 32 numbers of 8 bits with a scale (llama.cpp's `Q8_0`), held so that a product with a few rows
+//! reads them as they are, without widening rows first. The numbers are those that candle's blocks give, bit
+//! for bit.
 
 use half::f16;
 

@@ -1,8 +1,9 @@
 //! Products of one or a few rows with a weight matrix, on the CPU: what generation spends its time with.
 //!
-//! Every weight is used once or a few times, so what counts is how fast weights come from memory. Each thread reads several long streams of them
-//! at a time, which is what processors fetch ahead best, and asks for what comes next itself (measured on two cores of an AVX-512 server whose memory
-//! gives 38 GB/s: 33 in f32, 31 in bf16, of those 24 without asking; a general matrix product with one row reads 13 to 15). Everything is
+//! Every weight is used once or a few times, so what counts is how fast weights come from memory. Each thread
+//! reads several long streams of them at a time, which is what processors fetch ahead best, and asks for what
+//! comes next itself (measured on two cores of an AVX-512 server whose memory gives 38 GB/s: 33 in f32, 31 in
+//! bf16, of those 24 without asking; a general matrix product with one row reads 13 to 15). Everything is
 //! summed in f32.
 
 use std::ops::RangeInclusive;
@@ -14,8 +15,8 @@ use rayon::prelude::*;
 
 use super::math::{LANES, fma, total};
 
-/// Outputs of a matrix of rows that one thread does at a time: four streams of a quarter each. Long streams are faster, but all threads must get
-/// some of them.
+/// Outputs of a matrix of rows that one thread does at a time: four streams of a quarter each. Long streams
+/// are faster, but all threads must get some of them.
 const TILE: RangeInclusive<usize> = 64..=256;
 /// Streams.
 pub(super) const STREAMS: usize = 4;
@@ -179,7 +180,8 @@ pub(super) fn dots<T: Held, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f
     y
 }
 
-/// Has memory fetched that will be read soon: by itself a processor keeps too few reads under way, and stops at the end of each page.
+/// Has memory fetched that will be read soon: by itself a processor keeps too few reads under way, and stops
+/// at the end of each page.
 #[inline]
 pub(super) fn ask_for<T>(weights: &[T], at: usize, bytes: usize) {
     prefetch_index(weights, at + bytes / size_of::<T>());
@@ -188,7 +190,8 @@ pub(super) fn ask_for<T>(weights: &[T], at: usize, bytes: usize) {
 /// x·W for x of (rows, inputs) and W of (inputs, outputs): (rows, outputs).
 pub(super) fn by_columns(x: &[f32], inputs: usize, weights: &[f32]) -> Vec<f32> {
     let (rows, outputs) = (x.len() / inputs, weights.len() / inputs);
-    // Each part of the inputs is one stretch of memory. How it is cut doesn't depend on the number of threads, and so neither does the sum.
+    // Each part of the inputs is one stretch of memory. How it is cut doesn't depend on the number of
+    // threads, and so neither does the sum.
     let part = |(part, weights): (usize, &[f32])| {
         let (first, count) = (part * PART, weights.len() / outputs);
         let row = |input: usize| &weights[input * outputs..(input + 1) * outputs];

@@ -1,5 +1,5 @@
-//! Pictures to patches for towers of one fixed size, equal to transformers' `CLIPImageProcessor`, `LlavaImageProcessor`,
-//! `SiglipImageProcessor` and `BlipImageProcessor`.
+//! Pictures to patches for towers of one fixed size, equal to transformers' `CLIPImageProcessor`,
+//! `LlavaImageProcessor`, `SiglipImageProcessor` and `BlipImageProcessor`.
 
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
 use serde_json::Value;
@@ -13,7 +13,8 @@ const FILE: &str = "preprocessor_config.json";
 /// Greatest ratio of a picture's sides: the longer one would be scaled up with the shorter.
 const MAX_RATIO: u32 = 200;
 
-/// Rows that are padded and resized at once: the padded picture as a whole may be far larger than the picture.
+/// Rows that are padded and resized at once: the padded picture as a whole may be far larger than the
+/// picture.
 const BAND: u32 = 256;
 
 /// How a picture gets its size.
@@ -42,8 +43,8 @@ pub(crate) struct FixedSizeProcessor {
 }
 
 impl FixedSizeProcessor {
-    /// Reads the settings; what is absent has the default of transformers' class. `image_size` and `patch_size` are the
-    /// tower's: what comes out must fit it.
+    /// Reads the settings; what is absent has the default of transformers' class. `image_size` and
+    /// `patch_size` are the tower's: what comes out must fit it.
     ///
     /// # Errors
     /// [`VlmError::Load`] naming the setting at fault.
@@ -147,7 +148,8 @@ impl FixedSizeProcessor {
         })
     }
 
-    /// The same in front of a model that makes this many tokens of a picture; else it makes one of every patch.
+    /// The same in front of a model that makes this many tokens of a picture; else it makes one of every
+    /// patch.
     pub(crate) fn making(self, tokens: usize) -> Self {
         Self { tokens, ..self }
     }
@@ -191,7 +193,8 @@ impl FixedSizeProcessor {
         }
     }
 
-    /// The picture in the middle of a square of one colour, resized; along x first, band by band, then along y.
+    /// The picture in the middle of a square of one colour, resized; along x first, band by band, then along
+    /// y.
     fn squared(
         &self,
         image: &RgbImage,

@@ -1,5 +1,6 @@
-//! Blocks of 256 numbers of 4 bits, each 32 of them with a scale and a least value of 6 bits (llama.cpp's `Q4_K`), read as they are by products
-//! with a few rows. The numbers are those that candle's blocks give, bit for bit.
+//! Blocks of 256 numbers of 4 bits, each 32 of them with a scale and a least value of 6 bits (llama.cpp's
+//! `Q4_K`), read as they are by products with a few rows. The numbers are those that candle's blocks give,
+//! bit for bit.
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};

@@ -30,10 +30,11 @@ pub(super) fn product(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor
 /// How a weight matrix is held.
 #[derive(Debug)]
 pub(crate) enum Weight {
-    /// (inputs, outputs), in the type that is computed in. On the CPU in this order in memory, which small products are
-    /// several times faster with; elsewhere a view of the checkpoint's (outputs, inputs).
+    /// (inputs, outputs), in the type that is computed in. On the CPU in this order in memory, which small
+    /// products are several times faster with; elsewhere a view of the checkpoint's (outputs, inputs).
     Dense(Tensor),
-    /// (outputs, inputs) on the CPU: in half precision, computed with in f32, or a large table that has another use too.
+    /// (outputs, inputs) on the CPU: in half precision, computed with in f32, or a large table that has
+    /// another use too.
     Rows(Tensor),
     /// In blocks of few bits.
     Quantised(QuantisedRows),

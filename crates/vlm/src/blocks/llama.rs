@@ -1,12 +1,12 @@
-//! What models around a Llama (Vicuna) language model share: settings that `config.json` may leave out, names that differ between
-//! releases of transformers.
+//! What models around a Llama (Vicuna) language model share: settings that `config.json` may leave out, names
+//! that differ between releases of transformers.
 
 use serde_json::{Value, json};
 
 use crate::load::weights::{Scope, Weights};
 
-/// The first of `prefixes` below which there is a tensor `marker`; the first of all if there is none, whose tensors are then
-/// missed by their published names.
+/// The first of `prefixes` below which there is a tensor `marker`; the first of all if there is none, whose
+/// tensors are then missed by their published names.
 pub(crate) fn first_prefix<'p>(weights: &Weights, prefixes: &[&'p str], marker: &str) -> &'p str {
     let found = prefixes.iter().find(|prefix| weights.has(&under(prefix, marker)));
     found.or(prefixes.first()).copied().unwrap_or_default()
@@ -26,7 +26,8 @@ pub(crate) fn under(prefix: &str, name: &str) -> String {
 /// it.
 pub(crate) const LLAMA_THETA: f64 = 10_000.0;
 
-/// What `LlamaConfig` assumes; the published LLaVA and InstructBLIP files name little but what differs from it.
+/// What `LlamaConfig` assumes; the published LLaVA and InstructBLIP files name little but what differs from
+/// it.
 pub(crate) fn llama_defaults() -> [(&'static str, Value); 8] {
     [
         ("vocab_size", json!(32_000)),

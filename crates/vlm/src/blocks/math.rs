@@ -122,8 +122,8 @@ pub(crate) fn max(a: &[f32]) -> f32 {
     lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, greater)
 }
 
-/// Σ e^(aᵢ − shift), where no aᵢ is above `shift`; not a number if one of them isn't. Each term is as accurate as [`exp`], their sum is in double
-/// precision but for a few neighbours.
+/// Σ e^(aᵢ − shift), where no aᵢ is above `shift`; not a number if one of them isn't. Each term is as
+/// accurate as [`exp`], their sum is in double precision but for a few neighbours.
 pub(crate) fn sum_exp(a: &[f32], shift: f32) -> f64 {
     /// Terms to a lane that are summed in single precision.
     const NEIGHBOURS: usize = 8;

@@ -1,8 +1,9 @@
 //! Weights in blocks of 8 or 4 bits with a scale each, as llama.cpp has them (candle's `quantized`).
 //!
-//! On the CPU the blocks are held by themselves and widened as they are needed (where rows are few not even that): candle's own product
-//! there keeps a second, expanded copy of them for its fastest kernels, where blocks are there to fit in memory, and rounds the rows of x to 8 bits
-//! too. Elsewhere it is candle's product.
+//! On the CPU the blocks are held by themselves and widened as they are needed (where rows are few not even
+//! that): candle's own product there keeps a second, expanded copy of them for its fastest kernels, where
+//! blocks are there to fit in memory, and rounds the rows of x to 8 bits too. Elsewhere it is candle's
+//! product.
 
 use std::fmt;
 

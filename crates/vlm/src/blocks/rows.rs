@@ -1,5 +1,5 @@
-//! Weights in the order of the checkpoint on the CPU, computed with in f32. In half precision they take half the memory, and for
-//! checkpoints published in that type give the numbers that f32 gives.
+//! Weights in the order of the checkpoint on the CPU, computed with in f32. In half precision they take half
+//! the memory, and for checkpoints published in that type give the numbers that f32 gives.
 
 use candle_core::{CpuStorage, DType, Storage, Tensor};
 
@@ -9,7 +9,8 @@ use super::transpose::transpose_into;
 use super::widened::{self, FEW_ROWS};
 use super::{contiguous, is_fast, with_values};
 
-/// x·Wᵀ for x of shape (rows, inputs) in f32 and W of shape (outputs, inputs) in bf16, f16 or f32, both on the CPU.
+/// x·Wᵀ for x of shape (rows, inputs) in f32 and W of shape (outputs, inputs) in bf16, f16 or f32, both on
+/// the CPU.
 pub(crate) fn matmul(x: &Tensor, weight: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
     if !is_fast(x) {
         if x.track_op() {

@@ -1,4 +1,5 @@
-//! Rows of weights to columns in f32: the order in memory that matrix products with more than a few rows are fastest with.
+//! Rows of weights to columns in f32: the order in memory that matrix products with more than a few rows are
+//! fastest with.
 
 use rayon::prelude::*;
 
@@ -8,8 +9,8 @@ use super::few_rows::{Held, ask_for};
 const SIDE: usize = 8;
 /// Inputs that one thread does at a time: whole cache lines of each row.
 const DEEP: usize = 64;
-/// Outputs that are put together before they are written: columns lie in memory at distances that a cache has few places for, so that each line
-/// of it is best written once, whole.
+/// Outputs that are put together before they are written: columns lie in memory at distances that a cache has
+/// few places for, so that each line of it is best written once, whole.
 const ACROSS: usize = 64;
 
 type Tile = [[f32; SIDE]; SIDE];
@@ -60,7 +61,8 @@ fn columns_of(rows: &[[f32; DEEP]; SIDE], to: &mut [[f32; ACROSS]; DEEP], column
     }
 }
 
-/// Three perfect shuffles of the rows, which compilers make vector permutations of (measured: 3.5 times as fast as moving one value after the other).
+/// Three perfect shuffles of the rows, which compilers make vector permutations of (measured: 3.5 times as
+/// fast as moving one value after the other).
 #[inline]
 fn transposed(tile: Tile) -> Tile {
     shuffled(shuffled(shuffled(tile)))

@@ -1,5 +1,5 @@
-//! Transformers whose norms stand ahead of their parts and whose positions are learned: the vision towers of CLIP, SigLIP and
-//! EVA, and SigLIP's text tower.
+//! Transformers whose norms stand ahead of their parts and whose positions are learned: the vision towers of
+//! CLIP, SigLIP and EVA, and SigLIP's text tower.
 
 use std::ops::Range;
 
@@ -33,7 +33,8 @@ pub(crate) struct EncoderSizes {
 }
 
 impl EncoderSizes {
-    /// Checks that the sizes can be those of a network; `part` is the section of `config.json` they come from.
+    /// Checks that the sizes can be those of a network; `part` is the section of `config.json` they come
+    /// from.
     pub(crate) fn check(&self, part: &str) -> Result<()> {
         let sizes = [self.width, self.inner, self.layers, self.heads];
         if !sizes.iter().all(|s| (1..=1 << 24).contains(s)) || !self.width.is_multiple_of(self.heads) {
@@ -172,8 +173,8 @@ pub(crate) struct VisionTransformer {
 }
 
 impl VisionTransformer {
-    /// Reads the tower below `scope`, for square pictures of `image_size` pixels cut into patches of `patch_size`; pixels
-    /// that don't fill a patch are looked at by nobody.
+    /// Reads the tower below `scope`, for square pictures of `image_size` pixels cut into patches of
+    /// `patch_size`; pixels that don't fill a patch are looked at by nobody.
     pub(crate) fn new(
         scope: &Scope<'_>,
         tower: Tower,
@@ -256,7 +257,8 @@ impl VisionTransformer {
         &self.post_norm
     }
 
-    /// Hidden states after the first `blocks` blocks, (pictures · tokens, width); later blocks are run for their taps alone.
+    /// Hidden states after the first `blocks` blocks, (pictures · tokens, width); later blocks are run for
+    /// their taps alone.
     pub(crate) fn forward(
         &self,
         images: &[&PixelInput],

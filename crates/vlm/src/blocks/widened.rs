@@ -1,7 +1,7 @@
 //! Products with weights that are held in fewer bits and widened to f32 as they are needed, on the CPU.
 //!
-//! Everything is in f32 but the weights themselves, so that a row's result does not depend, beyond rounding, on how many rows
-//! are computed at once, and not even by that between products of one kind.
+//! Everything is in f32 but the weights themselves, so that a row's result does not depend, beyond rounding,
+//! on how many rows are computed at once, and not even by that between products of one kind.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +16,12 @@ use super::{in_place, with_values};
 /// Rows of x that are done at once where each output is a few dot products: generations that run together.
 /// Else weights are widened in blocks for matrix products.
 pub(super) const FEW_ROWS: usize = 8;
-/// Weights widened at a time: few enough to be used while they are in a cache, enough that each product is worth sharing out (measured).
+/// Weights widened at a time: few enough to be used while they are in a cache, enough that each product is
+/// worth sharing out (measured).
 const BLOCK: usize = 1 << 22;
 
-/// x·Wᵀ for x of shape (rows, inputs), contiguous f32 on the CPU, by matrix products with some outputs at a time. `fill` writes the weights of a
-/// range of outputs as columns: (inputs, outputs of the range).
+/// x·Wᵀ for x of shape (rows, inputs), contiguous f32 on the CPU, by matrix products with some outputs at a
+/// time. `fill` writes the weights of a range of outputs as columns: (inputs, outputs of the range).
 pub(super) fn by_blocks(
     x: &Tensor,
     outputs: usize,
@@ -44,8 +45,8 @@ pub(super) fn by_blocks(
     Tensor::cat(&parts, 1)
 }
 
-/// Calls `f` with `count` values of whatever content, which are kept for later calls: the system clears fresh memory page by page, and that takes
-/// longer than widening.
+/// Calls `f` with `count` values of whatever content, which are kept for later calls: the system clears fresh
+/// memory page by page, and that takes longer than widening.
 fn with_scratch<R>(
     count: usize,
     f: impl FnOnce(&Tensor) -> candle_core::Result<R>,

@@ -36,7 +36,8 @@ const NOT_HELD: [&str; 18] = [
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"];
 
-/// Formats that a validator knows too, but that replies can't be held to. All others mean something to nobody else, and are left out.
+/// Formats that a validator knows too, but that replies can't be held to. All others mean something to nobody
+/// else, and are left out.
 const FORMATS_NOT_HELD: [&str; 10] = [
     "idn-email",
     "idn-hostname",
@@ -162,7 +163,8 @@ impl Reader {
                 let detail = "The keyword `$id` is not supported in a part of a schema.";
                 return Err(FormError::new(at, detail));
             }
-            // Settings of the library that compiles schemas are no client's affair; the others say nothing of an answer.
+            // Settings of the library that compiles schemas are no client's affair; the others say nothing of
+            // an answer.
             "x-guidance" | "$id" | "title" | "description" | "default" | "examples" | "$comment"
             | "deprecated" | "readOnly" | "writeOnly" => return Ok(None),
             "const" | "enum" => {

@@ -92,8 +92,8 @@ impl Compute<'_> {
             .collect()
     }
 
-    /// Runs what the prompts to the same pictures have in common once: the pictures' prefix, if it is still to be run, and
-    /// the longest common beginning of the prompts.
+    /// Runs what the prompts to the same pictures have in common once: the pictures' prefix, if it is still
+    /// to be run, and the longest common beginning of the prompts.
     fn share_beginnings(&mut self, puts: &mut [Put<'_>]) -> Result<()> {
         let mut index = HashMap::new();
         let mut groups: Vec<Vec<usize>> = Vec::new();
@@ -145,7 +145,8 @@ impl Compute<'_> {
         Ok(())
     }
 
-    /// Runs prompts that fit one batch, then their replies; what is kept for the replies is dropped on return.
+    /// Runs prompts that fit one batch, then their replies; what is kept for the replies is dropped on
+    /// return.
     fn ask_part<'u>(
         &mut self,
         units: &[&'u AskUnit],
@@ -235,8 +236,8 @@ fn gather<'u>(units: &[&'u AskUnit], starts: Vec<Start>, limit: usize) -> Result
     Ok(puts)
 }
 
-/// A prompt as it is run: alone when its replies follow in a second run or are read off its last logits, together
-/// with its reply when it has only one; the pictures' prefix before it when it is still to be run.
+/// A prompt as it is run: alone when its replies follow in a second run or are read off its last logits,
+/// together with its reply when it has only one; the pictures' prefix before it when it is still to be run.
 fn sequence(put: &Put<'_>) -> Sequence {
     let mut tokens = put.tokens.to_vec();
     let last = put.start.lead_tokens() + tokens.len() - 1;

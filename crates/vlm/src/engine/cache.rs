@@ -15,7 +15,8 @@ pub(super) struct Prefix {
     pub(super) taps: PooledTaps,
 }
 
-/// Identity of a prefix: its pictures in order, and all tokens before, between and right behind them (`u32::MAX` marks a picture).
+/// Identity of a prefix: its pictures in order, and all tokens before, between and right behind them
+/// (`u32::MAX` marks a picture).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PrefixKey {
     pub(super) images: Box<[FeatureKey]>,
@@ -38,7 +39,8 @@ enum Value {
 struct Slot {
     value: Value,
     bytes: usize,
-    /// Place in the order of eviction: background work's entries go before all others, then the longest unused.
+    /// Place in the order of eviction: background work's entries go before all others, then the longest
+    /// unused.
     rank: (bool, u64),
 }
 

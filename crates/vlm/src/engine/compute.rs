@@ -41,7 +41,8 @@ impl<'a> Compute<'a> {
 
     /// Runs one batch that fits the budgets.
     pub(super) fn run(&mut self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
-        // On a thread of the pool: from another one, every parallel step of every layer would wake the pool and wait for it.
+        // On a thread of the pool: from another one, every parallel step of every layer would wake the pool
+        // and wait for it.
         let vlm = &self.models.vlm;
         let outputs = rayon::scope(|_| vlm.run(batch, taps))?;
         count(&self.shared.counters.tokens, batch.iter().map(new_tokens).sum());
@@ -111,8 +112,8 @@ impl<'a> Compute<'a> {
         sizes
     }
 
-    /// Features of every picture, with at least `taps`: from the request, from the cache, or computed now (with the
-    /// taps that are always wanted, so that the next request finds them).
+    /// Features of every picture, with at least `taps`: from the request, from the cache, or computed now
+    /// (with the taps that are always wanted, so that the next request finds them).
     pub(super) fn features(
         &mut self,
         pictures: &[&Picture],
@@ -172,8 +173,8 @@ impl<'a> Compute<'a> {
         Ok(found)
     }
 
-    /// The prefix of every (pictures, prompt), with at least the language `taps`, computed where it is not known;
-    /// `None` for prompts without one.
+    /// The prefix of every (pictures, prompt), with at least the language `taps`, computed where it is not
+    /// known; `None` for prompts without one.
     ///
     /// # Errors
     /// Those of the model, and [`VlmError::TooLong`].
@@ -209,7 +210,8 @@ impl<'a> Compute<'a> {
         asked.iter().map(known).collect()
     }
 
-    /// Where every (pictures, prompt) starts: behind a prefix that is known, or with one that is still to be run.
+    /// Where every (pictures, prompt) starts: behind a prefix that is known, or with one that is still to be
+    /// run.
     ///
     /// # Errors
     /// Those of the model, and [`VlmError::TooLong`].

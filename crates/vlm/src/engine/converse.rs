@@ -21,7 +21,8 @@ use crate::{Result, VlmError};
 const BEGUN_CONTEXT: usize = 32;
 
 impl EngineHandle {
-    /// As [`Self::ask`], of conversations: any number of pictures, turns before the question. Meant for a few at a time.
+    /// As [`Self::ask`], of conversations: any number of pictures, turns before the question. Meant for a few
+    /// at a time.
     ///
     /// # Errors
     /// As [`Self::ask`]; [`VlmError::Template`] for a conversation that the model's template doesn't take.
@@ -55,12 +56,13 @@ impl EngineHandle {
         .await
     }
 
-    /// Tokens that each conversation takes as the model is told it, its pictures and the beginning of the reply included, whether it fits into
-    /// [`crate::ModelInfo::max_positions`] or not. Nothing is computed on the device.
+    /// Tokens that each conversation takes as the model is told it, its pictures and the beginning of the
+    /// reply included, whether it fits into [`crate::ModelInfo::max_positions`] or not. Nothing is computed
+    /// on the device.
     ///
     /// # Errors
-    /// [`VlmError::Template`] for a conversation that the model's template doesn't take, [`VlmError::Image`] for a picture of a shape that
-    /// isn't looked at; as [`Self::wait_ready`].
+    /// [`VlmError::Template`] for a conversation that the model's template doesn't take, [`VlmError::Image`]
+    /// for a picture of a shape that isn't looked at; as [`Self::wait_ready`].
     pub async fn prompt_tokens(&self, conversations: Vec<Conversation>) -> Result<Vec<usize>> {
         self.loaded().await?;
         self.prepare(move |_, loaded| {
@@ -101,9 +103,10 @@ impl EngineHandle {
     /// Begins to generate a reply. Dropping the stream cancels it before its next token.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for sampling settings out of range or tokens that the model doesn't have, [`VlmError::Image`], [`VlmError::TooLong`],
-    /// [`VlmError::Template`] for a conversation that the model's template doesn't take, [`VlmError::QueueFull`],
-    /// [`VlmError::DeadlineExceeded`], [`VlmError::Closed`]; what goes wrong later comes through the stream.
+    /// [`VlmError::Unsupported`] for sampling settings out of range or tokens that the model doesn't have,
+    /// [`VlmError::Image`], [`VlmError::TooLong`], [`VlmError::Template`] for a conversation that the model's
+    /// template doesn't take, [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`];
+    /// what goes wrong later comes through the stream.
     pub async fn generate(&self, request: GenerateRequest, options: CallOptions) -> Result<GenerationStream> {
         within(options.deadline, async {
             let loaded = self.loaded().await?;
@@ -124,7 +127,8 @@ impl EngineHandle {
                         sampling: request.sampling,
                         rules: request.rules,
                         form: request.form,
-                        // What the next token's text depends on; a long beginning needn't be decoded again and again.
+                        // What the next token's text depends on; a long beginning needn't be decoded again
+                        // and again.
                         begun: begun[begun.len().saturating_sub(BEGUN_CONTEXT)..].to_vec(),
                         alternatives: request.alternatives,
                     })

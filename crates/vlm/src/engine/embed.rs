@@ -89,8 +89,8 @@ impl Compute<'_> {
     }
 }
 
-/// Pooled taps of a sequence from those of its two parts, of so many tokens each. What only the first part passes, as a Q-Former
-/// with its picture, it has from there.
+/// Pooled taps of a sequence from those of its two parts, of so many tokens each. What only the first part
+/// passes, as a Q-Former with its picture, it has from there.
 fn joined(first: &PooledTaps, second: PooledTaps, (n, m): (usize, usize)) -> PooledTaps {
     let (n, m) = (n as f64, m as f64);
     let alone: Vec<_> = first.iter().filter(|(name, _)| !second.contains_key(*name)).collect();

@@ -233,7 +233,8 @@ impl Compute<'_> {
     /// Runs prompts up to their first reply token.
     pub(super) fn begin(&mut self, units: &[&GenerateUnit]) -> Result<Vec<Ahead>> {
         let asked: Vec<_> = units.iter().map(|u| (&*u.pictures, &*u.prompt)).collect();
-        // One prompt alone runs together with its pictures' prefix; several may share prefixes, which are run first.
+        // One prompt alone runs together with its pictures' prefix; several may share prefixes, which are run
+        // first.
         let starts = if units.len() == 1 {
             self.starts(&asked)?
         } else {

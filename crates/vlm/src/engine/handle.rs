@@ -16,8 +16,8 @@ use super::{EngineConfig, Loaded, lock, worker};
 use crate::prompt::PromptTokenizer;
 use crate::{ModelInfo, PooledTaps, Pooling, Result, TapName, VisionLanguageModel, VlmError};
 
-/// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so that
-/// their pixels don't fill the memory.
+/// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so
+/// that their pixels don't fill the memory.
 const PICTURES_PER_PART: usize = 32;
 
 /// How far an engine is.
@@ -88,8 +88,8 @@ impl EngineHandle {
     /// Waits until the models are loaded.
     ///
     /// # Errors
-    /// Why they could not be: the original error for the first who asks, [`VlmError::Load`] with its text for the
-    /// others. [`VlmError::Closed`] after a shutdown.
+    /// Why they could not be: the original error for the first who asks, [`VlmError::Load`] with its text for
+    /// the others. [`VlmError::Closed`] after a shutdown.
     pub async fn wait_ready(&self) -> Result<()> {
         self.loaded().await.map(|_| ())
     }
@@ -118,11 +118,12 @@ impl EngineHandle {
         Ok(Arc::clone(&self.loaded().await?.tokenizer))
     }
 
-    /// Names the vision and bridge taps that are pooled whenever a picture is looked at, whatever for, so that a later
-    /// [`Self::embed_images`] finds them. Replaces the former ones.
+    /// Names the vision and bridge taps that are pooled whenever a picture is looked at, whatever for, so
+    /// that a later [`Self::embed_images`] finds them. Replaces the former ones.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for a tap the model lacks or that depends on the text; as [`Self::wait_ready`].
+    /// [`VlmError::Unsupported`] for a tap the model lacks or that depends on the text; as
+    /// [`Self::wait_ready`].
     pub async fn set_always_taps(&self, taps: Vec<TapName>) -> Result<()> {
         TapSelection::vision_only(self.loaded().await?, &taps)?;
         *self.shared.always_taps.write().unwrap_or_else(PoisonError::into_inner) = taps;
@@ -211,7 +212,8 @@ impl EngineHandle {
         .await
     }
 
-    /// Embeds pairs of a picture and the user turn's text at any taps; language taps are pooled over the whole prompt.
+    /// Embeds pairs of a picture and the user turn's text at any taps; language taps are pooled over the
+    /// whole prompt.
     ///
     /// # Errors
     /// As [`Self::embed_images_taps`], and [`VlmError::TooLong`].
@@ -257,7 +259,8 @@ impl EngineHandle {
     /// Embeds sentences: one vector each, mean pooled, not normalised.
     ///
     /// # Errors
-    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], and those of the encoder.
+    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], and those of the
+    /// encoder.
     pub async fn embed_sentences(
         &self,
         sentences: Vec<String>,
@@ -278,8 +281,9 @@ impl EngineHandle {
     /// Puts questions to pictures; answers in the order of `asks`.
     ///
     /// # Errors
-    /// [`VlmError::Image`] for an index without picture or a picture that can't be looked at, [`VlmError::TooLong`],
-    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], and those of the model.
+    /// [`VlmError::Image`] for an index without picture or a picture that can't be looked at,
+    /// [`VlmError::TooLong`], [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`],
+    /// and those of the model.
     pub async fn ask(
         &self,
         images: Vec<ImageInput>,
@@ -322,12 +326,13 @@ impl EngineHandle {
         .await
     }
 
-    /// Calls `visit` with the model on the engine's thread, when it is its turn: for experiments that no request describes. Nothing is cached or
-    /// batched for it, others wait while it runs (`cost` says about how many tokens' work it is), and it is called a second time
-    /// where it fails in a batch with others.
+    /// Calls `visit` with the model on the engine's thread, when it is its turn: for experiments that no
+    /// request describes. Nothing is cached or batched for it, others wait while it runs (`cost` says about
+    /// how many tokens' work it is), and it is called a second time where it fails in a batch with others.
     ///
     /// # Errors
-    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], [`VlmError::Panicked`], and what `visit` returns.
+    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], [`VlmError::Panicked`],
+    /// and what `visit` returns.
     pub async fn visit<T: Send + 'static>(
         &self,
         cost: usize,

@@ -151,8 +151,8 @@ impl Picture {
     }
 }
 
-/// What precedes the picture, if it is the same in all prompts: a template that puts text before the picture has
-/// nothing that a picture could be looked up with beforehand.
+/// What precedes the picture, if it is the same in all prompts: a template that puts text before the picture
+/// has nothing that a picture could be looked up with beforehand.
 pub(super) fn shared_prefix(prompts: &[Arc<Prompt>]) -> Option<&Arc<[u32]>> {
     let first = &prompts.first()?.prefix_tokens;
     prompts.iter().all(|prompt| prompt.prefix_tokens == *first).then_some(first)

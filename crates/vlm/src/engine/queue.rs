@@ -17,8 +17,8 @@ use super::stats::{Counters, count};
 use super::visit::VisitUnit;
 use crate::{PooledTaps, Result, VlmError};
 
-/// After so many batches of interactive work in a row, waiting background work gets one: it is slow under load, but
-/// never starves.
+/// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
+/// load, but never starves.
 const INTERACTIVE_STREAK: u32 = 16;
 
 /// A request that is answered all at once, unit by unit.
@@ -304,7 +304,8 @@ impl Queue {
         Ok(Place { queue: Arc::clone(self), filled: false })
     }
 
-    /// The next batch of at most about as many tokens as the configuration has for its urgency; begins at most `generations` generations.
+    /// The next batch of at most about as many tokens as the configuration has for its urgency; begins at
+    /// most `generations` generations.
     pub(super) fn next(&self, config: &EngineConfig, generations: usize) -> Next {
         let mut state = lock(&self.state);
         state.skip_abandoned(&self.counters);

@@ -17,8 +17,8 @@ pub struct FeatureKey {
     pub area: Option<PixelBox>,
 }
 
-/// A picture, or a crop of it, to be looked at. Cheap to clone. Cropping and preprocessing happen on the caller's side,
-/// and only when the features are not cached.
+/// A picture, or a crop of it, to be looked at. Cheap to clone. Cropping and preprocessing happen on the
+/// caller's side, and only when the features are not cached.
 #[derive(Clone, Debug)]
 pub struct ImageInput {
     /// Its identity.
@@ -42,8 +42,8 @@ pub enum Priority {
 pub struct CallOptions {
     /// Urgency.
     pub priority: Priority,
-    /// When the caller stops waiting: a request that has not been answered by then is an error, and one that has not
-    /// been begun by then costs nothing.
+    /// When the caller stops waiting: a request that has not been answered by then is an error, and one that
+    /// has not been begun by then costs nothing.
     pub deadline: Option<Instant>,
 }
 
@@ -70,8 +70,8 @@ pub struct Ask {
 pub enum Want {
     /// Log-likelihood of each text as the reply (end of turn not counted).
     Replies(Vec<String>),
-    /// Probability of each group of words as the first token of the reply: a group's probability is the sum over the distinct first
-    /// tokens of its words, from the softmax over the whole vocabulary.
+    /// Probability of each group of words as the first token of the reply: a group's probability is the sum
+    /// over the distinct first tokens of its words, from the softmax over the whole vocabulary.
     FirstToken(Vec<Vec<String>>),
 }
 
@@ -110,10 +110,12 @@ pub enum Sampling {
     },
 }
 
-/// What is done to the logits before a token is chosen; the default is nothing. `top_k` and `min_p` only where tokens are drawn.
+/// What is done to the logits before a token is chosen; the default is nothing. `top_k` and `min_p` only
+/// where tokens are drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogitRules {
-    /// Logits of tokens of the prompt and of the reply so far are divided by it where they are above 0, else multiplied; above 0, 1 is none.
+    /// Logits of tokens of the prompt and of the reply so far are divided by it where they are above 0, else
+    /// multiplied; above 0, 1 is none.
     pub repetition_penalty: f32,
     /// Taken from a token's logit for every time that it was said in the reply.
     pub frequency_penalty: f32,
@@ -183,7 +185,8 @@ pub struct GenerateRequest {
     pub rules: LogitRules,
     /// What the reply must look like.
     pub form: Option<CompiledForm>,
-    /// Say every token by itself, each with as many of the most probable ones at its place; `None`: texts alone.
+    /// Say every token by itself, each with as many of the most probable ones at its place; `None`: texts
+    /// alone.
     pub alternatives: Option<usize>,
 }
 
@@ -204,8 +207,8 @@ impl GenerateRequest {
 /// A token and how probable it was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredToken {
-    /// What it adds to the text: a replacement character (U+FFFD) where it is only a part of a character, the token's name where
-    /// it steers the model and adds nothing.
+    /// What it adds to the text: a replacement character (U+FFFD) where it is only a part of a character, the
+    /// token's name where it steers the model and adds nothing.
     pub text: String,
     /// Natural log-probability, from the softmax over the whole vocabulary whatever the sampling.
     pub log_probability: f64,
@@ -287,7 +290,8 @@ pub struct EngineTimes {
     pub queue_ms: f64,
     /// Milliseconds on the device (shared with the other requests of its batches).
     pub compute_ms: f64,
-    /// Tokens of all prompts, pictures included, each counted once however many replies it has; 0 for embeddings.
+    /// Tokens of all prompts, pictures included, each counted once however many replies it has; 0 for
+    /// embeddings.
     pub prompt_tokens: usize,
 }
 

@@ -1,7 +1,8 @@
 //! How the next token is chosen: what is done to the model's logits, in which order, and the draw.
 //!
-//! The order is that of vLLM: bias, the ends that are not allowed yet, penalties, temperature, `min_p`, `top_k`, `top_p`; each is what transformers'
-//! processor of that name does (`tests/goldens/samplers.json`). The form of a reply goes before all draws: what it doesn't allow has no probability.
+//! The order is that of vLLM: bias, the ends that are not allowed yet, penalties, temperature, `min_p`,
+//! `top_k`, `top_p`; each is what transformers' processor of that name does (`tests/goldens/samplers.json`).
+//! The form of a reply goes before all draws: what it doesn't allow has no probability.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +92,8 @@ impl Sampler {
     /// # Errors
     /// [`VlmError::Form`].
     pub(super) fn take(&mut self, token: u32, stop_tokens: &[u32]) -> Result<Taken> {
-        // Where a form allows the end there may be nothing else: it ends although the model's end is to be ignored.
+        // Where a form allows the end there may be nothing else: it ends although the model's end is to be
+        // ignored.
         if self.ends.contains(&token) || (self.form.is_some() && stop_tokens.contains(&token)) {
             return Ok(Taken::End);
         }

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use crate::blocks::math;
 use crate::{Result, VlmError};
 
-/// Logits from which it pays to score on several threads: waking them costs as much as some thousand exponentials.
+/// Logits from which it pays to score on several threads: waking them costs as much as some thousand
+/// exponentials.
 const PARALLEL: usize = 1 << 16;
 
 /// Scores rows of `vocabulary` logits each, in order.
@@ -57,7 +58,8 @@ impl<'a> Softmax<'a> {
         Ok(f64::from(*logit) - f64::from(self.max) - self.log_sum)
     }
 
-    /// The most probable tokens, best first, with their natural log-probabilities; of equals the smaller id first.
+    /// The most probable tokens, best first, with their natural log-probabilities; of equals the smaller id
+    /// first.
     pub(super) fn most_probable(&self, count: usize) -> Vec<(u32, f64)> {
         let mut ids: Vec<u32> = (0..self.logits.len() as u32).collect();
         let logit = |id: u32| self.logits[id as usize];
@@ -80,7 +82,8 @@ impl<'a> Softmax<'a> {
     }
 }
 
-/// The most probable token; of several, the one with the smallest id, so that ties don't depend on anything else.
+/// The most probable token; of several, the one with the smallest id, so that ties don't depend on anything
+/// else.
 pub(super) fn argmax(logits: &[f32]) -> u32 {
     let max = math::max(logits);
     logits.iter().position(|x| *x == max).unwrap_or_default() as u32

@@ -1,7 +1,7 @@
 //! The Q-Former: learned queries that read an instruction and look at a picture.
 //!
-//! Queries and instruction attend to each other as one sequence; every few layers the queries alone attend to the picture. What
-//! becomes of the queries are the picture's tokens.
+//! Queries and instruction attend to each other as one sequence; every few layers the queries alone attend to
+//! the picture. What becomes of the queries are the picture's tokens.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -163,8 +163,8 @@ impl QFormer {
             .chain([("projector".to_owned(), hidden)])
     }
 
-    /// Tokens of every picture under its instruction, (pictures · queries, hidden), one behind the other. Taps are pooled over
-    /// the queries of each of `groups`, given as ranges of `inputs`.
+    /// Tokens of every picture under its instruction, (pictures · queries, hidden), one behind the other.
+    /// Taps are pooled over the queries of each of `groups`, given as ranges of `inputs`.
     pub(super) fn forward(
         &self,
         inputs: &[Instructed],

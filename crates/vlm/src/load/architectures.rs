@@ -116,7 +116,8 @@ impl Parts<'_> {
         })
     }
 
-    /// What the model says of itself, once all its tensors have been asked for. Reads all weights for their fingerprint.
+    /// What the model says of itself, once all its tensors have been asked for. Reads all weights for their
+    /// fingerprint.
     pub(crate) fn info(
         &self,
         architecture: &Architecture,

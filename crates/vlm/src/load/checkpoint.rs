@@ -27,7 +27,8 @@ const BARE_TEMPLATE: &str = "\
 pub(crate) struct Checkpoint {
     /// Where they are.
     pub(crate) folder: PathBuf,
-    /// What the model is called in reports: the hub id, or the name of the folder, of a bundle's that of the bundle.
+    /// What the model is called in reports: the hub id, or the name of the folder, of a bundle's that of the
+    /// bundle.
     pub(crate) name: String,
 }
 
@@ -189,8 +190,8 @@ impl Checkpoint {
         self.tokenizer(None)
     }
 
-    /// Tokenizers of a model whose Q-Former reads the prompt too, in at most `limit` tokens. Such a checkpoint needs no chat
-    /// template: pictures come first, then what is said, nothing around it.
+    /// Tokenizers of a model whose Q-Former reads the prompt too, in at most `limit` tokens. Such a
+    /// checkpoint needs no chat template: pictures come first, then what is said, nothing around it.
     pub(crate) fn instructed_tokenizer(&self, image_token: u32, limit: usize) -> Result<PromptTokenizer> {
         let (json, settings) = self.tokenizer_parts(Some(image_token), true)?;
         let instruction = self.required_bytes("qformer_tokenizer/tokenizer.json")?;

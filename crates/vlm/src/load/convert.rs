@@ -8,8 +8,8 @@ use rayon::prelude::*;
 /// Values converted by one thread at a time.
 const CHUNK: usize = 1 << 16;
 
-/// Replaces `to` with the little-endian numbers in `bytes` as f32. Types that are not floating point give nothing: those who
-/// ask have refused them before.
+/// Replaces `to` with the little-endian numbers in `bytes` as f32. Types that are not floating point give
+/// nothing: those who ask have refused them before.
 pub(super) fn widen(dtype: DType, bytes: &[u8], to: &mut Vec<f32>) {
     let count = bytes.len() / dtype.size_in_bytes();
     to.resize(count, 0.0);

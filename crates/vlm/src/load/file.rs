@@ -1,6 +1,7 @@
 //! A safetensors file, read piece by piece.
 //!
-//! Nothing is mapped: what has been turned into a tensor leaves no trace in memory, so that weights are never held twice.
+//! Nothing is mapped: what has been turned into a tensor leaves no trace in memory, so that weights are never
+//! held twice.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -75,7 +76,8 @@ impl WeightFile {
         }
     }
 
-    /// Checks that the tensors lie one behind the other, each as long as its shape needs; returns where they end.
+    /// Checks that the tensors lie one behind the other, each as long as its shape needs; returns where they
+    /// end.
     fn check(&self, tensors: &[(String, TensorInfo)]) -> Result<u64> {
         let mut at = 0;
         for (name, info) in tensors {
@@ -113,8 +115,8 @@ impl WeightFile {
         self.len
     }
 
-    /// Calls `f` with the bytes of a tensor (from the first one's beginning), in pieces that are multiples of `row` bytes
-    /// and come with their first row.
+    /// Calls `f` with the bytes of a tensor (from the first one's beginning), in pieces that are multiples of
+    /// `row` bytes and come with their first row.
     pub(super) fn rows(
         &self,
         range: &Range<usize>,

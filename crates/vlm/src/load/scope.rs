@@ -7,8 +7,8 @@ use super::weights::{Precision, Weights};
 use crate::Result;
 use crate::blocks::linear::{Linear, Weight};
 
-/// Values of a tied output matrix up to which it is stored a second time, in the order that small products are
-/// fast with.
+/// Values of a tied output matrix up to which it is stored a second time, in the order that small products
+/// are fast with.
 const COPY_HEAD_UP_TO: usize = 1 << 24;
 
 /// Names below a prefix.
@@ -54,8 +54,8 @@ impl<'w> Scope<'w> {
         self.weights.wide(&self.full(name), shape)
     }
 
-    /// A table of rows that are looked up, perhaps in a narrower type than what is computed in; `tied`: it is the output
-    /// matrix too.
+    /// A table of rows that are looked up, perhaps in a narrower type than what is computed in; `tied`: it is
+    /// the output matrix too.
     pub(crate) fn table(&self, name: &str, shape: &[usize], tied: bool) -> Result<Tensor> {
         let (weights, name) = (self.weights, self.full(name));
         let Precision { computed, held, blocks } = weights.precision;
@@ -91,7 +91,8 @@ impl<'w> Scope<'w> {
         Ok(Linear::new(weight, None))
     }
 
-    /// An output matrix of its own. Quantised models have it in 8 bits: it decides between neighbouring tokens.
+    /// An output matrix of its own. Quantised models have it in 8 bits: it decides between neighbouring
+    /// tokens.
     pub(crate) fn head(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
         let blocks = self.weights.precision.blocks.map(|_| BlockType::Q8_0);
         let part = (self.full(format_args!("{name}.weight")), vec![outputs, inputs]);
@@ -103,7 +104,8 @@ impl<'w> Scope<'w> {
         self.linear_shaped(parts, &[inputs], bias)
     }
 
-    /// As [`Self::linear`], for a weight whose inputs have several dimensions (a convolution over whole patches).
+    /// As [`Self::linear`], for a weight whose inputs have several dimensions (a convolution over whole
+    /// patches).
     pub(crate) fn linear_shaped(
         &self,
         parts: &[(&str, usize)],

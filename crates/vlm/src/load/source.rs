@@ -1,4 +1,5 @@
-//! Where checkpoints come from: a folder, or an id on a hub, kept in the cache that Hugging Face's own tools use.
+//! Where checkpoints come from: a folder, or an id on a hub, kept in the cache that Hugging Face's own tools
+//! use.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,8 +31,8 @@ struct Hub {
     cache: PathBuf,
 }
 
-/// The folder of a source. An existing folder is taken as it is; `organisation/name` is looked up on the hub, whose
-/// address, token and cache follow `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME` as in Hugging Face's tools.
+/// The folder of a source. An existing folder is taken as it is; `organisation/name` is looked up on the hub,
+/// whose address, token and cache follow `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME` as in Hugging Face's tools.
 pub(crate) fn resolve(
     source: &str,
     options: &LoadOptions,

@@ -33,7 +33,8 @@ pub(super) enum Source {
         entries: BTreeMap<String, Entry>,
         used: RefCell<BTreeSet<String>>,
     },
-    /// No weights at all: what is asked for is written down (for comparing with published lists of parameters).
+    /// No weights at all: what is asked for is written down (for comparing with published lists of
+    /// parameters).
     Names(RefCell<Vec<(String, Vec<usize>)>>),
 }
 
@@ -167,7 +168,8 @@ impl Weights {
         }
     }
 
-    /// Checks that nothing is left over: a tensor that nobody asked for means another architecture than the code's.
+    /// Checks that nothing is left over: a tensor that nobody asked for means another architecture than the
+    /// code's.
     pub(crate) fn finish(&self, may_remain: impl Fn(&str) -> bool) -> Result<()> {
         let Source::Files { entries, used, .. } = &self.source else { return Ok(()) };
         let used = used.borrow();

@@ -30,9 +30,9 @@ impl ByteTokens {
         Some(self.tokens[at].1)
     }
 
-    /// Decodes tokens, without those for which `skip` holds. Bytes that are no text become replacement characters by themselves;
-    /// the tokenizers library gives up the whole run of bytes they stand in, so that a character that is already told of could turn
-    /// into something else when the next byte comes.
+    /// Decodes tokens, without those for which `skip` holds. Bytes that are no text become replacement
+    /// characters by themselves; the tokenizers library gives up the whole run of bytes they stand in, so
+    /// that a character that is already told of could turn into something else when the next byte comes.
     pub(super) fn decode(
         &self,
         tokenizer: &Tokenizer,

@@ -1,5 +1,5 @@
-//! What tokenizers in SentencePiece's manner do at the beginning of a text: `<s>` ahead of it, a mark for the space before its
-//! first word.
+//! What tokenizers in SentencePiece's manner do at the beginning of a text: `<s>` ahead of it, a mark for the
+//! space before its first word.
 
 use serde_json::Value;
 use tokenizers::{PreTokenizerWrapper, Tokenizer};
@@ -28,7 +28,8 @@ pub(super) struct Leading {
 }
 
 impl Rendered {
-    /// Puts `leading` ahead, unless the template begins with them already: as the processors of transformers do it.
+    /// Puts `leading` ahead, unless the template begins with them already: as the processors of transformers
+    /// do it.
     pub(super) fn new(images: usize, mut segments: Vec<Segment>, leading: &Leading) -> Self {
         let pictures =
             |segment: &&Segment| matches!(segment, Segment::Control(id) if Some(*id) == leading.behind);
@@ -52,8 +53,8 @@ impl Rendered {
         }
     }
 
-    /// The spaces that stand between the end of this prompt and `reply` in `answered`, the same conversation with the reply in it.
-    /// Nothing where something else stands there: that belongs to the reply.
+    /// The spaces that stand between the end of this prompt and `reply` in `answered`, the same conversation
+    /// with the reply in it. Nothing where something else stands there: that belongs to the reply.
     pub(super) fn space_before(&self, reply: &str, answered: &Self) -> String {
         let (common, end) = match self.segments.split_last() {
             Some((Segment::Text(end), common)) => (common, end.as_str()),
@@ -69,7 +70,8 @@ impl Rendered {
     }
 }
 
-/// What the tokenizer's post-processor puts ahead of a text. What it would put behind one is no part of a prompt that is to go on.
+/// What the tokenizer's post-processor puts ahead of a text. What it would put behind one is no part of a
+/// prompt that is to go on.
 pub(super) fn leading_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     let encode = |special: bool| -> Result<Vec<u32>> {
         let encoding = tokenizer
@@ -82,7 +84,8 @@ pub(super) fn leading_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     Ok(at.map_or_else(Vec::new, |at| with[..at].to_vec()))
 }
 
-/// The tokenizer for text that doesn't stand at the beginning, if it marks the first word of the whole input alone.
+/// The tokenizer for text that doesn't stand at the beginning, if it marks the first word of the whole input
+/// alone.
 pub(super) fn without_first_mark(tokenizer: &Tokenizer) -> Result<Option<Tokenizer>> {
     fn never(value: &mut Value) -> bool {
         match value {

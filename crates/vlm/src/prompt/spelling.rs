@@ -9,15 +9,17 @@ const WORD_MARK: char = '\u{2581}';
 /// A vocabulary in bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Spelling {
-    /// Bytes by token id; empty for added tokens and for ids without a token: nothing that is said is made of them.
+    /// Bytes by token id; empty for added tokens and for ids without a token: nothing that is said is made of
+    /// them.
     pub(crate) tokens: Vec<Vec<u8>>,
     /// Whether a space at the very beginning of a reply is taken off when it becomes text.
     pub(crate) strips_space: bool,
 }
 
 impl Spelling {
-    /// Bytes that may stand in a text (UTF-8, control characters other than tab and line ends aside) and for which there is no
-    /// token of their own. Where there are none, every text can be written token by token, whatever it must look like.
+    /// Bytes that may stand in a text (UTF-8, control characters other than tab and line ends aside) and for
+    /// which there is no token of their own. Where there are none, every text can be written token by token,
+    /// whatever it must look like.
     pub(crate) fn missing(&self) -> usize {
         let mut single = [false; 256];
         for token in &self.tokens {
@@ -35,7 +37,8 @@ fn in_text(byte: u8) -> bool {
 }
 
 impl PromptTokenizer {
-    /// The vocabulary in bytes, for `vocabulary` logits; `None` for a kind of tokenizer whose tokens can't be spelt one by one.
+    /// The vocabulary in bytes, for `vocabulary` logits; `None` for a kind of tokenizer whose tokens can't be
+    /// spelt one by one.
     ///
     /// # Errors
     /// [`VlmError::Tokenizer`].
@@ -78,7 +81,8 @@ fn byte_level(token: &str) -> Option<Vec<u8>> {
     token.chars().map(byte_of).collect()
 }
 
-/// The byte that a character of a byte-level vocabulary stands for: printable ones for themselves, the others for what follows U+0100 in order.
+/// The byte that a character of a byte-level vocabulary stands for: printable ones for themselves, the others
+/// for what follows U+0100 in order.
 fn byte_of(c: char) -> Option<u8> {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     match u32::from(c) {

@@ -42,8 +42,8 @@ impl TokenStream {
         Ok(Some(text))
     }
 
-    /// What a token would add to the text if it came next: a replacement character where it is only a part of a character, the
-    /// token's name where it adds nothing.
+    /// What a token would add to the text if it came next: a replacement character where it is only a part of
+    /// a character, the token's name where it adds nothing.
     ///
     /// # Errors
     /// [`crate::VlmError::Tokenizer`].

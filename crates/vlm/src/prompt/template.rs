@@ -15,7 +15,8 @@ pub(super) struct ChatTemplate {
     special_tokens: BTreeMap<String, String>,
 }
 
-/// The template without transformers' own `{% generation %}` tags, which mark replies for training and print nothing.
+/// The template without transformers' own `{% generation %}` tags, which mark replies for training and print
+/// nothing.
 fn without_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -42,7 +43,8 @@ fn without_generation_tags(source: &str) -> String {
 impl ChatTemplate {
     pub(super) fn new(source: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
         let mut environment = Environment::new();
-        // As transformers sets up jinja2: trim_blocks, lstrip_blocks, loop controls, Python's methods on values.
+        // As transformers sets up jinja2: trim_blocks, lstrip_blocks, loop controls, Python's methods on
+        // values.
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
@@ -50,7 +52,8 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
-        // A prompt that changes with the clock could not be answered the same way twice: dates stay out of it.
+        // A prompt that changes with the clock could not be answered the same way twice: dates stay out of
+        // it.
         environment.add_function("strftime_now", |_format: String| String::new());
         environment.set_fuel(Some(5_000_000));
         environment

@@ -78,8 +78,8 @@ fn default_activation() -> String {
 }
 
 impl Qwen25VlConfig {
-    /// Parses and checks `config.json`. The published files have the language model's settings at the top, newer ones in
-    /// `text_config`.
+    /// Parses and checks `config.json`. The published files have the language model's settings at the top,
+    /// newer ones in `text_config`.
     ///
     /// # Errors
     /// [`VlmError::Load`] naming the setting at fault.

@@ -1,5 +1,5 @@
-//! The vision tower: patches of all pictures in one matrix, attention within windows of a picture and, in a few blocks,
-//! within all of it.
+//! The vision tower: patches of all pictures in one matrix, attention within windows of a picture and, in a
+//! few blocks, within all of it.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-/// Tokens of a picture, by their index row by row, window after window, and where each window begins and ends in that order.
-/// `grid` is in tokens, `side` tokens is the side of a window; windows at the edges are smaller.
+/// Tokens of a picture, by their index row by row, window after window, and where each window begins and ends
+/// in that order. `grid` is in tokens, `side` tokens is the side of a window; windows at the edges are
+/// smaller.
 pub(super) fn windows(
     (frames, rows, columns): (usize, usize, usize),
     side: usize,

@@ -1,7 +1,7 @@
 //! Learned positions of the vision tower.
 
-/// Learned positions (a square table, `width` to a row) resampled bilinearly, corners aligned, to a grid; one row
-/// per place.
+/// Learned positions (a square table, `width` to a row) resampled bilinearly, corners aligned, to a grid; one
+/// row per place.
 pub(super) fn interpolate_positions(
     table: &[f32],
     width: usize,

@@ -2,8 +2,8 @@
 
 use crate::blocks::rotary::{RotaryTable, inverse_frequency};
 
-/// Rows and columns of an image's patches in the order of the processor: merged blocks row by row, patches row
-/// by row within a block, the same for every frame.
+/// Rows and columns of an image's patches in the order of the processor: merged blocks row by row, patches
+/// row by row within a block, the same for every frame.
 pub(crate) fn patch_places((t, rows, columns): (usize, usize, usize), merge: usize) -> Vec<(usize, usize)> {
     let mut places = Vec::with_capacity(t * rows * columns);
     for _ in 0..t {
@@ -18,8 +18,8 @@ pub(crate) fn patch_places((t, rows, columns): (usize, usize, usize), merge: usi
     places
 }
 
-/// Axial rotary embedding of the vision tower: the first half of a head's pairs turns with the row, the second
-/// with the column.
+/// Axial rotary embedding of the vision tower: the first half of a head's pairs turns with the row, the
+/// second with the column.
 pub(crate) fn axial_table(places: &[(usize, usize)], head_dim: usize, theta: f64) -> RotaryTable {
     let quarter = head_dim / 4;
     let frequencies: Vec<f32> = (0..quarter).map(|i| inverse_frequency(theta, 2 * i, head_dim / 2)).collect();

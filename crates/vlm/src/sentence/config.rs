@@ -1,4 +1,5 @@
-//! Configuration of sentence encoders: the network's `config.json` and the files of a sentence-transformers folder.
+//! Configuration of sentence encoders: the network's `config.json` and the files of a sentence-transformers
+//! folder.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -116,8 +117,8 @@ pub(super) struct Surroundings {
 const MEAN: &str = "mean";
 
 impl Surroundings {
-    /// Checks that the pipeline is network, then mean pooling; a normalisation at its end is left out on purpose,
-    /// since lengths count in Euclidean distances.
+    /// Checks that the pipeline is network, then mean pooling; a normalisation at its end is left out on
+    /// purpose, since lengths count in Euclidean distances.
     pub(super) fn read(checkpoint: &Checkpoint, limit: usize) -> Result<Self> {
         let pooling = pooling_folder(&checkpoint.json("modules.json")?.unwrap_or_default())?;
         let file = format!("{pooling}/config.json");

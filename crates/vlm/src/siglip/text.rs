@@ -67,8 +67,8 @@ impl SiglipTokenizer {
 
     /// Token ids of a text: cut, ended and filled up to the same length for every text.
     pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        // The mark of a beginning word goes ahead before the text is made canonical, as transformers does it: a text that begins
-        // with a space keeps that space.
+        // The mark of a beginning word goes ahead before the text is made canonical, as transformers does it:
+        // a text that begins with a space keeps that space.
         let text = Self::canonical(&format!("{MARK}{}", text.replace(MARK, " ")), self.lower_case);
         let mut ids = Vec::with_capacity(self.len);
         if !text.ends_with(MARK) {

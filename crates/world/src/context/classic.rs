@@ -1,5 +1,5 @@
-//! Contexts of a few loose facts about one object: a rule, a rule and a fact, an assertion, a bare answer, or nothing of use,
-//! each with noise. Names, rules and values are new every time.
+//! Contexts of a few loose facts about one object: a rule, a rule and a fact, an assertion, a bare answer, or
+//! nothing of use, each with noise. Names, rules and values are new every time.
 
 use super::{Context, Facts, Item, Meaning};
 use crate::language::{SINGLE_REFERENCES, attribute_question, fact, kind_question};

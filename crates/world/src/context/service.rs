@@ -67,7 +67,8 @@ impl Setting<'_> {
         chain.condition.terms().all(|(attribute, _)| self.judged.contains(&attribute))
     }
 
-    /// What an edit of this very picture says it sees: "the thing …", or a description where there are several things.
+    /// What an edit of this very picture says it sees: "the thing …", or a description where there are
+    /// several things.
     fn own_seen(&self, chain: &Chain, rng: &mut Random) -> Vec<Item> {
         let terms: Vec<_> = chain.condition.terms().collect();
         let mut items = Vec::new();
@@ -129,7 +130,8 @@ impl Setting<'_> {
         Some(chains[rng.weighted(&weights)])
     }
 
-    /// Another edit of this universe whose reasoning does not hold here; of the asked kind and wording more often than not.
+    /// Another edit of this universe whose reasoning does not hold here; of the asked kind and wording more
+    /// often than not.
     fn distractor(&self, asked: Kind, wording: &str, rng: &mut Random) -> Option<Edit> {
         let kind = if rng.chance(0.7) { asked } else { self.universe.draw_kind(rng) };
         let chain = self.inapplicable(kind, rng)?;
@@ -142,8 +144,8 @@ impl Setting<'_> {
     }
 }
 
-/// Some sentences of an edit that does not hold here. If its answer entry is among them, so is what gives it away: a
-/// statement that is false here, or its rule.
+/// Some sentences of an edit that does not hold here. If its answer entry is among them, so is what gives it
+/// away: a statement that is false here, or its rule.
 fn given_away(edit: Edit, single: bool, rng: &mut Random) -> Vec<Item> {
     let mut items = Vec::new();
     let mut cues: Vec<Item> = edit.rules.first().cloned().into_iter().collect();
@@ -167,8 +169,9 @@ fn given_away(edit: Edit, single: bool, rng: &mut Random) -> Vec<Item> {
     items
 }
 
-/// One to three sentences of an edit that stands behind the right one. Statements that are false here are left out unless
-/// `may_be_false`: a bare answer followed by a false statement would look like another picture's answer.
+/// One to three sentences of an edit that stands behind the right one. Statements that are false here are
+/// left out unless `may_be_false`: a bare answer followed by a false statement would look like another
+/// picture's answer.
 fn trailing(edit: Edit, may_be_false: bool, rng: &mut Random) -> Vec<Item> {
     let mut items = edit.rules;
     items.extend(
@@ -303,8 +306,8 @@ fn unrelated(setting: &Setting, rng: &mut Random) -> Vec<Vec<Item>> {
     groups
 }
 
-/// A context as the service would build it for a view, with questions. `None` if the view has nothing that can be named, or
-/// chance found no universe that fits.
+/// A context as the service would build it for a view, with questions. `None` if the view has nothing that
+/// can be named, or chance found no universe that fits.
 pub fn service_context(view: &View, split: Split, rng: &mut Random) -> Option<Context> {
     let index = nameable(view, rng)?;
     let seen = &view.seen[index];

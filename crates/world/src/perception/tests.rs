@@ -63,7 +63,8 @@ fn claims_about_the_only_thing_are_true_exactly_when_they_say_so() {
     let views = views("claims");
     for view in views.iter().filter(|view| view.single()).cycle().take(8_000) {
         let Some((statement, yes)) = claim(view, &mut rng) else { continue };
-        // "The thing is red." and "The colour of it is red." name a colour; so does no other form of these two.
+        // "The thing is red." and "The colour of it is red." name a colour; so does no other form of these
+        // two.
         let Some(color) =
             Attribute::Color.values().iter().find(|word| statement.ends_with(&format!("is {word}.")))
         else {

@@ -42,8 +42,8 @@ fn write_lines<T: Serialize>(directory: &Path, name: &'static str, lines: &[T]) 
     output.finish()
 }
 
-/// Writes `edits.jsonl` and its pictures into `directory`, which must exist; returns the records. `progress` is called with
-/// the number of pictures written and their total.
+/// Writes `edits.jsonl` and its pictures into `directory`, which must exist; returns the records. `progress`
+/// is called with the number of pictures written and their total.
 ///
 /// # Errors
 /// [`WorldError::Write`] if a file cannot be written.
@@ -59,8 +59,8 @@ pub fn write_records(
     Ok(set.records)
 }
 
-/// Writes `probes.jsonl` and its pictures into `directory`, which must exist; returns the probes. `progress` as for
-/// [`write_records`].
+/// Writes `probes.jsonl` and its pictures into `directory`, which must exist; returns the probes. `progress`
+/// as for [`write_records`].
 ///
 /// # Errors
 /// [`WorldError::Write`] if a file cannot be written.

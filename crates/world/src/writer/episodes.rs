@@ -113,8 +113,8 @@ fn write_vocabulary(output: &mut Output, seed: u64, names: usize) -> Result<(), 
     Ok(())
 }
 
-/// Writes the episodes of `scenes` consecutive seeds into `directory`, which must exist. The files depend on nothing but the
-/// arguments; `progress` is called with the number of scenes written so far.
+/// Writes the episodes of `scenes` consecutive seeds into `directory`, which must exist. The files depend on
+/// nothing but the arguments; `progress` is called with the number of scenes written so far.
 ///
 /// # Errors
 /// [`WorldError::Write`] if a file cannot be written.

@@ -1,7 +1,7 @@
 //! `eval --server`: the same evaluation of a running service, over HTTP.
 //!
-//! Edits go into a codebook of their own, one after another and marked; they are reverted at the end, when the program is stopped, and, where
-//! neither was possible, when the next evaluation begins.
+//! Edits go into a codebook of their own, one after another and marked; they are reverted at the end, when
+//! the program is stopped, and, where neither was possible, when the next evaluation begins.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ const OVERRIDES: [&str; 4] = [
     "retrieval.verify.enabled",
 ];
 
-/// A running service as a maker of editors: the model without any edit, and the service itself, also with other settings of retrieval.
+/// A running service as a maker of editors: the model without any edit, and the service itself, also with
+/// other settings of retrieval.
 pub(super) struct Remote {
     shared: Arc<Shared>,
     variants: Vec<(Variant, RetrievalOverride)>,
@@ -167,7 +168,8 @@ impl Remote {
     /// Reverts every edit of the codebook that an evaluation made; returns how many there were.
     ///
     /// # Errors
-    /// The service can't be reached; the codebook holds an edit that somebody else made: then nothing is reverted.
+    /// The service can't be reached; the codebook holds an edit that somebody else made: then nothing is
+    /// reverted.
     pub(super) async fn clear(&self) -> Result<usize> {
         self.shared.clear(&mut *self.shared.made.lock().await).await
     }
@@ -232,7 +234,8 @@ impl Subjects for Remote {
             let subject = self.make(name)?;
             if subject.profile().retrieves {
                 let mut made = self.shared.made.lock().await;
-                // Of the same set the next editor takes over what the one before it made, so that they differ in nothing else.
+                // Of the same set the next editor takes over what the one before it made, so that they differ
+                // in nothing else.
                 if made.set != set {
                     self.shared.clear(&mut made).await.map_err(failed)?;
                     set.clone_into(&mut made.set);

@@ -1,7 +1,8 @@
-//! Many edits at once. A transaction is held in memory and in the log as one piece, so what may be any number of edits is written in steps:
-//! first the ids of all of them as staged, then their rows, then, in one transaction, their events and the removal of the marks. What bears
-//! a mark is not there for any reader; marks that are found when the folder is opened are of a process that was killed, and go with
-//! everything that bears them.
+//! Many edits at once. A transaction is held in memory and in the log as one piece, so what may be any number
+//! of edits is written in steps: first the ids of all of them as staged, then their rows, then, in one
+//! transaction, their events and the removal of the marks. What bears a mark is not there for any reader;
+//! marks that are found when the folder is opened are of a process that was killed, and go with everything
+//! that bears them.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Generations of keys: the live one, the one before it, and the draft of the next. The head of a codebook names them, and the keys of each
-//! lie under its id; what lies under any other id is left over and swept.
+//! Generations of keys: the live one, the one before it, and the draft of the next. The head of a codebook
+//! names them, and the keys of each lie under its id; what lies under any other id is left over and swept.
 
 use sled::Batch;
 
@@ -82,14 +82,16 @@ impl SledStore {
         for edit in members.chunk_by(|a, b| a.edit == b.edit) {
             let Some(first) = edit.first() else { continue };
             let key = under(name, &[generation.to_bytes(), first.edit.to_bytes()].concat());
-            // What may stand there is of the same members and dimensions, so it is as long and is replaced whole.
+            // What may stand there is of the same members and dimensions, so it is as long and is replaced
+            // whole.
             values::add(&mut batch, &key, &vectors(edit));
         }
         self.tree(VECTORS).apply_batch(batch).map_err(|e| CodebookError::store("write new keys", e))?;
         self.flush("write new keys")
     }
 
-    /// These live members with the keys and radii of a generation. Unless all edits must have some, those without are left out.
+    /// These live members with the keys and radii of a generation. Unless all edits must have some, those
+    /// without are left out.
     pub(super) fn members_in(
         &self,
         name: &CodebookName,

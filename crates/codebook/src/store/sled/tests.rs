@@ -75,7 +75,8 @@ fn committed() -> Folder {
     subject
 }
 
-/// The process is killed at any moment while edits are written at once: of what stood in the trees then, nothing is there or left.
+/// The process is killed at any moment while edits are written at once: of what stood in the trees then,
+/// nothing is there or left.
 #[test]
 fn what_was_staged_vanishes_with_its_process() {
     let book = CodebookName::default();
@@ -188,7 +189,8 @@ fn what_no_generation_owns_is_swept() {
     let book = CodebookName::default();
     let before = subject.store().load(&book).unwrap();
     let store = subject.store.as_ref().unwrap();
-    // Keys under ids on both sides of the live one, more pieces than are removed at a time, and another codebook's.
+    // Keys under ids on both sides of the live one, more pieces than are removed at a time, and another
+    // codebook's.
     let other: CodebookName = "default-2".parse().unwrap();
     let sizes = [9000, 6_000_000, 9000, 9000];
     let ids = [(&book, [0; 16]), (&book, [9; 16]), (&book, [255; 16]), (&other, [9; 16])];
@@ -266,8 +268,9 @@ fn every_older_schema_still_opens() {
     }
 }
 
-/// Makes the fixture of the present schema: `cargo test -p reasonedit-codebook -- --ignored make_the_fixture`, once, when
-/// the schema has risen. Fixtures of earlier schemas are never made again.
+/// Makes the fixture of the present schema:
+/// `cargo test -p reasonedit-codebook -- --ignored make_the_fixture`, once, when the schema has risen.
+/// Fixtures of earlier schemas are never made again.
 #[test]
 #[ignore = "writes migrations/fixtures"]
 fn make_the_fixture() {

@@ -78,7 +78,8 @@ fn what_is_cut_short_or_unknown_is_told_by_its_name() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
-    /// Whatever bytes of a file are other than they should be, reading it ends, with rows or with an error that names it.
+    /// Whatever bytes of a file are other than they should be, reading it ends, with rows or with an error
+    /// that names it.
     #[test]
     fn damage_anywhere_is_an_error_or_harmless(at in 0.0f64..1.0, value: u8, more in 1usize..6) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! An annotation's results to a correction: the answer, the reasoning statement by statement, and what was drawn for each.
+//! An annotation's results to a correction: the answer, the reasoning statement by statement, and what was
+//! drawn for each.
 
 use reasonedit_codebook::Warning;
 use reasonedit_editor::split_text;
@@ -198,10 +199,12 @@ fn answer(
     Ok((answer, texts))
 }
 
-/// Gives what was drawn to the statements it was drawn for: rectangles as they are, the boxes that hold ellipses and polygons. Whatever is drawn
-/// with the tag for evidence counts, and what is drawn with another one where it is tied to a statement; what can't be used is told.
+/// Gives what was drawn to the statements it was drawn for: rectangles as they are, the boxes that hold
+/// ellipses and polygons. Whatever is drawn with the tag for evidence counts, and what is drawn with another
+/// one where it is tied to a statement; what can't be used is told.
 ///
-/// Percents are of the picture as it was uploaded, however the annotator had turned it on the screen: `image_rotation` tells the screen's turn only.
+/// Percents are of the picture as it was uploaded, however the annotator had turned it on the screen:
+/// `image_rotation` tells the screen's turn only.
 fn attach(
     reasoning: &mut [Reason],
     said: &[Said],
@@ -227,7 +230,8 @@ fn attach(
         let mut of: Vec<usize> =
             said.iter().filter(tied).flat_map(|other| other.statements.clone()).collect();
         if of.is_empty() {
-            // What the model drew and nobody touched is the model's word, unless someone tied it to a statement.
+            // What the model drew and nobody touched is the model's word, unless someone tied it to a
+            // statement.
             if !is_evidence(item) || item.origin.as_deref() == Some("prediction") {
                 continue;
             }
@@ -262,7 +266,8 @@ fn attach(
     }
 }
 
-/// The statement that a label such as `2` or `Statement 2` numbers, or that stands in the rectangle's note, or the only one.
+/// The statement that a label such as `2` or `Statement 2` numbers, or that stands in the rectangle's note,
+/// or the only one.
 fn by_label(item: &Item, reasoning: &[Reason]) -> Vec<usize> {
     let number = |label: &String| -> Option<usize> {
         let digits = label.len() - label.trim_end_matches(|c: char| c.is_ascii_digit()).len();

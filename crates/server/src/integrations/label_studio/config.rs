@@ -9,29 +9,35 @@ use crate::outbound::{self, Reach};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LabelStudioConfig {
-    /// Where Label Studio is reached from here, `http` or `https`. Pictures that lie there are asked for at this address and nowhere else; the
-    /// name that Label Studio gives itself is never connected to. `None`: such pictures can't be read.
+    /// Where Label Studio is reached from here, `http` or `https`. Pictures that lie there are asked for at
+    /// this address and nowhere else; the name that Label Studio gives itself is never connected to. `None`:
+    /// such pictures can't be read.
     pub url: Option<String>,
-    /// A token of Label Studio: a legacy one, or a personal access token. `None`: the one that Label Studio hands over at setup. Sent to `url`
-    /// alone.
+    /// A token of Label Studio: a legacy one, or a personal access token. `None`: the one that Label Studio
+    /// hands over at setup. Sent to `url` alone.
     pub token: Option<String>,
-    /// Codebook of the projects that name none (`{"codebook": "ward-3"}` in the extra parameters of their backend).
+    /// Codebook of the projects that name none (`{"codebook": "ward-3"}` in the extra parameters of their
+    /// backend).
     pub codebook: String,
     /// Name of the image tag; without one so named the first image.
     pub image: String,
     /// Key of the question in a task's data; without it the first text or header shown with the picture.
     pub question: String,
-    /// Name of the choices or the text area with the answer; without one so named the first choices, else the first other text area.
+    /// Name of the choices or the text area with the answer; without one so named the first choices, else the
+    /// first other text area.
     pub answer: String,
     /// Name of the text area with the reasoning: annotations without it are not learned from.
     pub rationale: String,
     /// Name of the rectangles with the evidence; without one so named the first rectangles on the image.
     pub evidence: String,
-    /// Look for the facts used on the asked picture too, and draw where the model sees them. Costs as much as the search for evidence of an edit.
+    /// Look for the facts used on the asked picture too, and draw where the model sees them. Costs as much as
+    /// the search for evidence of an edit.
     pub locate_evidence: bool,
-    /// Milliseconds for all tasks of one request; what is not answered by then is left for the next request. Label Studio hangs up after 100 s.
+    /// Milliseconds for all tasks of one request; what is not answered by then is left for the next request.
+    /// Label Studio hangs up after 100 s.
     pub predict_ms: u64,
-    /// Annotations that wait to become edits; beyond it they are refused with 503, and Label Studio does not send them again.
+    /// Annotations that wait to become edits; beyond it they are refused with 503, and Label Studio does not
+    /// send them again.
     pub waiting: usize,
 }
 

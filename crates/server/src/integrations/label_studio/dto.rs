@@ -1,4 +1,5 @@
-//! What goes over the wire between Label Studio and its backend. Unknown fields are the other side's business and are ignored.
+//! What goes over the wire between Label Studio and its backend. Unknown fields are the other side's business
+//! and are ignored.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

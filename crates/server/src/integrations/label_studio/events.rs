@@ -1,8 +1,9 @@
 //! What a webhook says happened to annotations.
 //!
-//! As Label Studio 1.23 sends it (`webhooks/models.py`, `webhooks/utils.py`, `webhooks/serializers_for_hooks.py`): created and updated
-//! annotations come whole, with their task and project; deleted ones as ids, in a list under `annotations` (and with nothing at all when one is
-//! turned back into a draft). Deleted tasks and projects name no annotations.
+//! As Label Studio 1.23 sends it (`webhooks/models.py`, `webhooks/utils.py`,
+//! `webhooks/serializers_for_hooks.py`): created and updated annotations come whole, with their task and
+//! project; deleted ones as ids, in a list under `annotations` (and with nothing at all when one is turned
+//! back into a draft). Deleted tasks and projects name no annotations.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

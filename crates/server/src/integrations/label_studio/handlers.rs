@@ -27,7 +27,8 @@ use crate::openapi::{InputProblems, LookupProblems};
 use crate::problem::{Problem, ProblemBody, Result};
 use crate::state::AppState;
 
-/// A JSON body within bounds, of whatever media type it says it is; the memory of its bytes counts until `held` is dropped.
+/// A JSON body within bounds, of whatever media type it says it is; the memory of its bytes counts until
+/// `held` is dropped.
 pub(super) struct JsonBody<T> {
     value: T,
     held: Option<OwnedSemaphorePermit>,
@@ -91,7 +92,8 @@ pub(super) async fn versions(State(state): State<AppState>) -> Result<Json<Versi
 
 /// What became of annotations
 ///
-/// Label Studio is answered before an annotation becomes an edit. Here stands what became of the last 200, and how many wait.
+/// Label Studio is answered before an annotation becomes an edit. Here stands what became of the last 200,
+/// and how many wait.
 #[utoipa::path(
     get, path = "/integrations/label-studio/annotations", operation_id = "label_studio_annotations", tag = "label-studio",
     responses((status = 200, description = "The last 200, newest first.", body = AnnotationsDto), LookupProblems),
@@ -110,8 +112,9 @@ async fn model_version(state: &AppState, codebook: &reasonedit_codebook::Codeboo
 
 /// Connect a project
 ///
-/// Label Studio does so when the backend is added, and before it asks for predictions. Answered at once, also while the model is being loaded.
-/// What the project is given here (codebook, token) holds after a restart too.
+/// Label Studio does so when the backend is added, and before it asks for predictions. Answered at once, also
+/// while the model is being loaded. What the project is given here (codebook, token) holds after a restart
+/// too.
 #[utoipa::path(
     post, path = "/integrations/label-studio/setup", operation_id = "label_studio_setup", tag = "label-studio",
     request_body = SetupInput,
@@ -154,9 +157,9 @@ pub(super) async fn setup(
 
 /// Predict tasks
 ///
-/// Asks each task's question of its picture. The answer becomes a region of the project's choices or text area, the evidence of the facts used
-/// becomes rectangles where the project has such a tag. A task that can't be predicted has an empty list; if none can, the first one's
-/// problem is answered.
+/// Asks each task's question of its picture. The answer becomes a region of the project's choices or text
+/// area, the evidence of the facts used becomes rectangles where the project has such a tag. A task that
+/// can't be predicted has an empty list; if none can, the first one's problem is answered.
 #[utoipa::path(
     post, path = "/integrations/label-studio/predict", operation_id = "label_studio_predict", tag = "label-studio",
     request_body = PredictInput,
@@ -189,9 +192,9 @@ pub(super) async fn predict(
 
 /// Take up what happened in Label Studio
 ///
-/// A submitted annotation with an answer and reasoning becomes an edit; an updated one replaces it; a deleted one takes it back. Answered when the
-/// annotation waits durably, since Label Studio waits a second and does not send it again; `/integrations/label-studio/annotations` tells
-/// what became of it.
+/// A submitted annotation with an answer and reasoning becomes an edit; an updated one replaces it; a deleted
+/// one takes it back. Answered when the annotation waits durably, since Label Studio waits a second and does
+/// not send it again; `/integrations/label-studio/annotations` tells what became of it.
 #[utoipa::path(
     post, path = "/integrations/label-studio/webhook", operation_id = "label_studio_webhook", tag = "label-studio",
     request_body = WebhookInput,

@@ -1,6 +1,8 @@
-//! A project's labeling configuration: which tags hold the picture, the question, the answer, the reasoning and the evidence.
+//! A project's labeling configuration: which tags hold the picture, the question, the answer, the reasoning
+//! and the evidence.
 //!
-//! It is XML that a person typed. It is parsed by a library without documents' type definitions, so without entities, and within bounds.
+//! It is XML that a person typed. It is parsed by a library without documents' type definitions, so without
+//! entities, and within bounds.
 
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::{Map, Value};

@@ -1,4 +1,5 @@
-//! Pictures of tasks: those that lie in Label Studio, from the configured address alone; others by the rules of every picture by URL.
+//! Pictures of tasks: those that lie in Label Studio, from the configured address alone; others by the rules
+//! of every picture by URL.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +18,9 @@ use crate::image_input::resolve;
 use crate::outbound::{self, Reach};
 use crate::problem::{Problem, ProblemKind, Result};
 
-/// Where Label Studio keeps pictures: uploads and local files, exports of a storage, and files of cloud storages that it passes on. A task
-/// can't make this service ask for anything else with the operator's token.
+/// Where Label Studio keeps pictures: uploads and local files, exports of a storage, and files of cloud
+/// storages that it passes on. A task can't make this service ask for anything else with the operator's
+/// token.
 const PATHS: &[&str] = &["data/", "storage-data/", "tasks/"];
 /// Most bytes of an answer that holds a token.
 const TOKEN_BYTES: usize = 64 << 10;
@@ -79,8 +81,8 @@ impl Pictures {
     /// The picture that a task names.
     ///
     /// # Errors
-    /// 422 where it can't be one or may not be fetched, 413 when it is too large, 502 when Label Studio can't be asked or refuses, 504 when it
-    /// takes too long.
+    /// 422 where it can't be one or may not be fetched, 413 when it is too large, 502 when Label Studio can't
+    /// be asked or refuses, 504 when it takes too long.
     pub(super) async fn get(&self, value: &str, origin: &Origin) -> Result<ImageSource> {
         match self.place(value.trim(), origin.hostname.as_deref())? {
             Place::Data => resolve(ImageInput::Data(value.trim().to_owned()), &self.fetcher).await,

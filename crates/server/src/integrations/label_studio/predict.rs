@@ -1,4 +1,5 @@
-//! Predictions: each task's question asked of its picture, the answer and the evidence as regions of the project's own tags.
+//! Predictions: each task's question asked of its picture, the answer and the evidence as regions of the
+//! project's own tags.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,8 @@ pub(super) struct Asking<'a> {
 type Predicted = Result<PredictionDto>;
 
 impl Asking<'_> {
-    /// The predictions of all tasks, in order: none for a task that can't be predicted, which keeps no other from being predicted.
+    /// The predictions of all tasks, in order: none for a task that can't be predicted, which keeps no other
+    /// from being predicted.
     ///
     /// # Errors
     /// If there is none at all: what stood in the way of the first.
@@ -94,7 +96,8 @@ impl Asking<'_> {
             AnswerForm::Choices(list) => choices_of(list, &task.data)?,
             AnswerForm::Text => Vec::new(),
         };
-        // Before it is asked: an edit that comes meanwhile makes this an answer of an old version, which is asked for again.
+        // Before it is asked: an edit that comes meanwhile makes this an answer of an old version, which is
+        // asked for again.
         let version = version(self.editor, &self.codebook).await?;
         let image = self.studio.pictures().get(picture, &self.origin).await?;
         let request = QueryRequest {
@@ -124,8 +127,8 @@ impl Asking<'_> {
         Ok(PredictionDto { result: regions, score: outcome.probability, model_version: version })
     }
 
-    /// Where the picture shows the statements that were put in front of the question: the boxes of those that were said of this very
-    /// picture; where the model sees the others, if it is to look.
+    /// Where the picture shows the statements that were put in front of the question: the boxes of those that
+    /// were said of this very picture; where the model sees the others, if it is to look.
     async fn evidence(
         &self,
         image: &ImageSource,
@@ -151,7 +154,8 @@ impl Asking<'_> {
         Ok((info, seen))
     }
 
-    /// The boxes that an edit of this very picture has for a statement; `None` if it was said of other pictures only.
+    /// The boxes that an edit of this very picture has for a statement; `None` if it was said of other
+    /// pictures only.
     fn said_here(&self, fact: &Fact, picture: ImageId) -> Option<Vec<Evidence>> {
         let snapshot = self.editor.library().get(&self.codebook).ok()?.snapshot();
         let mut records = fact.edit_ids.iter().filter_map(|id| snapshot.edit(*id));

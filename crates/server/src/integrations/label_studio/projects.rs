@@ -84,8 +84,8 @@ impl Projects {
         self.lock().known.get(project).cloned().unwrap_or_default()
     }
 
-    /// Keeps what setup told: durable when this returns, once the codebooks are open. Setup comes before every prediction, so that only a
-    /// change is written. Blocks.
+    /// Keeps what setup told: durable when this returns, once the codebooks are open. Setup comes before
+    /// every prediction, so that only a change is written. Blocks.
     ///
     /// # Errors
     /// 500 when the disk refuses, 503 when there are too many projects.

@@ -1,8 +1,8 @@
 //! Annotations that wait to become edits, durably: what was acknowledged survives a crash.
 //!
-//! Label Studio waits one second for a webhook's answer and does not send it again, and an edit may take longer than that; so an event is
-//! written down, acknowledged, and worked on after that. What an annotation says last is what counts: events of one annotation that wait
-//! together are one.
+//! Label Studio waits one second for a webhook's answer and does not send it again, and an edit may take
+//! longer than that; so an event is written down, acknowledged, and worked on after that. What an annotation
+//! says last is what counts: events of one annotation that wait together are one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -118,8 +118,8 @@ impl Queue {
     /// Takes events up: all of them are durable when this returns. Blocks.
     ///
     /// # Errors
-    /// 503 when too many wait, 413 for one that is too large, 500 when the disk refuses. What was taken up before is worked on nevertheless,
-    /// which repeating it does no harm to.
+    /// 503 when too many wait, 413 for one that is too large, 500 when the disk refuses. What was taken up
+    /// before is worked on nevertheless, which repeating it does no harm to.
     pub(super) fn push(&self, events: Vec<Event>) -> Result<()> {
         for event in events {
             if self.lock().waiting.len() >= self.limit {
@@ -197,7 +197,8 @@ impl Queue {
             .map(|event| Patience { tries: event.tries, received_at: event.received_at })
     }
 
-    /// Puts an event off: the next try comes after twice the time that the last one came after. Returns how long.
+    /// Puts an event off: the next try comes after twice the time that the last one came after. Returns how
+    /// long.
     pub(super) fn put_off(&self, id: Ulid, now: Instant) -> Duration {
         let mut state = self.lock();
         let Some(event) = state.waiting.get_mut(&id) else { return Duration::ZERO };
@@ -238,8 +239,8 @@ impl Queue {
         (state.waiting.len(), state.ended.iter().rev().map(|(_, outcome)| outcome.clone()).collect())
     }
 
-    /// Whether more was heard of an annotation already than what it said at that time: webhooks may overtake one another, and the ids of
-    /// deleted annotations are not used again.
+    /// Whether more was heard of an annotation already than what it said at that time: webhooks may overtake
+    /// one another, and the ids of deleted annotations are not used again.
     pub(super) fn heard_more(&self, event: &Event) -> bool {
         let at = event.change.updated_at().and_then(parse_time);
         let state = self.lock();

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::json::from_ref;
 
-/// A rectangle in percent of the upright picture; turned by `rotation` degrees clockwise about its top left corner.
+/// A rectangle in percent of the upright picture; turned by `rotation` degrees clockwise about its top left
+/// corner.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct PercentBox {
     pub(super) x: f64,
@@ -17,7 +18,8 @@ pub(super) struct PercentBox {
     pub(super) rotation: f64,
 }
 
-/// An ellipse in percent of each side of the upright picture; turned by `rotation` degrees clockwise about its centre.
+/// An ellipse in percent of each side of the upright picture; turned by `rotation` degrees clockwise about
+/// its centre.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PercentEllipse {
@@ -124,7 +126,8 @@ impl PercentEllipse {
 }
 
 impl PercentBox {
-    /// The box of pixels of a picture of this size that holds the rectangle; `None` if they have no pixel in common.
+    /// The box of pixels of a picture of this size that holds the rectangle; `None` if they have no pixel in
+    /// common.
     pub(super) fn to_pixels(self, width: u32, height: u32) -> Option<PixelBox> {
         let (w, h) = (f64::from(width), f64::from(height));
         let (left, top) = (self.x / 100.0 * w, self.y / 100.0 * h);
@@ -156,7 +159,8 @@ impl PercentBox {
     }
 }
 
-/// First pixel and number of pixels from the least to the greatest of the places, within a side of this length.
+/// First pixel and number of pixels from the least to the greatest of the places, within a side of this
+/// length.
 fn extent(places: [f64; 4], side: u32) -> Option<(u32, u32)> {
     let low = places.into_iter().fold(f64::INFINITY, f64::min);
     let high = places.into_iter().fold(f64::NEG_INFINITY, f64::max);

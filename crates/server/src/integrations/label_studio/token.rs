@@ -30,8 +30,8 @@ impl Secret {
         &self.0
     }
 
-    /// Whether it is a personal access token: a JSON Web Token that is exchanged for one that lasts minutes. Legacy tokens are hexadecimal
-    /// digits.
+    /// Whether it is a personal access token: a JSON Web Token that is exchanged for one that lasts minutes.
+    /// Legacy tokens are hexadecimal digits.
     pub(super) fn is_refresh(&self) -> bool {
         claims(&self.0).is_some()
     }

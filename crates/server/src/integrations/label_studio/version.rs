@@ -1,4 +1,5 @@
-//! The version that predictions are made by: Label Studio asks again for tasks that were predicted by another.
+//! The version that predictions are made by: Label Studio asks again for tasks that were predicted by
+//! another.
 
 use reasonedit_codebook::{CodebookError, CodebookName};
 use reasonedit_editor::Editor;
@@ -8,9 +9,9 @@ use crate::problem::{Problem, Result};
 /// What stands in the place of a version until the model is there.
 pub(super) const LOADING: &str = "reasonedit-loading";
 
-/// Names all that decides answers: this program, its settings, the model, the codebook's live edits and what their keys are made by. It changes
-/// with every edit and revert, and is the same after a restart; a reverted edit leads back to the version before it, since the codebook
-/// is then what it was.
+/// Names all that decides answers: this program, its settings, the model, the codebook's live edits and what
+/// their keys are made by. It changes with every edit and revert, and is the same after a restart; a reverted
+/// edit leads back to the version before it, since the codebook is then what it was.
 ///
 /// # Errors
 /// 503 when the engine has stopped.

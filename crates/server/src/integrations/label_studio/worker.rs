@@ -1,8 +1,9 @@
 //! Makes edits of annotations that wait, one after the other, and takes them back.
 //!
-//! Which edits are of an annotation stands in the edits themselves: a tag finds them, their metadata says of which project. Nothing
-//! else is kept, so nothing can disagree. An update makes the new edit first and takes the earlier ones back then; whatever fails in
-//! between, both hold until it is tried again, and trying again finds the new edit by its idempotency key and goes on with the reverts.
+//! Which edits are of an annotation stands in the edits themselves: a tag finds them, their metadata says of
+//! which project. Nothing else is kept, so nothing can disagree. An update makes the new edit first and takes
+//! the earlier ones back then; whatever fails in between, both hold until it is tried again, and trying again
+//! finds the new edit by its idempotency key and goes on with the reverts.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

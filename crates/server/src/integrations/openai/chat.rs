@@ -26,12 +26,14 @@ const FINGERPRINT: usize = 10;
 
 /// Reply to a conversation
 ///
-/// As `OpenAI` documents it, for chat clients that take a base URL. What the codebook knows about the user's last turn and its picture (else the last
-/// picture before it) is put in front of that turn's text; turns before reach the model as they are, with up to as many pictures as the configuration allows:
-/// of more the oldest are left out, and `reasonedit.omitted_pictures` names them. Without any picture the model answers by itself, and
-/// `reasonedit.skipped` says so. A last message of the assistant's is gone on with: the answer is what comes behind it.
-/// What the answer rests on stands under `reasonedit`. With `stream` it comes as server-sent events: chunks, then `[DONE]`; a failure on the way is an event
-/// named `error`. An answer is made greedily unless a `temperature` is asked for.
+/// As `OpenAI` documents it, for chat clients that take a base URL. What the codebook knows about the user's
+/// last turn and its picture (else the last picture before it) is put in front of that turn's text; turns
+/// before reach the model as they are, with up to as many pictures as the configuration allows: of more the
+/// oldest are left out, and `reasonedit.omitted_pictures` names them. Without any picture the model answers
+/// by itself, and `reasonedit.skipped` says so. A last message of the assistant's is gone on with: the answer
+/// is what comes behind it. What the answer rests on stands under `reasonedit`. With `stream` it comes as
+/// server-sent events: chunks, then `[DONE]`; a failure on the way is an event named `error`. An answer is
+/// made greedily unless a `temperature` is asked for.
 #[utoipa::path(
     post, path = "/v1/chat/completions", operation_id = "create_chat_completion", tag = "openai",
     request_body(content = ChatInput),

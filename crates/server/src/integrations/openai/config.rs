@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OpenAiConfig {
-    /// What clients call the model; none: the loaded model's own name. Other codebooks than the default one are `NAME@CODEBOOK`.
+    /// What clients call the model; none: the loaded model's own name. Other codebooks than the default one
+    /// are `NAME@CODEBOOK`.
     pub model: Option<String>,
-    /// What becomes of a conversation with more pictures than `editor.limits.pictures`, those of the last turn not among them.
+    /// What becomes of a conversation with more pictures than `editor.limits.pictures`, those of the last
+    /// turn not among them.
     pub older_pictures: OlderPictures,
 }
 

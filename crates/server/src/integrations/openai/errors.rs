@@ -70,7 +70,8 @@ impl From<&Problem> for ErrorBody {
     }
 }
 
-/// A problem that the editor found, with the places of a chat request; `choices_at` is where that has its choices.
+/// A problem that the editor found, with the places of a chat request; `choices_at` is where that has its
+/// choices.
 pub(super) fn placed(problem: Problem, choices_at: &str) -> Problem {
     if let Some((tokens, limit)) = problem.too_long() {
         // Clients look for these words, and shorten the conversation.
@@ -145,8 +146,8 @@ pub(crate) enum LookupErrors {
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "describes the errors in the contract")]
 pub(crate) enum ChatErrors {
-    /// Not JSON; a parameter that would change the answer and is not supported (`unsupported_parameter`); or more messages than the model takes
-    /// (`context_length_exceeded`).
+    /// Not JSON; a parameter that would change the answer and is not supported (`unsupported_parameter`); or
+    /// more messages than the model takes (`context_length_exceeded`).
     #[response(status = 400)]
     Unsupported(ErrorBody),
     /// No valid bearer token.

@@ -1,4 +1,5 @@
-//! What an answer must look like: `response_format` of `OpenAI`, guided decoding of vLLM by its older and newer names.
+//! What an answer must look like: `response_format` of `OpenAI`, guided decoding of vLLM by its older and
+//! newer names.
 
 use reasonedit_vlm::constrain::ReplyForm;
 use serde::Deserialize;
@@ -23,8 +24,9 @@ pub(super) const NAMES: [&str; 7] = [
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = ChatForms)]
 pub(super) struct FormsInput {
-    /// `{"type": "text"}`, `{"type": "json_object"}`, or `{"type": "json_schema", "json_schema": {"schema": …}}`: the answer is JSON that the schema holds
-    /// for, `strict` or not; keywords that answers can't be held to are refused by name.
+    /// `{"type": "text"}`, `{"type": "json_object"}`, or
+    /// `{"type": "json_schema", "json_schema": {"schema": …}}`: the answer is JSON that the schema holds for,
+    /// `strict` or not; keywords that answers can't be held to are refused by name.
     #[schema(value_type = Option<Object>, example = json!({"type": "json_object"}))]
     response_format: Option<Value>,
     /// The answer is one of these: the most probable one, as in `POST /query`. Also `guided_choice`.

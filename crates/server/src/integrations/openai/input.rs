@@ -1,4 +1,5 @@
-//! What a client asks: known fields that would change the answer are done or refused by name, unknown ones are ignored.
+//! What a client asks: known fields that would change the answer are done or refused by name, unknown ones
+//! are ignored.
 
 use std::fmt;
 
@@ -28,16 +29,18 @@ const COLDEST: f64 = 1e-4;
 /// `max_tokens` of those who want no limit.
 const NO_LIMIT: i64 = -1;
 
-/// A conversation to be replied to, as `OpenAI` documents it, with vLLM's fields for samplers and forms. Fields not named here are ignored, but for
-/// those that would change the answer and can't be served (`tools`, `n` above 1, audio, beam search …): these are refused by name.
+/// A conversation to be replied to, as `OpenAI` documents it, with vLLM's fields for samplers and forms.
+/// Fields not named here are ignored, but for those that would change the answer and can't be served
+/// (`tools`, `n` above 1, audio, beam search …): these are refused by name.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ChatCompletionRequest)]
 pub(crate) struct ChatInput {
     /// One of `GET /v1/models`: the model's name, or `NAME@CODEBOOK`.
     #[schema(example = "demo")]
     pub(crate) model: String,
-    /// Turns, oldest first. What the codebook knows about the text of the user's last turn and the last picture of the conversation is put in front of
-    /// that text. A last message of the assistant's is gone on with: the answer is what comes behind it.
+    /// Turns, oldest first. What the codebook knows about the text of the user's last turn and the last
+    /// picture of the conversation is put in front of that text. A last message of the assistant's is gone on
+    /// with: the answer is what comes behind it.
     messages: Vec<MessageInput>,
     /// Answer as server-sent events: `chat.completion.chunk`s, then `[DONE]`.
     #[schema(nullable = false)]
@@ -53,7 +56,8 @@ pub(crate) struct ChatInput {
     /// 0, or left out: the most probable token each time.
     #[schema(minimum = 0, maximum = 2)]
     temperature: Option<f64>,
-    /// With a temperature: tokens are drawn from the most probable ones that have this much of the probability together.
+    /// With a temperature: tokens are drawn from the most probable ones that have this much of the
+    /// probability together.
     #[schema(minimum = 0, maximum = 1)]
     top_p: Option<f64>,
     /// With a temperature: the same seed gives the same answer.
@@ -68,9 +72,11 @@ pub(crate) struct ChatInput {
     top_logprobs: Option<usize>,
     /// Whether to go on with the assistant's last message; so it is unless false.
     continue_final_message: Option<bool>,
-    /// False: go on with the assistant's last message; true, with `continue_final_message` false: begin a new one behind it.
+    /// False: go on with the assistant's last message; true, with `continue_final_message` false: begin a new
+    /// one behind it.
     add_generation_prompt: Option<bool>,
-    /// How long the answer should be: taken, and of no effect (`reasonedit.warnings` says so). `low`, `medium` or `high`.
+    /// How long the answer should be: taken, and of no effect (`reasonedit.warnings` says so). `low`,
+    /// `medium` or `high`.
     verbosity: Option<String>,
     /// This service's own part.
     #[schema(nullable = false)]

@@ -28,7 +28,8 @@ pub(crate) struct MessageInput {
     #[serde(default)]
     #[schema(value_type = Option<ContentSchema>)]
     content: Content,
-    /// Of the assistant's last message: go on with it, as it is done anyway. The field of Mistral and `DeepSeek`.
+    /// Of the assistant's last message: go on with it, as it is done anyway. The field of Mistral and
+    /// `DeepSeek`.
     prefix: Option<bool>,
     /// What the assistant said instead of an answer; taken as its content where there is none.
     refusal: Option<String>,
@@ -171,11 +172,13 @@ impl<'de> Deserialize<'de> for ImageUrl {
     }
 }
 
-/// Turns of the editor's; part by part as they were sent, so that places agree. Pictures are decoded or fetched; of more than the rules allow the
-/// oldest are left out, never those of the user's last turn. Gives the places of what was left out, too.
+/// Turns of the editor's; part by part as they were sent, so that places agree. Pictures are decoded or
+/// fetched; of more than the rules allow the oldest are left out, never those of the user's last turn. Gives
+/// the places of what was left out, too.
 ///
 /// # Errors
-/// 400 for parts and roles that are not supported, 422 for what can't be used, and what fetching says, each with its place.
+/// 400 for parts and roles that are not supported, 422 for what can't be used, and what fetching says, each
+/// with its place.
 pub(super) async fn turns(
     mut messages: Vec<MessageInput>,
     rules: &InputRules<'_>,

@@ -31,7 +31,8 @@ pub(crate) struct ModelDto {
     id: String,
     /// Always `model`.
     object: &'static str,
-    /// Seconds since 1970: with the default codebook when the model was loaded, with another when the oldest of its live edits was made.
+    /// Seconds since 1970: with the default codebook when the model was loaded, with another when the oldest
+    /// of its live edits was made.
     created: i64,
     /// Always `reasonedit`.
     owned_by: &'static str,

@@ -1,4 +1,5 @@
-//! Parameters that would change the answer and can't be served: taken at the value that changes nothing, else refused by name.
+//! Parameters that would change the answer and can't be served: taken at the value that changes nothing, else
+//! refused by name.
 
 use serde_json::{Map, Value};
 

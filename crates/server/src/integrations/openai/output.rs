@@ -248,7 +248,8 @@ impl ChunkDto {
     }
 }
 
-/// What an answer rests on. A stream tells the first part (up to `retrieval`) in its first chunk, the rest in the chunk that ends the answer.
+/// What an answer rests on. A stream tells the first part (up to `retrieval`) in its first chunk, the rest in
+/// the chunk that ends the answer.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = ReasonEditProvenance)]
 pub(crate) struct ProvenanceDto {
@@ -260,12 +261,14 @@ pub(crate) struct ProvenanceDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     codebook: Option<String>,
-    /// The picture that retrieval was about, as a JSON pointer into the request: the last of the last turn, else the last before it. Absent in a
-    /// conversation without pictures: then nothing is retrieved, since keys are of picture and text.
+    /// The picture that retrieval was about, as a JSON pointer into the request: the last of the last turn,
+    /// else the last before it. Absent in a conversation without pictures: then nothing is retrieved, since
+    /// keys are of picture and text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "/messages/0/content/1")]
     image: Option<String>,
-    /// Older pictures that the model was not shown, as JSON pointers into the request; absent if it was shown all.
+    /// Older pictures that the model was not shown, as JSON pointers into the request; absent if it was shown
+    /// all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, example = json!(["/messages/0/content/0"]))]
     omitted_pictures: Vec<String>,
@@ -281,7 +284,8 @@ pub(crate) struct ProvenanceDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     generation: Option<String>,
-    /// Probability of the answer: of a generated one that of all its tokens, its end included unless a stop text came; of a choice over the choices.
+    /// Probability of the answer: of a generated one that of all its tokens, its end included unless a stop
+    /// text came; of a choice over the choices.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     probability: Option<f64>,

@@ -32,7 +32,8 @@ pub(super) struct SamplersInput {
     /// With a temperature: tokens are drawn from this many of the most probable ones; 0 or -1: from all.
     #[schema(minimum = -1)]
     top_k: Option<i64>,
-    /// With a temperature: tokens are drawn from those that are at least this much as probable as the most probable one.
+    /// With a temperature: tokens are drawn from those that are at least this much as probable as the most
+    /// probable one.
     #[schema(minimum = 0, maximum = 1)]
     min_p: Option<f64>,
     /// Above 1: tokens of the prompt and of the answer so far become less probable; 1: nothing.

@@ -1,4 +1,5 @@
-//! Answers as they are made: server-sent events of `chat.completion.chunk`s, then `[DONE]`; or an `error` event.
+//! Answers as they are made: server-sent events of `chat.completion.chunk`s, then `[DONE]`; or an `error`
+//! event.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,7 +17,8 @@ use super::output::{Asked, ChunkDto, DeltaDto, Head, LogprobsDto, ProvenanceDto}
 use crate::problem::{Problem, Result};
 use crate::sse::{Events, first_event, next_event, unbuffered};
 
-/// Answers with the chunks. Dropping the answer (the client has gone) drops the receiver, which cancels the work.
+/// Answers with the chunks. Dropping the answer (the client has gone) drops the receiver, which cancels the
+/// work.
 ///
 /// # Errors
 /// A failure before the first event is answered with its own status instead of a stream.

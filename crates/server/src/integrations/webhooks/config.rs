@@ -32,8 +32,8 @@ pub struct WebhooksConfig {
     pub retry_first_ms: u64,
     /// Longest wait between attempts, unless the receiver asks for more.
     pub retry_longest_ms: u64,
-    /// An event that can't be delivered for this long, counted from the service's start at most, pauses its codebook at this receiver until
-    /// somebody resumes it.
+    /// An event that can't be delivered for this long, counted from the service's start at most, pauses its
+    /// codebook at this receiver until somebody resumes it.
     pub give_up_ms: u64,
     /// The receivers, by names of 1 to 64 of `a-z`, `0-9`, `_` and `-`.
     pub endpoints: BTreeMap<String, EndpointConfig>,
@@ -94,12 +94,14 @@ pub enum EventKind {
     /// An edit was reverted.
     #[serde(rename = "edit.reverted")]
     EditReverted,
-    /// A codebook's keys were made anew with another selection of layer and weight, or went back to those before, and are live.
+    /// A codebook's keys were made anew with another selection of layer and weight, or went back to those
+    /// before, and are live.
     #[serde(rename = "selection.applied")]
     SelectionApplied,
 }
 
-/// What messages are signed with: `whsec_` and the base64 of 24 to 64 random bytes. It is never shown nor written.
+/// What messages are signed with: `whsec_` and the base64 of 24 to 64 random bytes. It is never shown nor
+/// written.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 

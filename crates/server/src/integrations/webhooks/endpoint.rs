@@ -1,7 +1,8 @@
 //! One receiver: told one event at a time, in order for each codebook, for as long as it takes.
 //!
-//! A task of its own for each, so that a slow receiver delays nobody else. A failure makes it wait, longer each time, whichever codebook it was
-//! about; besides, the codebook waits by its own failures, so that one event that a receiver can't stomach doesn't hold up other codebooks.
+//! A task of its own for each, so that a slow receiver delays nobody else. A failure makes it wait, longer
+//! each time, whichever codebook it was about; besides, the codebook waits by its own failures, so that one
+//! event that a receiver can't stomach doesn't hold up other codebooks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -341,7 +342,8 @@ impl Endpoint {
         report
     }
 
-    /// Writes how far it is. If that can't be written it holds until the service stops; then more is sent again than need be.
+    /// Writes how far it is. If that can't be written it holds until the service stops; then more is sent
+    /// again than need be.
     async fn keep(&self, write: impl FnOnce(&Outbox) -> Result<(), OutboxError> + Send + 'static) {
         let outbox = self.outbox.clone();
         let kept = tokio::task::spawn_blocking(move || write(&outbox)).await;

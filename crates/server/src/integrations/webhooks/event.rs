@@ -1,7 +1,7 @@
 //! What receivers are told: an event of a codebook's history as a message.
 //!
-//! By default ids, times, author and tags, and nothing that was said about a patient: who needs the rest has a token for
-//! `GET /edits/{id}`, or a receiver with `texts`.
+//! By default ids, times, author and tags, and nothing that was said about a patient: who needs the rest has
+//! a token for `GET /edits/{id}`, or a receiver with `texts`.
 
 use bytes::Bytes;
 use reasonedit_codebook::{Codebook, CodebookName, EditRecord, Embedding, Event, Logged, Origin, Result};
@@ -36,7 +36,8 @@ pub(crate) struct DataDto {
     /// Name of the codebook.
     #[schema(example = "default")]
     pub(crate) codebook: String,
-    /// Number of the event in the codebook's history, from 0: later ones have greater numbers, and some are not sent.
+    /// Number of the event in the codebook's history, from 0: later ones have greater numbers, and some are
+    /// not sent.
     pub(crate) sequence: u64,
     /// The edit, of `edit.created` and `edit.reverted`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,8 @@ use crate::state::AppState;
 
 /// List webhooks
 ///
-/// The receivers of the configuration and how they are: what they have yet to be told, and what went wrong. None is added here.
+/// The receivers of the configuration and how they are: what they have yet to be told, and what went wrong.
+/// None is added here.
 #[utoipa::path(
     get, path = "/webhooks", operation_id = "list_webhooks", tag = "webhooks",
     responses((status = 200, description = "The receivers.", body = WebhookListDto), LookupProblems),
@@ -23,8 +24,8 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<WebhookLi
 
 /// Resume a webhook
 ///
-/// Goes on where an event was given up or where the receiver wanted no more (410), and tries at once what is waited for. Everything that was
-/// missed is sent, unless `skip_missed` says otherwise.
+/// Goes on where an event was given up or where the receiver wanted no more (410), and tries at once what is
+/// waited for. Everything that was missed is sent, unless `skip_missed` says otherwise.
 #[utoipa::path(
     post, path = "/webhooks/{name}/resume", operation_id = "resume_webhook", tag = "webhooks",
     params(("name" = String, Path, description = "Its name in the configuration."), ResumeParams),

@@ -1,10 +1,12 @@
-//! How far each receiver has been told: for each codebook the number of the next event, kept in the journal beside the codebooks.
+//! How far each receiver has been told: for each codebook the number of the next event, kept in the journal
+//! beside the codebooks.
 //!
-//! The history itself is the outbox. It is written in the transaction of the edit, so what was acknowledged is in it; and a place moves on only
-//! once its event was taken. Whatever happens in between, the event is sent again.
+//! The history itself is the outbox. It is written in the transaction of the edit, so what was acknowledged
+//! is in it; and a place moves on only once its event was taken. Whatever happens in between, the event is
+//! sent again.
 //!
-//! A receiver that is new, or is told about a codebook for the first time, begins at the present. A codebook that begins later is told from its
-//! first event. Receivers that are no longer configured are forgotten.
+//! A receiver that is new, or is told about a codebook for the first time, begins at the present. A codebook
+//! that begins later is told from its first event. Receivers that are no longer configured are forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -74,7 +76,8 @@ impl Row {
         }
     }
 
-    /// Receivers and codebooks have names; rows have ids. The endpoint's row has an empty codebook, which is no name.
+    /// Receivers and codebooks have names; rows have ids. The endpoint's row has an empty codebook, which is
+    /// no name.
     fn id(&self) -> Ulid {
         let (endpoint, codebook) = match self {
             Self::Receiver(receiver) => (&receiver.endpoint, ""),
@@ -142,7 +145,8 @@ pub(super) struct Kept {
     pub(super) places: BTreeMap<CodebookName, Place>,
 }
 
-/// Takes up the places of all receivers. To be called before the first edit is accepted: those that begin at the present begin here.
+/// Takes up the places of all receivers. To be called before the first edit is accepted: those that begin at
+/// the present begin here.
 ///
 /// # Errors
 /// [`OutboxError`]; the places are then as they were, or of some receivers brought in line.

@@ -9,8 +9,9 @@ use super::config::WebhooksConfig;
 /// Longest wait that a receiver can ask for.
 const MOST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
-/// How long to wait after so many failures in a row (at least one): doubling from the first wait to the longest, its second half at random, so
-/// that receivers that come back are not asked by all at once; never less than the receiver asked for, up to a day.
+/// How long to wait after so many failures in a row (at least one): doubling from the first wait to the
+/// longest, its second half at random, so that receivers that come back are not asked by all at once; never
+/// less than the receiver asked for, up to a day.
 pub(super) fn wait(config: &WebhooksConfig, failures: u32, asked: Option<Duration>) -> Duration {
     // The random half of an id that nobody has seen.
     spread(config, failures, asked, Ulid::new().random() as u64)

@@ -11,8 +11,8 @@ use crate::kv_cache::Past;
 use crate::model::{Piece, Sequence, UpperLayers};
 use crate::{Result, VlmError};
 
-/// A sequence that has been run up to a layer. Keys and values of its past above that layer are as they were: only new tokens can see another
-/// state.
+/// A sequence that has been run up to a layer. Keys and values of its past above that layer are as they were:
+/// only new tokens can see another state.
 pub(crate) struct Above<'m> {
     model: &'m Decoder,
     layer: usize,

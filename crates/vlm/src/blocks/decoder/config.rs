@@ -7,8 +7,8 @@ use super::rope::Axes;
 use crate::load::settings;
 use crate::{Result, VlmError};
 
-/// What is read of a text model's settings. Names and defaults are Hugging Face's; what a model's own class has other
-/// defaults for is filled in by [`TextConfig::parse`].
+/// What is read of a text model's settings. Names and defaults are Hugging Face's; what a model's own class
+/// has other defaults for is filled in by [`TextConfig::parse`].
 #[derive(Clone, Debug, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "the file's own switches")]
 pub(crate) struct TextConfig {

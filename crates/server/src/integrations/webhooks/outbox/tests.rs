@@ -116,7 +116,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Every event that falls into a time in which the receiver was told about its codebook is told once, in order, and no other.
+    /// Every event that falls into a time in which the receiver was told about its codebook is told once, in
+    /// order, and no other.
     #[test]
     fn each_event_is_told_once_while_the_receiver_is_there(first in 0..8u8, steps in prop::collection::vec(step(), 0..60)) {
         let store = Arc::new(MemoryStore::new());
