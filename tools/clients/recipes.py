@@ -3,7 +3,8 @@
 A recipe is a fenced block. Blocks of one language that follow each other are one program, as for a reader who pastes one
 after the other into the same shell or script. What a block prints is the `text` or `json` block right after it; there
 `…` stands for what differs from run to run. A `toml` block is put into reasonedit.toml and the service started again
-with it, on the same codebooks. An `html` block is a page that is served by itself and used in a browser.
+with it, on the same codebooks. An `html` block is a page that is served by itself and used in a browser. A `mermaid` block
+is a drawing: nothing runs it, and nothing prints it.
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 PROGRAMS = {"sh", "python", "js", "html"}
 PRINTED = {"text", "json"}
 SETTINGS = {"toml"}
+DRAWN = {"mermaid"}
 
 
 @dataclass
@@ -49,12 +51,14 @@ def blocks(page: Path) -> list[Block]:
                 if between or not found or found[-1].printed is not None:
                     raise ValueError(f"{page.name}:{opened.line}: nothing prints this")
                 found[-1].printed, opened = opened.text, None
+            elif opened.language in DRAWN:
+                opened, between = None, True
             else:
                 found.append(opened)
                 opened, between = None, False
         elif fence:
             language = fence[1].strip()
-            if language not in PROGRAMS | PRINTED | SETTINGS:
+            if language not in PROGRAMS | PRINTED | SETTINGS | DRAWN:
                 raise ValueError(f"{page.name}:{number}: no recipe is written in {language or 'no language'!r}")
             opened = Block(language, "", number + 1)
         elif re.match(r"\s+```", line):

@@ -16,7 +16,7 @@ use crate::ids::{EditId, GenerationId, ImageId};
 pub enum EvidenceSource {
     /// The person who made the edit drew it.
     User,
-    /// The model found it (patchification, paper section 4.2 and appendix C).
+    /// The model found it (patchification, paper section 3.2 and appendix C).
     Model,
 }
 

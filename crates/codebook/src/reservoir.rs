@@ -1,4 +1,4 @@
-//! Distances between pairs of keys, which the retrieval gate takes its threshold from (paper section 4.3;
+//! Distances between pairs of keys, which the retrieval gate takes its threshold from (paper section 3.2;
 //! method section 5).
 //!
 //! The pairs are those of a reservoir of keys: the 2,000 keys of the least `blake3(seed, id)`. Which keys

@@ -1,5 +1,5 @@
-//! Retrieval: the nearest keys, the gate before them, and the facts they hold (paper section 4.3; method
-//! section 5).
+//! Retrieval: the nearest keys, the gate before them, and the facts they hold (paper section 3.2, inference;
+//! method section 5).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::{CodebookError, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrievalParams {
-    /// Nearest keys whose sentences are returned (paper section 4.3: 5).
+    /// Nearest keys whose sentences are returned (paper section 4.2: 5).
     pub k: usize,
     /// τ in percent; `None` takes the codebook's [`crate::GateConfig::percentile`].
     pub reject_percentile: Option<f64>,

@@ -25,7 +25,7 @@ use crate::types::EmbeddingChoice;
 use embed::Measurer;
 use plan::Plan;
 
-/// What to measure. The defaults are the paper's (appendix A.4, D.2).
+/// What to measure. The defaults are the paper's (appendix A.4, D.4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModularityRequest {

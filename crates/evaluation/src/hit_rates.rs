@@ -1,5 +1,5 @@
 //! Whether modularity predicts retrieval: the same edits and questions under several taps and weights, and
-//! how often the right statement comes first (issue "choose the layer by topology", shown by).
+//! how often the right statement comes first (method section 6).
 //!
 //! The edits are the editor's own, made once: what is paired with what, and the evidence it found. Their keys
 //! are then made anew for every tap and weight, offline through the engine, so that one forward gives all
@@ -24,8 +24,8 @@ use crate::EvaluationError;
 use crate::dataset::{Dataset, Record};
 use score::{Layout, Scene};
 
-/// Sentences that are still "among the first": as many as the paper puts in front of a question (section
-/// 4.3).
+/// Sentences that are still "among the first": as many as the paper puts in front of a question (paper
+/// section 4.2).
 pub const AMONG: usize = 5;
 
 /// What is compared.

@@ -23,8 +23,8 @@ impl Kernel {
 
 /// The grid laid over a picture and the patches slid over it.
 ///
-/// Defaults are those of the authors' code for the paper's appendix D.4 ("Patchification"): a 3×3 grid with
-/// kernels 1×1, 1×2, 2×1, 2×2, 2×3 and 3×2 (rows×columns).
+/// Defaults are those of the authors' code for the paper's appendix C ("Visual Evidence Patchification"): a
+/// 3×3 grid with kernels 1×1, 1×2, 2×1, 2×2, 2×3 and 3×2 (rows×columns).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GridConfig {
