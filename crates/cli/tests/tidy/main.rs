@@ -4,6 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "names of this repository, in one case")]
 
+mod circles;
+mod modules;
+mod tokens;
+#[expect(dead_code, reason = "the other checks walk by themselves still")]
+mod tree;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
