@@ -1,5 +1,12 @@
 //! Holds the rules of the house that no compiler checks: who may name which dependency, how long a file may
 //! be, what stands in every crate. Works on the files of the checkout, with or without git.
+//!
+//! It needs nothing but the standard library, so that it can be run in seconds before anything else compiles:
+//!
+//! ```sh
+//! CARGO_MANIFEST_DIR=crates/cli rustc --edition 2024 --test -o target/tidy crates/cli/tests/tidy/main.rs
+//! target/tidy circles --nocapture
+//! ```
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "names of this repository, in one case")]
