@@ -3,8 +3,7 @@
 //!
 //! A job is a record ([`record`]) in the journal beside the codebooks. [`system`] keeps them all and gives
 //! each its turn, at most one of a kind at a time; [`drive`] takes it to its end. A worker is an async
-//! function of a [`Context`], chosen by kind in [`workers`]; to add a kind takes a file with its worker
-//! beside `batch`, and an arm in `workers`.
+//! function of a [`Context`], chosen by kind.
 //!
 //! What a worker must keep to:
 //! - It is dropped where it awaits when its job is cancelled or the service stops. What it blocks on
@@ -14,20 +13,16 @@
 //! - An error of a passing kind (a full queue, a stopped engine) is tried again; every other one ends the
 //!   job.
 
-mod batch;
 mod context;
 mod drive;
-mod import;
-pub(crate) mod modularity;
 mod pace;
 pub(crate) mod record;
-pub(crate) mod source;
 pub(crate) mod spool;
 mod system;
 #[cfg(test)]
 mod tests;
-pub(crate) mod workers;
 
 pub(crate) use context::Context;
+pub(crate) use drive::blocking;
 pub use system::JobsError;
-pub(crate) use system::{Jobs, Limits, Submission};
+pub(crate) use system::{Jobs, Limits, Runner, Submission};

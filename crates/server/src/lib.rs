@@ -36,6 +36,7 @@ mod server;
 mod sources;
 mod sse;
 mod state;
+mod workers;
 
 pub use bind::{BindAddress, BindAddressError};
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};

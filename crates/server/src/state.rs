@@ -18,13 +18,13 @@ use crate::fetch::Fetcher;
 use crate::integrations::label_studio::LabelStudio;
 use crate::integrations::openai::OpenAiConfig;
 use crate::integrations::webhooks::{Webhooks, WebhooksConfig};
-use crate::jobs::workers::{self, Tools};
 use crate::jobs::{Jobs, JobsError, Limits};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::server::ServerError;
 use crate::sources::Sources;
+use crate::workers::{self, JobDependencies};
 
 /// Where the editor arrives once its model is loaded; until then edits and queries are answered with 503.
 #[derive(Clone)]
@@ -115,14 +115,14 @@ impl EditorSlot {
         if self.0.filled.get().is_some() {
             return Ok(false);
         }
-        let tools = Tools {
+        let dependencies = JobDependencies {
             editor: editor.clone(),
             fetcher: self.0.fetcher.clone(),
             sources: self.sources().clone(),
             item_bytes: self.0.item_bytes,
             import_bytes: self.0.import_bytes,
         };
-        let (library, runner) = (editor.library(), workers::runner(tools));
+        let (library, runner) = (editor.library(), workers::runner(dependencies));
         // Before anything is edited, jobs included: new receivers begin at the present.
         self.open(library)?;
         let webhooks = Webhooks::open(library, &self.0.webhooks, &self.0.stopping)?;

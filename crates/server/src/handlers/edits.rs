@@ -15,14 +15,14 @@ use crate::handlers::jobs::{LINES, accepted};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::image_input::resolve;
 use crate::jobs::Submission;
-use crate::jobs::source::{Format, Source, SourceLimits};
-use crate::jobs::workers::BatchInput;
 use crate::json::Query;
 use crate::limits::Deadline;
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::Payload;
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
+use crate::workers::BatchInput;
+use crate::workers::source::{Format, Source, SourceLimits};
 
 /// Tells a repeated request's answer from the first.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

@@ -16,11 +16,11 @@ use crate::dto::{CodebookParams, codebook_name};
 use crate::handlers::jobs::{JobIdPath, accepted, job_id};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::jobs::Submission;
-use crate::jobs::modularity::{CODEBOOK, REPORT, ReembedInput, report_of};
 use crate::json::{Query, from_slice, is_empty};
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
+use crate::workers::modularity::{CODEBOOK, REPORT, ReembedInput, report_of};
 
 /// Media type of the figures.
 const SVG: &str = "image/svg+xml";

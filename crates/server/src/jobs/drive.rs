@@ -229,7 +229,7 @@ pub(super) fn write(records: &Journal, record: &JobRecord) -> Result<()> {
 }
 
 /// Runs what waits for the disk beside the runtime.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|failure| Err(Problem::internal(&failure)))

@@ -7,11 +7,10 @@ use reasonedit_vlm::engine::Priority;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Context;
-use super::drive::blocking;
+use super::dependencies::JobDependencies;
 use super::source::{Format, Line, Parsed, Source};
-use super::workers::Tools;
 use crate::dto::job::{BatchLineDto, BatchResultDto};
+use crate::jobs::{Context, blocking};
 use crate::problem::{Problem, Result};
 
 /// Results read at a time when a batch goes on.
@@ -33,10 +32,10 @@ const CALL: CallContext = CallContext { priority: Priority::Background, deadline
 
 /// Makes the edits of an upload. A line whose result is kept is never worked on again; one that was
 /// interrupted before that is found by its idempotency key if it had become an edit.
-pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
+pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Result<Value> {
     let input: BatchInput = context.input()?;
     let (mut tally, last) = tally_of(&context).await?;
-    let (path, item_bytes) = (context.upload(), tools.item_bytes);
+    let (path, item_bytes) = (context.upload(), dependencies.item_bytes);
     let mut source = blocking(move || Source::open(&path, input.format, item_bytes)).await?;
     context.progress("edits", tally.made + tally.failed, input.lines);
     loop {
@@ -53,7 +52,7 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
         source = back;
         let Some(line) = line else { break };
         let number = line.number;
-        let (back, made) = edit(&tools, &context, source, line, input.verify).await?;
+        let (back, made) = edit(&dependencies, &context, source, line, input.verify).await?;
         source = back;
         let row = match made {
             Ok(edit) => BatchLineDto { line: number, status: 201, edit: Some(edit), problem: None },
@@ -97,7 +96,7 @@ async fn tally_of(context: &Context) -> Result<(BatchResultDto, u64)> {
 
 /// Makes the edit of one line. The inner result is the line's; the outer one ends the work.
 async fn edit(
-    tools: &Tools,
+    dependencies: &JobDependencies,
     context: &Context,
     mut source: Source,
     line: Line,
@@ -109,7 +108,7 @@ async fn edit(
         body: *blake3::hash(&line.bytes).as_bytes(),
         former: Vec::new(),
     };
-    let (editor, asked, before) = (tools.editor.clone(), key.key.clone(), name.clone());
+    let (editor, asked, before) = (dependencies.editor.clone(), key.key.clone(), name.clone());
     let (source, parsed, made) = blocking(move || {
         // Before anything else: a picture that could be fetched then may be gone now, and the edit may have
         // been reverted.
@@ -122,7 +121,7 @@ async fn edit(
         return Ok((source, Ok(edit)));
     }
     let request = match parsed {
-        Some(Ok(parsed)) => Parsed::into_request(parsed, &tools.fetcher, verify).await,
+        Some(Ok(parsed)) => Parsed::into_request(parsed, &dependencies.fetcher, verify).await,
         Some(Err(problem)) => Err(problem),
         None => return Err(Problem::internal(&"a line was neither made nor read")),
     };
@@ -132,7 +131,7 @@ async fn edit(
     };
     request.idempotency = Some(key);
     let made = loop {
-        match tools.editor.edit(&name, request.clone(), CALL).await {
+        match dependencies.editor.edit(&name, request.clone(), CALL).await {
             Ok(view) => break Ok(view.record.id),
             // There is time: people who wait have the queue's places.
             Err(EditorError::Engine(VlmError::QueueFull { retry_after })) => {

@@ -10,10 +10,9 @@ use reasonedit_topology::Report;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Context;
-use super::drive::blocking;
-use super::workers::Tools;
+use super::dependencies::JobDependencies;
 use crate::dto::modularity::{Apply, ModularityRequestDto, ModularityResultDto, ReembedResultDto};
+use crate::jobs::{Context, blocking};
 use crate::problem::{Problem, Result};
 
 /// Number of the piece that holds the report.
@@ -61,13 +60,13 @@ impl Drop for Tidy<'_> {
 
 /// Measures, keeps the report, and applies it if that was asked for. A finished run is not measured again; a
 /// finished report is not made again; a re-embedding goes on where it was.
-pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
+pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Result<Value> {
     let asked: ModularityRequestDto = context.input()?;
     let codebook = context.codebook();
     let report = if let Some(report) = report_of(&context.pieces(REPORT, 1).await?)? {
         report
     } else {
-        let report = measured(&tools, &context, &asked).await?;
+        let report = measured(&dependencies, &context, &asked).await?;
         context.append(REPORT, &report).await?;
         report
     };
@@ -79,15 +78,15 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
         Apply::Always => true,
     };
     // A codebook without keys has nothing to move.
-    let apply = wanted && tools.editor.has_keys(&codebook)?;
+    let apply = wanted && dependencies.editor.has_keys(&codebook)?;
     let generation = if apply {
         let choice = EmbeddingChoice::from(&report.selection);
         let told = telling(&context);
-        let _tidy = Tidy { editor: &tools.editor, context: &context };
+        let _tidy = Tidy { editor: &dependencies.editor, context: &context };
         // This worker is dropped when its job is halted.
-        Some(tools.editor.reembed(&codebook, &choice, told, std::future::pending()).await?)
+        Some(dependencies.editor.reembed(&codebook, &choice, told, std::future::pending()).await?)
     } else {
-        tools.editor.active_embedding(&codebook).ok().map(|active| active.embedding.id)
+        dependencies.editor.active_embedding(&codebook).ok().map(|active| active.embedding.id)
     };
     let result = ModularityResultDto {
         report: format!("/modularity/{}", context.id()),
@@ -101,11 +100,15 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
 }
 
 /// The report, from the runs that were finished before and those that are left.
-async fn measured(tools: &Tools, context: &Context, asked: &ModularityRequestDto) -> Result<Report> {
+async fn measured(
+    dependencies: &JobDependencies,
+    context: &Context,
+    asked: &ModularityRequestDto,
+) -> Result<Report> {
     let finished: ModularityState = context.resumed_from()?.unwrap_or_default();
-    let samples = samples(tools, context, asked).await?;
+    let samples = samples(dependencies, context, asked).await?;
     let (codebook, request, telling) = (context.codebook(), asked.request(), Telling(context));
-    let measuring = tools.editor.measure_modularity(&codebook, &samples, &request, finished, &telling);
+    let measuring = dependencies.editor.measure_modularity(&codebook, &samples, &request, finished, &telling);
     Ok(measuring.await?)
 }
 
@@ -123,13 +126,15 @@ pub(crate) enum ReembedInput {
 }
 
 /// Moves a codebook to another embedding, or back to the one before.
-pub(super) async fn reembed(tools: Tools, context: Context) -> Result<Value> {
+pub(super) async fn reembed(dependencies: JobDependencies, context: Context) -> Result<Value> {
     let (codebook, told, forever) = (context.codebook(), telling(&context), std::future::pending());
-    let _tidy = Tidy { editor: &tools.editor, context: &context };
+    let _tidy = Tidy { editor: &dependencies.editor, context: &context };
     let generation = match context.input()? {
-        ReembedInput::Back { to } => tools.editor.rollback(&codebook, Some(to), told, forever).await?,
-        ReembedInput::Chosen { choice } => tools.editor.reembed(&codebook, &choice, told, forever).await?,
-        ReembedInput::Renewed { .. } => tools.editor.renew(&codebook, told, forever).await?,
+        ReembedInput::Back { to } => dependencies.editor.rollback(&codebook, Some(to), told, forever).await?,
+        ReembedInput::Chosen { choice } => {
+            dependencies.editor.reembed(&codebook, &choice, told, forever).await?
+        }
+        ReembedInput::Renewed { .. } => dependencies.editor.renew(&codebook, told, forever).await?,
     };
     let result = ReembedResultDto { generation: generation.to_string() };
     serde_json::to_value(result).map_err(|error| Problem::internal(&error))
@@ -151,12 +156,16 @@ pub(crate) fn report_of(pieces: &[(u64, Vec<u8>)]) -> Result<Option<Report>> {
         .map_err(|error| Problem::internal(&error))
 }
 
-async fn samples(tools: &Tools, context: &Context, asked: &ModularityRequestDto) -> Result<SampleSet> {
+async fn samples(
+    dependencies: &JobDependencies,
+    context: &Context,
+    asked: &ModularityRequestDto,
+) -> Result<SampleSet> {
     let name = asked.source.clone().unwrap_or_else(|| CODEBOOK.to_owned());
     if name == CODEBOOK {
-        return Ok(tools.editor.codebook_samples(&context.codebook())?);
+        return Ok(dependencies.editor.codebook_samples(&context.codebook())?);
     }
-    let Some(open) = tools.sources.get(&name) else {
+    let Some(open) = dependencies.sources.get(&name) else {
         return Err(Problem::invalid("/source", format!("There is no source named {name:?}.")));
     };
     let request = asked.request();

@@ -11,10 +11,9 @@ use reasonedit_vlm::engine::Priority;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
-use super::drive::blocking;
-use super::workers::Tools;
+use super::dependencies::JobDependencies;
 use crate::dto::codebook::ImportDto;
+use crate::jobs::{Context, blocking};
 use crate::problem::{Problem, Result};
 
 /// Time between two reports of progress.
@@ -44,7 +43,7 @@ impl Read for Counting {
 /// Takes in an archive: all of it, or nothing. After an interruption it begins again. The checkpoint is how
 /// far it came, in bytes read and edits that got new keys: an import that gets farther each time is tried
 /// again without end.
-pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
+pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Result<Value> {
     let path = context.upload();
     let (file, total) = blocking(move || {
         let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m.len())));
@@ -57,9 +56,9 @@ pub(super) async fn work(tools: Tools, context: Context) -> Result<Value> {
     let call = CallContext { priority: Priority::Background, deadline: None };
     let codebook = context.codebook();
     // What the archive comes to decompressed is bounded as what is uploaded.
-    let options = ImportOptions::new(tools.import_bytes);
+    let options = ImportOptions::new(dependencies.import_bytes);
     let embedded = Arc::clone(&options.progress);
-    let mut importing = std::pin::pin!(tools.editor.import(&codebook, counting, options, call));
+    let mut importing = std::pin::pin!(dependencies.editor.import(&codebook, counting, options, call));
     let mut ticks = tokio::time::interval(TICK);
     let mut count = 0;
     let summary = loop {

@@ -1,0 +1,19 @@
+//! What workers work with.
+
+use reasonedit_editor::Editor;
+
+use crate::fetch::Fetcher;
+use crate::sources::Sources;
+
+/// What workers work with; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct JobDependencies {
+    pub(crate) editor: Editor,
+    pub(crate) fetcher: Fetcher,
+    /// Sets that layers can be measured on.
+    pub(crate) sources: Sources,
+    /// Bytes of a line or a picture of an upload.
+    pub(crate) item_bytes: u64,
+    /// Bytes of an archive.
+    pub(crate) import_bytes: u64,
+}
