@@ -1,6 +1,8 @@
 //! Writes a contact sheet of augmentations as PNG, to be judged by eye.
 //!
-//! `cargo run --release -p reasonedit-imaging --example augment_sheet -- <picture or "-"> <sheet.png> [backgrounds…]`
+//! ```sh
+//! cargo run --release -p reasonedit-imaging --example augment_sheet -- <picture or "-"> <sheet.png> [backgrounds…]
+//! ```
 //! With `-` a texture stands in for the picture. The first cell is the original; the last row shows textures.
 
 use std::error::Error;

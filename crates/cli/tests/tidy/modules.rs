@@ -271,6 +271,11 @@ impl Reader<'_> {
                         public = false;
                         continue;
                     }
+                    if test_next && !test && word == "pub" {
+                        // A module may follow, whose file is one of tests then.
+                        self.visibility();
+                        continue;
+                    }
                     if test_next && !test {
                         self.skip_item();
                         test_next = false;
@@ -298,6 +303,17 @@ impl Reader<'_> {
                     continue;
                 }
                 _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Passes `pub` or `pub(…)`.
+    fn visibility(&mut self) {
+        self.at += 1;
+        if self.is(0, '(') {
+            while self.peek(0).is_some() && !self.is(0, ')') {
+                self.at += 1;
             }
             self.at += 1;
         }
@@ -556,7 +572,7 @@ mod tests {
             ["src/c.rs"]
         );
         let files = [
-            ("src/lib.rs", "mod a; #[cfg(test)] mod tests;"),
+            ("src/lib.rs", "mod a; #[cfg(test)] pub(crate) mod tests;"),
             ("src/a.rs", ""),
             ("src/tests.rs", "use crate::a;"),
         ];

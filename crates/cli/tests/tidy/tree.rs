@@ -1,12 +1,14 @@
 //! The files that people write, read from the checkout or made up by a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Folders that are not ours, or hold data.
-const SKIPPED: [&str; 7] = [".git", "target", "data", "models", "__pycache__", ".venv", "fixtures"];
+/// Folders that are not ours.
+const FOREIGN: [&str; 6] = [".git", "target", "__pycache__", ".venv", "node_modules", ".schemathesis"];
+/// Folders that hold data.
+const DATA: [&str; 3] = ["data", "fixtures", "models"];
 /// Files that programs write.
 const GENERATED: [&str; 2] = ["Cargo.lock", "openapi.yaml"];
 /// What counts as text that people write.
@@ -15,7 +17,10 @@ const EXTENSIONS: [&str; 12] =
 
 /// A checkout, or a few made-up files that stand for one.
 pub(crate) struct Tree {
+    /// What people write, with its content.
     files: BTreeMap<String, String>,
+    /// Everything there is, data and folders included.
+    paths: BTreeSet<String>,
 }
 
 impl Tree {
@@ -23,16 +28,26 @@ impl Tree {
     pub(crate) fn checkout() -> &'static Self {
         static TREE: OnceLock<Tree> = OnceLock::new();
         TREE.get_or_init(|| {
-            let mut files = BTreeMap::new();
-            walk(&root(), &root(), &mut files);
-            assert!(files.len() > 50, "the walk over the checkout found only {} files", files.len());
-            Self { files }
+            let mut tree = Self { files: BTreeMap::new(), paths: BTreeSet::new() };
+            tree.walk(&root(), "", true);
+            assert!(
+                tree.files.len() > 50,
+                "the walk over the checkout found only {} files",
+                tree.files.len()
+            );
+            tree
         })
     }
 
     /// A tree of these files: (path, content).
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        Self { files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect() }
+        let mut paths = BTreeSet::new();
+        for (path, _) in files {
+            paths.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
+            paths.insert((*path).to_owned());
+        }
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        Self { files, paths }
     }
 
     /// Every file, as (path relative to the root, content), in the order of the paths.
@@ -43,6 +58,11 @@ impl Tree {
     /// The content of one file.
     pub(crate) fn read(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(String::as_str)
+    }
+
+    /// Every file and folder, whatever it holds.
+    pub(crate) fn paths(&self) -> &BTreeSet<String> {
+        &self.paths
     }
 
     /// The folders of all crates, nested ones too, as `crates/NAME` or `crates/GROUP/NAME`.
@@ -66,6 +86,35 @@ impl Tree {
     pub(crate) fn manifest(&self, folder: &str) -> &str {
         self.read(&format!("{folder}/Cargo.toml")).unwrap_or_default()
     }
+
+    /// `written` is false inside of folders whose files are only known by name.
+    fn walk(&mut self, folder: &Path, relative: &str, written: bool) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let relative = if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
+            if path.is_dir() {
+                if !FOREIGN.contains(&name.as_str()) {
+                    // Folders of that name hold checkpoints, but for the crate.
+                    let data = DATA.contains(&name.as_str()) && relative != "crates/models";
+                    self.walk(&path, &relative, written && !data);
+                    self.paths.insert(relative);
+                }
+                continue;
+            }
+            let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
+            let script = relative.starts_with(".ci/") || name.starts_with("Dockerfile");
+            // Another program may take a temporary file away between the listing and the reading.
+            if written
+                && (EXTENSIONS.contains(&extension.as_str()) || script)
+                && !GENERATED.contains(&name.as_str())
+                && let Ok(content) = fs::read_to_string(&path)
+            {
+                self.files.insert(relative.clone(), content);
+            }
+            self.paths.insert(relative);
+        }
+    }
 }
 
 /// The root of the checkout.
@@ -76,30 +125,4 @@ pub(crate) fn root() -> PathBuf {
 /// `crates/codebook` to `codebook`, `crates/integrations/openai` to `integrations/openai`.
 pub(crate) fn short(folder: &str) -> &str {
     folder.strip_prefix("crates/").unwrap_or(folder)
-}
-
-fn walk(folder: &Path, root: &Path, into: &mut BTreeMap<String, String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let relative = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            // `models` at the root holds checkpoints; a crate of that name holds code.
-            if !SKIPPED.contains(&name.as_str()) || relative.starts_with("crates/models") {
-                walk(&path, root, into);
-            }
-            continue;
-        }
-        let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
-        let script = path.parent().is_some_and(|parent| parent.file_name().is_some_and(|name| name == ".ci"));
-        if GENERATED.contains(&name.as_str())
-            || !(EXTENSIONS.contains(&extension.as_str()) || script || name.starts_with("Dockerfile"))
-        {
-            continue;
-        }
-        // Another program may take a temporary file away between the listing and the reading.
-        if let Ok(content) = fs::read_to_string(&path) {
-            into.insert(relative, content);
-        }
-    }
 }

@@ -1,10 +1,9 @@
 //! A codebook that was stored before the rules of pixels were part of its embedding. It opens and answers as
 //! it did; what is added to it is made by the same rules; it moves over by being embedded anew, and goes
-//! back. `first_pixels/README.md` says what made it.
+//! back. `README.md` beside this file says what made it.
 
 #![allow(clippy::unwrap_used)] // What the helpers below can't do fails the test that asked.
 
-#[path = "first_pixels/world.rs"]
 mod world;
 
 use std::collections::BTreeMap;
