@@ -44,7 +44,7 @@ pub struct Node {
     pub text: Item,
 }
 
-/// The plan of one draw of n pairs (method.md section 6).
+/// The plan of one draw of n pairs (method section 6).
 ///
 /// Nodes, in this order: the n² crossings (image by image, the n anchors among them); the augmentations of
 /// anchor 0, of anchor 1, … (view a of the picture with view a of the text); these are the network. Then the

@@ -1,6 +1,6 @@
 //! Which layer embeds pictures and texts well, and how much the text should weigh: embeddings as a similarity
 //! network, its modularity by picture, by text and by pair, two biases, and the choice that follows
-//! (method.md section 6, the paper's section 3.3 and appendix A).
+//! (method section 6, the paper's section 3.3 and appendix A).
 //!
 //! Pure: no I/O, no clock, no global state. Every random choice follows from a seed that the caller hands in.
 //! f32 in, f64 throughout.

@@ -1,4 +1,4 @@
-//! The five figures of one draw: three sample modularities and two biases (method.md section 6, the paper's
+//! The five figures of one draw: three sample modularities and two biases (method section 6, the paper's
 //! appendix A).
 
 use serde::{Deserialize, Serialize};

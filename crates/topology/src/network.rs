@@ -1,7 +1,7 @@
 //! The similarity network of embeddings and its modularity, from sums of distances alone.
 //!
 //! Between two different nodes stands the weight `w_ij = 1 − (d_ij − d_min) / (d_max − d_min)`, on the
-//! diagonal 0 (method.md section 6, the paper's section 3.3 and appendix A). A weight is affine in its
+//! diagonal 0 (method section 6, the paper's section 3.3 and appendix A). A weight is affine in its
 //! distance, so the strength of a node, the weight inside the groups and the total follow from sums of
 //! distances, which one pass over the pairs finds together with `d_min` and `d_max`. No N × N matrix is held.
 

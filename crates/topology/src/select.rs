@@ -1,4 +1,4 @@
-//! From measured runs to a figure per layer and per weight, and to the choice of both (method.md section 6).
+//! From measured runs to a figure per layer and per weight, and to the choice of both (method section 6).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Native records: edits of one universe with everything that is measured about them (method, section 7).
+//! Native records: edits of one universe with everything that is measured about them (method section 7).
 
 use serde::{Deserialize, Serialize};
 

@@ -125,7 +125,7 @@ fn visibility(picture: &Picture, bounds: PixelBox) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Edges of a grid of three, as patchification cuts them (method, section 1): `round(i · length / 3)`.
+/// Edges of a grid of three, as patchification cuts them (method section 1): `round(i · length / 3)`.
 pub fn thirds(length: u32) -> [u32; 4] {
     [0, 1, 2, 3].map(|i| (f64::from(i * length) / 3.0).round() as u32)
 }

@@ -190,7 +190,7 @@ impl Parsed {
     }
 }
 
-/// A native record, as far as an edit needs it (method, section 7).
+/// A native record, as far as an edit needs it (method section 7).
 #[derive(Debug, Deserialize)]
 struct NativeRecord {
     uid: Option<Value>,
