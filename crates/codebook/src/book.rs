@@ -18,8 +18,8 @@ use crate::records::{EditRecord, Embedding, Generation, survives_json};
 use crate::retrieve::{Retrieval, RetrievalParams};
 use crate::snapshot::{EntryView, Snapshot, Stats};
 use crate::store::{CodebookStore, Event, Origin, SharedEdit, StoredCodebook};
-use crate::text;
 use crate::{CodebookError, Result};
+use reasonedit_text::{canonical, searchable};
 
 /// A codebook under one name. Writers wait for each other and for the disk; readers never wait for either.
 pub struct Codebook {
@@ -70,7 +70,7 @@ pub struct EditView {
 }
 
 /// Which edits to list. All conditions that are given must hold; texts are compared in their
-/// [`text::canonical`] form.
+/// [`canonical`] form.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EditFilter {
@@ -85,14 +85,14 @@ pub struct EditFilter {
 impl EditFilter {
     /// The filter in the form that [`Self::takes`] compares with.
     fn canonical(&self) -> Self {
-        let of = |text: &Option<String>| text.as_deref().map(|text| text::canonical(text).into_owned());
-        Self { author: of(&self.author), tag: of(&self.tag), q: self.q.as_deref().map(text::searchable) }
+        let of = |text: &Option<String>| text.as_deref().map(|text| canonical(text).into_owned());
+        Self { author: of(&self.author), tag: of(&self.tag), q: self.q.as_deref().map(searchable) }
     }
 
     /// Whether a record fits a filter in its canonical form.
     fn takes(&self, record: &EditRecord) -> bool {
-        let is = |text: &str, wanted: &str| text::canonical(text) == wanted;
-        let found = |text: &str, q: &str| text::searchable(text).contains(q);
+        let is = |text: &str, wanted: &str| canonical(text) == wanted;
+        let found = |text: &str, q: &str| searchable(text).contains(q);
         self.author.as_ref().is_none_or(|author| record.author.as_deref().is_some_and(|own| is(own, author)))
             && self.tag.as_ref().is_none_or(|tag| record.tags.iter().any(|own| is(own, tag)))
             && self.q.as_ref().is_none_or(|q| {

@@ -30,7 +30,6 @@ pub mod store;
 mod subjects;
 #[cfg(test)]
 mod testing;
-pub mod text;
 
 pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport, check_edit};
 pub use build::{Build, Missing};
@@ -45,7 +44,7 @@ pub use member::{Kind, Member, Place};
 pub use merge::{MergeConfig, MergeRule};
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
-    Statement, Warning,
+    Statement,
 };
 pub use retrieve::{Fact, Retrieval, RetrievalParams, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::ids::{EditId, ImageId};
 use crate::records::EditRecord;
 use crate::sorted::SortedMap;
-use crate::text::canonical;
+use reasonedit_text::canonical;
 
 /// Hash of a text in the form that texts are compared in.
 type Digest = [u8; 32];

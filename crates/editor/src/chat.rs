@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use reasonedit_codebook::{CodebookName, Warning};
+use reasonedit_codebook::CodebookName;
+use reasonedit_text::Warning;
 use reasonedit_vlm::VlmError;
 use reasonedit_vlm::constrain::{CompiledForm, ReplyForm};
 use reasonedit_vlm::engine::{Conversation, LogitRules, Sampling};

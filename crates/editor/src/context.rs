@@ -5,7 +5,8 @@
 //! as far as it fits and room is left for the answer; the rest is told as omitted. A statement that can't be
 //! put to the model at all is not judged, and no evidence is looked for.
 
-use reasonedit_codebook::{Fact, Warning};
+use reasonedit_codebook::Fact;
+use reasonedit_text::Warning;
 use reasonedit_vlm::engine::{Conversation, EngineHandle, ImageInput};
 
 use crate::chat::Talk;

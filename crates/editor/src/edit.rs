@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use reasonedit_codebook::{
     CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion,
-    Statement, Warning,
+    Statement,
 };
 use reasonedit_imaging::PixelBox;
+use reasonedit_text::Warning;
 use reasonedit_vlm::VlmError;
 use reasonedit_vlm::engine::Conversation;
 use time::OffsetDateTime;

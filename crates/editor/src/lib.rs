@@ -27,11 +27,10 @@ mod pictures;
 mod prompts;
 mod query;
 mod reembed;
-mod sentences;
 mod stop;
 #[cfg(test)]
 mod testing;
-pub mod text;
+mod text;
 mod types;
 mod validate;
 mod verify;
@@ -39,7 +38,7 @@ mod verify;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use reasonedit_codebook::{CodebookName, ImageStore, Library};
+use reasonedit_codebook::ImageStore;
 use reasonedit_imaging::{PixelRules, RgbImage};
 use reasonedit_vlm::ModelInfo;
 use reasonedit_vlm::engine::{CallOptions, EngineHandle, SentenceInfo};
@@ -56,7 +55,19 @@ pub use config::{
 pub use error::{EditorError, FieldError};
 pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, SampleSet, plain_facts};
 pub use prompts::{Prompts, with_facts};
-pub use sentences::{SplitText, split_sentences, split_sentences_formerly, split_text};
+// What callers of the editor need of what lies below it: they name no model and no codebook themselves.
+pub use reasonedit_codebook::{
+    CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryView, Evidence,
+    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Kind, Library, MemberId, Opinion, Retrieval,
+    Sentence, Stats, Superseded,
+};
+pub use reasonedit_text::Warning;
+pub use reasonedit_vlm::VlmError;
+pub use reasonedit_vlm::constrain::ReplyForm;
+pub use reasonedit_vlm::engine::{
+    EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
+};
+pub use reasonedit_vlm::prompt::Role;
 pub use types::{
     Absence, AbsentReason, ActiveEmbedding, CallContext, ChoiceScore, Conflict, EditRequest, EditView,
     EmbeddingChoice, EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch,

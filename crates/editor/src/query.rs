@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot, Warning};
+use reasonedit_codebook::{CodebookName, GenerationId, Retrieval, RetrievalParams, Snapshot};
+use reasonedit_text::Warning;
 use reasonedit_vlm::constrain::CompiledForm;
 use reasonedit_vlm::engine::{Conversation, EngineHandle};
 use tokio::sync::mpsc;

@@ -6,9 +6,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use reasonedit_codebook::{
     EditId, EditRecord, Embedding, EntryView, Evidence, Fact, GenerationId, ImageId, ImageInfo, Opinion,
-    Retrieval, Warning,
+    Retrieval,
 };
 use reasonedit_imaging::{DrawnBox, PixelBox};
+use reasonedit_text::Warning;
 use reasonedit_vlm::Pooling;
 use reasonedit_vlm::engine::{FinishReason, Priority, TokenChoice};
 use serde::{Deserialize, Serialize};

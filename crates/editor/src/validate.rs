@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use reasonedit_codebook::Warning;
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_vlm::engine::Sampling;
 use reasonedit_vlm::prompt::Role;
@@ -10,7 +9,7 @@ use reasonedit_vlm::prompt::Role;
 use crate::chat::{ChatPart, ChatRequest, Decoding};
 use crate::config::{AnswerConfig, InputLimits, RetrievalConfig};
 use crate::error::{EditorError, FieldError};
-use crate::text::{canonical, is_visible, same, unreadable};
+use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
 use crate::types::{EditRequest, QueryRequest, RetrievalOverride};
 
 /// Collects faults.

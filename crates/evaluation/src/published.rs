@@ -14,7 +14,7 @@ use std::path::Path;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
-use reasonedit_editor::split_sentences;
+use reasonedit_text::split_sentences;
 use serde_json::Value;
 
 use crate::EvaluationError;

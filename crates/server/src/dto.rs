@@ -13,7 +13,7 @@ pub mod query;
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{CodebookName, Opinion, Warning};
+use reasonedit_editor::{CodebookName, Opinion, Warning};
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -198,7 +198,7 @@ mod tests {
             let problem = page_limit(Some(limit)).unwrap_err();
             assert_eq!((problem.status().as_u16(), &*problem.body().errors[0].pointer), (422, "/limit"));
         }
-        assert!(page_cursor::<reasonedit_codebook::EditId>(Some("nonsense")).is_err());
+        assert!(page_cursor::<reasonedit_editor::EditId>(Some("nonsense")).is_err());
     }
 
     #[test]

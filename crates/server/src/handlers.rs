@@ -15,7 +15,7 @@ pub(crate) mod query;
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
 use axum::http::request::Parts;
-use reasonedit_codebook::EditId;
+use reasonedit_editor::EditId;
 
 use crate::problem::{Problem, Result};
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderName};
-use reasonedit_editor::text::canonical;
-use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource, split_sentences_formerly};
+use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
+use reasonedit_text::{canonical, split_sentences_formerly};
 use reasonedit_imaging::DrawnBox;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -163,8 +163,7 @@ fn sorted(value: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use reasonedit_codebook::ImageId;
-    use reasonedit_editor::StatementInput;
+    use reasonedit_editor::{ImageId, StatementInput};
 
     use super::*;
 

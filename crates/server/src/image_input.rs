@@ -4,8 +4,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine as _};
 use bytes::Bytes;
-use reasonedit_codebook::ImageId;
-use reasonedit_editor::ImageSource;
+use reasonedit_editor::{ImageId, ImageSource};
 
 use crate::dto::image::ImageInput;
 use crate::fetch::Fetcher;

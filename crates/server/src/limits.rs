@@ -7,8 +7,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use reasonedit_editor::CallContext;
-use reasonedit_vlm::engine::Priority;
+use reasonedit_editor::{CallContext, Priority};
 
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use reasonedit_codebook::{CodebookError, EditId};
-use reasonedit_editor::EditorError;
+use reasonedit_editor::{CodebookError, EditId, EditorError, VlmError};
 use reasonedit_imaging::ImagingError;
-use reasonedit_vlm::VlmError;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use utoipa::ToSchema;

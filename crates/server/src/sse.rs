@@ -191,10 +191,7 @@ fn event<T: Serialize>(name: &str, data: &T) -> Event {
 mod tests {
     use std::collections::BTreeMap;
 
-    use reasonedit_codebook::Retrieval;
-    use reasonedit_editor::{QueryOutcome, Usage};
-    use reasonedit_vlm::VlmError;
-    use reasonedit_vlm::engine::FinishReason;
+    use reasonedit_editor::{FinishReason, QueryOutcome, Retrieval, Usage, VlmError};
     use tokio::sync::mpsc;
 
     use super::*;

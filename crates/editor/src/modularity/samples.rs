@@ -6,7 +6,7 @@ use reasonedit_codebook::{CodebookName, ImageId};
 
 use crate::Editor;
 use crate::error::EditorError;
-use crate::text::{is_visible, searchable};
+use reasonedit_text::{is_visible, searchable};
 use crate::types::ImageSource;
 
 /// A picture and a text that belongs to it.

@@ -12,7 +12,8 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
-use reasonedit_codebook::{CodebookName, MemberId, Warning};
+use reasonedit_codebook::{CodebookName, MemberId};
+use reasonedit_editor::Warning;
 use reasonedit_editor::{CallContext, Editor, ImageSource, ImportOptions, QueryRequest};
 use reasonedit_imaging::PixelRules;
 use tempfile::TempDir;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use reasonedit_editor::split_sentences;
+use reasonedit_text::split_sentences;
 
 use super::{among, choices, parts, text};
 use crate::EvaluationError;

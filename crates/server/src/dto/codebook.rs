@@ -1,7 +1,6 @@
 //! Codebooks: counts, keys, archives.
 
-use reasonedit_codebook::{Embedding, Key, Sentence, Stats};
-use reasonedit_editor::{CodebookSummary, ImportSummary};
+use reasonedit_editor::{CodebookSummary, Embedding, ImportSummary, Key, Sentence, Stats};
 use reasonedit_imaging::PixelRules;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

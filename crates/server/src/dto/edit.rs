@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{EditRecord, EntryView, Evidence, EvidenceSource, ImageInfo, Kind};
-use reasonedit_editor::{Absence, AbsentReason, Conflict, EditView};
+use reasonedit_editor::{Absence, AbsentReason, Conflict, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo, Kind};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

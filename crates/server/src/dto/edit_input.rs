@@ -3,9 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use reasonedit_codebook::Warning;
-use reasonedit_editor::text::read;
-use reasonedit_editor::{EditRequest, ImageSource, StatementInput, split_text};
+use reasonedit_editor::{EditRequest, ImageSource, StatementInput, Warning};
+use reasonedit_text::{repair, split_text};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -114,7 +113,7 @@ impl Reasoning {
         const PLACE: &str = "/reasoning";
         match self {
             Self::Text(mut text) => {
-                read(&mut text, PLACE, warnings);
+                repair(&mut text, PLACE, warnings);
                 let split = split_text(&text);
                 warnings.extend(split.warnings(PLACE));
                 let statements = split.statements.into_iter();

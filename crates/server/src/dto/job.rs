@@ -1,6 +1,6 @@
 //! Background jobs.
 
-use reasonedit_codebook::EditId;
+use reasonedit_editor::EditId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use reasonedit_codebook::Embedding;
-use reasonedit_editor::ModularityRequest;
+use reasonedit_editor::{Embedding, ModularityRequest};
 use reasonedit_topology::Pooling;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Error, SeqAccess, Unexpected, Visitor};

@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use reasonedit_codebook::{Fact, Retrieval, Superseded};
-use reasonedit_editor::{
-    ChoiceScore, QueryOutcome, RetrievalOverride, Verification, Withheld, WithheldReason,
-};
-use reasonedit_vlm::engine::FinishReason;
+use reasonedit_editor::{ChoiceScore, Fact, FinishReason, QueryOutcome, Retrieval, RetrievalOverride, Superseded, Verification, Withheld, WithheldReason};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -5,7 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use reasonedit_codebook::{CodebookName, MemberId};
+use reasonedit_editor::{CodebookName, MemberId};
 
 use crate::archive;
 use crate::dto::codebook::{

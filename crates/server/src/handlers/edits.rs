@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use reasonedit_codebook::{EditFilter, EditId};
+use reasonedit_editor::{EditFilter, EditId};
 
 use super::EditIdPath;
 use crate::dto::edit::{EditDto, EditPageDto};

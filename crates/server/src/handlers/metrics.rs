@@ -3,9 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use reasonedit_codebook::{CodebookName, Stats};
-use reasonedit_editor::Editor;
-use reasonedit_vlm::engine::EngineStats;
+use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
 
 use crate::dto::job::{JobKind, JobState};
 use crate::metrics::{TEXT_FORMAT, Text};

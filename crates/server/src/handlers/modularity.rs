@@ -5,8 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use reasonedit_codebook::CodebookName;
-use reasonedit_editor::EmbeddingChoice;
+use reasonedit_editor::{CodebookName, EmbeddingChoice};
 use reasonedit_topology::{Report, figure};
 use ulid::Ulid;
 

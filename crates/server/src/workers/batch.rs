@@ -1,9 +1,6 @@
 //! `POST /edits/batch`: one edit after the other, a result for each.
 
-use reasonedit_codebook::{CodebookError, EditId};
-use reasonedit_editor::{CallContext, Editor, EditorError, IdempotencyKey};
-use reasonedit_vlm::VlmError;
-use reasonedit_vlm::engine::Priority;
+use reasonedit_editor::{CallContext, CodebookError, EditId, Editor, EditorError, IdempotencyKey, Priority, VlmError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -146,7 +143,7 @@ async fn edit(
 
 fn made_before(
     editor: &Editor,
-    name: &reasonedit_codebook::CodebookName,
+    name: &reasonedit_editor::CodebookName,
     key: &str,
 ) -> Result<Option<EditId>> {
     match editor.library().get(name) {

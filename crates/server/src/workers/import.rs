@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reasonedit_editor::{CallContext, ImportOptions};
-use reasonedit_vlm::engine::Priority;
+use reasonedit_editor::{CallContext, ImportOptions, Priority};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

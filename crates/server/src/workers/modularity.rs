@@ -2,10 +2,7 @@
 //! `POST /modularity/rollback` goes back.
 
 use futures::future::BoxFuture;
-use reasonedit_codebook::GenerationId;
-use reasonedit_editor::{
-    Editor, EditorError, EmbeddingChoice, ModularityState, ModularityWatch, ReembedProgress, SampleSet,
-};
+use reasonedit_editor::{Editor, EditorError, EmbeddingChoice, GenerationId, ModularityState, ModularityWatch, ReembedProgress, SampleSet};
 use reasonedit_topology::Report;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,9 +1,8 @@
 //! An annotation's results to a correction: the answer, the reasoning statement by statement, and what was
 //! drawn for each.
 
-use reasonedit_codebook::Warning;
-use reasonedit_editor::split_text;
-use reasonedit_editor::text::{is_visible, same, trimmed};
+use reasonedit_editor::Warning;
+use reasonedit_text::{split_text, is_visible, same, trimmed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -73,7 +73,7 @@ impl LabelStudioConfig {
         if self.token.as_ref().is_some_and(|token| !is_token(token)) {
             return Some(("label_studio.token", "a token is visible ASCII without spaces".to_owned()));
         }
-        if self.codebook.parse::<reasonedit_codebook::CodebookName>().is_err() {
+        if self.codebook.parse::<reasonedit_editor::CodebookName>().is_err() {
             return Some(("label_studio.codebook", format!("`{}` is not a codebook's name", self.codebook)));
         }
         let names = [

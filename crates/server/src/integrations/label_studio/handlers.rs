@@ -103,7 +103,7 @@ pub(super) async fn annotations(State(state): State<AppState>) -> Result<Json<An
     Ok(Json(AnnotationsDto { waiting, ended }))
 }
 
-async fn model_version(state: &AppState, codebook: &reasonedit_codebook::CodebookName) -> Result<String> {
+async fn model_version(state: &AppState, codebook: &reasonedit_editor::CodebookName) -> Result<String> {
     match state.ready_editor() {
         Some(editor) => version(editor, codebook).await,
         None => Ok(LOADING.to_owned()),

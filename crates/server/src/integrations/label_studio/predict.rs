@@ -4,11 +4,9 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
-use reasonedit_codebook::{CodebookName, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, Kind};
-use reasonedit_editor::text::same;
-use reasonedit_editor::{CallContext, Editor, ImageSource, QueryOutcome, QueryRequest, RetrievalOverride};
+use reasonedit_editor::{CallContext, CodebookName, Editor, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, ImageSource, Kind, Priority, QueryOutcome, QueryRequest, RetrievalOverride};
+use reasonedit_text::same;
 use reasonedit_imaging::PixelBox;
-use reasonedit_vlm::engine::Priority;
 use serde_json::{Value, json};
 
 use super::LabelStudio;
@@ -251,7 +249,7 @@ mod tests {
     #[test]
     fn regions_are_of_the_projects_own_tags() {
         let control = Control { name: "evidence".to_owned(), object: "image".to_owned() };
-        let info = ImageInfo { id: reasonedit_codebook::ImageId([0; 32]), width: 200, height: 100 };
+        let info = ImageInfo { id: reasonedit_editor::ImageId([0; 32]), width: 200, height: 100 };
         let seen = Seen {
             area: PixelBox { x: 20, y: 25, width: 100, height: 50 },
             statement: "It has a rim.".to_owned(),

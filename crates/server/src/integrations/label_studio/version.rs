@@ -1,8 +1,7 @@
 //! The version that predictions are made by: Label Studio asks again for tasks that were predicted by
 //! another.
 
-use reasonedit_codebook::{CodebookError, CodebookName};
-use reasonedit_editor::Editor;
+use reasonedit_editor::{CodebookError, CodebookName, Editor};
 
 use crate::problem::{Problem, Result};
 

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use reasonedit_codebook::{CodebookName, EditFilter, EditId, EditRecord, Library, Warning};
-use reasonedit_editor::{CallContext, EditRequest, Editor, EditorError, IdempotencyKey, StatementInput};
-use reasonedit_vlm::engine::Priority;
+use reasonedit_editor::{CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError, IdempotencyKey, Library, Priority, StatementInput, Warning};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;

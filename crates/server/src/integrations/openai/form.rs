@@ -1,7 +1,7 @@
 //! What an answer must look like: `response_format` of `OpenAI`, guided decoding of vLLM by its older and
 //! newer names.
 
-use reasonedit_vlm::constrain::ReplyForm;
+use reasonedit_editor::ReplyForm;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;

@@ -3,9 +3,7 @@
 
 use std::fmt;
 
-use reasonedit_codebook::Warning;
-use reasonedit_editor::{AskedForm, ChatRequest, Decoding};
-use reasonedit_vlm::engine::Sampling;
+use reasonedit_editor::{AskedForm, ChatRequest, Decoding, Sampling, Warning};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};

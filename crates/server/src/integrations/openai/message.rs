@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use reasonedit_editor::{ChatPart, ChatTurn};
-use reasonedit_vlm::prompt::Role;
+use reasonedit_editor::{ChatPart, ChatTurn, Role};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};

@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use reasonedit_codebook::{Codebook, CodebookName};
-use reasonedit_editor::Editor;
+use reasonedit_editor::{Codebook, CodebookName, Editor};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::Retrieval;
-use reasonedit_editor::{QueryOutcome, Usage, Verification};
-use reasonedit_vlm::engine::{FinishReason, ScoredToken, TokenChoice};
+use reasonedit_editor::{FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, Verification};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_vlm::engine::LogitRules;
+use reasonedit_editor::LogitRules;
 use serde::Deserialize;
 use utoipa::ToSchema;
 

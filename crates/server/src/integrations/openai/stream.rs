@@ -127,10 +127,7 @@ impl Progress {
 mod tests {
     use std::collections::BTreeMap;
 
-    use reasonedit_codebook::Retrieval;
-    use reasonedit_editor::{EditorError, QueryOutcome, Usage};
-    use reasonedit_vlm::VlmError;
-    use reasonedit_vlm::engine::{FinishReason, ScoredToken, TokenChoice};
+    use reasonedit_editor::{EditorError, FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, VlmError};
     use tokio::sync::mpsc;
 
     use super::*;

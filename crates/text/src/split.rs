@@ -8,8 +8,8 @@ mod boundaries;
 mod former;
 mod markers;
 
-use reasonedit_codebook::Warning;
-use reasonedit_codebook::text::is_line_break;
+use crate::canonical::is_line_break;
+use crate::warning::Warning;
 
 pub use former::split_sentences as split_sentences_formerly;
 
