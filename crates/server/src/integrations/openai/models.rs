@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use reasonedit_editor::{Codebook, CodebookName, Editor};
+use reasonedit_codebook::Codebook;
+use reasonedit_editor::{CodebookName, Editor};
 use serde::Serialize;
 use utoipa::ToSchema;
 
