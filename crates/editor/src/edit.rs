@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use reasonedit_codebook::{
-    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion,
-    Statement,
+    CodebookName, EditId, EditRecord, Evidence, EvidenceSource, GenerationId, Idempotency, Opinion, Statement,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_text::Warning;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
-use reasonedit_text::Warning;
 use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
+use reasonedit_text::Warning;
 use reasonedit_vlm::engine::{FeatureKey, ImageInput};
 
 use crate::error::EditorError;

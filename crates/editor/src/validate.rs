@@ -9,8 +9,8 @@ use reasonedit_vlm::prompt::Role;
 use crate::chat::{ChatPart, ChatRequest, Decoding};
 use crate::config::{AnswerConfig, InputLimits, RetrievalConfig};
 use crate::error::{EditorError, FieldError};
-use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
 use crate::types::{EditRequest, QueryRequest, RetrievalOverride};
+use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
 
 /// Collects faults.
 #[derive(Default)]

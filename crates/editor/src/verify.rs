@@ -15,10 +15,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use reasonedit_text::canonical;
 use reasonedit_codebook::{EditId, EditRecord, Fact, ImageId, Kind, Retrieval, Snapshot, Statement};
 use reasonedit_imaging::augment::textures;
 use reasonedit_imaging::{PixelBox, PixelRules, RgbImage};
+use reasonedit_text::canonical;
 use reasonedit_vlm::engine::{Ask, CallOptions, EngineHandle, FeatureKey, ImageInput, Want};
 
 use crate::Editor;

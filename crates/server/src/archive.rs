@@ -10,7 +10,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf as _, Bytes};
 use futures::{StreamExt as _, stream};
-use reasonedit_editor::{CallContext, CodebookName, Editor, EditorError, ExportSummary, ImportOptions, ImportSummary};
+use reasonedit_editor::{
+    CallContext, CodebookName, Editor, EditorError, ExportSummary, ImportOptions, ImportSummary,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};

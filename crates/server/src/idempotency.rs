@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderName};
 use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
-use reasonedit_text::{canonical, split_sentences_formerly};
 use reasonedit_imaging::DrawnBox;
+use reasonedit_text::{canonical, split_sentences_formerly};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;

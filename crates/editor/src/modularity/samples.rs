@@ -6,8 +6,8 @@ use reasonedit_codebook::{CodebookName, ImageId};
 
 use crate::Editor;
 use crate::error::EditorError;
-use reasonedit_text::{is_visible, searchable};
 use crate::types::ImageSource;
+use reasonedit_text::{is_visible, searchable};
 
 /// A picture and a text that belongs to it.
 #[derive(Clone, Debug)]

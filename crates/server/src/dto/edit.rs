@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_editor::{Absence, AbsentReason, Conflict, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo, Kind};
+use reasonedit_editor::{
+    Absence, AbsentReason, Conflict, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo,
+    Kind,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

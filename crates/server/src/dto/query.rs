@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use reasonedit_editor::{ChoiceScore, Fact, FinishReason, QueryOutcome, Retrieval, RetrievalOverride, Superseded, Verification, Withheld, WithheldReason};
+use reasonedit_editor::{
+    ChoiceScore, Fact, FinishReason, QueryOutcome, Retrieval, RetrievalOverride, Superseded, Verification,
+    Withheld, WithheldReason,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

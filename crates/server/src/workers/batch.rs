@@ -1,6 +1,8 @@
 //! `POST /edits/batch`: one edit after the other, a result for each.
 
-use reasonedit_editor::{CallContext, CodebookError, EditId, Editor, EditorError, IdempotencyKey, Priority, VlmError};
+use reasonedit_editor::{
+    CallContext, CodebookError, EditId, Editor, EditorError, IdempotencyKey, Priority, VlmError,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -141,11 +143,7 @@ async fn edit(
     Ok((source, made))
 }
 
-fn made_before(
-    editor: &Editor,
-    name: &reasonedit_editor::CodebookName,
-    key: &str,
-) -> Result<Option<EditId>> {
+fn made_before(editor: &Editor, name: &reasonedit_editor::CodebookName, key: &str) -> Result<Option<EditId>> {
     match editor.library().get(name) {
         Ok(book) => Ok(book.idempotency(key)?.map(|(_, edit)| edit)),
         Err(CodebookError::UnknownCodebook(_)) => Ok(None),

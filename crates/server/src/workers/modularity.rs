@@ -2,7 +2,10 @@
 //! `POST /modularity/rollback` goes back.
 
 use futures::future::BoxFuture;
-use reasonedit_editor::{Editor, EditorError, EmbeddingChoice, GenerationId, ModularityState, ModularityWatch, ReembedProgress, SampleSet};
+use reasonedit_editor::{
+    Editor, EditorError, EmbeddingChoice, GenerationId, ModularityState, ModularityWatch, ReembedProgress,
+    SampleSet,
+};
 use reasonedit_topology::Report;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

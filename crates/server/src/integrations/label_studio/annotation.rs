@@ -2,7 +2,7 @@
 //! drawn for each.
 
 use reasonedit_editor::Warning;
-use reasonedit_text::{split_text, is_visible, same, trimmed};
+use reasonedit_text::{is_visible, same, split_text, trimmed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

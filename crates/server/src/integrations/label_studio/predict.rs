@@ -4,9 +4,12 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
-use reasonedit_editor::{CallContext, CodebookName, Editor, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, ImageSource, Kind, Priority, QueryOutcome, QueryRequest, RetrievalOverride};
-use reasonedit_text::same;
+use reasonedit_editor::{
+    CallContext, CodebookName, Editor, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, ImageSource, Kind,
+    Priority, QueryOutcome, QueryRequest, RetrievalOverride,
+};
 use reasonedit_imaging::PixelBox;
+use reasonedit_text::same;
 use serde_json::{Value, json};
 
 use super::LabelStudio;

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use reasonedit_editor::{CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError, IdempotencyKey, Library, Priority, StatementInput, Warning};
+use reasonedit_editor::{
+    CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
+    IdempotencyKey, Library, Priority, StatementInput, Warning,
+};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;

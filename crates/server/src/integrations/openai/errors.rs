@@ -236,8 +236,10 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_told_as_clients_expect_it() {
-        let problem =
-            Problem::from(EditorError::Engine(reasonedit_editor::VlmError::TooLong { tokens: 900, limit: 512 }));
+        let problem = Problem::from(EditorError::Engine(reasonedit_editor::VlmError::TooLong {
+            tokens: 900,
+            limit: 512,
+        }));
         assert_eq!(problem.status().as_u16(), 422);
         let problem = placed(problem, "");
         let error = ErrorBody::from(&problem).error;

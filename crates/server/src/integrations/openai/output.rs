@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_editor::{FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, Verification};
+use reasonedit_editor::{
+    FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, Verification,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -127,7 +127,9 @@ impl Progress {
 mod tests {
     use std::collections::BTreeMap;
 
-    use reasonedit_editor::{EditorError, FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, VlmError};
+    use reasonedit_editor::{
+        EditorError, FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, VlmError,
+    };
     use tokio::sync::mpsc;
 
     use super::*;
