@@ -9,6 +9,7 @@ mod build;
 mod commits;
 mod config;
 mod error;
+mod failure;
 mod fold;
 pub mod geometry;
 mod hubness;

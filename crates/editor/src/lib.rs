@@ -17,6 +17,7 @@ mod embed_tests;
 mod entries;
 mod error;
 mod evidence;
+mod failure;
 mod generations;
 mod modularity;
 mod outcome;

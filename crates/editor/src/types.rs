@@ -376,6 +376,18 @@ pub struct CallContext {
     pub deadline: Option<Instant>,
 }
 
+impl CallContext {
+    /// A call that someone waits for until then.
+    pub fn interactive(deadline: Instant) -> Self {
+        Self { priority: Priority::Interactive, deadline: Some(deadline) }
+    }
+
+    /// A call that lets others go first, of use until then.
+    pub fn background(deadline: Instant) -> Self {
+        Self { priority: Priority::Background, deadline: Some(deadline) }
+    }
+}
+
 /// Candidate evidence that was looked at for a statement.
 #[derive(Clone, Debug)]
 pub struct PatchOpinion {

@@ -8,6 +8,7 @@ mod depth;
 mod drawn_box;
 mod encode;
 mod error;
+mod failure;
 mod flatten;
 mod foreign;
 mod formats;

@@ -5,7 +5,6 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf as _, Bytes};
@@ -18,8 +17,7 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::body::{next_piece, too_large};
-use crate::coding::decoded;
+use crate::body::Pieces;
 use crate::problem::{Problem, Result};
 
 /// Media type of a tar.
@@ -105,13 +103,6 @@ async fn finished(writing: JoinHandle<Result<ExportSummary, EditorError>>) -> Re
     }
 }
 
-/// What an import may weigh, as it comes and decompressed, and how slowly it may come.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ImportLimits {
-    pub(crate) bytes: u64,
-    pub(crate) idle: Duration,
-}
-
 enum Piece {
     Data(Bytes),
     End,
@@ -140,40 +131,29 @@ impl Read for PipeReader {
     }
 }
 
-/// Hands the body on to the editor as it arrives, without its codings.
+/// Hands the body on to the editor as it arrives; `unpacked` is what the archive may weigh without the
+/// compression that it has itself.
 ///
 /// # Errors
-/// 413 above the limit, 415 for a coding that is not decoded, 408 when the body stalls, 400 when it breaks
-/// off, and what the editor says.
+/// 413 above the limit, 408 when the body stalls, 400 when it breaks off, and what the editor says.
 pub(crate) async fn import(
     editor: &Editor,
     codebook: &CodebookName,
-    request: Request,
-    limits: ImportLimits,
+    body: Pieces,
+    unpacked: u64,
     call: CallContext,
 ) -> Result<ImportSummary> {
-    let (parts, body) = request.into_parts();
-    let incoming = decoded(&parts.headers, body, limits.bytes)?;
-    if incoming.announced.is_some_and(|length| length > limits.bytes) {
-        return Err(too_large(limits.bytes));
-    }
     let (sender, pieces) = mpsc::channel(PIECES);
     let reader = PipeReader { pieces, current: Bytes::new(), ended: false };
-    let options = ImportOptions::new(limits.bytes);
-    let (pumped, imported) =
-        tokio::join!(pump(incoming.body, sender, limits), editor.import(codebook, reader, options, call));
+    let options = ImportOptions::new(unpacked);
+    let (pumped, imported) = tokio::join!(pump(body, sender), editor.import(codebook, reader, options, call));
     // What was wrong with the upload explains why the archive looked damaged, not the other way round.
     pumped?;
     Ok(imported?)
 }
 
-async fn pump(mut body: Body, sender: mpsc::Sender<Piece>, limits: ImportLimits) -> Result<()> {
-    let mut received = 0;
-    while let Some(bytes) = next_piece(&mut body, limits.idle, limits.bytes).await? {
-        received += bytes.len() as u64;
-        if received > limits.bytes {
-            return Err(too_large(limits.bytes));
-        }
+async fn pump(mut body: Pieces, sender: mpsc::Sender<Piece>) -> Result<()> {
+    while let Some(bytes) = body.next().await? {
         if sender.send(Piece::Data(bytes)).await.is_err() {
             // The editor has seen enough: the archive ended, or was refused.
             return Ok(());
@@ -185,39 +165,44 @@ async fn pump(mut body: Body, sender: mpsc::Sender<Piece>, limits: ImportLimits)
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use axum::http::HeaderMap;
 
-    const LIMITS: ImportLimits = ImportLimits { bytes: 1_000_000, idle: Duration::from_secs(10) };
+    use super::*;
+    use crate::body::BodyBudget;
+
+    const LIMIT: usize = 1_000_000;
 
     fn body(sizes: &[usize]) -> Body {
         let pieces: Vec<io::Result<Bytes>> = sizes.iter().map(|&n| Ok(Bytes::from(vec![7; n]))).collect();
         Body::from_stream(stream::iter(pieces))
     }
 
-    async fn read_all(body: Body, limits: ImportLimits) -> (Result<()>, io::Result<usize>) {
+    async fn read_all(body: Body, limit: usize) -> (Result<()>, io::Result<usize>) {
         let (sender, pieces) = mpsc::channel(1);
         let mut reader = PipeReader { pieces, current: Bytes::new(), ended: false };
         let reading =
             tokio::task::spawn_blocking(move || io::copy(&mut reader, &mut io::sink()).map(|n| n as usize));
-        let pumped = pump(body, sender, limits).await;
+        let budget = BodyBudget::new(limit, limit, Duration::from_secs(10));
+        let body = budget.pieces(&HeaderMap::new(), body, limit as u64).unwrap();
+        let pumped = pump(body, sender).await;
         (pumped, reading.await.unwrap())
     }
 
     #[tokio::test]
     async fn a_body_is_read_to_its_end() {
-        let (pumped, read) = read_all(body(&[10_000, 0, 1, 200_000]), LIMITS).await;
+        let (pumped, read) = read_all(body(&[10_000, 0, 1, 200_000]), LIMIT).await;
         assert!(pumped.is_ok());
         assert_eq!(read.unwrap(), 210_001);
     }
 
     #[tokio::test]
     async fn too_much_and_broken_uploads_never_look_whole() {
-        let (pumped, read) = read_all(body(&[900_000, 100_001]), LIMITS).await;
+        let (pumped, read) = read_all(body(&[900_000, 100_001]), LIMIT).await;
         assert_eq!(pumped.unwrap_err().status().as_u16(), 413);
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         let broken =
             Body::from_stream(stream::iter([Ok(Bytes::from_static(b"x")), Err(io::Error::other("reset"))]));
-        let (pumped, read) = read_all(broken, LIMITS).await;
+        let (pumped, read) = read_all(broken, LIMIT).await;
         assert_eq!(pumped.unwrap_err().status().as_u16(), 400);
         assert!(read.is_err());
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bind::BindAddress;
 use crate::integrations::label_studio::LabelStudioConfig;
 use crate::integrations::openai::OpenAiConfig;
 use crate::integrations::webhooks::WebhooksConfig;
 use crate::origin;
 use crate::prefix::{self, Prefix};
+use reasonedit_http::bind::BindAddress;
 
 /// Settings of the HTTP service. Durations are milliseconds, sizes bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -185,6 +185,9 @@ pub(crate) fn rounded(timings: &BTreeMap<String, f64>) -> BTreeMap<String, f64> 
 }
 
 #[cfg(test)]
+mod form_tests;
+
+#[cfg(test)]
 mod tests {
     use time::macros::datetime;
 

@@ -12,6 +12,9 @@ pub(crate) mod metrics;
 pub(crate) mod modularity;
 pub(crate) mod query;
 
+#[cfg(test)]
+mod tests;
+
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
 use axum::http::request::Parts;

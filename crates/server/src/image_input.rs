@@ -1,25 +1,13 @@
 //! Pictures of request bodies to what the editor takes.
 
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine as _};
 use bytes::Bytes;
 use reasonedit_editor::{ImageId, ImageSource};
 
+use crate::base64::{BASE64, is_digest};
 use crate::dto::image::ImageInput;
 use crate::fetch::Fetcher;
 use crate::problem::{Problem, Result};
-
-/// Padded or not, and careless about the bits that padding leaves over: encoders differ.
-pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
-/// Fewer characters are no picture in base64, whatever they are.
-const LEAST_BASE64: usize = 16;
 
 /// Decodes or fetches the picture.
 ///
@@ -36,14 +24,6 @@ pub(crate) async fn resolve(image: ImageInput, fetcher: &Fetcher) -> Result<Imag
     }
 }
 
-/// Whether bytes are base64 as [`resolve`] takes it and nothing else: no picture's file is.
-pub(crate) fn as_base64(bytes: &[u8]) -> bool {
-    let all = bytes.iter().all(|b| {
-        b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=') || b.is_ascii_whitespace()
-    });
-    all && bytes.len() >= LEAST_BASE64
-}
-
 /// In words what keeps a text from being base64.
 fn not_base64(error: &DecodeError) -> &'static str {
     match error {
@@ -56,8 +36,7 @@ fn not_base64(error: &DecodeError) -> &'static str {
 
 /// An image id from outside, in lower-case hex.
 pub(crate) fn image_id(text: &str) -> Option<ImageId> {
-    let plain = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if plain { text.parse().ok() } else { None }
+    if is_digest(text) { text.parse().ok() } else { None }
 }
 
 /// Base64 (standard or URL-safe, padded or not, with line breaks or without) or a `data:` URL of it.

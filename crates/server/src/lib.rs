@@ -4,33 +4,20 @@
 //! when its model is loaded; until then edits and queries are answered with 503. Handlers parse, call one
 //! function of the editor and shape its answer; statuses of failures are chosen in one table ([`problem`]).
 
+use reasonedit_http::{
+    auth, base64, body, fetch, headers, json, limits, metrics, multipart, newline, origin, outbound, payload,
+    policy, prefix, request_id,
+};
+
 mod archive;
-mod auth;
-mod bind;
-mod body;
-mod coding;
 pub mod config;
 pub mod dto;
-mod fetch;
 mod handlers;
-mod headers;
 mod idempotency;
 mod image_input;
 mod integrations;
 mod jobs;
-mod json;
-mod limits;
-mod metrics;
-mod multipart;
-mod newline;
 mod openapi;
-mod origin;
-mod outbound;
-mod page;
-mod payload;
-mod prefix;
-pub mod problem;
-mod request_id;
 mod router;
 mod server;
 mod sources;
@@ -38,7 +25,9 @@ mod sse;
 mod state;
 mod workers;
 
-pub use bind::{BindAddress, BindAddressError};
+pub use reasonedit_http::bind::{BindAddress, BindAddressError};
+pub use reasonedit_http::problem;
+
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
 pub use integrations::label_studio::LabelStudioConfig;
 pub use integrations::openai::{OlderPictures, OpenAiConfig};

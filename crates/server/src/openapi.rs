@@ -111,7 +111,7 @@ pub(crate) enum InputProblems {
 
 /// The contract as a value.
 pub fn contract() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    routes().split().1
 }
 
 /// The contract as YAML: what `openapi.yaml` at the root of the repository holds.

@@ -8,54 +8,61 @@ use axum::body::Body;
 use axum::http::Response;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::get;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::auth::Tokens;
+use crate::body::BodyBudget;
 use crate::config::ServerConfig;
 use crate::handlers::{codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query};
 use crate::integrations::{label_studio, openai, webhooks};
+use crate::limits::{Archives, Places, Times};
 use crate::openapi::ApiDoc;
+use crate::origin::Origins;
+use crate::policy::{BodyPolicy, Given, Policy, Routes};
 use crate::prefix::{self, Prefixes};
 use crate::problem::{Problem, said_by};
 use crate::state::AppState;
-use crate::{archive, auth, headers, limits, newline, origin, page, request_id};
+use crate::{archive, auth, headers, limits, newline, origin, policy, request_id};
 
-/// Every route of the contract.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
-        .routes(routes!(edits::create, edits::list))
-        .routes(routes!(edits::get, edits::revert))
-        .routes(routes!(edits::batch))
-        .routes(routes!(evidence::find))
-        .routes(routes!(query::query))
-        .routes(routes!(modularity::create, modularity::get))
-        .routes(routes!(modularity::roll_back))
-        .routes(routes!(modularity::renew))
-        .routes(routes!(modularity::report))
-        .routes(routes!(modularity::apply))
-        .routes(routes!(modularity::file))
-        .routes(routes!(jobs::list))
-        .routes(routes!(jobs::get, jobs::cancel))
-        .routes(routes!(jobs::events))
-        .routes(routes!(jobs::results))
-        .routes(routes!(codebook::list))
-        .routes(routes!(codebook::stats))
-        .routes(routes!(codebook::entries))
-        .routes(routes!(codebook::entry))
-        .routes(routes!(codebook::export))
-        .routes(routes!(codebook::import))
-        .routes(routes!(images::get))
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
-        .routes(routes!(metrics::metrics))
-        .routes(routes!(docs::openapi))
+/// Every route of the contract, with what it asks of the layers below.
+pub(crate) fn routes() -> Routes<AppState> {
+    Routes::with_openapi(ApiDoc::openapi())
+        .route(Policy::TOKEN.body(BodyPolicy::Form), routes!(edits::create))
+        .route(Policy::TOKEN, routes!(edits::list))
+        .route(Policy::TOKEN, routes!(edits::get))
+        .route(Policy::TOKEN, routes!(edits::revert))
+        .route(Policy::TOKEN.upload().archives(), routes!(edits::batch))
+        .route(Policy::TOKEN.body(BodyPolicy::Form), routes!(evidence::find))
+        .route(Policy::TOKEN.body(BodyPolicy::Form).streamed(), routes!(query::query))
+        .route(Policy::TOKEN.body(BodyPolicy::OptionalJson), routes!(modularity::create))
+        .route(Policy::TOKEN, routes!(modularity::get))
+        .route(Policy::TOKEN, routes!(modularity::roll_back))
+        .route(Policy::TOKEN, routes!(modularity::renew))
+        .route(Policy::TOKEN, routes!(modularity::report))
+        .route(Policy::TOKEN, routes!(modularity::apply))
+        .route(Policy::TOKEN, routes!(modularity::file))
+        .route(Policy::TOKEN, routes!(jobs::list))
+        .route(Policy::TOKEN, routes!(jobs::get))
+        .route(Policy::TOKEN, routes!(jobs::cancel))
+        .route(Policy::TOKEN.streamed(), routes!(jobs::events))
+        .route(Policy::TOKEN.streamed(), routes!(jobs::results))
+        .route(Policy::TOKEN, routes!(codebook::list))
+        .route(Policy::TOKEN, routes!(codebook::stats))
+        .route(Policy::TOKEN, routes!(codebook::entries))
+        .route(Policy::TOKEN, routes!(codebook::entry))
+        .route(Policy::TOKEN.streamed().archives(), routes!(codebook::export))
+        .route(Policy::TOKEN.upload().archives(), routes!(codebook::import))
+        .route(Policy::TOKEN, routes!(images::get))
+        .route(Policy::PROBE, routes!(health::live))
+        .route(Policy::PROBE, routes!(health::ready))
+        .route(Policy::TOKEN.always(), routes!(metrics::metrics))
+        .route(Policy::OPEN, routes!(docs::openapi))
         .merge(label_studio::routes())
         .merge(openai::routes())
         .merge(webhooks::routes())
@@ -63,17 +70,19 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// The whole service.
 pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
-    let pages = Router::new()
-        .route("/", get(page::home))
-        .route("/assets/{file}", get(page::file))
-        .route("/docs", get(docs::page))
-        .route("/docs/app.js", get(docs::script))
-        .route("/docs/style.css", get(docs::style));
+    let (limits, timeouts) = (&config.limits, &config.timeouts);
+    let (routes, _, policies) = routes().merge(reasonedit_page::routes()).split();
+    let given = Given {
+        policies: Arc::new(policies),
+        budget: BodyBudget::new(limits.bodies_in_memory_bytes, limits.body_bytes, timeouts.body_idle()),
+        archives: Archives::new(limits.archives),
+    };
+    let times = Times { request: timeouts.request(), upload: timeouts.import() };
     // Archives are mostly pictures, which are compressed already.
     let compressed = DefaultPredicate::new().and(NotForContentType::const_new(archive::TAR));
     // From the outside in.
     let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(state.clone(), request_id::observe))
+        .layer(from_fn_with_state(Arc::clone(state.metrics()), request_id::observe))
         .layer(from_fn(headers::secure))
         .layer(option_layer(origin::cors(&config.cors_origins)))
         .layer(CompressionLayer::new().compress_when(compressed))
@@ -81,13 +90,15 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
         .layer(from_fn(openai::errors::in_their_form))
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(state.clone(), limits::admit))
-        .layer(from_fn_with_state(state.clone(), origin::require_own_origin))
-        .layer(from_fn_with_state(state.clone(), auth::require_token))
-        .layer(from_fn_with_state(state.clone(), limits::keep_deadline));
-    let served: Router = routes().split_for_parts().0.merge(pages).layer(layers).with_state(state);
+        .layer(from_fn_with_state(given, policy::attach))
+        .layer(from_fn_with_state(Places::new(limits.requests), limits::admit))
+        .layer(from_fn_with_state(Origins::new(&config.cors_origins), origin::require_own_origin))
+        .layer(from_fn_with_state(Tokens::new(&config.auth_tokens), auth::require_token))
+        .layer(from_fn_with_state(times, limits::keep_deadline));
+    let served: Router = routes.layer(layers).with_state(state);
     // Around the routes, since it may change the path that they are found by.
-    let prefixes = from_fn_with_state(Arc::new(Prefixes::new(config)), prefix::apply);
+    let prefixes = Arc::new(Prefixes::new(&config.path_prefix, &config.trusted_proxies));
+    let prefixes = from_fn_with_state(prefixes, prefix::apply);
     Router::new().fallback_service(ServiceBuilder::new().layer(prefixes).service(served))
 }
 

@@ -16,13 +16,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 
-use crate::bind::BindAddress;
 use crate::config::{ConfigError, ServerConfig};
 use crate::integrations::webhooks::WebhooksError;
 use crate::jobs::JobsError;
 use crate::prefix::Peer;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
+use reasonedit_http::bind::BindAddress;
 
 /// Why the service can't be started.
 #[derive(Debug, thiserror::Error)]

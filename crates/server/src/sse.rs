@@ -19,6 +19,7 @@ use crate::dto::job::{JobDto, JobState};
 use crate::dto::query::{AnswerDto, RetrievalDto};
 use crate::jobs::record::JobRecord;
 use crate::problem::{Problem, ProblemKind, Result};
+pub(crate) use reasonedit_http::sse::{event, unbuffered};
 
 /// Events of a query that is worked on.
 pub(crate) type Events = Receiver<Result<QueryEvent, EditorError>>;
@@ -171,20 +172,6 @@ pub(crate) fn job(
         }
     });
     unbuffered(Sse::new(stream.fuse()).keep_alive(KeepAlive::new().interval(keep_alive)).into_response())
-}
-
-/// Proxies that collect answers before they pass them on would defeat the purpose.
-pub(crate) fn unbuffered(mut response: Response) -> Response {
-    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
-    response
-}
-
-fn event<T: Serialize>(name: &str, data: &T) -> Event {
-    let event = Event::default().event(name);
-    event.json_data(data).unwrap_or_else(|error| {
-        let problem = Problem::internal(&error);
-        Event::default().event("error").data(serde_json::json!(problem.body()).to_string())
-    })
 }
 
 #[cfg(test)]

@@ -2,16 +2,12 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use reasonedit_editor::{Editor, Library};
 use time::OffsetDateTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Tokens;
-use crate::body::BodyBudget;
 use crate::config::{ServerConfig, TimeoutsConfig};
 use crate::fetch::Fetcher;
 use crate::integrations::label_studio::LabelStudio;
@@ -19,7 +15,6 @@ use crate::integrations::openai::OpenAiConfig;
 use crate::integrations::webhooks::{Webhooks, WebhooksConfig};
 use crate::jobs::{Jobs, JobsError, Limits};
 use crate::metrics::Metrics;
-use crate::origin::Origins;
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::server::ServerError;
 use crate::sources::Sources;
@@ -66,7 +61,8 @@ impl EditorSlot {
     /// [`ServerError::Client`] when pictures may be fetched by URL and TLS can't be set up.
     pub(crate) fn new(config: &ServerConfig) -> Result<Self, ServerError> {
         let limits = &config.limits;
-        let fetcher = Fetcher::new(config)?;
+        let (hosts, timeout) = (&config.allowed_image_hosts, config.timeouts.fetch());
+        let fetcher = Fetcher::new(hosts, limits.fetched_image_bytes, timeout)?;
         Ok(Self(Arc::new(Slot {
             filled: OnceLock::new(),
             label_studio: LabelStudio::new(config, fetcher.clone())?,
@@ -177,13 +173,8 @@ struct Shared {
     slot: EditorSlot,
     timeouts: TimeoutsConfig,
     import_bytes: u64,
-    tokens: Tokens,
-    origins: Origins,
-    budget: BodyBudget,
-    requests: Arc<Semaphore>,
-    archives: Arc<Semaphore>,
     batch: BatchLimits,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     openai: OpenAiConfig,
     openapi: OnceLock<Bytes>,
 }
@@ -192,24 +183,14 @@ impl AppState {
     /// The state for a valid configuration.
     pub(crate) fn new(config: &ServerConfig, slot: EditorSlot) -> Self {
         let limits = &config.limits;
-        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Shared {
             slot,
-            tokens: Tokens::new(&config.auth_tokens),
-            origins: Origins::new(&config.cors_origins),
-            budget: BodyBudget::new(
-                limits.bodies_in_memory_bytes,
-                limits.body_bytes,
-                config.timeouts.body_idle(),
-            ),
-            requests: permits(limits.requests),
-            archives: permits(limits.archives),
             batch: BatchLimits {
                 bytes: limits.batch_bytes,
                 lines: limits.batch_lines,
                 item_bytes: limits.body_bytes as u64,
             },
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             openai: config.openai.clone(),
             import_bytes: limits.import_bytes,
             timeouts: config.timeouts.clone(),
@@ -239,18 +220,6 @@ impl AppState {
         &self.0.timeouts
     }
 
-    pub(crate) fn tokens(&self) -> &Tokens {
-        &self.0.tokens
-    }
-
-    pub(crate) fn origins(&self) -> &Origins {
-        &self.0.origins
-    }
-
-    pub(crate) fn budget(&self) -> &BodyBudget {
-        &self.0.budget
-    }
-
     pub(crate) fn fetcher(&self) -> &Fetcher {
         &self.0.slot.0.fetcher
     }
@@ -260,7 +229,7 @@ impl AppState {
         self.0.slot.sources()
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
     }
 
@@ -305,26 +274,5 @@ impl AppState {
 
     pub(crate) fn openapi(&self) -> &OnceLock<Bytes> {
         &self.0.openapi
-    }
-
-    /// A place among the requests worked on.
-    ///
-    /// # Errors
-    /// 503 when there is none.
-    pub(crate) fn request_permit(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.requests)
-            .try_acquire_owned()
-            .map_err(|_| Problem::new(ProblemKind::Overloaded, "Too many requests at a time."))
-    }
-
-    /// A place among the archives written or read.
-    ///
-    /// # Errors
-    /// 503 when there is none.
-    pub(crate) fn archive_permit(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.archives).try_acquire_owned().map_err(|_| {
-            Problem::new(ProblemKind::Overloaded, "Too many archives are written or read at a time.")
-                .retry_after(Duration::from_secs(10))
-        })
     }
 }

@@ -7,6 +7,7 @@ mod composed;
 pub mod constrain;
 pub mod engine;
 pub mod error;
+mod failure;
 mod instructblip;
 mod kv_cache;
 mod llava;

@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use reasonedit_editor::{CodebookName, MemberId};
+use reasonedit_editor::{CallContext, CodebookName, MemberId};
 
 use crate::archive;
 use crate::dto::codebook::{
@@ -17,8 +17,9 @@ use crate::handlers::jobs::accepted;
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::jobs::Submission;
 use crate::json::Query;
-use crate::limits::Deadline;
+use crate::limits::{Archives, Deadline};
 use crate::openapi::{InputProblems, LookupProblems};
+use crate::payload::Upload;
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 
@@ -126,10 +127,11 @@ pub(crate) async fn entry(
 pub(crate) async fn export(
     State(state): State<AppState>,
     Query(params): Query<CodebookParams>,
+    archives: Archives,
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
     let editor = state.editor()?.clone();
-    let permit = state.archive_permit()?;
+    let permit = archives.take()?;
     archive::export(editor, codebook, permit, state.timeouts().body_idle()).await
 }
 
@@ -158,12 +160,12 @@ pub(crate) async fn import(
     State(state): State<AppState>,
     Query(params): Query<ImportParams>,
     deadline: Deadline,
+    archives: Archives,
     headers: HeaderMap,
-    request: Request,
+    body: Upload,
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let essence = body.content_type().split(';').next().unwrap_or_default().trim();
     if !TAR.iter().any(|tar| tar.eq_ignore_ascii_case(essence)) {
         return Err(Problem::new(
             ProblemKind::UnsupportedMediaType,
@@ -171,12 +173,13 @@ pub(crate) async fn import(
         ));
     }
     let editor = state.editor()?;
-    let _permit = state.archive_permit()?;
+    let _permit = archives.take()?;
+    let bytes = state.import_bytes();
     if params.background.unwrap_or(false) {
-        return import_later(&state, codebook, &headers, request).await;
+        return import_later(&state, codebook, &headers, body).await;
     }
-    let limits = archive::ImportLimits { bytes: state.import_bytes(), idle: state.timeouts().body_idle() };
-    let summary = archive::import(editor, &codebook, request, limits, deadline.background()).await?;
+    let call = CallContext::background(deadline.0);
+    let summary = archive::import(editor, &codebook, body.pieces(bytes)?, bytes, call).await?;
     Ok(Json(ImportDto::from(summary)).into_response())
 }
 
@@ -185,11 +188,10 @@ async fn import_later(
     state: &AppState,
     codebook: CodebookName,
     headers: &HeaderMap,
-    request: Request,
+    body: Upload,
 ) -> Result<Response> {
     let jobs = state.jobs()?;
-    let idle = state.timeouts().body_idle();
-    let upload = jobs.spool().receive(headers, request.into_body(), state.import_bytes(), idle).await?;
+    let upload = jobs.spool().receive(body.pieces(state.import_bytes())?).await?;
     let idempotency = submission_key(headers, upload.digest, &())?;
     let total = upload.file.as_file().metadata().ok().map(|metadata| metadata.len());
     let submission = Submission {

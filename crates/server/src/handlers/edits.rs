@@ -1,10 +1,10 @@
 //! `/edits`.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use reasonedit_editor::{EditFilter, EditId};
+use reasonedit_editor::{CallContext, EditFilter, EditId};
 
 use super::EditIdPath;
 use crate::dto::edit::{EditDto, EditPageDto};
@@ -16,9 +16,9 @@ use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::image_input::resolve;
 use crate::jobs::Submission;
 use crate::json::Query;
-use crate::limits::Deadline;
+use crate::limits::{Archives, Deadline};
 use crate::openapi::{InputProblems, LookupProblems};
-use crate::payload::Payload;
+use crate::payload::{Payload, Upload};
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 use crate::workers::BatchInput;
@@ -60,7 +60,7 @@ pub(crate) async fn create(
     let text = input.reasoning_text().map(str::to_owned);
     let mut request = input.into_request(image, params.verify);
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
-    let view = editor.edit(&codebook, request, deadline.interactive()).await?;
+    let view = editor.edit(&codebook, request, CallContext::interactive(deadline.0)).await?;
     let mut location = format!("/edits/{}", view.record.id);
     if params.codebook.is_some() {
         location = format!("{location}?codebook={codebook}");
@@ -99,22 +99,22 @@ pub(crate) async fn create(
 pub(crate) async fn batch(
     State(state): State<AppState>,
     Query(params): Query<BatchParams>,
-    request: Request,
+    archives: Archives,
+    headers: HeaderMap,
+    body: Upload,
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
-    let (parts, body) = request.into_parts();
-    let format = batch_format(&parts.headers)?;
+    let format = batch_format(body.content_type())?;
     let jobs = state.jobs()?;
-    let _permit = state.archive_permit()?;
+    let _permit = archives.take()?;
     let limits = state.batch_limits();
-    let upload =
-        jobs.spool().receive(&parts.headers, body, limits.bytes, state.timeouts().body_idle()).await?;
+    let upload = jobs.spool().receive(body.pieces(limits.bytes)?).await?;
     let (path, each) =
         (upload.file.path().to_owned(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
     let checked = tokio::task::spawn_blocking(move || Source::check(&path, format, each)).await;
     let lines = checked.unwrap_or_else(|failure| Err(Problem::internal(&failure)))?;
     let input = BatchInput { format, verify: params.verify, lines };
-    let idempotency = submission_key(&parts.headers, upload.digest, &input)?;
+    let idempotency = submission_key(&headers, upload.digest, &input)?;
     let job = jobs
         .submit(Submission {
             kind: JobKind::Batch,
@@ -128,8 +128,7 @@ pub(crate) async fn batch(
     Ok(accepted(job))
 }
 
-fn batch_format(headers: &HeaderMap) -> Result<Format> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+fn batch_format(content_type: &str) -> Result<Format> {
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         LINES | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok(Format::Lines),
         "application/x-tar" | "application/tar" => Ok(Format::Records),

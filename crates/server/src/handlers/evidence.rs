@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use reasonedit_editor::CallContext;
 
 use crate::dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
 use crate::dto::{CodebookParams, codebook_name};
@@ -35,6 +36,8 @@ pub(crate) async fn find(
     let codebook = codebook_name(params.codebook.as_deref())?;
     let editor = state.editor()?;
     let image = resolve(input.image, state.fetcher()).await?;
-    let found = editor.find_evidence(&codebook, &image, &input.statements, deadline.interactive()).await?;
+    let found = editor
+        .find_evidence(&codebook, &image, &input.statements, CallContext::interactive(deadline.0))
+        .await?;
     Ok(Json(EvidenceSearchDto::new(input.statements, &found)))
 }

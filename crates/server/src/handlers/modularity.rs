@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::header;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use reasonedit_editor::{CodebookName, EmbeddingChoice};
 use reasonedit_topology::{Report, figure};
@@ -15,8 +15,9 @@ use crate::dto::{CodebookParams, codebook_name};
 use crate::handlers::jobs::{JobIdPath, accepted, job_id};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::jobs::Submission;
-use crate::json::{Query, from_slice, is_empty};
+use crate::json::Query;
 use crate::openapi::{InputProblems, LookupProblems};
+use crate::payload::OptionalJson;
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 use crate::workers::modularity::{CODEBOOK, REPORT, ReembedInput, report_of};
@@ -48,13 +49,11 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 pub(crate) async fn create(
     State(state): State<AppState>,
     Query(params): Query<CodebookParams>,
-    request: Request,
+    headers: HeaderMap,
+    OptionalJson { value, bytes, held: _held }: OptionalJson<ModularityRequestDto>,
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
-    let (parts, body) = request.into_parts();
-    let body = state.budget().read(&parts.headers, body).await?.bytes;
-    let asked: ModularityRequestDto =
-        if is_empty(&body) { ModularityRequestDto::default() } else { from_slice(&body)? };
+    let asked = value.unwrap_or_default();
     let (editor, jobs) = (state.editor()?, state.jobs()?);
     let request = asked.request();
     match asked.source.as_deref().unwrap_or(CODEBOOK) {
@@ -65,7 +64,7 @@ pub(crate) async fn create(
             editor.check_modularity(&request, None)?;
         }
     }
-    let idempotency = submission_key(&parts.headers, blake3::hash(&body), &())?;
+    let idempotency = submission_key(&headers, blake3::hash(&bytes), &())?;
     let submission = Submission {
         kind: JobKind::Modularity,
         codebook,

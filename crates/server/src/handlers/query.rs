@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use reasonedit_editor::QueryRequest;
+use reasonedit_editor::{CallContext, QueryRequest};
 
 use crate::dto::query::{AnswerDto, QueryForm, QueryInput};
 use crate::dto::{CodebookParams, codebook_name};
@@ -50,7 +50,7 @@ pub(crate) async fn query(
         retrieval: input.retrieval.unwrap_or_default().into(),
         compare: input.compare.unwrap_or(false),
     };
-    let call = deadline.interactive();
+    let call = CallContext::interactive(deadline.0);
     if stream {
         let events = editor.query_stream(&codebook, request, call)?;
         sse::answer(events, explain, deadline.0, state.timeouts().keep_alive()).await

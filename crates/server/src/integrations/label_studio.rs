@@ -25,7 +25,6 @@ use std::sync::{Arc, OnceLock};
 use reasonedit_codebook::{CodebookName, Library};
 use reasonedit_editor::Editor;
 use tokio_util::sync::CancellationToken;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::config::LabelStudioConfig;
@@ -34,23 +33,25 @@ use self::projects::{ProjectRecord, Projects};
 use self::queue::Queue;
 use crate::config::ServerConfig;
 use crate::fetch::Fetcher;
+use crate::policy::{BodyPolicy, Policy, Routes};
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::state::AppState;
 
-/// Where the integration's routes begin.
-pub(crate) const PATH: &str = "/integrations/label-studio";
+/// Label Studio knows no tokens but passwords, and doesn't always say that it sends JSON.
+const POLICY: Policy = Policy::PASSWORD;
+const POSTED: Policy = POLICY.body(BodyPolicy::UntypedJson);
 
 /// The routes of the integration.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(handlers::root))
-        .routes(routes!(handlers::health))
-        .routes(routes!(handlers::metrics))
-        .routes(routes!(handlers::versions))
-        .routes(routes!(handlers::annotations))
-        .routes(routes!(handlers::setup))
-        .routes(routes!(handlers::predict))
-        .routes(routes!(handlers::webhook))
+pub(crate) fn routes() -> Routes<AppState> {
+    Routes::default()
+        .route(POLICY, routes!(handlers::root))
+        .route(POLICY, routes!(handlers::health))
+        .route(POLICY, routes!(handlers::metrics))
+        .route(POLICY, routes!(handlers::versions))
+        .route(POLICY, routes!(handlers::annotations))
+        .route(POSTED, routes!(handlers::setup))
+        .route(POSTED, routes!(handlers::predict))
+        .route(POSTED, routes!(handlers::webhook))
 }
 
 /// What the integration knows; cheap to clone.

@@ -18,17 +18,17 @@ mod stream;
 pub use config::{OlderPictures, OpenAiConfig};
 pub(crate) use output::ChunkDto;
 
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::policy::{BodyPolicy, Policy, Routes};
 use crate::state::AppState;
 
 /// Its routes.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(chat::complete))
-        .routes(routes!(models::list))
-        .routes(routes!(models::get))
+pub(crate) fn routes() -> Routes<AppState> {
+    Routes::default()
+        .route(Policy::TOKEN.body(BodyPolicy::Json).streamed(), routes!(chat::complete))
+        .route(Policy::TOKEN, routes!(models::list))
+        .route(Policy::TOKEN, routes!(models::get))
         // A hub id has a slash, and clients put it into the path as it is.
-        .route("/v1/models/{id}/{name}", axum::routing::get(models::get_of_owner))
+        .page(Policy::TOKEN, "/v1/models/{id}/{name}", axum::routing::get(models::get_of_owner))
 }

@@ -24,7 +24,6 @@ use reasonedit_codebook::Library;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use config::{EndpointConfig, EventKind, Secret, WebhooksConfig};
@@ -33,6 +32,7 @@ pub(crate) use event::MessageDto;
 pub use outbox::OutboxError;
 
 use crate::metrics::Text;
+use crate::policy::{Policy, Routes};
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
 use endpoint::{Endpoint, Report};
@@ -56,8 +56,10 @@ pub enum WebhooksError {
 }
 
 /// The routes.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(handlers::list)).routes(routes!(handlers::resume))
+pub(crate) fn routes() -> Routes<AppState> {
+    Routes::default()
+        .route(Policy::TOKEN, routes!(handlers::list))
+        .route(Policy::TOKEN, routes!(handlers::resume))
 }
 
 /// All receivers of a service; cheap to clone.

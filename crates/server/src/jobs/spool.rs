@@ -4,16 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::HeaderMap;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 use ulid::Ulid;
 
-use crate::body::{next_piece, too_large};
-use crate::coding::decoded;
+use crate::body::Pieces;
 use crate::problem::{Problem, Result};
 
 /// What a file is called before it is whole.
@@ -43,29 +39,12 @@ impl Spool {
     /// Receives a body, without its codings, into a file that is no job's yet.
     ///
     /// # Errors
-    /// 413 above `limit` decoded bytes, 415 for a coding that is not decoded, 408 when the body stalls, 400
-    /// when it breaks off or is not what its coding says, 500 when the disk refuses.
-    pub(crate) async fn receive(
-        &self,
-        headers: &HeaderMap,
-        body: Body,
-        limit: u64,
-        idle: Duration,
-    ) -> Result<Upload> {
-        let incoming = decoded(headers, body, limit)?;
-        if incoming.announced.is_some_and(|length| length > limit) {
-            return Err(too_large(limit));
-        }
-        let mut body = incoming.body;
+    /// What ends the body before its end; 500 when the disk refuses.
+    pub(crate) async fn receive(&self, mut body: Pieces) -> Result<Upload> {
         let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder).map_err(refused)?;
         let mut writer = tokio::fs::File::from_std(file.reopen().map_err(refused)?);
         let mut hasher = blake3::Hasher::new();
-        let mut received = 0;
-        while let Some(piece) = next_piece(&mut body, idle, limit).await? {
-            received += piece.len() as u64;
-            if received > limit {
-                return Err(too_large(limit));
-            }
+        while let Some(piece) = body.next().await? {
             hasher.update(&piece);
             writer.write_all(&piece).await.map_err(refused)?;
         }
@@ -118,9 +97,14 @@ fn refused(error: io::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::http::HeaderMap;
     use futures::stream;
 
     use super::*;
+    use crate::body::BodyBudget;
 
     fn body(pieces: &[&'static [u8]], whole: bool) -> Body {
         let mut pieces: Vec<io::Result<&'static [u8]>> = pieces.iter().map(|&piece| Ok(piece)).collect();
@@ -144,7 +128,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         let receive = async |body: Body, limit| {
-            spool.receive(&HeaderMap::new(), body, limit, Duration::from_secs(5)).await
+            let budget = BodyBudget::new(0, 0, Duration::from_secs(5));
+            spool.receive(budget.pieces(&HeaderMap::new(), body, limit).unwrap()).await
         };
         let status = |result: Result<Upload>| result.unwrap_err().status().as_u16();
         assert_eq!(status(receive(body(&[b"abc", b"def"], true), 5).await), 413);

@@ -36,7 +36,7 @@ const WORDED: [(&str, &str); 5] = [
     ("crates/editor/src/error.rs", "EditorError"),
     ("crates/codebook/src/error.rs", "CodebookError"),
     ("crates/vlm/src/error.rs", "VlmError"),
-    ("crates/server/src/outbound.rs", "Refusal"),
+    ("crates/http/src/outbound.rs", "Refusal"),
 ];
 
 /// Of those, what is told to the log alone, or has no words of its own.
@@ -162,6 +162,8 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
     };
     let mut files = Vec::new();
     sources(&root().join("crates/server/src"), &mut files);
+    sources(&root().join("crates/http/src"), &mut files);
+    sources(&root().join("crates/page/src"), &mut files);
     sources(&root().join("crates/editor/src"), &mut files);
     for path in &files {
         let code = code(path);
@@ -202,7 +204,11 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
             }
         }
     }
-    let table = code(&root().join("crates/server/src/problem.rs"));
+    // What each crate says of its own errors.
+    let table: String = ["editor", "codebook", "vlm"]
+        .iter()
+        .map(|name| code(&root().join(format!("crates/{name}/src/failure.rs"))))
+        .collect();
     for (file, kind) in WORDED {
         let code = code(&root().join(file));
         for (at, _) in code.match_indices("#[error(") {
@@ -256,7 +262,7 @@ fn every_message_stands_in_the_page() {
 #[test]
 fn every_kind_stands_in_the_page() {
     let page = fs::read_to_string(root().join("docs/errors.md")).unwrap();
-    let table = code(&root().join("crates/server/src/problem.rs"));
+    let table = code(&root().join("crates/http/src/problem.rs"));
     let rows = table.split("const fn row").nth(1).unwrap().split("fn of_status").next().unwrap();
     let slugs: Vec<String> = texts(rows, '\0')
         .into_iter()

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::LabelStudio;
 use super::dto::{
@@ -21,28 +19,11 @@ use super::projects::{ProjectRecord, codebook_in};
 use super::token::Secret;
 use super::version::{LOADING, version};
 use super::worker::blocking;
-use crate::json::from_slice;
 use crate::limits::Deadline;
 use crate::openapi::{InputProblems, LookupProblems};
+use crate::payload::UntypedJson;
 use crate::problem::{Problem, ProblemBody, Result};
 use crate::state::AppState;
-
-/// A JSON body within bounds, of whatever media type it says it is; the memory of its bytes counts until
-/// `held` is dropped.
-pub(super) struct JsonBody<T> {
-    value: T,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &AppState) -> Result<Self> {
-        let (parts, body) = request.into_parts();
-        let body = state.budget().read(&parts.headers, body).await?;
-        Ok(Self { value: from_slice(&body.bytes)?, held: body.held })
-    }
-}
 
 fn up() -> Json<HealthDto> {
     Json(HealthDto { status: "UP".to_owned(), model_class: "ReasonEdit".to_owned() })
@@ -122,7 +103,7 @@ async fn model_version(state: &AppState, codebook: &reasonedit_editor::CodebookN
 )]
 pub(super) async fn setup(
     State(state): State<AppState>,
-    JsonBody { value: input, held: _held }: JsonBody<SetupInput>,
+    UntypedJson { value: input, held: _held }: UntypedJson<SetupInput>,
 ) -> Result<Json<SetupDto>> {
     let studio = state.label_studio().clone();
     if !is_project(&input.project) {
@@ -173,7 +154,7 @@ pub(super) async fn setup(
 pub(super) async fn predict(
     State(state): State<AppState>,
     deadline: Deadline,
-    JsonBody { value: input, held: _held }: JsonBody<PredictInput>,
+    UntypedJson { value: input, held: _held }: UntypedJson<PredictInput>,
 ) -> Result<Json<PredictionsDto>> {
     let studio = state.label_studio();
     let editor = state.editor()?;
@@ -206,7 +187,7 @@ pub(super) async fn predict(
 )]
 pub(super) async fn webhook(
     State(state): State<AppState>,
-    JsonBody { value: input, held: _held }: JsonBody<WebhookInput>,
+    UntypedJson { value: input, held: _held }: UntypedJson<WebhookInput>,
 ) -> Result<Response> {
     let studio = state.label_studio().clone();
     let reading = studio.clone();

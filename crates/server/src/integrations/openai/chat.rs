@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use reasonedit_editor::QueryEvent;
+use reasonedit_editor::{CallContext, QueryEvent};
 use time::OffsetDateTime;
 use tracing::Span;
 use ulid::Ulid;
@@ -94,7 +94,7 @@ pub(crate) async fn complete(
     let logprobs = request.decoding.alternatives.is_some();
     let events = served
         .editor
-        .chat_stream(&codebook, request, deadline.interactive())
+        .chat_stream(&codebook, request, CallContext::interactive(deadline.0))
         .map_err(|error| placed(error.into(), &choices_at))?;
     let told = Told { head, asked, choices_at: choices_at.clone(), logprobs, usage };
     let answer = if streams {

@@ -1,0 +1,43 @@
+//! What kind of failure an error of the editor is.
+
+use reasonedit_codebook::CodebookError;
+use reasonedit_failure::{Classify, Failure, FailureKind, Place};
+
+use crate::EditorError;
+
+impl Classify for EditorError {
+    fn classify(self) -> Failure {
+        match self {
+            EditorError::Invalid(fields) => {
+                let detail = match fields.as_slice() {
+                    [] => "The input can't be used.".to_owned(),
+                    [one] => one.detail.clone(),
+                    [first, rest @ ..] => format!("{} ({} more in `errors`)", first.detail, rest.len()),
+                };
+                let places = fields.into_iter().map(|f| Place { pointer: f.pointer, detail: f.detail });
+                Failure { places: places.collect(), ..Failure::new(FailureKind::Invalid, detail) }
+            }
+            EditorError::TooLong { pointer, tokens, limit, .. } => {
+                Failure::at(FailureKind::Invalid, pointer, self.to_string()).exceeding(tokens, limit)
+            }
+            EditorError::Image(error) => error.classify(),
+            EditorError::ImageAt { pointer, error } => error.classify().moved_to(&pointer),
+            EditorError::Engine(error) => error.classify(),
+            // All that a client gives to a record without a bound of its own.
+            EditorError::Codebook(CodebookError::InvalidRecord(_)) => {
+                Failure::at(FailureKind::Invalid, "/metadata", "The metadata is nested too deeply.")
+            }
+            EditorError::Codebook(error) => error.classify(),
+            EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) | EditorError::UnknownEntry(_) => {
+                Failure::new(FailureKind::NotFound, self.to_string())
+            }
+            EditorError::IdempotencyConflict => Failure::new(FailureKind::Conflict, self.to_string()),
+            EditorError::Reverted(id) => Failure::new(FailureKind::Conflict, self.to_string()).about_edit(id),
+            EditorError::Archive(_) => Failure::new(FailureKind::Invalid, self.to_string()),
+            EditorError::Cancelled => Failure::new(FailureKind::Unavailable, self.to_string()),
+            EditorError::Storage(_) | EditorError::Config(_) | EditorError::Internal(_) => {
+                Failure::internal(&self)
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Bearer tokens; where a route says so, for clients that know no others, as the password of basic
+//! authentication too.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::policy::{self, Access};
+use crate::problem::{Problem, ProblemKind};
+
+/// What is asked for where a token may be a password.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"reasonedit\"");
+
+/// The tokens that are accepted, as digests: comparing those tells nothing of how much of a guess was right.
+#[derive(Clone, Debug)]
+pub struct Tokens(Arc<[blake3::Hash]>);
+
+impl Tokens {
+    /// These.
+    pub fn new(tokens: &[String]) -> Self {
+        Self(tokens.iter().map(|token| blake3::hash(token.as_bytes())).collect())
+    }
+
+    /// Whether the request may pass; `basic`: also with a token as password. Looks at every token, so that
+    /// the time taken doesn't say which one matched.
+    fn accept(&self, headers: &HeaderMap, basic: bool) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let password = || if basic { password(headers) } else { None };
+        let Some(token) = bearer(headers).map(<[u8]>::to_vec).or_else(password) else { return false };
+        let digest = blake3::hash(&token);
+        // `Hash`'s own comparison takes constant time.
+        self.0.iter().filter(|known| **known == digest).count() > 0
+    }
+}
+
+/// The password of basic authentication (RFC 7617); the user may be any.
+fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, credentials) = value.split_at_checked(6)?;
+    let credentials = scheme.eq_ignore_ascii_case(b"basic ").then(|| credentials.trim_ascii())?;
+    let decoded = STANDARD.decode(credentials).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    Some(decoded[colon + 1..].to_vec())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// Refuses requests without a token where one is needed.
+pub async fn require_token(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
+    let access = policy::of(&request).access;
+    let basic = access == Access::Password;
+    if access == Access::Open || tokens.accept(request.headers(), basic) {
+        return next.run(request).await;
+    }
+    if basic {
+        let detail =
+            "Send basic authentication with a valid token as password, or `Authorization: Bearer …`.";
+        let mut response = Problem::new(ProblemKind::Unauthorized, detail).into_response();
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, BASIC);
+        return response;
+    }
+    Problem::new(ProblemKind::Unauthorized, "Send `Authorization: Bearer …` with a valid token.")
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(tokens: &[&str], value: Option<&str>) -> bool {
+        with(tokens, value, false)
+    }
+
+    fn with(tokens: &[&str], value: Option<&str>, basic: bool) -> bool {
+        let tokens = Tokens::new(&tokens.iter().map(|&t| t.to_owned()).collect::<Vec<_>>());
+        let mut headers = HeaderMap::new();
+        if let Some(value) = value {
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        tokens.accept(&headers, basic)
+    }
+
+    #[test]
+    fn without_tokens_everyone_passes() {
+        assert!(accepted(&[], None));
+        assert!(accepted(&[], Some("Bearer whatever")));
+    }
+
+    #[test]
+    fn with_tokens_only_their_bearers_pass() {
+        for value in ["Bearer first", "bearer first", "BEARER  second "] {
+            assert!(accepted(&["first", "second"], Some(value)), "{value}");
+        }
+        assert!(!accepted(&["first"], None));
+        for value in
+            ["", "first", "Bearer", "Bearer ", "Bearer firs", "Bearer first1", "Bearer FIRST", "Basic first"]
+        {
+            assert!(!accepted(&["first"], Some(value)), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_token_may_be_a_password_where_that_is_meant() {
+        let value = |scheme: &str, credentials: &str| format!("{scheme} {}", STANDARD.encode(credentials));
+        for good in
+            [value("Basic", "label-studio:first"), value("basic", ":second"), "Bearer first".to_owned()]
+        {
+            assert!(with(&["first", "second"], Some(&good), true), "{good}");
+        }
+        assert!(!accepted(&["first"], Some(&value("Basic", "label-studio:first"))), "not elsewhere");
+        for bad in [
+            value("Basic", "first"),
+            value("Basic", "first:"),
+            value("Basic", "x:firs"),
+            value("Basic", "x:y:first"),
+            "Basic".to_owned(),
+            "Basic ".to_owned(),
+            "Basic !".to_owned(),
+            "Basic first".to_owned(),
+        ] {
+            assert!(!with(&["first"], Some(&bad), true), "{bad}");
+        }
+        assert!(!with(&["first"], None, true));
+        assert!(with(&[], None, true));
+    }
+}

@@ -1,0 +1,26 @@
+//! HTTP as this service speaks it, whatever it is about: what comes in within bounds, what went wrong as
+//! problem documents, what each route asks of the layers around it.
+//!
+//! It knows nothing of editing: routes and their handlers are made above, registered with their [`policy`],
+//! and take bodies by one of the extractors of [`payload`] and nothing else.
+
+pub mod auth;
+pub mod base64;
+pub mod bind;
+pub mod body;
+mod coding;
+pub mod fetch;
+pub mod headers;
+pub mod json;
+pub mod limits;
+pub mod metrics;
+pub mod multipart;
+pub mod newline;
+pub mod origin;
+pub mod outbound;
+pub mod payload;
+pub mod policy;
+pub mod prefix;
+pub mod problem;
+pub mod request_id;
+pub mod sse;

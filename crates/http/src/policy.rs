@@ -1,0 +1,327 @@
+//! What a route asks of the layers around it, said where the route is registered: a route without a policy
+//! can't be.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::routing::MethodRouter;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use crate::body::BodyBudget;
+use crate::limits::Archives;
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everyone: a browser can't send a token when a person opens a page, and probes have none. Nothing of
+    /// what people gave may be told here.
+    Open,
+    /// Who has a token.
+    Token,
+    /// Who has a token, which may be the password of basic authentication, for clients that know no other.
+    Password,
+    /// Who may change the service itself. Every token may, as yet.
+    Admin,
+}
+
+/// What body a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPolicy {
+    /// None; what is sent all the same is not read.
+    None,
+    /// JSON.
+    Json,
+    /// JSON, or nothing.
+    OptionalJson,
+    /// JSON of whatever media type it is said to be.
+    UntypedJson,
+    /// JSON or a form.
+    Form,
+    /// A stream that is never held in memory, with limits of its own.
+    Upload,
+}
+
+/// How a route answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerPolicy {
+    /// At once.
+    Whole,
+    /// Piece by piece, or at once where that was asked for.
+    Streamed,
+}
+
+/// Which of the configured times an answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadlinePolicy {
+    /// That of a request.
+    Request,
+    /// That of an upload, whose body takes its time.
+    Upload,
+}
+
+/// What a route asks of the layers around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Who may ask.
+    pub access: Access,
+    /// Whether it is answered even when all places are taken: probes must not fail because the service is
+    /// busy.
+    pub always: bool,
+    /// What body it takes.
+    pub body: BodyPolicy,
+    /// How it answers.
+    pub answer: AnswerPolicy,
+    /// How long that may take.
+    pub deadline: DeadlinePolicy,
+    /// Whether it takes a place among the archives that are written or read.
+    pub archives: bool,
+}
+
+impl Policy {
+    /// With a token, without a body, answered at once.
+    pub const TOKEN: Self = Self {
+        access: Access::Token,
+        always: false,
+        body: BodyPolicy::None,
+        answer: AnswerPolicy::Whole,
+        deadline: DeadlinePolicy::Request,
+        archives: false,
+    };
+    /// For everyone.
+    pub const OPEN: Self = Self { access: Access::Open, ..Self::TOKEN };
+    /// For everyone, also when all places are taken.
+    pub const PROBE: Self = Self { always: true, ..Self::OPEN };
+    /// With a token, or with one as the password of basic authentication.
+    pub const PASSWORD: Self = Self { access: Access::Password, ..Self::TOKEN };
+    /// For who may change the service itself.
+    pub const ADMIN: Self = Self { access: Access::Admin, ..Self::TOKEN };
+
+    /// It takes such a body.
+    #[must_use]
+    pub const fn body(self, body: BodyPolicy) -> Self {
+        Self { body, ..self }
+    }
+
+    /// It takes a stream, and the time that this needs.
+    #[must_use]
+    pub const fn upload(self) -> Self {
+        Self { body: BodyPolicy::Upload, deadline: DeadlinePolicy::Upload, ..self }
+    }
+
+    /// It answers piece by piece.
+    #[must_use]
+    pub const fn streamed(self) -> Self {
+        Self { answer: AnswerPolicy::Streamed, ..self }
+    }
+
+    /// It takes a place among the archives.
+    #[must_use]
+    pub const fn archives(self) -> Self {
+        Self { archives: true, ..self }
+    }
+
+    /// It is answered even when all places are taken.
+    #[must_use]
+    pub const fn always(self) -> Self {
+        Self { always: true, ..self }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { access, always, body, answer, deadline, archives } = self;
+        let access = format!("{access:?}").to_lowercase();
+        let body = match body {
+            BodyPolicy::None => "none",
+            BodyPolicy::Json => "json",
+            BodyPolicy::OptionalJson => "json or none",
+            BodyPolicy::UntypedJson => "json of any type",
+            BodyPolicy::Form => "json or form",
+            BodyPolicy::Upload => "upload",
+        };
+        let answer = format!("{answer:?}").to_lowercase();
+        let deadline = format!("{deadline:?}").to_lowercase();
+        write!(f, "access: {access}; body: {body}; answer: {answer}; deadline: {deadline}")?;
+        for (is, word) in [(always, "always answered"), (archives, "a place among archives")] {
+            if *is {
+                write!(f, "; {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The policies of all routes.
+#[derive(Clone, Debug, Default)]
+pub struct Policies(HashMap<String, Vec<(Method, Policy)>>);
+
+impl Policies {
+    fn add(&mut self, path: &str, method: Method, policy: Policy) {
+        self.0.entry(path.to_owned()).or_default().push((method, policy));
+    }
+
+    /// The policy of a request. What no route is registered for needs a token, so that nothing is told of
+    /// what there is.
+    fn of(&self, path: Option<&str>, method: &Method) -> Policy {
+        let Some(methods) = path.and_then(|path| self.0.get(path)) else { return Policy::TOKEN };
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let exact = methods.iter().find(|(known, _)| known == method);
+        // A method that the resource doesn't have.
+        let policy = exact.or(methods.first()).map_or(Policy::TOKEN, |(_, policy)| *policy);
+        if exact.is_some() { policy } else { Policy { body: BodyPolicy::None, archives: false, ..policy } }
+    }
+
+    /// All of them: path, method, policy, in the order of their paths.
+    pub fn all(&self) -> Vec<(String, String, Policy)> {
+        let mut all: Vec<_> = self
+            .0
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.iter().map(|(method, policy)| (path.clone(), method.to_string(), *policy))
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        all
+    }
+}
+
+/// Routes with their policies and their place in the contract.
+#[derive(Clone)]
+pub struct Routes<S: Clone + Send + Sync + 'static = ()> {
+    router: OpenApiRouter<S>,
+    policies: Policies,
+}
+
+impl<S: Clone + Send + Sync + 'static> fmt::Debug for Routes<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Routes").field(&self.policies).finish()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self { router: OpenApiRouter::new(), policies: Policies::default() }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// No routes, and the contract that theirs become parts of.
+    pub fn with_openapi(openapi: OpenApi) -> Self {
+        Self { router: OpenApiRouter::with_openapi(openapi), policies: Policies::default() }
+    }
+
+    /// A route of the contract: what `utoipa_axum::routes!` makes of its handler.
+    #[must_use]
+    pub fn route(mut self, policy: Policy, route: UtoipaMethodRouter<S>) -> Self {
+        for (path, item) in &route.1.paths {
+            let operations = [
+                (&item.get, Method::GET),
+                (&item.post, Method::POST),
+                (&item.put, Method::PUT),
+                (&item.delete, Method::DELETE),
+                (&item.patch, Method::PATCH),
+            ];
+            for (_, method) in operations.into_iter().filter(|(operation, _)| operation.is_some()) {
+                self.policies.add(path, method, policy);
+            }
+        }
+        self.router = self.router.routes(route);
+        self
+    }
+
+    /// A route that is read and not part of the contract: pages, and other names of what is.
+    #[must_use]
+    pub fn page(mut self, policy: Policy, path: &str, get: MethodRouter<S>) -> Self {
+        self.policies.add(path, Method::GET, policy);
+        self.router = self.router.route(path, get);
+        self
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.policies.0.extend(other.policies.0);
+        self.router = self.router.merge(other.router);
+        self
+    }
+
+    /// The same with what their handlers share, for routes with another state to be put beside them.
+    #[must_use]
+    pub fn with_state<T: Clone + Send + Sync + 'static>(self, state: S) -> Routes<T> {
+        Routes { router: self.router.with_state(state), policies: self.policies }
+    }
+
+    /// The router, the contract and the policies.
+    pub fn split(self) -> (axum::Router<S>, OpenApi, Policies) {
+        let (router, openapi) = self.router.split_for_parts();
+        (router, openapi, self.policies)
+    }
+}
+
+/// What the layers and handlers of each route are given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The policies of all routes.
+    pub policies: Arc<Policies>,
+    /// Memory for bodies.
+    pub budget: BodyBudget,
+    /// Places among the archives.
+    pub archives: Archives,
+}
+
+/// Gives a request the policy of its route, and what that entitles its handler to.
+pub async fn attach(
+    State(given): State<Given>,
+    path: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let policy = given.policies.of(path.as_ref().map(MatchedPath::as_str), request.method());
+    let extensions = request.extensions_mut();
+    extensions.insert(policy);
+    if policy.body != BodyPolicy::None {
+        extensions.insert(given.budget);
+    }
+    if policy.archives {
+        extensions.insert(given.archives);
+    }
+    next.run(request).await
+}
+
+/// The policy that a request was given; that of what no route is registered for where it was given none.
+pub fn of(request: &Request) -> Policy {
+    request.extensions().get().copied().unwrap_or(Policy::TOKEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_route_needs_a_token() {
+        let mut policies = Policies::default();
+        policies.add("/health", Method::GET, Policy::PROBE);
+        policies.add("/edits", Method::POST, Policy::TOKEN.body(BodyPolicy::Form));
+        policies.add("/edits", Method::GET, Policy::TOKEN);
+        assert_eq!(policies.of(Some("/health"), &Method::HEAD), Policy::PROBE);
+        assert_eq!(policies.of(Some("/edits"), &Method::POST).body, BodyPolicy::Form);
+        assert_eq!(policies.of(Some("/edits"), &Method::GET), Policy::TOKEN);
+        assert_eq!(policies.of(Some("/edits"), &Method::DELETE), Policy::TOKEN);
+        assert_eq!(policies.of(Some("/health"), &Method::POST).access, Access::Open);
+        assert_eq!(policies.of(None, &Method::GET), Policy::TOKEN);
+    }
+
+    #[test]
+    fn a_policy_reads_as_a_sentence() {
+        assert_eq!(
+            Policy::TOKEN.upload().archives().to_string(),
+            "access: token; body: upload; answer: whole; deadline: upload; a place among archives"
+        );
+    }
+}
