@@ -11,12 +11,14 @@ const BEGIN: &str =
 const END: &str = "<!-- end of messages -->";
 
 /// What makes a message, and the status it has there; the call's own words may name another.
-const MAKERS: [(&str, &str); 16] = [
+const MAKERS: [(&str, &str); 18] = [
     ("Problem::invalid(", "422"),
     ("Problem::not_found(", "404"),
     ("Problem::new(", ""),
     ("Problem::at(", ""),
     ("Self::new(", ""),
+    ("Failure::new(", ""),
+    ("Failure::at(", ""),
     ("Fault::value(", "422"),
     ("Fault::of_field(", "422"),
     ("Self::value(", "422"),
@@ -134,11 +136,15 @@ fn status(code: &str) -> Option<&'static str> {
         ("Internal", "500"),
         ("Upstream", "502"),
         ("Overloaded", "503"),
+        ("Unavailable", "503"),
         ("NotReady", "503"),
         ("DeadlineExceeded", "504"),
     ]
     .into_iter()
-    .filter_map(|(kind, status)| Some((code.find(&format!("ProblemKind::{kind}"))?, status)))
+    .filter_map(|(kind, status)| {
+        let named = ["ProblemKind", "FailureKind"].map(|of| code.find(&format!("{of}::{kind}")));
+        Some((named.into_iter().flatten().min()?, status))
+    })
     .min()
     .map(|(_, status)| status)
 }
@@ -165,6 +171,7 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
     sources(&root().join("crates/http/src"), &mut files);
     sources(&root().join("crates/page/src"), &mut files);
     sources(&root().join("crates/editor/src"), &mut files);
+    files.push(root().join("crates/vlm/src/failure.rs"));
     for path in &files {
         let code = code(path);
         if path.ends_with("json/syntax.rs") {

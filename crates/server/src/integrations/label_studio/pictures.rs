@@ -272,7 +272,8 @@ mod tests {
     fn pictures(url: Option<&str>) -> Pictures {
         let mut config = ServerConfig::default();
         config.label_studio.url = url.map(str::to_owned);
-        Pictures::new(&config, Fetcher::new(&[], 20 << 20, std::time::Duration::from_secs(10)).unwrap()).unwrap()
+        Pictures::new(&config, Fetcher::new(&[], 20 << 20, std::time::Duration::from_secs(10)).unwrap())
+            .unwrap()
     }
 
     fn own(base: &str, value: &str, hostname: Option<&str>) -> Option<String> {
