@@ -96,7 +96,8 @@ impl Tree {
             if path.is_dir() {
                 if !FOREIGN.contains(&name.as_str()) {
                     // Folders of that name hold checkpoints, but for the crate.
-                    let data = DATA.contains(&name.as_str()) && relative != "crates/models";
+                    let data = DATA.contains(&name.as_str()) && relative != "crates/models"
+                        || relative == "docs/contract";
                     self.walk(&path, &relative, written && !data);
                     self.paths.insert(relative);
                 }

@@ -1,5 +1,7 @@
 //! `openapi.yaml` is what the code says, and what it says is consistent.
 
+mod additions;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -18,6 +20,25 @@ fn openapi_yaml_is_up_to_date() {
         made == committed,
         "openapi.yaml differs from the code; UPDATE_OPENAPI=1 cargo test --release -p reasonedit-server --test it contract writes it anew"
     );
+}
+
+/// `docs/contract` keeps the contract of each release: clients of all of them are served.
+#[test]
+fn later_contracts_only_add() {
+    let now: Value = serde_norway::from_str(&openapi_yaml().unwrap()).unwrap();
+    let today = time::OffsetDateTime::now_utc().date().to_string();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/contract");
+    let mut compared = 0;
+    for entry in std::fs::read_dir(kept).unwrap() {
+        let path = entry.unwrap().path();
+        let earlier: Value = serde_norway::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let lost = additions::lost(&earlier, &now, &today);
+        assert!(lost.is_empty(), "taken from clients of {}:\n  {}", path.display(), lost.join("\n  "));
+        compared += 1;
+    }
+    assert!(compared > 0, "no contract is kept");
+    let unsaid = additions::without_sunset(&now);
+    assert!(unsaid.is_empty(), "{}", unsaid.join("\n"));
 }
 
 fn walk(value: &Value, visit: &mut impl FnMut(&Value)) {
