@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_server::{EditorSlot, Server};
@@ -83,6 +84,7 @@ async fn start(
         let (library, images) = tokio::task::spawn_blocking(move || service::open_library(&opening))
             .await
             .map_err(CliError::failed)??;
+        let library = Arc::new(library);
         slot.open(&library).map_err(|error| CliError::Failed(format!("data folder: {error}")))?;
         service::editor(&settings, engines, library, images).await
     };

@@ -48,7 +48,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Local> {
     // The model loads on its own thread while the codebooks are read on this one.
     let engines = start_engines(settings, sources)?;
     let (library, images) = open_library(settings)?;
-    let editor = editor(settings, engines, library, images).await?;
+    let editor = editor(settings, engines, Arc::new(library), images).await?;
     Ok(Local { editor, import_bytes: settings.server.limits.import_bytes })
 }
 
@@ -59,14 +59,13 @@ pub(crate) async fn open(settings: &Settings) -> Result<Local> {
 pub(crate) async fn editor(
     settings: &Settings,
     engines: Engines,
-    library: Library,
+    library: Arc<Library>,
     images: ImageStore,
 ) -> Result<Editor> {
     let Engines { engine, paraphraser } = engines;
     let failed = |what: &str, error| CliError::Failed(format!("{what} can't be loaded: {error}"));
     engine.wait_ready().await.map_err(|error| failed("the model", error))?;
-    let editor =
-        Editor::new(engine, Arc::new(library), images, settings.editor.clone()).await.map_err(refused)?;
+    let editor = Editor::new(engine, library, images, settings.editor.clone()).await.map_err(refused)?;
     let Some(paraphraser) = paraphraser else { return Ok(editor) };
     paraphraser.wait_ready().await.map_err(|error| failed("the paraphraser", error))?;
     Ok(editor.with_paraphraser(paraphraser))

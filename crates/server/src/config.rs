@@ -1,49 +1,84 @@
 //! Every setting of the HTTP service, with its default.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::integrations::label_studio::LabelStudioConfig;
-use crate::integrations::openai::OpenAiConfig;
-use crate::integrations::webhooks::WebhooksConfig;
+use crate::integration::{Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext};
+use crate::integrations::with_integrations;
 use crate::origin;
 use crate::prefix::{self, Prefix};
 use reasonedit_http::bind::BindAddress;
 
-/// Settings of the HTTP service. Durations are milliseconds, sizes bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerConfig {
-    /// Address and port to listen on; loopback by default, since no tokens are configured by default either.
-    pub bind: BindAddress,
-    /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract and the
-    /// pages stay open.
-    pub auth_tokens: Vec<String>,
-    /// Origins whose pages may call the service: of web pages (`https://labels.example.org`), of desktop apps
-    /// and browser extensions (`tauri://localhost`, `app://obsidian.md`, `chrome-extension://ID`), and
-    /// `null`, which pages in files send, and sandboxed ones of anybody; empty: none but its own pages.
-    pub cors_origins: Vec<String>,
-    /// Addresses (`127.0.0.1`) and networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-Prefix` is
-    /// believed; empty: nobody's.
-    pub trusted_proxies: Vec<String>,
-    /// Path below which a reverse proxy shows the service, as `/reasonedit`; empty: none. What a trusted
-    /// proxy says goes before it.
-    pub path_prefix: String,
-    /// Hosts that pictures may be fetched from by `{"url": …}`; empty: no URL is fetched. `host`, or
-    /// `host:port` when the port is not 443.
-    pub allowed_image_hosts: Vec<String>,
-    /// What a request may weigh.
-    pub limits: LimitsConfig,
-    /// How long things may take.
-    pub timeouts: TimeoutsConfig,
-    /// Projects of Label Studio.
-    pub label_studio: LabelStudioConfig,
-    /// Chat completions for `OpenAI`'s clients.
-    pub openai: OpenAiConfig,
-    /// Who is told what happens to codebooks.
-    pub webhooks: WebhooksConfig,
+/// The settings, with those of every integration of the list.
+macro_rules! server_config {
+    ($($(#[$doc:meta])* $key:ident: $config:ty,)*) => {
+        /// Settings of the HTTP service. Durations are milliseconds, sizes bytes.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct ServerConfig {
+            /// Address and port to listen on; loopback by default, since no tokens are configured by default
+            /// either.
+            pub bind: BindAddress,
+            /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract
+            /// and the pages stay open.
+            pub auth_tokens: Vec<String>,
+            /// Origins whose pages may call the service: of web pages (`https://labels.example.org`), of
+            /// desktop apps and browser extensions (`tauri://localhost`, `app://obsidian.md`,
+            /// `chrome-extension://ID`), and `null`, which pages in files send, and sandboxed ones of
+            /// anybody; empty: none but its own pages.
+            pub cors_origins: Vec<String>,
+            /// Addresses (`127.0.0.1`) and networks (`10.0.0.0/8`) of reverse proxies whose
+            /// `X-Forwarded-Prefix` is believed; empty: nobody's.
+            pub trusted_proxies: Vec<String>,
+            /// Path below which a reverse proxy shows the service, as `/reasonedit`; empty: none. What a
+            /// trusted proxy says goes before it.
+            pub path_prefix: String,
+            /// Hosts that pictures may be fetched from by `{"url": …}`; empty: no URL is fetched. `host`, or
+            /// `host:port` when the port is not 443.
+            pub allowed_image_hosts: Vec<String>,
+            /// What a request may weigh.
+            pub limits: LimitsConfig,
+            /// How long things may take.
+            pub timeouts: TimeoutsConfig,
+            $($(#[$doc])* pub $key: $config,)*
+        }
+
+        impl ServerConfig {
+            /// The first unusable setting of an integration.
+            fn check_integrations(&self) -> Result<(), ConfigError> {
+                $(self.$key.validate().map_err(|(field, reason)| ConfigError::Unusable { field, reason })?;)*
+                Ok(())
+            }
+
+            /// The settings as they may be shown: without secrets.
+            #[must_use]
+            pub fn masked(&self) -> Self {
+                let auth_tokens = vec![LEFT_OUT.to_owned(); self.auth_tokens.len()];
+                Self { auth_tokens, $($key: self.$key.masked(),)* ..self.clone() }
+            }
+
+            /// The integrations with these settings.
+            ///
+            /// # Errors
+            /// What one needs and can't have.
+            pub(crate) fn integrations(
+                &self,
+                service: &ServiceContext,
+            ) -> Result<Vec<Arc<dyn Integration>>, IntegrationError> {
+                Ok(vec![$(self.$key.integrate(service)?,)*])
+            }
+        }
+
+        /// Every integration's part of the contract.
+        pub(crate) fn contracts() -> Vec<utoipa::openapi::OpenApi> {
+            vec![$(<$config as IntegrationConfig>::contract(),)*]
+        }
+    };
 }
+
+with_integrations!(server_config);
 
 /// What requests may weigh, one and all together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,12 +260,7 @@ impl ServerConfig {
         if self.limits.bodies_in_memory_bytes < self.limits.body_bytes {
             return unusable("limits.bodies_in_memory_bytes", "must hold at least one body".to_owned());
         }
-        if let Some((field, reason)) = self.label_studio.fault() {
-            return unusable(field, reason);
-        }
-        self.openai.validate().or_else(|reason| unusable("openai.model", reason))?;
-        self.webhooks.validate().map_err(|(field, reason)| ConfigError::Unusable { field, reason })?;
-        Ok(())
+        self.check_integrations()
     }
 }
 

@@ -11,10 +11,13 @@ use reasonedit_http::{
 
 mod archive;
 pub mod config;
+mod contract;
 pub mod dto;
+mod error;
 mod handlers;
 mod idempotency;
 mod image_input;
+mod integration;
 mod integrations;
 mod jobs;
 mod openapi;
@@ -29,13 +32,15 @@ pub use reasonedit_http::bind::{BindAddress, BindAddressError};
 pub use reasonedit_http::problem;
 
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
+pub use contract::{contract, openapi_yaml};
+pub use error::ServerError;
+pub use integration::IntegrationError;
 pub use integrations::label_studio::LabelStudioConfig;
 pub use integrations::openai::{OlderPictures, OpenAiConfig};
 pub use integrations::webhooks::{
     EndpointConfig, EventKind, OutboxError, Secret, WebhooksConfig, WebhooksError,
 };
 pub use jobs::JobsError;
-pub use openapi::{contract, openapi_yaml};
-pub use server::{Server, ServerError};
+pub use server::Server;
 pub use sources::Sources;
 pub use state::EditorSlot;

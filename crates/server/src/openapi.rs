@@ -1,13 +1,10 @@
-//! The contract, made from the code.
+//! What the contract says beside its routes.
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::dto::job::BatchLineDto;
-use crate::integrations::openai::ChunkDto;
-use crate::integrations::webhooks::MessageDto;
 use crate::problem::ProblemBody;
-use crate::router::routes;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,13 +22,10 @@ use crate::router::routes;
         (name = "modularity", description = "Which layer and which weight embed pictures and texts, and moving to them."),
         (name = "jobs", description = "Work in the background: progress, results, cancelling."),
         (name = "images", description = "Uploaded pictures."),
-        (name = "label-studio", description = "The machine learning backend of Label Studio. Its basic authentication takes a token as password."),
-        (name = "openai", description = "Chat completions for OpenAI's clients. Errors have OpenAI's form."),
-        (name = "webhooks", description = "Who is told of edits and selections."),
         (name = "service", description = "Health, metrics, this document."),
     ),
     // A line of what is JSON Lines, which a document of this version can't say itself.
-    components(schemas(BatchLineDto, ChunkDto, MessageDto)),
+    components(schemas(BatchLineDto)),
     security((), ("bearer" = [])),
     modifiers(&BearerScheme),
 )]
@@ -107,17 +101,4 @@ pub(crate) enum InputProblems {
     /// The deadline passed.
     #[response(status = 504, content_type = "application/problem+json")]
     Deadline(ProblemBody),
-}
-
-/// The contract as a value.
-pub fn contract() -> utoipa::openapi::OpenApi {
-    routes().split().1
-}
-
-/// The contract as YAML: what `openapi.yaml` at the root of the repository holds.
-///
-/// # Errors
-/// What the YAML writer says.
-pub fn openapi_yaml() -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(contract().to_yaml()?)
 }

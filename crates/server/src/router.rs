@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Response;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::http::{Response, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -14,13 +15,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::auth::Tokens;
 use crate::body::BodyBudget;
 use crate::config::ServerConfig;
 use crate::handlers::{codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query};
-use crate::integrations::{label_studio, openai, webhooks};
 use crate::limits::{Archives, Places, Times};
 use crate::openapi::ApiDoc;
 use crate::origin::Origins;
@@ -30,7 +31,7 @@ use crate::problem::{Problem, said_by};
 use crate::state::AppState;
 use crate::{archive, auth, headers, limits, newline, origin, policy, request_id};
 
-/// Every route of the contract, with what it asks of the layers below.
+/// The service's own routes, with what each asks of the layers below.
 pub(crate) fn routes() -> Routes<AppState> {
     Routes::with_openapi(ApiDoc::openapi())
         .route(Policy::TOKEN.body(BodyPolicy::Form), routes!(edits::create))
@@ -63,15 +64,26 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::PROBE, routes!(health::ready))
         .route(Policy::TOKEN.always(), routes!(metrics::metrics))
         .route(Policy::OPEN, routes!(docs::openapi))
-        .merge(label_studio::routes())
-        .merge(openai::routes())
-        .merge(webhooks::routes())
+}
+
+/// The tag that stays last in the contract.
+const LAST_TAG: &str = "service";
+
+/// Puts the contract's tags in order once those of integrations are among them.
+pub(crate) fn order_tags(contract: &mut OpenApi) {
+    if let Some(tags) = &mut contract.tags {
+        tags.sort_by_key(|tag| tag.name == LAST_TAG);
+    }
 }
 
 /// The whole service.
 pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
-    let (routes, _, policies) = routes().merge(reasonedit_page::routes()).split();
+    let integrations = state.integrations().iter().map(|integration| integration.routes().with_state(()));
+    let (routes, mut contract, policies) =
+        integrations.fold(routes(), Routes::merge).merge(reasonedit_page::routes()).split();
+    order_tags(&mut contract);
+    state.set_contract(contract);
     let given = Given {
         policies: Arc::new(policies),
         budget: BodyBudget::new(limits.bodies_in_memory_bytes, limits.body_bytes, timeouts.body_idle()),
@@ -87,7 +99,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
         .layer(option_layer(origin::cors(&config.cors_origins)))
         .layer(CompressionLayer::new().compress_when(compressed))
         .layer(from_fn(newline::end_with_newline))
-        .layer(from_fn(openai::errors::in_their_form))
+        .layer(from_fn_with_state(state.clone(), in_their_form))
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(given, policy::attach))
@@ -100,6 +112,21 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
     let prefixes = Arc::new(Prefixes::new(&config.path_prefix, &config.trusted_proxies));
     let prefixes = from_fn_with_state(prefixes, prefix::apply);
     Router::new().fallback_service(ServiceBuilder::new().layer(prefixes).service(served))
+}
+
+/// Tells problems under the paths of an integration in the form of its protocol, whoever found them.
+async fn in_their_form(State(state): State<AppState>, request: Request, next: Next) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    let Some(problem) = response.extensions().get::<Problem>() else { return response };
+    let told = state.integrations().iter().find_map(|integration| integration.tell(&path, problem));
+    let Some(mut told) = told else { return response };
+    for (name, value) in response.headers() {
+        if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
+            told.headers_mut().append(name, value.clone());
+        }
+    }
+    told
 }
 
 /// A handler panicked: the log has what it said, the client gets a plain 500.

@@ -16,39 +16,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 
-use crate::config::{ConfigError, ServerConfig};
-use crate::integrations::webhooks::WebhooksError;
-use crate::jobs::JobsError;
+use crate::config::ServerConfig;
+use crate::error::ServerError;
 use crate::prefix::Peer;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
-use reasonedit_http::bind::BindAddress;
-
-/// Why the service can't be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// A setting that can't be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Pictures may be fetched by URL, and TLS can't be set up for it.
-    #[error("the client that fetches pictures can't be set up: {0}")]
-    Client(#[from] reqwest::Error),
-    /// The jobs of before can't be taken up.
-    #[error(transparent)]
-    Jobs(#[from] JobsError),
-    /// Receivers of events can't be told.
-    #[error(transparent)]
-    Webhooks(#[from] WebhooksError),
-    /// The address can't be listened on.
-    #[error("cannot listen on {address}: {reason}")]
-    Bind {
-        /// The address.
-        address: BindAddress,
-        /// What stood in the way.
-        reason: String,
-    },
-}
 
 /// The HTTP service. It can serve before its editor has arrived.
 #[derive(Debug)]
@@ -124,8 +96,8 @@ impl Server {
             if let Some(jobs) = self.slot.jobs() {
                 jobs.stopped().await;
             }
-            if let Some(webhooks) = self.slot.webhooks() {
-                webhooks.stopped().await;
+            for integration in self.slot.integrations() {
+                integration.stopped().await;
             }
         };
         let drained = tokio::time::timeout(grace, all).await.is_ok();

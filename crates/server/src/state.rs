@@ -5,18 +5,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use reasonedit_editor::{Editor, Library};
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
 
 use crate::config::{ServerConfig, TimeoutsConfig};
+use crate::error::ServerError;
 use crate::fetch::Fetcher;
-use crate::integrations::label_studio::LabelStudio;
-use crate::integrations::openai::OpenAiConfig;
-use crate::integrations::webhooks::{Webhooks, WebhooksConfig};
-use crate::jobs::{Jobs, JobsError, Limits};
+use crate::integration::{EditorCell, Integration, ServiceContext};
+use crate::jobs::{Jobs, Limits};
 use crate::metrics::Metrics;
-use crate::problem::{Problem, ProblemKind, Result};
-use crate::server::ServerError;
+use crate::problem::{Problem, Result};
 use crate::sources::Sources;
 use crate::workers::{self, JobDependencies};
 
@@ -25,13 +23,14 @@ use crate::workers::{self, JobDependencies};
 pub struct EditorSlot(Arc<Slot>);
 
 struct Slot {
-    filled: OnceLock<Filled>,
+    editor: EditorCell,
+    /// There before the editor.
+    jobs: OnceLock<Jobs>,
+    integrations: Vec<Arc<dyn Integration>>,
     fetcher: Fetcher,
     item_bytes: u64,
     import_bytes: u64,
-    jobs: Limits,
-    webhooks: WebhooksConfig,
-    label_studio: LabelStudio,
+    job_limits: Limits,
     sources: OnceLock<Sources>,
     /// One at a time fills the slot: jobs are taken up once.
     filling: Mutex<()>,
@@ -46,31 +45,31 @@ impl Drop for Slot {
     }
 }
 
-struct Filled {
-    editor: Editor,
-    /// When the editor came.
-    since: OffsetDateTime,
-    jobs: Jobs,
-    webhooks: Webhooks,
-}
-
 impl EditorSlot {
     /// An empty slot.
     ///
     /// # Errors
-    /// [`ServerError::Client`] when pictures may be fetched by URL and TLS can't be set up.
+    /// [`ServerError::Client`] when pictures may be fetched by URL and TLS can't be set up,
+    /// [`ServerError::Integration`] when an integration can't be made.
     pub(crate) fn new(config: &ServerConfig) -> Result<Self, ServerError> {
         let limits = &config.limits;
         let (hosts, timeout) = (&config.allowed_image_hosts, config.timeouts.fetch());
         let fetcher = Fetcher::new(hosts, limits.fetched_image_bytes, timeout)?;
+        let service = ServiceContext {
+            editor: EditorCell::default(),
+            fetcher: fetcher.clone(),
+            picture_bytes: limits.fetched_image_bytes,
+            fetch: timeout,
+            keep_alive: config.timeouts.keep_alive(),
+        };
         Ok(Self(Arc::new(Slot {
-            filled: OnceLock::new(),
-            label_studio: LabelStudio::new(config, fetcher.clone())?,
+            integrations: config.integrations(&service)?,
+            editor: service.editor,
+            jobs: OnceLock::new(),
             fetcher,
             item_bytes: limits.body_bytes as u64,
             import_bytes: limits.import_bytes,
-            jobs: Limits { queued: limits.jobs_queued, kept: limits.jobs_kept },
-            webhooks: config.webhooks.clone(),
+            job_limits: Limits { queued: limits.jobs_queued, kept: limits.jobs_kept },
             sources: OnceLock::new(),
             filling: Mutex::new(()),
             stopping: CancellationToken::new(),
@@ -87,13 +86,16 @@ impl EditorSlot {
         self.0.sources.get_or_init(Sources::default)
     }
 
-    /// Opens what is kept beside the codebooks, so that annotations are taken up while the model is being
-    /// loaded. May be left out.
+    /// Opens what integrations keep beside the codebooks, so that they take up what comes while the model is
+    /// being loaded. May be left out.
     ///
     /// # Errors
-    /// [`ServerError::Jobs`] when it can't be read.
-    pub fn open(&self, library: &Library) -> Result<(), ServerError> {
-        Ok(self.0.label_studio.open(library).map_err(JobsError::from)?)
+    /// [`ServerError::Integration`] when it can't be read.
+    pub fn open(&self, library: &Arc<Library>) -> Result<(), ServerError> {
+        for integration in &self.0.integrations {
+            integration.open(library)?;
+        }
+        Ok(())
     }
 
     /// Puts the editor in: from now on the service is ready, the jobs that had not ended when it was stopped
@@ -103,11 +105,11 @@ impl EditorSlot {
     /// Returns whether this one was taken.
     ///
     /// # Errors
-    /// [`ServerError::Jobs`] when the jobs of before can't be taken up, [`ServerError::Webhooks`] when
-    /// receivers of events can't be told; the slot stays empty.
+    /// [`ServerError::Jobs`] when the jobs of before can't be taken up, [`ServerError::Integration`] when an
+    /// integration can't be opened; the slot stays empty.
     pub fn fill(&self, editor: Editor, folder: &Path) -> Result<bool, ServerError> {
         let _filling = self.0.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.0.filled.get().is_some() {
+        if self.get().is_some() {
             return Ok(false);
         }
         let dependencies = JobDependencies {
@@ -118,20 +120,20 @@ impl EditorSlot {
             import_bytes: self.0.import_bytes,
         };
         let (library, runner) = (editor.library(), workers::runner(dependencies));
-        // Before anything is edited, jobs included: new receivers begin at the present.
+        // Before anything is edited, jobs included: new receivers of events begin at the present.
         self.open(library)?;
-        let webhooks = Webhooks::open(library, &self.0.webhooks, &self.0.stopping)?;
-        let jobs = Jobs::open(library, folder, self.0.jobs, runner, self.0.stopping.clone())?;
-        let since = OffsetDateTime::now_utc();
-        let (working, stopping) = (editor.clone(), self.0.stopping.clone());
-        let taken = self.0.filled.set(Filled { editor, since, jobs, webhooks }).is_ok();
-        self.0.label_studio.start(working, stopping);
+        let jobs = Jobs::open(library, folder, self.0.job_limits, runner, self.0.stopping.clone())?;
+        let _ = self.0.jobs.set(jobs);
+        let taken = self.0.editor.set(editor);
+        for integration in &self.0.integrations {
+            integration.start(&self.0.stopping);
+        }
         Ok(taken)
     }
 
     /// The editor, if it has arrived.
     pub fn get(&self) -> Option<&Editor> {
-        self.0.filled.get().map(|filled| &filled.editor)
+        self.0.editor.get()
     }
 
     /// Stops the jobs. An editor that comes later begins none.
@@ -139,14 +141,14 @@ impl EditorSlot {
         self.0.stopping.cancel();
     }
 
-    /// The jobs, once the editor has arrived.
+    /// The jobs, once the editor arrives.
     pub(crate) fn jobs(&self) -> Option<&Jobs> {
-        self.0.filled.get().map(|filled| &filled.jobs)
+        self.0.jobs.get()
     }
 
-    /// The receivers of events, once the editor has arrived.
-    pub(crate) fn webhooks(&self) -> Option<&Webhooks> {
-        self.0.filled.get().map(|filled| &filled.webhooks)
+    /// The integrations.
+    pub(crate) fn integrations(&self) -> &[Arc<dyn Integration>] {
+        &self.0.integrations
     }
 }
 
@@ -175,7 +177,8 @@ struct Shared {
     import_bytes: u64,
     batch: BatchLimits,
     metrics: Arc<Metrics>,
-    openai: OpenAiConfig,
+    contract: OnceLock<OpenApi>,
+    /// The contract as it is sent.
     openapi: OnceLock<Bytes>,
 }
 
@@ -191,9 +194,9 @@ impl AppState {
                 item_bytes: limits.body_bytes as u64,
             },
             metrics: Arc::default(),
-            openai: config.openai.clone(),
             import_bytes: limits.import_bytes,
             timeouts: config.timeouts.clone(),
+            contract: OnceLock::new(),
             openapi: OnceLock::new(),
         }))
     }
@@ -203,17 +206,12 @@ impl AppState {
     /// # Errors
     /// 503 while the model is being loaded.
     pub(crate) fn editor(&self) -> Result<&Editor> {
-        self.ready_editor().ok_or_else(|| {
-            Problem::new(
-                ProblemKind::NotReady,
-                "The model is being loaded; /health/ready says when it is done.",
-            )
-        })
+        self.0.slot.0.editor.ready()
     }
 
     /// The editor if its model is loaded.
     pub(crate) fn ready_editor(&self) -> Option<&Editor> {
-        self.0.slot.get().filter(|editor| editor.engine().ready())
+        self.0.slot.0.editor.loaded()
     }
 
     pub(crate) fn timeouts(&self) -> &TimeoutsConfig {
@@ -250,26 +248,19 @@ impl AppState {
         self.0.slot.jobs().ok_or_else(|| Problem::internal(&"an editor without jobs"))
     }
 
-    /// The receivers of events.
-    ///
-    /// # Errors
-    /// 503 while the model is being loaded.
-    pub(crate) fn webhooks(&self) -> Result<&Webhooks> {
-        self.editor()?;
-        self.0.slot.webhooks().ok_or_else(|| Problem::internal(&"an editor without webhooks"))
+    /// The integrations.
+    pub(crate) fn integrations(&self) -> &[Arc<dyn Integration>] {
+        self.0.slot.integrations()
     }
 
-    pub(crate) fn label_studio(&self) -> &LabelStudio {
-        &self.0.slot.0.label_studio
+    /// Keeps the contract of the routes that are served. A second time is ignored.
+    pub(crate) fn set_contract(&self, contract: OpenApi) {
+        let _ = self.0.contract.set(contract);
     }
 
-    pub(crate) fn openai(&self) -> &OpenAiConfig {
-        &self.0.openai
-    }
-
-    /// When the editor came.
-    pub(crate) fn ready_since(&self) -> Option<OffsetDateTime> {
-        self.0.slot.0.filled.get().map(|filled| filled.since)
+    /// The contract of the routes that are served.
+    pub(crate) fn contract(&self) -> OpenApi {
+        self.0.contract.get().cloned().unwrap_or_default()
     }
 
     pub(crate) fn openapi(&self) -> &OnceLock<Bytes> {

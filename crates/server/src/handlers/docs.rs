@@ -7,7 +7,6 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use utoipa::openapi::Server;
 
-use crate::openapi::contract;
 use crate::prefix::Prefix;
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
@@ -22,14 +21,14 @@ pub(crate) async fn openapi(
     Extension(prefix): Extension<Prefix>,
 ) -> Result<Response> {
     if !prefix.as_str().is_empty() {
-        let mut contract = contract();
+        let mut contract = state.contract();
         contract.servers = Some(vec![Server::new(prefix.as_str())]);
         return Ok(Json(contract).into_response());
     }
     let json = if let Some(json) = state.openapi().get() {
         json.clone()
     } else {
-        let json = serde_json::to_vec(&contract()).map_err(|error| Problem::internal(&error))?;
+        let json = serde_json::to_vec(&state.contract()).map_err(|error| Problem::internal(&error))?;
         state.openapi().get_or_init(|| Bytes::from(json)).clone()
     };
     Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
 
 use crate::dto::job::{JobKind, JobState};
+use crate::integration::{MetricFamily, MetricKind};
 use crate::metrics::{TEXT_FORMAT, Text};
 use crate::openapi::LookupProblems;
 use crate::state::AppState;
@@ -32,8 +33,10 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
         write_engine(&mut text, &editor.engine().stats());
         write_jobs(&mut text, &state);
         write_codebooks(&mut text, editor).await;
-        if let Ok(webhooks) = state.webhooks() {
-            webhooks.write(&mut text).await;
+        for integration in state.integrations() {
+            for family in integration.metrics().await {
+                write_family(&mut text, &family);
+            }
         }
     }
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], text.finish()).into_response()
@@ -65,6 +68,18 @@ fn write_engine(text: &mut Text, stats: &EngineStats) {
     ];
     for (name, kind, help, value) in rows {
         text.single(&format!("reasonedit_engine_{name}"), kind, help, value);
+    }
+}
+
+fn write_family(text: &mut Text, family: &MetricFamily) {
+    let kind = match family.kind {
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+    };
+    text.family(&family.name, kind, family.help);
+    for sample in &family.samples {
+        let labels: Vec<_> = sample.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        text.sample(&family.name, &labels, sample.value);
     }
 }
 

@@ -22,28 +22,35 @@ mod worker;
 
 use std::sync::{Arc, OnceLock};
 
-use reasonedit_codebook::{CodebookName, Library};
-use reasonedit_editor::Editor;
+use reasonedit_codebook::{CodebookError, CodebookName, Library};
 use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 
 pub use self::config::LabelStudioConfig;
 use self::pictures::{Origin, Pictures};
 use self::projects::{ProjectRecord, Projects};
 use self::queue::Queue;
-use crate::config::ServerConfig;
-use crate::fetch::Fetcher;
+use crate::integration::{
+    Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext, Unusable,
+};
 use crate::policy::{BodyPolicy, Policy, Routes};
 use crate::problem::{Problem, ProblemKind, Result};
-use crate::state::AppState;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(tags((
+    name = "label-studio",
+    description = "The machine learning backend of Label Studio. Its basic authentication takes a token as password."
+)))]
+struct ApiDoc;
 
 /// Label Studio knows no tokens but passwords, and doesn't always say that it sends JSON.
 const POLICY: Policy = Policy::PASSWORD;
 const POSTED: Policy = POLICY.body(BodyPolicy::UntypedJson);
 
 /// The routes of the integration.
-pub(crate) fn routes() -> Routes<AppState> {
-    Routes::default()
+fn routes() -> Routes<LabelStudio> {
+    Routes::with_openapi(ApiDoc::openapi())
         .route(POLICY, routes!(handlers::root))
         .route(POLICY, routes!(handlers::health))
         .route(POLICY, routes!(handlers::metrics))
@@ -54,11 +61,50 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(POSTED, routes!(handlers::webhook))
 }
 
+/// Why the integration can't work.
+#[derive(Debug, thiserror::Error)]
+enum LabelStudioError {
+    /// TLS can't be set up.
+    #[error("the client that fetches pictures can't be set up: {0}")]
+    Client(#[from] reqwest::Error),
+    /// What was kept can't be read.
+    #[error("the jobs of before can't be read: {0}")]
+    Kept(#[from] CodebookError),
+}
+
+impl IntegrationConfig for LabelStudioConfig {
+    fn validate(&self) -> Result<(), Unusable> {
+        self.fault().map_or(Ok(()), Err)
+    }
+
+    fn masked(&self) -> Self {
+        Self { token: self.token.as_ref().map(|_| LEFT_OUT.to_owned()), ..self.clone() }
+    }
+
+    fn contract() -> utoipa::openapi::OpenApi {
+        routes().split().1
+    }
+
+    fn integrate(&self, service: &ServiceContext) -> Result<Arc<dyn Integration>, IntegrationError> {
+        let (fetcher, max_bytes) = (service.fetcher.clone(), service.picture_bytes);
+        let pictures =
+            Pictures::new(self, fetcher, max_bytes, service.fetch).map_err(LabelStudioError::Client);
+        Ok(Arc::new(LabelStudio(Arc::new(Inner {
+            service: service.clone(),
+            config: self.clone(),
+            pictures: pictures.map_err(IntegrationError::new)?,
+            projects: Projects::default(),
+            queue: OnceLock::new(),
+        }))))
+    }
+}
+
 /// What the integration knows; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct LabelStudio(Arc<Inner>);
+struct LabelStudio(Arc<Inner>);
 
 struct Inner {
+    service: ServiceContext,
     config: LabelStudioConfig,
     pictures: Pictures,
     projects: Projects,
@@ -66,25 +112,27 @@ struct Inner {
     queue: OnceLock<Arc<Queue>>,
 }
 
-impl LabelStudio {
-    /// The integration, without anything that it kept.
-    ///
-    /// # Errors
-    /// What the TLS library says when it can't be set up.
-    pub(crate) fn new(config: &ServerConfig, fetcher: Fetcher) -> reqwest::Result<Self> {
-        Ok(Self(Arc::new(Inner {
-            config: config.label_studio.clone(),
-            pictures: Pictures::new(config, fetcher)?,
-            projects: Projects::default(),
-            queue: OnceLock::new(),
-        })))
+impl Integration for LabelStudio {
+    fn routes(&self) -> Routes {
+        routes().with_state(self.clone())
     }
 
-    /// Reads what was kept: from now on annotations are taken up. A second time is ignored. Blocks.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub(crate) fn open(&self, library: &Library) -> reasonedit_codebook::Result<()> {
+    /// From now on annotations are taken up.
+    fn open(&self, library: &Arc<Library>) -> Result<(), IntegrationError> {
+        self.read(library).map_err(|error| IntegrationError::new(LabelStudioError::Kept(error)))
+    }
+
+    /// Begins to make edits of annotations.
+    fn start(&self, stopping: &CancellationToken) {
+        if let (Some(queue), Some(editor)) = (self.0.queue.get(), self.0.service.editor.get()) {
+            let work = worker::run(self.clone(), Arc::clone(queue), editor.clone(), stopping.clone());
+            tokio::spawn(work);
+        }
+    }
+}
+
+impl LabelStudio {
+    fn read(&self, library: &Library) -> reasonedit_codebook::Result<()> {
         if self.0.queue.get().is_none() {
             self.0.projects.open(library)?;
             let _ = self.0.queue.set(Arc::new(Queue::open(library, self.0.config.waiting)?));
@@ -92,11 +140,8 @@ impl LabelStudio {
         Ok(())
     }
 
-    /// Begins to make edits of annotations. Needs a tokio runtime, and [`Self::open`] before.
-    pub(crate) fn start(&self, editor: Editor, stopping: CancellationToken) {
-        if let Some(queue) = self.0.queue.get() {
-            tokio::spawn(worker::run(self.clone(), Arc::clone(queue), editor, stopping));
-        }
+    fn service(&self) -> &ServiceContext {
+        &self.0.service
     }
 
     fn config(&self) -> &LabelStudioConfig {

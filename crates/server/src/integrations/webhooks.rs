@@ -18,24 +18,29 @@ mod outbox;
 mod retry;
 mod send;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use reasonedit_codebook::Library;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use reasonedit_editor::Library;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 
 pub use config::{EndpointConfig, EventKind, Secret, WebhooksConfig};
-pub(crate) use dto::WebhookDto;
-pub(crate) use event::MessageDto;
 pub use outbox::OutboxError;
 
-use crate::metrics::Text;
+use crate::integration::{
+    Integration, IntegrationConfig, IntegrationError, MetricFamily, MetricKind, Sample, ServiceContext,
+    Unusable,
+};
 use crate::policy::{Policy, Routes};
 use crate::problem::{Problem, Result};
-use crate::state::AppState;
+use dto::WebhookDto;
 use endpoint::{Endpoint, Report};
+use event::MessageDto;
 use send::{Sender, SenderError};
 
 /// Why receivers can't be told.
@@ -55,36 +60,59 @@ pub enum WebhooksError {
     },
 }
 
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    tags((name = "webhooks", description = "Who is told of edits and selections.")),
+    // What receivers are sent.
+    components(schemas(MessageDto)),
+)]
+struct ApiDoc;
+
 /// The routes.
-pub(crate) fn routes() -> Routes<AppState> {
-    Routes::default()
+fn routes() -> Routes<Webhooks> {
+    Routes::with_openapi(ApiDoc::openapi())
         .route(Policy::TOKEN, routes!(handlers::list))
         .route(Policy::TOKEN, routes!(handlers::resume))
 }
 
+impl IntegrationConfig for WebhooksConfig {
+    fn validate(&self) -> Result<(), Unusable> {
+        self.check()
+    }
+
+    // Secrets leave themselves out.
+
+    fn contract() -> utoipa::openapi::OpenApi {
+        routes().split().1
+    }
+
+    fn integrate(&self, service: &ServiceContext) -> Result<Arc<dyn Integration>, IntegrationError> {
+        let (config, service) = (self.clone(), service.clone());
+        Ok(Arc::new(Webhooks(Arc::new(Shared { config, service, receivers: OnceLock::new() }))))
+    }
+}
+
 /// All receivers of a service; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Webhooks(Arc<Shared>);
+struct Webhooks(Arc<Shared>);
 
 struct Shared {
+    config: WebhooksConfig,
+    service: ServiceContext,
+    /// There once the codebooks are open.
+    receivers: OnceLock<Receivers>,
+}
+
+struct Receivers {
     endpoints: Vec<Arc<Endpoint>>,
+    commits: watch::Receiver<()>,
     running: TaskTracker,
 }
 
-impl Webhooks {
-    /// Takes up the receivers of this configuration. Before the first edit is accepted, since new ones begin
-    /// at the present. Needs a tokio runtime. `stopping` stops the sending; what was not sent is sent after
-    /// the next start.
-    ///
-    /// # Errors
-    /// [`WebhooksError`].
-    pub(crate) fn open(
-        library: &Arc<Library>,
-        config: &WebhooksConfig,
-        stopping: &CancellationToken,
-    ) -> Result<Self, WebhooksError> {
+impl Receivers {
+    /// Takes up the receivers of this configuration.
+    fn open(library: &Arc<Library>, config: &WebhooksConfig) -> Result<Self, WebhooksError> {
         let mut kept = outbox::take_up(library, &config.endpoints)?;
-        let running = TaskTracker::new();
         let (committed, commits) = watch::channel(());
         let settings = WebhooksConfig { endpoints: std::collections::BTreeMap::new(), ..config.clone() };
         let mut endpoints = Vec::new();
@@ -103,66 +131,115 @@ impl Webhooks {
                 committed.send_replace(());
             });
         }
-        for endpoint in &endpoints {
-            running.spawn(Arc::clone(endpoint).run(commits.clone(), stopping.clone()));
+        Ok(Self { endpoints, commits, running: TaskTracker::new() })
+    }
+}
+
+impl Integration for Webhooks {
+    fn routes(&self) -> Routes {
+        routes().with_state(self.clone())
+    }
+
+    /// Takes up the receivers: new ones begin at the present.
+    fn open(&self, library: &Arc<Library>) -> Result<(), IntegrationError> {
+        if self.0.receivers.get().is_none() {
+            let receivers = Receivers::open(library, &self.0.config).map_err(IntegrationError::new)?;
+            let _ = self.0.receivers.set(receivers);
         }
-        Ok(Self(Arc::new(Shared { endpoints, running })))
+        Ok(())
+    }
+
+    /// Begins to send. What was not sent when `stopping` stops it is sent after the next start.
+    fn start(&self, stopping: &CancellationToken) {
+        let Some(receivers) = self.0.receivers.get() else { return };
+        for endpoint in &receivers.endpoints {
+            let run = Arc::clone(endpoint).run(receivers.commits.clone(), stopping.clone());
+            receivers.running.spawn(run);
+        }
+    }
+
+    fn stopped(&self) -> BoxFuture<'_, ()> {
+        async {
+            if let Some(receivers) = self.0.receivers.get() {
+                receivers.running.close();
+                receivers.running.wait().await;
+            }
+        }
+        .boxed()
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Vec<MetricFamily>> {
+        async {
+            let mut reports = Vec::new();
+            for endpoint in self.endpoints() {
+                reports.push((endpoint.name.as_str(), endpoint.report().await));
+            }
+            if reports.is_empty() {
+                return Vec::new();
+            }
+            let family =
+                |(name, kind, help, value): &(&str, MetricKind, &'static str, Figure)| MetricFamily {
+                    name: format!("reasonedit_webhook_{name}"),
+                    kind: *kind,
+                    help,
+                    samples: reports
+                        .iter()
+                        .map(|(endpoint, report)| Sample {
+                            labels: vec![("endpoint", (*endpoint).to_owned())],
+                            value: value(report),
+                        })
+                        .collect(),
+                };
+            METRICS.iter().map(family).collect()
+        }
+        .boxed()
+    }
+}
+
+impl Webhooks {
+    fn endpoints(&self) -> &[Arc<Endpoint>] {
+        self.0.receivers.get().map_or(&[], |receivers| &receivers.endpoints)
+    }
+
+    /// The receivers, to be looked at.
+    ///
+    /// # Errors
+    /// 503 while the model is being loaded.
+    fn ready(&self) -> Result<&[Arc<Endpoint>]> {
+        self.0.service.editor.ready()?;
+        Ok(self.endpoints())
     }
 
     /// Every receiver, in order of their names.
-    pub(crate) async fn list(&self) -> Vec<WebhookDto> {
+    async fn list(&self) -> Result<Vec<WebhookDto>> {
         let mut list = Vec::new();
-        for endpoint in &self.0.endpoints {
+        for endpoint in self.ready()? {
             list.push(WebhookDto::new(endpoint, endpoint.report().await));
         }
-        list
+        Ok(list)
     }
 
     /// Goes on with a receiver that was given up, or that is waited for; without what it missed if `skip`.
     ///
     /// # Errors
-    /// 404, 500.
-    pub(crate) async fn resume(&self, name: &str, skip: bool) -> Result<WebhookDto> {
-        let endpoint = self.0.endpoints.iter().find(|endpoint| endpoint.name == name);
+    /// 404, 500, 503 while the model is being loaded.
+    async fn resume(&self, name: &str, skip: bool) -> Result<WebhookDto> {
+        let endpoint = self.ready()?.iter().find(|endpoint| endpoint.name == name);
         let endpoint = endpoint.ok_or_else(|| Problem::not_found("No webhook has this name."))?;
         endpoint.resume(skip).await.map_err(|error| Problem::internal(&error))?;
         Ok(WebhookDto::new(endpoint, endpoint.report().await))
-    }
-
-    /// Writes how they are.
-    pub(crate) async fn write(&self, text: &mut Text) {
-        let mut reports = Vec::new();
-        for endpoint in &self.0.endpoints {
-            reports.push((endpoint.name.as_str(), endpoint.report().await));
-        }
-        if reports.is_empty() {
-            return;
-        }
-        for (name, kind, help, value) in METRICS {
-            let name = format!("reasonedit_webhook_{name}");
-            text.family(&name, kind, help);
-            for (endpoint, report) in &reports {
-                text.sample(&name, &[("endpoint", endpoint)], value(report));
-            }
-        }
-    }
-
-    /// Waits until nothing more is sent, once the service was told to stop. That is soon.
-    pub(crate) async fn stopped(&self) {
-        self.0.running.close();
-        self.0.running.wait().await;
     }
 }
 
 /// One figure of a receiver.
 type Figure = fn(&Report) -> f64;
 
-const METRICS: [(&str, &str, &str, Figure); 5] = [
-    ("deliveries_total", "counter", "Events that the receiver took.", |r| r.told.delivered as f64),
-    ("failures_total", "counter", "Attempts that failed.", |r| r.told.failed as f64),
-    ("pending_events", "gauge", "Events that it has yet to be told of.", |r| r.pending as f64),
-    ("lag_seconds", "gauge", "Age of the oldest of them that was tried.", Report::lag),
-    ("paused", "gauge", "Whether it, or one of its codebooks, was given up.", |r| {
+const METRICS: [(&str, MetricKind, &str, Figure); 5] = [
+    ("deliveries_total", MetricKind::Counter, "Events that the receiver took.", |r| r.told.delivered as f64),
+    ("failures_total", MetricKind::Counter, "Attempts that failed.", |r| r.told.failed as f64),
+    ("pending_events", MetricKind::Gauge, "Events that it has yet to be told of.", |r| r.pending as f64),
+    ("lag_seconds", MetricKind::Gauge, "Age of the oldest of them that was tried.", Report::lag),
+    ("paused", MetricKind::Gauge, "Whether it, or one of its codebooks, was given up.", |r| {
         f64::from(u8::from(r.gone || !r.paused.is_empty()))
     }),
 ];

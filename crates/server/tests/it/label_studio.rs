@@ -341,7 +341,7 @@ async fn annotations_are_taken_up_while_the_model_is_loaded_and_after_a_restart(
     {
         // Opened, taken up, and ended before there was a model.
         let store = Arc::new(SledStore::open(&data.path().join("codebook")).unwrap());
-        let library = Library::open(store, CodebookConfig::default()).unwrap();
+        let library = Arc::new(Library::open(store, CodebookConfig::default()).unwrap());
         let (server, slot) = Server::new(ServerConfig::default()).unwrap();
         slot.open(&library).unwrap();
         let router = server.router();

@@ -61,7 +61,7 @@ impl Default for LabelStudioConfig {
 
 impl LabelStudioConfig {
     /// The first unusable setting, with what is wrong with it.
-    pub(crate) fn fault(&self) -> Option<(&'static str, String)> {
+    pub(super) fn fault(&self) -> Option<(&'static str, String)> {
         if let Some(url) = &self.url
             && base_of(url).is_none()
         {

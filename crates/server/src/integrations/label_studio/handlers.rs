@@ -23,7 +23,6 @@ use crate::limits::Deadline;
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::UntypedJson;
 use crate::problem::{Problem, ProblemBody, Result};
-use crate::state::AppState;
 
 fn up() -> Json<HealthDto> {
     Json(HealthDto { status: "UP".to_owned(), model_class: "ReasonEdit".to_owned() })
@@ -65,10 +64,9 @@ pub(super) async fn metrics() -> Json<serde_json::Value> {
     get, path = "/integrations/label-studio/versions", operation_id = "label_studio_versions", tag = "label-studio",
     responses((status = 200, description = "The one that the projects without a codebook of their own ask.", body = VersionsDto), LookupProblems),
 )]
-pub(super) async fn versions(State(state): State<AppState>) -> Result<Json<VersionsDto>> {
-    let studio = state.label_studio();
+pub(super) async fn versions(State(studio): State<LabelStudio>) -> Result<Json<VersionsDto>> {
     let codebook = studio.codebook(&ProjectRecord::default());
-    Ok(Json(VersionsDto { versions: vec![model_version(&state, &codebook).await?] }))
+    Ok(Json(VersionsDto { versions: vec![model_version(&studio, &codebook).await?] }))
 }
 
 /// What became of annotations
@@ -79,13 +77,13 @@ pub(super) async fn versions(State(state): State<AppState>) -> Result<Json<Versi
     get, path = "/integrations/label-studio/annotations", operation_id = "label_studio_annotations", tag = "label-studio",
     responses((status = 200, description = "The last 200, newest first.", body = AnnotationsDto), LookupProblems),
 )]
-pub(super) async fn annotations(State(state): State<AppState>) -> Result<Json<AnnotationsDto>> {
-    let (waiting, ended) = state.label_studio().queue()?.look();
+pub(super) async fn annotations(State(studio): State<LabelStudio>) -> Result<Json<AnnotationsDto>> {
+    let (waiting, ended) = studio.queue()?.look();
     Ok(Json(AnnotationsDto { waiting, ended }))
 }
 
-async fn model_version(state: &AppState, codebook: &reasonedit_editor::CodebookName) -> Result<String> {
-    match state.ready_editor() {
+async fn model_version(studio: &LabelStudio, codebook: &reasonedit_editor::CodebookName) -> Result<String> {
+    match studio.service().editor.loaded() {
         Some(editor) => version(editor, codebook).await,
         None => Ok(LOADING.to_owned()),
     }
@@ -102,10 +100,9 @@ async fn model_version(state: &AppState, codebook: &reasonedit_editor::CodebookN
     responses((status = 200, description = "The version of the model, and what is missing.", body = SetupDto), InputProblems),
 )]
 pub(super) async fn setup(
-    State(state): State<AppState>,
+    State(studio): State<LabelStudio>,
     UntypedJson { value: input, held: _held }: UntypedJson<SetupInput>,
 ) -> Result<Json<SetupDto>> {
-    let studio = state.label_studio().clone();
     if !is_project(&input.project) {
         return Err(Problem::invalid(
             "/project",
@@ -132,7 +129,7 @@ pub(super) async fn setup(
     for what in &missing {
         tracing::info!(project = %input.project, %what, "a project lacks something");
     }
-    let model_version = model_version(&state, &codebook).await?;
+    let model_version = model_version(&studio, &codebook).await?;
     Ok(Json(SetupDto { model_version, codebook: codebook.to_string(), missing }))
 }
 
@@ -152,16 +149,15 @@ pub(super) async fn setup(
     ),
 )]
 pub(super) async fn predict(
-    State(state): State<AppState>,
+    State(studio): State<LabelStudio>,
     deadline: Deadline,
     UntypedJson { value: input, held: _held }: UntypedJson<PredictInput>,
 ) -> Result<Json<PredictionsDto>> {
-    let studio = state.label_studio();
-    let editor = state.editor()?;
+    let editor = studio.service().editor.ready()?;
     let interface = Interface::parse(input.label_config.as_deref().unwrap_or("<View/>"), studio.config())?;
     let known = input.project.as_deref().map(|project| studio.project(project)).unwrap_or_default();
     let asking = Asking {
-        studio,
+        studio: &studio,
         editor,
         interface: &interface,
         codebook: studio.codebook(&known),
@@ -186,10 +182,9 @@ pub(super) async fn predict(
     ),
 )]
 pub(super) async fn webhook(
-    State(state): State<AppState>,
+    State(studio): State<LabelStudio>,
     UntypedJson { value: input, held: _held }: UntypedJson<WebhookInput>,
 ) -> Result<Response> {
-    let studio = state.label_studio().clone();
     let reading = studio.clone();
     let read = blocking(move || Ok(received(&input, reading.config()))).await?;
     let Some(received) = read else {

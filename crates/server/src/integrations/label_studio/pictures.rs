@@ -2,16 +2,15 @@
 //! of every picture by URL.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reasonedit_editor::ImageSource;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::Deserialize;
 
-use super::config::base_of;
+use super::config::{LabelStudioConfig, base_of};
 use super::token::{Access, Secret};
-use crate::config::ServerConfig;
 use crate::dto::image::ImageInput;
 use crate::fetch::Fetcher;
 use crate::image_input::resolve;
@@ -57,15 +56,22 @@ enum Place {
 }
 
 impl Pictures {
+    /// Reads at most `max_bytes` of a picture, each within `timeout`.
+    ///
     /// # Errors
     /// What the TLS library says when it can't be set up.
-    pub(super) fn new(config: &ServerConfig, fetcher: Fetcher) -> reqwest::Result<Self> {
-        let base = config.label_studio.url.as_deref().and_then(base_of);
+    pub(super) fn new(
+        config: &LabelStudioConfig,
+        fetcher: Fetcher,
+        max_bytes: usize,
+        timeout: Duration,
+    ) -> reqwest::Result<Self> {
+        let base = config.url.as_deref().and_then(base_of);
         // The operator wrote this address down.
-        let client = || outbound::client(Reach::Anywhere, config.timeouts.fetch());
+        let client = || outbound::client(Reach::Anywhere, timeout);
         let own = base.map(|base| Ok::<_, reqwest::Error>((base, client()?))).transpose()?;
-        let token = config.label_studio.token.as_deref().and_then(Secret::new);
-        Ok(Self { own, token, access: Arc::default(), max_bytes: config.limits.fetched_image_bytes, fetcher })
+        let token = config.token.as_deref().and_then(Secret::new);
+        Ok(Self { own, token, access: Arc::default(), max_bytes, fetcher })
     }
 
     /// Whether an address of Label Studio is configured.
@@ -270,10 +276,9 @@ mod tests {
     use super::*;
 
     fn pictures(url: Option<&str>) -> Pictures {
-        let mut config = ServerConfig::default();
-        config.label_studio.url = url.map(str::to_owned);
-        Pictures::new(&config, Fetcher::new(&[], 20 << 20, std::time::Duration::from_secs(10)).unwrap())
-            .unwrap()
+        let config = LabelStudioConfig { url: url.map(str::to_owned), ..LabelStudioConfig::default() };
+        let fetcher = Fetcher::new(&[], 20 << 20, Duration::from_secs(10)).unwrap();
+        Pictures::new(&config, fetcher, 20 << 20, Duration::from_secs(10)).unwrap()
     }
 
     fn own(base: &str, value: &str, hostname: Option<&str>) -> Option<String> {

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tracing::Span;
 use ulid::Ulid;
 
+use super::OpenAi;
 use super::errors::{ChatErrors, placed};
 use super::input::{ChatInput, InputRules, Prepared};
 use super::models::Served;
@@ -19,7 +20,6 @@ use crate::payload::JsonPayload;
 use crate::problem::{Problem, Result};
 use crate::request_id::RequestId;
 use crate::sse::{Events, first_event, next_event};
-use crate::state::AppState;
 
 /// Digits of the model's fingerprint that clients are told.
 const FINGERPRINT: usize = 10;
@@ -44,12 +44,12 @@ const FINGERPRINT: usize = 10;
     ),
 )]
 pub(crate) async fn complete(
-    State(state): State<AppState>,
+    State(openai): State<OpenAi>,
     deadline: Deadline,
     Extension(request_id): Extension<RequestId>,
     JsonPayload { value: input, held: _held }: JsonPayload<ChatInput>,
 ) -> Result<Response> {
-    let served = Served::new(&state).await?;
+    let served = Served::new(&openai).await?;
     let own = input.reasonedit.as_ref();
     let mut codebook = served.codebook(&input.model)?;
     if let Some(name) = own.and_then(|own| own.codebook.as_deref()) {
@@ -75,11 +75,11 @@ pub(crate) async fn complete(
     let info = served.editor.engine().info().await?;
     let rules = InputRules {
         pictures: config.limits.pictures,
-        older_pictures: state.openai().older_pictures,
+        older_pictures: openai.config.older_pictures,
         characters: config.limits.conversation_chars,
         positions: info.max_positions,
         vocabulary: info.vocabulary,
-        fetcher: state.fetcher(),
+        fetcher: &openai.service.fetcher,
     };
     let Prepared { request, choices_at, omitted_pictures } = input.request(&rules).await?;
     let asked = Asked {
@@ -98,7 +98,7 @@ pub(crate) async fn complete(
         .map_err(|error| placed(error.into(), &choices_at))?;
     let told = Told { head, asked, choices_at: choices_at.clone(), logprobs, usage };
     let answer = if streams {
-        stream::answer(events, told, deadline.0, state.timeouts().keep_alive()).await
+        stream::answer(events, told, deadline.0, openai.service.keep_alive).await
     } else {
         whole(events, told, deadline).await.map(|whole| Json(whole).into_response())
     };

@@ -30,7 +30,7 @@ impl OpenAiConfig {
     ///
     /// # Errors
     /// What is wrong with the name: clients put it into paths.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(super) fn check_model(&self) -> Result<(), String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         let part = |part: &str| !part.is_empty() && part.chars().all(plain);
         match &self.model {
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn names_fit_into_paths() {
         let named = |name: &str| {
-            OpenAiConfig { model: Some(name.to_owned()), ..OpenAiConfig::default() }.validate().is_ok()
+            OpenAiConfig { model: Some(name.to_owned()), ..OpenAiConfig::default() }.check_model().is_ok()
         };
         for name in ["demo", "Qwen/Qwen3-VL-4B-Instruct", "a.b_c:7b"] {
             assert!(named(name), "{name}");
@@ -57,6 +57,6 @@ mod tests {
         for name in ["", "a@b", "a/b/c", "/a", "a/", "a b", "ä"] {
             assert!(!named(name), "{name}");
         }
-        assert_eq!(OpenAiConfig::default().validate(), Ok(()));
+        assert_eq!(OpenAiConfig::default().check_model(), Ok(()));
     }
 }

@@ -1,10 +1,5 @@
 //! Problems in the form that `OpenAI`'s clients read. Statuses are those of the one table.
 
-use axum::Json;
-use axum::extract::Request;
-use axum::http::header;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -105,23 +100,6 @@ fn param(pointer: &str) -> String {
         }
     }
     out
-}
-
-/// Tells problems under `/v1` in `OpenAI`'s form, whoever found them.
-pub(crate) async fn in_their_form(request: Request, next: Next) -> Response {
-    let theirs = request.uri().path().starts_with("/v1/");
-    let mut response = next.run(request).await;
-    if !theirs {
-        return response;
-    }
-    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
-    let mut told = (problem.status(), Json(ErrorBody::from(&problem))).into_response();
-    for (name, value) in response.headers() {
-        if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
-            told.headers_mut().append(name, value.clone());
-        }
-    }
-    told
 }
 
 /// Failures of looking models up.

@@ -8,9 +8,9 @@ use reasonedit_editor::{CodebookName, Editor};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::OpenAi;
 use super::errors::{ErrorBody, LookupErrors};
 use crate::problem::{Problem, ProblemKind, Result};
-use crate::state::AppState;
 
 /// The models that can be asked.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,14 +63,14 @@ pub(super) struct Served<'a> {
 impl<'a> Served<'a> {
     /// # Errors
     /// 503 while the model is being loaded.
-    pub(super) async fn new(state: &'a AppState) -> Result<Self> {
-        let editor = state.editor()?;
+    pub(super) async fn new(openai: &'a OpenAi) -> Result<Self> {
+        let editor = openai.service.editor.ready()?;
         let info = editor.engine().info().await?;
         Ok(Self {
             editor,
-            name: state.openai().model.clone().unwrap_or_else(|| info.name.clone()),
+            name: openai.config.model.clone().unwrap_or_else(|| info.name.clone()),
             fingerprint: info.fingerprint.clone(),
-            loaded: state.ready_since().map_or(0, time::OffsetDateTime::unix_timestamp),
+            loaded: openai.service.editor.since().map_or(0, time::OffsetDateTime::unix_timestamp),
         })
     }
 
@@ -111,8 +111,8 @@ impl<'a> Served<'a> {
     get, path = "/v1/models", operation_id = "list_models", tag = "openai",
     responses((status = 200, description = "The models.", body = ModelListDto), LookupErrors),
 )]
-pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<ModelListDto>> {
-    let served = Served::new(&state).await?;
+pub(crate) async fn list(State(openai): State<OpenAi>) -> Result<Json<ModelListDto>> {
+    let served = Served::new(&openai).await?;
     let mut books = served.editor.library().books();
     books.sort_by_key(|book| *book.name() != CodebookName::default());
     let data = books.iter().map(|book| served.describe(book)).collect();
@@ -130,24 +130,24 @@ pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<ModelList
     ),
 )]
 pub(crate) async fn get(
-    State(state): State<AppState>,
+    State(openai): State<OpenAi>,
     path: std::result::Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelDto>> {
     let id = path.map(|Path(id)| id).unwrap_or_default();
-    found(&state, &id).await
+    found(&openai, &id).await
 }
 
 /// As [`get`], of a name with a slash in it.
 pub(super) async fn get_of_owner(
-    State(state): State<AppState>,
+    State(openai): State<OpenAi>,
     path: std::result::Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<ModelDto>> {
     let id = path.map(|Path((owner, name))| format!("{owner}/{name}")).unwrap_or_default();
-    found(&state, &id).await
+    found(&openai, &id).await
 }
 
-async fn found(state: &AppState, id: &str) -> Result<Json<ModelDto>> {
-    let served = Served::new(state).await?;
+async fn found(openai: &OpenAi, id: &str) -> Result<Json<ModelDto>> {
+    let served = Served::new(openai).await?;
     let book = served.editor.library().get(&served.codebook(id)?)?;
     Ok(Json(served.describe(&book)))
 }

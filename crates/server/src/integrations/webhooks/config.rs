@@ -186,7 +186,7 @@ impl EndpointConfig {
 
 impl WebhooksConfig {
     /// Checks what types alone can't; the name of the unusable setting below `server`, and why.
-    pub(crate) fn validate(&self) -> Result<(), (&'static str, String)> {
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let times = [
             ("webhooks.timeout_ms", self.timeout_ms),
             ("webhooks.retry_first_ms", self.retry_first_ms),
@@ -240,9 +240,9 @@ mod tests {
 
     #[test]
     fn a_receiver_needs_an_address_and_a_secret() {
-        assert_eq!(with(|_| {}).validate(), Ok(()));
-        assert_eq!(with(|e| e.old_secret = Some(Secret::new(SECRET))).validate(), Ok(()));
-        let reason = |config: WebhooksConfig| config.validate().unwrap_err().1;
+        assert_eq!(with(|_| {}).check(), Ok(()));
+        assert_eq!(with(|e| e.old_secret = Some(Secret::new(SECRET))).check(), Ok(()));
+        let reason = |config: WebhooksConfig| config.check().unwrap_err().1;
         for url in
             ["http://hooks.example.org/", "https://127.0.0.1/", "hooks", "https://a:b@hooks.example.org/"]
         {
@@ -252,7 +252,7 @@ mod tests {
             "http://127.0.0.1:9/".clone_into(&mut e.url);
             e.allow_private = true;
         };
-        assert_eq!(with(local).validate(), Ok(()));
+        assert_eq!(with(local).check(), Ok(()));
         for secret in ["", "whsec_", "hunter2", "whsec_!!", &SECRET[6..], "whsec_AAAA"] {
             let told = reason(with(|e| e.secret = Secret::new(secret)));
             assert!(told.contains("whsec_") && (secret.len() < 7 || !told.contains(secret)), "{told}");
@@ -262,10 +262,10 @@ mod tests {
             let mut config = with(|_| {});
             let endpoint = config.endpoints.remove("audit").unwrap();
             config.endpoints.insert(name.to_owned(), endpoint);
-            assert!(config.validate().is_err(), "{name}");
+            assert!(config.check().is_err(), "{name}");
         }
         assert_eq!(
-            WebhooksConfig { give_up_ms: 0, ..with(|_| {}) }.validate().unwrap_err().0,
+            WebhooksConfig { give_up_ms: 0, ..with(|_| {}) }.check().unwrap_err().0,
             "webhooks.give_up_ms"
         );
     }

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 
+use super::Webhooks;
 use super::dto::{ResumeParams, WebhookDto, WebhookListDto};
 use crate::json::Query;
 use crate::openapi::LookupProblems;
 use crate::problem::{Problem, ProblemBody, Result};
-use crate::state::AppState;
 
 /// List webhooks
 ///
@@ -18,8 +18,8 @@ use crate::state::AppState;
     get, path = "/webhooks", operation_id = "list_webhooks", tag = "webhooks",
     responses((status = 200, description = "The receivers.", body = WebhookListDto), LookupProblems),
 )]
-pub(super) async fn list(State(state): State<AppState>) -> Result<Json<WebhookListDto>> {
-    Ok(Json(WebhookListDto { webhooks: state.webhooks()?.list().await }))
+pub(super) async fn list(State(webhooks): State<Webhooks>) -> Result<Json<WebhookListDto>> {
+    Ok(Json(WebhookListDto { webhooks: webhooks.list().await? }))
 }
 
 /// Resume a webhook
@@ -37,10 +37,10 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<WebhookLi
     ),
 )]
 pub(super) async fn resume(
-    State(state): State<AppState>,
+    State(webhooks): State<Webhooks>,
     path: std::result::Result<Path<String>, PathRejection>,
     Query(params): Query<ResumeParams>,
 ) -> Result<Json<WebhookDto>> {
     let Path(name) = path.map_err(|_| Problem::not_found("No webhook has this name."))?;
-    Ok(Json(state.webhooks()?.resume(&name, params.skip_missed.unwrap_or(false)).await?))
+    Ok(Json(webhooks.resume(&name, params.skip_missed.unwrap_or(false)).await?))
 }

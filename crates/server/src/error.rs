@@ -1,0 +1,32 @@
+//! Why the service can't be started.
+
+use crate::config::ConfigError;
+use crate::integration::IntegrationError;
+use crate::jobs::JobsError;
+use reasonedit_http::bind::BindAddress;
+
+/// Why the service can't be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A setting that can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Pictures may be fetched by URL, and TLS can't be set up for it.
+    #[error("the client that fetches pictures can't be set up: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The jobs of before can't be taken up.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
+    /// An integration can't work.
+    #[error(transparent)]
+    Integration(#[from] IntegrationError),
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Bind {
+        /// The address.
+        address: BindAddress,
+        /// What stood in the way.
+        reason: String,
+    },
+}

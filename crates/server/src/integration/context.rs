@@ -1,0 +1,63 @@
+//! What the service gives to its integrations.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reasonedit_editor::Editor;
+use time::OffsetDateTime;
+
+use crate::fetch::Fetcher;
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// What the service gives to its integrations; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ServiceContext {
+    pub(crate) editor: EditorCell,
+    /// Fetches pictures from allowed hosts.
+    pub(crate) fetcher: Fetcher,
+    /// Bytes that a picture may have that is fetched.
+    pub(crate) picture_bytes: usize,
+    /// How long fetching one may take.
+    pub(crate) fetch: Duration,
+    /// Time between two signs of life on an event stream.
+    pub(crate) keep_alive: Duration,
+}
+
+/// Where the editor arrives once its model is loaded; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct EditorCell(Arc<OnceLock<(Editor, OffsetDateTime)>>);
+
+impl EditorCell {
+    /// Puts the editor in; a second one is ignored. Returns whether this one was taken.
+    pub(crate) fn set(&self, editor: Editor) -> bool {
+        self.0.set((editor, OffsetDateTime::now_utc())).is_ok()
+    }
+
+    /// The editor, if it has arrived.
+    pub(crate) fn get(&self) -> Option<&Editor> {
+        self.0.get().map(|(editor, _)| editor)
+    }
+
+    /// When the editor came.
+    pub(crate) fn since(&self) -> Option<OffsetDateTime> {
+        self.0.get().map(|(_, since)| *since)
+    }
+
+    /// The editor if its model is loaded.
+    pub(crate) fn loaded(&self) -> Option<&Editor> {
+        self.get().filter(|editor| editor.engine().ready())
+    }
+
+    /// The editor, ready to work.
+    ///
+    /// # Errors
+    /// 503 while the model is being loaded.
+    pub(crate) fn ready(&self) -> Result<&Editor> {
+        self.loaded().ok_or_else(|| {
+            Problem::new(
+                ProblemKind::NotReady,
+                "The model is being loaded; /health/ready says when it is done.",
+            )
+        })
+    }
+}
