@@ -1,7 +1,9 @@
 //! The editors that can be evaluated, one file each, and by which names they are made.
 //!
-//! Another baseline is another file here that implements [`Subject`], and a name in [`Bench::subject`].
+//! Another baseline is another file here that implements [`BaselineEditor`], and a name in
+//! [`EditorRegistry::editor`].
 
+mod edit_cache;
 mod grace;
 mod grace_codebook;
 mod ike;
@@ -9,7 +11,6 @@ mod oracle;
 mod reason_edit;
 mod unedited;
 mod variant;
-mod workshop;
 
 use std::path::PathBuf;
 
@@ -19,11 +20,11 @@ use reasonedit_editor::{Editor, EditorConfig, QueryRequest, RetrievalOverride};
 use reasonedit_vlm::engine::EngineHandle;
 
 use crate::EvaluationError;
-use crate::subject::{Question, Subject, Subjects};
+use crate::baseline::{BaselineEditor, EditorFactory, EditorQuestion};
 
+use edit_cache::SharedEditCache;
 pub use grace::GraceSettings;
-pub use variant::Variant;
-use workshop::Workshop;
+pub use variant::EditorVariant;
 
 /// The editor that every other is compared with.
 pub const REASONEDIT: &str = "reasonedit";
@@ -39,20 +40,20 @@ const FIXED: [&str; 7] = [UNEDITED, REASONEDIT, ORACLE, IKE, IKE_COT, GRACE, GRA
 
 /// Names of the editors that there are without further variants: the baselines, then the ablations.
 pub fn editor_names() -> Vec<String> {
-    let ablations = Variant::ablations().into_iter().map(|variant| variant.name);
+    let ablations = EditorVariant::ablations().into_iter().map(|variant| variant.name);
     FIXED.into_iter().map(str::to_owned).chain(ablations).collect()
 }
 
 /// Makes editors on one engine.
-pub struct Bench {
-    workshop: Workshop,
+pub struct EditorRegistry {
+    edit_cache: SharedEditCache,
     base: EditorConfig,
-    variants: Vec<Variant>,
+    variants: Vec<EditorVariant>,
     grace: GraceSettings,
 }
 
-impl Bench {
-    /// A bench whose editors keep what they make below `folder`. `variants` stand beside the paper's
+impl EditorRegistry {
+    /// A registry whose editors keep what they make below `folder`. `variants` stand beside the paper's
     /// ablations.
     ///
     /// # Errors
@@ -61,10 +62,10 @@ impl Bench {
         engine: EngineHandle,
         base: EditorConfig,
         folder: PathBuf,
-        variants: Vec<Variant>,
+        variants: Vec<EditorVariant>,
     ) -> Result<Self, EvaluationError> {
         let base = Self::widened(base);
-        let mut all = Variant::ablations();
+        let mut all = EditorVariant::ablations();
         for variant in variants {
             let taken =
                 FIXED.contains(&variant.name.as_str()) || all.iter().any(|other| other.name == variant.name);
@@ -77,8 +78,8 @@ impl Bench {
             variant.of(&base)?;
             all.push(variant);
         }
-        let workshop = Workshop::new(engine, folder);
-        Ok(Self { workshop, base, variants: all, grace: GraceSettings::default() })
+        let edit_cache = SharedEditCache::new(engine, folder);
+        Ok(Self { edit_cache, base, variants: all, grace: GraceSettings::default() })
     }
 
     /// The same with another layer, radius or training of GRACE.
@@ -102,8 +103,8 @@ impl Bench {
         base
     }
 
-    async fn make(&self, name: &str, set: &str) -> Result<Box<dyn Subject>, EvaluationError> {
-        let plain = || self.workshop.plain(&self.base);
+    async fn make(&self, name: &str, set: &str) -> Result<Box<dyn BaselineEditor>, EvaluationError> {
+        let plain = || self.edit_cache.plain(&self.base);
         let variant = match name {
             UNEDITED => return Ok(Box::new(unedited::Unedited::new(plain().await?))),
             ORACLE => return Ok(Box::new(oracle::Oracle::new(plain().await?))),
@@ -113,7 +114,7 @@ impl Bench {
                 let reasoning = name == GRACE_COT;
                 return Ok(Box::new(grace::Grace::new(reasoning, plain().await?, self.grace).await?));
             }
-            REASONEDIT => Variant::unchanged(),
+            REASONEDIT => EditorVariant::unchanged(),
             other => {
                 self.variants.iter().find(|variant| variant.name == other).cloned().ok_or_else(|| {
                     EvaluationError::UnknownEditor { name: other.to_owned(), known: self.names().join(", ") }
@@ -122,29 +123,33 @@ impl Bench {
         };
         let config = variant.of(&self.base)?;
         let unchanged = config == self.base && name != REASONEDIT;
-        let subject = reason_edit::ReasonEdit::new(
+        let baseline = reason_edit::ReasonEdit::new(
             variant.profile(&config, unchanged),
-            &self.workshop,
+            &self.edit_cache,
             &self.base,
             config,
             set,
         );
-        Ok(Box::new(subject.await?))
+        Ok(Box::new(baseline.await?))
     }
 }
 
-impl Subjects for Bench {
-    fn subject<'a>(
+impl EditorFactory for EditorRegistry {
+    fn editor<'a>(
         &'a self,
         name: &'a str,
         set: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn Subject>, EvaluationError>> {
+    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>> {
         Box::pin(self.make(name, set))
     }
 }
 
 /// The model's answer to a prompt, without any codebook.
-async fn answer(editor: &Editor, question: &Question, prompt: String) -> Result<String, EvaluationError> {
+async fn answer(
+    editor: &Editor,
+    question: &EditorQuestion,
+    prompt: String,
+) -> Result<String, EvaluationError> {
     let request = QueryRequest {
         image: question.image.clone(),
         question: prompt,

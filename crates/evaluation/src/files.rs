@@ -20,7 +20,7 @@ use crate::EvaluationError;
 
 /// A record as it stands in its file, by column. Pictures within a Parquet file are their names in
 /// [`Pictures`].
-pub(crate) type Row = Map<String, Value>;
+pub(crate) type RawRecord = Map<String, Value>;
 
 /// Bytes of a file of text: it is held whole.
 const TEXT_BYTES: u64 = 1 << 30;
@@ -36,7 +36,7 @@ pub(crate) fn rows(
     columns: &[&str],
     most: usize,
     pictures: &mut Pictures,
-) -> Result<Vec<Row>, EvaluationError> {
+) -> Result<Vec<RawRecord>, EvaluationError> {
     let mut file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
     let mut head = [0; 6];
     let length = read_head(&mut file, &mut head).map_err(|error| EvaluationError::file(path, error))?;
@@ -52,7 +52,7 @@ pub(crate) fn rows(
         return table(path, &text, delimiter, most);
     }
     if text.trim_start().starts_with('[') {
-        let rows: Vec<Row> = serde_json::from_str(&text).map_err(|error| data(path, &error))?;
+        let rows: Vec<RawRecord> = serde_json::from_str(&text).map_err(|error| data(path, &error))?;
         return Ok(rows.into_iter().take(most).map(named).collect());
     }
     let line = |(index, line): (usize, &str)| {
@@ -62,14 +62,14 @@ pub(crate) fn rows(
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(most).map(line).collect()
 }
 
-/// The name of a column as it is known: published sets write `Question`, `question` and `Choice A`.
+/// The name of a column as it is known: published sets write `EditorQuestion`, `question` and `Choice A`.
 pub(crate) fn canonical(name: &str) -> String {
     name.trim().to_lowercase().replace([' ', '-'], "_")
 }
 
 /// A row with its columns as they are known. Of two that become the same the first counts.
-fn named(row: Row) -> Row {
-    let mut known = Row::new();
+fn named(row: RawRecord) -> RawRecord {
+    let mut known = RawRecord::new();
     for (name, cell) in row {
         known.entry(canonical(&name)).or_insert(cell);
     }
@@ -86,7 +86,7 @@ fn separated(path: &Path) -> Option<u8> {
 }
 
 /// The rows of a table whose first line names the columns. What is empty is not there.
-fn table(path: &Path, text: &str, delimiter: u8, most: usize) -> Result<Vec<Row>, EvaluationError> {
+fn table(path: &Path, text: &str, delimiter: u8, most: usize) -> Result<Vec<RawRecord>, EvaluationError> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     let failed = |error: csv::Error| match error.position() {
         Some(place) => {
@@ -97,7 +97,7 @@ fn table(path: &Path, text: &str, delimiter: u8, most: usize) -> Result<Vec<Row>
     let names: Vec<String> = reader.headers().map_err(failed)?.iter().map(canonical).collect();
     let row = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.map_err(failed)?;
-        let mut row = Row::new();
+        let mut row = RawRecord::new();
         for (name, cell) in names.iter().zip(record.iter()).filter(|(_, cell)| !cell.trim().is_empty()) {
             row.entry(name.clone()).or_insert_with(|| Value::from(cell));
         }
@@ -148,7 +148,7 @@ fn read_head(file: &mut File, head: &mut [u8]) -> std::io::Result<usize> {
 mod tests {
     use super::*;
 
-    fn read(content: &[u8]) -> Result<Vec<Row>, String> {
+    fn read(content: &[u8]) -> Result<Vec<RawRecord>, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.file");
         std::fs::write(&path, content).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn lists_and_lines_are_told_apart_by_what_they_begin_with() {
         let expected = [7, 8].map(|uid| {
-            let mut row = Row::new();
+            let mut row = RawRecord::new();
             row.insert("uid".into(), uid.into());
             row
         });

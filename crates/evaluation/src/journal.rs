@@ -13,18 +13,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::EvaluationError;
-use crate::subject::Kept;
+use crate::baseline::MemoryFootprint;
 
 /// Folder of the outcomes.
 const OUTCOMES: &str = "outcomes";
 
 /// What became of one question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct QuestionOutcome {
     /// Which round of questions: `static`, `sequential:200`, `noise:add:30`, `k:3` …
     pub pass: String,
     /// Number of the question in the evaluation.
-    pub trial: usize,
+    #[serde(rename = "trial")]
+    pub question: usize,
     /// The answer.
     pub answer: String,
     /// Whether it is the right one.
@@ -54,25 +55,25 @@ pub struct PassEnd {
     pub edit_ms: Vec<f64>,
     /// Bytes kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Kept>,
+    pub kept: Option<MemoryFootprint>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
     End(PassEnd),
-    Outcome(Outcome),
+    Outcome(QuestionOutcome),
 }
 
 /// All outcomes of one editor.
-pub struct Journal {
+pub struct OutcomeJournal {
     file: Option<(PathBuf, File)>,
     /// By pass and question.
-    outcomes: BTreeMap<String, BTreeMap<usize, Outcome>>,
+    outcomes: BTreeMap<String, BTreeMap<usize, QuestionOutcome>>,
     ends: BTreeMap<String, PassEnd>,
 }
 
-impl Journal {
+impl OutcomeJournal {
     /// Reads what is there; without a folder the outcomes are kept in memory alone.
     ///
     /// # Errors
@@ -110,8 +111,8 @@ impl Journal {
         Ok(journal)
     }
 
-    fn keep(&mut self, outcome: Outcome) {
-        self.outcomes.entry(outcome.pass.clone()).or_default().insert(outcome.trial, outcome);
+    fn keep(&mut self, outcome: QuestionOutcome) {
+        self.outcomes.entry(outcome.pass.clone()).or_default().insert(outcome.question, outcome);
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), EvaluationError> {
@@ -127,7 +128,7 @@ impl Journal {
     ///
     /// # Errors
     /// The file can't be written.
-    pub fn add(&mut self, outcome: Outcome) -> Result<(), EvaluationError> {
+    pub fn add(&mut self, outcome: QuestionOutcome) -> Result<(), EvaluationError> {
         self.write(&outcome)?;
         self.keep(outcome);
         Ok(())
@@ -149,7 +150,7 @@ impl Journal {
     }
 
     /// Outcomes of a pass, in order of their questions.
-    pub fn outcomes(&self, pass: &str) -> impl Iterator<Item = &Outcome> {
+    pub fn outcomes(&self, pass: &str) -> impl Iterator<Item = &QuestionOutcome> {
         self.outcomes.get(pass).into_iter().flat_map(BTreeMap::values)
     }
 
@@ -162,19 +163,19 @@ impl Journal {
     }
 
     /// Values of a setting of retrieval of which there is a whole pass.
-    pub fn sweep(&self, knob: &str) -> impl Iterator<Item = f64> {
-        self.ends.keys().filter_map(move |pass| pass.strip_prefix(knob)?.strip_prefix(':')?.parse().ok())
+    pub fn sweep(&self, setting: &str) -> impl Iterator<Item = f64> {
+        self.ends.keys().filter_map(move |pass| pass.strip_prefix(setting)?.strip_prefix(':')?.parse().ok())
     }
 
     /// What became of one question.
-    pub fn outcome(&self, pass: &str, trial: usize) -> Option<&Outcome> {
-        self.outcomes.get(pass)?.get(&trial)
+    pub fn outcome(&self, pass: &str, question: usize) -> Option<&QuestionOutcome> {
+        self.outcomes.get(pass)?.get(&question)
     }
 
     /// Those of these questions that a pass has no outcome of.
-    pub fn missing(&self, pass: &str, trials: impl IntoIterator<Item = usize>) -> Vec<usize> {
-        let known: HashSet<usize> = self.outcomes(pass).map(|outcome| outcome.trial).collect();
-        trials.into_iter().filter(|trial| !known.contains(trial)).collect()
+    pub fn missing(&self, pass: &str, questions: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let known: HashSet<usize> = self.outcomes(pass).map(|outcome| outcome.question).collect();
+        questions.into_iter().filter(|question| !known.contains(question)).collect()
     }
 }
 
@@ -229,10 +230,10 @@ mod tests {
 
     use super::*;
 
-    fn outcome(trial: usize) -> Outcome {
-        Outcome {
+    fn outcome(question: usize) -> QuestionOutcome {
+        QuestionOutcome {
             pass: "static".into(),
-            trial,
+            question,
             answer: "a".into(),
             right: true,
             sentences: 2,
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn outcomes_outlive_a_program_that_ends_in_the_middle_of_a_line() {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(Some(folder.path()), "x").unwrap();
+        let mut journal = OutcomeJournal::open(Some(folder.path()), "x").unwrap();
         journal.add(outcome(1)).unwrap();
         journal.end(PassEnd { ended: "other".into(), edits: 3, edit_ms: vec![1.5], kept: None }).unwrap();
         journal.add(outcome(4)).unwrap();
@@ -256,12 +257,12 @@ mod tests {
         // readable.
         for cut in whole.len() - 20..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut again = Journal::open(Some(folder.path()), "x").unwrap();
+            let mut again = OutcomeJournal::open(Some(folder.path()), "x").unwrap();
             let torn = cut < whole.len();
             assert_eq!(again.missing("static", [1, 4, 5]), if torn { vec![4, 5] } else { vec![5] });
             assert_eq!(again.ended("other").map(|end| end.edits), Some(3));
             again.add(outcome(5)).unwrap();
-            let third = Journal::open(Some(folder.path()), "x").unwrap();
+            let third = OutcomeJournal::open(Some(folder.path()), "x").unwrap();
             assert_eq!(third.outcome("static", 5), Some(&outcome(5)));
         }
     }
@@ -271,7 +272,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("outcomes")).unwrap();
         std::fs::write(folder.path().join("outcomes/x.jsonl"), "{\"trial\": 1}\n").unwrap();
-        let error = Journal::open(Some(folder.path()), "x").err().unwrap().to_string();
+        let error = OutcomeJournal::open(Some(folder.path()), "x").err().unwrap().to_string();
         assert!(error.contains("x.jsonl") && error.contains("line 1"), "{error}");
     }
 

@@ -1,9 +1,10 @@
 //! Datasets in, figures out: what edits do to a model's answers, beside what other editors do.
 //!
 //! [`evaluate`] makes real edits (errors of the unedited model) with every editor and asks everything that
-//! tests them; [`Report`] makes figures of the outcomes. Editors stand behind one trait, [`Subject`];
-//! [`Bench`] makes those that there are.
+//! tests them; [`EvaluationReport`] makes figures of the outcomes. Editors stand behind one trait,
+//! [`BaselineEditor`]; [`EditorRegistry`] makes those that there are.
 
+mod baseline;
 mod dataset;
 mod editors;
 mod estimate;
@@ -13,14 +14,13 @@ mod journal;
 mod noise;
 mod probes;
 mod published;
+mod questions;
 mod report;
 mod run;
 mod runner;
 mod splits;
-mod subject;
 #[cfg(test)]
 mod testing;
-mod trials;
 mod vlkeb;
 
 use std::path::PathBuf;
@@ -28,19 +28,22 @@ use std::path::PathBuf;
 use reasonedit_editor::EditorError;
 use thiserror::Error;
 
+pub use baseline::{
+    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    RetrievalSetting,
+};
 pub use dataset::{Dataset, Probe, ProbeKind, Record, Sample};
-pub use editors::{Bench, GraceSettings, REASONEDIT, UNEDITED, Variant, editor_names};
+pub use editors::{EditorRegistry, EditorVariant, GraceSettings, REASONEDIT, UNEDITED, editor_names};
 pub use estimate::{Bootstrap, Estimate};
-pub use journal::{Journal, Outcome, PassEnd};
+pub use journal::{OutcomeJournal, PassEnd, QuestionOutcome};
 pub use noise::NoiseKind;
 pub use probes::perception;
+pub use questions::{EvaluationQuestion, Metric};
 pub use report::{
-    Course, Drift, EditorFigures, Figures, MetricFigure, Named, NoiseFigures, Provenance, Report,
-    SweepFigures, Test,
+    Course, Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, Named, NoiseFigures,
+    Provenance, SweepFigures, Test,
 };
-pub use run::{Measured, Plan, Sequential, Told, evaluate};
-pub use subject::{Correction, Kept, Knob, Profile, Question, Reply, Subject, Subjects};
-pub use trials::{Metric, Trial};
+pub use run::{EvaluationPlan, Measured, ProgressCallback, Sequential, evaluate};
 
 /// Why an evaluation failed.
 #[derive(Debug, Error)]

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::EvaluationError;
 use crate::dataset::{Record, Sample};
-use crate::files::{Pictures, Row, data};
+use crate::files::{Pictures, RawRecord, data};
 
 use answers::{Counting, Right, distinct};
 pub(crate) use companions::{Companions, Set};
@@ -88,7 +88,7 @@ const PICTURE: &[&str] = &["image_path", "image", "figure_path", "image_name", "
 const UNRELATED: usize = 2;
 
 /// Whether a row is an edit, rather than part of a set that goes with edits.
-pub(crate) fn is_record(row: &Row) -> bool {
+pub(crate) fn is_record(row: &RawRecord) -> bool {
     let has = |name: &str| row.contains_key(name);
     let picture = has("image_id") || PICTURE.iter().any(|name| has(name)) || (has("images") && has("answer"));
     // Sets that go with records are joined by uid; several people's answers alone say nothing.
@@ -159,7 +159,7 @@ impl LeftOut {
 /// A path that leads out of the folder, no row that can be used: the reasons are counted.
 pub(crate) fn records(
     file: &Path,
-    rows: &[Row],
+    rows: &[RawRecord],
     pictures: &Pictures,
 ) -> Result<(Vec<Record>, Vec<String>), EvaluationError> {
     let mut left_out = LeftOut::default();
@@ -238,7 +238,7 @@ struct Read {
 }
 
 /// A row as a record, with its choices as they are listed.
-fn record(row: &Row, number: usize) -> Result<(Read, Vec<String>), Unusable> {
+fn record(row: &RawRecord, number: usize) -> Result<(Read, Vec<String>), Unusable> {
     let question = text(row, &["question"]).ok_or(Unusable::NoQuestion)?;
     let image = picture(row)?;
     let listed = answers::listed(row);
@@ -259,12 +259,12 @@ fn record(row: &Row, number: usize) -> Result<(Read, Vec<String>), Unusable> {
 }
 
 /// The name of a record. No uid of a set that goes with the records looks like one that is made up here.
-fn uid(row: &Row, number: usize) -> String {
+fn uid(row: &RawRecord, number: usize) -> String {
     text(row, &["uid", "question_id", "id"]).unwrap_or_else(|| format!("record {}", number + 1))
 }
 
 /// The one picture of a row.
-fn picture(row: &Row) -> Result<String, Unusable> {
+fn picture(row: &RawRecord) -> Result<String, Unusable> {
     if text(row, &["image_2"]).is_some() {
         return Err(Unusable::SeveralPictures);
     }
@@ -280,7 +280,7 @@ fn picture(row: &Row) -> Result<String, Unusable> {
 }
 
 /// A picture of COCO by its number, as A-OKVQA names it.
-fn coco(row: &Row) -> Option<String> {
+fn coco(row: &RawRecord) -> Option<String> {
     let split = text(row, &["split"])?;
     Some(format!("{split}2017/{:012}.jpg", row.get("image_id")?.as_u64()?))
 }
@@ -292,12 +292,12 @@ fn among(choices: &[String], answer: String) -> String {
 }
 
 /// The choices of a row. None twice.
-fn choices(row: &Row) -> Vec<String> {
+fn choices(row: &RawRecord) -> Vec<String> {
     distinct(&answers::listed(row))
 }
 
 /// The first of these columns that holds a text that is not empty, or a number; without outer space.
-fn text(row: &Row, names: &[&str]) -> Option<String> {
+fn text(row: &RawRecord, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| match row.get(*name)? {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
         Value::Number(number) => Some(number.to_string()),
@@ -321,7 +321,7 @@ fn parts(value: Option<&Value>, cut: impl Fn(&str) -> Vec<String>) -> Vec<String
 mod tests {
     use super::*;
 
-    fn row(json: &str) -> Row {
+    fn row(json: &str) -> RawRecord {
         serde_json::from_str(json).unwrap()
     }
 
@@ -375,12 +375,12 @@ mod tests {
             std::fs::write(folder.path().join(format!("{number}.png")), "x").unwrap();
         }
         let pictures = Pictures::around([folder.path().to_owned()]);
-        let row = |number: usize, answer: &str| -> Row {
+        let row = |number: usize, answer: &str| -> RawRecord {
             let json = serde_json::json!({"image_path": format!("far/{number}.png"), "question": format!("Q{}?", number % 5),
                 "answer": answer, "choices": "a;b"});
             serde_json::from_value(json).unwrap()
         };
-        let mut rows: Vec<Row> = (0..6).map(|number| row(number, "a")).collect();
+        let mut rows: Vec<RawRecord> = (0..6).map(|number| row(number, "a")).collect();
         rows.extend([row(1, "c"), row(2, ""), row(9, "b")]);
         let (read, notes) = records(Path::new("x.json"), &rows, &pictures).unwrap();
         assert_eq!(read.len(), 6);
@@ -396,7 +396,7 @@ mod tests {
             "{said}"
         );
         // Nothing at all can be used: every reason is told, with the first record that it holds for.
-        let without = |name: &str| -> Row {
+        let without = |name: &str| -> RawRecord {
             let mut row = row(1, "a");
             row.remove(name);
             row
@@ -435,7 +435,7 @@ mod tests {
         std::fs::write(folder.path().join("1.png"), "x").unwrap();
         let pictures = Pictures::around([folder.path().to_owned()]);
         let set = |answers: &[&str]| {
-            let rows: Vec<Row> = answers
+            let rows: Vec<RawRecord> = answers
                 .iter()
                 .map(|answer| {
                     row(&format!(

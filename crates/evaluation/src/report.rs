@@ -11,11 +11,11 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use crate::EvaluationError;
+use crate::baseline::RetrievalSetting;
 use crate::estimate::{Bootstrap, Estimate};
 use crate::noise::NoiseKind;
-use crate::run::{Measured, Plan, Sequential};
-use crate::subject::Knob;
-use crate::trials::Metric;
+use crate::questions::Metric;
+use crate::run::{EvaluationPlan, Measured, Sequential};
 
 /// Values under names, in an order of their own; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +86,7 @@ pub struct MetricFigure {
 }
 
 /// All metrics of one pass of one editor.
-pub type Figures = Named<MetricFigure>;
+pub type MetricFigures = Named<MetricFigure>;
 
 /// One editor with all edits live at once.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -96,7 +96,7 @@ pub struct EditorFigures {
     /// Edits that were live.
     pub edits: usize,
     /// The metrics; empty where the pass was not made.
-    pub metrics: Figures,
+    pub metrics: MetricFigures,
     /// The difference to ReasonEdit on the same questions; empty for itself and where that was not measured.
     pub over_reasonedit: Named<Estimate>,
     /// Share of the unrelated questions before which any sentence stood.
@@ -117,7 +117,7 @@ pub struct Test {
     /// Edits that were live.
     pub edits: usize,
     /// The metrics.
-    pub metrics: Figures,
+    pub metrics: MetricFigures,
     /// Kilobytes kept for an edit.
     pub kb_per_edit_merged: Option<f64>,
     /// Median milliseconds of an edit since the test before.
@@ -153,25 +153,26 @@ pub struct NoiseFigures {
     /// To how many of them, in percent.
     pub percent: u32,
     /// The metrics.
-    pub metrics: Figures,
+    pub metrics: MetricFigures,
 }
 
 /// Metrics with another setting of retrieval.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct SweepFigures {
     /// The setting.
-    pub knob: Knob,
+    #[serde(rename = "knob")]
+    pub setting: RetrievalSetting,
     /// Its value.
     pub value: f64,
     /// The metrics.
-    pub metrics: Figures,
+    pub metrics: MetricFigures,
     /// Share of the unrelated questions before which any sentence stood.
     pub false_injection: Estimate,
 }
 
 /// An evaluation, ready to be written.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Report {
+pub struct EvaluationReport {
     /// Where it comes from.
     pub provenance: Provenance,
     /// Seed of samples and noise.
@@ -208,11 +209,11 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-impl Report {
+impl EvaluationReport {
     /// Makes the figures.
     pub fn new(
         measured: &Measured,
-        plan: &Plan,
+        plan: &EvaluationPlan,
         provenance: Provenance,
         perception: Vec<(String, Estimate)>,
     ) -> Self {

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::EvaluationError;
+use crate::baseline::{EditorCorrection, EditorFactory, Profile, RetrievalSetting};
 use crate::dataset::{Dataset, Record, Sample};
 use crate::editors::UNEDITED;
 use crate::estimate::Bootstrap;
-use crate::journal::{Journal, hold_to};
+use crate::journal::{OutcomeJournal, hold_to};
 use crate::noise::{NoiseKind, disturb};
+use crate::questions::{EvaluationQuestion, Metric};
 use crate::runner::Runner;
-use crate::subject::{Correction, Knob, Profile, Subjects};
-use crate::trials::{Metric, Trial};
 
 /// The pass of all edits and all questions.
 pub(crate) const STATIC: &str = "static";
@@ -35,7 +35,7 @@ pub struct Sequential {
 
 /// What is to be measured.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct EvaluationPlan {
     /// Editors by name. The unedited model is always among them.
     pub editors: Vec<String>,
     /// Edits to make; fewer if the data hold fewer errors.
@@ -49,7 +49,7 @@ pub struct Plan {
     /// Noise in the reasoning, and percent of the statements.
     pub noise: Vec<(NoiseKind, u32)>,
     /// Settings of retrieval to vary, with their values.
-    pub sweeps: Vec<(Knob, Vec<f64>)>,
+    pub sweeps: Vec<(RetrievalSetting, Vec<f64>)>,
     /// Seed of samples and noise.
     pub seed: u64,
     /// How intervals are found.
@@ -61,7 +61,7 @@ pub struct Plan {
 /// What was measured: everything that a report is made of.
 pub struct Measured {
     /// Every question.
-    pub trials: Vec<Trial>,
+    pub questions: Vec<EvaluationQuestion>,
     /// Records that became edits, in order.
     pub edited: Vec<String>,
     /// Records that were looked at and not edited, because the unedited model answers their question rightly.
@@ -70,7 +70,7 @@ pub struct Measured {
     pub lacking: Vec<Metric>,
     /// Editors and their outcomes: the unedited model, then those asked for, then those that the folder has
     /// from before.
-    pub editors: Vec<(Profile, Journal)>,
+    pub editors: Vec<(Profile, OutcomeJournal)>,
 }
 
 /// Name of the pass at a test of the sequential protocol.
@@ -84,12 +84,12 @@ pub(crate) fn noise_pass(kind: NoiseKind, percent: u32) -> String {
 }
 
 /// Name of the pass with a setting of retrieval.
-pub(crate) fn sweep_pass(knob: Knob, value: f64) -> String {
-    format!("{}:{value}", knob.name())
+pub(crate) fn sweep_pass(setting: RetrievalSetting, value: f64) -> String {
+    format!("{}:{value}", setting.name())
 }
 
 /// Is told what is being done, how much of it is done, and of how much.
-pub type Told<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
+pub type ProgressCallback<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
 
 /// Measures. `identity` is everything beside the plan that decides outcomes (data, model, configuration);
 /// outcomes that are there from another are refused.
@@ -97,36 +97,36 @@ pub type Told<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
 /// # Errors
 /// Unreadable data, a failing editor, a folder that can't be written or holds outcomes of other settings.
 pub async fn evaluate(
-    subjects: &dyn Subjects,
+    factory: &dyn EditorFactory,
     data: &Dataset,
-    plan: &Plan,
+    plan: &EvaluationPlan,
     identity: &Value,
-    progress: Told<'_>,
+    progress: ProgressCallback<'_>,
 ) -> Result<Measured, EvaluationError> {
     if let Some(folder) = &plan.out {
-        let Plan { edits, given_boxes, seed, .. } = plan;
+        let EvaluationPlan { edits, given_boxes, seed, .. } = plan;
         let settings =
             json!({"edits": edits, "given_boxes": given_boxes, "seed": seed, "measured_on": identity});
         hold_to(folder, "settings.json", &settings)?;
     }
-    let mut unedited = Runner::open(subjects, plan, data, progress, UNEDITED, PLAIN, "").await?;
+    let mut unedited = Runner::open(factory, plan, data, progress, UNEDITED, PLAIN, "").await?;
     let (records, right_before) = unedited.find_errors(&data.records).await?;
     if records.is_empty() {
         return Err(EvaluationError::Data(format!(
             "the unedited model answers all {right_before} records rightly: there is nothing to edit"
         )));
     }
-    let trials = unedited.choose_trials(&records, &data.records).await?;
-    let lacking = lacking(&trials, &records);
-    unedited.ask(STATIC, &trials, 0..trials.len(), RetrievalOverride::default(), true).await?;
+    let questions = unedited.choose_questions(&records, &data.records).await?;
+    let lacking = lacking(&questions, &records);
+    unedited.ask(STATIC, &questions, 0..questions.len(), RetrievalOverride::default(), true).await?;
     unedited.end(STATIC, 0, Vec::new()).await?;
     let mut editors = vec![unedited.done()];
 
-    let work = Work { records: &records, trials: &trials, plan, data };
+    let work = Work { records: &records, questions: &questions, plan, data };
     let wanted: Vec<&String> = plan.editors.iter().filter(|name| *name != UNEDITED).collect();
     for (at, name) in wanted.iter().enumerate() {
         let place = format!(" ({} of {})", at + 1, wanted.len());
-        editors.push(work.measure(subjects, progress, name, &place).await?);
+        editors.push(work.measure(factory, progress, name, &place).await?);
     }
     for name in from_before(plan)? {
         if !editors.iter().any(|(profile, _)| profile.name == name) {
@@ -134,13 +134,13 @@ pub async fn evaluate(
         }
     }
     let edited = records.iter().map(|record| record.uid.clone()).collect();
-    Ok(Measured { trials, edited, right_before, lacking, editors })
+    Ok(Measured { questions, edited, right_before, lacking, editors })
 }
 
 /// Metrics of which neither a question nor a candidate stands in the data.
-fn lacking(trials: &[Trial], records: &[&Record]) -> Vec<Metric> {
+fn lacking(questions: &[EvaluationQuestion], records: &[&Record]) -> Vec<Metric> {
     let has = |metric: Metric| {
-        trials.iter().any(|trial| trial.metric == metric)
+        questions.iter().any(|question| question.metric == metric)
             || match metric {
                 Metric::Locality | Metric::HardLocality => records.iter().any(|r| !r.unrelated.is_empty()),
                 Metric::Contrast => records.iter().any(|r| !r.contrast.is_empty()),
@@ -151,7 +151,7 @@ fn lacking(trials: &[Trial], records: &[&Record]) -> Vec<Metric> {
 }
 
 /// Editors of which the folder has outcomes.
-fn from_before(plan: &Plan) -> Result<Vec<String>, EvaluationError> {
+fn from_before(plan: &EvaluationPlan) -> Result<Vec<String>, EvaluationError> {
     let Some(folder) = plan.out.as_ref().map(|folder| folder.join("outcomes")) else { return Ok(Vec::new()) };
     let failed = |error| EvaluationError::file(&folder, error);
     let mut names = Vec::new();
@@ -163,19 +163,19 @@ fn from_before(plan: &Plan) -> Result<Vec<String>, EvaluationError> {
     Ok(names)
 }
 
-fn found(plan: &Plan, name: &str) -> Result<(Profile, Journal), EvaluationError> {
+fn found(plan: &EvaluationPlan, name: &str) -> Result<(Profile, OutcomeJournal), EvaluationError> {
     let file = plan.out.clone().unwrap_or_default().join(format!("outcomes/{name}.json"));
     let text = std::fs::read_to_string(&file).map_err(|error| EvaluationError::file(&file, error))?;
     let profile = serde_json::from_str(&text)
         .map_err(|error| EvaluationError::Resume { file, what: error.to_string() })?;
-    Ok((profile, Journal::open(plan.out.as_deref(), name)?))
+    Ok((profile, OutcomeJournal::open(plan.out.as_deref(), name)?))
 }
 
 /// What all editors are measured on.
 struct Work<'a> {
     records: &'a [&'a Record],
-    trials: &'a [Trial],
-    plan: &'a Plan,
+    questions: &'a [EvaluationQuestion],
+    plan: &'a EvaluationPlan,
     data: &'a Dataset,
 }
 
@@ -183,23 +183,23 @@ impl Work<'_> {
     /// Everything that the plan says of one editor.
     async fn measure(
         &self,
-        subjects: &dyn Subjects,
-        progress: Told<'_>,
+        factory: &dyn EditorFactory,
+        progress: ProgressCallback<'_>,
         name: &str,
         place: &str,
-    ) -> Result<(Profile, Journal), EvaluationError> {
+    ) -> Result<(Profile, OutcomeJournal), EvaluationError> {
         let (plan, data) = (self.plan, self.data);
-        let mut run = Runner::open(subjects, plan, data, progress, name, PLAIN, place).await?;
+        let mut run = Runner::open(factory, plan, data, progress, name, PLAIN, place).await?;
         let plain = self.corrections(None)?;
         if let Some(sequential) = plan.sequential {
             self.one_after_another(&mut run, &plain, sequential).await?;
         }
-        let knobs = run.profile.knobs.clone();
-        let sweeps: Vec<(Knob, f64)> = plan
+        let retrieval_settings = run.profile.retrieval_settings.clone();
+        let sweeps: Vec<(RetrievalSetting, f64)> = plan
             .sweeps
             .iter()
-            .filter(|(knob, _)| knobs.contains(knob))
-            .flat_map(|(knob, values)| values.iter().map(|value| (*knob, *value)))
+            .filter(|(setting, _)| retrieval_settings.contains(setting))
+            .flat_map(|(setting, values)| values.iter().map(|value| (*setting, *value)))
             .collect();
         let noise: Vec<(NoiseKind, u32)> = plan
             .noise
@@ -213,13 +213,15 @@ impl Work<'_> {
         if wants_static {
             passes.push((STATIC.to_owned(), RetrievalOverride::default()));
         }
-        passes.extend(sweeps.iter().map(|(knob, value)| (sweep_pass(*knob, *value), knob.set(*value))));
+        passes.extend(
+            sweeps.iter().map(|(setting, value)| (sweep_pass(*setting, *value), setting.set(*value))),
+        );
         self.all_at_once(&mut run, &plain, &passes).await?;
         for (kind, percent) in noise {
             let pass = noise_pass(kind, percent);
             if run.journal.ended(&pass).is_none() {
                 let noisy = self.corrections(Some((kind, percent)))?;
-                run.renew(subjects, &format!("{}-{percent}", kind.name())).await?;
+                run.renew(factory, &format!("{}-{percent}", kind.name())).await?;
                 self.all_at_once(&mut run, &noisy, &[(pass, RetrievalOverride::default())]).await?;
             }
         }
@@ -230,7 +232,7 @@ impl Work<'_> {
     async fn all_at_once(
         &self,
         run: &mut Runner<'_>,
-        corrections: &[Correction],
+        corrections: &[EditorCorrection],
         passes: &[(String, RetrievalOverride)],
     ) -> Result<(), EvaluationError> {
         if passes.iter().all(|(pass, _)| run.journal.ended(pass).is_some()) {
@@ -238,7 +240,7 @@ impl Work<'_> {
         }
         let edit_ms = run.edit(corrections, corrections.len()).await?;
         for (pass, retrieval) in passes {
-            run.ask(pass, self.trials, 0..self.trials.len(), *retrieval, pass == STATIC).await?;
+            run.ask(pass, self.questions, 0..self.questions.len(), *retrieval, pass == STATIC).await?;
             run.end(pass, corrections.len(), edit_ms.clone()).await?;
         }
         Ok(())
@@ -247,12 +249,12 @@ impl Work<'_> {
     async fn one_after_another(
         &self,
         run: &mut Runner<'_>,
-        corrections: &[Correction],
+        corrections: &[EditorCorrection],
         sequential: Sequential,
     ) -> Result<(), EvaluationError> {
         let mut questions: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (at, trial) in self.trials.iter().enumerate() {
-            questions.entry(trial.edit).or_default().push(at);
+        for (at, question) in self.questions.iter().enumerate() {
+            questions.entry(question.edit).or_default().push(at);
         }
         let every = sequential.every.max(1);
         let mut tests: Vec<usize> = (1..=corrections.len() / every).map(|test| test * every).collect();
@@ -272,14 +274,14 @@ impl Work<'_> {
             drawn.sort_unstable();
             let asked: Vec<usize> =
                 drawn.iter().filter_map(|edit| questions.get(edit)).flatten().copied().collect();
-            run.ask(&pass, self.trials, asked, RetrievalOverride::default(), true).await?;
+            run.ask(&pass, self.questions, asked, RetrievalOverride::default(), true).await?;
             run.end(&pass, edits, edit_ms).await?;
         }
         Ok(())
     }
 
     /// The edits as the editors are given them.
-    fn corrections(&self, noise: Option<(NoiseKind, u32)>) -> Result<Vec<Correction>, EvaluationError> {
+    fn corrections(&self, noise: Option<(NoiseKind, u32)>) -> Result<Vec<EditorCorrection>, EvaluationError> {
         let mut reasoning: Vec<Vec<StatementInput>> = self
             .records
             .iter()
@@ -297,7 +299,7 @@ impl Work<'_> {
         }
         let correction = |(record, reasoning): (&&Record, Vec<StatementInput>)| {
             let Sample { image, question, answer, choices } = record.sample.clone();
-            Ok(Correction { image: self.data.picture(&image)?, question, answer, choices, reasoning })
+            Ok(EditorCorrection { image: self.data.picture(&image)?, question, answer, choices, reasoning })
         };
         self.records.iter().zip(reasoning).map(correction).collect()
     }

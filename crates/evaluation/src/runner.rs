@@ -5,11 +5,13 @@ use reasonedit_editor::RetrievalOverride;
 use serde_json::json;
 
 use crate::EvaluationError;
+use crate::baseline::{
+    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, Profile,
+};
 use crate::dataset::{Dataset, Record, Sample};
-use crate::journal::{Journal, Outcome, PassEnd, hold_to};
-use crate::run::{Plan, STATIC, Told};
-use crate::subject::{Correction, Profile, Question, Reply, Subject, Subjects};
-use crate::trials::{Metric, Trial, changing, is_right, keeping};
+use crate::journal::{OutcomeJournal, PassEnd, QuestionOutcome, hold_to};
+use crate::questions::{EvaluationQuestion, Metric, changing, is_right, keeping};
+use crate::run::{EvaluationPlan, ProgressCallback, STATIC};
 
 /// Questions under way at once: enough for the engine to batch, few enough for its queue.
 const CONCURRENCY: usize = 8;
@@ -24,45 +26,49 @@ const BEFORE: &str = "before";
 
 /// One editor at work.
 pub(crate) struct Runner<'a> {
-    subject: Box<dyn Subject>,
+    baseline: Box<dyn BaselineEditor>,
     pub(crate) profile: Profile,
-    pub(crate) journal: Journal,
+    pub(crate) journal: OutcomeJournal,
     data: &'a Dataset,
-    plan: &'a Plan,
-    progress: Told<'a>,
+    plan: &'a EvaluationPlan,
+    progress: ProgressCallback<'a>,
     /// Stands behind the editor's name where progress is told.
     place: &'a str,
-    /// Edits that the subject has.
+    /// Edits that the editor has.
     made: usize,
 }
 
 impl<'a> Runner<'a> {
     pub(crate) async fn open(
-        subjects: &dyn Subjects,
-        plan: &'a Plan,
+        factory: &dyn EditorFactory,
+        plan: &'a EvaluationPlan,
         data: &'a Dataset,
-        progress: Told<'a>,
+        progress: ProgressCallback<'a>,
         name: &str,
         set: &str,
         place: &'a str,
     ) -> Result<Self, EvaluationError> {
-        let subject = subjects.subject(name, set).await?;
-        let profile = subject.profile().clone();
-        let journal = Journal::open(plan.out.as_deref(), name)?;
+        let baseline = factory.editor(name, set).await?;
+        let profile = baseline.profile().clone();
+        let journal = OutcomeJournal::open(plan.out.as_deref(), name)?;
         if let Some(folder) = &plan.out {
             hold_to(&folder.join("outcomes"), &format!("{name}.json"), &json!(profile))?;
         }
-        Ok(Self { subject, profile, journal, data, plan, progress, place, made: 0 })
+        Ok(Self { baseline, profile, journal, data, plan, progress, place, made: 0 })
     }
 
     /// Begins anew with an editor without edits.
-    pub(crate) async fn renew(&mut self, subjects: &dyn Subjects, set: &str) -> Result<(), EvaluationError> {
-        self.subject = subjects.subject(&self.profile.name, set).await?;
+    pub(crate) async fn renew(
+        &mut self,
+        factory: &dyn EditorFactory,
+        set: &str,
+    ) -> Result<(), EvaluationError> {
+        self.baseline = factory.editor(&self.profile.name, set).await?;
         self.made = 0;
         Ok(())
     }
 
-    pub(crate) fn done(self) -> (Profile, Journal) {
+    pub(crate) fn done(self) -> (Profile, OutcomeJournal) {
         (self.profile, self.journal)
     }
 
@@ -73,13 +79,13 @@ impl<'a> Runner<'a> {
     /// Makes edits until there are `count`; returns the milliseconds of those made now.
     pub(crate) async fn edit(
         &mut self,
-        corrections: &[Correction],
+        corrections: &[EditorCorrection],
         count: usize,
     ) -> Result<Vec<f64>, EvaluationError> {
         let mut took = Vec::new();
         for (number, correction) in corrections.iter().enumerate().take(count).skip(self.made) {
             self.tell("edits", number, count);
-            took.extend(self.subject.edit(number, correction).await?);
+            took.extend(self.baseline.edit(number, correction).await?);
             self.made = number + 1;
         }
         Ok(took)
@@ -95,7 +101,7 @@ impl<'a> Runner<'a> {
         if self.journal.ended(pass).is_some() {
             return Ok(());
         }
-        let kept = self.subject.kept().await?;
+        let kept = self.baseline.kept().await?;
         self.journal.end(PassEnd { ended: pass.to_owned(), edits, edit_ms, kept })
     }
 
@@ -104,15 +110,15 @@ impl<'a> Runner<'a> {
         sample: &Sample,
         of_edit: usize,
         retrieval: RetrievalOverride,
-    ) -> Result<Reply, EvaluationError> {
-        let question = Question {
+    ) -> Result<EditorReply, EvaluationError> {
+        let question = EditorQuestion {
             image: self.data.picture(&sample.image)?,
             question: sample.question.clone(),
             choices: sample.choices.clone(),
             of_edit,
             retrieval,
         };
-        self.subject.ask(&question).await
+        self.baseline.ask(&question).await
     }
 
     /// Asks those of these questions of which the pass has no outcome yet. With `timed`, some of them alone,
@@ -120,7 +126,7 @@ impl<'a> Runner<'a> {
     pub(crate) async fn ask(
         &mut self,
         pass: &str,
-        trials: &[Trial],
+        questions: &[EvaluationQuestion],
         numbers: impl IntoIterator<Item = usize>,
         retrieval: RetrievalOverride,
         timed: bool,
@@ -133,11 +139,11 @@ impl<'a> Runner<'a> {
             let alone: Vec<usize> = missing.iter().copied().step_by(step).take(TIMED).collect();
             for number in &alone {
                 self.tell(pass, done, all);
-                let trial = &trials[*number];
+                let question = &questions[*number];
                 let began = std::time::Instant::now();
-                let reply = self.put(&trial.sample, trial.edit, retrieval).await?;
+                let reply = self.put(&question.sample, question.edit, retrieval).await?;
                 let ms = began.elapsed().as_secs_f64() * 1e3;
-                let outcome = Outcome { ms: Some(ms), ..outcome(pass, *number, trial, reply) };
+                let outcome = QuestionOutcome { ms: Some(ms), ..outcome(pass, *number, question, reply) };
                 self.journal.add(outcome)?;
                 done += 1;
             }
@@ -146,13 +152,13 @@ impl<'a> Runner<'a> {
         // Written down a stretch at a time, so that the journal is not shared with the questions under way.
         for stretch in missing.chunks(SEARCHED) {
             let this = &*self;
-            let replies: Vec<Result<Reply, EvaluationError>> = stream::iter(stretch)
-                .map(|number| this.put(&trials[*number].sample, trials[*number].edit, retrieval))
+            let replies: Vec<Result<EditorReply, EvaluationError>> = stream::iter(stretch)
+                .map(|number| this.put(&questions[*number].sample, questions[*number].edit, retrieval))
                 .buffered(CONCURRENCY)
                 .collect()
                 .await;
             for (number, reply) in stretch.iter().zip(replies) {
-                self.journal.add(outcome(pass, *number, &trials[*number], reply?))?;
+                self.journal.add(outcome(pass, *number, &questions[*number], reply?))?;
             }
             done += stretch.len();
             self.tell(pass, done, all);
@@ -166,15 +172,15 @@ impl<'a> Runner<'a> {
         &mut self,
         records: &'d [Record],
     ) -> Result<(Vec<&'d Record>, usize), EvaluationError> {
-        let trials: Vec<Trial> = records
+        let questions: Vec<EvaluationQuestion> = records
             .iter()
-            .map(|r| Trial { metric: Metric::Reliability, edit: 0, sample: r.sample.clone() })
+            .map(|r| EvaluationQuestion { metric: Metric::Reliability, edit: 0, sample: r.sample.clone() })
             .collect();
         let (mut errors, mut right) = (Vec::new(), 0);
         let mut searched = 0;
         while searched < records.len() && errors.len() < self.plan.edits {
             let until = (searched + SEARCHED).min(records.len());
-            self.ask(SEARCH, &trials, searched..until, RetrievalOverride::default(), false).await?;
+            self.ask(SEARCH, &questions, searched..until, RetrievalOverride::default(), false).await?;
             for (number, record) in records.iter().enumerate().take(until).skip(searched) {
                 if errors.len() == self.plan.edits {
                     break;
@@ -191,12 +197,12 @@ impl<'a> Runner<'a> {
 
     /// All questions: those that edits should change, and of those that they should not the ones that the
     /// model answers rightly now.
-    pub(crate) async fn choose_trials(
+    pub(crate) async fn choose_questions(
         &mut self,
         edits: &[&Record],
         all: &[Record],
-    ) -> Result<Vec<Trial>, EvaluationError> {
-        let mut trials = changing(edits);
+    ) -> Result<Vec<EvaluationQuestion>, EvaluationError> {
+        let mut questions = changing(edits);
         let candidates = keeping(edits, all);
         self.ask(BEFORE, &candidates, 0..candidates.len(), RetrievalOverride::default(), false).await?;
         for (number, candidate) in candidates.into_iter().enumerate() {
@@ -205,21 +211,25 @@ impl<'a> Runner<'a> {
                 continue;
             };
             // The unedited model is asked once: its answer before is its answer.
-            if self.journal.outcome(STATIC, trials.len()).is_none() {
-                self.journal.add(Outcome { pass: STATIC.to_owned(), trial: trials.len(), ..before })?;
+            if self.journal.outcome(STATIC, questions.len()).is_none() {
+                self.journal.add(QuestionOutcome {
+                    pass: STATIC.to_owned(),
+                    question: questions.len(),
+                    ..before
+                })?;
             }
-            trials.push(candidate);
+            questions.push(candidate);
         }
-        Ok(trials)
+        Ok(questions)
     }
 }
 
-fn outcome(pass: &str, number: usize, trial: &Trial, reply: Reply) -> Outcome {
-    let own = reply.in_front.iter().position(|edits| edits.contains(&trial.edit)).map(|at| at + 1);
-    Outcome {
+fn outcome(pass: &str, number: usize, question: &EvaluationQuestion, reply: EditorReply) -> QuestionOutcome {
+    let own = reply.in_front.iter().position(|edits| edits.contains(&question.edit)).map(|at| at + 1);
+    QuestionOutcome {
         pass: pass.to_owned(),
-        trial: number,
-        right: is_right(&trial.sample, &reply.answer),
+        question: number,
+        right: is_right(&question.sample, &reply.answer),
         answer: reply.answer,
         sentences: reply.in_front.len(),
         own,

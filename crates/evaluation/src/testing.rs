@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::future::BoxFuture;
 use reasonedit_editor::ImageSource;
 
-use crate::subject::{Correction, Kept, Knob, Profile, Question, Reply, Subject, Subjects};
-use crate::{Bootstrap, Dataset, EvaluationError, Plan, Record, Sample};
+use crate::baseline::{
+    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    RetrievalSetting,
+};
+use crate::{Bootstrap, Dataset, EvaluationError, EvaluationPlan, Record, Sample};
 
 /// A question that edits change: the model says the first choice, and the second is right.
 pub(crate) fn sample(image: &str) -> Sample {
@@ -61,8 +64,8 @@ pub(crate) fn world(folder: &Path, records: &[Record]) -> Dataset {
     Dataset::open(folder).unwrap()
 }
 
-pub(crate) fn plan(editors: &[&str], edits: usize) -> Plan {
-    Plan {
+pub(crate) fn plan(editors: &[&str], edits: usize) -> EvaluationPlan {
+    EvaluationPlan {
         editors: editors.iter().map(|name| (*name).to_owned()).collect(),
         edits,
         given_boxes: false,
@@ -114,12 +117,12 @@ struct Scripted<'a> {
     edits: Mutex<HashMap<usize, bool>>,
 }
 
-impl Subjects for &'static Scripts {
-    fn subject<'a>(
+impl EditorFactory for &'static Scripts {
+    fn editor<'a>(
         &'a self,
         name: &'a str,
         _: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn Subject>, EvaluationError>> {
+    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>> {
         let behaviour = match name {
             "unedited" => Behaviour::Unedited,
             "always" => Behaviour::Always,
@@ -137,15 +140,19 @@ impl Subjects for &'static Scripts {
             retrieves: behaviour != Behaviour::Unedited,
             gated: behaviour == Behaviour::Never,
             uses_reasoning: behaviour == Behaviour::Reader,
-            knobs: if behaviour == Behaviour::Third { vec![Knob::K] } else { Vec::new() },
+            retrieval_settings: if behaviour == Behaviour::Third {
+                vec![RetrievalSetting::K]
+            } else {
+                Vec::new()
+            },
         };
         let scripted = Scripted { profile, behaviour, scripts: self, edits: Mutex::default() };
-        Box::pin(async { Ok(Box::new(scripted) as Box<dyn Subject>) })
+        Box::pin(async { Ok(Box::new(scripted) as Box<dyn BaselineEditor>) })
     }
 }
 
 impl Scripted<'_> {
-    fn reply(&self, question: &Question) -> Reply {
+    fn reply(&self, question: &EditorQuestion) -> EditorReply {
         let ImageSource::Bytes(bytes) = &question.image else { panic!("scripted pictures are bytes") };
         let keeps = bytes.starts_with(b"u") || bytes.starts_with(b"c");
         let edits = self.edits.lock().unwrap();
@@ -168,11 +175,11 @@ impl Scripted<'_> {
             }
         };
         let rejected = self.behaviour == Behaviour::Never;
-        Reply { answer: question.choices[usize::from(special)].clone(), in_front, rejected }
+        EditorReply { answer: question.choices[usize::from(special)].clone(), in_front, rejected }
     }
 }
 
-impl Subject for Scripted<'_> {
+impl BaselineEditor for Scripted<'_> {
     fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -180,7 +187,7 @@ impl Subject for Scripted<'_> {
     fn edit<'a>(
         &'a self,
         number: usize,
-        correction: &'a Correction,
+        correction: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
         let says = correction.reasoning.iter().any(|s| s.statement == format!("It is number {number}."));
         let before = self.edits.lock().unwrap().insert(number, says);
@@ -188,7 +195,10 @@ impl Subject for Scripted<'_> {
         Box::pin(async { Ok(Some(2.0)) })
     }
 
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+    fn ask<'a>(
+        &'a self,
+        question: &'a EditorQuestion,
+    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
         Box::pin(async {
             if self.behaviour != Behaviour::Unedited {
                 let before = self.scripts.asked.fetch_add(1, Ordering::Relaxed);
@@ -200,10 +210,10 @@ impl Subject for Scripted<'_> {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
         let edits = self.edits.lock().unwrap().len() as u64;
         let kept = (self.behaviour != Behaviour::Unedited)
-            .then_some(Kept { merged: 500 * edits, unmerged: 1000 * edits });
+            .then_some(MemoryFootprint { merged: 500 * edits, unmerged: 1000 * edits });
         Box::pin(async move { Ok(kept) })
     }
 }

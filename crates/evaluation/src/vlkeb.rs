@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::EvaluationError;
 use crate::dataset::{Record, Sample};
-use crate::files::{Pictures, Row, data};
+use crate::files::{Pictures, RawRecord, data};
 
 /// Columns that records have in every version of the data, beside the answer.
 const KNOWN: [&[&str]; 3] =
@@ -67,7 +67,7 @@ impl OneOrMany {
 }
 
 /// Whether a row is a record of VLKEB.
-pub(crate) fn is_record(row: &Row) -> bool {
+pub(crate) fn is_record(row: &RawRecord) -> bool {
     let answer = ["alt", "target_new", "target"].iter().any(|name| row.contains_key(*name));
     answer && KNOWN.iter().all(|names| names.iter().any(|name| row.contains_key(*name)))
 }
@@ -90,7 +90,7 @@ struct Unused {
 /// A row that is no record, a path that leads out of the folder, no row that can be used.
 pub(crate) fn records(
     file: &Path,
-    rows: Vec<Row>,
+    rows: Vec<RawRecord>,
     pictures: &Pictures,
 ) -> Result<(Vec<Record>, Vec<String>), EvaluationError> {
     let (all, mut records, mut unused) = (rows.len(), Vec::new(), Unused::default());
@@ -222,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    fn row(json: Value) -> Row {
+    fn row(json: Value) -> RawRecord {
         serde_json::from_value(json).unwrap()
     }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reasonedit_evaluation::{
-    Bench, Bootstrap, Dataset, EvaluationError, GraceSettings, Knob, NoiseKind, Plan, Provenance, Report,
-    Sequential, Variant, evaluate, perception,
+    Bootstrap, Dataset, EditorRegistry, EditorVariant, EvaluationError, EvaluationPlan, EvaluationReport,
+    GraceSettings, NoiseKind, Provenance, RetrievalSetting, Sequential, evaluate, perception,
 };
 use reasonedit_world::writer::write_probes;
 use serde_json::json;
@@ -40,10 +40,10 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     let scratch = tempfile::tempdir().map_err(|error| CliError::file("temporary folder", error))?;
     let settings = Settings::load_for_scratch(&args.settings, &scratch.path().join("editor"))?;
     logging::start(&settings.log, true)?;
-    let variants: Vec<Variant> = args
+    let variants: Vec<EditorVariant> = args
         .variants
         .iter()
-        .map(|text| Variant::parse(text))
+        .map(|text| EditorVariant::parse(text))
         .collect::<Result<_, _>>()
         .map_err(|error| usage(&error))?;
     let folder = data_folder(&args.data, scratch.path())?;
@@ -55,9 +55,10 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
 
     let local = service::open(&settings).await?;
     let work = args.out.as_deref().unwrap_or(scratch.path()).join(WORK);
-    let bench = Bench::new(local.editor.engine().clone(), settings.editor.clone(), work, variants);
-    let bench = bench.map_err(|error| usage(&error))?.with_grace(grace(args)?);
-    let plan = plan(args, &bench.names())?;
+    let registry =
+        EditorRegistry::new(local.editor.engine().clone(), settings.editor.clone(), work, variants);
+    let registry = registry.map_err(|error| usage(&error))?.with_grace(grace(args)?);
+    let plan = plan(args, &registry.names())?;
     let provenance = provenance(args, &settings, &local, &data).await?;
     let identity = json!({
         "data": provenance.data_digest,
@@ -70,19 +71,24 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     let told = |stage: &str, done: usize, all: usize| bars.set(stage, done as u64, all as u64);
     let measured = async {
         let seen = perception(&local.editor, &data, &plan.bootstrap, &told).await?;
-        Ok((seen, evaluate(&bench, &data, &plan, &identity, &told).await?))
+        Ok((seen, evaluate(&registry, &data, &plan, &identity, &told).await?))
     }
     .await;
     bars.finish();
     let (seen, measured) = measured.map_err(failed)?;
-    tell(args, &Report::new(&measured, &plan, provenance, seen))
+    tell(args, &EvaluationReport::new(&measured, &plan, provenance, seen))
 }
 
 /// The same of a running service. What it was given is taken back, however the evaluation ends.
 ///
 /// # Errors
 /// As [`run`]; a service that can't be reached, or a codebook that isn't the evaluation's own.
-async fn of_a_service(args: &EvalArgs, url: &str, data: &Dataset, variants: Vec<Variant>) -> Result<()> {
+async fn of_a_service(
+    args: &EvalArgs,
+    url: &str,
+    data: &Dataset,
+    variants: Vec<EditorVariant>,
+) -> Result<()> {
     if args.settings.model.is_some() || args.settings.sentence_encoder.is_some() {
         return Err(CliError::Usage(
             "--model: a service has its own; leave out one of --model and --server".to_owned(),
@@ -154,7 +160,7 @@ async fn of_a_service(args: &EvalArgs, url: &str, data: &Dataset, variants: Vec<
         encoder.clone_into(&mut provenance.encoder_fingerprint);
     }
     provenance.configuration = json!({ "embedding": embedding });
-    tell(args, &Report::new(&measured, &plan, provenance, Vec::new()))
+    tell(args, &EvaluationReport::new(&measured, &plan, provenance, Vec::new()))
 }
 
 /// Ends the evaluation of a service in good order on the first SIGINT or SIGTERM, and at once on the second.
@@ -169,7 +175,7 @@ async fn stop_on_signals(remote: Remote) {
 }
 
 /// Writes the report where it is wanted, and prints it.
-fn tell(args: &EvalArgs, report: &Report) -> Result<()> {
+fn tell(args: &EvalArgs, report: &EvaluationReport) -> Result<()> {
     if let Some(folder) = &args.out {
         report.write(folder).map_err(failed)?;
     }
@@ -224,7 +230,7 @@ fn data_folder(data: &str, scratch: &Path) -> Result<PathBuf> {
 
 /// What was asked for. `known` are the editors that there are: a name that is none of them is told before
 /// anything is measured.
-fn plan(args: &EvalArgs, known: &[String]) -> Result<Plan> {
+fn plan(args: &EvalArgs, known: &[String]) -> Result<EvaluationPlan> {
     let all = args.editors.iter().any(|name| name == "all");
     let mut editors = if all { known.to_vec() } else { args.editors.clone() };
     if let Some(name) = editors.iter().find(|name| !known.contains(name)) {
@@ -248,12 +254,12 @@ fn plan(args: &EvalArgs, known: &[String]) -> Result<Plan> {
         .iter()
         .flat_map(|choice| args.noise_levels.iter().map(move |level| (kind(choice), *level)));
     let sweep = |choice: &SweepChoice| match choice {
-        SweepChoice::K => (Knob::K, K.to_vec()),
-        SweepChoice::Tau => (Knob::Tau, TAU.to_vec()),
+        SweepChoice::K => (RetrievalSetting::K, K.to_vec()),
+        SweepChoice::Tau => (RetrievalSetting::Tau, TAU.to_vec()),
     };
     let sequential = (args.protocol == Protocol::Sequential)
         .then_some(Sequential { every: args.every, sample: args.sample });
-    Ok(Plan {
+    Ok(EvaluationPlan {
         editors,
         edits: args.edits,
         given_boxes: args.given_boxes,
@@ -333,7 +339,7 @@ fn git_revision() -> Option<String> {
     Some(if changed.is_empty() { revision } else { revision + "+" })
 }
 
-fn describe(report: &Report) -> String {
+fn describe(report: &EvaluationReport) -> String {
     let seen = report
         .perception
         .0

@@ -19,7 +19,9 @@ use reasonedit_vlm::{
 use super::grace_codebook::{Codebook, Entry, Placing};
 use super::{GRACE, GRACE_COT};
 use crate::EvaluationError;
-use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
+use crate::baseline::{
+    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+};
 
 /// Tokens that a visit to the model is said to cost.
 const VISIT_COST: usize = 512;
@@ -93,7 +95,7 @@ impl Grace {
             retrieves: true,
             gated: true,
             uses_reasoning: reasoning,
-            knobs: Vec::new(),
+            retrieval_settings: Vec::new(),
         };
         Ok(Self { profile, editor, settings, layer, reasoning, codebook: Arc::default() })
     }
@@ -137,7 +139,7 @@ impl Grace {
     }
 }
 
-impl Subject for Grace {
+impl BaselineEditor for Grace {
     fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -145,7 +147,7 @@ impl Subject for Grace {
     fn edit<'a>(
         &'a self,
         number: usize,
-        correction: &'a Correction,
+        correction: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
         Box::pin(async move {
             let began = std::time::Instant::now();
@@ -161,7 +163,10 @@ impl Subject for Grace {
         })
     }
 
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+    fn ask<'a>(
+        &'a self,
+        question: &'a EditorQuestion,
+    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
         Box::pin(async {
             let prompt = self.prompt(&question.image, &question.question)?;
             let (layer, choices) = (self.layer, question.choices.clone());
@@ -178,7 +183,7 @@ impl Subject for Grace {
                 })
                 .await?;
             let answer = question.choices.get(best).cloned().unwrap_or_default();
-            Ok(Reply {
+            Ok(EditorReply {
                 answer,
                 in_front: edit.into_iter().map(|e| vec![e]).collect(),
                 rejected: edit.is_none(),
@@ -186,10 +191,10 @@ impl Subject for Grace {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
         Box::pin(async {
             let bytes = self.codebook.read().unwrap_or_else(PoisonError::into_inner).bytes();
-            Ok(Some(Kept { merged: bytes, unmerged: bytes }))
+            Ok(Some(MemoryFootprint { merged: bytes, unmerged: bytes }))
         })
     }
 }

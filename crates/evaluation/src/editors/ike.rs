@@ -16,7 +16,9 @@ use reasonedit_vlm::engine::CallOptions;
 
 use super::answer;
 use crate::EvaluationError;
-use crate::subject::{Correction, Kept, Knob, Profile, Question, Reply, Subject};
+use crate::baseline::{
+    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile, RetrievalSetting,
+};
 
 /// Edits in front of a question (method section 7: 3).
 const NEAREST: usize = 3;
@@ -50,7 +52,7 @@ impl Ike {
             retrieves: true,
             gated: false,
             uses_reasoning: reasoning,
-            knobs: vec![Knob::K],
+            retrieval_settings: vec![RetrievalSetting::K],
         };
         Self { profile, reasoning, editor, facts: RwLock::default() }
     }
@@ -63,7 +65,7 @@ impl Ike {
     }
 }
 
-impl Subject for Ike {
+impl BaselineEditor for Ike {
     fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -71,7 +73,7 @@ impl Subject for Ike {
     fn edit<'a>(
         &'a self,
         number: usize,
-        correction: &'a Correction,
+        correction: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
         Box::pin(async move {
             let began = std::time::Instant::now();
@@ -88,7 +90,10 @@ impl Subject for Ike {
         })
     }
 
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+    fn ask<'a>(
+        &'a self,
+        question: &'a EditorQuestion,
+    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
         Box::pin(async {
             let asked = self.embed(question.question.trim().to_owned()).await?;
             let (edits, prompt) = {
@@ -97,16 +102,16 @@ impl Subject for Ike {
                 (found.iter().map(|fact| vec![fact.edit]).collect(), prompt(&found, &question.question))
             };
             let answer = answer(&self.editor, question, prompt).await?;
-            Ok(Reply { answer, in_front: edits, rejected: false })
+            Ok(EditorReply { answer, in_front: edits, rejected: false })
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
         Box::pin(async {
             let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
             let bytes = |fact: &Fact| (size_of_val(fact.embedding.as_slice()) + fact.line.len()) as u64;
             let all = facts.iter().map(bytes).sum();
-            Ok(Some(Kept { merged: all, unmerged: all }))
+            Ok(Some(MemoryFootprint { merged: all, unmerged: all }))
         })
     }
 }

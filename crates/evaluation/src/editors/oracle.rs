@@ -8,7 +8,9 @@ use reasonedit_editor::{Editor, with_facts};
 
 use super::{ORACLE, answer};
 use crate::EvaluationError;
-use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
+use crate::baseline::{
+    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+};
 
 /// Puts the answer entry and all statements of the right edit in front, whatever is asked; for unrelated and
 /// contrast questions those of the edit of their record, so that what the model does with facts that don't
@@ -29,13 +31,13 @@ impl Oracle {
             retrieves: true,
             gated: false,
             uses_reasoning: true,
-            knobs: Vec::new(),
+            retrieval_settings: Vec::new(),
         };
         Self { profile, editor, facts: RwLock::default() }
     }
 }
 
-impl Subject for Oracle {
+impl BaselineEditor for Oracle {
     fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -43,7 +45,7 @@ impl Subject for Oracle {
     fn edit<'a>(
         &'a self,
         number: usize,
-        correction: &'a Correction,
+        correction: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
         Box::pin(async move {
             let prompts = &self.editor.config().prompts;
@@ -54,7 +56,10 @@ impl Subject for Oracle {
         })
     }
 
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+    fn ask<'a>(
+        &'a self,
+        question: &'a EditorQuestion,
+    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
         Box::pin(async {
             let facts = {
                 let known = self.facts.read().unwrap_or_else(PoisonError::into_inner);
@@ -62,11 +67,11 @@ impl Subject for Oracle {
             };
             let prompt = with_facts(facts.iter().map(String::as_str), &question.question);
             let answer = answer(&self.editor, question, prompt).await?;
-            Ok(Reply { answer, in_front: vec![vec![question.of_edit]; facts.len()], rejected: false })
+            Ok(EditorReply { answer, in_front: vec![vec![question.of_edit]; facts.len()], rejected: false })
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
         Box::pin(async { Ok(None) })
     }
 }

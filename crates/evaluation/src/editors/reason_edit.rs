@@ -7,15 +7,17 @@ use futures::future::BoxFuture;
 use reasonedit_codebook::{CodebookName, EditId};
 use reasonedit_editor::{CallContext, Editor, EditorConfig, EditorError, QueryRequest, RetrievalOverride};
 
-use super::workshop::{Pool, Workshop};
+use super::edit_cache::{KeyPool, SharedEditCache};
 use crate::EvaluationError;
-use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
+use crate::baseline::{
+    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+};
 
 /// An editor with a codebook in memory, whose edits come from a pool.
 pub(super) struct ReasonEdit {
     profile: Profile,
     editor: Editor,
-    pool: Arc<Pool>,
+    pool: Arc<KeyPool>,
     set: CodebookName,
     numbers: RwLock<HashMap<EditId, usize>>,
 }
@@ -23,19 +25,19 @@ pub(super) struct ReasonEdit {
 impl ReasonEdit {
     pub(super) async fn new(
         profile: Profile,
-        workshop: &Workshop,
+        edit_cache: &SharedEditCache,
         base: &EditorConfig,
         config: EditorConfig,
         set: &str,
     ) -> Result<Self, EvaluationError> {
         let set = set.parse().map_err(EditorError::from)?;
-        let pool = workshop.pool(base, &config).await?;
-        let editor = workshop.plain(&config).await?;
+        let pool = edit_cache.pool(base, &config).await?;
+        let editor = edit_cache.plain(&config).await?;
         Ok(Self { profile, editor, pool, set, numbers: RwLock::default() })
     }
 }
 
-impl Subject for ReasonEdit {
+impl BaselineEditor for ReasonEdit {
     fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -43,7 +45,7 @@ impl Subject for ReasonEdit {
     fn edit<'a>(
         &'a self,
         number: usize,
-        correction: &'a Correction,
+        correction: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
         Box::pin(async move {
             let made = self.pool.make(&self.set, number, correction).await?;
@@ -56,7 +58,10 @@ impl Subject for ReasonEdit {
         })
     }
 
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+    fn ask<'a>(
+        &'a self,
+        question: &'a EditorQuestion,
+    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
         Box::pin(async {
             let request = QueryRequest {
                 image: question.image.clone(),
@@ -71,7 +76,7 @@ impl Subject for ReasonEdit {
                 self.editor.query(&CodebookName::default(), request, CallContext::default()).await?;
             let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
             let from = |ids: &[EditId]| ids.iter().filter_map(|id| numbers.get(id).copied()).collect();
-            Ok(Reply {
+            Ok(EditorReply {
                 answer: outcome.answer,
                 in_front: outcome.retrieval.facts.iter().map(|fact| from(&fact.edit_ids)).collect(),
                 rejected: outcome.retrieval.rejected,
@@ -79,10 +84,10 @@ impl Subject for ReasonEdit {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
         Box::pin(async {
             let stats = self.editor.codebook(&CodebookName::default()).await?;
-            Ok(Some(Kept { merged: stats.bytes_merged, unmerged: stats.bytes_unmerged }))
+            Ok(Some(MemoryFootprint { merged: stats.bytes_merged, unmerged: stats.bytes_unmerged }))
         })
     }
 }

@@ -5,7 +5,9 @@ use reasonedit_editor::Editor;
 
 use super::{UNEDITED, answer};
 use crate::EvaluationError;
-use crate::subject::{Correction, Kept, Profile, Question, Reply, Subject};
+use crate::baseline::{
+    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+};
 
 /// Takes no edit and answers as the model does.
 pub(super) struct Unedited {
@@ -21,13 +23,13 @@ impl Unedited {
             retrieves: false,
             gated: false,
             uses_reasoning: false,
-            knobs: Vec::new(),
+            retrieval_settings: Vec::new(),
         };
         Self { profile, editor }
     }
 }
 
-impl Subject for Unedited {
+impl BaselineEditor for Unedited {
     fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -35,19 +37,22 @@ impl Subject for Unedited {
     fn edit<'a>(
         &'a self,
         _: usize,
-        _: &'a Correction,
+        _: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+    fn ask<'a>(
+        &'a self,
+        question: &'a EditorQuestion,
+    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
         Box::pin(async {
             let answer = answer(&self.editor, question, question.question.clone()).await?;
-            Ok(Reply { answer, ..Reply::default() })
+            Ok(EditorReply { answer, ..EditorReply::default() })
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
         Box::pin(async { Ok(None) })
     }
 }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::REASONEDIT;
 use crate::EvaluationError;
-use crate::subject::{Knob, Profile};
+use crate::baseline::{Profile, RetrievalSetting};
 
 /// Settings of the editor changed under a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Variant {
+pub struct EditorVariant {
     /// Its name as an editor.
     pub name: String,
     /// What is different, in a sentence.
@@ -19,7 +19,7 @@ pub struct Variant {
     pub changes: Vec<(String, Value)>,
 }
 
-impl Variant {
+impl EditorVariant {
     /// The paper's ablations (section 4.5) that the service's editor can be made for. Keys from a language
     /// layer are not among them: they depend on picture and text at once, and the editor takes taps that
     /// depend on the picture alone.
@@ -122,7 +122,11 @@ impl Variant {
             retrieves: true,
             gated,
             uses_reasoning: true,
-            knobs: if gated { vec![Knob::K, Knob::Tau] } else { vec![Knob::K] },
+            retrieval_settings: if gated {
+                vec![RetrievalSetting::K, RetrievalSetting::Tau]
+            } else {
+                vec![RetrievalSetting::K]
+            },
         }
     }
 }
@@ -135,16 +139,16 @@ mod tests {
     fn every_ablation_changes_what_it_says() {
         let mut base = EditorConfig::default();
         base.codebook.retrieval.hubness = true;
-        for variant in Variant::ablations() {
+        for variant in EditorVariant::ablations() {
             let changed = variant.of(&base).unwrap();
             assert_ne!(changed, base, "{}", variant.name);
         }
-        assert_eq!(Variant::unchanged().of(&base).unwrap(), base);
+        assert_eq!(EditorVariant::unchanged().of(&base).unwrap(), base);
     }
 
     #[test]
     fn variants_are_written_as_settings_are() {
-        let variant = Variant::parse(
+        let variant = EditorVariant::parse(
             "five-ten:editor.codebook.retrieval.k=10,entries.pair=image,embedding.tap=vision.1",
         )
         .unwrap();
@@ -157,7 +161,7 @@ mod tests {
             ("A:embedding.lambda=1", "small letters"),
             ("x:embedding.lambda", "PATH=VALUE"),
         ] {
-            let error = Variant::parse(text).unwrap_err().to_string();
+            let error = EditorVariant::parse(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
         for (text, named) in [
@@ -165,7 +169,8 @@ mod tests {
             ("x:embedding.lambda=much", "much"),
             ("x:codebook.gate.percentile=200", "percentile"),
         ] {
-            let error = Variant::parse(text).unwrap().of(&EditorConfig::default()).unwrap_err().to_string();
+            let error =
+                EditorVariant::parse(text).unwrap().of(&EditorConfig::default()).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
     }

@@ -18,7 +18,7 @@ use arrow_schema::{ArrowError, DataType, Schema};
 use serde_json::Value;
 
 use super::taken::Taken;
-use super::{Pictures, Row, canonical, data};
+use super::{Pictures, RawRecord, canonical, data};
 use crate::EvaluationError;
 
 /// What a file of the indexed form begins with.
@@ -44,7 +44,7 @@ pub(super) fn rows(
     columns: &[&str],
     most: usize,
     pictures: &mut Pictures,
-) -> Result<Vec<Row>, EvaluationError> {
+) -> Result<Vec<RawRecord>, EvaluationError> {
     let file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
     // The library slices buffers by what the file says of them, and panics where that is wrong.
     let read = catch_unwind(AssertUnwindSafe(|| read(file, columns, most, pictures)));
@@ -57,7 +57,12 @@ pub(super) fn rows(
     Err(data(path, &format!("an Arrow file that can't be read: {told}")))
 }
 
-fn read(mut file: File, columns: &[&str], most: usize, pictures: &mut Pictures) -> Result<Vec<Row>, String> {
+fn read(
+    mut file: File,
+    columns: &[&str],
+    most: usize,
+    pictures: &mut Pictures,
+) -> Result<Vec<RawRecord>, String> {
     let mut magic = [0; MAGIC.len()];
     let indexed = file.read_exact(&mut magic).is_ok() && &magic == MAGIC;
     file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
@@ -146,7 +151,7 @@ fn batches(
     batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
     most: usize,
     taken: &mut Taken<'_>,
-    rows: &mut Vec<Row>,
+    rows: &mut Vec<RawRecord>,
 ) -> Result<(), String> {
     for batch in batches {
         let batch = batch.map_err(told)?;
@@ -157,7 +162,7 @@ fn batches(
             if rows.len() == ROWS {
                 return Err(format!("more than {ROWS} rows"));
             }
-            let mut row = Row::new();
+            let mut row = RawRecord::new();
             for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
                 let cell = value(column.as_ref(), at, DEPTH, taken)
                     .map_err(|what| format!("column {}, row {}: {what}", field.name(), rows.len() + 1))?;
@@ -227,7 +232,7 @@ fn group(group: &StructArray, at: usize, depth: usize, taken: &mut Taken<'_>) ->
             None => value(path.as_ref(), at, depth, taken),
         };
     }
-    let mut fields = Row::new();
+    let mut fields = RawRecord::new();
     for (name, column) in group.column_names().into_iter().zip(group.columns()) {
         fields.insert(name.to_owned(), value(column.as_ref(), at, depth, taken)?);
     }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use parquet::record::{Field, Row as Record};
+use parquet::record::{Field, RawRecord as Record};
 use parquet::schema::types::Type;
 use serde_json::Value;
 
 use super::taken::Taken;
-use super::{Pictures, Row, canonical, data};
+use super::{Pictures, RawRecord, canonical, data};
 use crate::EvaluationError;
 
 /// Rows of a file: each becomes a record.
@@ -38,7 +38,7 @@ pub(super) fn rows(
     columns: &[&str],
     most: usize,
     pictures: &mut Pictures,
-) -> Result<Vec<Row>, EvaluationError> {
+) -> Result<Vec<RawRecord>, EvaluationError> {
     let file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
     // The library trusts a file's account of itself in places and panics where that is wrong.
     let read = catch_unwind(AssertUnwindSafe(|| read(file, columns, most, pictures)));
@@ -51,7 +51,12 @@ pub(super) fn rows(
     Err(data(path, &format!("a Parquet file that can't be read: {told}")))
 }
 
-fn read(file: File, columns: &[&str], most: usize, pictures: &mut Pictures) -> Result<Vec<Row>, String> {
+fn read(
+    file: File,
+    columns: &[&str],
+    most: usize,
+    pictures: &mut Pictures,
+) -> Result<Vec<RawRecord>, String> {
     let told = |error: ParquetError| error.to_string();
     let reader = SerializedFileReader::new(file).map_err(told)?;
     let wanted = projection(reader.metadata(), columns)?;
@@ -116,8 +121,8 @@ fn check(metadata: &ParquetMetaData, wanted: &Type) -> Result<(), String> {
     }
 }
 
-fn row(record: &Record, taken: &mut Taken<'_>) -> Result<Row, String> {
-    let mut row = Row::new();
+fn row(record: &Record, taken: &mut Taken<'_>) -> Result<RawRecord, String> {
+    let mut row = RawRecord::new();
     for (name, field) in record.get_column_iter() {
         let cell = value(field, DEPTH, taken)?;
         row.entry(canonical(name)).or_insert(cell);
@@ -164,7 +169,7 @@ fn group(group: &Record, depth: usize, taken: &mut Taken<'_>) -> Result<Value, S
         _ => group
             .get_column_iter()
             .map(|(name, field)| Ok((name.clone(), value(field, depth, taken)?)))
-            .collect::<Result<Row, String>>()
+            .collect::<Result<RawRecord, String>>()
             .map(Value::Object),
     }
 }

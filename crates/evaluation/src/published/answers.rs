@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::text;
-use crate::files::Row;
+use crate::files::RawRecord;
 
 /// Columns that say which answer is right, those first that are texts.
 const RIGHT: [&str; 7] = [
@@ -66,7 +66,7 @@ impl Counting {
 }
 
 /// What a row says is right, of these choices as they are listed.
-pub(super) fn right(row: &Row, listed: &[String]) -> Right {
+pub(super) fn right(row: &RawRecord, listed: &[String]) -> Right {
     let mut found = Right::Missing;
     for name in RIGHT {
         let Some(said) = text(row, &[name]) else { continue };
@@ -129,7 +129,7 @@ fn letter(text: &str) -> Option<usize> {
 /// The choices of a row as they are listed, empty ones too, so that a place means the same as in the set: a
 /// list, an object with letters, a column for each, or a text: "a; b; c; d", lines that begin with a letter,
 /// or a list as Python prints it.
-pub(super) fn listed(row: &Row) -> Vec<String> {
+pub(super) fn listed(row: &RawRecord) -> Vec<String> {
     let found = ["choices", "options"]
         .iter()
         .find_map(|name| Some(of_value(row.get(*name)?)).filter(|c| !c.is_empty()));
@@ -189,7 +189,7 @@ fn of_text(text: &str) -> Vec<String> {
 }
 
 /// Columns with a letter each, `Choice A` or plainly `A`, from the first on.
-fn lettered(row: &Row) -> Vec<String> {
+fn lettered(row: &RawRecord) -> Vec<String> {
     for before in LETTERED {
         let columns = (0..LETTERS).map(|at| format!("{before}{}", char::from(b'a' + at)));
         let mut choices: Vec<String> = columns.map_while(|name| row.get(&name)).map(scalar).collect();
@@ -272,7 +272,7 @@ fn most_frequent(answers: &[String]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn row(json: &str) -> Row {
+    fn row(json: &str) -> RawRecord {
         serde_json::from_str(json).unwrap()
     }
 

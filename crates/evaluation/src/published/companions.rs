@@ -9,7 +9,7 @@ use reasonedit_text::split_sentences;
 use super::{among, choices, parts, text};
 use crate::EvaluationError;
 use crate::dataset::{Record, Sample};
-use crate::files::{Pictures, Row};
+use crate::files::{Pictures, RawRecord};
 
 /// Of the related texts of a record so many are asked, as the authors do.
 const TEXTS: usize = 5;
@@ -56,7 +56,7 @@ impl Set {
     ];
 
     /// The set that a row is of, by its columns.
-    pub(crate) fn of(row: &Row) -> Option<Self> {
+    pub(crate) fn of(row: &RawRecord) -> Option<Self> {
         let has = |name: &str| row.contains_key(name);
         if has("image_info_id") && has("image_path") && !has("question") {
             return Some(Self::Images);
@@ -111,7 +111,7 @@ impl<'a> Companions<'a> {
     ///
     /// # Errors
     /// A path that leads out of the folders.
-    pub(crate) fn join(&mut self, set: Set, name: &str, rows: &[Row]) -> Result<(), EvaluationError> {
+    pub(crate) fn join(&mut self, set: Set, name: &str, rows: &[RawRecord]) -> Result<(), EvaluationError> {
         let (mut joined, mut unmatched, mut unusable) = (0, 0, 0);
         let by_picture = if set == Set::Images { self.by_picture(rows) } else { HashMap::new() };
         for row in rows {
@@ -142,17 +142,17 @@ impl<'a> Companions<'a> {
 
     /// Records by picture, for sets that name nothing else; the first row of a picture counts, as it does for
     /// the authors.
-    fn by_picture<'r>(&self, rows: &'r [Row]) -> HashMap<&'r str, Vec<usize>> {
+    fn by_picture<'r>(&self, rows: &'r [RawRecord]) -> HashMap<&'r str, Vec<usize>> {
         let mut own: HashMap<&str, Vec<usize>> = HashMap::new();
         for (at, record) in self.records.iter().enumerate() {
             own.entry(record.sample.image.as_str()).or_default().push(at);
         }
-        let path = |row: &'r Row| row.get("image_path").and_then(|path| path.as_str());
+        let path = |row: &'r RawRecord| row.get("image_path").and_then(|path| path.as_str());
         rows.iter().filter_map(path).filter_map(|path| Some((path, own.get(path)?.clone()))).collect()
     }
 
     /// Whether the row holds something that can be asked.
-    fn add(&mut self, set: Set, at: usize, row: &Row) -> Result<bool, EvaluationError> {
+    fn add(&mut self, set: Set, at: usize, row: &RawRecord) -> Result<bool, EvaluationError> {
         match set {
             Set::Texts => {
                 let lines = |text: &str| text.lines().map(str::to_owned).collect();
@@ -211,7 +211,7 @@ impl<'a> Companions<'a> {
 
     /// A question of a set; what a scene leaves out is as in its record. `None` without a picture, a question
     /// or an answer.
-    fn sample(&self, set: Set, at: usize, row: &Row) -> Result<Option<Sample>, EvaluationError> {
+    fn sample(&self, set: Set, at: usize, row: &RawRecord) -> Result<Option<Sample>, EvaluationError> {
         let Some(image) = self.image(row)? else { return Ok(None) };
         let own = &self.records[at].sample;
         if set == Set::Errors && text(row, &["question"]).is_none_or(|question| question == own.question) {
@@ -231,7 +231,7 @@ impl<'a> Companions<'a> {
     }
 
     /// The picture of a row: by its path, or where the authors keep it by its number.
-    fn image(&self, row: &Row) -> Result<Option<String>, EvaluationError> {
+    fn image(&self, row: &RawRecord) -> Result<Option<String>, EvaluationError> {
         let given = text(row, &["image_path", "image"]);
         let numbered = text(row, &["sid"]).into_iter().flat_map(|sid| {
             let folders = self.names.iter().map(|name| format!("data/r_gen/image/{name}"));

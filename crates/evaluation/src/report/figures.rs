@@ -5,12 +5,12 @@ use reasonedit_figure::axis::{Panel, Point, Series};
 use reasonedit_figure::colour::{INK, MUTED, NEUTRAL, series};
 use reasonedit_figure::svg::{Anchor, Style, Svg, text_width};
 
-use super::{EditorFigures, Figures, Report};
+use super::{EditorFigures, EvaluationReport, MetricFigures};
+use crate::baseline::RetrievalSetting;
 use crate::editors::UNEDITED;
 use crate::estimate::Estimate;
 use crate::noise::NoiseKind;
-use crate::subject::Knob;
-use crate::trials::Metric;
+use crate::questions::Metric;
 
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 20.0;
@@ -22,10 +22,10 @@ const ROW_GAP: f64 = 56.0;
 const COLUMNS: usize = 4;
 
 /// A curve: its editor's name, and its points.
-type Curve = (String, Vec<(f64, Figures)>);
+type Curve = (String, Vec<(f64, MetricFigures)>);
 
 /// All pictures that there is something to draw for, by file name.
-pub(super) fn all(report: &Report) -> Vec<(String, String)> {
+pub(super) fn all(report: &EvaluationReport) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut add = |name: &str, picture: Option<String>| {
         files.extend(picture.map(|picture| (name.to_owned(), picture)));
@@ -37,13 +37,13 @@ pub(super) fn all(report: &Report) -> Vec<(String, String)> {
     files
 }
 
-fn estimate(figures: &Figures, metric: Metric) -> Option<(f64, f64, f64)> {
+fn estimate(figures: &MetricFigures, metric: Metric) -> Option<(f64, f64, f64)> {
     let Estimate { value, low, high, .. } = figures.get(metric.name())?.right;
     Some((value?, low?, high?))
 }
 
 /// An editor has one colour in all pictures.
-fn colour(report: &Report, name: &str) -> &'static str {
+fn colour(report: &EvaluationReport, name: &str) -> &'static str {
     let others = report.editors.0.iter().filter(|(other, _)| other != UNEDITED);
     let place = others.map(|(other, _)| other).position(|other| other == name);
     place.map_or(NEUTRAL, series)
@@ -69,7 +69,7 @@ fn legend(svg: &mut Svg, names: &[(&str, &str)], top: f64) -> f64 {
 }
 
 /// A group of bars for every metric, a bar for every editor, with the intervals.
-fn bars(report: &Report) -> Option<String> {
+fn bars(report: &EvaluationReport) -> Option<String> {
     let editors: Vec<&(String, EditorFigures)> =
         report.editors.0.iter().filter(|(_, editor)| !editor.metrics.0.is_empty()).collect();
     if editors.is_empty() {
@@ -136,7 +136,7 @@ struct Sheet<'a> {
 
 /// A panel for every metric, a curve for every editor, with bands; and thin dashed lines for what doesn't
 /// change.
-fn draw(svg: &mut Svg, report: &Report, of: &Sheet<'_>, top: f64) -> f64 {
+fn draw(svg: &mut Svg, report: &EvaluationReport, of: &Sheet<'_>, top: f64) -> f64 {
     let fixed = unedited(report);
     let height_of_row = 150.0;
     let width = (WIDTH - LEFT - RIGHT - GAP * (COLUMNS - 1) as f64) / COLUMNS as f64;
@@ -198,12 +198,12 @@ fn draw(svg: &mut Svg, report: &Report, of: &Sheet<'_>, top: f64) -> f64 {
 }
 
 /// What doesn't change with anything.
-fn unedited(report: &Report) -> Option<&Figures> {
+fn unedited(report: &EvaluationReport) -> Option<&MetricFigures> {
     report.editors.get(UNEDITED).map(|editor| &editor.metrics).filter(|figures| !figures.0.is_empty())
 }
 
 /// Figures of curves under one another, under one legend.
-fn picture(report: &Report, title_text: &str, parts: &[Sheet<'_>]) -> Option<String> {
+fn picture(report: &EvaluationReport, title_text: &str, parts: &[Sheet<'_>]) -> Option<String> {
     let parts: Vec<&Sheet<'_>> = parts.iter().filter(|part| !part.curves.is_empty()).collect();
     let drawn = |name: &str| parts.iter().flat_map(|part| &part.curves).any(|(other, _)| other == name);
     let mut names: Vec<(&str, &str)> = report
@@ -235,7 +235,7 @@ fn picture(report: &Report, title_text: &str, parts: &[Sheet<'_>]) -> Option<Str
     Some(svg.finish(title_text, "A panel for every metric, a curve for every editor."))
 }
 
-fn sequential(report: &Report) -> Option<String> {
+fn sequential(report: &EvaluationReport) -> Option<String> {
     let curves: Vec<Curve> = report
         .sequential
         .0
@@ -252,7 +252,7 @@ fn sequential(report: &Report) -> Option<String> {
     picture(report, "Share of right answers, one edit after another", &[part])
 }
 
-fn noise(report: &Report) -> Option<String> {
+fn noise(report: &EvaluationReport) -> Option<String> {
     let part = |kind: NoiseKind, title| {
         let curves: Vec<Curve> = report
             .noise
@@ -280,15 +280,15 @@ fn noise(report: &Report) -> Option<String> {
     picture(report, "Share of right answers with noise in the reasoning", &parts)
 }
 
-fn sensitivity(report: &Report) -> Option<String> {
-    let part = |knob: Knob, title, x_title| {
+fn sensitivity(report: &EvaluationReport) -> Option<String> {
+    let part = |setting: RetrievalSetting, title, x_title| {
         // Values are evenly apart, whatever they are: they are chosen so that each next one matters as much.
         let mut values: Vec<f64> = report
             .sensitivity
             .0
             .iter()
             .flat_map(|(_, sweep)| sweep)
-            .filter(|point| point.knob == knob)
+            .filter(|point| point.setting == setting)
             .map(|point| point.value)
             .collect();
         values.sort_by(f64::total_cmp);
@@ -299,7 +299,7 @@ fn sensitivity(report: &Report) -> Option<String> {
             .0
             .iter()
             .map(|(name, sweep)| {
-                let own = sweep.iter().filter(|point| point.knob == knob);
+                let own = sweep.iter().filter(|point| point.setting == setting);
                 (name.clone(), own.map(|point| (place(point.value), point.metrics.clone())).collect())
             })
             .filter(|(_, points): &Curve| !points.is_empty())
@@ -309,8 +309,8 @@ fn sensitivity(report: &Report) -> Option<String> {
         Sheet { title, x_title, x_range, x_ticks, curves }
     };
     let parts = [
-        part(Knob::K, "Keys whose sentences are put in front", "k"),
-        part(Knob::Tau, "Percentile beyond which nothing is retrieved", "τ"),
+        part(RetrievalSetting::K, "Keys whose sentences are put in front", "k"),
+        part(RetrievalSetting::Tau, "Percentile beyond which nothing is retrieved", "τ"),
     ];
     picture(report, "Share of right answers over settings of retrieval", &parts)
 }

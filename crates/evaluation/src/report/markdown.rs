@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::{Course, EditorFigures, Figures, Named, Report};
+use super::{Course, EditorFigures, EvaluationReport, MetricFigures, Named};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::Estimate;
-use crate::trials::Metric;
+use crate::questions::Metric;
 
 /// What stands where nothing was measured.
 const NOTHING: &str = "–";
 
-pub(super) fn page(report: &Report) -> String {
+pub(super) fn page(report: &EvaluationReport) -> String {
     let mut page = String::new();
     // Writing to a string does not fail.
     let _ = write_page(report, &mut page);
@@ -18,7 +18,7 @@ pub(super) fn page(report: &Report) -> String {
 }
 
 /// A table for a terminal.
-pub(super) fn rows(report: &Report) -> Vec<Vec<String>> {
+pub(super) fn rows(report: &EvaluationReport) -> Vec<Vec<String>> {
     let head = std::iter::once("editor").chain(Metric::ALL.map(Metric::title)).chain(["false injection"]);
     let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
     for (name, editor) in measured(report) {
@@ -31,16 +31,16 @@ pub(super) fn rows(report: &Report) -> Vec<Vec<String>> {
 }
 
 /// Editors of which the static pass is whole.
-fn measured(report: &Report) -> impl Iterator<Item = &(String, EditorFigures)> {
+fn measured(report: &EvaluationReport) -> impl Iterator<Item = &(String, EditorFigures)> {
     report.editors.0.iter().filter(|(_, editor)| !editor.metrics.0.is_empty())
 }
 
 /// Whether any edit was tested with all of them live; else only the unedited model was asked everything.
-fn all_at_once(report: &Report) -> bool {
+fn all_at_once(report: &EvaluationReport) -> bool {
     measured(report).any(|(name, _)| name != UNEDITED)
 }
 
-fn estimate(figures: &Figures, metric: Metric) -> Estimate {
+fn estimate(figures: &MetricFigures, metric: Metric) -> Estimate {
     figures.get(metric.name()).map(|figure| figure.right).unwrap_or_default()
 }
 
@@ -85,7 +85,7 @@ fn table(page: &mut String, rows: &[Vec<String>]) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_page(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_page(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     let from = &report.provenance;
     writeln!(page, "# What {} edits do to a model's answers\n", report.edits)?;
     writeln!(
@@ -120,7 +120,7 @@ fn write_page(report: &Report, page: &mut String) -> std::fmt::Result {
     write_provenance(report, page)
 }
 
-fn write_metrics(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_metrics(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     writeln!(page, "## What is measured\n\nEach figure is the share of")?;
     writeln!(page)?;
     for metric in Metric::ALL {
@@ -176,7 +176,7 @@ fn head_of_metrics() -> Vec<String> {
     std::iter::once("editor").chain(Metric::ALL.map(Metric::title)).map(str::to_owned).collect()
 }
 
-fn write_static(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_static(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     if all_at_once(report) {
         writeln!(page, "\n## All {} edits live at once\n", report.edits)?;
     } else {
@@ -198,7 +198,7 @@ fn write_static(report: &Report, page: &mut String) -> std::fmt::Result {
     writeln!(page, "\n![Share of right answers by metric and editor](metrics.svg)")
 }
 
-fn write_retrieval(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_retrieval(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     if !all_at_once(report) {
         return Ok(());
     }
@@ -231,7 +231,7 @@ fn write_retrieval(report: &Report, page: &mut String) -> std::fmt::Result {
     table(page, &rows)
 }
 
-fn write_costs(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_costs(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     if !all_at_once(report) {
         return Ok(());
     }
@@ -254,7 +254,7 @@ fn write_costs(report: &Report, page: &mut String) -> std::fmt::Result {
     table(page, &rows)
 }
 
-fn write_differences(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_differences(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     let compared: Vec<_> =
         measured(report).filter(|(_, editor)| !editor.over_reasonedit.0.is_empty()).collect();
     if compared.is_empty() {
@@ -277,7 +277,7 @@ fn write_differences(report: &Report, page: &mut String) -> std::fmt::Result {
     table(page, &rows)
 }
 
-fn write_sequential(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_sequential(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     let (every, sample) = report.protocol.map_or((0, 0), |protocol| (protocol.every, protocol.sample));
     writeln!(
         page,
@@ -337,7 +337,7 @@ fn write_drift(sequential: &Named<Course>, page: &mut String) -> std::fmt::Resul
     table(page, &rows)
 }
 
-fn write_noise(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_noise(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     writeln!(
         page,
         "\n## Noise in the reasoning\n\nFacts that have nothing to do with the picture stand in the place of a share of all statements (replace) or beside \
@@ -356,7 +356,7 @@ fn write_noise(report: &Report, page: &mut String) -> std::fmt::Result {
     table(page, &rows)
 }
 
-fn write_sensitivity(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_sensitivity(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     writeln!(
         page,
         "\n## Settings of retrieval\n\nThe same edits, asked with another k (how many keys' sentences are put in front) or τ (the percentile beyond which \
@@ -368,7 +368,7 @@ fn write_sensitivity(report: &Report, page: &mut String) -> std::fmt::Result {
     let mut rows = vec![head];
     for (name, sweep) in &report.sensitivity.0 {
         for point in sweep {
-            let mut row = vec![name.clone(), format!("{} = {}", point.knob.name(), point.value)];
+            let mut row = vec![name.clone(), format!("{} = {}", point.setting.name(), point.value)];
             row.extend(Metric::ALL.map(|metric| plain(estimate(&point.metrics, metric))));
             row.push(plain(point.false_injection));
             rows.push(row);
@@ -377,7 +377,7 @@ fn write_sensitivity(report: &Report, page: &mut String) -> std::fmt::Result {
     table(page, &rows)
 }
 
-fn write_editors(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_editors(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     writeln!(page, "\n## The editors\n")?;
     for (name, editor) in &report.editors.0 {
         writeln!(page, "- **{name}**: {}", editor.about)?;
@@ -389,7 +389,7 @@ fn write_editors(report: &Report, page: &mut String) -> std::fmt::Result {
     )
 }
 
-fn write_provenance(report: &Report, page: &mut String) -> std::fmt::Result {
+fn write_provenance(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     let from = &report.provenance;
     writeln!(page, "\n## How it was made\n\n```sh\n{}\n```\n", from.command)?;
     let rows = [

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Course, Drift, EditorFigures, Figures, MetricFigure, Named, NoiseFigures, Provenance, Report,
-    SweepFigures, Test,
+    Course, Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, Named, NoiseFigures,
+    Provenance, SweepFigures, Test,
 };
+use crate::baseline::{Profile, RetrievalSetting};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::{Bootstrap, Estimate, median};
-use crate::journal::{Journal, Outcome};
+use crate::journal::{OutcomeJournal, QuestionOutcome};
 use crate::noise::NoiseKind;
-use crate::run::{Measured, Plan, STATIC, Sequential, noise_pass};
-use crate::subject::{Knob, Profile};
-use crate::trials::{Metric, Trial};
+use crate::questions::{EvaluationQuestion, Metric};
+use crate::run::{EvaluationPlan, Measured, STATIC, Sequential, noise_pass};
 
 /// Sentences among which a hit counts beside the first.
 const AMONG: usize = 5;
@@ -20,30 +20,30 @@ const AMONG: usize = 5;
 const STRETCH: usize = 1000;
 
 /// An outcome with its question.
-type Asked<'a> = (&'a Trial, &'a Outcome);
+type Asked<'a> = (&'a EvaluationQuestion, &'a QuestionOutcome);
 
 /// A journal read with the questions at hand.
 struct Reader<'a> {
-    trials: &'a [Trial],
+    questions: &'a [EvaluationQuestion],
     bootstrap: Bootstrap,
 }
 
 pub(super) fn report(
     measured: &Measured,
-    plan: &Plan,
+    plan: &EvaluationPlan,
     provenance: Provenance,
     perception: Vec<(String, Estimate)>,
-) -> Report {
-    let reader = Reader { trials: &measured.trials, bootstrap: plan.bootstrap };
+) -> EvaluationReport {
+    let reader = Reader { questions: &measured.questions, bootstrap: plan.bootstrap };
     let reference = measured.editors.iter().find(|(profile, _)| profile.name == REASONEDIT);
-    let mut report = Report {
+    let mut report = EvaluationReport {
         provenance,
         seed: plan.seed,
         bootstrap: plan.bootstrap,
         given_boxes: plan.given_boxes,
         edits: measured.edited.len(),
         right_before: measured.right_before,
-        generated: measured.trials.iter().filter(|trial| trial.sample.choices.is_empty()).count(),
+        generated: measured.questions.iter().filter(|question| question.sample.choices.is_empty()).count(),
         lacking: measured.lacking.clone(),
         perception: Named(perception),
         editors: Named::default(),
@@ -74,10 +74,10 @@ pub(super) fn report(
 
 impl<'a> Reader<'a> {
     /// Outcomes of a pass.
-    fn asked(&self, journal: &'a Journal, pass: &str) -> Vec<Asked<'a>> {
+    fn asked(&self, journal: &'a OutcomeJournal, pass: &str) -> Vec<Asked<'a>> {
         journal
             .outcomes(pass)
-            .filter_map(|outcome| Some((self.trials.get(outcome.trial)?, outcome)))
+            .filter_map(|outcome| Some((self.questions.get(outcome.question)?, outcome)))
             .collect()
     }
 
@@ -95,27 +95,27 @@ impl<'a> Reader<'a> {
     }
 
     fn right(&self, asked: &[Asked<'_>], metric: Metric) -> Estimate {
-        self.estimate(asked, |(trial, outcome)| (trial.metric == metric).then(|| share(outcome.right)))
+        self.estimate(asked, |(question, outcome)| (question.metric == metric).then(|| share(outcome.right)))
     }
 
-    fn figures(&self, profile: &Profile, asked: &[Asked<'_>]) -> Figures {
+    fn figures(&self, profile: &Profile, asked: &[Asked<'_>]) -> MetricFigures {
         let figure = |metric: Metric| {
-            let own = || asked.iter().filter(move |(trial, _)| trial.metric == metric);
+            let own = || asked.iter().filter(move |(question, _)| question.metric == metric);
             let count = own().count();
-            let part = |of: &dyn Fn(&Outcome) -> bool| {
+            let part = |of: &dyn Fn(&QuestionOutcome) -> bool| {
                 let hits = own().filter(|(_, outcome)| of(outcome)).count();
                 (count > 0).then(|| hits as f64 / count as f64)
             };
             // Where nothing should be in front, there is nothing to hit.
             let hits = profile.retrieves && !metric.keeps();
             let hit = |among: usize| {
-                if hits { part(&|o: &Outcome| o.own.is_some_and(|at| at <= among)) } else { None }
+                if hits { part(&|o: &QuestionOutcome| o.own.is_some_and(|at| at <= among)) } else { None }
             };
             MetricFigure {
                 right: self.right(asked, metric),
                 hit_at_1: hit(1),
                 hit_at_5: hit(AMONG),
-                rejected: if profile.gated { part(&|o: &Outcome| o.rejected) } else { None },
+                rejected: if profile.gated { part(&|o: &QuestionOutcome| o.rejected) } else { None },
             }
         };
         Named(Metric::ALL.into_iter().map(|metric| (metric.name().to_owned(), figure(metric))).collect())
@@ -125,16 +125,16 @@ impl<'a> Reader<'a> {
         if !profile.retrieves {
             return Estimate::default();
         }
-        self.estimate(asked, |(trial, outcome)| {
-            trial.metric.is_unrelated().then(|| share(outcome.sentences > 0))
+        self.estimate(asked, |(question, outcome)| {
+            question.metric.is_unrelated().then(|| share(outcome.sentences > 0))
         })
     }
 
     fn editor(
         &self,
         profile: &Profile,
-        journal: &'a Journal,
-        reference: Option<&'a Journal>,
+        journal: &'a OutcomeJournal,
+        reference: Option<&'a OutcomeJournal>,
     ) -> EditorFigures {
         let about = profile.about.clone();
         let Some(end) = journal.ended(STATIC) else {
@@ -166,19 +166,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Differences to the reference, question by question; `None` where it was not asked.
-    fn over(&self, asked: &[Asked<'_>], reference: &'a Journal) -> Option<Named<Estimate>> {
+    fn over(&self, asked: &[Asked<'_>], reference: &'a OutcomeJournal) -> Option<Named<Estimate>> {
         reference.ended(STATIC)?;
         let difference = |metric: Metric| {
-            self.estimate(asked, |(trial, outcome)| {
-                let other = reference.outcome(STATIC, outcome.trial)?;
-                (trial.metric == metric).then(|| share(outcome.right) - share(other.right))
+            self.estimate(asked, |(question, outcome)| {
+                let other = reference.outcome(STATIC, outcome.question)?;
+                (question.metric == metric).then(|| share(outcome.right) - share(other.right))
             })
         };
         let all = Metric::ALL.into_iter().map(|metric| (metric.name().to_owned(), difference(metric)));
         Some(Named(all.collect()))
     }
 
-    fn course(&self, profile: &Profile, journal: &'a Journal) -> Option<(Sequential, Course)> {
+    fn course(&self, profile: &Profile, journal: &'a OutcomeJournal) -> Option<(Sequential, Course)> {
         let mut passes: Vec<(usize, usize, String)> =
             journal.sequential().map(|(sample, edits, end)| (edits, sample, end.ended.clone())).collect();
         passes.sort();
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
         Some((Sequential { every, sample }, Course { tests, drift }))
     }
 
-    fn noise(&self, profile: &Profile, journal: &'a Journal) -> Vec<NoiseFigures> {
+    fn noise(&self, profile: &Profile, journal: &'a OutcomeJournal) -> Vec<NoiseFigures> {
         let mut found = Vec::new();
         for kind in [NoiseKind::Replace, NoiseKind::Add] {
             let levels: Vec<u32> =
@@ -236,15 +236,15 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn sweeps(&self, profile: &Profile, journal: &'a Journal) -> Vec<SweepFigures> {
+    fn sweeps(&self, profile: &Profile, journal: &'a OutcomeJournal) -> Vec<SweepFigures> {
         let mut found: Vec<SweepFigures> = Vec::new();
-        for knob in [Knob::K, Knob::Tau] {
-            let mut values: Vec<f64> = journal.sweep(knob.name()).collect();
+        for setting in [RetrievalSetting::K, RetrievalSetting::Tau] {
+            let mut values: Vec<f64> = journal.sweep(setting.name()).collect();
             values.sort_by(f64::total_cmp);
             for value in values {
-                let asked = self.asked(journal, &crate::run::sweep_pass(knob, value));
+                let asked = self.asked(journal, &crate::run::sweep_pass(setting, value));
                 found.push(SweepFigures {
-                    knob,
+                    setting,
                     value,
                     metrics: self.figures(profile, &asked),
                     false_injection: self.false_injection(profile, &asked),

@@ -1,17 +1,21 @@
 use futures::executor::block_on;
 
 use super::*;
-use crate::report::{Provenance, Report};
+use crate::report::{EvaluationReport, Provenance};
 use crate::runner::SEARCHED;
 use crate::testing::{Scripts, plan, record, world};
 
 /// Runs on so many records and makes the report.
-fn measure(records: &[Record], plan: &Plan, scripts: Scripts) -> Result<(Report, usize), EvaluationError> {
+fn measure(
+    records: &[Record],
+    plan: &EvaluationPlan,
+    scripts: Scripts,
+) -> Result<(EvaluationReport, usize), EvaluationError> {
     let folder = tempfile::tempdir().unwrap();
     let data = world(folder.path(), records);
     let scripts: &'static Scripts = Box::leak(Box::new(scripts));
     let measured = block_on(evaluate(&scripts, &data, plan, &json!({"data": "x"}), &|_, _, _| {}))?;
-    let report = Report::new(&measured, plan, Provenance::default(), Vec::new());
+    let report = EvaluationReport::new(&measured, plan, Provenance::default(), Vec::new());
     Ok((report, scripts.asked.load(std::sync::atomic::Ordering::Relaxed)))
 }
 
@@ -19,7 +23,7 @@ fn records(count: usize) -> Vec<Record> {
     (0..count).map(record).collect()
 }
 
-fn value(report: &Report, editor: &str, metric: Metric) -> f64 {
+fn value(report: &EvaluationReport, editor: &str, metric: Metric) -> f64 {
     report.editors.get(editor).unwrap().metrics.get(metric.name()).unwrap().right.value.unwrap()
 }
 
@@ -106,7 +110,10 @@ fn what_the_data_lack_is_named_and_empty() {
 #[test]
 fn an_evaluation_that_was_stopped_goes_on_and_gives_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let with = |out: &std::path::Path| Plan { out: Some(out.to_owned()), ..plan(&["random", "third"], 40) };
+    let with = |out: &std::path::Path| EvaluationPlan {
+        out: Some(out.to_owned()),
+        ..plan(&["random", "third"], 40)
+    };
     let whole = with(&folder.path().join("whole"));
     let (expected, asked) = measure(&records(40), &whole, Scripts::default()).unwrap();
 
@@ -127,16 +134,17 @@ fn an_evaluation_that_was_stopped_goes_on_and_gives_the_same() {
     let (_, nothing) = measure(&records(40), &stopped, Scripts::default()).unwrap();
     assert_eq!(nothing, 0);
     // And keeps what is not asked for this time.
-    let other = Plan { editors: vec!["never".into()], ..stopped.clone() };
+    let other = EvaluationPlan { editors: vec!["never".into()], ..stopped.clone() };
     let (report, _) = measure(&records(40), &other, Scripts::default()).unwrap();
     let names: Vec<&str> = report.editors.0.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["unedited", "never", "random", "third"]);
-    let error = measure(&records(40), &Plan { edits: 39, ..stopped }, Scripts::default()).unwrap_err();
+    let error =
+        measure(&records(40), &EvaluationPlan { edits: 39, ..stopped }, Scripts::default()).unwrap_err();
     assert!(error.to_string().contains("`edits` was 40 and is 39 now"), "{error}");
 }
 
 /// Without what a clock said.
-fn untimed(mut report: Report) -> Report {
+fn untimed(mut report: EvaluationReport) -> EvaluationReport {
     for (_, editor) in &mut report.editors.0 {
         (editor.query_ms, editor.edit_ms) = (None, None);
     }
@@ -145,7 +153,7 @@ fn untimed(mut report: Report) -> Report {
 
 #[test]
 fn one_edit_after_another_shows_what_is_forgotten() {
-    let plan = Plan {
+    let plan = EvaluationPlan {
         all_at_once: false,
         sequential: Some(Sequential { every: 20, sample: 20 }),
         ..plan(&["forgetful", "reasonedit"], 50)
@@ -170,7 +178,7 @@ fn one_edit_after_another_shows_what_is_forgotten() {
 
 #[test]
 fn drift_is_told_where_there_are_enough_edits() {
-    let plan = Plan {
+    let plan = EvaluationPlan {
         all_at_once: false,
         sequential: Some(Sequential { every: 500, sample: 10 }),
         ..plan(&["reasonedit", "forgetful"], 2000)
@@ -184,7 +192,7 @@ fn drift_is_told_where_there_are_enough_edits() {
 #[test]
 fn noise_takes_its_exact_share() {
     let noise = vec![(NoiseKind::Replace, 30), (NoiseKind::Replace, 50), (NoiseKind::Add, 50)];
-    let plan = Plan { noise, ..plan(&["reader", "always"], 40) };
+    let plan = EvaluationPlan { noise, ..plan(&["reader", "always"], 40) };
     let (report, _) = measure(&records(40), &plan, Scripts::default()).unwrap();
     let levels: Vec<(NoiseKind, u32, f64)> = report
         .noise
@@ -208,29 +216,29 @@ fn noise_takes_its_exact_share() {
 
 #[test]
 fn settings_of_retrieval_are_varied_on_the_same_edits() {
-    let sweeps = vec![(Knob::K, vec![1.0, 3.0]), (Knob::Tau, vec![10.0])];
-    let plan = Plan { sweeps, ..plan(&["third", "always"], 10) };
+    let sweeps = vec![(RetrievalSetting::K, vec![1.0, 3.0]), (RetrievalSetting::Tau, vec![10.0])];
+    let plan = EvaluationPlan { sweeps, ..plan(&["third", "always"], 10) };
     let (report, _) = measure(&records(10), &plan, Scripts::default()).unwrap();
-    let points: Vec<(Knob, f64, f64)> = report
+    let points: Vec<(RetrievalSetting, f64, f64)> = report
         .sensitivity
         .get("third")
         .unwrap()
         .iter()
         .map(|point| {
-            (point.knob, point.value, point.metrics.get("reliability").unwrap().right.value.unwrap())
+            (point.setting, point.value, point.metrics.get("reliability").unwrap().right.value.unwrap())
         })
         .collect();
-    assert_eq!(points, [(Knob::K, 1.0, 0.0), (Knob::K, 3.0, 1.0)]);
+    assert_eq!(points, [(RetrievalSetting::K, 1.0, 0.0), (RetrievalSetting::K, 3.0, 1.0)]);
     assert!(report.sensitivity.get("always").is_none());
 }
 
 #[test]
 fn the_report_is_written_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan {
+    let plan = EvaluationPlan {
         sequential: Some(Sequential { every: 10, sample: 5 }),
         noise: vec![(NoiseKind::Replace, 50)],
-        sweeps: vec![(Knob::K, vec![1.0, 3.0])],
+        sweeps: vec![(RetrievalSetting::K, vec![1.0, 3.0])],
         ..plan(&["reasonedit", "reader", "third"], 20)
     };
     let (report, _) = measure(&records(20), &plan, Scripts::default()).unwrap();

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures::future::BoxFuture;
 use reasonedit_editor::{ImageSource, RetrievalOverride};
 use reasonedit_evaluation::{
-    Correction, EvaluationError, Kept, Knob, Profile, Question, REASONEDIT, Reply, Subject, Subjects,
-    UNEDITED, Variant,
+    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, EditorVariant,
+    EvaluationError, MemoryFootprint, Profile, REASONEDIT, RetrievalSetting, UNEDITED,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -36,20 +36,20 @@ const OVERRIDES: [&str; 4] = [
 /// other settings of retrieval.
 pub(super) struct Remote {
     shared: Arc<Shared>,
-    variants: Vec<(Variant, RetrievalOverride)>,
+    variants: Vec<(EditorVariant, RetrievalOverride)>,
 }
 
 /// What all editors of a service have in common: there is one codebook, in which one of them works at a time.
 struct Shared {
     client: Client,
     codebook: String,
-    made: Mutex<Made>,
+    made: Mutex<EditsMade>,
     stopped: AtomicBool,
 }
 
 /// Edits that are live in the codebook.
 #[derive(Default)]
-struct Made {
+struct EditsMade {
     /// The set that they are the first of.
     set: String,
     /// By number: the id, and the milliseconds it took.
@@ -113,7 +113,7 @@ impl Remote {
     ///
     /// # Errors
     /// The codebook that everyone uses; a variant that changes what a question can't.
-    pub(super) fn new(client: Client, codebook: &str, variants: Vec<Variant>) -> Result<Self> {
+    pub(super) fn new(client: Client, codebook: &str, variants: Vec<EditorVariant>) -> Result<Self> {
         if codebook == "default" {
             return Err(CliError::Usage(
                 "--codebook default: an evaluation needs a codebook that nobody else uses".to_owned(),
@@ -189,14 +189,18 @@ impl Remote {
         Self { shared: Arc::clone(&self.shared), variants: Vec::new() }
     }
 
-    fn make(&self, name: &str) -> Result<Box<dyn Subject>, EvaluationError> {
+    fn make(&self, name: &str) -> Result<Box<dyn BaselineEditor>, EvaluationError> {
         let plain = |name: &str, about: &str, edited: bool| Profile {
             name: name.to_owned(),
             about: about.to_owned(),
             retrieves: edited,
             gated: edited,
             uses_reasoning: edited,
-            knobs: if edited { vec![Knob::K, Knob::Tau] } else { Vec::new() },
+            retrieval_settings: if edited {
+                vec![RetrievalSetting::K, RetrievalSetting::Tau]
+            } else {
+                Vec::new()
+            },
         };
         let (profile, overrides) = match name {
             UNEDITED => {
@@ -224,15 +228,15 @@ impl Remote {
     }
 }
 
-impl Subjects for Remote {
-    fn subject<'a>(
+impl EditorFactory for Remote {
+    fn editor<'a>(
         &'a self,
         name: &'a str,
         set: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn Subject>, EvaluationError>> {
+    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>> {
         Box::pin(async move {
-            let subject = self.make(name)?;
-            if subject.profile().retrieves {
+            let baseline = self.make(name)?;
+            if baseline.profile().retrieves {
                 let mut made = self.shared.made.lock().await;
                 // Of the same set the next editor takes over what the one before it made, so that they differ
                 // in nothing else.
@@ -241,7 +245,7 @@ impl Subjects for Remote {
                     set.clone_into(&mut made.set);
                 }
             }
-            Ok(subject)
+            Ok(baseline)
         })
     }
 }
@@ -256,7 +260,7 @@ struct Remotely {
     made: AtomicUsize,
 }
 
-impl Subject for Remotely {
+impl BaselineEditor for Remotely {
     fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -264,7 +268,7 @@ impl Subject for Remotely {
     fn edit<'a>(
         &'a self,
         number: usize,
-        correction: &'a Correction,
+        correction: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
         Box::pin(async move {
             if !self.edited {
@@ -281,7 +285,10 @@ impl Subject for Remotely {
         })
     }
 
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>> {
+    fn ask<'a>(
+        &'a self,
+        question: &'a EditorQuestion,
+    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
         Box::pin(async move {
             if self.edited {
                 let mut made = self.shared.made.lock().await;
@@ -291,7 +298,7 @@ impl Subject for Remotely {
             let made = self.shared.made.lock().await;
             let from =
                 |fact: &Fact| fact.edit_ids.iter().filter_map(|id| made.numbers.get(id).copied()).collect();
-            Ok(Reply {
+            Ok(EditorReply {
                 in_front: answer.retrieval.facts.iter().map(from).collect(),
                 rejected: self.edited && answer.retrieval.rejected,
                 answer: answer.answer,
@@ -299,7 +306,7 @@ impl Subject for Remotely {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>> {
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
         Box::pin(async move {
             if !self.edited {
                 return Ok(None);
@@ -313,7 +320,7 @@ impl Subject for Remotely {
                     self.shared.codebook, own.edits
                 ))));
             }
-            Ok(Some(Kept { merged: own.bytes_merged, unmerged: own.bytes_unmerged }))
+            Ok(Some(MemoryFootprint { merged: own.bytes_merged, unmerged: own.bytes_unmerged }))
         })
     }
 }
@@ -328,7 +335,7 @@ impl Shared {
     }
 
     /// Makes an edit: its id and the milliseconds that the service worked on it.
-    async fn edit(&self, correction: &Correction) -> Result<(String, f64)> {
+    async fn edit(&self, correction: &EditorCorrection) -> Result<(String, f64)> {
         self.go_on()?;
         let mut body = json!({
             "image": picture(&correction.image), "question": correction.question, "answer": correction.answer,
@@ -343,7 +350,7 @@ impl Shared {
         Ok((edit.id, ms))
     }
 
-    async fn ask(&self, question: &Question, own: &RetrievalOverride) -> Result<Answer> {
+    async fn ask(&self, question: &EditorQuestion, own: &RetrievalOverride) -> Result<Answer> {
         self.go_on()?;
         let asked = &question.retrieval;
         let mut retrieval = Map::new();
@@ -365,7 +372,7 @@ impl Shared {
     }
 
     /// Reverts all but the first edits: those that the editor before has made and this one hasn't yet.
-    async fn keep_first(&self, made: &mut Made, count: usize) -> Result<()> {
+    async fn keep_first(&self, made: &mut EditsMade, count: usize) -> Result<()> {
         while made.edits.len() > count {
             let Some((id, _)) = made.edits.pop() else { break };
             made.numbers.remove(&id);
@@ -374,8 +381,8 @@ impl Shared {
         Ok(())
     }
 
-    async fn clear(&self, made: &mut Made) -> Result<usize> {
-        *made = Made::default();
+    async fn clear(&self, made: &mut EditsMade) -> Result<usize> {
+        *made = EditsMade::default();
         let (mut own, mut others) = (Vec::new(), 0);
         let mut cursor: Option<String> = None;
         loop {
@@ -403,7 +410,7 @@ impl Shared {
 }
 
 /// The settings of a variant as overrides of a question.
-fn overrides(variant: &Variant) -> Result<RetrievalOverride> {
+fn overrides(variant: &EditorVariant) -> Result<RetrievalOverride> {
     let mut set = RetrievalOverride::default();
     for (path, value) in &variant.changes {
         let known = match path.as_str() {
@@ -449,7 +456,7 @@ mod tests {
 
     fn remote(codebook: &str, variant: &str) -> Result<Remote> {
         let client = Client::new("http://127.0.0.1:9", None, codebook)?;
-        Remote::new(client, codebook, vec![Variant::parse(variant).unwrap()])
+        Remote::new(client, codebook, vec![EditorVariant::parse(variant).unwrap()])
     }
 
     #[test]
@@ -464,7 +471,10 @@ mod tests {
             verify: Some(false),
         };
         assert_eq!(remote.variants[0].1, expected);
-        assert_eq!(remote.make("x").unwrap().profile().knobs, [Knob::K, Knob::Tau]);
+        assert_eq!(
+            remote.make("x").unwrap().profile().retrieval_settings,
+            [RetrievalSetting::K, RetrievalSetting::Tau]
+        );
         assert!(remote.make("ike").is_err());
     }
 

@@ -59,7 +59,7 @@ fn bytes(indexed: bool) -> Vec<u8> {
     out
 }
 
-fn read(content: &[u8], most: usize) -> (Result<Vec<Row>, String>, Pictures) {
+fn read(content: &[u8], most: usize) -> (Result<Vec<RawRecord>, String>, Pictures) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.arrow");
     std::fs::write(&path, content).unwrap();

@@ -22,7 +22,7 @@ fn group(first: i64) -> Vec<(&'static str, Cells)> {
     ]
 }
 
-fn read(path: &Path, most: usize) -> (Result<Vec<Row>, String>, Pictures) {
+fn read(path: &Path, most: usize) -> (Result<Vec<RawRecord>, String>, Pictures) {
     let mut pictures = Pictures::default();
     let rows = rows(path, COLUMNS, most, &mut pictures).map_err(|error| error.to_string());
     (rows, pictures)

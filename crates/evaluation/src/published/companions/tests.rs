@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::{Layout, is_record};
 use super::*;
 
-fn row(json: Value) -> Row {
+fn row(json: Value) -> RawRecord {
     serde_json::from_value(json).unwrap()
 }
 
@@ -40,7 +40,7 @@ fn join(pictures: &Pictures, sets: &[(Set, Vec<Value>)]) -> (Vec<Record>, String
     let layout = Layout { roots: Vec::new(), names: vec!["aokvqa".into()] };
     let mut companions = Companions::of(&mut records, pictures, &layout).unwrap();
     for (set, rows) in sets {
-        let rows: Vec<Row> = rows.iter().cloned().map(row).collect();
+        let rows: Vec<RawRecord> = rows.iter().cloned().map(row).collect();
         companions.join(*set, "x.parquet", &rows).unwrap();
     }
     let notes = companions.finish().unwrap().join("\n");

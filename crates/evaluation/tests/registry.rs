@@ -7,7 +7,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 use reasonedit_editor::{EditorConfig, ImageSource, Paraphrase, RetrievalOverride, StatementInput};
-use reasonedit_evaluation::{Bench, Correction, Kept, Knob, Question, Reply, Subject, Subjects, Variant};
+use reasonedit_evaluation::{
+    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorRegistry, EditorReply,
+    EditorVariant, MemoryFootprint, RetrievalSetting,
+};
 use reasonedit_imaging::{RgbImage, encode_png};
 use reasonedit_vlm::LoadOptions;
 use reasonedit_vlm::engine::{Engine, EngineConfig, EngineHandle, Models};
@@ -24,13 +27,14 @@ fn engine() -> EngineHandle {
     Engine::start(load, EngineConfig::default()).unwrap()
 }
 
-fn bench(engine: &EngineHandle, folder: &Path) -> Bench {
+fn registry(engine: &EngineHandle, folder: &Path) -> EditorRegistry {
     let mut config = EditorConfig::default();
     config.radius.paraphrase = Paraphrase::Rules;
     config.radius.pairs = 1;
     config.codebook.retrieval.hubness = true;
-    let variant = Variant::parse("two-keys:codebook.retrieval.k=2,codebook.retrieval.gate=false").unwrap();
-    Bench::new(engine.clone(), config, folder.to_owned(), vec![variant]).unwrap()
+    let variant =
+        EditorVariant::parse("two-keys:codebook.retrieval.k=2,codebook.retrieval.gate=false").unwrap();
+    EditorRegistry::new(engine.clone(), config, folder.to_owned(), vec![variant]).unwrap()
 }
 
 fn picture(number: usize) -> ImageSource {
@@ -42,9 +46,9 @@ fn picture(number: usize) -> ImageSource {
     ImageSource::Bytes(Bytes::from(encode_png(&image).unwrap()))
 }
 
-fn correction(number: usize) -> Correction {
+fn correction(number: usize) -> EditorCorrection {
     let statement = |text: String| StatementInput { statement: text, evidence: Vec::new() };
-    Correction {
+    EditorCorrection {
         image: picture(number),
         question: format!("What is specimen {number}?"),
         answer: "malignant".into(),
@@ -56,27 +60,27 @@ fn correction(number: usize) -> Correction {
     }
 }
 
-fn question(number: usize, retrieval: RetrievalOverride) -> Question {
-    let Correction { image, question, choices, .. } = correction(number);
-    Question { image, question, choices, of_edit: number, retrieval }
+fn question(number: usize, retrieval: RetrievalOverride) -> EditorQuestion {
+    let EditorCorrection { image, question, choices, .. } = correction(number);
+    EditorQuestion { image, question, choices, of_edit: number, retrieval }
 }
 
 /// An editor with three edits, and what each took.
-async fn edited(bench: &Bench, name: &str) -> (Box<dyn Subject>, Vec<Option<f64>>) {
-    let subject = bench.subject(name, "plain").await.unwrap();
+async fn edited(registry: &EditorRegistry, name: &str) -> (Box<dyn BaselineEditor>, Vec<Option<f64>>) {
+    let baseline = registry.editor(name, "plain").await.unwrap();
     let mut took = Vec::new();
     for number in 0..3 {
-        took.push(subject.edit(number, &correction(number)).await.unwrap());
+        took.push(baseline.edit(number, &correction(number)).await.unwrap());
     }
-    (subject, took)
+    (baseline, took)
 }
 
-async fn ask(subject: &dyn Subject, number: usize) -> Reply {
-    subject.ask(&question(number, RetrievalOverride::default())).await.unwrap()
+async fn ask(baseline: &dyn BaselineEditor, number: usize) -> EditorReply {
+    baseline.ask(&question(number, RetrievalOverride::default())).await.unwrap()
 }
 
-async fn kept(subject: &dyn Subject) -> Option<Kept> {
-    subject.kept().await.unwrap()
+async fn kept(baseline: &dyn BaselineEditor) -> Option<MemoryFootprint> {
+    baseline.kept().await.unwrap()
 }
 
 #[tokio::test]
@@ -84,41 +88,41 @@ async fn editors_whose_keys_are_made_alike_share_them_and_find_them_made_after_a
     let folder = tempfile::tempdir().unwrap();
     let engine = engine();
     let (own, replies, took) = {
-        let bench = bench(&engine, folder.path());
-        let (reasonedit, took) = edited(&bench, "reasonedit").await;
+        let registry = registry(&engine, folder.path());
+        let (reasonedit, took) = edited(&registry, "reasonedit").await;
         let reply = ask(&*reasonedit, 1).await;
         assert_eq!(reply.in_front[0], [1], "the edited question finds its own edit first");
         assert!(took.iter().all(|ms| ms.is_some_and(|ms| ms > 0.0)));
 
         // The same keys, none of them merged: the bytes are those that merging began with.
-        let (unmerged, as_long) = edited(&bench, "no-merging").await;
+        let (unmerged, as_long) = edited(&registry, "no-merging").await;
         assert_eq!(as_long, took);
         let (own, all) = (kept(&*reasonedit).await.unwrap(), kept(&*unmerged).await.unwrap());
         assert_eq!((all.merged, all.unmerged), (own.unmerged, own.unmerged));
 
         // Other keys with the same boxes: as many entries, but shorter by nothing; how long they took says
         // nothing.
-        let (vision, borrowed) = edited(&bench, "single-vision").await;
+        let (vision, borrowed) = edited(&registry, "single-vision").await;
         assert_eq!(borrowed, [None; 3]);
         assert_eq!(kept(&*vision).await.unwrap().unmerged, own.unmerged);
         assert_eq!(ask(&*vision, 1).await.in_front[0], [1]);
 
         // No patches: an answer and two statements for each edit, at their own price.
-        let (plain, at_own_price) = edited(&bench, "no-patches").await;
+        let (plain, at_own_price) = edited(&registry, "no-patches").await;
         assert!(at_own_price.iter().all(Option::is_some));
         assert!(kept(&*plain).await.unwrap().unmerged < own.unmerged);
 
         // A variant of one's own.
-        let (two, _) = edited(&bench, "two-keys").await;
-        assert!(!two.profile().gated && two.profile().knobs == [Knob::K]);
-        let sentences = |reply: &Reply| reply.in_front.len();
-        let wide = two.ask(&question(1, Knob::K.set(6.0))).await.unwrap();
+        let (two, _) = edited(&registry, "two-keys").await;
+        assert!(!two.profile().gated && two.profile().retrieval_settings == [RetrievalSetting::K]);
+        let sentences = |reply: &EditorReply| reply.in_front.len();
+        let wide = two.ask(&question(1, RetrievalSetting::K.set(6.0))).await.unwrap();
         assert!(sentences(&ask(&*two, 1).await) <= 2 && sentences(&wide) > 2);
         (own, reply, took)
     };
     // What was made is found again, with the same figures.
-    let bench = bench(&engine, folder.path());
-    let (again, as_before) = edited(&bench, "reasonedit").await;
+    let registry = registry(&engine, folder.path());
+    let (again, as_before) = edited(&registry, "reasonedit").await;
     assert_eq!((kept(&*again).await.unwrap(), as_before), (own, took));
     assert_eq!(ask(&*again, 1).await, replies);
 }
@@ -126,16 +130,16 @@ async fn editors_whose_keys_are_made_alike_share_them_and_find_them_made_after_a
 #[tokio::test]
 async fn baselines_put_in_front_what_they_should() {
     let folder = tempfile::tempdir().unwrap();
-    let bench = bench(&engine(), folder.path());
-    let (unedited, _) = edited(&bench, "unedited").await;
+    let registry = registry(&engine(), folder.path());
+    let (unedited, _) = edited(&registry, "unedited").await;
     assert_eq!(ask(&*unedited, 0).await.in_front, Vec::<Vec<usize>>::new());
     assert_eq!(kept(&*unedited).await, None);
-    let (oracle, _) = edited(&bench, "oracle").await;
+    let (oracle, _) = edited(&registry, "oracle").await;
     assert_eq!(ask(&*oracle, 2).await.in_front, [[2], [2], [2]]);
     for name in ["ike", "ike-cot"] {
-        let (ike, _) = edited(&bench, name).await;
+        let (ike, _) = edited(&registry, name).await;
         assert_eq!(ask(&*ike, 1).await.in_front.len(), 3);
-        let one = ike.ask(&question(1, Knob::K.set(1.0))).await.unwrap();
+        let one = ike.ask(&question(1, RetrievalSetting::K.set(1.0))).await.unwrap();
         assert_eq!(one.in_front, [[1]], "the question's own words are the nearest");
         assert!(kept(&*ike).await.unwrap().merged > 0);
     }
@@ -145,15 +149,15 @@ async fn baselines_put_in_front_what_they_should() {
 async fn names_are_known_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine();
-    let bench = bench(&engine, folder.path());
-    for name in bench.names() {
-        assert_eq!(bench.subject(&name, "plain").await.unwrap().profile().name, name);
+    let registry = registry(&engine, folder.path());
+    for name in registry.names() {
+        assert_eq!(registry.editor(&name, "plain").await.unwrap().profile().name, name);
     }
-    let unknown = bench.subject("grace-of-god", "plain").await.err().unwrap().to_string();
+    let unknown = registry.editor("grace-of-god", "plain").await.err().unwrap().to_string();
     assert!(unknown.contains("grace-of-god") && unknown.contains("ike-cot"), "{unknown}");
     let make = |text: &str| {
-        let variants = vec![Variant::parse(text).unwrap()];
-        Bench::new(engine.clone(), EditorConfig::default(), folder.path().to_owned(), variants)
+        let variants = vec![EditorVariant::parse(text).unwrap()];
+        EditorRegistry::new(engine.clone(), EditorConfig::default(), folder.path().to_owned(), variants)
     };
     for (text, named) in [
         ("ike:embedding.lambda=1", "an editor of this name"),

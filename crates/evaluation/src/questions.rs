@@ -118,7 +118,7 @@ impl Metric {
 
 /// A question to be asked of every editor.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trial {
+pub struct EvaluationQuestion {
     /// What it measures.
     pub metric: Metric,
     /// The edit that it is counted with, by its number.
@@ -128,10 +128,10 @@ pub struct Trial {
 }
 
 /// The questions whose answers the edits should change, edit by edit.
-pub(crate) fn changing(edits: &[&Record]) -> Vec<Trial> {
-    let mut trials = Vec::new();
+pub(crate) fn changing(edits: &[&Record]) -> Vec<EvaluationQuestion> {
+    let mut questions = Vec::new();
     for (edit, record) in edits.iter().enumerate() {
-        let mut add = |metric, sample: Sample| trials.push(Trial { metric, edit, sample });
+        let mut add = |metric, sample: Sample| questions.push(EvaluationQuestion { metric, edit, sample });
         add(Metric::Reliability, record.sample.clone());
         for question in &record.paraphrases {
             add(Metric::TextGenerality, Sample { question: question.clone(), ..record.sample.clone() });
@@ -146,20 +146,22 @@ pub(crate) fn changing(edits: &[&Record]) -> Vec<Trial> {
             add(Metric::CoeGenerality, sample.clone());
         }
     }
-    trials
+    questions
 }
 
 /// The questions whose answers the edits should not change, before it is known which of them the unedited
 /// model answers rightly. `all` are the records of the whole data, edited or not.
-pub(crate) fn keeping(edits: &[&Record], all: &[Record]) -> Vec<Trial> {
+pub(crate) fn keeping(edits: &[&Record], all: &[Record]) -> Vec<EvaluationQuestion> {
     let questions: HashSet<&str> = edits.iter().map(|record| record.sample.question.trim()).collect();
     let images: HashSet<&str> = edits.iter().map(|record| record.sample.image.as_str()).collect();
     let unrelated = |sample: &&Sample| {
         !questions.contains(sample.question.trim()) && !images.contains(sample.image.as_str())
     };
-    let mut trials = Vec::new();
+    let mut questions = Vec::new();
     for (edit, record) in edits.iter().enumerate() {
-        let mut add = |metric, sample: &Sample| trials.push(Trial { metric, edit, sample: sample.clone() });
+        let mut add = |metric, sample: &Sample| {
+            questions.push(EvaluationQuestion { metric, edit, sample: sample.clone() })
+        };
         record.unrelated.iter().filter(unrelated).for_each(|sample| add(Metric::Locality, sample));
         record.contrast.iter().for_each(|sample| add(Metric::Contrast, sample));
     }
@@ -170,19 +172,19 @@ pub(crate) fn keeping(edits: &[&Record], all: &[Record]) -> Vec<Trial> {
         .filter(unrelated)
         .filter(|sample| seen.insert((sample.image.as_str(), sample.question.trim())))
         .collect();
-    trials.extend(hardest(edits, &pool));
-    trials
+    questions.extend(hardest(edits, &pool));
+    questions
 }
 
 /// For each edit the questions of the pool with the most words in common with its own that no edit before it
 /// has taken.
-fn hardest(edits: &[&Record], pool: &[&Sample]) -> Vec<Trial> {
+fn hardest(edits: &[&Record], pool: &[&Sample]) -> Vec<EvaluationQuestion> {
     let pool_words: Vec<HashSet<String>> = pool.iter().map(|sample| words(&sample.question)).collect();
     // Many edits share a question: each is compared with the pool once, and a cursor passes over what was
     // taken.
     let mut rankings: HashMap<&str, (Vec<usize>, usize)> = HashMap::new();
     let mut taken = vec![false; pool.len()];
-    let mut trials = Vec::new();
+    let mut questions = Vec::new();
     for (edit, record) in edits.iter().enumerate() {
         let (ranking, next) = rankings.entry(record.sample.question.trim()).or_insert_with(|| {
             let own = words(&record.sample.question);
@@ -197,12 +199,16 @@ fn hardest(edits: &[&Record], pool: &[&Sample]) -> Vec<Trial> {
             let at = ranking[*next];
             *next += 1;
             if !std::mem::replace(&mut taken[at], true) {
-                trials.push(Trial { metric: Metric::HardLocality, edit, sample: pool[at].clone() });
+                questions.push(EvaluationQuestion {
+                    metric: Metric::HardLocality,
+                    edit,
+                    sample: pool[at].clone(),
+                });
                 found += 1;
             }
         }
     }
-    trials
+    questions
 }
 
 /// Words of a text, lower-cased.
@@ -242,7 +248,9 @@ mod tests {
     fn every_list_of_a_record_becomes_questions_of_its_own_metric() {
         let edits = [record(0), record(1)];
         let edits: Vec<&Record> = edits.iter().collect();
-        let count = |trials: &[Trial], metric| trials.iter().filter(|t| t.metric == metric).count();
+        let count = |questions: &[EvaluationQuestion], metric| {
+            questions.iter().filter(|t| t.metric == metric).count()
+        };
         let changing = changing(&edits);
         for metric in Metric::ALL.into_iter().filter(|metric| !metric.keeps()) {
             assert_eq!(count(&changing, metric), 2, "{}", metric.name());

@@ -10,7 +10,7 @@ use crate::EvaluationError;
 /// A correction as an editor is given it. The protocol has put noise into the reasoning already, where it
 /// does that.
 #[derive(Clone, Debug)]
-pub struct Correction {
+pub struct EditorCorrection {
     /// The picture.
     pub image: ImageSource,
     /// The question that the model answers wrongly.
@@ -25,7 +25,7 @@ pub struct Correction {
 
 /// A question as an editor is asked it.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct EditorQuestion {
     /// The picture.
     pub image: ImageSource,
     /// The question.
@@ -41,7 +41,7 @@ pub struct Question {
 
 /// What an editor answered, and what it put in front of the model for it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reply {
+pub struct EditorReply {
     /// The answer.
     pub answer: String,
     /// For each sentence in front, in order of rank, the numbers of the edits that it is from.
@@ -52,7 +52,7 @@ pub struct Reply {
 
 /// Bytes of what an editor keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct MemoryFootprint {
     /// As it stands.
     pub merged: u64,
     /// As it would be if nothing were merged.
@@ -62,14 +62,14 @@ pub struct Kept {
 /// A setting of retrieval that a question can override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Knob {
+pub enum RetrievalSetting {
     /// How many keys' sentences are put in front.
     K,
     /// τ, the percentile beyond which nothing is.
     Tau,
 }
 
-impl Knob {
+impl RetrievalSetting {
     /// As it is named in options, passes and reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -101,13 +101,14 @@ pub struct Profile {
     /// Whether what it keeps depends on the reasoning.
     pub uses_reasoning: bool,
     /// Settings of retrieval that it follows.
-    pub knobs: Vec<Knob>,
+    #[serde(rename = "knobs")]
+    pub retrieval_settings: Vec<RetrievalSetting>,
 }
 
 /// An editor that is evaluated. Edits are numbered in the order in which they are made, from 0; each is made
 /// once in an instance, and the same one made again after a restart costs next to nothing where the editor
 /// keeps what it made.
-pub trait Subject: Send + Sync {
+pub trait BaselineEditor: Send + Sync {
     /// What it says of itself.
     fn profile(&self) -> &Profile;
 
@@ -119,32 +120,33 @@ pub trait Subject: Send + Sync {
     fn edit<'a>(
         &'a self,
         number: usize,
-        correction: &'a Correction,
+        correction: &'a EditorCorrection,
     ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>>;
 
     /// Answers a question.
     ///
     /// # Errors
     /// The editor failed.
-    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Reply, EvaluationError>>;
+    fn ask<'a>(&'a self, question: &'a EditorQuestion)
+    -> BoxFuture<'a, Result<EditorReply, EvaluationError>>;
 
     /// Bytes of what it keeps, `None` for one that keeps nothing.
     ///
     /// # Errors
     /// The editor failed.
-    fn kept(&self) -> BoxFuture<'_, Result<Option<Kept>, EvaluationError>>;
+    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>>;
 }
 
 /// Makes the editors to be evaluated.
-pub trait Subjects: Sync {
+pub trait EditorFactory: Sync {
     /// A fresh editor without edits. `set` names the edits that it will be given: where the same set is made
     /// again, by another editor or after a restart, work may be shared.
     ///
     /// # Errors
     /// An unknown name, settings that the editor can't follow.
-    fn subject<'a>(
+    fn editor<'a>(
         &'a self,
         name: &'a str,
         set: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn Subject>, EvaluationError>>;
+    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>>;
 }

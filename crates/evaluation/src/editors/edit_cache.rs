@@ -26,17 +26,17 @@ use reasonedit_vlm::engine::EngineHandle;
 use serde_json::json;
 
 use crate::EvaluationError;
-use crate::subject::Correction;
+use crate::baseline::EditorCorrection;
 
 /// See the module's description.
-pub(super) struct Workshop {
+pub(super) struct SharedEditCache {
     engine: EngineHandle,
     folder: PathBuf,
-    pools: Mutex<HashMap<String, Arc<Pool>>>,
+    pools: Mutex<HashMap<String, Arc<KeyPool>>>,
 }
 
 /// An edit as a pool made it.
-pub(super) struct Made {
+pub(super) struct CachedEdit {
     pub(super) record: EditRecord,
     pub(super) members: Vec<Member>,
     pub(super) generation: Generation,
@@ -45,13 +45,13 @@ pub(super) struct Made {
 }
 
 /// Makes edits with one way to make keys.
-pub(super) struct Pool {
+pub(super) struct KeyPool {
     editor: Editor,
     /// Whose boxes are taken; `None`: its own.
-    lender: Option<Arc<Pool>>,
+    lender: Option<Arc<KeyPool>>,
 }
 
-impl Workshop {
+impl SharedEditCache {
     pub(super) fn new(engine: EngineHandle, folder: PathBuf) -> Self {
         Self { engine, folder, pools: Mutex::default() }
     }
@@ -76,7 +76,7 @@ impl Workshop {
         &self,
         base: &EditorConfig,
         config: &EditorConfig,
-    ) -> Result<Arc<Pool>, EvaluationError> {
+    ) -> Result<Arc<KeyPool>, EvaluationError> {
         let lends = keys_of(base) != keys_of(config) && evidence_of(base) == evidence_of(config);
         let lender = if lends && base.patchify.enabled {
             let base = self.open_pool(base, base.clone(), None).await?;
@@ -94,8 +94,8 @@ impl Workshop {
         &self,
         base: &EditorConfig,
         mut config: EditorConfig,
-        lender: Option<Arc<Pool>>,
-    ) -> Result<Arc<Pool>, EvaluationError> {
+        lender: Option<Arc<KeyPool>>,
+    ) -> Result<Arc<KeyPool>, EvaluationError> {
         // How keys are merged and looked up is the business of those who take them over.
         config.codebook = base.codebook;
         config.retrieval = base.retrieval.clone();
@@ -107,13 +107,13 @@ impl Workshop {
         let folder = self.folder.join("pools").join(&name);
         std::fs::create_dir_all(&folder).map_err(|error| EvaluationError::file(&folder, error))?;
         let store = SledStore::open(&folder).map_err(EditorError::from)?;
-        let pool = Arc::new(Pool { editor: self.editor(config, Arc::new(store)).await?, lender });
+        let pool = Arc::new(KeyPool { editor: self.editor(config, Arc::new(store)).await?, lender });
         pools.insert(name, Arc::clone(&pool));
         Ok(pool)
     }
 }
 
-impl Pool {
+impl KeyPool {
     /// Whether part of the work was done by another.
     pub(super) fn borrows(&self) -> bool {
         self.lender.is_some()
@@ -124,8 +124,8 @@ impl Pool {
         &self,
         set: &CodebookName,
         number: usize,
-        correction: &Correction,
-    ) -> Result<Made, EvaluationError> {
+        correction: &EditorCorrection,
+    ) -> Result<CachedEdit, EvaluationError> {
         let lent = match &self.lender {
             Some(lender) => Some(lender.make_own(set, number, correction).await?.record.reasoning),
             None => None,
@@ -142,8 +142,8 @@ impl Pool {
         &self,
         set: &CodebookName,
         number: usize,
-        correction: &Correction,
-    ) -> Result<Made, EvaluationError> {
+        correction: &EditorCorrection,
+    ) -> Result<CachedEdit, EvaluationError> {
         let body = digest_of(number, correction);
         let request = EditRequest {
             warnings: Vec::new(),
@@ -167,7 +167,7 @@ impl Pool {
         let id = view.record.id;
         // The edit has just been made or found, and nobody reverts edits here.
         let gone = || EditorError::from(CodebookError::UnknownEdit(id));
-        Ok(Made {
+        Ok(CachedEdit {
             members: snapshot.members_of(id).map(|member| member.as_ref().clone()).collect(),
             generation: snapshot.generation().ok_or_else(gone)?,
             record: snapshot.edit(id).ok_or_else(gone)?.as_ref().clone(),
@@ -177,12 +177,12 @@ impl Pool {
 }
 
 /// What tells an edit from others of its set.
-fn digest_of(number: usize, correction: &Correction) -> [u8; 32] {
+fn digest_of(number: usize, correction: &EditorCorrection) -> [u8; 32] {
     let image = match &correction.image {
         ImageSource::Bytes(bytes) => ImageId::of(bytes),
         ImageSource::Known(id) => *id,
     };
-    let Correction { question, answer, choices, reasoning, image: _ } = correction;
+    let EditorCorrection { question, answer, choices, reasoning, image: _ } = correction;
     let said = json!([number, image.to_string(), question, answer, choices, reasoning]);
     *blake3::hash(said.to_string().as_bytes()).as_bytes()
 }
