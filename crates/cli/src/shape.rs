@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{EntryView, Fact, Kind, Opinion, Stats, Superseded};
+use reasonedit_codebook::{EntryKind, EntryView, Fact, Opinion, Stats, Superseded};
 use reasonedit_editor::{EditView, ImportSummary, QueryOutcome, Verification, Withheld};
 use reasonedit_vlm::engine::FinishReason;
 use serde_json::{Map, Value, json};
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: EntryKind) -> &'static str {
     match kind {
-        Kind::Answer => "answer",
-        Kind::Statement => "statement",
+        EntryKind::Answer => "answer",
+        EntryKind::Statement => "statement",
     }
 }
 

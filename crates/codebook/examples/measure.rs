@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reasonedit_codebook::{
-    Codebook, CodebookName, CodebookStore, EditId, EditRecord, Embedding, Generation, GenerationId, ImageId,
-    ImageInfo, Kind, Member, MemberId, MemoryStore, Origin, Result, RetrievalParams, Statement,
+    Codebook, CodebookName, CodebookStore, EditId, EditRecord, Embedding, EntryKind, EventOrigin, Generation,
+    GenerationId, ImageId, ImageInfo, Member, MemberId, MemoryStore, Result, RetrievalParams, Statement,
 };
 use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
@@ -57,7 +57,7 @@ fn edit(n: u64, dim: u32, embedding: &Embedding, state: &mut u64) -> (EditRecord
             id: MemberId::derive(id, ordinal),
             edit: id,
             ordinal,
-            kind: if ordinal == 0 { Kind::Answer } else { Kind::Statement },
+            kind: if ordinal == 0 { EntryKind::Answer } else { EntryKind::Statement },
             statement: ordinal.checked_sub(1),
             image: ImageId([0; 32]),
             area: None,
@@ -109,7 +109,7 @@ fn main() -> Result<()> {
     for n in 0..edits {
         let (record, members) = edit(n, dim, &embedding, &mut state);
         let first = (n == 0).then_some(&generation);
-        store.commit_edit(&CodebookName::default(), &record, &members, first, Origin::Direct)?;
+        store.commit_edit(&CodebookName::default(), &record, &members, first, EventOrigin::Direct)?;
     }
     let start = Instant::now();
     let book = Codebook::open(store, CodebookName::default(), Arc::default())?;

@@ -17,7 +17,7 @@ use crate::member::{self, Member};
 use crate::records::{EditRecord, Embedding, Generation, survives_json};
 use crate::retrieve::{Retrieval, RetrievalParams};
 use crate::snapshot::{EntryView, Snapshot, Stats};
-use crate::store::{CodebookStore, Event, Origin, SharedEdit, StoredCodebook};
+use crate::store::{CodebookStore, Event, EventOrigin, SharedEdit, StoredCodebook};
 use crate::{CodebookError, Result};
 use reasonedit_text::{canonical, searchable};
 
@@ -252,14 +252,15 @@ impl Codebook {
         }
         let merge_time = merging.elapsed();
         let storing = Instant::now();
-        let commit = move || self.store.commit_edit(&self.name, &record, &members, first, Origin::Direct);
+        let commit =
+            move || self.store.commit_edit(&self.name, &record, &members, first, EventOrigin::Direct);
         let snapshot = self.publish(&mut writer, next, commit)?;
         let store_time = storing.elapsed();
         Ok(AppliedEdit { entries: snapshot.entries_of(id), snapshot, merge_time, store_time })
     }
 
     /// Takes in edits that were made elsewhere or earlier, all of them or none; the history says that they
-    /// were [`Origin::Imported`]. Those that are live already stay as they are. An idempotency key that
+    /// were [`EventOrigin::Imported`]. Those that are live already stay as they are. An idempotency key that
     /// another edit has here is left out of the record: who sends it again means the one made here.
     ///
     /// Returns the ids of those that are new.
@@ -297,7 +298,7 @@ impl Codebook {
         if first.is_some() {
             next = next.standing(generation.chosen, None);
         }
-        let commit = || self.store.commit_edits(&self.name, &new, first, Origin::Imported);
+        let commit = || self.store.commit_edits(&self.name, &new, first, EventOrigin::Imported);
         self.publish(&mut writer, next, commit)?;
         Ok(ids)
     }

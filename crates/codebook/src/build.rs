@@ -41,7 +41,7 @@ enum State {
 
 /// How far a build is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct BuildProgress {
     /// Live edits that have no keys yet, oldest first.
     pub edits: Vec<EditId>,
     /// Live edits in all.
@@ -168,10 +168,10 @@ impl Build {
 
     /// Prepares the swap as far as there are keys, and tells what lacks them. Costs what has changed since
     /// the last call; edits go on meanwhile, so more may be missing when it returns.
-    pub fn prepare(&mut self) -> Missing {
+    pub fn prepare(&mut self) -> BuildProgress {
         let live = self.book.snapshot();
         let of = live.edit_count();
-        Missing { edits: self.follow(&live), of }
+        BuildProgress { edits: self.follow(&live), of }
     }
 
     /// Adds the keys of whole edits; on disk when this returns. Members of edits that were reverted meanwhile

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::book::Codebook;
 use crate::ids::EditId;
 use crate::records::EditRecord;
-use crate::store::{Event, Logged};
+use crate::store::{Event, LoggedEvent};
 use crate::{CodebookError, Result};
 
 type Listener = Box<dyn Fn() + Send + Sync>;
@@ -40,7 +40,7 @@ impl Codebook {
     ///
     /// # Errors
     /// `Store` or `Corrupt`.
-    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<Logged>> {
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<LoggedEvent>> {
         let there = usize::try_from(self.recorded().saturating_sub(from)).unwrap_or(usize::MAX);
         match limit.min(there) {
             0 => Ok(Vec::new()),
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::config::CodebookConfig;
     use crate::library::Library;
-    use crate::store::{MemoryStore, Origin};
+    use crate::store::{EventOrigin, MemoryStore};
     use crate::testing;
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(events[0].event, Event::Edited(testing::edit_id(3)));
         assert_eq!((events.len(), events[1].event), (2, Event::Reverted(testing::edit_id(2))));
         let last = book.events(4, 100).unwrap();
-        assert_eq!((last.len(), last[0].origin), (1, Origin::Imported));
+        assert_eq!((last.len(), last[0].origin), (1, EventOrigin::Imported));
         assert!(last[0].at.unwrap() >= events[0].at.unwrap());
         assert_eq!(book.events(5, 100).unwrap(), []);
         assert_eq!(book.events(u64::MAX, 100).unwrap(), []);

@@ -7,18 +7,18 @@ use serde::Serialize;
 
 use crate::geometry;
 use crate::ids::{EditId, ImageId, MemberId};
-use crate::member::{Kind, Member, Place};
+use crate::member::{EntryKind, Member, Place};
 
 /// A key vector: a lone member's own, or the mean of several. Shared, never copied.
 #[derive(Debug, Clone)]
-pub(crate) enum Row {
+pub(crate) enum KeyVector {
     /// The member's key itself.
     Member(Arc<Member>),
     /// A mean of members' keys.
     Mean(Arc<[f32]>),
 }
 
-impl Row {
+impl KeyVector {
     pub(crate) fn as_slice(&self) -> &[f32] {
         match self {
             Self::Member(member) => &member.key,
@@ -33,7 +33,7 @@ pub struct Sentence {
     /// The sentence itself.
     pub value: String,
     /// What it says.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The edits that contributed it to this key, in order.
     pub edit_ids: Vec<EditId>,
     /// The image of the first of them.
@@ -56,8 +56,8 @@ pub struct Key {
     /// ρ: the least radius that covers every member's ball.
     pub radius: f32,
     /// What its first member says.
-    pub kind: Kind,
-    row: Row,
+    pub kind: EntryKind,
+    row: KeyVector,
 }
 
 impl Key {
@@ -92,7 +92,7 @@ impl Key {
 
     /// This key with another vector.
     pub(crate) fn moved_to(&self, vector: Vec<f32>) -> Self {
-        Self { row: Row::Mean(vector.into()), ..self.clone() }
+        Self { row: KeyVector::Mean(vector.into()), ..self.clone() }
     }
 
     /// The key vector, `Embedding::dim` numbers.
@@ -104,7 +104,7 @@ impl Key {
 /// Vector and radius of a key after some of its members.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyState {
-    pub(crate) row: Row,
+    pub(crate) row: KeyVector,
     pub(crate) radius: f32,
     pub(crate) norm: f64,
 }
@@ -116,7 +116,7 @@ impl KeyState {
         let first = members.first()?;
         if members.len() == 1 {
             let norm = geometry::norm(&first.key);
-            return Some(Self { row: Row::Member(Arc::clone(first)), radius: first.radius, norm });
+            return Some(Self { row: KeyVector::Member(Arc::clone(first)), radius: first.radius, norm });
         }
         let mut sum = vec![0.0f64; first.key.len()];
         for member in members {
@@ -131,6 +131,6 @@ impl KeyState {
             .map(|m| geometry::distance(&mean, &m.key) + f64::from(m.radius))
             .fold(0.0, f64::max);
         let norm = geometry::norm(&mean);
-        Some(Self { row: Row::Mean(mean), radius: geometry::round_up(radius), norm })
+        Some(Self { row: KeyVector::Mean(mean), radius: geometry::round_up(radius), norm })
     }
 }

@@ -28,12 +28,12 @@ mod snapshot;
 mod sorted;
 mod space;
 pub mod store;
-mod subjects;
+mod supersession;
 #[cfg(test)]
 mod testing;
 
 pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport, check_edit};
-pub use build::{Build, Missing};
+pub use build::{Build, BuildProgress};
 pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig};
 pub use error::{CodebookError, Result};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
@@ -41,7 +41,7 @@ pub use images::{ImageStore, StagedImages};
 pub use journal::{Journal, MAX_ROW_BYTES, RowKey};
 pub use key::{Key, Sentence};
 pub use library::Library;
-pub use member::{Kind, Member, Place};
+pub use member::{EntryKind, Member, Place};
 pub use merge::{MergeConfig, MergeRule};
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
@@ -49,4 +49,6 @@ pub use records::{
 };
 pub use retrieve::{Fact, Retrieval, RetrievalParams, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};
-pub use store::{CodebookStore, Event, JournalStore, Logged, MemoryStore, Origin, SharedEdit, SledStore};
+pub use store::{
+    CodebookStore, Event, EventOrigin, JournalStore, LoggedEvent, MemoryStore, SharedEdit, SledStore,
+};

@@ -11,7 +11,7 @@ use crate::{CodebookError, Result};
 /// What an entry says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum EntryKind {
     /// The right answer to the edited question.
     Answer,
     /// A statement of the reasoning.
@@ -37,7 +37,7 @@ pub struct Member {
     /// Its number within the edit, from 0 without gaps. 0 is the answer entry.
     pub ordinal: u32,
     /// What its sentence says.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Index into the edit's reasoning, for statements.
     pub statement: Option<u32>,
     /// The image that the key was made from.
@@ -80,7 +80,7 @@ impl Member {
         if !usable(&self.key) {
             return Err(invalid("its key has a number that is not finite, or is too large"));
         }
-        if (self.kind == Kind::Statement) != self.statement.is_some() {
+        if (self.kind == EntryKind::Statement) != self.statement.is_some() {
             return Err(invalid("a statement needs its index, an answer has none"));
         }
         Ok(())

@@ -25,14 +25,14 @@ pub(crate) struct Reservoir {
     /// All keys in the order in which they are taken up.
     ranked: SortedMap<Rank, Arc<Key>>,
     /// The keys taken up, in the order in which they entered.
-    rows: SortedMap<u64, Arc<Row>>,
+    rows: SortedMap<u64, Arc<SampledKey>>,
     /// Where each of them stands in `rows`.
     entered: SortedMap<Rank, u64>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Row {
+struct SampledKey {
     key: Arc<Key>,
     /// Distances to the keys that had entered before, by their number in `rows`. Some of those may have left
     /// since.
@@ -105,14 +105,14 @@ impl Reservoir {
         let present: Vec<(u64, Arc<Key>)> =
             self.rows.iter().map(|(number, row)| (*number, Arc::clone(&row.key))).collect();
         let first = self.next;
-        let rows: Vec<Row> = entering
+        let rows: Vec<SampledKey> = entering
             .par_iter()
             .enumerate()
             .map(|(i, (_, key))| {
                 let distance = |other: &Key| geometry::distance(key.vector(), other.vector());
                 let before = present.iter().map(|(number, other)| (*number, distance(other)));
                 let among = entering[..i].iter().zip(first..).map(|((_, other), n)| (n, distance(other)));
-                Row { key: Arc::clone(key), earlier: before.chain(among).collect() }
+                SampledKey { key: Arc::clone(key), earlier: before.chain(among).collect() }
             })
             .collect();
         for ((rank, _), row) in entering.iter().zip(rows) {
@@ -130,7 +130,8 @@ impl Reservoir {
         percentile: f64,
         divisor: Option<&dyn Fn(MemberId) -> f64>,
     ) -> Option<f64> {
-        let rows: Vec<(u64, &Row)> = self.rows.iter().map(|(number, row)| (*number, row.as_ref())).collect();
+        let rows: Vec<(u64, &SampledKey)> =
+            self.rows.iter().map(|(number, row)| (*number, row.as_ref())).collect();
         let divisors: Option<Vec<f64>> =
             divisor.map(|divisor| rows.iter().map(|(_, row)| divisor(row.key.id)).collect());
         let pairs = rows.len() * rows.len().saturating_sub(1);

@@ -11,7 +11,7 @@ use crate::geometry;
 use crate::ids::{EditId, ImageId, MemberId};
 use crate::index::Hit;
 use crate::key::{Key, Sentence};
-use crate::member::{Kind, usable};
+use crate::member::{EntryKind, usable};
 use crate::snapshot::Snapshot;
 use crate::space::Space;
 use crate::{CodebookError, Result};
@@ -44,7 +44,7 @@ pub struct Fact {
     /// The edits that contributed it to this key.
     pub edit_ids: Vec<EditId>,
     /// What it says.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The sentence.
     pub value: String,
     /// Score of the key: the distance, over σ + 1e-6 with hubness correction.
@@ -154,7 +154,7 @@ impl Snapshot {
     /// The nearest keys of one space, held against its gate.
     fn look_up(&self, space: &Space, query: &[f32], params: &RetrievalParams) -> Found {
         let k = match space.view().kind {
-            Some(Kind::Answer) => self.config().lookup.answers.min(params.k),
+            Some(EntryKind::Answer) => self.config().lookup.answers.min(params.k),
             _ => params.k,
         };
         let hits = self.nearest_standing(space, query, k.max(1), self.scaled(params.hubness));
@@ -212,8 +212,8 @@ impl Snapshot {
         let kind = space.view().kind;
         let stands = |key: &Key| {
             let mut shown = key.sentences.iter().filter(|s| kind.is_none_or(|kind| s.kind == kind));
-            self.subjects().all_stand()
-                || shown.any(|s| s.edit_ids.iter().any(|id| self.subjects().superseded_by(*id).is_none()))
+            self.supersession().all_stand()
+                || shown.any(|s| s.edit_ids.iter().any(|id| self.supersession().superseded_by(*id).is_none()))
         };
         let mut wanted = count;
         loop {
@@ -240,12 +240,16 @@ impl Snapshot {
 
     /// Which edits a sentence of a key comes from, of those that stand.
     fn said_by(&self, key: &Key, sentence: &Sentence) -> Said {
-        let subjects = self.subjects();
-        let standing: Vec<EditId> =
-            sentence.edit_ids.iter().copied().filter(|id| subjects.superseded_by(*id).is_none()).collect();
+        let supersession = self.supersession();
+        let standing: Vec<EditId> = sentence
+            .edit_ids
+            .iter()
+            .copied()
+            .filter(|id| supersession.superseded_by(*id).is_none())
+            .collect();
         let Some(first) = standing.first() else {
             let mut by: Vec<EditId> =
-                sentence.edit_ids.iter().filter_map(|id| subjects.superseded_by(*id)).collect();
+                sentence.edit_ids.iter().filter_map(|id| supersession.superseded_by(*id)).collect();
             by.sort_unstable();
             by.dedup();
             return Said::Superseded(by);

@@ -10,13 +10,13 @@ use crate::config::CodebookConfig;
 use crate::fold::Fold;
 use crate::ids::{EditId, MemberId};
 use crate::key::Key;
-use crate::member::{Kind, Member, Place};
+use crate::member::{EntryKind, Member, Place};
 use crate::records::{EditRecord, Embedding, Generation};
 use crate::retrieve::RetrievalParams;
 use crate::sorted::SortedMap;
 use crate::space::{Space, View};
 use crate::store::SharedEdit;
-use crate::subjects::Subjects;
+use crate::supersession::Supersession;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Snapshot {
     chosen: bool,
     previous: Option<Arc<Generation>>,
     edits: SortedMap<EditId, Arc<EditRecord>>,
-    subjects: Subjects,
+    supersession: Supersession,
     fold: Fold,
     /// Every key as it is.
     joint: Space,
@@ -41,7 +41,7 @@ pub struct EntryView {
     /// The member.
     pub id: MemberId,
     /// What it says.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The sentence.
     pub value: String,
     /// Its own radius, in the units of the key space.
@@ -83,7 +83,7 @@ impl Snapshot {
             chosen: false,
             previous: None,
             edits: SortedMap::default(),
-            subjects: Subjects::default(),
+            supersession: Supersession::default(),
             fold: Fold::new(config.merge),
             joint,
             by_kind,
@@ -92,7 +92,7 @@ impl Snapshot {
         for edit in edits {
             snapshot.edits.insert(edit.id, edit);
         }
-        snapshot.subjects.insert(snapshot.edits.iter().map(|(_, edit)| edit.as_ref()));
+        snapshot.supersession.insert(snapshot.edits.iter().map(|(_, edit)| edit.as_ref()));
         let changed = snapshot.fold.insert(members);
         snapshot.follow(&changed);
         if snapshot.config.retrieval.hubness {
@@ -126,7 +126,7 @@ impl Snapshot {
             next.embedding = Some(Arc::clone(embedding));
             (next.joint, next.by_kind) = spaces(Some(embedding), &next.config);
         }
-        next.subjects.insert(edits.iter().map(|(record, _)| record.as_ref()));
+        next.supersession.insert(edits.iter().map(|(record, _)| record.as_ref()));
         for (record, _) in edits {
             next.edits.insert(record.id, Arc::clone(record));
         }
@@ -139,7 +139,7 @@ impl Snapshot {
     pub(crate) fn without_edit(&self, edit: EditId) -> Self {
         let mut next = self.copy();
         if let Some(record) = next.edits.remove(&edit) {
-            next.subjects.remove(&record);
+            next.supersession.remove(&record);
         }
         let changed = next.fold.remove(edit);
         next.follow(&changed);
@@ -153,7 +153,7 @@ impl Snapshot {
             chosen: self.chosen,
             previous: self.previous.clone(),
             edits: self.edits.clone(),
-            subjects: self.subjects.clone(),
+            supersession: self.supersession.clone(),
             fold: self.fold.clone(),
             joint: self.joint.copy(),
             by_kind: self.by_kind.as_ref().map(|spaces| spaces.each_ref().map(Space::copy)),
@@ -213,19 +213,19 @@ impl Snapshot {
     /// question, if it answers otherwise. While it is live, nothing that this one alone says is retrieved;
     /// once it is reverted, all of it is again.
     pub fn superseded_by(&self, id: EditId) -> Option<&Arc<EditRecord>> {
-        self.edit(self.subjects.superseded_by(id)?)
+        self.edit(self.supersession.superseded_by(id)?)
     }
 
     /// Live edits about the same picture and question that are older than this one and answer otherwise,
     /// newest first; none for an edit that isn't live.
     pub fn conflicts(&self, id: EditId) -> Vec<&Arc<EditRecord>> {
-        let older = self.edit(id).map(|record| self.subjects.conflicts(record));
+        let older = self.edit(id).map(|record| self.supersession.conflicts(record));
         older.into_iter().flatten().filter_map(|id| self.edit(id)).collect()
     }
 
     /// Which edits stand.
-    pub(crate) fn subjects(&self) -> &Subjects {
-        &self.subjects
+    pub(crate) fn supersession(&self) -> &Supersession {
+        &self.supersession
     }
 
     /// All live edits, oldest first.
@@ -370,7 +370,10 @@ fn spaces(embedding: Option<&Embedding>, config: &CodebookConfig) -> (Space, Opt
         Space::new(View { kind: Some(kind), text_weight: text_weight as f32 }, embedding, config)
     };
     let by_kind = lookup.by_kind.then(|| {
-        [of(Kind::Answer, lookup.answer_text_weight), of(Kind::Statement, lookup.statement_text_weight)]
+        [
+            of(EntryKind::Answer, lookup.answer_text_weight),
+            of(EntryKind::Statement, lookup.statement_text_weight),
+        ]
     });
     (Space::new(View::JOINT, embedding, config), by_kind)
 }

@@ -13,7 +13,7 @@ use crate::hubness::Hubness;
 use crate::ids::MemberId;
 use crate::index::{Hit, Index, Slot};
 use crate::key::Key;
-use crate::member::Kind;
+use crate::member::EntryKind;
 use crate::reservoir::Reservoir;
 use crate::{CodebookConfig, Embedding};
 
@@ -27,7 +27,7 @@ type ThresholdName = (u64, bool);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct View {
     /// The kind of entry whose keys stand in it; `None`: all.
-    pub(crate) kind: Option<Kind>,
+    pub(crate) kind: Option<EntryKind>,
     /// What the text half is multiplied with, λ being in it already.
     pub(crate) text_weight: f32,
 }

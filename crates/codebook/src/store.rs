@@ -40,7 +40,7 @@ pub enum Event {
 /// How an event came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub enum EventOrigin {
     /// Somebody asked for just this: an edit was made, keys were made anew.
     #[default]
     Direct,
@@ -53,7 +53,7 @@ pub enum Origin {
 /// An event as it stands in the history, with what would be forgotten otherwise. Events of versions that kept
 /// less lack it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Logged {
+pub struct LoggedEvent {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -62,21 +62,21 @@ pub struct Logged {
     pub at: Option<OffsetDateTime>,
     /// How it came about.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub origin: Origin,
+    pub origin: EventOrigin,
     /// Of keys that became live: what they were made by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
 }
 
-impl Logged {
+impl LoggedEvent {
     /// What is written of an event that happens now.
-    fn now(event: Event, origin: Origin) -> Self {
+    fn now(event: Event, origin: EventOrigin) -> Self {
         Self { event, at: Some(OffsetDateTime::now_utc()), origin, generation: None }
     }
 
     /// What is written of a generation that becomes live now; `kept` if it was the previous one.
     fn swapped(to: &Generation, kept: bool) -> Self {
-        let origin = if kept { Origin::RolledBack } else { Origin::Direct };
+        let origin = if kept { EventOrigin::RolledBack } else { EventOrigin::Direct };
         Self { generation: Some(to.clone()), ..Self::now(Event::Reembedded(to.embedding.id), origin) }
     }
 }
@@ -118,7 +118,7 @@ pub trait CodebookStore: Send + Sync {
     /// `Corrupt` with the name of the value that can't be read.
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook>;
 
-    /// Appends an edit with its members, made here or [`Origin::Imported`]. `first` begins the codebook: it
+    /// Appends an edit with its members, made here or [`EventOrigin::Imported`]. `first` begins the codebook: it
     /// must be given with the first edit and not after.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ pub trait CodebookStore: Send + Sync {
         record: &EditRecord,
         members: &[Member],
         first: Option<&Generation>,
-        origin: Origin,
+        origin: EventOrigin,
     ) -> Result<()>;
 
     /// Appends many edits in this order, however many they are: all of them, or none. `first` as in
@@ -142,7 +142,7 @@ pub trait CodebookStore: Send + Sync {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: Origin,
+        origin: EventOrigin,
     ) -> Result<()>;
 
     /// Appends the reverting of a live edit.
@@ -196,7 +196,7 @@ pub trait CodebookStore: Send + Sync {
     ///
     /// # Errors
     /// `Corrupt` if an event can't be read.
-    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<Logged>>;
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<LoggedEvent>>;
 
     /// How many events there are: the number of the next one.
     ///

@@ -9,7 +9,7 @@ use ulid::Ulid;
 
 use crate::ids::{EditId, GenerationId, ImageId, MemberId};
 use crate::key::{Key, KeyState};
-use crate::member::{Kind, Member};
+use crate::member::{EntryKind, Member};
 use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Statement};
 use crate::store::SharedEdit;
 
@@ -70,7 +70,7 @@ pub(crate) fn member(edit: EditId, ordinal: u32, key: Vec<f32>, radius: f32) -> 
         id: MemberId::derive(edit, ordinal),
         edit,
         ordinal,
-        kind: if ordinal == 0 { Kind::Answer } else { Kind::Statement },
+        kind: if ordinal == 0 { EntryKind::Answer } else { EntryKind::Statement },
         statement: ordinal.checked_sub(1),
         image: ImageId::of(&edit.to_bytes()),
         area: None,

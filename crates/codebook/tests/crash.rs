@@ -48,7 +48,7 @@ fn members(n: u64, embedding: &Embedding) -> Vec<Member> {
             id: MemberId::derive(edit, ordinal),
             edit,
             ordinal,
-            kind: if ordinal == 0 { Kind::Answer } else { Kind::Statement },
+            kind: if ordinal == 0 { EntryKind::Answer } else { EntryKind::Statement },
             statement: ordinal.checked_sub(1),
             image: ImageId::of(&n.to_be_bytes()),
             area: None,

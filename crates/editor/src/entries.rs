@@ -10,7 +10,7 @@ use std::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
 
-use reasonedit_codebook::{EditId, EditRecord, Kind, Member, MemberId};
+use reasonedit_codebook::{EditId, EditRecord, EntryKind, Member, MemberId};
 use reasonedit_imaging::augment::augment;
 use reasonedit_imaging::{DecodeLimits, Filter, PixelBox, PixelRules, RgbImage, crop, decode_under, resize};
 use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
@@ -24,7 +24,7 @@ use crate::pictures::{Picture, blocking};
 
 /// A pair that becomes a member: part of the picture, text that is embedded, sentence that is stored.
 struct Pairing {
-    kind: Kind,
+    kind: EntryKind,
     statement: Option<u32>,
     area: Option<PixelBox>,
     sentence: String,
@@ -34,8 +34,8 @@ impl Pairing {
     /// The text that is embedded: an answer is found by its question, a statement by itself.
     fn text<'a>(&'a self, record: &'a EditRecord) -> &'a str {
         match self.kind {
-            Kind::Answer => &record.question,
-            Kind::Statement => &self.sentence,
+            EntryKind::Answer => &record.question,
+            EntryKind::Statement => &self.sentence,
         }
     }
 }
@@ -138,7 +138,7 @@ impl EntryMaker<'_> {
 /// The pairs to store: the answer on the whole picture, then each statement on the picture and its evidence.
 fn pairings(config: &EditorConfig, record: &EditRecord) -> Vec<Pairing> {
     let mut pairings = vec![Pairing {
-        kind: Kind::Answer,
+        kind: EntryKind::Answer,
         statement: None,
         area: None,
         sentence: config.prompts.answer_entry(&record.question, &record.answer),
@@ -152,7 +152,7 @@ fn pairings(config: &EditorConfig, record: &EditRecord) -> Vec<Pairing> {
         let patches = if config.entries.pair == Pair::Image { Vec::new() } else { patches };
         for area in whole.then_some(None).into_iter().chain(patches.into_iter().map(Some)) {
             pairings.push(Pairing {
-                kind: Kind::Statement,
+                kind: EntryKind::Statement,
                 statement: Some(index as u32),
                 area,
                 sentence: statement.statement.clone(),

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 use reasonedit_codebook::{
-    Build, Codebook, CodebookError, CodebookName, EditRecord, Generation, GenerationId, Member, Missing,
-    Snapshot,
+    Build, BuildProgress, Codebook, CodebookError, CodebookName, EditRecord, Generation, GenerationId,
+    Member, Snapshot,
 };
 use reasonedit_imaging::PixelRules;
 use reasonedit_vlm::engine::{CallOptions, Priority};
@@ -306,7 +306,7 @@ impl Editor {
         build: &Shared,
         embedder: &Embedder,
         snapshot: &Snapshot,
-        missing: &Missing,
+        missing: &BuildProgress,
         (stage, priority): (ReembedStage, Priority),
         progress: &mut (impl FnMut(ReembedProgress) + Send),
     ) -> Result<(), EditorError> {
@@ -376,7 +376,7 @@ impl Shared {
     }
 
     /// What lacks keys, and a state of the codebook that has those edits unless they were reverted.
-    async fn prepare(&self) -> Result<(Arc<Snapshot>, Missing), EditorError> {
+    async fn prepare(&self) -> Result<(Arc<Snapshot>, BuildProgress), EditorError> {
         self.with(|build| {
             let missing = build.prepare();
             Ok((build.book().snapshot(), missing))

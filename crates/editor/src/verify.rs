@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use reasonedit_codebook::{EditId, EditRecord, Fact, ImageId, Kind, Retrieval, Snapshot, Statement};
+use reasonedit_codebook::{EditId, EditRecord, Fact, ImageId, EntryKind, Retrieval, Snapshot, Statement};
 use reasonedit_imaging::augment::textures;
 use reasonedit_imaging::{PixelBox, PixelRules, RgbImage};
 use reasonedit_text::canonical;
@@ -244,7 +244,7 @@ impl<'a> Bench<'a> {
 
     /// A statement's own place among them.
     fn own_ground(&self, fact: &Fact) -> Option<&'a Statement> {
-        let of_kind = fact.kind == Kind::Statement;
+        let of_kind = fact.kind == EntryKind::Statement;
         self.grounds(fact).concat().into_iter().find(|ground| of_kind && ground.statement == fact.value)
     }
 
@@ -326,7 +326,9 @@ impl<'a> Bench<'a> {
         };
         let mut best: BTreeMap<String, (usize, Cow<'_, str>, f64)> = BTreeMap::new();
         let mut losers = Vec::new();
-        for (index, (fact, support)) in kept.iter().enumerate().filter(|(_, (f, _))| f.kind == Kind::Answer) {
+        for (index, (fact, support)) in
+            kept.iter().enumerate().filter(|(_, (f, _))| f.kind == EntryKind::Answer)
+        {
             let Some(record) = self.records(fact).next() else { continue };
             let question = canonical(&record.question).to_lowercase();
             let own = (index, canonical(&record.answer), weight(*support));

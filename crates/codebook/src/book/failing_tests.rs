@@ -3,7 +3,7 @@
 use super::tests::{DIM, apply, generation, open, record};
 use super::*;
 use crate::records::Draft;
-use crate::store::{Logged, MemoryStore};
+use crate::store::{LoggedEvent, MemoryStore};
 use crate::testing;
 
 /// A store whose disk fails when told to.
@@ -25,7 +25,7 @@ impl CodebookStore for Failing {
         r: &EditRecord,
         m: &[Member],
         f: Option<&Generation>,
-        o: Origin,
+        o: EventOrigin,
     ) -> Result<()> {
         if self.1.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(CodebookError::store("commit an edit", "no space left"));
@@ -37,7 +37,7 @@ impl CodebookStore for Failing {
         name: &CodebookName,
         edits: &[crate::store::SharedEdit],
         f: Option<&Generation>,
-        o: Origin,
+        o: EventOrigin,
     ) -> Result<()> {
         if self.1.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(CodebookError::store("commit edits", "no space left"));
@@ -65,7 +65,7 @@ impl CodebookStore for Failing {
     fn sweep(&self, name: &CodebookName) -> Result<()> {
         self.0.sweep(name)
     }
-    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<Logged>> {
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<LoggedEvent>> {
         self.0.history(name, from, limit)
     }
     fn events(&self, name: &CodebookName) -> Result<u64> {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::retrieve::Fact;
 use crate::store::{MemoryStore, SledStore};
-use crate::{Kind, LookupConfig, geometry, testing};
+use crate::{EntryKind, LookupConfig, geometry, testing};
 
 pub(super) const DIM: usize = 5;
 /// Of these, the vision half's.
@@ -119,8 +119,13 @@ fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrie
     let looked = if lookup.by_kind {
         let answers = RetrievalParams { k: params.k.min(lookup.answers), ..*params };
         vec![
-            naive_look_up(snapshot, query, &answers, Some((Kind::Answer, lookup.answer_text_weight))),
-            naive_look_up(snapshot, query, params, Some((Kind::Statement, lookup.statement_text_weight))),
+            naive_look_up(snapshot, query, &answers, Some((EntryKind::Answer, lookup.answer_text_weight))),
+            naive_look_up(
+                snapshot,
+                query,
+                params,
+                Some((EntryKind::Statement, lookup.statement_text_weight)),
+            ),
         ]
     } else {
         vec![naive_look_up(snapshot, query, params, None)]
@@ -157,7 +162,7 @@ fn naive_look_up(
     snapshot: &Snapshot,
     query: &[f32],
     params: &RetrievalParams,
-    view: Option<(Kind, f64)>,
+    view: Option<(EntryKind, f64)>,
 ) -> Looked {
     let weighted = |vector: &[f32]| -> Vec<f32> {
         let weight = view.map_or(1.0, |(_, weight)| weight as f32);

@@ -5,7 +5,7 @@ use crate::records::Idempotency;
 use crate::testing;
 
 /// A store under test, and how it comes back after the process ended.
-pub(super) trait Subject {
+pub(super) trait StoreUnderTest {
     fn store(&self) -> &dyn CodebookStore;
     fn restart(&mut self);
 }
@@ -20,7 +20,7 @@ fn commit(store: &dyn CodebookStore, name: &CodebookName, n: u128, first: bool) 
     let generation = testing::generation(DIM as u32);
     let members = testing::members(n, 3, DIM, 0.1);
     let record = testing::record(n, 2);
-    store.commit_edit(name, &record, &members, first.then_some(&generation), Origin::Direct)
+    store.commit_edit(name, &record, &members, first.then_some(&generation), EventOrigin::Direct)
 }
 
 fn expected(edits: &[u128]) -> StoredCodebook {
@@ -36,8 +36,8 @@ fn happened(store: &dyn CodebookStore, name: &CodebookName) -> Vec<Event> {
     store.history(name, 0, usize::MAX).unwrap().into_iter().map(|logged| logged.event).collect()
 }
 
-/// Runs the whole suite, with a fresh subject for each part.
-pub(super) fn run<S: Subject>(mut fresh: impl FnMut() -> S) {
+/// Runs the whole suite, with a fresh store for each part.
+pub(super) fn run<S: StoreUnderTest>(mut fresh: impl FnMut() -> S) {
     edits_last(&mut fresh());
     edits_may_come_out_of_order(&mut fresh());
     conflicts_change_nothing(&mut fresh());
@@ -50,40 +50,40 @@ pub(super) fn run<S: Subject>(mut fresh: impl FnMut() -> S) {
     history_is_read_from_any_place(&mut fresh());
 }
 
-fn edits_last(subject: &mut impl Subject) {
+fn edits_last(tested: &mut impl StoreUnderTest) {
     let book = name("default");
-    assert_eq!(subject.store().load(&book).unwrap(), StoredCodebook::default());
-    assert_eq!(subject.store().names().unwrap(), []);
-    commit(subject.store(), &book, 1, true).unwrap();
-    commit(subject.store(), &book, 2, false).unwrap();
-    commit(subject.store(), &book, 3, false).unwrap();
-    subject.store().commit_revert(&book, testing::edit_id(2)).unwrap();
+    assert_eq!(tested.store().load(&book).unwrap(), StoredCodebook::default());
+    assert_eq!(tested.store().names().unwrap(), []);
+    commit(tested.store(), &book, 1, true).unwrap();
+    commit(tested.store(), &book, 2, false).unwrap();
+    commit(tested.store(), &book, 3, false).unwrap();
+    tested.store().commit_revert(&book, testing::edit_id(2)).unwrap();
     for _ in 0..2 {
-        assert_eq!(subject.store().load(&book).unwrap(), expected(&[1, 3]));
-        assert_eq!(subject.store().names().unwrap(), [name("default")]);
+        assert_eq!(tested.store().load(&book).unwrap(), expected(&[1, 3]));
+        assert_eq!(tested.store().names().unwrap(), [name("default")]);
         let history = [
             Event::Edited(testing::edit_id(1)),
             Event::Edited(testing::edit_id(2)),
             Event::Edited(testing::edit_id(3)),
             Event::Reverted(testing::edit_id(2)),
         ];
-        assert_eq!(happened(subject.store(), &book), history);
-        subject.restart();
+        assert_eq!(happened(tested.store(), &book), history);
+        tested.restart();
     }
 }
 
-fn edits_may_come_out_of_order(subject: &mut impl Subject) {
+fn edits_may_come_out_of_order(tested: &mut impl StoreUnderTest) {
     let book = name("default");
     for (i, n) in [300, 7, 100, 2].into_iter().enumerate() {
-        commit(subject.store(), &book, n, i == 0).unwrap();
+        commit(tested.store(), &book, n, i == 0).unwrap();
     }
-    subject.restart();
-    assert_eq!(subject.store().load(&book).unwrap(), expected(&[2, 7, 100, 300]));
+    tested.restart();
+    assert_eq!(tested.store().load(&book).unwrap(), expected(&[2, 7, 100, 300]));
 }
 
-fn conflicts_change_nothing(subject: &mut impl Subject) {
+fn conflicts_change_nothing(tested: &mut impl StoreUnderTest) {
     let book = name("default");
-    let store = subject.store();
+    let store = tested.store();
     assert!(matches!(commit(store, &book, 1, false), Err(CodebookError::Conflict(_))));
     assert_eq!(store.names().unwrap(), []);
     assert!(matches!(store.commit_revert(&book, testing::edit_id(1)), Err(CodebookError::UnknownEdit(_))));
@@ -95,61 +95,64 @@ fn conflicts_change_nothing(subject: &mut impl Subject) {
     assert!(matches!(again, Err(CodebookError::UnknownEdit(id)) if id == testing::edit_id(1)));
     // A reverted edit's id stays used.
     assert!(matches!(commit(store, &book, 1, false), Err(CodebookError::Conflict(_))));
-    subject.restart();
-    assert_eq!(subject.store().load(&book).unwrap(), expected(&[]));
-    assert_eq!(happened(subject.store(), &book).len(), 2);
+    tested.restart();
+    assert_eq!(tested.store().load(&book).unwrap(), expected(&[]));
+    assert_eq!(happened(tested.store(), &book).len(), 2);
 }
 
-fn codebooks_are_apart(subject: &mut impl Subject) {
+fn codebooks_are_apart(tested: &mut impl StoreUnderTest) {
     // One name begins with the other: prefixes must not run into each other.
     let (short, long) = (name("ward"), name("ward-3"));
-    commit(subject.store(), &long, 1, true).unwrap();
-    commit(subject.store(), &short, 1, true).unwrap();
-    commit(subject.store(), &short, 2, false).unwrap();
-    subject.store().commit_revert(&short, testing::edit_id(1)).unwrap();
-    subject.restart();
-    assert_eq!(subject.store().names().unwrap(), [short.clone(), long.clone()]);
-    assert_eq!(subject.store().load(&short).unwrap(), expected(&[2]));
-    assert_eq!(subject.store().load(&long).unwrap(), expected(&[1]));
-    assert_eq!(happened(subject.store(), &long).len(), 1);
+    commit(tested.store(), &long, 1, true).unwrap();
+    commit(tested.store(), &short, 1, true).unwrap();
+    commit(tested.store(), &short, 2, false).unwrap();
+    tested.store().commit_revert(&short, testing::edit_id(1)).unwrap();
+    tested.restart();
+    assert_eq!(tested.store().names().unwrap(), [short.clone(), long.clone()]);
+    assert_eq!(tested.store().load(&short).unwrap(), expected(&[2]));
+    assert_eq!(tested.store().load(&long).unwrap(), expected(&[1]));
+    assert_eq!(happened(tested.store(), &long).len(), 1);
 }
 
 fn shared(numbers: impl Iterator<Item = u128>) -> Vec<SharedEdit> {
     testing::shared(numbers.map(|n| (testing::record(n, 2), testing::members(n, 3, DIM, 0.1))))
 }
 
-fn many_edits_come_at_once_or_not_at_all(subject: &mut impl Subject) {
+fn many_edits_come_at_once_or_not_at_all(tested: &mut impl StoreUnderTest) {
     let book = name("default");
     let (many, more) = (shared(1..=300), shared((301..=310).rev()));
     let generation = testing::generation(DIM as u32);
     let commit_many = |store: &dyn CodebookStore, edits: &[SharedEdit], first: bool| {
-        store.commit_edits(&book, edits, first.then_some(&generation), Origin::Imported)
+        store.commit_edits(&book, edits, first.then_some(&generation), EventOrigin::Imported)
     };
-    assert!(matches!(commit_many(subject.store(), &many, false), Err(CodebookError::Conflict(_))));
-    assert_eq!(subject.store().names().unwrap(), []);
-    commit_many(subject.store(), &many, true).unwrap();
-    commit(subject.store(), &book, 400, false).unwrap();
-    subject.store().commit_revert(&book, testing::edit_id(7)).unwrap();
-    commit_many(subject.store(), &more, false).unwrap();
+    assert!(matches!(commit_many(tested.store(), &many, false), Err(CodebookError::Conflict(_))));
+    assert_eq!(tested.store().names().unwrap(), []);
+    commit_many(tested.store(), &many, true).unwrap();
+    commit(tested.store(), &book, 400, false).unwrap();
+    tested.store().commit_revert(&book, testing::edit_id(7)).unwrap();
+    commit_many(tested.store(), &more, false).unwrap();
     // One that is there, one that was reverted, one that comes twice: the others don't come either.
     for bad in [400, 7, 501] {
         let edits = shared([500, 501, bad].into_iter());
-        assert!(matches!(commit_many(subject.store(), &edits, false), Err(CodebookError::Conflict(_))));
+        assert!(matches!(commit_many(tested.store(), &edits, false), Err(CodebookError::Conflict(_))));
     }
-    subject.restart();
+    tested.restart();
     let live: Vec<u128> = (1..=310).filter(|n| *n != 7).chain([400]).collect();
-    assert_eq!(subject.store().load(&book).unwrap(), expected(&live));
-    let history = subject.store().history(&book, 0, usize::MAX).unwrap();
+    assert_eq!(tested.store().load(&book).unwrap(), expected(&live));
+    let history = tested.store().history(&book, 0, usize::MAX).unwrap();
     assert_eq!(history.len(), 312);
-    assert_eq!((history[0].event, history[0].origin), (Event::Edited(testing::edit_id(1)), Origin::Imported));
+    assert_eq!(
+        (history[0].event, history[0].origin),
+        (Event::Edited(testing::edit_id(1)), EventOrigin::Imported)
+    );
     assert_eq!(history[302].event, Event::Edited(testing::edit_id(310)), "in the order in which they came");
-    assert_eq!(subject.store().events(&book).unwrap(), 312);
-    assert_eq!(subject.store().record(&book, testing::edit_id(500)).unwrap(), None);
-    commit(subject.store(), &book, 500, false).unwrap();
+    assert_eq!(tested.store().events(&book).unwrap(), 312);
+    assert_eq!(tested.store().record(&book, testing::edit_id(500)).unwrap(), None);
+    commit(tested.store(), &book, 500, false).unwrap();
 }
 
 /// Two dozen edits with metadata of 200 KB and keys of 5,000 dimensions.
-fn large_values_last(subject: &mut impl Subject) {
+fn large_values_last(tested: &mut impl StoreUnderTest) {
     let book = name("default");
     let generation = testing::generation(5000);
     let make = |n: u128| {
@@ -160,33 +163,33 @@ fn large_values_last(subject: &mut impl Subject) {
     for n in 0..24 {
         let (record, members) = make(n);
         let first = (n == 0).then_some(&generation);
-        subject.store().commit_edit(&book, &record, &members, first, Origin::Direct).unwrap();
+        tested.store().commit_edit(&book, &record, &members, first, EventOrigin::Direct).unwrap();
     }
-    subject.restart();
-    let stored = subject.store().load(&book).unwrap();
+    tested.restart();
+    let stored = tested.store().load(&book).unwrap();
     assert_eq!(stored.edits, (0..24).map(|n| make(n).0).collect::<Vec<_>>());
     assert_eq!(stored.members, (0..24).flat_map(|n| make(n).1).collect::<Vec<_>>());
 }
 
-fn idempotency_and_outcomes_last(subject: &mut impl Subject) {
+fn idempotency_and_outcomes_last(tested: &mut impl StoreUnderTest) {
     let (book, id) = (name("default"), testing::edit_id(1));
     let mut record = testing::record(1, 2);
     record.idempotency = Some(Idempotency { key: "clé/\0 1".to_owned(), body: [7; 32] });
     let members = testing::members(1, 3, DIM, 0.1);
-    assert_eq!(subject.store().idempotency(&book, "clé/\0 1").unwrap(), None);
-    assert!(matches!(subject.store().put_outcome(&book, id, b"x"), Err(CodebookError::UnknownEdit(_))));
+    assert_eq!(tested.store().idempotency(&book, "clé/\0 1").unwrap(), None);
+    assert!(matches!(tested.store().put_outcome(&book, id, b"x"), Err(CodebookError::UnknownEdit(_))));
     let generation = testing::generation(DIM as u32);
-    subject.store().commit_edit(&book, &record, &members, Some(&generation), Origin::Direct).unwrap();
-    assert_eq!(subject.store().outcome(&book, id).unwrap(), None);
-    subject.store().put_outcome(&book, id, &[1; 10_000]).unwrap();
-    subject.store().put_outcome(&book, id, b"shorter").unwrap();
+    tested.store().commit_edit(&book, &record, &members, Some(&generation), EventOrigin::Direct).unwrap();
+    assert_eq!(tested.store().outcome(&book, id).unwrap(), None);
+    tested.store().put_outcome(&book, id, &[1; 10_000]).unwrap();
+    tested.store().put_outcome(&book, id, b"shorter").unwrap();
     for _ in 0..2 {
-        assert_eq!(subject.store().idempotency(&book, "clé/\0 1").unwrap(), Some(([7; 32], id)));
-        assert_eq!(subject.store().idempotency(&book, "another").unwrap(), None);
-        assert_eq!(subject.store().idempotency(&name("other"), "clé/\0 1").unwrap(), None);
-        assert_eq!(subject.store().outcome(&book, id).unwrap().unwrap(), b"shorter");
-        assert_eq!(subject.store().load(&book).unwrap().edits, std::slice::from_ref(&record));
-        subject.restart();
+        assert_eq!(tested.store().idempotency(&book, "clé/\0 1").unwrap(), Some(([7; 32], id)));
+        assert_eq!(tested.store().idempotency(&book, "another").unwrap(), None);
+        assert_eq!(tested.store().idempotency(&name("other"), "clé/\0 1").unwrap(), None);
+        assert_eq!(tested.store().outcome(&book, id).unwrap().unwrap(), b"shorter");
+        assert_eq!(tested.store().load(&book).unwrap().edits, std::slice::from_ref(&record));
+        tested.restart();
     }
 }
 
@@ -204,130 +207,130 @@ fn wide() -> Draft {
     Draft { generation: testing::other_generation(2, DIM as u32 + 2), recipe: [1; 32] }
 }
 
-fn generations_are_swapped_at_once(subject: &mut impl Subject) {
+fn generations_are_swapped_at_once(tested: &mut impl StoreUnderTest) {
     let (book, narrow, wide) = (name("default"), testing::generation(DIM as u32), wide());
     let (old, new) = (narrow.embedding.id, wide.generation.embedding.id);
-    let unknown = subject.store().begin_draft(&book, &wide);
+    let unknown = tested.store().begin_draft(&book, &wide);
     assert!(matches!(unknown, Err(CodebookError::UnknownCodebook(_))));
-    commit(subject.store(), &book, 1, true).unwrap();
-    commit(subject.store(), &book, 2, false).unwrap();
+    commit(tested.store(), &book, 1, true).unwrap();
+    commit(tested.store(), &book, 2, false).unwrap();
     let refused = |result: Result<()>| matches!(result, Err(CodebookError::Conflict(_)));
-    assert!(refused(subject.store().swap(&book, &wide.generation)), "nobody began it");
-    assert!(refused(subject.store().put_keys(&book, new, &wide_members(1))));
-    assert!(refused(subject.store().put_keys(&book, old, &wide_members(1))), "live keys stay");
+    assert!(refused(tested.store().swap(&book, &wide.generation)), "nobody began it");
+    assert!(refused(tested.store().put_keys(&book, new, &wide_members(1))));
+    assert!(refused(tested.store().put_keys(&book, old, &wide_members(1))), "live keys stay");
 
-    assert_eq!(subject.store().begin_draft(&book, &wide).unwrap(), wide);
-    subject.store().put_keys(&book, new, &[wide_members(1), wide_members(2)].concat()).unwrap();
-    subject.store().commit_revert(&book, testing::edit_id(1)).unwrap();
-    commit(subject.store(), &book, 3, false).unwrap();
+    assert_eq!(tested.store().begin_draft(&book, &wide).unwrap(), wide);
+    tested.store().put_keys(&book, new, &[wide_members(1), wide_members(2)].concat()).unwrap();
+    tested.store().commit_revert(&book, testing::edit_id(1)).unwrap();
+    commit(tested.store(), &book, 3, false).unwrap();
     for _ in 0..2 {
         // Nothing shows of the draft, and of the draft what is live.
-        assert_eq!(subject.store().load(&book).unwrap(), expected(&[2, 3]));
-        let made = subject.store().members(&book, &wide.generation.embedding).unwrap();
+        assert_eq!(tested.store().load(&book).unwrap(), expected(&[2, 3]));
+        let made = tested.store().members(&book, &wide.generation.embedding).unwrap();
         assert_eq!(made, wide_members(2));
-        subject.store().sweep(&book).unwrap();
-        subject.restart();
+        tested.store().sweep(&book).unwrap();
+        tested.restart();
     }
-    subject.store().put_keys(&book, new, &wide_members(3)).unwrap();
-    subject.store().swap(&book, &wide.generation).unwrap();
+    tested.store().put_keys(&book, new, &wide_members(3)).unwrap();
+    tested.store().swap(&book, &wide.generation).unwrap();
     let mut after = StoredCodebook {
         generation: Some(wide.generation.clone()),
         previous: Some(narrow.clone()),
         members: [2, 3].into_iter().flat_map(wide_members).collect(),
         ..expected(&[2, 3])
     };
-    assert_eq!(subject.store().load(&book).unwrap(), after);
-    subject.store().sweep(&book).unwrap();
-    subject.restart();
-    assert_eq!(subject.store().load(&book).unwrap(), after);
+    assert_eq!(tested.store().load(&book).unwrap(), after);
+    tested.store().sweep(&book).unwrap();
+    tested.restart();
+    assert_eq!(tested.store().load(&book).unwrap(), after);
 
     // Edits go on in the new one; the one before lacks them until they are added, and may be swapped back.
     let fourth = testing::record(4, 2);
-    subject.store().commit_edit(&book, &fourth, &wide_members(4), None, Origin::Imported).unwrap();
-    let kept = subject.store().members(&book, &narrow.embedding).unwrap();
+    tested.store().commit_edit(&book, &fourth, &wide_members(4), None, EventOrigin::Imported).unwrap();
+    let kept = tested.store().members(&book, &narrow.embedding).unwrap();
     assert_eq!(kept, expected(&[2, 3]).members);
-    subject.store().put_keys(&book, old, &testing::members(4, 3, DIM, 0.1)).unwrap();
-    subject.store().swap(&book, &Generation { chosen: true, ..narrow.clone() }).unwrap();
-    subject.restart();
+    tested.store().put_keys(&book, old, &testing::members(4, 3, DIM, 0.1)).unwrap();
+    tested.store().swap(&book, &Generation { chosen: true, ..narrow.clone() }).unwrap();
+    tested.restart();
     after = expected(&[2, 3, 4]);
     after.generation = Some(Generation { chosen: true, ..narrow.clone() });
     after.previous = Some(wide.generation.clone());
-    assert_eq!(subject.store().load(&book).unwrap(), after);
+    assert_eq!(tested.store().load(&book).unwrap(), after);
     // Of the live one only the choice can be changed, and that is no event.
-    subject.store().swap(&book, &narrow).unwrap();
+    tested.store().swap(&book, &narrow).unwrap();
     after.generation = Some(narrow.clone());
-    assert_eq!(subject.store().load(&book).unwrap(), after);
-    let events = subject.store().history(&book, 4, 10).unwrap();
+    assert_eq!(tested.store().load(&book).unwrap(), after);
+    let events = tested.store().history(&book, 4, 10).unwrap();
     let seen: Vec<_> = events.iter().map(|e| (e.event, e.origin, e.generation.clone())).collect();
     let back = Generation { chosen: true, ..narrow.clone() };
-    assert_eq!(seen[0], (Event::Reembedded(new), Origin::Direct, Some(wide.generation.clone())));
-    assert_eq!(seen[1], (Event::Edited(testing::edit_id(4)), Origin::Imported, None));
-    assert_eq!(seen[2..], [(Event::Reembedded(old), Origin::RolledBack, Some(back))]);
+    assert_eq!(seen[0], (Event::Reembedded(new), EventOrigin::Direct, Some(wide.generation.clone())));
+    assert_eq!(seen[1], (Event::Edited(testing::edit_id(4)), EventOrigin::Imported, None));
+    assert_eq!(seen[2..], [(Event::Reembedded(old), EventOrigin::RolledBack, Some(back))]);
 
     // A third generation takes the place of the one before, whose keys are swept.
     let third = Draft { generation: testing::other_generation(3, DIM as u32), recipe: [1; 32] };
-    subject.store().begin_draft(&book, &third).unwrap();
+    tested.store().begin_draft(&book, &third).unwrap();
     let keys = expected(&[2, 3, 4]).members;
-    subject.store().put_keys(&book, third.generation.embedding.id, &keys).unwrap();
-    subject.store().swap(&book, &third.generation).unwrap();
-    assert!(refused(subject.store().swap(&book, &wide.generation)), "no longer kept");
-    subject.store().sweep(&book).unwrap();
+    tested.store().put_keys(&book, third.generation.embedding.id, &keys).unwrap();
+    tested.store().swap(&book, &third.generation).unwrap();
+    assert!(refused(tested.store().swap(&book, &wide.generation)), "no longer kept");
+    tested.store().sweep(&book).unwrap();
     for generation in [&narrow, &third.generation] {
-        assert_eq!(subject.store().members(&book, &generation.embedding).unwrap(), keys);
+        assert_eq!(tested.store().members(&book, &generation.embedding).unwrap(), keys);
     }
-    assert_eq!(subject.store().members(&book, &wide.generation.embedding).unwrap(), []);
+    assert_eq!(tested.store().members(&book, &wide.generation.embedding).unwrap(), []);
 }
 
-fn drafts_are_gone_on_with_or_leave_nothing(subject: &mut impl Subject) {
+fn drafts_are_gone_on_with_or_leave_nothing(tested: &mut impl StoreUnderTest) {
     let (book, draft) = (name("default"), wide());
-    commit(subject.store(), &book, 1, true).unwrap();
-    commit(subject.store(), &book, 2, false).unwrap();
-    subject.store().begin_draft(&book, &draft).unwrap();
-    subject.store().put_keys(&book, draft.generation.embedding.id, &wide_members(1)).unwrap();
-    subject.restart();
-    subject.store().sweep(&book).unwrap();
+    commit(tested.store(), &book, 1, true).unwrap();
+    commit(tested.store(), &book, 2, false).unwrap();
+    tested.store().begin_draft(&book, &draft).unwrap();
+    tested.store().put_keys(&book, draft.generation.embedding.id, &wide_members(1)).unwrap();
+    tested.restart();
+    tested.store().sweep(&book).unwrap();
 
     // The same under another id: the one that is there goes on.
     let mut again = draft.clone();
     again.generation.embedding.id = testing::other_generation(9, 2).embedding.id;
-    assert_eq!(subject.store().begin_draft(&book, &again).unwrap(), draft);
-    assert_eq!(subject.store().members(&book, &draft.generation.embedding).unwrap(), wide_members(1));
+    assert_eq!(tested.store().begin_draft(&book, &again).unwrap(), draft);
+    assert_eq!(tested.store().members(&book, &draft.generation.embedding).unwrap(), wide_members(1));
 
     // By another recipe: it begins anew.
     let other_keys = Draft { recipe: [2; 32], ..draft.clone() };
-    let same_id = subject.store().begin_draft(&book, &other_keys);
+    let same_id = tested.store().begin_draft(&book, &other_keys);
     assert!(matches!(same_id, Err(CodebookError::Conflict(_))));
     again.recipe = [2; 32];
-    assert_eq!(subject.store().begin_draft(&book, &again).unwrap(), again);
-    subject.store().sweep(&book).unwrap();
-    assert_eq!(subject.store().members(&book, &draft.generation.embedding).unwrap(), []);
-    subject.store().put_keys(&book, again.generation.embedding.id, &wide_members(2)).unwrap();
-    subject.store().discard_draft(&book).unwrap();
-    subject.store().discard_draft(&book).unwrap();
-    subject.store().sweep(&book).unwrap();
-    subject.restart();
-    assert_eq!(subject.store().members(&book, &again.generation.embedding).unwrap(), []);
-    assert!(matches!(subject.store().swap(&book, &again.generation), Err(CodebookError::Conflict(_))));
-    assert_eq!(subject.store().load(&book).unwrap(), expected(&[1, 2]));
-    assert_eq!(happened(subject.store(), &book).len(), 2);
+    assert_eq!(tested.store().begin_draft(&book, &again).unwrap(), again);
+    tested.store().sweep(&book).unwrap();
+    assert_eq!(tested.store().members(&book, &draft.generation.embedding).unwrap(), []);
+    tested.store().put_keys(&book, again.generation.embedding.id, &wide_members(2)).unwrap();
+    tested.store().discard_draft(&book).unwrap();
+    tested.store().discard_draft(&book).unwrap();
+    tested.store().sweep(&book).unwrap();
+    tested.restart();
+    assert_eq!(tested.store().members(&book, &again.generation.embedding).unwrap(), []);
+    assert!(matches!(tested.store().swap(&book, &again.generation), Err(CodebookError::Conflict(_))));
+    assert_eq!(tested.store().load(&book).unwrap(), expected(&[1, 2]));
+    assert_eq!(happened(tested.store(), &book).len(), 2);
 }
 
-fn history_is_read_from_any_place(subject: &mut impl Subject) {
+fn history_is_read_from_any_place(tested: &mut impl StoreUnderTest) {
     // One name begins with the other.
     let (book, other) = (name("ward"), name("ward-3"));
-    assert_eq!(subject.store().history(&book, 0, 9).unwrap(), []);
-    assert_eq!(subject.store().events(&book).unwrap(), 0);
+    assert_eq!(tested.store().history(&book, 0, 9).unwrap(), []);
+    assert_eq!(tested.store().events(&book).unwrap(), 0);
     let began = OffsetDateTime::now_utc();
     // More than a byte counts.
     for n in 0..300 {
-        commit(subject.store(), &book, n, n == 0).unwrap();
+        commit(tested.store(), &book, n, n == 0).unwrap();
     }
-    commit(subject.store(), &other, 7, true).unwrap();
-    subject.store().commit_revert(&book, testing::edit_id(5)).unwrap();
-    let whole = subject.store().history(&book, 0, usize::MAX).unwrap();
+    commit(tested.store(), &other, 7, true).unwrap();
+    tested.store().commit_revert(&book, testing::edit_id(5)).unwrap();
+    let whole = tested.store().history(&book, 0, usize::MAX).unwrap();
     assert!(whole.windows(2).all(|pair| began <= pair[0].at.unwrap() && pair[0].at <= pair[1].at));
     for _ in 0..2 {
-        let store = subject.store();
+        let store = tested.store();
         assert_eq!((store.events(&book).unwrap(), store.events(&other).unwrap()), (301, 1));
         for (from, limit) in [(0, 1), (254, 4), (255, 2), (256, 1), (299, 9), (300, 1), (0, 1000)] {
             let part = store.history(&book, from, limit).unwrap();
@@ -342,6 +345,6 @@ fn history_is_read_from_any_place(subject: &mut impl Subject) {
             assert_eq!(store.record(&book, testing::edit_id(n)).unwrap(), Some(testing::record(n, 2)));
         }
         assert_eq!(store.record(&other, testing::edit_id(5)).unwrap(), None);
-        subject.restart();
+        tested.restart();
     }
 }

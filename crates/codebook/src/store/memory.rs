@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    CodebookStore, Event, JournalStore, Logged, Origin, SharedEdit, StoredCodebook, twice, unknown,
+    CodebookStore, Event, EventOrigin, JournalStore, LoggedEvent, SharedEdit, StoredCodebook, twice, unknown,
     used_before,
 };
 use crate::ids::{CodebookName, EditId, GenerationId};
@@ -29,7 +29,7 @@ struct Contents {
     /// Members with their keys, by generation.
     members: BTreeMap<(GenerationId, EditId), Vec<Member>>,
     reverted: BTreeSet<EditId>,
-    events: Vec<Logged>,
+    events: Vec<LoggedEvent>,
     outcomes: BTreeMap<EditId, Vec<u8>>,
     idempotency: BTreeMap<String, ([u8; 32], EditId)>,
 }
@@ -49,10 +49,10 @@ impl Contents {
         }
     }
 
-    fn append(&mut self, record: &EditRecord, members: Vec<Member>, origin: Origin) {
+    fn append(&mut self, record: &EditRecord, members: Vec<Member>, origin: EventOrigin) {
         self.edits.insert(record.id, record.clone());
         self.members.insert((self.live.embedding.id, record.id), members);
-        self.events.push(Logged::now(Event::Edited(record.id), origin));
+        self.events.push(LoggedEvent::now(Event::Edited(record.id), origin));
         if let Some(given) = &record.idempotency {
             self.idempotency.insert(given.key.clone(), (given.body, record.id));
         }
@@ -113,7 +113,7 @@ impl CodebookStore for MemoryStore {
         record: &EditRecord,
         members: &[Member],
         first: Option<&Generation>,
-        origin: Origin,
+        origin: EventOrigin,
     ) -> Result<()> {
         let mut codebooks = self.lock();
         if codebooks.contains_key(name) == first.is_some() {
@@ -138,7 +138,7 @@ impl CodebookStore for MemoryStore {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: Origin,
+        origin: EventOrigin,
     ) -> Result<()> {
         let mut codebooks = self.lock();
         if codebooks.contains_key(name) == first.is_some() {
@@ -169,7 +169,7 @@ impl CodebookStore for MemoryStore {
         if !contents.edits.contains_key(&edit) || !contents.reverted.insert(edit) {
             return Err(CodebookError::UnknownEdit(edit));
         }
-        contents.events.push(Logged::now(Event::Reverted(edit), Origin::Direct));
+        contents.events.push(LoggedEvent::now(Event::Reverted(edit), EventOrigin::Direct));
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl CodebookStore for MemoryStore {
             return Err(unknown(id));
         }
         let kept = contents.previous.as_ref().is_some_and(|previous| previous.embedding.id == id);
-        contents.events.push(Logged::swapped(to, kept));
+        contents.events.push(LoggedEvent::swapped(to, kept));
         contents.draft = contents.draft.take().filter(|draft| draft.generation.embedding.id != id);
         contents.previous = Some(std::mem::replace(&mut contents.live, to.clone()));
         Ok(())
@@ -242,7 +242,7 @@ impl CodebookStore for MemoryStore {
         Ok(())
     }
 
-    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<Logged>> {
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<LoggedEvent>> {
         let codebooks = self.lock();
         let events = codebooks.get(name).map(|contents| contents.events.iter());
         Ok(events.into_iter().flatten().skip(from as usize).take(limit).cloned().collect())

@@ -2,7 +2,7 @@
 //!
 //! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and
 //! then `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit →
-//! radii and keys), `events` (sequence number → [`Logged`]), `reverts` (edit → sequence number), `outcomes`
+//! radii and keys), `events` (sequence number → [`LoggedEvent`]), `reverts` (edit → sequence number), `outcomes`
 //! (edit → the caller's bytes), `idempotency` (BLAKE3 of the key → body hash and edit), `staged` (edit →
 //! generation: see [`edits`]). Beside them `journal` (see [`super::journal`]). All values are cut and checked
 //! as [`super::values`] says.
@@ -20,9 +20,11 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use sled::{Batch, Db, Tree};
 
 use super::values::{self, Abort};
-use super::{CodebookStore, Event, JournalStore, Logged, Origin, SharedEdit, StoredCodebook, used_before};
+use super::{
+    CodebookStore, Event, EventOrigin, JournalStore, LoggedEvent, SharedEdit, StoredCodebook, used_before,
+};
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
-use crate::member::{Kind, Member};
+use crate::member::{EntryKind, Member};
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
 
@@ -78,7 +80,7 @@ struct Head {
 /// A member without what depends on the embedding.
 #[derive(Serialize, Deserialize)]
 struct MemberRow {
-    kind: Kind,
+    kind: EntryKind,
     statement: Option<u32>,
     image: ImageId,
     area: Option<PixelBox>,
@@ -187,7 +189,7 @@ impl SledStore {
         trees: &[TransactionalTree],
         name: &CodebookName,
         mut head: Head,
-        event: &Logged,
+        event: &LoggedEvent,
     ) -> Result<u64, Abort> {
         let sequence = head.next_event;
         head.next_event += 1;
@@ -335,11 +337,11 @@ impl CodebookStore for SledStore {
         record: &EditRecord,
         members: &[Member],
         first: Option<&Generation>,
-        origin: Origin,
+        origin: EventOrigin,
     ) -> Result<()> {
         let rows: Vec<MemberRow> = members.iter().map(MemberRow::from).collect();
         let edit = under(name, &record.id.to_bytes());
-        let event = Logged::now(Event::Edited(record.id), origin);
+        let event = LoggedEvent::now(Event::Edited(record.id), origin);
         self.transact("commit an edit", |trees| {
             let head = begun(self.head_in(trees, name)?, first).map_err(Abort::Abort)?;
             if values::stands(&trees[EDITS], &edit)? {
@@ -364,14 +366,14 @@ impl CodebookStore for SledStore {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: Origin,
+        origin: EventOrigin,
     ) -> Result<()> {
         self.commit_edits_of(name, edits, first, origin)
     }
 
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
         let key = under(name, &edit.to_bytes());
-        let event = Logged::now(Event::Reverted(edit), Origin::Direct);
+        let event = LoggedEvent::now(Event::Reverted(edit), EventOrigin::Direct);
         self.transact("commit a revert", |trees| {
             let Some(head) = self.head_in(trees, name)? else {
                 return abort(CodebookError::UnknownEdit(edit));
@@ -409,7 +411,7 @@ impl CodebookStore for SledStore {
         self.sweep_of(name)
     }
 
-    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<Logged>> {
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<LoggedEvent>> {
         let tree = self.tree(EVENTS);
         let (first, last) = (under(name, &from.to_be_bytes()), under(name, &u64::MAX.to_be_bytes()));
         let events = values::range(tree, &first, &last, limit)?;

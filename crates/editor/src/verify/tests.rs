@@ -33,7 +33,7 @@ fn fact(record: &EditRecord, ordinal: u32, value: &str) -> Fact {
     Fact {
         entry_id: MemberId::derive(record.id, ordinal),
         edit_ids: vec![record.id],
-        kind: if ordinal == 0 { Kind::Answer } else { Kind::Statement },
+        kind: if ordinal == 0 { EntryKind::Answer } else { EntryKind::Statement },
         value: value.to_owned(),
         distance: 1.0,
         reach: Some(1.5),

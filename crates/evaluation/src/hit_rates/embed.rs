@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use reasonedit_codebook::{ImageId, Kind};
+use reasonedit_codebook::{EntryKind, ImageId};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_topology::{Pooling, TapKey};
@@ -90,8 +90,8 @@ pub(super) async fn embed(
             .iter()
             .map(|member| {
                 let text = match member.kind {
-                    Kind::Answer => &edit.question,
-                    Kind::Statement => &member.sentence,
+                    EntryKind::Answer => &edit.question,
+                    EntryKind::Statement => &member.sentence,
                 };
                 let key = FeatureKey { image: id.0, area: member.area };
                 (ImageInput { key, picture: Arc::clone(&pixels) }, text.clone())

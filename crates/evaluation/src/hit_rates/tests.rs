@@ -2,7 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_codebook::{
-    CodebookConfig, EditId, EditRecord, ImageId, ImageStore, Kind, Library, Member, MemberId, MemoryStore,
+    CodebookConfig, EditId, EditRecord, EntryKind, ImageId, ImageStore, Library, Member, MemberId,
+    MemoryStore,
 };
 use reasonedit_editor::{EditorConfig, Paraphrase};
 use reasonedit_imaging::{RgbImage, encode_png};
@@ -54,8 +55,8 @@ fn scene() -> Scene {
             key: Vec::new(),
             radius: 1.0,
         };
-        let answer = member(0, Kind::Answer, format!("The answer is {i}."));
-        let statement = member(1, Kind::Statement, format!("Statement {said}."));
+        let answer = member(0, EntryKind::Answer, format!("The answer is {i}."));
+        let statement = member(1, EntryKind::Statement, format!("Statement {said}."));
         scene.edits.push((record(id), vec![answer, statement]));
         let own = at(100.0 * i as f32);
         let halves = |first: &[f32], second: &[f32], text| Halves {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reasonedit_editor::{
     Absence, AbsentReason, Conflict, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo,
-    Kind,
+    EntryKind,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -206,7 +206,7 @@ pub enum EvidenceSourceDto {
 /// What an entry stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = Kind)]
+#[schema(as = EntryKind)]
 pub enum KindDto {
     /// The answer.
     Answer,
@@ -214,11 +214,11 @@ pub enum KindDto {
     Statement,
 }
 
-impl From<Kind> for KindDto {
-    fn from(kind: Kind) -> Self {
+impl From<EntryKind> for KindDto {
+    fn from(kind: EntryKind) -> Self {
         match kind {
-            Kind::Answer => Self::Answer,
-            Kind::Statement => Self::Statement,
+            EntryKind::Answer => Self::Answer,
+            EntryKind::Statement => Self::Statement,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::records::Generation;
-use crate::store::{Event, Logged, Origin, SharedEdit, twice, used_before};
+use crate::store::{Event, EventOrigin, LoggedEvent, SharedEdit, twice, used_before};
 use crate::{CodebookError, Result};
 
 /// Bytes of rows that are written at a time.
@@ -30,7 +30,7 @@ impl SledStore {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: Origin,
+        origin: EventOrigin,
     ) -> Result<()> {
         let generation = begun(self.head(name)?, first)?.embedding.id;
         for (record, _) in edits {
@@ -50,7 +50,7 @@ impl SledStore {
                     let value = json(&(given.body, record.id))?;
                     values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
                 }
-                let event = Logged::now(Event::Edited(record.id), origin);
+                let event = LoggedEvent::now(Event::Edited(record.id), origin);
                 values::put(&trees[EVENTS], &under(name, &head.next_event.to_be_bytes()), &json(&event)?)?;
                 head.next_event += 1;
             }

@@ -7,7 +7,7 @@ use super::{CODEBOOKS, Head, MemberRow, SledStore, VECTORS, abort, json, parse, 
 use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::member::Member;
 use crate::records::{Draft, Embedding, Generation};
-use crate::store::{Logged, unknown};
+use crate::store::{LoggedEvent, unknown};
 use crate::{CodebookError, Result};
 
 /// Pieces that are removed at a time.
@@ -63,7 +63,7 @@ impl SledStore {
             head.previous = Some(Generation { embedding: head.embedding, chosen: head.chosen });
             head.embedding = to.embedding.clone();
             head.chosen = to.chosen;
-            Self::append(trees, name, head, &Logged::swapped(to, kept))?;
+            Self::append(trees, name, head, &LoggedEvent::swapped(to, kept))?;
             Ok(())
         })
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::store::conformance::{self, Subject};
+use crate::store::conformance::{self, StoreUnderTest};
 use crate::testing;
 
 /// A folder, and the store that is open in it.
@@ -24,7 +24,7 @@ impl Folder {
     }
 }
 
-impl Subject for Folder {
+impl StoreUnderTest for Folder {
     fn store(&self) -> &dyn CodebookStore {
         self.store.as_ref().unwrap()
     }
@@ -38,7 +38,7 @@ impl Subject for Folder {
 
 struct Memory(crate::store::MemoryStore);
 
-impl Subject for Memory {
+impl StoreUnderTest for Memory {
     fn store(&self) -> &dyn CodebookStore {
         &self.0
     }
@@ -68,7 +68,7 @@ fn committed() -> Folder {
                 &testing::record(n, 2),
                 &testing::members(n, 3, 3, 0.1),
                 first.as_ref(),
-                Origin::Direct,
+                EventOrigin::Direct,
             )
             .unwrap();
     }
@@ -107,7 +107,7 @@ fn what_was_staged_vanishes_with_its_process() {
         assert_eq!(store.load(&book).unwrap(), before);
         assert_eq!(counts(store), there, "nothing is left of it");
         assert_eq!(store.names().unwrap(), std::slice::from_ref(&book));
-        store.commit_edits(&book, &edits, None, Origin::Imported).unwrap();
+        store.commit_edits(&book, &edits, None, EventOrigin::Imported).unwrap();
         drop(subject.store.take());
         let again = SledStore::open(&path).unwrap();
         assert_eq!(again.load(&book).unwrap().edits.len(), before.edits.len() + edits.len());
@@ -229,7 +229,7 @@ fn fill(store: &dyn CodebookStore) {
             record.idempotency = Some(crate::records::Idempotency { key: "three".to_owned(), body });
         }
         let members = testing::members(n, 3, 3, 0.1);
-        store.commit_edit(&book, &record, &members, first.as_ref(), Origin::Direct).unwrap();
+        store.commit_edit(&book, &record, &members, first.as_ref(), EventOrigin::Direct).unwrap();
     }
     store.commit_revert(&book, testing::edit_id(2)).unwrap();
     store.put_outcome(&book, testing::edit_id(3), b"after").unwrap();

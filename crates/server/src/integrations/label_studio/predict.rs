@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use reasonedit_editor::{
-    CallContext, CodebookName, Editor, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, ImageSource, Kind,
+    CallContext, CodebookName, Editor, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, ImageSource, EntryKind,
     Priority, QueryOutcome, QueryRequest, RetrievalOverride,
 };
 use reasonedit_imaging::PixelBox;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::LabelStudio;
 use super::dto::{PredictionDto, RegionDto, TaskInput};
 use super::labels::{AnswerForm, Choice, Control, Interface, Rectangles, at, choices_of, question_of};
-use super::pictures::Origin;
+use super::pictures::EventOrigin;
 use super::regions::PercentBox;
 use super::version::version;
 use crate::problem::{Problem, Result};
@@ -29,7 +29,7 @@ pub(super) struct Asking<'a> {
     pub(super) editor: &'a Editor,
     pub(super) interface: &'a Interface,
     pub(super) codebook: CodebookName,
-    pub(super) origin: Origin,
+    pub(super) origin: EventOrigin,
     /// What is not answered by then is left for another request.
     pub(super) until: Instant,
 }
@@ -138,7 +138,7 @@ impl Asking<'_> {
     ) -> Result<(ImageInfo, Vec<Seen>)> {
         let info = self.editor.image_info(&self.codebook, image).await?;
         let (mut seen, mut others): (Vec<Seen>, Vec<String>) = (Vec::new(), Vec::new());
-        for fact in facts.iter().filter(|fact| fact.kind == Kind::Statement) {
+        for fact in facts.iter().filter(|fact| fact.kind == EntryKind::Statement) {
             if let Some(boxes) = self.said_here(fact, info.id) {
                 seen.extend(boxes.into_iter().map(|patch| Seen::of(&fact.value, &patch)));
             } else if !others.contains(&fact.value) {

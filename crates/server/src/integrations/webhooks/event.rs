@@ -4,7 +4,9 @@
 //! a token for `GET /edits/{id}`, or a receiver with `texts`.
 
 use bytes::Bytes;
-use reasonedit_codebook::{Codebook, CodebookName, EditRecord, Embedding, Event, Logged, Origin, Result};
+use reasonedit_codebook::{
+    Codebook, CodebookName, EditRecord, Embedding, Event, EventOrigin, LoggedEvent, Result,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -126,26 +128,26 @@ pub(super) fn about(codebooks: &[CodebookName], name: &CodebookName) -> bool {
 }
 
 /// Whether a receiver is told of this event of a codebook that it is told about.
-pub(super) fn wanted(endpoint: &EndpointConfig, logged: &Logged) -> bool {
+pub(super) fn wanted(endpoint: &EndpointConfig, logged: &LoggedEvent) -> bool {
     (endpoint.events.is_empty() || endpoint.events.contains(&kind(&logged.event)))
-        && (endpoint.imports || logged.origin != Origin::Imported)
+        && (endpoint.imports || logged.origin != EventOrigin::Imported)
 }
 
 /// The message of an event.
 ///
 /// # Errors
 /// `Store` or `Corrupt`, and `UnknownEdit` for a history that is damaged.
-pub(super) fn message(book: &Codebook, sequence: u64, logged: &Logged, texts: bool) -> Result<Message> {
+pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, texts: bool) -> Result<Message> {
     let mut data = DataDto { codebook: book.name().to_string(), sequence, edit: None, selection: None };
     let (subject, at) = match logged.event {
         Event::Edited(id) | Event::Reverted(id) => {
             let record = book.record(id)?;
-            data.edit = Some(edit(&record, logged.origin == Origin::Imported, texts));
+            data.edit = Some(edit(&record, logged.origin == EventOrigin::Imported, texts));
             (id.0, logged.at.unwrap_or(record.created_at))
         }
         Event::Reembedded(id) => {
             data.selection = logged.generation.as_ref().map(|generation| {
-                selection(&generation.embedding, generation.chosen, logged.origin == Origin::RolledBack)
+                selection(&generation.embedding, generation.chosen, logged.origin == EventOrigin::RolledBack)
             });
             let made = OffsetDateTime::from(id.0.datetime());
             (id.0, logged.at.unwrap_or(made))

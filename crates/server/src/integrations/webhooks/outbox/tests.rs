@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use reasonedit_codebook::{
-    CodebookConfig, EditId, EditRecord, Embedding, Generation, GenerationId, ImageId, Kind, Member, MemberId,
-    MemoryStore,
+    CodebookConfig, EditId, EditRecord, Embedding, EntryKind, Generation, GenerationId, ImageId, Member,
+    MemberId, MemoryStore,
 };
 use serde_json::json;
 
@@ -41,7 +41,7 @@ fn edit(library: &Library, book: &str, number: u64) {
         id: MemberId::derive(id, 0),
         edit: id,
         ordinal: 0,
-        kind: Kind::Answer,
+        kind: EntryKind::Answer,
         statement: None,
         image: ImageId([0; 32]),
         area: None,

@@ -14,15 +14,15 @@ type Digest = [u8; 32];
 
 /// A picture and a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Subject {
+struct Topic {
     image: ImageId,
     question: Digest,
 }
 
-/// An edit under what it is about; of one subject the newest is the greatest.
+/// An edit under what it is about; of one topic the newest is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
-    subject: Subject,
+    topic: Topic,
     /// When it was made, in nanoseconds since 1970.
     at: i128,
     edit: EditId,
@@ -31,7 +31,7 @@ struct Claim {
 impl Claim {
     fn of(record: &EditRecord) -> Self {
         Self {
-            subject: Subject { image: record.image.id, question: digest(&record.question) },
+            topic: Topic { image: record.image.id, question: digest(&record.question) },
             at: record.created_at.unix_timestamp_nanos(),
             edit: record.id,
         }
@@ -40,24 +40,24 @@ impl Claim {
 
 /// See the module's description. Copies share structure.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Subjects {
+pub(crate) struct Supersession {
     /// Every live edit with its answer.
     claims: SortedMap<Claim, Digest>,
     /// The superseded ones, each with the edit that stands in its place.
     superseded: SortedMap<EditId, EditId>,
 }
 
-impl Subjects {
+impl Supersession {
     /// Adds edits.
     pub(crate) fn insert<'r>(&mut self, records: impl IntoIterator<Item = &'r EditRecord>) {
         let mut touched = BTreeSet::new();
         for record in records {
             let claim = Claim::of(record);
             self.claims.insert(claim, digest(&record.answer));
-            touched.insert(claim.subject);
+            touched.insert(claim.topic);
         }
-        for subject in touched {
-            self.settle(subject);
+        for topic in touched {
+            self.settle(topic);
         }
     }
 
@@ -66,7 +66,7 @@ impl Subjects {
         let claim = Claim::of(record);
         self.claims.remove(&claim);
         self.superseded.remove(&claim.edit);
-        self.settle(claim.subject);
+        self.settle(claim.topic);
     }
 
     /// Whether every edit stands.
@@ -82,7 +82,7 @@ impl Subjects {
     /// Edits about the same as this one that are older and give another answer, newest first.
     pub(crate) fn conflicts(&self, record: &EditRecord) -> Vec<EditId> {
         let (own, answer) = (Claim::of(record), digest(&record.answer));
-        let older = self.about(own.subject).take_while(|(claim, _)| **claim < own);
+        let older = self.about(own.topic).take_while(|(claim, _)| **claim < own);
         let mut conflicts: Vec<EditId> =
             older.filter(|(_, theirs)| **theirs != answer).map(|(claim, _)| claim.edit).collect();
         conflicts.reverse();
@@ -90,15 +90,15 @@ impl Subjects {
     }
 
     /// The edits about this, oldest first.
-    fn about(&self, subject: Subject) -> impl Iterator<Item = (&Claim, &Digest)> {
-        let first = Claim { subject, at: i128::MIN, edit: EditId::from_bytes([0; 16]) };
-        self.claims.from(&first).take_while(move |(claim, _)| claim.subject == subject)
+    fn about(&self, topic: Topic) -> impl Iterator<Item = (&Claim, &Digest)> {
+        let first = Claim { topic, at: i128::MIN, edit: EditId::from_bytes([0; 16]) };
+        self.claims.from(&first).take_while(move |(claim, _)| claim.topic == topic)
     }
 
     /// Finds out which edits about this stand.
-    fn settle(&mut self, subject: Subject) {
+    fn settle(&mut self, topic: Topic) {
         let about: Vec<(EditId, Digest)> =
-            self.about(subject).map(|(claim, answer)| (claim.edit, *answer)).collect();
+            self.about(topic).map(|(claim, answer)| (claim.edit, *answer)).collect();
         let Some((newest, answer)) = about.last().copied() else { return };
         for (edit, theirs) in about {
             if theirs == answer {
@@ -142,31 +142,33 @@ mod tests {
             record(5, 1, "What colour is it?", "red", 5),
         ];
         let id = |n: usize| all[n - 1].id;
-        let mut subjects = Subjects::default();
-        subjects.insert(&all);
-        let by = |subjects: &Subjects| (1..=5).map(|n| subjects.superseded_by(id(n))).collect::<Vec<_>>();
-        assert_eq!(by(&subjects), [None, Some(id(3)), None, None, None]);
-        assert_eq!(subjects.conflicts(&all[2]), [id(2)], "the same answer again is no conflict");
-        assert_eq!(subjects.conflicts(&all[1]), [id(1)]);
-        assert!(subjects.conflicts(&all[0]).is_empty());
-        subjects.remove(&all[2]);
-        assert_eq!(by(&subjects), [Some(id(2)), None, None, None, None]);
-        subjects.remove(&all[1]);
-        assert!(subjects.all_stand());
+        let mut supersession = Supersession::default();
+        supersession.insert(&all);
+        let by = |supersession: &Supersession| {
+            (1..=5).map(|n| supersession.superseded_by(id(n))).collect::<Vec<_>>()
+        };
+        assert_eq!(by(&supersession), [None, Some(id(3)), None, None, None]);
+        assert_eq!(supersession.conflicts(&all[2]), [id(2)], "the same answer again is no conflict");
+        assert_eq!(supersession.conflicts(&all[1]), [id(1)]);
+        assert!(supersession.conflicts(&all[0]).is_empty());
+        supersession.remove(&all[2]);
+        assert_eq!(by(&supersession), [Some(id(2)), None, None, None, None]);
+        supersession.remove(&all[1]);
+        assert!(supersession.all_stand());
     }
 
     #[test]
     fn texts_that_look_alike_are_one() {
         let one = record(1, 1, "What is it?", "a square", 1);
-        let mut subjects = Subjects::default();
-        subjects.insert([&one, &record(2, 1, " What  is\u{A0}it?\u{200B}", "a\u{A0}square ", 2)]);
-        assert!(subjects.all_stand());
+        let mut supersession = Supersession::default();
+        supersession.insert([&one, &record(2, 1, " What  is\u{A0}it?\u{200B}", "a\u{A0}square ", 2)]);
+        assert!(supersession.all_stand());
         let composed = [record(4, 2, "Où ?", "é", 1), record(5, 2, "Ou\u{300} ?", "e\u{301}", 2)];
-        subjects.insert(&composed);
-        assert!(subjects.all_stand());
-        subjects.insert([&record(3, 1, "What is it?\n", "a Square", 3)]);
-        assert_eq!(subjects.superseded_by(one.id), Some(testing::edit_id(3)), "case is told apart");
-        assert_eq!(subjects.conflicts(&record(3, 1, "What is it?", "a Square", 3)).len(), 2);
+        supersession.insert(&composed);
+        assert!(supersession.all_stand());
+        supersession.insert([&record(3, 1, "What is it?\n", "a Square", 3)]);
+        assert_eq!(supersession.superseded_by(one.id), Some(testing::edit_id(3)), "case is told apart");
+        assert_eq!(supersession.conflicts(&record(3, 1, "What is it?", "a Square", 3)).len(), 2);
     }
 
     proptest! {
@@ -184,18 +186,18 @@ mod tests {
                 })
                 .collect();
             let mut waiting: Vec<&EditRecord> = all.iter().collect();
-            let mut subjects = Subjects::default();
+            let mut supersession = Supersession::default();
             for index in &order {
                 if !waiting.is_empty() {
-                    subjects.insert([waiting.remove(index.index(waiting.len()))]);
+                    supersession.insert([waiting.remove(index.index(waiting.len()))]);
                 }
             }
-            subjects.insert(waiting);
+            supersession.insert(waiting);
             let live: Vec<&EditRecord> =
                 all.iter().zip(&gone).filter(|(_, gone)| !**gone).map(|(record, _)| record).collect();
             for (record, gone) in all.iter().zip(&gone) {
                 if *gone {
-                    subjects.remove(record);
+                    supersession.remove(record);
                 }
             }
             for one in &live {
@@ -206,7 +208,7 @@ mod tests {
                 let age = |record: &EditRecord| (record.created_at, record.id);
                 let newest = live.iter().filter(same).max_by_key(|other| age(other)).unwrap();
                 let expected = (newest.answer != one.answer).then_some(newest.id);
-                prop_assert_eq!(subjects.superseded_by(one.id), expected);
+                prop_assert_eq!(supersession.superseded_by(one.id), expected);
                 let mut older: Vec<&&EditRecord> = live
                     .iter()
                     .filter(same)
@@ -214,10 +216,10 @@ mod tests {
                     .collect();
                 older.sort_by_key(|other| std::cmp::Reverse(age(other)));
                 let ids: Vec<EditId> = older.iter().map(|other| other.id).collect();
-                prop_assert_eq!(subjects.conflicts(one), ids);
+                prop_assert_eq!(supersession.conflicts(one), ids);
             }
             let known: BTreeSet<EditId> = live.iter().map(|record| record.id).collect();
-            prop_assert!(subjects.superseded.iter().all(|(id, by)| known.contains(id) && known.contains(by)));
+            prop_assert!(supersession.superseded.iter().all(|(id, by)| known.contains(id) && known.contains(by)));
         }
     }
 }
