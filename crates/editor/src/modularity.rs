@@ -12,8 +12,8 @@ mod samples;
 use futures::future::BoxFuture;
 use reasonedit_codebook::CodebookName;
 use reasonedit_topology::{
-    InUse, MeasuredOn, NetworkSample, Pooling, Report, Selection, TapKey, TapMeasures, WeightMeasures,
-    log_spaced, select_tap,
+    InUse, MeasuredOn, ModularityReport, NetworkSample, Pooling, Selection, TapKey, TapMeasures,
+    WeightMeasures, log_spaced, select_tap,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,7 +132,7 @@ impl Editor {
         request: &ModularityRequest,
         mut state: ModularityState,
         watch: &dyn ModularityWatch,
-    ) -> Result<Report, EditorError> {
+    ) -> Result<ModularityReport, EditorError> {
         let in_use = match state.in_use.clone() {
             Some(in_use) => in_use,
             None => self.embedding_in_use(codebook)?,
@@ -167,7 +167,7 @@ impl Editor {
             bimodal_nodes: plan.tap_draw.network_nodes(),
         };
         let (taps, weights) = (&state.tap_runs, &state.weight_runs);
-        Ok(Report::from_runs(measured_on, Some(in_use), taps, weights, state.network)?)
+        Ok(ModularityReport::from_runs(measured_on, Some(in_use), taps, weights, state.network)?)
     }
 
     /// Whether this can be measured, as far as that is known before pictures are looked at; with samples,

@@ -17,7 +17,7 @@ use std::path::Path;
 use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{CallContext, EditRequest, Editor, EditorError, StatementInput};
 use reasonedit_imaging::DrawnBox;
-use reasonedit_topology::{Pooling, Report, Stage, Statistic, TapKey};
+use reasonedit_topology::{ModularityReport, Pooling, Stage, Statistic, TapKey};
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
@@ -170,7 +170,7 @@ pub struct HitRates {
 
 /// The taps that tell most, all with mean pooling: the report's choice, of the others the one of least
 /// bimodal modularity, and the last language layer. Fewer where the report has not so many.
-pub fn telling_taps(report: &Report) -> Vec<TapKey> {
+pub fn telling_taps(report: &ModularityReport) -> Vec<TapKey> {
     let key = |tap: &reasonedit_topology::TapReport| TapKey { tap: tap.tap.clone(), pooling: tap.pooling };
     let chosen = report.selection.tap.chosen.clone();
     let mean = || report.taps.iter().filter(|tap| tap.pooling == Pooling::Mean);
@@ -186,13 +186,13 @@ pub fn telling_taps(report: &Report) -> Vec<TapKey> {
 }
 
 /// Every tap of the report with mean pooling, in forward order.
-pub fn mean_taps(report: &Report) -> Vec<TapKey> {
+pub fn mean_taps(report: &ModularityReport) -> Vec<TapKey> {
     let mean = report.taps.iter().filter(|tap| tap.pooling == Pooling::Mean);
     mean.map(|tap| TapKey { tap: tap.tap.clone(), pooling: tap.pooling }).collect()
 }
 
 /// The chosen λ, a tenth of it and ten times it, rising.
-pub fn telling_weights(report: &Report) -> Vec<f64> {
+pub fn telling_weights(report: &ModularityReport) -> Vec<f64> {
     let chosen = report.selection.weight.chosen;
     vec![chosen / 10.0, chosen, chosen * 10.0]
 }
@@ -206,7 +206,7 @@ pub fn telling_weights(report: &Report) -> Vec<f64> {
 pub async fn measure(
     editor: &Editor,
     data: &Path,
-    report: &Report,
+    report: &ModularityReport,
     options: &HitRateOptions,
     progress: impl Fn(&str, usize, usize) + Sync,
 ) -> Result<HitRates, EvaluationError> {
@@ -276,7 +276,7 @@ pub async fn measure(
 }
 
 /// The taps with what the report says of them.
-fn measured(report: &Report, taps: &[TapKey]) -> Result<Vec<ComparedTap>, EvaluationError> {
+fn measured(report: &ModularityReport, taps: &[TapKey]) -> Result<Vec<ComparedTap>, EvaluationError> {
     taps.iter()
         .map(|key| {
             let found = report.taps.iter().find(|tap| tap.tap == key.tap && tap.pooling == key.pooling);

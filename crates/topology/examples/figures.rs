@@ -8,7 +8,7 @@ use std::path::Path;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reasonedit_topology::{
-    Draw, Embeddings, InUse, Item, MeasuredOn, Measures, Network, NetworkSample, Pooling, Report,
+    Draw, Embeddings, InUse, Item, MeasuredOn, Measures, ModularityReport, Network, NetworkSample, Pooling,
     SquaredDistances, Stage, TapKey, TapMeasures, WeightMeasures, deal, figure, log_spaced, measure,
 };
 
@@ -78,7 +78,7 @@ fn tap_run(draw: &Draw, samples: &[usize]) -> Result<Vec<TapMeasures>, Box<dyn E
     Ok(taps)
 }
 
-fn made_up() -> Result<Report, Box<dyn Error>> {
+fn made_up() -> Result<ModularityReport, Box<dyn Error>> {
     let draw = Draw::new(PAIRS)?;
     let hands = deal(AVAILABLE, PAIRS, RUNS, 7)?;
     let tap_runs = hands.iter().map(|hand| tap_run(&draw, hand)).collect::<Result<Vec<_>, _>>()?;
@@ -119,7 +119,7 @@ fn made_up() -> Result<Report, Box<dyn Error>> {
     };
     let in_use = InUse { tap: TapKey { tap: "vision.12".to_owned(), pooling: Pooling::Mean }, weight: 30.0 };
     let network = NetworkSample::new(&images, &texts, captions)?;
-    Ok(Report::from_runs(measured_on, Some(in_use), &tap_runs, &weight_runs, Some(network))?)
+    Ok(ModularityReport::from_runs(measured_on, Some(in_use), &tap_runs, &weight_runs, Some(network))?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -24,10 +24,10 @@ pub use error::{Result, TopologyError};
 pub use measure::{Measures, bias, measure};
 pub use network::{Network, modularity_of_edges};
 pub use partition::Partition;
-pub use report::{InUse, MeasuredOn, NetworkSample, Report, Selection};
+pub use report::{InUse, MeasuredOn, ModularityReport, NetworkSample, Selection};
 pub use rows::{Embeddings, SquaredDistances};
 pub use select::{
-    Choice, Figures, Pooling, Stage, TapKey, TapMeasures, TapReport, WeightMeasures, WeightReport,
+    Choice, ModularityFigures, Pooling, Stage, TapKey, TapMeasures, TapReport, WeightMeasures, WeightReport,
     log_spaced, select_tap, select_weight, summarise_taps, summarise_weights,
 };
 pub use statistic::{Lead, Statistic, harmonic_mean};

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::report::Report;
+use crate::report::ModularityReport;
 use crate::select::{Choice, TapKey};
 use crate::statistic::{Lead, Statistic};
 
-impl Report {
+impl ModularityReport {
     /// A summary in Markdown: what was chosen and how surely, what it was measured on, and every figure as a
     /// table.
     pub fn markdown(&self) -> String {

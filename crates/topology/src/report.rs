@@ -94,7 +94,7 @@ impl NetworkSample {
 
 /// Everything a selection found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct ModularityReport {
     /// What it was measured on.
     pub measured_on: MeasuredOn,
     /// The embedding in use before.
@@ -109,7 +109,7 @@ pub struct Report {
     pub network: Option<NetworkSample>,
 }
 
-impl Report {
+impl ModularityReport {
     /// From what the runs measured. `tap_runs` and `weight_runs` hold one list per run; the weights were
     /// measured with the tap that [`select_tap`] chooses from `tap_runs`.
     ///

@@ -79,7 +79,7 @@ pub struct WeightMeasures {
 
 /// The five figures over all runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
+pub struct ModularityFigures {
     /// See [`Measures::vision_modularity`].
     pub vision_modularity: Statistic,
     /// See [`Measures::language_modularity`].
@@ -92,7 +92,7 @@ pub struct Figures {
     pub language_bias: Statistic,
 }
 
-impl Figures {
+impl ModularityFigures {
     fn of<'a>(runs: &(impl Iterator<Item = &'a Measures> + Clone)) -> Option<Self> {
         let over = |read: fn(&Measures) -> f64| Statistic::of(runs.clone().map(read));
         Some(Self {
@@ -116,7 +116,7 @@ pub struct TapReport {
     pub pooling: Pooling,
     /// The figures.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: ModularityFigures,
 }
 
 /// One weight λ over all runs.
@@ -126,7 +126,7 @@ pub struct WeightReport {
     pub weight: f64,
     /// The figures.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: ModularityFigures,
     /// Harmonic mean of vision and language modularity, taken in every run (0 in a run where either is not
     /// positive), over the runs.
     pub harmonic_mean: Statistic,
@@ -216,7 +216,8 @@ pub fn summarise_taps(runs: &[Vec<TapMeasures>]) -> Result<Vec<TapReport>> {
                 tap: tap.tap.clone(),
                 stage: tap.stage,
                 pooling: tap.pooling,
-                figures: Figures::of(&runs.iter().map(|run| &run[at].measures)).ok_or_else(nothing)?,
+                figures: ModularityFigures::of(&runs.iter().map(|run| &run[at].measures))
+                    .ok_or_else(nothing)?,
             })
         })
         .collect()
@@ -256,7 +257,7 @@ pub fn summarise_weights(runs: &[Vec<WeightMeasures>]) -> Result<Vec<WeightRepor
             let measures = || runs.iter().map(|run| &run[at].measures);
             Ok(WeightReport {
                 weight: weight.weight,
-                figures: Figures::of(&measures()).ok_or_else(nothing)?,
+                figures: ModularityFigures::of(&measures()).ok_or_else(nothing)?,
                 harmonic_mean: Statistic::of(measures().map(harmonic)).ok_or_else(nothing)?,
             })
         })

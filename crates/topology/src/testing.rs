@@ -1,7 +1,7 @@
 //! A small report that tests share.
 
 use crate::Measures;
-use crate::report::{InUse, MeasuredOn, NetworkSample, Report};
+use crate::report::{InUse, MeasuredOn, ModularityReport, NetworkSample};
 use crate::select::{Pooling, Stage, TapKey, TapMeasures, WeightMeasures};
 
 pub(crate) fn measures(vision: f64, language: f64, bimodal: f64) -> Measures {
@@ -66,7 +66,7 @@ pub(crate) fn measured_on() -> MeasuredOn {
     }
 }
 
-pub(crate) fn report() -> Report {
+pub(crate) fn report() -> ModularityReport {
     let line = |at: usize| ((at / 3) as f64 - (at % 3) as f64).powi(2);
     let in_use = InUse { tap: TapKey { tap: "vision.0".to_owned(), pooling: Pooling::Mean }, weight: 30.0 };
     let network = NetworkSample {
@@ -79,5 +79,6 @@ pub(crate) fn report() -> Report {
             "How many & where?".to_owned(),
         ],
     };
-    Report::from_runs(measured_on(), Some(in_use), &tap_runs(), &weight_runs(), Some(network)).unwrap()
+    ModularityReport::from_runs(measured_on(), Some(in_use), &tap_runs(), &weight_runs(), Some(network))
+        .unwrap()
 }

@@ -3,7 +3,7 @@
 use reasonedit_codebook::CodebookName;
 use reasonedit_evaluation::EvaluationError;
 use reasonedit_evaluation::hit_rates::{self, HitRateOptions, mean_taps, telling_taps, telling_weights};
-use reasonedit_topology::{Pooling, Report, TapKey};
+use reasonedit_topology::{ModularityReport, Pooling, TapKey};
 
 use crate::args::HitRatesArgs;
 use crate::error::{CliError, Result};
@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &HitRatesArgs) -> Result<()> {
     let settings = Settings::load_for_scratch(&args.settings, folder.path())?;
     logging::start(&settings.log, true)?;
     let text = std::fs::read_to_string(&args.report).map_err(|error| CliError::file(&args.report, error))?;
-    let report: Report = serde_json::from_str(&text).map_err(|error| {
+    let report: ModularityReport = serde_json::from_str(&text).map_err(|error| {
         CliError::Failed(format!("{} is no report of `modularity`: {error}", args.report.display()))
     })?;
     let pooling = |last: bool| if last { Pooling::Last } else { Pooling::Mean };

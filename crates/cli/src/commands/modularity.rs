@@ -6,7 +6,7 @@ use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{
     EmbeddingChoice, ModularityRequest, ModularityState, ModularityWatch, ReembedProgress, SampleSet,
 };
-use reasonedit_topology::{Report, figure};
+use reasonedit_topology::{ModularityReport, figure};
 
 use crate::args::{ApplyChoice, ModularityArgs};
 use crate::error::{CliError, Result};
@@ -93,7 +93,7 @@ fn samples(
     }
 }
 
-fn write(report: &Report, folder: &Path) -> Result<()> {
+fn write(report: &ModularityReport, folder: &Path) -> Result<()> {
     let json = serde_json::to_string_pretty(report).map_err(CliError::failed)?;
     let network = figure::network(report).map_err(CliError::failed)?;
     let files = [

@@ -130,7 +130,7 @@ fn what_taps_find_is_compared_question_by_question() {
     assert_eq!(mean_distance(&[&[1.0]]), 0.0);
 }
 
-fn report(model: &str, encoder: &str) -> Report {
+fn report(model: &str, encoder: &str) -> ModularityReport {
     let statistic = |mean: f64| json!({"mean": mean, "standard_deviation": 0.01, "standard_error": 0.005});
     let choice = |chosen: Value| {
         json!({"chosen": chosen, "value": statistic(0.5), "runner_up": null, "lead": null, "incumbent": null,
@@ -355,7 +355,7 @@ async fn keys_are_the_editors_own_and_edited_questions_find_them_under_every_tap
     assert!(compared >= 3 * 4, "an answer, two statements on the picture and one on its box: {compared}");
 
     // What can't be compared is refused by name.
-    let refused = async |report: &Report, options: &HitRateOptions| {
+    let refused = async |report: &ModularityReport, options: &HitRateOptions| {
         measure(&editor, data.path(), report, options, |_, _, _| {}).await.unwrap_err().to_string()
     };
     assert!(refused(&report, &options).await.contains("the codebook default is not empty"));

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use reasonedit_editor::{CodebookName, EmbeddingChoice};
-use reasonedit_topology::{Report, figure};
+use reasonedit_topology::{ModularityReport, figure};
 use ulid::Ulid;
 
 use crate::dto::job::{JobDto, JobKind, JobParams, JobState};
@@ -233,7 +233,7 @@ pub(crate) async fn report(
     State(state): State<AppState>,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
-) -> Result<Json<Report>> {
+) -> Result<Json<ModularityReport>> {
     codebook_name(params.codebook.as_deref())?;
     Ok(Json(find(&state, id).await?))
 }
@@ -278,7 +278,7 @@ pub(crate) async fn file(
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-async fn find(state: &AppState, id: Ulid) -> Result<Report> {
+async fn find(state: &AppState, id: Ulid) -> Result<ModularityReport> {
     let pieces = state.jobs()?.rows(id, REPORT, 1).await?;
     report_of(&pieces)?.ok_or_else(|| Problem::not_found(format!("There is no report {id}.")))
 }

@@ -6,7 +6,7 @@ use reasonedit_editor::{
     Editor, EditorError, EmbeddingChoice, GenerationId, ModularityState, ModularityWatch, ReembedProgress,
     SampleSet,
 };
-use reasonedit_topology::Report;
+use reasonedit_topology::ModularityReport;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -104,7 +104,7 @@ async fn measured(
     dependencies: &JobDependencies,
     context: &Context,
     asked: &ModularityRequestDto,
-) -> Result<Report> {
+) -> Result<ModularityReport> {
     let finished: ModularityState = context.resumed_from()?.unwrap_or_default();
     let samples = samples(dependencies, context, asked).await?;
     let (codebook, request, telling) = (context.codebook(), asked.request(), Telling(context));
@@ -148,7 +148,7 @@ fn telling(context: &Context) -> impl FnMut(ReembedProgress) + Send + use<> {
 }
 
 /// The report among the pieces of a job.
-pub(crate) fn report_of(pieces: &[(u64, Vec<u8>)]) -> Result<Option<Report>> {
+pub(crate) fn report_of(pieces: &[(u64, Vec<u8>)]) -> Result<Option<ModularityReport>> {
     let report = pieces.iter().find(|(number, _)| *number == REPORT);
     report
         .map(|(_, bytes)| serde_json::from_slice(bytes))

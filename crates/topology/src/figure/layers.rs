@@ -6,8 +6,8 @@ use reasonedit_figure::colour::{INK, MUTED};
 use reasonedit_figure::svg::{Anchor, Style, Svg, text_width};
 
 use super::{JOINT, LANGUAGE, VISION, point};
-use crate::report::Report;
-use crate::select::{Figures, Pooling, Stage, TapReport};
+use crate::report::ModularityReport;
+use crate::select::{ModularityFigures, Pooling, Stage, TapReport};
 use crate::statistic::Statistic;
 
 const LEFT: f64 = 76.0;
@@ -19,7 +19,7 @@ const ROWS: [(f64, &str); 3] = [(190.0, "modularity"), (150.0, "bimodal modulari
 const ROW_GAP: f64 = 20.0;
 
 /// A line: its colour, and what it shows.
-type Line = (&'static str, fn(&Figures) -> Statistic);
+type Line = (&'static str, fn(&ModularityFigures) -> Statistic);
 
 /// The lines of a row.
 fn lines(row: usize) -> Vec<Line> {
@@ -42,7 +42,7 @@ struct Block<'a> {
 /// The three modularities and both biases over the taps in forward order, mean pooling left and last token
 /// right, with bands of ± one standard deviation over the runs, the model's blocks shaded and named, and the
 /// chosen tap marked.
-pub fn layers(report: &Report) -> String {
+pub fn layers(report: &ModularityReport) -> String {
     let mut names: Vec<(&str, Stage)> = Vec::new();
     for tap in &report.taps {
         if !names.iter().any(|(name, _)| *name == tap.tap) {
@@ -50,7 +50,7 @@ pub fn layers(report: &Report) -> String {
         }
     }
     let place = |tap: &TapReport| names.iter().position(|(name, _)| *name == tap.tap).unwrap_or(0) as f64;
-    let columns: Vec<(Pooling, Vec<(f64, Figures)>)> = [Pooling::Mean, Pooling::Last]
+    let columns: Vec<(Pooling, Vec<(f64, ModularityFigures)>)> = [Pooling::Mean, Pooling::Last]
         .into_iter()
         .map(|pooling| {
             let own = report.taps.iter().filter(|tap| tap.pooling == pooling);
@@ -58,7 +58,7 @@ pub fn layers(report: &Report) -> String {
         })
         .filter(|(_, taps)| !taps.is_empty())
         .collect();
-    let series = |row: usize, taps: &[(f64, Figures)]| -> Vec<Series<'static>> {
+    let series = |row: usize, taps: &[(f64, ModularityFigures)]| -> Vec<Series<'static>> {
         lines(row)
             .into_iter()
             .map(|(colour, read)| Series {
@@ -210,7 +210,7 @@ fn tap_numbers(svg: &mut Svg, panel: &Panel, names: &[(&str, Stage)]) {
 
 fn mark_chosen(
     svg: &mut Svg,
-    report: &Report,
+    report: &ModularityReport,
     names: &[(&str, Stage)],
     panel: &Panel,
     pooling: Pooling,

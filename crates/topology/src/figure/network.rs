@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::markdown::number;
 use crate::network::Network;
 use crate::partition::Partition;
-use crate::report::Report;
+use crate::report::ModularityReport;
 use crate::rows::SquaredDistances;
 use crate::statistic::harmonic_mean;
 
@@ -41,7 +41,7 @@ const LEGEND_LINE: f64 = 22.0;
 ///
 /// # Errors
 /// A draw of fewer than two pairs, or distances that are not as many as it says.
-pub fn network(report: &Report) -> Result<Option<String>> {
+pub fn network(report: &ModularityReport) -> Result<Option<String>> {
     let Some(sample) = &report.network else { return Ok(None) };
     let pairs = sample.pairs;
     let images = SquaredDistances::from_values(sample.images.clone(), pairs)?;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::report::Report;
+use crate::report::ModularityReport;
 use crate::select::TapReport;
 use crate::testing::report;
 
@@ -51,11 +51,16 @@ fn figures_are_well_formed_and_say_what_was_chosen() {
 fn odd_reports_can_be_drawn() {
     let whole = report();
     let one_tap: Vec<TapReport> = whole.taps[1..2].to_vec();
-    let one = Report { taps: one_tap, weights: whole.weights[3..4].to_vec(), network: None, ..whole.clone() };
+    let one = ModularityReport {
+        taps: one_tap,
+        weights: whole.weights[3..4].to_vec(),
+        network: None,
+        ..whole.clone()
+    };
     assert_well_formed(&layers(&one));
     assert_well_formed(&weights(&one));
     assert_eq!(network(&one), Ok(None));
-    let none = Report { taps: vec![], weights: vec![], ..one };
+    let none = ModularityReport { taps: vec![], weights: vec![], ..one };
     assert_well_formed(&layers(&none));
     assert_well_formed(&weights(&none));
     let mut torn = whole;

@@ -7,13 +7,13 @@ use reasonedit_figure::svg::{Anchor, Style, Svg, text_width};
 
 use super::{JOINT, LANGUAGE, VISION, point};
 use crate::markdown::number;
-use crate::report::Report;
+use crate::report::ModularityReport;
 use crate::select::WeightReport;
 use crate::statistic::Statistic;
 
 /// The trade-off between vision and language modularity over λ (logarithmic), their harmonic mean with the
 /// chosen λ, and below it the bimodal modularity; bands are ± one standard deviation over the runs.
-pub fn weights(report: &Report) -> String {
+pub fn weights(report: &ModularityReport) -> String {
     // A logarithm has no place for 0; it is the vision tap alone, which the other figure shows.
     let shown: Vec<&WeightReport> = report.weights.iter().filter(|weight| weight.weight > 0.0).collect();
     let series = |colour, read: fn(&WeightReport) -> Statistic| Series {
@@ -94,7 +94,7 @@ fn decades(svg: &mut Svg, panel: &Panel, labelled: bool) {
     }
 }
 
-fn mark_chosen(svg: &mut Svg, report: &Report, top: &Panel, bottom: &Panel) {
+fn mark_chosen(svg: &mut Svg, report: &ModularityReport, top: &Panel, bottom: &Panel) {
     let choice = &report.selection.weight;
     if choice.chosen <= 0.0 {
         return;

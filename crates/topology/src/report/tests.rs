@@ -16,7 +16,7 @@ fn the_report_to_read() {
 fn what_was_written_reads_back() {
     let report = report();
     let text = serde_json::to_string(&report).unwrap();
-    let back: Report = serde_json::from_str(&text).unwrap();
+    let back: ModularityReport = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&back).unwrap(), text);
 }
 
@@ -24,8 +24,14 @@ fn what_was_written_reads_back() {
 fn better_means_backed_by_the_runs() {
     let used = |tap: &str, weight| {
         let tap = TapKey { tap: tap.to_owned(), pooling: Pooling::Mean };
-        Report::from_runs(measured_on(), Some(InUse { tap, weight }), &tap_runs(), &weight_runs(), None)
-            .unwrap()
+        ModularityReport::from_runs(
+            measured_on(),
+            Some(InUse { tap, weight }),
+            &tap_runs(),
+            &weight_runs(),
+            None,
+        )
+        .unwrap()
     };
     let chosen = report().selection.weight.chosen;
     assert!(!used("vision.1", chosen).is_better());
@@ -35,5 +41,5 @@ fn better_means_backed_by_the_runs() {
     assert!(used("vision.1", 64.0).selection.weight.lead_over_incumbent.unwrap().mean > 0.0);
     // A weight chosen for another tap is no incumbent.
     assert!(used("vision.0", 64.0).selection.weight.incumbent.is_none());
-    assert!(Report { in_use: None, ..report() }.is_better());
+    assert!(ModularityReport { in_use: None, ..report() }.is_better());
 }

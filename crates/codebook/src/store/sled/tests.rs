@@ -57,11 +57,11 @@ fn memory_conforms() {
 }
 
 fn committed() -> Folder {
-    let subject = Folder::fresh();
+    let tested = Folder::fresh();
     let book = CodebookName::default();
     for n in 1..4 {
         let first = (n == 1).then(|| testing::generation(3));
-        subject
+        tested
             .store()
             .commit_edit(
                 &book,
@@ -72,7 +72,7 @@ fn committed() -> Folder {
             )
             .unwrap();
     }
-    subject
+    tested
 }
 
 /// The process is killed at any moment while edits are written at once: of what stood in the trees then,
@@ -84,9 +84,9 @@ fn what_was_staged_vanishes_with_its_process() {
     let edits = (10..200).map(|n| (testing::record(n, 2), testing::members(n, 3, 3, 0.1)));
     let edits = testing::shared(edits);
     for lost in 0..4 {
-        let mut subject = committed();
-        let path = subject.folder.path().to_owned();
-        let store = subject.store.as_ref().unwrap();
+        let mut tested = committed();
+        let path = tested.folder.path().to_owned();
+        let store = tested.store.as_ref().unwrap();
         let before = store.load(&book).unwrap();
         let counts = |store: &SledStore| store.trees.each_ref().map(Tree::len);
         let (there, generation) = (counts(store), testing::generation(3).embedding.id);
@@ -102,13 +102,13 @@ fn what_was_staged_vanishes_with_its_process() {
                 store.tree(tree).remove(key).unwrap();
             }
         }
-        subject.restart();
-        let store = subject.store.as_ref().unwrap();
+        tested.restart();
+        let store = tested.store.as_ref().unwrap();
         assert_eq!(store.load(&book).unwrap(), before);
         assert_eq!(counts(store), there, "nothing is left of it");
         assert_eq!(store.names().unwrap(), std::slice::from_ref(&book));
         store.commit_edits(&book, &edits, None, EventOrigin::Imported).unwrap();
-        drop(subject.store.take());
+        drop(tested.store.take());
         let again = SledStore::open(&path).unwrap();
         assert_eq!(again.load(&book).unwrap().edits.len(), before.edits.len() + edits.len());
     }
@@ -116,17 +116,17 @@ fn what_was_staged_vanishes_with_its_process() {
 
 #[test]
 fn a_folder_has_one_process() {
-    let subject = Folder::fresh();
-    let error = SledStore::open(subject.folder.path()).err().unwrap();
+    let tested = Folder::fresh();
+    let error = SledStore::open(tested.folder.path()).err().unwrap();
     assert!(matches!(error, CodebookError::Locked), "{error}");
-    assert!(!error.to_string().contains(subject.folder.path().to_str().unwrap()));
+    assert!(!error.to_string().contains(tested.folder.path().to_str().unwrap()));
 }
 
 #[test]
 fn newer_data_is_refused() {
-    let subject = Folder::fresh();
-    let path = subject.folder.path().to_owned();
-    let store = subject.store.unwrap();
+    let tested = Folder::fresh();
+    let path = tested.folder.path().to_owned();
+    let store = tested.store.unwrap();
     store.schema.clear().unwrap();
     store.set_schema(SCHEMA + 1).unwrap();
     drop(store);
@@ -140,9 +140,9 @@ fn newer_data_is_refused() {
 
 #[test]
 fn data_without_a_version_is_refused() {
-    let subject = committed();
-    let path = subject.folder.path().to_owned();
-    let store = subject.store.unwrap();
+    let tested = committed();
+    let path = tested.folder.path().to_owned();
+    let store = tested.store.unwrap();
     store.schema.clear().unwrap();
     store.db.flush().unwrap();
     drop(store);
@@ -157,8 +157,8 @@ fn corrupt_values_are_named() {
         [(CODEBOOKS, true), (EDITS, true), (MEMBERS, true), (VECTORS, true), (EVENTS, false)]
     {
         for offset in [3, 12, 40] {
-            let subject = committed();
-            let store = subject.store.as_ref().unwrap();
+            let tested = committed();
+            let store = tested.store.as_ref().unwrap();
             let (key, value) = store.tree(tree).iter().next().unwrap().unwrap();
             let mut bytes = value.to_vec();
             bytes[offset] ^= 0x20;
@@ -170,8 +170,8 @@ fn corrupt_values_are_named() {
             assert!(text.contains(NAMES[tree]) && text.contains("default"), "{text}");
         }
         // A value cut short, and one that is gone.
-        let subject = committed();
-        let store = subject.store.as_ref().unwrap();
+        let tested = committed();
+        let store = tested.store.as_ref().unwrap();
         let (key, value) = store.tree(tree).iter().next().unwrap().unwrap();
         store.tree(tree).insert(&key, &value[..value.len() - 1]).unwrap();
         let error = if read_by_load { store.load(&book).err() } else { store.history(&book, 0, 9).err() };
@@ -185,10 +185,10 @@ fn corrupt_values_are_named() {
 
 #[test]
 fn what_no_generation_owns_is_swept() {
-    let subject = committed();
+    let tested = committed();
     let book = CodebookName::default();
-    let before = subject.store().load(&book).unwrap();
-    let store = subject.store.as_ref().unwrap();
+    let before = tested.store().load(&book).unwrap();
+    let store = tested.store.as_ref().unwrap();
     // Keys under ids on both sides of the live one, more pieces than are removed at a time, and another
     // codebook's.
     let other: CodebookName = "default-2".parse().unwrap();
@@ -202,8 +202,8 @@ fn what_no_generation_owns_is_swept() {
             store.tree(VECTORS).apply_batch(batch).unwrap();
         }
     }
-    subject.store().sweep(&book).unwrap();
-    assert_eq!(subject.store().load(&book).unwrap(), before);
+    tested.store().sweep(&book).unwrap();
+    assert_eq!(tested.store().load(&book).unwrap(), before);
     let left = values::scan(store.tree(VECTORS), &under(&book, &[])).unwrap();
     assert_eq!(left.len(), 3, "one value per edit");
     assert_eq!(values::scan(store.tree(VECTORS), &under(&other, &[])).unwrap().len(), 3);
@@ -211,8 +211,8 @@ fn what_no_generation_owns_is_swept() {
 
 #[test]
 fn a_head_says_no_more_than_it_must() {
-    let subject = committed();
-    let store = subject.store.as_ref().unwrap();
+    let tested = committed();
+    let store = tested.store.as_ref().unwrap();
     let bytes = values::get(store.tree(CODEBOOKS), b"default").unwrap().unwrap();
     let text = String::from_utf8(bytes).unwrap();
     assert!(!["chosen", "previous", "draft"].iter().any(|field| text.contains(field)), "{text}");
@@ -252,9 +252,9 @@ fn every_older_schema_still_opens() {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::open(fixture(version)).unwrap();
         tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(folder.path()).unwrap();
-        let mut subject = Folder { store: Some(SledStore::open(folder.path()).unwrap()), folder };
+        let mut tested = Folder { store: Some(SledStore::open(folder.path()).unwrap()), folder };
         for _ in 0..2 {
-            let store = subject.store();
+            let store = tested.store();
             assert_eq!(store.load(&book).unwrap(), expected.load(&book).unwrap(), "schema {version}");
             let events = |store: &dyn CodebookStore| -> Vec<Event> {
                 store.history(&book, 0, 99).unwrap().into_iter().map(|logged| logged.event).collect()
@@ -263,7 +263,7 @@ fn every_older_schema_still_opens() {
             assert_eq!(store.outcome(&book, testing::edit_id(3)).unwrap().unwrap(), b"after");
             let known = store.idempotency(&book, "three").unwrap();
             assert_eq!(known, Some(([3; 32], testing::edit_id(3))));
-            subject.restart();
+            tested.restart();
         }
     }
 }
@@ -279,12 +279,12 @@ fn make_the_fixture() {
         !path.exists(),
         "the fixture of this schema is there; data written by releases must go on opening"
     );
-    let mut subject = Folder::fresh();
-    fill(subject.store());
-    subject.store = None;
+    let mut tested = Folder::fresh();
+    fill(tested.store());
+    tested.store = None;
     let file = std::fs::File::create(path).unwrap();
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::best()));
     archive.mode(tar::HeaderMode::Deterministic);
-    archive.append_dir_all(".", subject.folder.path()).unwrap();
+    archive.append_dir_all(".", tested.folder.path()).unwrap();
     archive.into_inner().unwrap().finish().unwrap();
 }
