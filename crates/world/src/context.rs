@@ -3,19 +3,19 @@
 //! A context is a list of [`Item`]s whose meaning is known, so that every answer is derived from what the
 //! context says and never decided beside it: what the context does not settle has the default answer.
 
-mod classic;
+mod loose_facts;
 mod service;
 #[cfg(test)]
 mod tests;
 
-pub use classic::classic_context;
+pub use loose_facts::loose_facts_context;
 pub use service::service_context;
 
 use crate::language::{answer_entry, class_yes_no, kind_question, name_yes_no, rule_question};
 use crate::perception::{Branch, yes_no};
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 use crate::scene::{Condition, Traits};
-use crate::universe::{Kind, Rule};
+use crate::universe::{KnowledgeKind, Rule};
 use crate::vocabulary::{CLASSES, Split, invented_name};
 
 /// A context with questions asked after it.
@@ -31,7 +31,7 @@ pub struct Context {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
     /// The answer to a question of a kind; it counts if it is about this picture.
-    Entry { kind: Kind, answer: String, counts: bool },
+    Entry { kind: KnowledgeKind, answer: String, counts: bool },
     /// Something seen, true of this object or not.
     Seen { holds: bool },
     /// A rule.
@@ -39,7 +39,7 @@ enum Meaning {
     /// This object's name, said outright.
     Named(String),
     /// A property of this object, said outright.
-    Told(Kind, String),
+    Stated(KnowledgeKind, String),
     /// Nothing of interest.
     Idle,
 }
@@ -52,7 +52,7 @@ struct Item {
 }
 
 impl Item {
-    fn entry(kind: Kind, question: &str, answer: &str, counts: bool) -> Self {
+    fn entry(kind: KnowledgeKind, question: &str, answer: &str, counts: bool) -> Self {
         let meaning = Meaning::Entry { kind, answer: answer.to_owned(), counts };
         Self { meaning, text: answer_entry(question, answer) }
     }
@@ -95,27 +95,27 @@ impl Facts {
     }
 
     /// What an entry or an assertion says of this object.
-    fn told(&self, kind: Kind) -> Option<&str> {
+    fn told(&self, kind: KnowledgeKind) -> Option<&str> {
         self.items.iter().find_map(|item| match &item.meaning {
             Meaning::Entry { kind: of, answer, counts: true } if *of == kind => Some(answer.as_str()),
-            Meaning::Named(name) if kind == Kind::Name => Some(name.as_str()),
-            Meaning::Told(of, value) if *of == kind => Some(value.as_str()),
+            Meaning::Named(name) if kind == KnowledgeKind::Name => Some(name.as_str()),
+            Meaning::Stated(of, value) if *of == kind => Some(value.as_str()),
             _ => None,
         })
     }
 
     /// The answer that the context gives to a question of a kind; `None` where the default stands.
-    fn derive(&self, kind: Kind) -> Option<&str> {
+    fn derive(&self, kind: KnowledgeKind) -> Option<&str> {
         if let Some(told) = self.told(kind) {
             return Some(told);
         }
-        if kind == Kind::Name {
+        if kind == KnowledgeKind::Name {
             return self.rules().find_map(|rule| match rule {
                 Rule::Naming { condition, name } if condition.holds(&self.focus) => Some(name.as_str()),
                 _ => None,
             });
         }
-        let name = self.derive(Kind::Name);
+        let name = self.derive(KnowledgeKind::Name);
         self.rules().find_map(|rule| match rule {
             Rule::Property { condition, kind: of, value } if *of == kind && condition.holds(&self.focus) => {
                 Some(value.as_str())
@@ -129,27 +129,33 @@ impl Facts {
         })
     }
 
-    fn answer(&self, kind: Kind) -> String {
+    fn answer(&self, kind: KnowledgeKind) -> String {
         self.derive(kind).unwrap_or(kind.default_answer(&self.focus)).to_owned()
     }
 
     /// Whether the context holds an answer entry of this kind that belongs to another picture.
-    fn misleads(&self, kind: Kind) -> bool {
+    fn misleads(&self, kind: KnowledgeKind) -> bool {
         self.items.iter().any(
             |item| matches!(&item.meaning, Meaning::Entry { kind: of, counts: false, .. } if *of == kind),
         )
     }
 
-    fn branch(&self, kind: Kind, reference: &str, tag: &str, rng: &mut Random) -> Branch {
+    fn branch(&self, kind: KnowledgeKind, reference: &str, tag: &str, rng: &mut Random) -> Branch {
         Branch::new(kind_question(kind, reference, rng), self.answer(kind), tag)
     }
 
     /// "Is it malignant?" or "Is it a zorb?", answered by what the context gives. `None` for kinds without
     /// such a form.
-    fn yes_no_branch(&self, kind: Kind, reference: &str, split: Split, rng: &mut Random) -> Option<Branch> {
+    fn yes_no_branch(
+        &self,
+        kind: KnowledgeKind,
+        reference: &str,
+        split: Split,
+        rng: &mut Random,
+    ) -> Option<Branch> {
         let answer = self.answer(kind);
         match kind {
-            Kind::Name => {
+            KnowledgeKind::Name => {
                 let others: Vec<&str> =
                     self.rules().filter_map(name_of).filter(|name| *name != answer).collect();
                 let asked = match rng.below(4) {
@@ -160,7 +166,7 @@ impl Facts {
                 let question = name_yes_no(&asked, reference, rng);
                 Some(Branch::new(question, yes_no(asked == answer), "yn.name"))
             }
-            Kind::Class(index) => {
+            KnowledgeKind::Class(index) => {
                 let (first, second) = CLASSES[index];
                 let asked = if rng.chance(0.5) { first } else { second };
                 Some(Branch::new(class_yes_no(asked, reference, rng), yes_no(asked == answer), "yn.class"))
@@ -189,7 +195,7 @@ impl Facts {
                 }
                 let answer = if silent { "unknown" } else { name.as_str() };
                 let tag = if silent { "rule.unknown" } else { "rule.name" };
-                Branch::new(rule_question(Kind::Name, Ok(&asked), rng), answer, tag)
+                Branch::new(rule_question(KnowledgeKind::Name, Ok(&asked), rng), answer, tag)
             }
             Rule::Property { condition, kind, value } => {
                 Branch::new(rule_question(*kind, Ok(condition), rng), value.as_str(), "rule.property")

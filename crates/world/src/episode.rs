@@ -4,12 +4,12 @@ use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
 use crate::WorldError;
-use crate::context::{Context, classic_context, service_context};
+use crate::context::{Context, loose_facts_context, service_context};
 use crate::perception::{Branch, default_branch, perception_branch};
-use crate::random::{Draw, Random, stream};
+use crate::random::{Random, RandomExt, stream};
 use crate::render::render;
 use crate::scene::{Scene, Traits};
-use crate::view::{Pixels, View, free_cut, grid_cut, pixels};
+use crate::view::{View, ViewPixels, free_cut, grid_cut, pixels};
 use crate::vocabulary::Split;
 use reasonedit_imaging::PixelBox;
 
@@ -20,7 +20,7 @@ const ROW_WORDS: usize = 118;
 
 /// A context (perhaps empty) with its questions.
 #[derive(Clone, Debug, Serialize)]
-pub struct Tree {
+pub struct ContextTree {
     /// Text put before each question.
     #[serde(rename = "c")]
     pub context: String,
@@ -38,17 +38,17 @@ fn as_triples<S: Serializer>(branches: &[Branch], serializer: S) -> Result<S::Ok
 }
 
 /// One training row: all trees share the picture.
-pub type Row = Vec<Tree>;
+pub type TrainingRow = Vec<ContextTree>;
 
 /// A view with its rows.
 #[derive(Clone, Debug)]
 pub struct EpisodeView {
     /// Pixels and labels.
-    pub pixels: Pixels,
+    pub pixels: ViewPixels,
     /// Whether it is the whole picture.
     pub whole: bool,
     /// Its rows.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TrainingRow>,
 }
 
 fn words(text: &str) -> usize {
@@ -62,19 +62,19 @@ fn size(branch: &Branch) -> usize {
 
 /// A row about a view: contexts first (a share `knowledge` of the rows has any), then questions without
 /// context.
-fn row(view: &View, knowledge: f64, split: Split, rng: &mut Random) -> Row {
-    let mut row = Row::new();
+fn row(view: &View, knowledge: f64, split: Split, rng: &mut Random) -> TrainingRow {
+    let mut row = TrainingRow::new();
     let mut used = 0;
     if rng.chance(knowledge) {
         while used < 60 {
             let context = if rng.chance(0.66) {
-                service_context(view, split, rng).or_else(|| classic_context(view, split, rng))
+                service_context(view, split, rng).or_else(|| loose_facts_context(view, split, rng))
             } else {
-                classic_context(view, split, rng)
+                loose_facts_context(view, split, rng)
             };
             let Some(Context { text, branches }) = context else { break };
             used += words(&text) + branches.iter().map(size).sum::<usize>();
-            row.push(Tree { context: text, branches });
+            row.push(ContextTree { context: text, branches });
             if rng.chance(0.25) {
                 break;
             }
@@ -97,7 +97,7 @@ fn row(view: &View, knowledge: f64, split: Split, rng: &mut Random) -> Row {
         plain.push(branch);
     }
     if !plain.is_empty() {
-        row.push(Tree { context: String::new(), branches: plain });
+        row.push(ContextTree { context: String::new(), branches: plain });
     }
     row
 }
@@ -161,8 +161,9 @@ mod tests {
                 assert!(usize::from(view.pixels.grid[0]) * usize::from(view.pixels.grid[1]) <= MAX_CELLS);
                 for row in &view.rows {
                     assert!(!row.is_empty() && row.iter().all(|tree| !tree.branches.is_empty()));
-                    let tree_words =
-                        |tree: &Tree| words(&tree.context) + tree.branches.iter().map(size).sum::<usize>();
+                    let tree_words = |tree: &ContextTree| {
+                        words(&tree.context) + tree.branches.iter().map(size).sum::<usize>()
+                    };
                     lengths.push(row.iter().map(tree_words).sum::<usize>());
                 }
             }
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn rows_serialise_as_the_trainer_reads_them() {
-        let tree = Tree { context: "A.".to_owned(), branches: vec![Branch::new("Q?", "a", "tag")] };
+        let tree = ContextTree { context: "A.".to_owned(), branches: vec![Branch::new("Q?", "a", "tag")] };
         assert_eq!(serde_json::to_string(&tree).unwrap(), r#"{"c":"A.","q":[["Q?","a","tag"]]}"#);
     }
 }

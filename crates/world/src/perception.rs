@@ -5,9 +5,9 @@ use crate::language::{
     kind_question, name_yes_no, noun_phrase, perception, phrase_perception, rule_sentence,
     statement_question,
 };
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 use crate::scene::{Attribute, Condition, Traits};
-use crate::universe::{Kind, Rule};
+use crate::universe::{KnowledgeKind, Rule};
 use crate::view::View;
 use crate::vocabulary::{CLASSES, Split, invented_name, value, with_article};
 
@@ -130,9 +130,11 @@ fn fresh_rule(condition: Condition, split: Split, rng: &mut Random) -> Rule {
     if rng.chance(0.5) {
         return Rule::Naming { condition, name: invented_name(split, rng) };
     }
-    let kind = rng.pick(&Kind::properties());
+    let kind = rng.pick(&KnowledgeKind::properties());
     let value = match kind {
-        Kind::Class(index) => if rng.chance(0.8) { CLASSES[index].1 } else { CLASSES[index].0 }.to_owned(),
+        KnowledgeKind::Class(index) => {
+            if rng.chance(0.8) { CLASSES[index].1 } else { CLASSES[index].0 }.to_owned()
+        }
         _ => value(split, rng),
     };
     Rule::Property { condition, kind, value }
@@ -279,9 +281,9 @@ pub fn default_branch(view: &View, split: Split, rng: &mut Random) -> Option<Bra
     let traits = view.seen[index].traits;
     Some(match rng.weighted(&[0.4, 0.5, 0.05, 0.05]) {
         0 => {
-            let name = Kind::Name.default_answer(&traits);
+            let name = KnowledgeKind::Name.default_answer(&traits);
             Branch::new(
-                kind_question(Kind::Name, &reference, rng),
+                kind_question(KnowledgeKind::Name, &reference, rng),
                 name,
                 format!("default.name{}", suffix(view)),
             )
@@ -313,11 +315,11 @@ pub fn default_branch(view: &View, split: Split, rng: &mut Random) -> Option<Bra
 }
 
 /// A random property, the three families equally often.
-pub fn property_kind(rng: &mut Random) -> Kind {
+pub fn property_kind(rng: &mut Random) -> KnowledgeKind {
     match rng.below(3) {
-        0 => Kind::Class(rng.below(CLASSES.len())),
-        1 => Kind::Relation(rng.below(crate::vocabulary::RELATIONS.len())),
-        _ => Kind::Noun(rng.below(crate::vocabulary::NOUNS.len())),
+        0 => KnowledgeKind::Class(rng.below(CLASSES.len())),
+        1 => KnowledgeKind::Relation(rng.below(crate::vocabulary::RELATIONS.len())),
+        _ => KnowledgeKind::Noun(rng.below(crate::vocabulary::NOUNS.len())),
     }
 }
 

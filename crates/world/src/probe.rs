@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::WorldError;
 use crate::language::{attribute_question, count_question, lower_first, without_stop};
 use crate::perception::{claim, reference, yes_no};
-use crate::random::{Draw, Random, stream};
-use crate::record::{Illustration, Query};
+use crate::random::{Random, RandomExt, stream};
+use crate::record::{Illustration, NativeQuestion};
 use crate::render::render;
 use crate::scene::{Attribute, Scene, Traits};
 use crate::view::{View, thirds};
@@ -16,7 +16,7 @@ use crate::view::{View, thirds};
 /// What a probe measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ProbeKind {
+pub enum WorldProbeKind {
     /// A question about the whole picture.
     Perception,
     /// A statement about the whole picture.
@@ -27,13 +27,13 @@ pub enum ProbeKind {
 
 /// A question or statement with its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
+pub struct WorldProbe {
     /// Path of the picture, relative to the probe file.
     pub image: String,
     /// The part to look at; `None` for the whole picture.
     pub crop: Option<PixelBox>,
     /// What is measured.
-    pub kind: ProbeKind,
+    pub kind: WorldProbeKind,
     /// The question of a perception probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
@@ -50,19 +50,19 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeSet {
     /// The probes.
-    pub probes: Vec<Probe>,
+    pub probes: Vec<WorldProbe>,
     /// Every picture named by them, once.
     pub pictures: Vec<Illustration>,
 }
 
 /// A question that is not yet tied to a picture file.
-pub(crate) struct Asked {
+pub(crate) struct ProbeDraft {
     question: String,
     answer: String,
     choices: Vec<String>,
 }
 
-impl Asked {
+impl ProbeDraft {
     /// An attribute question; the choices are values of the attribute, filled up with other words to make
     /// four.
     pub(crate) fn attribute(
@@ -90,8 +90,8 @@ impl Asked {
         Self { question, answer, choices }
     }
 
-    pub(crate) fn into_query(self, image: String) -> Query {
-        Query { image, question: self.question, answer: self.answer, choices: self.choices }
+    pub(crate) fn into_query(self, image: String) -> NativeQuestion {
+        NativeQuestion { image, question: self.question, answer: self.answer, choices: self.choices }
     }
 }
 
@@ -100,25 +100,25 @@ fn yes_no_choices() -> Vec<String> {
 }
 
 /// A question that the picture alone answers: an attribute, a count, or whether a statement holds.
-pub(crate) fn perception_question(view: &View, rng: &mut Random) -> Option<Asked> {
+pub(crate) fn perception_question(view: &View, rng: &mut Random) -> Option<ProbeDraft> {
     match rng.weighted(&[0.65, 0.1, 0.25]) {
         0 => {
             let index = rng.below(view.seen.len());
             let attribute = rng.pick(&Attribute::ALL);
             let reference = reference(view, index, &[attribute], rng)?;
             let question = attribute_question(attribute, &reference, rng);
-            Some(Asked::attribute(attribute, view.seen[index].traits, question, rng))
+            Some(ProbeDraft::attribute(attribute, view.seen[index].traits, question, rng))
         }
         1 => {
             let mut choices = ["one", "two", "three", "four"].map(str::to_owned).to_vec();
             let answer = choices.get(view.seen.len().checked_sub(1)?)?.clone();
             rng.mix(&mut choices);
-            Some(Asked { question: count_question(rng).to_owned(), answer, choices })
+            Some(ProbeDraft { question: count_question(rng).to_owned(), answer, choices })
         }
         _ => {
             let (statement, yes) = claim(view, rng)?;
             let question = format!("Is it true that {}?", lower_first(without_stop(&statement)));
-            Some(Asked { question, answer: yes_no(yes).to_owned(), choices: yes_no_choices() })
+            Some(ProbeDraft { question, answer: yes_no(yes).to_owned(), choices: yes_no_choices() })
         }
     }
 }
@@ -146,17 +146,17 @@ pub fn probes(seed: u64, count: usize) -> Result<ProbeSet, WorldError> {
     Ok(set)
 }
 
-fn probes_of(image: &str, scene: &Scene, rng: &mut Random) -> Result<Vec<Probe>, WorldError> {
+fn probes_of(image: &str, scene: &Scene, rng: &mut Random) -> Result<Vec<WorldProbe>, WorldError> {
     let picture = render(scene)?;
     let objects: Vec<Traits> = scene.objects.iter().map(|object| object.traits).collect();
     let whole = View::whole(&objects);
     let mut probes = Vec::new();
     let verify = |view: &View, crop: Option<PixelBox>, rng: &mut Random| {
         let (statement, yes) = claim(view, rng)?;
-        Some(Probe {
+        Some(WorldProbe {
             image: image.to_owned(),
             crop,
-            kind: if crop.is_some() { ProbeKind::VerifyCrop } else { ProbeKind::VerifyWhole },
+            kind: if crop.is_some() { WorldProbeKind::VerifyCrop } else { WorldProbeKind::VerifyWhole },
             question: None,
             statement: Some(statement),
             answer: yes_no(yes).to_owned(),
@@ -164,10 +164,10 @@ fn probes_of(image: &str, scene: &Scene, rng: &mut Random) -> Result<Vec<Probe>,
         })
     };
     for _ in 0..PER_PICTURE {
-        probes.extend(perception_question(&whole, rng).map(|asked| Probe {
+        probes.extend(perception_question(&whole, rng).map(|asked| WorldProbe {
             image: image.to_owned(),
             crop: None,
-            kind: ProbeKind::Perception,
+            kind: WorldProbeKind::Perception,
             question: Some(asked.question),
             statement: None,
             answer: asked.answer,
@@ -205,12 +205,12 @@ mod tests {
         for probe in &set.probes {
             *counts.entry(format!("{:?}", probe.kind)).or_default() += 1;
             assert!(probe.choices.contains(&probe.answer));
-            assert_eq!(probe.question.is_some(), probe.kind == ProbeKind::Perception);
-            assert_eq!(probe.statement.is_some(), probe.kind != ProbeKind::Perception);
-            assert_eq!(probe.crop.is_some(), probe.kind == ProbeKind::VerifyCrop);
+            assert_eq!(probe.question.is_some(), probe.kind == WorldProbeKind::Perception);
+            assert_eq!(probe.statement.is_some(), probe.kind != WorldProbeKind::Perception);
+            assert_eq!(probe.crop.is_some(), probe.kind == WorldProbeKind::VerifyCrop);
             let scene = &set.pictures.iter().find(|picture| picture.path == probe.image).unwrap().scene;
             assert!(probe.crop.is_none_or(|crop| crop.validate(scene.width, scene.height).is_ok()));
-            yes += usize::from(probe.kind == ProbeKind::VerifyWhole && probe.answer == "yes");
+            yes += usize::from(probe.kind == WorldProbeKind::VerifyWhole && probe.answer == "yes");
         }
         assert!(counts.len() == 3 && counts.values().all(|count| *count > 50), "{counts:?}");
         let whole = counts["VerifyWhole"];
@@ -225,10 +225,10 @@ mod tests {
 
     #[test]
     fn a_statement_probe_reads_as_documented() {
-        let probe = Probe {
+        let probe = WorldProbe {
             image: "images/a.png".to_owned(),
             crop: None,
-            kind: ProbeKind::VerifyWhole,
+            kind: WorldProbeKind::VerifyWhole,
             question: None,
             statement: Some("It is red.".to_owned()),
             answer: "yes".to_owned(),
@@ -239,6 +239,6 @@ mod tests {
             text,
             r#"{"image":"images/a.png","crop":null,"kind":"verify_whole","statement":"It is red.","answer":"yes","choices":["yes","no"]}"#
         );
-        assert_eq!(serde_json::from_str::<Probe>(&text).unwrap(), probe);
+        assert_eq!(serde_json::from_str::<WorldProbe>(&text).unwrap(), probe);
     }
 }

@@ -31,7 +31,7 @@ pub fn stream(seed: u64, label: &str, index: u64) -> Random {
 }
 
 /// Short names for the draws that templates and generators make all the time.
-pub trait Draw {
+pub trait RandomExt {
     /// True with probability `p`.
     fn chance(&mut self, p: f64) -> bool;
     /// Uniform in `[low, high)`.
@@ -49,7 +49,7 @@ pub trait Draw {
     fn some<T: Clone>(&mut self, items: &[T], low: usize, high: usize) -> Vec<T>;
 }
 
-impl Draw for Random {
+impl RandomExt for Random {
     fn chance(&mut self, p: f64) -> bool {
         self.random::<f64>() < p
     }

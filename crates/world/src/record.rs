@@ -8,17 +8,17 @@ use crate::language::{
     rule_sentence,
 };
 use crate::perception::{reference, unique_description};
-use crate::probe::{Asked, perception_question};
-use crate::random::{Draw, Random, stable_hash, stream};
+use crate::probe::{ProbeDraft, perception_question};
+use crate::random::{Random, RandomExt, stable_hash, stream};
 use crate::render::render;
 use crate::scene::{Attribute, Scene, Traits};
-use crate::universe::{Chain, Kind, Rule, Universe};
+use crate::universe::{Chain, KnowledgeKind, Rule, Universe};
 use crate::view::View;
 use reasonedit_imaging::PixelBox;
 
 /// A question about a picture with its answer among choices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Query {
+pub struct NativeQuestion {
     /// Path of the picture, relative to the record file.
     pub image: String,
     /// The question.
@@ -31,7 +31,7 @@ pub struct Query {
 
 /// One edit in the native format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct NativeRecord {
     /// Unique in the file.
     pub uid: String,
     /// Path of the picture, relative to the record file.
@@ -51,13 +51,13 @@ pub struct Record {
     /// Other pictures of the same objects: same question, same answer.
     pub similar_images: Vec<String>,
     /// Other objects for which the same reasoning gives the answer.
-    pub related: Vec<Query>,
+    pub related: Vec<NativeQuestion>,
     /// Questions about some of the statements.
-    pub rationale_questions: Vec<Query>,
+    pub rationale_questions: Vec<NativeQuestion>,
     /// Questions the edit has nothing to do with, on pictures of their own.
-    pub unrelated: Vec<Query>,
+    pub unrelated: Vec<NativeQuestion>,
     /// The edited question where the reasoning does not hold and the default is true.
-    pub contrast: Vec<Query>,
+    pub contrast: Vec<NativeQuestion>,
 }
 
 /// A picture of a data set.
@@ -73,7 +73,7 @@ pub struct Illustration {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordSet {
     /// The records, in order of their uid.
-    pub records: Vec<Record>,
+    pub records: Vec<NativeRecord>,
     /// Every picture named by them, once.
     pub pictures: Vec<Illustration>,
 }
@@ -102,7 +102,7 @@ fn choices(answer: &str, preferred: &[&str], more: &[String], rng: &mut Random) 
 /// answer that is wrong here) is among them if given.
 fn knowledge_choices(
     universe: &Universe,
-    kind: Kind,
+    kind: KnowledgeKind,
     traits: Traits,
     tempting: Option<&str>,
     rng: &mut Random,
@@ -131,7 +131,7 @@ impl Builder<'_> {
     }
 
     /// How this universe's people ask: one of two fixed wordings a kind.
-    fn usual_question(&mut self, kind: Kind) -> String {
+    fn usual_question(&mut self, kind: KnowledgeKind) -> String {
         let which = u64::from(self.rng.chance(0.25));
         let label = stable_hash(format!("{kind:?}").as_bytes());
         let mut rng = stream(label ^ self.universe.wording_seed(), "usual question", which);
@@ -192,7 +192,7 @@ impl Builder<'_> {
             .collect()
     }
 
-    fn paraphrases(&mut self, kind: Kind, question: &str, view: &View) -> Vec<String> {
+    fn paraphrases(&mut self, kind: KnowledgeKind, question: &str, view: &View) -> Vec<String> {
         let wanted = 2 + self.rng.below(2);
         let mut found: Vec<String> = Vec::new();
         for _ in 0..40 {
@@ -216,7 +216,7 @@ impl Builder<'_> {
     }
 
     /// An object with the default answer, as near to the edit's as chance finds one.
-    fn outsider(&mut self, kind: Kind, chain: &Chain, focus: Traits) -> Traits {
+    fn outsider(&mut self, kind: KnowledgeKind, chain: &Chain, focus: Traits) -> Traits {
         for attempt in 0.. {
             let traits = if attempt < 24 {
                 focus.forced(&chain.condition.near_miss(&mut self.rng))
@@ -230,19 +230,21 @@ impl Builder<'_> {
         focus
     }
 
-    fn rationale(&mut self, chain: &Chain, focus: Traits) -> Vec<Query> {
+    fn rationale(&mut self, chain: &Chain, focus: Traits) -> Vec<NativeQuestion> {
         let subject = self.rng.pick(&chain.condition.attributes());
         let scene = Scene::showing(&[focus], &mut self.rng);
         let image = self.picture("rationale", scene);
         let reference = self.rng.pick(&SINGLE_REFERENCES);
         let question = attribute_question(subject, reference, &mut self.rng);
-        let asked = Asked::attribute(subject, focus, question, &mut self.rng);
+        let asked = ProbeDraft::attribute(subject, focus, question, &mut self.rng);
         let mut queries = vec![asked.into_query(image.clone())];
         for rule in &chain.rules {
             let (kind, answer, question) = match rule {
-                Rule::Naming { condition, name } => {
-                    (Kind::Name, name, rule_question(Kind::Name, Ok(condition), &mut self.rng))
-                }
+                Rule::Naming { condition, name } => (
+                    KnowledgeKind::Name,
+                    name,
+                    rule_question(KnowledgeKind::Name, Ok(condition), &mut self.rng),
+                ),
                 Rule::Property { condition, kind, value } => {
                     (*kind, value, rule_question(*kind, Ok(condition), &mut self.rng))
                 }
@@ -253,12 +255,12 @@ impl Builder<'_> {
             let more = self.universe.distractors(kind, answer, &focus, &mut self.rng);
             let preferred = kind.default_value().unwrap_or("unknown");
             let choices = choices(answer, &[preferred], &more, &mut self.rng);
-            queries.push(Query { image: image.clone(), question, answer: answer.clone(), choices });
+            queries.push(NativeQuestion { image: image.clone(), question, answer: answer.clone(), choices });
         }
         queries
     }
 
-    fn record(&mut self, pool: &[Illustration]) -> Result<Record, WorldError> {
+    fn record(&mut self, pool: &[Illustration]) -> Result<NativeRecord, WorldError> {
         let kind = self.universe.draw_kind(&mut self.rng);
         let chain = self.rng.pick(self.universe.exceptions(kind));
         let objects = self.objects(&chain);
@@ -293,7 +295,7 @@ impl Builder<'_> {
                 let scene = Scene::showing(&[traits], &mut self.rng);
                 let image = self.picture(&format!("related{index}"), scene);
                 let (answer, choices) = knowledge_choices(self.universe, kind, traits, None, &mut self.rng);
-                Query { image, question: usual.clone(), answer, choices }
+                NativeQuestion { image, question: usual.clone(), answer, choices }
             })
             .collect();
         let contrast = (0..CONTRAST)
@@ -303,13 +305,13 @@ impl Builder<'_> {
                 let image = self.picture(&format!("contrast{index}"), scene);
                 let (answer, choices) =
                     knowledge_choices(self.universe, kind, traits, Some(&chain.answer), &mut self.rng);
-                Query { image, question: usual.clone(), answer, choices }
+                NativeQuestion { image, question: usual.clone(), answer, choices }
             })
             .collect();
         let paraphrases = self.paraphrases(kind, &question, &view);
         let rationale_questions = self.rationale(&chain, focus);
         let unrelated = (0..UNRELATED).map(|_| unrelated(self.universe, pool, &mut self.rng)).collect();
-        Ok(Record {
+        Ok(NativeRecord {
             uid: self.uid.clone(),
             image,
             question,
@@ -328,7 +330,7 @@ impl Builder<'_> {
 }
 
 /// A perception question, or a knowledge question about a property of which the universe has no rule.
-fn unrelated(universe: &Universe, pool: &[Illustration], rng: &mut Random) -> Query {
+fn unrelated(universe: &Universe, pool: &[Illustration], rng: &mut Random) -> NativeQuestion {
     loop {
         let illustration = rng.pick(pool);
         let objects: Vec<Traits> = illustration.scene.objects.iter().map(|object| object.traits).collect();
@@ -340,7 +342,7 @@ fn unrelated(universe: &Universe, pool: &[Illustration], rng: &mut Random) -> Qu
         } else if let Some(reference) = reference(&view, 0, &[], rng) {
             let kind = universe.ruleless_kind(rng);
             let (answer, choices) = knowledge_choices(universe, kind, objects[0], None, rng);
-            return Query {
+            return NativeQuestion {
                 image: illustration.path,
                 question: kind_question(kind, &reference, rng),
                 answer,

@@ -7,7 +7,7 @@ use reasonedit_imaging::PixelBox;
 use tiny_skia::{FillRule, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
 
 use crate::WorldError;
-use crate::random::{Draw, stream};
+use crate::random::{RandomExt, stream};
 use crate::scene::{Attribute, Object, Scene};
 
 /// Which pixels of the canvas one object covers.
@@ -43,7 +43,7 @@ impl Coverage {
 
 /// A drawn scene.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct RenderedScene {
     /// The picture.
     pub image: RgbImage,
     /// One per object, in the scene's order.
@@ -284,7 +284,7 @@ fn finish(canvas: &Pixmap, scene: &Scene) -> RgbImage {
 /// # Errors
 /// [`WorldError::Drawing`] if the canvas has no area or an object lies outside it; neither happens for scenes
 /// made by this crate.
-pub fn render(scene: &Scene) -> Result<Picture, WorldError> {
+pub fn render(scene: &Scene) -> Result<RenderedScene, WorldError> {
     let longest = scene.width.max(scene.height);
     if longest as usize * 3 >= GAUSSIANS {
         return Err(WorldError::Drawing("canvas too wide"));
@@ -294,7 +294,7 @@ pub fn render(scene: &Scene) -> Result<Picture, WorldError> {
     canvas.fill(tiny_skia::Color::from_rgba8(red, green, blue, 255));
     let coverage =
         scene.objects.iter().map(|object| draw_object(&mut canvas, object)).collect::<Result<_, _>>()?;
-    Ok(Picture { image: finish(&canvas, scene), coverage })
+    Ok(RenderedScene { image: finish(&canvas, scene), coverage })
 }
 
 #[cfg(test)]
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
     use crate::scene::Traits;
 
-    fn picture(traits: Traits, seed: u64) -> Picture {
+    fn picture(traits: Traits, seed: u64) -> RenderedScene {
         render(&Scene::showing(&[traits], &mut stream(seed, "test", 0))).unwrap()
     }
 
@@ -363,7 +363,7 @@ mod tests {
         let at = |x: u32, y: u32| with_rim.image.get_pixel(x, y).0;
         let [red, green, blue] = at(bounds.x + bounds.width / 2, bounds.y + bounds.height / 2);
         assert!(blue > 150 && red < 120 && green < 150, "{red} {green} {blue}");
-        let dark = |picture: &Picture| {
+        let dark = |picture: &RenderedScene| {
             picture.image.pixels().filter(|pixel| pixel.0.iter().all(|channel| *channel < 60)).count()
         };
         assert!(dark(&with_rim) > 500);

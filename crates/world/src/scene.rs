@@ -1,6 +1,6 @@
 //! What a picture shows: objects with six attributes, placed on a tinted background.
 
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 
 /// The six things that can be seen of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

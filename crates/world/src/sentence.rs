@@ -7,14 +7,14 @@ use crate::language::{
     rule_question, rule_sentence,
 };
 use crate::perception::property_kind;
-use crate::random::{Draw, Random, stream};
+use crate::random::{Random, RandomExt, stream};
 use crate::scene::{Attribute, Condition, Traits, other_value};
-use crate::universe::{Kind, Rule};
+use crate::universe::{KnowledgeKind, Rule};
 use crate::vocabulary::{CLASSES, Split, kind_name, value};
 
 /// Two texts that belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Pair {
+pub struct SentencePair {
     /// Pairs with the same key mean the same and are no negatives of each other.
     #[serde(rename = "k")]
     pub key: String,
@@ -35,14 +35,16 @@ fn random_condition(rng: &mut Random) -> Condition {
     Condition::of(&traits, &rng.some(&Attribute::ALL, count, count))
 }
 
-fn property_value(kind: Kind, split: Split, rng: &mut Random) -> String {
+fn property_value(kind: KnowledgeKind, split: Split, rng: &mut Random) -> String {
     match kind {
-        Kind::Class(index) => if rng.chance(0.6) { CLASSES[index].1 } else { CLASSES[index].0 }.to_owned(),
+        KnowledgeKind::Class(index) => {
+            if rng.chance(0.6) { CLASSES[index].1 } else { CLASSES[index].0 }.to_owned()
+        }
         _ => value(split, rng),
     }
 }
 
-fn other_kind(kind: Kind, rng: &mut Random) -> Kind {
+fn other_kind(kind: KnowledgeKind, rng: &mut Random) -> KnowledgeKind {
     loop {
         let other = property_kind(rng);
         if other != kind {
@@ -59,12 +61,12 @@ fn key_of(condition: &Condition) -> String {
         .join("+")
 }
 
-fn kind_key(kind: Kind) -> String {
+fn kind_key(kind: KnowledgeKind) -> String {
     match kind {
-        Kind::Name => "name".to_owned(),
-        Kind::Class(index) => format!("class {}", CLASSES[index].0),
-        Kind::Relation(index) => format!("relation {}", crate::vocabulary::RELATIONS[index].one),
-        Kind::Noun(index) => format!("noun {}", crate::vocabulary::NOUNS[index].0),
+        KnowledgeKind::Name => "name".to_owned(),
+        KnowledgeKind::Class(index) => format!("class {}", CLASSES[index].0),
+        KnowledgeKind::Relation(index) => format!("relation {}", crate::vocabulary::RELATIONS[index].one),
+        KnowledgeKind::Noun(index) => format!("noun {}", crate::vocabulary::NOUNS[index].0),
     }
 }
 
@@ -137,13 +139,13 @@ fn altered(rule: &Rule, split: Split, rng: &mut Random) -> Rule {
 }
 
 /// A kind from whose values another value can be drawn that is surely not the same: classes have but two.
-fn other_value_kind(kind: Kind) -> Kind {
-    if let Kind::Class(_) = kind { Kind::Noun(0) } else { kind }
+fn other_value_kind(kind: KnowledgeKind) -> KnowledgeKind {
+    if let KnowledgeKind::Class(_) = kind { KnowledgeKind::Noun(0) } else { kind }
 }
 
-fn question_pair(rng: &mut Random) -> Pair {
+fn question_pair(rng: &mut Random) -> SentencePair {
     let (condition, who) = referent(rng);
-    let ask = |kind: Kind, rng: &mut Random| {
+    let ask = |kind: KnowledgeKind, rng: &mut Random| {
         let reference = refer(condition.as_ref(), rng);
         kind_question(kind, &reference, rng)
     };
@@ -158,22 +160,22 @@ fn question_pair(rng: &mut Random) -> Pair {
         let others: Vec<Attribute> = Attribute::ALL.into_iter().filter(|other| *other != attribute).collect();
         negatives.push(ask(others[who.len() % others.len()]));
         negatives.push(ask(others[(who.len() + 2) % others.len()]));
-        return Pair { key: format!("ask {} of {who}", attribute.name()), first, second, negatives };
+        return SentencePair { key: format!("ask {} of {who}", attribute.name()), first, second, negatives };
     }
-    let kind = if rng.chance(0.35) { Kind::Name } else { property_kind(rng) };
+    let kind = if rng.chance(0.35) { KnowledgeKind::Name } else { property_kind(rng) };
     let (first, second) = (ask(kind, rng), ask(kind, rng));
     negatives.push(ask(other_kind(kind, rng), rng));
-    if kind != Kind::Name {
-        negatives.push(ask(Kind::Name, rng));
+    if kind != KnowledgeKind::Name {
+        negatives.push(ask(KnowledgeKind::Name, rng));
     }
     if let Some(condition) = &condition {
         let other = refer(Some(&condition.near_miss(rng)), rng);
         negatives.push(kind_question(kind, &other, rng));
     }
-    Pair { key: format!("ask {} of {who}", kind_key(kind)), first, second, negatives }
+    SentencePair { key: format!("ask {} of {who}", kind_key(kind)), first, second, negatives }
 }
 
-fn rule_pair(split: Split, rng: &mut Random) -> Pair {
+fn rule_pair(split: Split, rng: &mut Random) -> SentencePair {
     let (rule, key) = random_rule(split, rng);
     let (first, second) = (rule_sentence(&rule, rng), rule_sentence(&rule, rng));
     let negatives = (0..2)
@@ -182,15 +184,15 @@ fn rule_pair(split: Split, rng: &mut Random) -> Pair {
             rule_sentence(&other, rng)
         })
         .collect();
-    Pair { key, first, second, negatives }
+    SentencePair { key, first, second, negatives }
 }
 
-fn statement_pair(rng: &mut Random) -> Pair {
+fn statement_pair(rng: &mut Random) -> SentencePair {
     if rng.chance(0.35) {
         let condition = random_condition(rng);
         let (first, second) = (existence(&condition, rng), existence(&condition, rng));
         let other = condition.near_miss(rng);
-        return Pair {
+        return SentencePair {
             key: format!("there is {}", key_of(&condition)),
             first,
             second,
@@ -205,11 +207,11 @@ fn statement_pair(rng: &mut Random) -> Pair {
     let other = other_value(attribute, value, rng);
     let negative = perception(rng.pick(&SINGLE_REFERENCES), attribute, other, rng);
     let word = attribute.values()[value as usize];
-    Pair { key: format!("it {} {word}", attribute.name()), first, second, negatives: vec![negative] }
+    SentencePair { key: format!("it {} {word}", attribute.name()), first, second, negatives: vec![negative] }
 }
 
 /// A question and a statement that answers it.
-fn answering_pair(split: Split, rng: &mut Random) -> Pair {
+fn answering_pair(split: Split, rng: &mut Random) -> SentencePair {
     match rng.below(6) {
         0 => {
             // "What colour is it?" and "The thing is red."
@@ -222,25 +224,40 @@ fn answering_pair(split: Split, rng: &mut Random) -> Pair {
             let other = rng.pick(&others);
             let value = rng.below(other.values().len()) as u8;
             let negative = perception(rng.pick(&SINGLE_REFERENCES), other, value, rng);
-            Pair { key: format!("ask {} of it", attribute.name()), first, second, negatives: vec![negative] }
+            SentencePair {
+                key: format!("ask {} of it", attribute.name()),
+                first,
+                second,
+                negatives: vec![negative],
+            }
         }
         1 => {
             // A question and the entry that answers one like it.
-            let kind = if rng.chance(0.35) { Kind::Name } else { property_kind(rng) };
-            let answer =
-                if kind == Kind::Name { kind_name(split, rng) } else { property_value(kind, split, rng) };
-            let ask = |kind: Kind, rng: &mut Random| kind_question(kind, rng.pick(&SINGLE_REFERENCES), rng);
+            let kind = if rng.chance(0.35) { KnowledgeKind::Name } else { property_kind(rng) };
+            let answer = if kind == KnowledgeKind::Name {
+                kind_name(split, rng)
+            } else {
+                property_value(kind, split, rng)
+            };
+            let ask = |kind: KnowledgeKind, rng: &mut Random| {
+                kind_question(kind, rng.pick(&SINGLE_REFERENCES), rng)
+            };
             let (first, asked) = (ask(kind, rng), ask(kind, rng));
             let other = other_kind(kind, rng);
             let negative = answer_entry(&ask(other, rng), &property_value(other, split, rng));
             let second = answer_entry(&asked, &answer);
-            Pair { key: format!("ask {} of it", kind_key(kind)), first, second, negatives: vec![negative] }
+            SentencePair {
+                key: format!("ask {} of it", kind_key(kind)),
+                first,
+                second,
+                negatives: vec![negative],
+            }
         }
         2 => {
             // "What are round things called?" and the rule that says it.
             let (rule, key) = random_rule(split, rng);
             let first = match &rule {
-                Rule::Naming { condition, .. } => rule_question(Kind::Name, Ok(condition), rng),
+                Rule::Naming { condition, .. } => rule_question(KnowledgeKind::Name, Ok(condition), rng),
                 Rule::Property { condition, kind, .. } => rule_question(*kind, Ok(condition), rng),
                 Rule::Fact { name, kind, .. } => rule_question(*kind, Err(name), rng),
             };
@@ -256,13 +273,13 @@ fn answering_pair(split: Split, rng: &mut Random) -> Pair {
                     Rule::Fact { name: kind_name(split, rng), kind: *kind, value: value.clone() }
                 }
             };
-            Pair { key, first, second, negatives: vec![rule_sentence(&other, rng)] }
+            SentencePair { key, first, second, negatives: vec![rule_sentence(&other, rng)] }
         }
         _ => {
             // "Where does it live?" and any rule or fact about where things live.
             let (rule, _) = random_rule(split, rng);
             let kind = match &rule {
-                Rule::Naming { .. } => Kind::Name,
+                Rule::Naming { .. } => KnowledgeKind::Name,
                 Rule::Property { kind, .. } | Rule::Fact { kind, .. } => *kind,
             };
             let first = kind_question(kind, rng.pick(&SINGLE_REFERENCES), rng);
@@ -280,13 +297,13 @@ fn answering_pair(split: Split, rng: &mut Random) -> Pair {
                     rule_sentence(&rule, rng)
                 })
                 .collect();
-            Pair { key: format!("ask {} of it", kind_key(kind)), first, second, negatives }
+            SentencePair { key: format!("ask {} of it", kind_key(kind)), first, second, negatives }
         }
     }
 }
 
 /// The pair of a seed and an index.
-pub fn pair(seed: u64, index: u64) -> Pair {
+pub fn pair(seed: u64, index: u64) -> SentencePair {
     let split = Split::of_seed(seed);
     let mut rng = stream(seed, "sentence pair", index);
     loop {
@@ -329,7 +346,7 @@ mod tests {
     #[test]
     fn a_text_that_is_negative_under_a_key_is_never_positive_under_it() {
         let mut positives: HashMap<String, Vec<String>> = HashMap::new();
-        let pairs: Vec<Pair> = (0..4_000).map(|index| pair(2, index)).collect();
+        let pairs: Vec<SentencePair> = (0..4_000).map(|index| pair(2, index)).collect();
         for pair in &pairs {
             positives.entry(pair.key.clone()).or_default().extend([pair.first.clone(), pair.second.clone()]);
         }

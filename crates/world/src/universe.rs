@@ -5,13 +5,13 @@
 //! leaves of one tree each or for names. Leaves of a tree exclude each other, so no object ever has two
 //! answers to one question.
 
-use crate::random::{Draw, Random, stable_hash, stream};
+use crate::random::{Random, RandomExt, stable_hash, stream};
 use crate::scene::{Attribute, Condition, Traits};
 use crate::vocabulary::{CLASSES, NOUNS, RELATIONS, Split, VALUE_WORDS, kind_name, value};
 
 /// What a knowledge question asks for; the index points into the table of the vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum KnowledgeKind {
     /// What the thing is called.
     Name,
     /// Which of two classes, see [`CLASSES`].
@@ -22,7 +22,7 @@ pub enum Kind {
     Noun(usize),
 }
 
-impl Kind {
+impl KnowledgeKind {
     /// All property kinds (everything but the name).
     pub fn properties() -> Vec<Self> {
         let classes = (0..CLASSES.len()).map(Self::Class);
@@ -64,7 +64,7 @@ pub enum Rule {
         /// Which things.
         condition: Condition,
         /// Which property.
-        kind: Kind,
+        kind: KnowledgeKind,
         /// Its value.
         value: String,
     },
@@ -73,7 +73,7 @@ pub enum Rule {
         /// The name, singular.
         name: String,
         /// Which property.
-        kind: Kind,
+        kind: KnowledgeKind,
         /// Its value.
         value: String,
     },
@@ -95,7 +95,7 @@ pub struct Chain {
 #[derive(Clone, Debug)]
 pub struct Property {
     /// Which one.
-    pub kind: Kind,
+    pub kind: KnowledgeKind,
     /// Whether its exceptions follow from the name (two rules) or from attributes (one).
     pub by_name: bool,
     /// Its exceptions, with conditions that exclude each other.
@@ -205,8 +205,8 @@ fn naming(split: Split, rng: &mut Random) -> Vec<Chain> {
 }
 
 /// The values that exceptions of a property may take: the second class, or a few words.
-fn values(kind: Kind, split: Split, rng: &mut Random) -> Vec<String> {
-    if let Kind::Class(index) = kind {
+fn values(kind: KnowledgeKind, split: Split, rng: &mut Random) -> Vec<String> {
+    if let KnowledgeKind::Class(index) = kind {
         return vec![CLASSES[index].1.to_owned()];
     }
     let count = 2 + rng.below(3);
@@ -220,7 +220,13 @@ fn values(kind: Kind, split: Split, rng: &mut Random) -> Vec<String> {
     found
 }
 
-fn property(kind: Kind, by_name: bool, naming: &[Chain], split: Split, rng: &mut Random) -> Property {
+fn property(
+    kind: KnowledgeKind,
+    by_name: bool,
+    naming: &[Chain],
+    split: Split,
+    rng: &mut Random,
+) -> Property {
     let values = values(kind, split, rng);
     let chains = if by_name {
         let most = naming.len();
@@ -256,10 +262,10 @@ impl Universe {
     pub fn draw(split: Split, rng: &mut Random) -> Self {
         let naming = naming(split, rng);
         let indices = |count: usize| (0..count).collect::<Vec<_>>();
-        let mut kinds: Vec<Kind> = Vec::with_capacity(9);
-        kinds.extend(rng.some(&indices(CLASSES.len()), 3, 3).into_iter().map(Kind::Class));
-        kinds.extend(rng.some(&indices(RELATIONS.len()), 4, 4).into_iter().map(Kind::Relation));
-        kinds.extend(rng.some(&indices(NOUNS.len()), 2, 2).into_iter().map(Kind::Noun));
+        let mut kinds: Vec<KnowledgeKind> = Vec::with_capacity(9);
+        kinds.extend(rng.some(&indices(CLASSES.len()), 3, 3).into_iter().map(KnowledgeKind::Class));
+        kinds.extend(rng.some(&indices(RELATIONS.len()), 4, 4).into_iter().map(KnowledgeKind::Relation));
+        kinds.extend(rng.some(&indices(NOUNS.len()), 2, 2).into_iter().map(KnowledgeKind::Noun));
         // Alternate within each family, starting anywhere, so that one and two steps are equally common.
         let turn = rng.below(2);
         let properties = kinds
@@ -286,20 +292,20 @@ impl Universe {
     }
 
     /// The exceptions of a kind; empty where common knowledge always holds.
-    pub fn exceptions(&self, kind: Kind) -> &[Chain] {
-        if kind == Kind::Name {
+    pub fn exceptions(&self, kind: KnowledgeKind) -> &[Chain] {
+        if kind == KnowledgeKind::Name {
             return &self.naming;
         }
         self.properties.iter().find(|property| property.kind == kind).map_or(&[], |property| &property.chains)
     }
 
     /// The exception of a kind that holds for an object, if any.
-    pub fn exception(&self, kind: Kind, traits: &Traits) -> Option<&Chain> {
+    pub fn exception(&self, kind: KnowledgeKind, traits: &Traits) -> Option<&Chain> {
         self.exceptions(kind).iter().find(|chain| chain.condition.holds(traits))
     }
 
     /// The truth: the answer to a question of `kind` about an object.
-    pub fn answer(&self, traits: &Traits, kind: Kind) -> Answer {
+    pub fn answer(&self, traits: &Traits, kind: KnowledgeKind) -> Answer {
         match self.exception(kind, traits) {
             Some(chain) => Answer { text: chain.answer.clone(), rules: chain.rules.clone(), default: false },
             None => Answer { text: kind.default_answer(traits).to_owned(), rules: Vec::new(), default: true },
@@ -307,13 +313,13 @@ impl Universe {
     }
 
     /// A kind with exceptions: a name (.4), a property by attributes (.3) or a property by name (.3).
-    pub fn draw_kind(&self, rng: &mut Random) -> Kind {
+    pub fn draw_kind(&self, rng: &mut Random) -> KnowledgeKind {
         let by_name = match rng.weighted(&[0.4, 0.3, 0.3]) {
-            0 => return Kind::Name,
+            0 => return KnowledgeKind::Name,
             1 => false,
             _ => true,
         };
-        let kinds: Vec<Kind> = self
+        let kinds: Vec<KnowledgeKind> = self
             .properties
             .iter()
             .filter(|property| property.by_name == by_name)
@@ -323,9 +329,11 @@ impl Universe {
     }
 
     /// A property for which this universe has no rule at all.
-    pub fn ruleless_kind(&self, rng: &mut Random) -> Kind {
-        let kinds: Vec<Kind> =
-            Kind::properties().into_iter().filter(|kind| self.exceptions(*kind).is_empty()).collect();
+    pub fn ruleless_kind(&self, rng: &mut Random) -> KnowledgeKind {
+        let kinds: Vec<KnowledgeKind> = KnowledgeKind::properties()
+            .into_iter()
+            .filter(|kind| self.exceptions(*kind).is_empty())
+            .collect();
         rng.pick(&kinds)
     }
 
@@ -336,14 +344,24 @@ impl Universe {
 
     /// Other answers to questions of a kind: those this universe gives elsewhere first, then words of the
     /// same sort. Never `right`, never the default for `traits`, no duplicates.
-    pub fn distractors(&self, kind: Kind, right: &str, traits: &Traits, rng: &mut Random) -> Vec<String> {
+    pub fn distractors(
+        &self,
+        kind: KnowledgeKind,
+        right: &str,
+        traits: &Traits,
+        rng: &mut Random,
+    ) -> Vec<String> {
         let default = kind.default_answer(traits);
         let mut used: Vec<String> = self.exceptions(kind).iter().map(|chain| chain.answer.clone()).collect();
         rng.mix(&mut used);
         let mut more: Vec<String> = match kind {
-            Kind::Name => Attribute::Shape.values().iter().map(|word| (*word).to_owned()).collect(),
-            Kind::Class(_) => CLASSES.iter().flat_map(|(a, b)| [*a, *b]).map(str::to_owned).collect(),
-            Kind::Relation(_) | Kind::Noun(_) => VALUE_WORDS.iter().map(|word| (*word).to_owned()).collect(),
+            KnowledgeKind::Name => Attribute::Shape.values().iter().map(|word| (*word).to_owned()).collect(),
+            KnowledgeKind::Class(_) => {
+                CLASSES.iter().flat_map(|(a, b)| [*a, *b]).map(str::to_owned).collect()
+            }
+            KnowledgeKind::Relation(_) | KnowledgeKind::Noun(_) => {
+                VALUE_WORDS.iter().map(|word| (*word).to_owned()).collect()
+            }
         };
         rng.mix(&mut more);
         let mut found: Vec<String> = Vec::new();
@@ -361,13 +379,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn kinds() -> Vec<Kind> {
-        std::iter::once(Kind::Name).chain(Kind::properties()).collect()
+    fn kinds() -> Vec<KnowledgeKind> {
+        std::iter::once(KnowledgeKind::Name).chain(KnowledgeKind::properties()).collect()
     }
 
     /// What a set of rules says of an object, worked out step by step without regard to where the rules come
     /// from.
-    fn infer(rules: &[Rule], traits: Traits, kind: Kind) -> Vec<String> {
+    fn infer(rules: &[Rule], traits: Traits, kind: KnowledgeKind) -> Vec<String> {
         let names: Vec<&String> = rules
             .iter()
             .filter_map(|rule| match rule {
@@ -375,7 +393,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        if kind == Kind::Name {
+        if kind == KnowledgeKind::Name {
             return names.into_iter().cloned().collect();
         }
         rules
@@ -421,7 +439,7 @@ mod tests {
         fn exceptions_differ_from_the_default_and_leave_room_for_it(seed in any::<u64>()) {
             let universe = Universe::new(seed);
             let mut rng = stream(seed, "test", 1);
-            prop_assert!((6..=14).contains(&universe.exceptions(Kind::Name).len()));
+            prop_assert!((6..=14).contains(&universe.exceptions(KnowledgeKind::Name).len()));
             for kind in kinds() {
                 let covered: f64 = universe.exceptions(kind).iter().map(|chain| coverage(&chain.condition)).sum();
                 prop_assert!(covered < 0.99, "{:?} {}", kind, covered);
@@ -455,7 +473,11 @@ mod tests {
         let covered: f64 = (0..400)
             .map(|seed| {
                 let universe = Universe::new(seed);
-                universe.exceptions(Kind::Name).iter().map(|chain| coverage(&chain.condition)).sum::<f64>()
+                universe
+                    .exceptions(KnowledgeKind::Name)
+                    .iter()
+                    .map(|chain| coverage(&chain.condition))
+                    .sum::<f64>()
             })
             .sum();
         let share = covered / 400.0;

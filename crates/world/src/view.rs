@@ -5,8 +5,8 @@ use image::RgbImage;
 use reasonedit_imaging::{Filter, PixelBox, crop, resize, smart_resize};
 
 use crate::WorldError;
-use crate::random::{Draw, Random};
-use crate::render::Picture;
+use crate::random::{Random, RandomExt};
+use crate::render::RenderedScene;
 use crate::scene::{Attribute, Scene, Traits};
 
 /// Side of a merged cell in pixels: two patches of 14.
@@ -35,7 +35,7 @@ const CELL_COVERED: f64 = 0.12;
 
 /// Pixels and labels of a view, in the layout of the training files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pixels {
+pub struct ViewPixels {
     /// `VIEW_BYTES` bytes: merged cells row-major, in a cell its 2×2 patches row-major, in a patch channel
     /// first.
     pub bytes: Vec<u8>,
@@ -74,7 +74,7 @@ impl View {
     }
 
     /// What `bounds` shows of a picture.
-    pub fn cut(scene: &Scene, picture: &Picture, bounds: PixelBox) -> Self {
+    pub fn cut(scene: &Scene, picture: &RenderedScene, bounds: PixelBox) -> Self {
         let mut view = Self { whole: false, seen: Vec::new(), doubtful: Vec::new() };
         for (object, (visible, share)) in scene.objects.iter().zip(visibility(picture, bounds)) {
             use Attribute::{Color, Edge, Rim, Shape, Texture};
@@ -112,7 +112,7 @@ impl View {
 }
 
 /// Per object the part of it that lies in `bounds`, and the part of `bounds` that it covers.
-fn visibility(picture: &Picture, bounds: PixelBox) -> Vec<(f64, f64)> {
+fn visibility(picture: &RenderedScene, bounds: PixelBox) -> Vec<(f64, f64)> {
     let area = f64::from(bounds.width) * f64::from(bounds.height);
     picture
         .coverage
@@ -224,8 +224,8 @@ pub fn patches(image: &RgbImage) -> Result<Option<Patches>, WorldError> {
     Ok(Some((bytes, [rows as u8, columns as u8])))
 }
 
-/// Labels of the merged cells of a view, see [`Pixels::labels`].
-fn labels(scene: &Scene, picture: &Picture, bounds: PixelBox, whole: bool, grid: [u8; 2]) -> Vec<i8> {
+/// Labels of the merged cells of a view, see [`ViewPixels::labels`].
+fn labels(scene: &Scene, picture: &RenderedScene, bounds: PixelBox, whole: bool, grid: [u8; 2]) -> Vec<i8> {
     let (rows, columns) = (u32::from(grid[0]), u32::from(grid[1]));
     let visible = visibility(picture, bounds);
     let mut labels = vec![IGNORED; MAX_CELLS * Attribute::ALL.len()];
@@ -269,10 +269,10 @@ fn labels(scene: &Scene, picture: &Picture, bounds: PixelBox, whole: bool, grid:
 /// [`WorldError::Imaging`] if the cut lies outside the picture.
 pub fn pixels(
     scene: &Scene,
-    picture: &Picture,
+    picture: &RenderedScene,
     bounds: PixelBox,
     low_resolution: Option<u32>,
-) -> Result<Option<Pixels>, WorldError> {
+) -> Result<Option<ViewPixels>, WorldError> {
     let whole = bounds.width == scene.width && bounds.height == scene.height;
     let cut = match low_resolution {
         None if whole => patches(&picture.image)?,
@@ -292,7 +292,11 @@ pub fn pixels(
             patches(&crop(&small, bounds)?)?
         }
     };
-    Ok(cut.map(|(bytes, grid)| Pixels { bytes, grid, labels: labels(scene, picture, bounds, whole, grid) }))
+    Ok(cut.map(|(bytes, grid)| ViewPixels {
+        bytes,
+        grid,
+        labels: labels(scene, picture, bounds, whole, grid),
+    }))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Names are split in ten buckets by a stable hash: one bucket is used by evaluation seeds only, so that a
 //! model trained on seeds below [`EVALUATION_SEED_START`] has never seen a name it is measured on.
 
-use crate::random::{Draw, Random, stable_hash};
+use crate::random::{Random, RandomExt, stable_hash};
 
 /// Seeds from here on are for evaluation: their names never occur in training data.
 pub const EVALUATION_SEED_START: u64 = 1_000_000;

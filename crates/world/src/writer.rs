@@ -91,7 +91,7 @@ mod tests {
             write_records(directory.path(), 1_000_003, 2, |done, total| last = (done, total)).unwrap();
         assert!(last.0 == last.1 && last.0 > 10);
         let text = std::fs::read_to_string(directory.path().join("edits.jsonl")).unwrap();
-        let read: Vec<crate::record::Record> =
+        let read: Vec<crate::record::NativeRecord> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read, records);
         for record in &records {

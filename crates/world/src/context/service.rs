@@ -5,9 +5,9 @@ use crate::language::{SINGLE_REFERENCES, kind_question, perception, phrase_perce
 use crate::perception::{
     attribute_branch, count_branch, nameable, reference, unique_description, yes_no_branch,
 };
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 use crate::scene::{Attribute, Traits};
-use crate::universe::{Chain, Kind, Universe};
+use crate::universe::{Chain, KnowledgeKind, Universe};
 use crate::view::View;
 use crate::vocabulary::Split;
 
@@ -28,7 +28,7 @@ enum Case {
 
 /// The sentences one edit has put in the codebook.
 struct Edit {
-    kind: Kind,
+    kind: KnowledgeKind,
     entry: Item,
     seen: Vec<Item>,
     rules: Vec<Item>,
@@ -36,7 +36,7 @@ struct Edit {
 
 impl Edit {
     fn new(
-        kind: Kind,
+        kind: KnowledgeKind,
         chain: &Chain,
         question: &str,
         counts: bool,
@@ -105,7 +105,14 @@ impl Setting<'_> {
     }
 
     /// An edit of another picture for which `chain` holds.
-    fn elsewhere(&self, kind: Kind, chain: &Chain, question: &str, counts: bool, rng: &mut Random) -> Edit {
+    fn elsewhere(
+        &self,
+        kind: KnowledgeKind,
+        chain: &Chain,
+        question: &str,
+        counts: bool,
+        rng: &mut Random,
+    ) -> Edit {
         let base = if rng.chance(0.4) { self.focus } else { Traits::random(rng) };
         let traits = base.forced(&chain.condition);
         let seen = self.other_seen(chain, traits, rng);
@@ -113,7 +120,7 @@ impl Setting<'_> {
     }
 
     /// An exception of `kind` that does not hold for the focus, near misses first.
-    fn inapplicable(&self, kind: Kind, rng: &mut Random) -> Option<&Chain> {
+    fn inapplicable(&self, kind: KnowledgeKind, rng: &mut Random) -> Option<&Chain> {
         let chains: Vec<&Chain> = self
             .universe
             .exceptions(kind)
@@ -132,7 +139,7 @@ impl Setting<'_> {
 
     /// Another edit of this universe whose reasoning does not hold here; of the asked kind and wording more
     /// often than not.
-    fn distractor(&self, asked: Kind, wording: &str, rng: &mut Random) -> Option<Edit> {
+    fn distractor(&self, asked: KnowledgeKind, wording: &str, rng: &mut Random) -> Option<Edit> {
         let kind = if rng.chance(0.7) { asked } else { self.universe.draw_kind(rng) };
         let chain = self.inapplicable(kind, rng)?;
         let question = if kind == asked && rng.chance(0.65) {
@@ -186,7 +193,7 @@ fn trailing(edit: Edit, may_be_false: bool, rng: &mut Random) -> Vec<Item> {
 /// Own edit of the picture, then others.
 fn same(
     setting: &Setting,
-    kind: Kind,
+    kind: KnowledgeKind,
     chain: &Chain,
     wording: &str,
     asked: &str,
@@ -227,7 +234,13 @@ fn same(
 }
 
 /// An edit of another picture whose reasoning holds here, among others.
-fn related(setting: &Setting, kind: Kind, chain: &Chain, wording: &str, rng: &mut Random) -> Vec<Vec<Item>> {
+fn related(
+    setting: &Setting,
+    kind: KnowledgeKind,
+    chain: &Chain,
+    wording: &str,
+    rng: &mut Random,
+) -> Vec<Vec<Item>> {
     let single = setting.view.single();
     // An answer whose every observation is borne out by this picture counts here too, though no rule says so.
     let borne_out = single && rng.chance(0.15);
@@ -261,7 +274,12 @@ fn related(setting: &Setting, kind: Kind, chain: &Chain, wording: &str, rng: &mu
 }
 
 /// Edits of the asked question that do not hold here, others beside them.
-fn contrast(setting: &Setting, kind: Kind, wording: &str, rng: &mut Random) -> Option<Vec<Vec<Item>>> {
+fn contrast(
+    setting: &Setting,
+    kind: KnowledgeKind,
+    wording: &str,
+    rng: &mut Random,
+) -> Option<Vec<Vec<Item>>> {
     let single = setting.view.single();
     let mut groups = Vec::new();
     for _ in 0..=rng.weighted(&[0.35, 0.35, 0.3]) {
@@ -271,8 +289,8 @@ fn contrast(setting: &Setting, kind: Kind, wording: &str, rng: &mut Random) -> O
     }
     if rng.chance(0.4) {
         // The thing has a name, but nothing follows from it here.
-        let named = setting.universe.exception(Kind::Name, &setting.focus);
-        if let Some(named) = named.filter(|named| kind != Kind::Name && setting.usable(named)) {
+        let named = setting.universe.exception(KnowledgeKind::Name, &setting.focus);
+        if let Some(named) = named.filter(|named| kind != KnowledgeKind::Name && setting.usable(named)) {
             groups.push(named.rules.iter().map(|rule| Item::rule(rule, rng)).collect());
         }
     }
@@ -334,7 +352,7 @@ pub fn service_context(view: &View, split: Split, rng: &mut Random) -> Option<Co
 fn build(
     setting: &Setting,
     case: Case,
-    kind: Kind,
+    kind: KnowledgeKind,
     chain: Option<&Chain>,
     split: Split,
     rng: &mut Random,
@@ -389,7 +407,7 @@ fn condition_holds(rule: &crate::universe::Rule, focus: Traits) -> bool {
 fn ask(
     setting: &Setting,
     case: Case,
-    kind: Kind,
+    kind: KnowledgeKind,
     asked: &str,
     facts: &Facts,
     split: Split,
@@ -433,7 +451,7 @@ fn ask(
     }
     if rng.chance(if case == Case::Unrelated { 0.8 } else { 0.35 }) {
         let other = match rng.below(3) {
-            0 => Kind::Name,
+            0 => KnowledgeKind::Name,
             1 => setting.universe.draw_kind(rng),
             _ => setting.universe.ruleless_kind(rng),
         };

@@ -17,7 +17,7 @@ fn facts(focus: Traits, items: Vec<Item>) -> Facts {
 fn two_rules_give_the_property_and_one_alone_does_not() {
     let focus = Traits([0, 0, 0, 0, 0, 1]);
     let round = Condition::of(&focus, &[Attribute::Shape, Attribute::Rim]);
-    let kind = Kind::Relation(0);
+    let kind = KnowledgeKind::Relation(0);
     let naming = || rule(Rule::Naming { condition: round, name: "zorb".to_owned() });
     let fact = |name: &str| rule(Rule::Fact { name: name.to_owned(), kind, value: "moss".to_owned() });
     assert_eq!(facts(focus, vec![naming(), fact("zorb")]).derive(kind), Some("moss"));
@@ -26,26 +26,26 @@ fn two_rules_give_the_property_and_one_alone_does_not() {
     let square = Traits([1, 0, 0, 0, 0, 1]);
     let elsewhere = facts(square, vec![naming(), fact("zorb")]);
     assert_eq!(elsewhere.derive(kind), None);
-    assert_eq!(elsewhere.answer(Kind::Name), "square");
+    assert_eq!(elsewhere.answer(KnowledgeKind::Name), "square");
     assert_eq!(elsewhere.answer(kind), "water");
 }
 
 #[test]
 fn only_entries_about_this_picture_count() {
     let focus = Traits([2, 0, 0, 0, 0, 0]);
-    let kind = Kind::Class(0);
+    let kind = KnowledgeKind::Class(0);
     let own = Item::entry(kind, "Is it benign or malignant?", "malignant", true);
     let other = Item::entry(kind, "Is it benign or malignant?", "malignant", false);
     assert_eq!(facts(focus, vec![own]).derive(kind), Some("malignant"));
     let misled = facts(focus, vec![other]);
     assert_eq!(misled.derive(kind), None);
-    assert!(misled.misleads(kind) && !misled.misleads(Kind::Name));
+    assert!(misled.misleads(kind) && !misled.misleads(KnowledgeKind::Name));
 }
 
 #[test]
 fn a_name_told_outright_leads_to_its_facts() {
     let focus = Traits([2, 0, 0, 0, 0, 0]);
-    let kind = Kind::Noun(0);
+    let kind = KnowledgeKind::Noun(0);
     let items = vec![
         Item { meaning: Meaning::Named("zorb".to_owned()), text: "This is a zorb.".to_owned() },
         rule(Rule::Fact { name: "zorb".to_owned(), kind, value: "gold".to_owned() }),
@@ -63,7 +63,7 @@ fn contexts(label: &str) -> Vec<(View, Traits, Context)> {
         let context = if label == "service" {
             service_context(&view, Split::Training, &mut rng)
         } else {
-            classic_context(&view, Split::Training, &mut rng)
+            loose_facts_context(&view, Split::Training, &mut rng)
         };
         found.extend(context.map(|context| (view, objects[0], context)));
     }
@@ -91,9 +91,9 @@ fn contexts_are_short_well_formed_and_answer_a_question_in_one_way() {
 
 #[test]
 fn contrast_has_the_default_and_same_has_not() {
-    let defaults: std::collections::HashSet<&str> = Kind::properties()
+    let defaults: std::collections::HashSet<&str> = KnowledgeKind::properties()
         .into_iter()
-        .filter_map(Kind::default_value)
+        .filter_map(KnowledgeKind::default_value)
         .chain(Attribute::Shape.values().iter().copied())
         .collect();
     let (mut contrasts, mut sames) = (0, 0);

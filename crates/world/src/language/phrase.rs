@@ -1,6 +1,6 @@
 //! Noun phrases and letter case.
 
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 use crate::scene::{Attribute, CIRCLE, Condition};
 use crate::vocabulary::THINGS;
 

@@ -1,9 +1,9 @@
 //! Questions. A reference ("it", "the red star") is put where a template says `{}`.
 
 use super::phrase::{lower_first, noun_phrase, sentence};
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 use crate::scene::{Attribute, Condition};
-use crate::universe::Kind;
+use crate::universe::KnowledgeKind;
 use crate::vocabulary::{CLASSES, NOUNS, RELATIONS, plural, with_article};
 
 fn attribute_nouns(attribute: Attribute) -> &'static [&'static str] {
@@ -46,9 +46,9 @@ fn class_question(index: usize, swapped: bool, reference: &str, rng: &mut Random
 }
 
 /// Asks a knowledge question about one thing, class options in random order.
-pub fn kind_question(kind: Kind, reference: &str, rng: &mut Random) -> String {
+pub fn kind_question(kind: KnowledgeKind, reference: &str, rng: &mut Random) -> String {
     let text = match kind {
-        Kind::Name => match rng.below(9) {
+        KnowledgeKind::Name => match rng.below(9) {
             0..=2 => format!("what is {reference} called?"),
             3 => format!("what is the name of {reference}?"),
             4 => format!("what do you call {reference}?"),
@@ -57,15 +57,15 @@ pub fn kind_question(kind: Kind, reference: &str, rng: &mut Random) -> String {
             7 => format!("tell me the name of {reference}."),
             _ => format!("what is {reference}?"),
         },
-        Kind::Class(index) => {
+        KnowledgeKind::Class(index) => {
             let swapped = rng.chance(0.5);
             class_question(index, swapped, reference, rng)
         }
-        Kind::Relation(index) => {
+        KnowledgeKind::Relation(index) => {
             let question = rng.pick(RELATIONS[index].ask).replacen("{}", reference, 1);
             if rng.chance(0.15) { format!("tell me, {}", lower_first(&question)) } else { question }
         }
-        Kind::Noun(index) => {
+        KnowledgeKind::Noun(index) => {
             let noun = NOUNS[index].0;
             match rng.below(4) {
                 0 | 1 => format!("what is the {noun} of {reference}?"),
@@ -97,23 +97,23 @@ pub fn name_yes_no(name: &str, reference: &str, rng: &mut Random) -> String {
 }
 
 /// Asks what a rule says, of the things meeting a condition or of the things of a name; no picture is needed.
-pub fn rule_question(kind: Kind, about: Result<&Condition, &str>, rng: &mut Random) -> String {
+pub fn rule_question(kind: KnowledgeKind, about: Result<&Condition, &str>, rng: &mut Random) -> String {
     let many = match about {
         Ok(condition) => noun_phrase(condition, true, rng),
         Err(name) => plural(name),
     };
     let text = match kind {
-        Kind::Name => match rng.below(3) {
+        KnowledgeKind::Name => match rng.below(3) {
             0 | 1 => format!("what are {many} called?"),
             _ => format!("what do you call {many}?"),
         },
-        Kind::Class(index) => {
+        KnowledgeKind::Class(index) => {
             let (first, second) = CLASSES[index];
             let (first, second) = if rng.chance(0.5) { (second, first) } else { (first, second) };
             format!("are {many} {first} or {second}?")
         }
-        Kind::Relation(index) => RELATIONS[index].ask_many.replacen("{}", &many, 1),
-        Kind::Noun(index) => format!("what is the {} of {many}?", NOUNS[index].0),
+        KnowledgeKind::Relation(index) => RELATIONS[index].ask_many.replacen("{}", &many, 1),
+        KnowledgeKind::Noun(index) => format!("what is the {} of {many}?", NOUNS[index].0),
     };
     sentence(&text)
 }

@@ -1,9 +1,9 @@
 //! Statements: what is seen, what is a rule, what is a fact, and how the answer of an edit is put.
 
 use super::phrase::{EDGE_NOUNS, edge_adjective, lower_first, noun_phrase, sentence};
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 use crate::scene::{Attribute, CIRCLE, Condition};
-use crate::universe::{Kind, Rule};
+use crate::universe::{KnowledgeKind, Rule};
 use crate::vocabulary::{NOUNS, RELATIONS, plural, with_article};
 
 /// That `subject` ("the thing") has a value of an attribute, as a sentence.
@@ -58,19 +58,21 @@ pub fn existence(condition: &Condition, rng: &mut Random) -> String {
     format!("{}.", sentence(&text))
 }
 
-fn predicate(subject: &str, many: bool, kind: Kind, value: &str) -> String {
+fn predicate(subject: &str, many: bool, kind: KnowledgeKind, value: &str) -> String {
     match kind {
-        Kind::Name | Kind::Class(_) => format!("{subject} {} {value}", if many { "are" } else { "is" }),
-        Kind::Relation(index) => {
+        KnowledgeKind::Name | KnowledgeKind::Class(_) => {
+            format!("{subject} {} {value}", if many { "are" } else { "is" })
+        }
+        KnowledgeKind::Relation(index) => {
             let relation = &RELATIONS[index];
             format!("{subject} {} {value}", if many { relation.many } else { relation.one })
         }
-        Kind::Noun(index) => format!("the {} of {subject} is {value}", NOUNS[index].0),
+        KnowledgeKind::Noun(index) => format!("the {} of {subject} is {value}", NOUNS[index].0),
     }
 }
 
 /// A property of a subject that is spelled out ("this thing", "the red star").
-pub fn fact(subject: &str, kind: Kind, value: &str) -> String {
+pub fn fact(subject: &str, kind: KnowledgeKind, value: &str) -> String {
     format!("{}.", sentence(&predicate(subject, false, kind, value)))
 }
 

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::perception::property_kind;
-use crate::random::{Draw, Random, stream};
+use crate::random::{Random, RandomExt, stream};
 use crate::scene::{Attribute, Condition, Traits};
-use crate::universe::{Kind, Rule};
+use crate::universe::{KnowledgeKind, Rule};
 
 fn check(text: &str) {
     let first = text.chars().next().unwrap();
@@ -38,7 +38,7 @@ fn every_sentence_is_properly_written() {
             check(&statement_question(&text, &mut rng));
         }
         let reference = rng.pick(&SINGLE_REFERENCES);
-        for kind in [Kind::Name, kind] {
+        for kind in [KnowledgeKind::Name, kind] {
             check(&kind_question(kind, reference, &mut rng));
             check(&rule_question(kind, Ok(&condition), &mut rng));
             check(&rule_question(kind, Err("zorb"), &mut rng));
@@ -106,7 +106,7 @@ fn the_verification_prompt_is_the_methods_own() {
 #[test]
 fn questions_come_in_several_wordings() {
     let mut rng = stream(4, "language", 0);
-    for kind in std::iter::once(Kind::Name).chain(Kind::properties()) {
+    for kind in std::iter::once(KnowledgeKind::Name).chain(KnowledgeKind::properties()) {
         let wordings: std::collections::HashSet<String> =
             (0..100).map(|_| kind_question(kind, "it", &mut rng)).collect();
         assert!(wordings.len() >= 3, "{kind:?}: {wordings:?}");

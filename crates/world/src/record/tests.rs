@@ -20,9 +20,9 @@ fn objects(set: &RecordSet) -> HashMap<&str, Vec<Traits>> {
 }
 
 /// The kinds of question that the edited answer can belong to.
-fn kinds_of(universe: &Universe, record: &Record, focus: Traits) -> Vec<Kind> {
-    std::iter::once(Kind::Name)
-        .chain(Kind::properties())
+fn kinds_of(universe: &Universe, record: &NativeRecord, focus: Traits) -> Vec<KnowledgeKind> {
+    std::iter::once(KnowledgeKind::Name)
+        .chain(KnowledgeKind::properties())
         .filter(|kind| {
             let answer = universe.answer(&focus, *kind);
             !answer.default && answer.text == record.answer
@@ -36,9 +36,9 @@ fn answers_follow_from_the_rules_on_every_picture() {
     let (universe, objects) = (Universe::new(SEED), objects(&set));
     for record in &set.records {
         let focus = objects[record.image.as_str()][0];
-        let truly = |kind: Kind| {
+        let truly = |kind: KnowledgeKind| {
             let answer = universe.answer(&focus, kind);
-            let holds = |query: &Query, default: bool| {
+            let holds = |query: &NativeQuestion, default: bool| {
                 let truth = universe.answer(&objects[query.image.as_str()][0], kind);
                 truth.text == query.answer && truth.default == default
             };
@@ -93,7 +93,7 @@ fn evidence_lies_in_the_picture_around_the_object() {
 #[test]
 fn unrelated_questions_share_neither_picture_nor_question_with_an_edit() {
     let set = records(SEED + 3, 60).unwrap();
-    let edited = |pick: fn(&Record) -> &String| set.records.iter().map(pick).collect::<HashSet<_>>();
+    let edited = |pick: fn(&NativeRecord) -> &String| set.records.iter().map(pick).collect::<HashSet<_>>();
     let (images, questions) = (edited(|record| &record.image), edited(|record| &record.question));
     for query in set.records.iter().flat_map(|record| &record.unrelated) {
         assert!(!images.contains(&query.image) && !questions.contains(&query.question), "{query:?}");
@@ -139,9 +139,13 @@ fn every_picture_is_named_and_every_name_has_a_picture() {
 #[test]
 fn names_belong_to_the_split_of_the_seed() {
     let universe = Universe::new(SEED);
-    assert!(universe.exceptions(Kind::Name).iter().all(|chain| Split::Evaluation.admits(&chain.answer)));
+    assert!(
+        universe.exceptions(KnowledgeKind::Name).iter().all(|chain| Split::Evaluation.admits(&chain.answer))
+    );
     let training = Universe::new(17);
-    assert!(training.exceptions(Kind::Name).iter().all(|chain| Split::Training.admits(&chain.answer)));
+    assert!(
+        training.exceptions(KnowledgeKind::Name).iter().all(|chain| Split::Training.admits(&chain.answer))
+    );
 }
 
 #[test]
@@ -170,6 +174,6 @@ fn a_record_does_not_depend_on_how_many_follow() {
 /// `cargo run --example world -- records --seed 1000001 --count 1 --out DIR`, first line of `edits.jsonl`.
 #[test]
 fn the_first_record_of_a_seed_is_what_it_always_was() {
-    let golden: Record = serde_json::from_str(include_str!("../../tests/golden/record.json")).unwrap();
+    let golden: NativeRecord = serde_json::from_str(include_str!("../../tests/golden/record.json")).unwrap();
     assert_eq!(records(1_000_001, 1).unwrap().records[0], golden);
 }

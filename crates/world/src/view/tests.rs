@@ -5,7 +5,7 @@ use crate::random::stream;
 use crate::render::render;
 use proptest::prelude::*;
 
-fn scene(seed: u64) -> (Scene, Picture) {
+fn scene(seed: u64) -> (Scene, RenderedScene) {
     let scene = Scene::random(&mut stream(seed, "test", 0));
     let picture = render(&scene).unwrap();
     (scene, picture)

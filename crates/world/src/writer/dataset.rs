@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::{Output, write_error};
 use crate::WorldError;
-use crate::probe::{Probe, probes};
-use crate::record::{Illustration, Record, records};
+use crate::probe::{WorldProbe, probes};
+use crate::record::{Illustration, NativeRecord, records};
 use crate::render::render;
 
 /// Pictures drawn between two reports of progress.
@@ -52,7 +52,7 @@ pub fn write_records(
     seed: u64,
     count: usize,
     progress: impl FnMut(usize, usize),
-) -> Result<Vec<Record>, WorldError> {
+) -> Result<Vec<NativeRecord>, WorldError> {
     let set = records(seed, count)?;
     write_pictures(directory, &set.pictures, progress)?;
     write_lines(directory, "edits.jsonl", &set.records)?;
@@ -69,7 +69,7 @@ pub fn write_probes(
     seed: u64,
     count: usize,
     progress: impl FnMut(usize, usize),
-) -> Result<Vec<Probe>, WorldError> {
+) -> Result<Vec<WorldProbe>, WorldError> {
     let set = probes(seed, count)?;
     write_pictures(directory, &set.pictures, progress)?;
     write_lines(directory, "probes.jsonl", &set.probes)?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Output;
 use crate::WorldError;
 use crate::episode::{EpisodeView, ROWS_PER_VIEW, episode};
-use crate::random::{Draw, stream};
+use crate::random::{RandomExt, stream};
 use crate::scene::Attribute;
 use crate::sentence::pair;
 use crate::view::{IGNORED, MAX_CELLS, VIEW_BYTES};

@@ -4,9 +4,9 @@
 use super::{Context, Facts, Item, Meaning};
 use crate::language::{SINGLE_REFERENCES, attribute_question, fact, kind_question};
 use crate::perception::{Branch, attribute_branch, nameable, property_kind, reference, yes_no_branch};
-use crate::random::{Draw, Random};
+use crate::random::{Random, RandomExt};
 use crate::scene::{Attribute, Condition, other_value};
-use crate::universe::{Kind, Rule};
+use crate::universe::{KnowledgeKind, Rule};
 use crate::view::View;
 use crate::vocabulary::{CLASSES, Split, kind_name, value, with_article};
 
@@ -20,9 +20,11 @@ const IDLE: [&str; 6] = [
 ];
 
 /// A value for a property, for classes either of the two.
-fn property_value(kind: Kind, split: Split, rng: &mut Random) -> String {
+fn property_value(kind: KnowledgeKind, split: Split, rng: &mut Random) -> String {
     match kind {
-        Kind::Class(index) => if rng.chance(0.65) { CLASSES[index].1 } else { CLASSES[index].0 }.to_owned(),
+        KnowledgeKind::Class(index) => {
+            if rng.chance(0.65) { CLASSES[index].1 } else { CLASSES[index].0 }.to_owned()
+        }
         _ => value(split, rng),
     }
 }
@@ -48,7 +50,7 @@ fn absent(view: &View, condition: &Condition, near: bool, rng: &mut Random) -> O
 fn noise(
     view: &View,
     condition: &Condition,
-    kind: Kind,
+    kind: KnowledgeKind,
     count: usize,
     split: Split,
     rng: &mut Random,
@@ -81,7 +83,7 @@ fn noise(
 }
 
 /// The answer to a question, given without reasons, mostly in the words of an answer entry.
-fn direct(kind: Kind, question: &str, answer: &str, rng: &mut Random) -> Item {
+fn direct(kind: KnowledgeKind, question: &str, answer: &str, rng: &mut Random) -> Item {
     let mut item = Item::entry(kind, question, answer, true);
     match rng.below(10) {
         0 => item.text = format!("Question: {question} Answer: {answer}."),
@@ -109,7 +111,7 @@ fn override_context(view: &View, index: usize, split: Split, rng: &mut Random) -
         attribute_question(attribute, &reference(view, index, &[attribute], rng)?, rng)
     };
     // The kind is of no use here: nothing but the attribute is asked.
-    let mut items = vec![direct(Kind::Name, &asked, &answer, rng)];
+    let mut items = vec![direct(KnowledgeKind::Name, &asked, &answer, rng)];
     let condition = Condition::of(&seen.traits, &[attribute]);
     let count = rng.below(2);
     items.extend(noise(view, &condition, property_kind(rng), count, split, rng));
@@ -125,7 +127,7 @@ fn override_context(view: &View, index: usize, split: Split, rng: &mut Random) -
 }
 
 /// A context of loose facts with questions. `None` if the view has nothing that can be named.
-pub fn classic_context(view: &View, split: Split, rng: &mut Random) -> Option<Context> {
+pub fn loose_facts_context(view: &View, split: Split, rng: &mut Random) -> Option<Context> {
     let index = nameable(view, rng)?;
     let seen = &view.seen[index];
     let focus = seen.traits;
@@ -144,7 +146,7 @@ pub fn classic_context(view: &View, split: Split, rng: &mut Random) -> Option<Co
     let by_condition = Rule::Property { condition, kind, value: told.clone() };
     let near = |rng: &mut Random| absent(view, &condition, true, rng);
     let single = view.single();
-    let mut asked = vec![Kind::Name, kind];
+    let mut asked = vec![KnowledgeKind::Name, kind];
     let mut items = Vec::new();
     let most_noise;
     let tags = match rng.weighted(&[0.17, 0.17, 0.28, if single { 0.1 } else { 0.0 }, 0.1, 0.13, 0.05]) {
@@ -186,7 +188,7 @@ pub fn classic_context(view: &View, split: Split, rng: &mut Random) -> Option<Co
                 items.push(Item::rule(&by_name, rng));
             } else {
                 items.push(Item {
-                    meaning: Meaning::Told(kind, told.clone()),
+                    meaning: Meaning::Stated(kind, told.clone()),
                     text: fact(subject, kind, &told),
                 });
             }
@@ -195,8 +197,8 @@ pub fn classic_context(view: &View, split: Split, rng: &mut Random) -> Option<Co
         }
         4 => {
             if rng.chance(0.5) {
-                let question = kind_question(Kind::Name, &reference(view, index, &[], rng)?, rng);
-                items.push(direct(Kind::Name, &question, &name, rng));
+                let question = kind_question(KnowledgeKind::Name, &reference(view, index, &[], rng)?, rng);
+                items.push(direct(KnowledgeKind::Name, &question, &name, rng));
                 items.extend(rng.chance(0.5).then(|| Item::rule(&by_name, rng)));
             } else {
                 let question = kind_question(kind, &reference(view, index, &[], rng)?, rng);
@@ -232,7 +234,7 @@ pub fn classic_context(view: &View, split: Split, rng: &mut Random) -> Option<Co
             branches.extend(facts.yes_no_branch(asked, &reference, split, rng));
         }
         let known = facts.derive(asked).is_some();
-        let tag = match (asked == Kind::Name, known) {
+        let tag = match (asked == KnowledgeKind::Name, known) {
             (true, true) => tags[0].replace("irrel", "direct"),
             (true, false) => "irrel.name".to_owned(),
             (false, true) => tags[1].replace("irrel", "direct"),
