@@ -10,12 +10,12 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use crate::commits::Listeners;
-use crate::config::CodebookConfig;
+use crate::config::{CodebookConfig, RetrievalParams};
 use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::key::Key;
 use crate::member::{self, Member};
 use crate::records::{EditRecord, Embedding, Generation, survives_json};
-use crate::retrieve::{Retrieval, RetrievalParams};
+use crate::retrieve::Retrieval;
 use crate::snapshot::{EntryView, Snapshot, Stats};
 use crate::store::{CodebookStore, Event, EventOrigin, SharedEdit, StoredCodebook};
 use crate::{CodebookError, Result};

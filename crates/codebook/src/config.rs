@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::merge::MergeConfig;
-use crate::retrieve::RetrievalParams;
 use crate::{CodebookError, Result};
 
 /// Configuration of a codebook.
@@ -58,6 +57,26 @@ impl CodebookConfig {
             Some((_, what)) => Err(CodebookError::InvalidConfig(what)),
             None => Ok(()),
         }
+    }
+}
+
+/// How to retrieve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrievalParams {
+    /// Nearest keys whose sentences are returned (paper section 4.2: 5).
+    pub k: usize,
+    /// τ in percent; `None` takes the codebook's [`GateConfig::percentile`].
+    pub reject_percentile: Option<f64>,
+    /// Divide distances by the keys' σ (off in the paper, on in the authors' code).
+    pub hubness: bool,
+    /// Retrieve nothing if even the nearest key is far.
+    pub gate: bool,
+}
+
+impl Default for RetrievalParams {
+    fn default() -> Self {
+        Self { k: 5, reject_percentile: None, hubness: false, gate: true }
     }
 }
 

@@ -5,37 +5,11 @@ use std::sync::Arc;
 
 use ulid::Ulid;
 
-use crate::store::CodebookStore;
+use crate::store::{CodebookStore, RowKey};
 use crate::{CodebookError, Result};
 
 /// Most bytes of a row: what is larger belongs into a file.
 pub const MAX_ROW_BYTES: usize = 1 << 20;
-
-/// Where a row stands in its table; rows are in the order of their keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RowKey {
-    /// What it belongs to.
-    pub id: Ulid,
-    /// Which one of those.
-    pub number: u64,
-}
-
-impl RowKey {
-    /// The 24 bytes whose order is the order of the keys.
-    pub fn to_bytes(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        bytes[..16].copy_from_slice(&self.id.to_bytes());
-        bytes[16..].copy_from_slice(&self.number.to_be_bytes());
-        bytes
-    }
-
-    /// Reads the form that [`Self::to_bytes`] writes; `None` if it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (id, number) = bytes.split_first_chunk::<16>()?;
-        let number = u64::from_be_bytes(number.try_into().ok()?);
-        Some(Self { id: Ulid::from_bytes(*id), number })
-    }
-}
 
 /// A table of rows, small byte values in the caller's own form. Writes are atomic, and durable when they
 /// return. Cheap to clone.

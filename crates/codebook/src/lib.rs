@@ -34,11 +34,11 @@ mod testing;
 
 pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport, check_edit};
 pub use build::{Build, BuildProgress};
-pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig};
+pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams};
 pub use error::{CodebookError, Result};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use images::{ImageStore, StagedImages};
-pub use journal::{Journal, MAX_ROW_BYTES, RowKey};
+pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};
 pub use library::Library;
 pub use member::{EntryKind, Member, Place};
@@ -47,8 +47,9 @@ pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
     Statement,
 };
-pub use retrieve::{Fact, Retrieval, RetrievalParams, Superseded};
+pub use retrieve::{Fact, Retrieval, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};
 pub use store::{
-    CodebookStore, Event, EventOrigin, JournalStore, LoggedEvent, MemoryStore, SharedEdit, SledStore,
+    CodebookStore, Event, EventOrigin, JournalStore, LoggedEvent, MemoryStore, RowKey, SharedEdit, SledStore,
+    StoreKind,
 };

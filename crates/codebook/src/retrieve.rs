@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use reasonedit_imaging::PixelBox;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::config::RetrievalParams;
 use crate::geometry;
 use crate::ids::{EditId, ImageId, MemberId};
 use crate::index::Hit;
@@ -15,26 +16,6 @@ use crate::member::{EntryKind, usable};
 use crate::snapshot::Snapshot;
 use crate::space::Space;
 use crate::{CodebookError, Result};
-
-/// How to retrieve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetrievalParams {
-    /// Nearest keys whose sentences are returned (paper section 4.2: 5).
-    pub k: usize,
-    /// τ in percent; `None` takes the codebook's [`crate::GateConfig::percentile`].
-    pub reject_percentile: Option<f64>,
-    /// Divide distances by the keys' σ (off in the paper, on in the authors' code).
-    pub hubness: bool,
-    /// Retrieve nothing if even the nearest key is far.
-    pub gate: bool,
-}
-
-impl Default for RetrievalParams {
-    fn default() -> Self {
-        Self { k: 5, reject_percentile: None, hubness: false, gate: true }
-    }
-}
 
 /// A sentence that was retrieved, with where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::config::CodebookConfig;
+use crate::config::{CodebookConfig, RetrievalParams};
 use crate::fold::Fold;
 use crate::ids::{EditId, MemberId};
 use crate::key::Key;
 use crate::member::{EntryKind, Member, Place};
 use crate::records::{EditRecord, Embedding, Generation};
-use crate::retrieve::RetrievalParams;
 use crate::sorted::SortedMap;
 use crate::space::{Space, View};
 use crate::store::SharedEdit;

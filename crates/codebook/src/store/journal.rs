@@ -1,13 +1,36 @@
-//! The journal's rows in each store. All rows of sled stand in one tree: table, a zero byte, id, number.
+//! What a store promises of the rows of [`crate::Journal`].
 
 use std::ops::RangeInclusive;
 
 use ulid::Ulid;
 
-use super::values;
-use super::{MemoryStore, SledStore};
-use crate::journal::RowKey;
-use crate::{CodebookError, Result};
+use crate::Result;
+
+/// Where a row stands in its table; rows are in the order of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey {
+    /// What it belongs to.
+    pub id: Ulid,
+    /// Which one of those.
+    pub number: u64,
+}
+
+impl RowKey {
+    /// The 24 bytes whose order is the order of the keys.
+    pub fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&self.id.to_bytes());
+        bytes[16..].copy_from_slice(&self.number.to_be_bytes());
+        bytes
+    }
+
+    /// Reads the form that [`Self::to_bytes`] writes; `None` if it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (id, number) = bytes.split_first_chunk::<16>()?;
+        let number = u64::from_be_bytes(number.try_into().ok()?);
+        Some(Self { id: Ulid::from_bytes(*id), number })
+    }
+}
 
 /// What a store does for [`crate::Journal`]. Writes are atomic and durable when they return.
 pub trait JournalStore: Send + Sync {
@@ -35,83 +58,4 @@ pub trait JournalStore: Send + Sync {
     /// # Errors
     /// `Store`.
     fn remove_rows(&self, table: &str, id: Ulid) -> Result<()>;
-}
-
-/// Table, a zero byte (which no table has), key.
-fn under(table: &str, key: RowKey) -> Vec<u8> {
-    [table.as_bytes(), &[0], &key.to_bytes()[..]].concat()
-}
-
-impl JournalStore for SledStore {
-    fn put_row(&self, table: &str, key: RowKey, value: &[u8]) -> Result<()> {
-        let key = under(table, key);
-        self.journal_tree().transaction(|tree| Ok(values::put(tree, &key, value)?)).map_err(
-            |error: sled::transaction::TransactionError| {
-                CodebookError::store("write a row of the journal", error)
-            },
-        )?;
-        self.flush("write a row of the journal")
-    }
-
-    fn row(&self, table: &str, key: RowKey) -> Result<Option<Vec<u8>>> {
-        values::get(self.journal_tree(), &under(table, key))
-    }
-
-    fn rows(
-        &self,
-        table: &str,
-        keys: RangeInclusive<RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(RowKey, Vec<u8>)>> {
-        let tree = self.journal_tree();
-        let (first, last) = (under(table, *keys.start()), under(table, *keys.end()));
-        let prefix = table.len() + 1;
-        let read = values::range(tree, &first, &last, limit)?;
-        read.into_iter()
-            .map(|(key, value)| {
-                let row = RowKey::from_bytes(&key[prefix..]).ok_or_else(|| {
-                    CodebookError::corrupt(values::describe(tree, &key), "its key is not that of a row")
-                })?;
-                Ok((row, value))
-            })
-            .collect()
-    }
-
-    fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {
-        let tree = self.journal_tree();
-        let prefix = [table.as_bytes(), &[0], &id.to_bytes()[..]].concat();
-        let mut batch = sled::Batch::default();
-        for key in tree.scan_prefix(&prefix).keys() {
-            batch.remove(key.map_err(|e| values::failed(tree, &prefix, e))?);
-        }
-        tree.apply_batch(batch).map_err(|e| CodebookError::store("remove rows of the journal", e))?;
-        self.flush("remove rows of the journal")
-    }
-}
-
-impl JournalStore for MemoryStore {
-    fn put_row(&self, table: &str, key: RowKey, value: &[u8]) -> Result<()> {
-        self.lock_journal().insert((table.to_owned(), key), value.to_vec());
-        Ok(())
-    }
-
-    fn row(&self, table: &str, key: RowKey) -> Result<Option<Vec<u8>>> {
-        Ok(self.lock_journal().get(&(table.to_owned(), key)).cloned())
-    }
-
-    fn rows(
-        &self,
-        table: &str,
-        keys: RangeInclusive<RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(RowKey, Vec<u8>)>> {
-        let rows = self.lock_journal();
-        let range = (table.to_owned(), *keys.start())..=(table.to_owned(), *keys.end());
-        Ok(rows.range(range).take(limit).map(|((_, key), value)| (*key, value.clone())).collect())
-    }
-
-    fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {
-        self.lock_journal().retain(|(in_table, key), _| in_table != table || key.id != id);
-        Ok(())
-    }
 }

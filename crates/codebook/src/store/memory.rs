@@ -1,14 +1,16 @@
 //! A store that lasts as long as the process: for tests and for evaluations that keep nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{
-    CodebookStore, Event, EventOrigin, JournalStore, LoggedEvent, SharedEdit, StoredCodebook, twice, unknown,
-    used_before,
+use ulid::Ulid;
+
+use super::contract::{
+    CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook, twice, unknown, used_before,
 };
+use super::journal::{JournalStore, RowKey};
 use crate::ids::{CodebookName, EditId, GenerationId};
-use crate::journal::RowKey;
 use crate::member::Member;
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
@@ -84,9 +86,32 @@ impl MemoryStore {
         self.codebooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn lock_journal(&self) -> MutexGuard<'_, BTreeMap<(String, RowKey), Vec<u8>>> {
+    fn lock_journal(&self) -> MutexGuard<'_, BTreeMap<(String, RowKey), Vec<u8>>> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The codebook that edits of these ids may be appended to: begun by `first`, and by nothing else.
+fn to_append_to<'c>(
+    codebooks: &'c mut BTreeMap<CodebookName, Contents>,
+    name: &CodebookName,
+    first: Option<&Generation>,
+    ids: impl IntoIterator<Item = EditId> + Clone,
+) -> Result<&'c mut Contents> {
+    let misplaced =
+        || CodebookError::Conflict("the embedding is given with the first edit, and only then".to_owned());
+    let there = codebooks.get(name);
+    if there.is_some() == first.is_some() {
+        return Err(misplaced());
+    }
+    let known = |id: &EditId| there.is_some_and(|contents| contents.edits.contains_key(id));
+    if let Some(id) = ids.clone().into_iter().find(known).or_else(|| twice(ids)) {
+        return Err(used_before(id));
+    }
+    if let Some(first) = first {
+        codebooks.insert(name.clone(), Contents::begun(first));
+    }
+    codebooks.get_mut(name).ok_or_else(misplaced)
 }
 
 impl CodebookStore for MemoryStore {
@@ -116,20 +141,8 @@ impl CodebookStore for MemoryStore {
         origin: EventOrigin,
     ) -> Result<()> {
         let mut codebooks = self.lock();
-        if codebooks.contains_key(name) == first.is_some() {
-            return Err(CodebookError::Conflict(
-                "the embedding is given with the first edit, and only then".to_owned(),
-            ));
-        }
-        if codebooks.get(name).is_some_and(|contents| contents.edits.contains_key(&record.id)) {
-            return Err(used_before(record.id));
-        }
-        if let Some(first) = first {
-            codebooks.insert(name.clone(), Contents::begun(first));
-        }
-        if let Some(contents) = codebooks.get_mut(name) {
-            contents.append(record, members.to_vec(), origin);
-        }
+        let contents = to_append_to(&mut codebooks, name, first, [record.id])?;
+        contents.append(record, members.to_vec(), origin);
         Ok(())
     }
 
@@ -141,24 +154,10 @@ impl CodebookStore for MemoryStore {
         origin: EventOrigin,
     ) -> Result<()> {
         let mut codebooks = self.lock();
-        if codebooks.contains_key(name) == first.is_some() {
-            return Err(CodebookError::Conflict(
-                "the embedding is given with the first edit, and only then".to_owned(),
-            ));
-        }
-        let known = |id: &EditId| codebooks.get(name).is_some_and(|contents| contents.edits.contains_key(id));
-        let used = edits.iter().map(|(record, _)| record.id).find(known).or_else(|| twice(edits));
-        if let Some(id) = used {
-            return Err(used_before(id));
-        }
-        if let Some(first) = first {
-            codebooks.insert(name.clone(), Contents::begun(first));
-        }
-        if let Some(contents) = codebooks.get_mut(name) {
-            for (record, members) in edits {
-                let members = members.iter().map(|member| member.as_ref().clone()).collect();
-                contents.append(record, members, origin);
-            }
+        let contents = to_append_to(&mut codebooks, name, first, edits.iter().map(|(record, _)| record.id))?;
+        for (record, members) in edits {
+            let members = members.iter().map(|member| member.as_ref().clone()).collect();
+            contents.append(record, members, origin);
         }
         Ok(())
     }
@@ -272,5 +271,32 @@ impl CodebookStore for MemoryStore {
 
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
         Ok(self.lock().get(name).and_then(|contents| contents.idempotency.get(key).copied()))
+    }
+}
+
+impl JournalStore for MemoryStore {
+    fn put_row(&self, table: &str, key: RowKey, value: &[u8]) -> Result<()> {
+        self.lock_journal().insert((table.to_owned(), key), value.to_vec());
+        Ok(())
+    }
+
+    fn row(&self, table: &str, key: RowKey) -> Result<Option<Vec<u8>>> {
+        Ok(self.lock_journal().get(&(table.to_owned(), key)).cloned())
+    }
+
+    fn rows(
+        &self,
+        table: &str,
+        keys: RangeInclusive<RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, Vec<u8>)>> {
+        let rows = self.lock_journal();
+        let range = (table.to_owned(), *keys.start())..=(table.to_owned(), *keys.end());
+        Ok(rows.range(range).take(limit).map(|((_, key), value)| (*key, value.clone())).collect())
+    }
+
+    fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {
+        self.lock_journal().retain(|(in_table, key), _| in_table != table || key.id != id);
+        Ok(())
     }
 }

@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
 use sled::{Batch, Db, Tree};
 
-use super::values::{self, Abort};
-use super::{
-    CodebookStore, Event, EventOrigin, JournalStore, LoggedEvent, SharedEdit, StoredCodebook, used_before,
+use super::contract::{
+    CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook, used_before,
 };
+use super::journal::JournalStore;
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::{EntryKind, Member};
 use crate::records::{Draft, EditRecord, Embedding, Generation};
@@ -30,6 +30,10 @@ use crate::{CodebookError, Result};
 
 mod edits;
 mod generations;
+mod journal;
+mod values;
+
+use values::Abort;
 
 /// The schema that this program writes.
 pub const SCHEMA: u32 = 1;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::records::Generation;
-use crate::store::{Event, EventOrigin, LoggedEvent, SharedEdit, twice, used_before};
+use crate::store::contract::{Event, EventOrigin, LoggedEvent, SharedEdit, twice, used_before};
 use crate::{CodebookError, Result};
 
 /// Bytes of rows that are written at a time.
@@ -38,7 +38,7 @@ impl SledStore {
                 return Err(used_before(record.id));
             }
         }
-        if let Some(id) = twice(edits) {
+        if let Some(id) = twice(edits.iter().map(|(record, _)| record.id)) {
             return Err(used_before(id));
         }
         self.stage(name, edits, generation)?;

@@ -7,7 +7,7 @@ use super::{CODEBOOKS, Head, MemberRow, SledStore, VECTORS, abort, json, parse, 
 use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::member::Member;
 use crate::records::{Draft, Embedding, Generation};
-use crate::store::{LoggedEvent, unknown};
+use crate::store::contract::{LoggedEvent, unknown};
 use crate::{CodebookError, Result};
 
 /// Pieces that are removed at a time.

@@ -1,0 +1,236 @@
+//! What a store promises: the trait that every one of them fulfils, and what it is told and tells.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::journal::JournalStore;
+use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::member::Member;
+use crate::records::{Draft, EditRecord, Embedding, Generation};
+use crate::{CodebookError, Result};
+
+/// What happened to a codebook, in the order in which it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", content = "id", rename_all = "snake_case")]
+pub enum Event {
+    /// An edit was made.
+    Edited(EditId),
+    /// An edit was reverted.
+    Reverted(EditId),
+    /// Another generation of keys became the live one.
+    Reembedded(GenerationId),
+}
+
+/// How an event came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventOrigin {
+    /// Somebody asked for just this: an edit was made, keys were made anew.
+    #[default]
+    Direct,
+    /// The edit was made elsewhere, or earlier, and came with an archive.
+    Imported,
+    /// Keys that had been kept were taken up again.
+    RolledBack,
+}
+
+/// An event as it stands in the history, with what would be forgotten otherwise. Events of versions that kept
+/// less lack it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoggedEvent {
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+    /// When it was committed, UTC.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub at: Option<OffsetDateTime>,
+    /// How it came about.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub origin: EventOrigin,
+    /// Of keys that became live: what they were made by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+}
+
+impl LoggedEvent {
+    /// What is written of an event that happens now.
+    pub(super) fn now(event: Event, origin: EventOrigin) -> Self {
+        Self { event, at: Some(OffsetDateTime::now_utc()), origin, generation: None }
+    }
+
+    /// What is written of a generation that becomes live now; `kept` if it was the previous one.
+    pub(super) fn swapped(to: &Generation, kept: bool) -> Self {
+        let origin = if kept { EventOrigin::RolledBack } else { EventOrigin::Direct };
+        Self { generation: Some(to.clone()), ..Self::now(Event::Reembedded(to.embedding.id), origin) }
+    }
+}
+
+/// The live part of a stored codebook.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StoredCodebook {
+    /// The live generation of keys; `None` if there was never an edit.
+    pub generation: Option<Generation>,
+    /// The generation that was live before.
+    pub previous: Option<Generation>,
+    /// Live edits in order of their ids.
+    pub edits: Vec<EditRecord>,
+    /// Their members in order of edit and ordinal.
+    pub members: Vec<Member>,
+}
+
+/// An edit with its members, as snapshots share them.
+pub type SharedEdit = (Arc<EditRecord>, Vec<Arc<Member>>);
+
+/// Keeps codebooks. Every write is atomic, and durable when it returns: a crash at any moment leaves it whole
+/// or absent.
+///
+/// Callers write to one codebook from one thread at a time; reads may run beside. So may [`Self::put_keys`]
+/// and [`Self::sweep`] (of one codebook not both at once), which touch nothing that is live.
+pub trait CodebookStore: Send + Sync {
+    /// The rows of [`crate::Journal`] in this store.
+    fn journal(&self) -> &dyn JournalStore;
+
+    /// Names of all codebooks that ever had an edit, in ascending order.
+    ///
+    /// # Errors
+    /// `Store` or `Corrupt`, as for every method.
+    fn names(&self) -> Result<Vec<CodebookName>>;
+
+    /// Reads the live part of a codebook; an unknown name reads as an empty one.
+    ///
+    /// # Errors
+    /// `Corrupt` with the name of the value that can't be read.
+    fn load(&self, name: &CodebookName) -> Result<StoredCodebook>;
+
+    /// Appends an edit with its members, made here or [`EventOrigin::Imported`]. `first` begins the codebook: it
+    /// must be given with the first edit and not after.
+    ///
+    /// # Errors
+    /// `Conflict` if the edit's id was ever used, or `first` doesn't fit.
+    fn commit_edit(
+        &self,
+        name: &CodebookName,
+        record: &EditRecord,
+        members: &[Member],
+        first: Option<&Generation>,
+        origin: EventOrigin,
+    ) -> Result<()>;
+
+    /// Appends many edits in this order, however many they are: all of them, or none. `first` as in
+    /// [`Self::commit_edit`].
+    ///
+    /// # Errors
+    /// `Conflict` if one of the ids was ever used or comes twice, or `first` doesn't fit.
+    fn commit_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[SharedEdit],
+        first: Option<&Generation>,
+        origin: EventOrigin,
+    ) -> Result<()>;
+
+    /// Appends the reverting of a live edit.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if it isn't live.
+    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()>;
+
+    /// Begins the draft of a generation, in place of another. Returns the draft that stands then: a draft of
+    /// the same keys goes on, under its id and with `chosen` as it is asked for now.
+    ///
+    /// # Errors
+    /// `UnknownCodebook` if there was never an edit, `Conflict` if the id is that of a draft of other keys.
+    fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft>;
+
+    /// The live members with the keys and radii of this generation, in order of edit and ordinal; those of
+    /// edits that have none in it are left out.
+    ///
+    /// # Errors
+    /// `Corrupt` with the name of the value that can't be read.
+    fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>>;
+
+    /// Keeps the keys and radii of whole edits, as they are in the draft or the previous generation; of the
+    /// members only these are new.
+    ///
+    /// # Errors
+    /// `Conflict` if the generation is neither.
+    fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()>;
+
+    /// Makes the draft or the previous generation the live one, and the live one the previous one. The caller
+    /// has put the keys of every live edit. Of the live generation itself only `chosen` is changed.
+    ///
+    /// # Errors
+    /// `Conflict` if the generation is none of these.
+    fn swap(&self, name: &CodebookName, to: &Generation) -> Result<()>;
+
+    /// Forgets the draft, if there is one; its keys go with the next [`Self::sweep`].
+    ///
+    /// # Errors
+    /// `Store`.
+    fn discard_draft(&self, name: &CodebookName) -> Result<()>;
+
+    /// Removes keys that belong to no generation in use. Running it again, after a crash say, does the rest.
+    ///
+    /// # Errors
+    /// `Store`.
+    fn sweep(&self, name: &CodebookName) -> Result<()>;
+
+    /// What happened to a codebook, oldest first: at most `limit` events from number `from` on, the first of
+    /// all being number 0. Costs what it returns, however long the history is.
+    ///
+    /// # Errors
+    /// `Corrupt` if an event can't be read.
+    fn history(&self, name: &CodebookName, from: u64, limit: usize) -> Result<Vec<LoggedEvent>>;
+
+    /// How many events there are: the number of the next one.
+    ///
+    /// # Errors
+    /// `Corrupt` if it can't be read.
+    fn events(&self, name: &CodebookName) -> Result<u64>;
+
+    /// The record of an edit, live or reverted.
+    ///
+    /// # Errors
+    /// `Corrupt` if it can't be read.
+    fn record(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>>;
+
+    /// Keeps what came out of an edit (the answer after it, say), in the caller's own form. Replaces what was
+    /// kept.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if the edit was never made.
+    fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()>;
+
+    /// What [`Self::put_outcome`] kept.
+    ///
+    /// # Errors
+    /// `Corrupt` if it can't be read.
+    fn outcome(&self, name: &CodebookName, edit: EditId) -> Result<Option<Vec<u8>>>;
+
+    /// The edit that was committed under this idempotency key, with the hash of its request's body.
+    ///
+    /// # Errors
+    /// `Corrupt` if it can't be read.
+    fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>>;
+}
+
+/// Whether a field says nothing that its absence wouldn't.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// The first id that is there twice.
+pub(super) fn twice(ids: impl IntoIterator<Item = EditId>) -> Option<EditId> {
+    let mut seen = std::collections::HashSet::new();
+    ids.into_iter().find(|id| !seen.insert(*id))
+}
+
+pub(super) fn used_before(id: EditId) -> CodebookError {
+    CodebookError::Conflict(format!("the edit id {id} was used before"))
+}
+
+pub(super) fn unknown(id: GenerationId) -> CodebookError {
+    CodebookError::Conflict(format!("{id} is no generation of keys that may be written or made live"))
+}
