@@ -4,6 +4,7 @@
 
 pub mod augment;
 mod decode;
+mod decoded;
 mod depth;
 mod drawn_box;
 mod encode;
@@ -20,7 +21,8 @@ mod resize;
 mod smart_resize;
 mod tiff;
 
-pub use decode::{DecodeLimits, DecodeNote, Decoded, PixelRules, decode, decode_under};
+pub use decode::{decode, decode_under};
+pub use decoded::{DecodeLimits, DecodeNote, Decoded, PixelRules};
 pub use drawn_box::{DrawnBox, pixels_between};
 pub use encode::{encode_jpeg, encode_png};
 pub use error::ImagingError;

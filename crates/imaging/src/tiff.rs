@@ -8,36 +8,21 @@
 mod colour;
 mod compression;
 mod directory;
+mod faults;
 mod layout;
 mod samples;
 
 use image::metadata::Orientation;
 
 use crate::ImagingError;
-use crate::decode::{CUT_SHORT, DecodeLimits, DecodeNote, Pixels};
+use crate::decoded::{DecodeLimits, DecodeNote, StoredPixels};
 use directory::{Directory, tag};
-
-fn cut_short() -> ImagingError {
-    malformed(CUT_SHORT)
-}
-
-fn malformed(why: &str) -> ImagingError {
-    ImagingError::Malformed(why.to_owned())
-}
-
-/// `kind` completes "a TIFF …".
-fn not_read(kind: &str) -> ImagingError {
-    ImagingError::NotRead {
-        what: format!("a TIFF {kind}"),
-        advice: "save it as an ordinary TIFF (RGB or grey, uncompressed or LZW), or as PNG",
-    }
-}
 
 /// Reads the first picture of a TIFF.
 ///
 /// # Errors
 /// As [`crate::decode`].
-pub(crate) fn read(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels, ImagingError> {
+pub(crate) fn read(bytes: &[u8], limits: &DecodeLimits) -> Result<StoredPixels, ImagingError> {
     let directory = Directory::first(bytes)?;
     let layout = layout::Layout::read(&directory, limits)?;
     let raster = samples::read(&layout, &directory, limits.max_alloc())?;

@@ -3,8 +3,8 @@
 use image::RgbImage;
 
 use super::directory::{Directory, tag};
+use super::faults::malformed;
 use super::layout::{Colour, Layout};
-use super::malformed;
 use super::samples::{Raster, Samples, colour_of_samples};
 use crate::depth::{self, Range, SampleKind};
 use crate::{DecodeNote, ImagingError, flatten};

@@ -10,8 +10,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::faults::{cut_short, malformed, not_read};
 use super::layout::{Colour, Layout};
-use super::{cut_short, malformed, not_read};
 use crate::{ImagingError, jpeg};
 
 /// Bytes of one strip or tile, `expected` of them; of `rows` rows.

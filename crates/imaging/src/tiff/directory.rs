@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{cut_short, malformed};
+use super::faults::{cut_short, malformed};
 use crate::ImagingError;
 
 /// Numbers of the fields (TIFF 6.0, its technical notes, and `BigTIFF`).

@@ -1,9 +1,9 @@
 //! How the samples of a TIFF are laid out, checked against the limits before any of them is read.
 
 use super::directory::{Directory, tag};
-use super::{cut_short, malformed, not_read};
+use super::faults::{cut_short, malformed, not_read};
 use crate::ImagingError;
-use crate::decode::DecodeLimits;
+use crate::decoded::DecodeLimits;
 use crate::depth::{Declared, SampleKind};
 
 /// Most strips or tiles. A picture of the greatest size in the smallest tiles of the standard has fewer.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::compression::unpack;
 use super::directory::{Directory, tag};
+use super::faults::{cut_short, malformed, not_read};
 use super::layout::{Colour, Layout};
-use super::{cut_short, malformed, not_read};
 use crate::ImagingError;
 use crate::depth::{Extent, SampleKind};
 
