@@ -11,11 +11,13 @@ mod edit;
 mod eval;
 mod hit_rates;
 mod modularity;
+mod shared;
 
 pub(crate) use edit::EditArgs;
 pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 pub(crate) use hit_rates::HitRatesArgs;
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
+pub(crate) use shared::{CommonArgs, SettingsArgs, TargetArgs};
 
 /// Edits a vision-language model by human reasoning, kept in a durable codebook; the weights never change.
 #[derive(Debug, Parser)]
@@ -70,48 +72,6 @@ pub(crate) enum Command {
     Config(ConfigArgs),
 }
 
-/// Options that choose settings; all of them can be set in the file and by variables too.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub(crate) struct SettingsArgs {
-    /// Folder of codebooks and pictures [default: data]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) common: CommonArgs,
-}
-
-/// Options of every subcommand that needs settings, also of those that keep nothing in the data folder.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub(crate) struct CommonArgs {
-    /// Settings file [default: reasonedit.toml, if there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Model: a folder (a bundle of vlm/ and sentence-encoder/, or a checkpoint) or a hub id
-    /// [default: the demo bundle]
-    #[arg(long, value_name = "DIR_OR_ID")]
-    pub(crate) model: Option<String>,
-
-    /// Sentence encoder: a folder or a hub id [default: the bundle's, else paraphrase-mpnet-base-v2]
-    #[arg(long, value_name = "DIR_OR_ID")]
-    pub(crate) sentence_encoder: Option<String>,
-
-    /// Device that runs the model: cpu, cuda:0 … [default: cpu]
-    #[arg(long, value_name = "DEVICE")]
-    pub(crate) device: Option<String>,
-
-    /// Type of the weights: f32, bf16, f16 [default: f32 on the CPU, bf16 elsewhere]
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) dtype: Option<String>,
-
-    /// Any other setting, for example --set editor.codebook.retrieval.k=7 (repeatable; values as in TOML)
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
 /// `serve`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServeArgs {
@@ -119,29 +79,6 @@ pub(crate) struct ServeArgs {
     /// this machine [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) bind: Option<BindAddress>,
-
-    #[command(flatten)]
-    pub(crate) settings: SettingsArgs,
-}
-
-/// Where `edit`, `query` and `codebook` work: on a data folder in process, or at a running service.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct TargetArgs {
-    /// A running service, for example http://127.0.0.1:8080; without it the data folder is used in process
-    #[arg(long, value_name = "URL")]
-    pub(crate) server: Option<String>,
-
-    /// Bearer token for --server [env: REASONEDIT_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) token: Option<String>,
-
-    /// Codebook to work on
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub(crate) codebook: String,
-
-    /// Print the answer as JSON, as the HTTP service gives it
-    #[arg(long)]
-    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,

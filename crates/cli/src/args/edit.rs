@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::TargetArgs;
+use super::shared::TargetArgs;
 
 /// `edit`.
 #[derive(Clone, Debug, Args)]

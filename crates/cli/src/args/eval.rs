@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::CommonArgs;
+use super::shared::CommonArgs;
 
 /// What stands below the options.
 fn help() -> String {

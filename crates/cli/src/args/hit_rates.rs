@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::CommonArgs;
+use super::shared::CommonArgs;
 
 /// `hit-rates`.
 #[derive(Clone, Debug, Args)]

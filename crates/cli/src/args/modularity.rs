@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::SettingsArgs;
+use super::shared::SettingsArgs;
 
 /// `modularity`.
 #[derive(Clone, Debug, Args)]
