@@ -251,25 +251,10 @@ fn keys<'a>(keys: impl Iterator<Item = &'a String>) -> String {
 /// The known name most like `name`, if one is like it at all.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a str> {
     known
-        .map(|candidate| (distance(name, candidate), candidate.as_str()))
+        .map(|candidate| (strsim::levenshtein(name, candidate), candidate.as_str()))
         .filter(|(d, candidate)| *d <= 1 + candidate.len() / 4)
         .min()
         .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], next);
-        }
-    }
-    row[b.len()]
 }
 
 fn describe(kind: &Kind) -> String {

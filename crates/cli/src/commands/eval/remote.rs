@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use futures::future::BoxFuture;
 use reasonedit_editor::{ImageSource, RetrievalOverride};
 use reasonedit_evaluation::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, EditorVariant,
-    EvaluationError, MemoryFootprint, Profile, REASONEDIT, RetrievalSetting, UNEDITED,
+    BaselineEditor, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
+    EditorVariant, EvaluationError, MemoryFootprint, Profile, REASONEDIT, RetrievalSetting, UNEDITED,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -229,11 +228,7 @@ impl Remote {
 }
 
 impl EditorFactory for Remote {
-    fn editor<'a>(
-        &'a self,
-        name: &'a str,
-        set: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>> {
+    fn editor<'a>(&'a self, name: &'a str, set: &'a str) -> EditorFuture<'a, Box<dyn BaselineEditor>> {
         Box::pin(async move {
             let baseline = self.make(name)?;
             if baseline.profile().retrieves {
@@ -265,11 +260,7 @@ impl BaselineEditor for Remotely {
         &self.profile
     }
 
-    fn edit<'a>(
-        &'a self,
-        number: usize,
-        correction: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         Box::pin(async move {
             if !self.edited {
                 return Ok(None);
@@ -285,10 +276,7 @@ impl BaselineEditor for Remotely {
         })
     }
 
-    fn ask<'a>(
-        &'a self,
-        question: &'a EditorQuestion,
-    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async move {
             if self.edited {
                 let mut made = self.shared.made.lock().await;
@@ -306,7 +294,7 @@ impl BaselineEditor for Remotely {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async move {
             if !self.edited {
                 return Ok(None);
