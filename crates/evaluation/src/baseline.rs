@@ -105,6 +105,9 @@ pub struct Profile {
     pub retrieval_settings: Vec<RetrievalSetting>,
 }
 
+/// What an editor does in the background.
+pub type EditorFuture<'a, T> = BoxFuture<'a, Result<T, EvaluationError>>;
+
 /// An editor that is evaluated. Edits are numbered in the order in which they are made, from 0; each is made
 /// once in an instance, and the same one made again after a restart costs next to nothing where the editor
 /// keeps what it made.
@@ -117,24 +120,19 @@ pub trait BaselineEditor: Send + Sync {
     ///
     /// # Errors
     /// The editor failed.
-    fn edit<'a>(
-        &'a self,
-        number: usize,
-        correction: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>>;
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>>;
 
     /// Answers a question.
     ///
     /// # Errors
     /// The editor failed.
-    fn ask<'a>(&'a self, question: &'a EditorQuestion)
-    -> BoxFuture<'a, Result<EditorReply, EvaluationError>>;
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply>;
 
     /// Bytes of what it keeps, `None` for one that keeps nothing.
     ///
     /// # Errors
     /// The editor failed.
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>>;
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>>;
 }
 
 /// Makes the editors to be evaluated.
@@ -144,9 +142,5 @@ pub trait EditorFactory: Sync {
     ///
     /// # Errors
     /// An unknown name, settings that the editor can't follow.
-    fn editor<'a>(
-        &'a self,
-        name: &'a str,
-        set: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>>;
+    fn editor<'a>(&'a self, name: &'a str, set: &'a str) -> EditorFuture<'a, Box<dyn BaselineEditor>>;
 }

@@ -1,11 +1,13 @@
 //! The editors that can be evaluated, one file each, and by which names they are made.
 //!
-//! Another baseline is another file here that implements [`BaselineEditor`], and a name in
-//! [`EditorRegistry::editor`].
+//! Another baseline is another file here that implements [`BaselineEditor`] and says in its `EDITORS` under
+//! which names it is made, and its line in [`ALL`].
 
+mod answer;
+mod definition;
 mod edit_cache;
 mod grace;
-mod grace_codebook;
+mod grace_settings;
 mod ike;
 mod oracle;
 mod reason_edit;
@@ -14,34 +16,32 @@ mod variant;
 
 use std::path::PathBuf;
 
-use futures::future::BoxFuture;
-use reasonedit_codebook::CodebookName;
-use reasonedit_editor::{Editor, EditorConfig, QueryRequest, RetrievalOverride};
+use reasonedit_editor::EditorConfig;
 use reasonedit_vlm::engine::EngineHandle;
 
 use crate::EvaluationError;
-use crate::baseline::{BaselineEditor, EditorFactory, EditorQuestion};
+use crate::baseline::{BaselineEditor, EditorFactory, EditorFuture};
 
+use definition::{EditorDefinition, EditorParts};
 use edit_cache::SharedEditCache;
-pub use grace::GraceSettings;
+pub use grace_settings::GraceSettings;
+pub use reason_edit::REASONEDIT;
+pub use unedited::UNEDITED;
 pub use variant::EditorVariant;
 
-/// The editor that every other is compared with.
-pub const REASONEDIT: &str = "reasonedit";
-/// The model as it is.
-pub const UNEDITED: &str = "unedited";
-const ORACLE: &str = "oracle";
-const IKE: &str = "ike";
-const IKE_COT: &str = "ike-cot";
-const GRACE: &str = "grace";
-const GRACE_COT: &str = "grace-cot";
+/// The editors of each file, in the order of the tables.
+const ALL: [&[EditorDefinition]; 5] =
+    [unedited::EDITORS, reason_edit::EDITORS, oracle::EDITORS, ike::EDITORS, grace::EDITORS];
+
 /// Editors that no variant may be named after.
-const FIXED: [&str; 7] = [UNEDITED, REASONEDIT, ORACLE, IKE, IKE_COT, GRACE, GRACE_COT];
+fn definitions() -> impl Iterator<Item = &'static EditorDefinition> {
+    ALL.into_iter().flatten()
+}
 
 /// Names of the editors that there are without further variants: the baselines, then the ablations.
 pub fn editor_names() -> Vec<String> {
     let ablations = EditorVariant::ablations().into_iter().map(|variant| variant.name);
-    FIXED.into_iter().map(str::to_owned).chain(ablations).collect()
+    definitions().map(|definition| definition.name.to_owned()).chain(ablations).collect()
 }
 
 /// Makes editors on one engine.
@@ -67,8 +67,8 @@ impl EditorRegistry {
         let base = Self::widened(base);
         let mut all = EditorVariant::ablations();
         for variant in variants {
-            let taken =
-                FIXED.contains(&variant.name.as_str()) || all.iter().any(|other| other.name == variant.name);
+            let taken = definitions().any(|definition| definition.name == variant.name)
+                || all.iter().any(|other| other.name == variant.name);
             if taken {
                 return Err(EvaluationError::Variant {
                     name: variant.name,
@@ -90,8 +90,8 @@ impl EditorRegistry {
 
     /// Names of all editors, in the order of the tables.
     pub fn names(&self) -> Vec<String> {
-        let fixed = FIXED.into_iter().map(str::to_owned);
-        fixed.chain(self.variants.iter().map(|variant| variant.name.clone())).collect()
+        let defined = definitions().map(|definition| definition.name.to_owned());
+        defined.chain(self.variants.iter().map(|variant| variant.name.clone())).collect()
     }
 
     /// Prompts of baselines are longer than people's questions, and boxes that one editor found are given to
@@ -104,62 +104,20 @@ impl EditorRegistry {
     }
 
     async fn make(&self, name: &str, set: &str) -> Result<Box<dyn BaselineEditor>, EvaluationError> {
-        let plain = || self.edit_cache.plain(&self.base);
-        let variant = match name {
-            UNEDITED => return Ok(Box::new(unedited::Unedited::new(plain().await?))),
-            ORACLE => return Ok(Box::new(oracle::Oracle::new(plain().await?))),
-            IKE => return Ok(Box::new(ike::Ike::new(IKE, false, plain().await?))),
-            IKE_COT => return Ok(Box::new(ike::Ike::new(IKE_COT, true, plain().await?))),
-            GRACE | GRACE_COT => {
-                let reasoning = name == GRACE_COT;
-                return Ok(Box::new(grace::Grace::new(reasoning, plain().await?, self.grace).await?));
-            }
-            REASONEDIT => EditorVariant::unchanged(),
-            other => {
-                self.variants.iter().find(|variant| variant.name == other).cloned().ok_or_else(|| {
-                    EvaluationError::UnknownEditor { name: other.to_owned(), known: self.names().join(", ") }
-                })?
-            }
-        };
-        let config = variant.of(&self.base)?;
-        let unchanged = config == self.base && name != REASONEDIT;
-        let baseline = reason_edit::ReasonEdit::new(
-            variant.profile(&config, unchanged),
-            &self.edit_cache,
-            &self.base,
-            config,
-            set,
-        );
-        Ok(Box::new(baseline.await?))
+        let parts = EditorParts { edit_cache: &self.edit_cache, base: &self.base, grace: self.grace, set };
+        if let Some(definition) = definitions().find(|definition| definition.name == name) {
+            return (definition.make)(&parts).await;
+        }
+        let variant =
+            self.variants.iter().find(|variant| variant.name == name).cloned().ok_or_else(|| {
+                EvaluationError::UnknownEditor { name: name.to_owned(), known: self.names().join(", ") }
+            })?;
+        reason_edit::variant_of(&parts, variant).await
     }
 }
 
 impl EditorFactory for EditorRegistry {
-    fn editor<'a>(
-        &'a self,
-        name: &'a str,
-        set: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>> {
+    fn editor<'a>(&'a self, name: &'a str, set: &'a str) -> EditorFuture<'a, Box<dyn BaselineEditor>> {
         Box::pin(self.make(name, set))
     }
-}
-
-/// The model's answer to a prompt, without any codebook.
-async fn answer(
-    editor: &Editor,
-    question: &EditorQuestion,
-    prompt: String,
-) -> Result<String, EvaluationError> {
-    let request = QueryRequest {
-        image: question.image.clone(),
-        question: prompt,
-        choices: question.choices.clone(),
-        max_tokens: None,
-        retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
-        compare: false,
-        warnings: Vec::new(),
-    };
-    let outcome =
-        editor.query(&CodebookName::default(), request, reasonedit_editor::CallContext::default()).await?;
-    Ok(outcome.answer)
 }

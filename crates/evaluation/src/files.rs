@@ -2,25 +2,24 @@
 //! apart by what they begin with; and CSV, which begins with nothing of its own, by its name.
 
 mod arrow;
+mod binary;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod parquet;
 mod pictures;
-mod taken;
+mod raw_record;
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub(crate) use pictures::Pictures;
+use raw_record::canonical;
+pub(crate) use raw_record::{RawRecord, data, name};
 
 use crate::EvaluationError;
-
-/// A record as it stands in its file, by column. Pictures within a Parquet file are their names in
-/// [`Pictures`].
-pub(crate) type RawRecord = Map<String, Value>;
 
 /// Bytes of a file of text: it is held whole.
 const TEXT_BYTES: u64 = 1 << 30;
@@ -60,11 +59,6 @@ pub(crate) fn rows(
         row.map(named).map_err(|error| data(path, &format!("line {}: {error}", index + 1)))
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(most).map(line).collect()
-}
-
-/// The name of a column as it is known: published sets write `EditorQuestion`, `question` and `Choice A`.
-pub(crate) fn canonical(name: &str) -> String {
-    name.trim().to_lowercase().replace([' ', '-'], "_")
 }
 
 /// A row with its columns as they are known. Of two that become the same the first counts.
@@ -121,16 +115,6 @@ pub(crate) fn text(path: &Path) -> Result<String, EvaluationError> {
         Some(rest) => Ok(rest.to_owned()),
         None => Ok(text),
     }
-}
-
-/// An error in the data of this file, by its name.
-pub(crate) fn data(path: &Path, what: &dyn std::fmt::Display) -> EvaluationError {
-    EvaluationError::Data(format!("{}: {what}", name(path)))
-}
-
-/// The last name of a path: where it lies on this machine is nobody's business.
-pub(crate) fn name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn read_head(file: &mut File, head: &mut [u8]) -> std::io::Result<usize> {

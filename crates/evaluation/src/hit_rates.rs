@@ -21,7 +21,8 @@ use reasonedit_topology::{ModularityReport, Pooling, Stage, Statistic, TapKey};
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
-use crate::dataset::{Dataset, Record};
+use crate::dataset::Dataset;
+use crate::record::Record;
 use score::{Layout, Scene};
 
 /// Sentences that are still "among the first": as many as the paper puts in front of a question (paper

@@ -6,8 +6,9 @@ use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{CallContext, Editor, QueryRequest, RetrievalOverride};
 
 use crate::EvaluationError;
-use crate::dataset::{Dataset, Probe, ProbeKind};
+use crate::dataset::Dataset;
 use crate::estimate::{Bootstrap, Estimate};
+use crate::record::{Probe, ProbeKind};
 
 /// Questions under way at once.
 const CONCURRENCY: usize = 8;

@@ -4,6 +4,8 @@
 //! answer: `ScienceQA`, MMMU, PMC-VQA, `VQAv2` and their like ([`answers`] says how right answers are told).
 
 mod answers;
+mod cells;
+mod companion_set;
 mod companions;
 mod layout;
 
@@ -18,11 +20,13 @@ use reasonedit_text::split_sentences;
 use serde_json::Value;
 
 use crate::EvaluationError;
-use crate::dataset::{Record, Sample};
 use crate::files::{Pictures, RawRecord, data};
+use crate::record::{Record, Sample};
 
 use answers::{Counting, Right, distinct};
-pub(crate) use companions::{Companions, Set};
+use cells::{among, parts, text};
+pub(crate) use companion_set::CompanionSet;
+pub(crate) use companions::Companions;
 pub(crate) use layout::Layout;
 
 /// Columns that mean something, of records and of the sets that go with them.
@@ -283,38 +287,6 @@ fn picture(row: &RawRecord) -> Result<String, Unusable> {
 fn coco(row: &RawRecord) -> Option<String> {
     let split = text(row, &["split"])?;
     Some(format!("{split}2017/{:012}.jpg", row.get("image_id")?.as_u64()?))
-}
-
-/// An answer as it stands among the choices, where it differs from one of them in nothing but case.
-fn among(choices: &[String], answer: String) -> String {
-    let same = |choice: &&String| choice.to_lowercase() == answer.to_lowercase();
-    choices.iter().find(same).cloned().unwrap_or(answer)
-}
-
-/// The choices of a row. None twice.
-fn choices(row: &RawRecord) -> Vec<String> {
-    distinct(&answers::listed(row))
-}
-
-/// The first of these columns that holds a text that is not empty, or a number; without outer space.
-fn text(row: &RawRecord, names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| match row.get(*name)? {
-        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    })
-}
-
-/// Texts that are not empty, without outer space; one text is cut by `cut`.
-fn parts(value: Option<&Value>, cut: impl Fn(&str) -> Vec<String>) -> Vec<String> {
-    let parts = match value {
-        Some(Value::String(text)) => cut(text),
-        Some(Value::Array(texts)) => {
-            texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
-        }
-        _ => Vec::new(),
-    };
-    parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Record, Sample};
+use crate::record::{Record, Sample};
 
 /// Unrelated questions that each edit contributes to hard locality.
 const HARD_PER_EDIT: usize = 2;

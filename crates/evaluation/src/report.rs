@@ -4,18 +4,16 @@
 mod figures;
 mod markdown;
 mod summary;
-
-use std::path::Path;
+mod write;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use crate::EvaluationError;
 use crate::baseline::RetrievalSetting;
 use crate::estimate::{Bootstrap, Estimate};
 use crate::noise::NoiseKind;
+use crate::plan::Sequential;
 use crate::questions::Metric;
-use crate::run::{EvaluationPlan, Measured, Sequential};
 
 /// Values under names, in an order of their own; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,50 +205,4 @@ pub struct EvaluationReport {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
-}
-
-impl EvaluationReport {
-    /// Makes the figures.
-    pub fn new(
-        measured: &Measured,
-        plan: &EvaluationPlan,
-        provenance: Provenance,
-        perception: Vec<(String, Estimate)>,
-    ) -> Self {
-        summary::report(measured, plan, provenance, perception)
-    }
-
-    /// For a person to read: what was measured, how, and what came out. Refers to the pictures of
-    /// [`Self::figures`].
-    pub fn markdown(&self) -> String {
-        markdown::page(self)
-    }
-
-    /// A table for a terminal: an editor a row, a metric a column.
-    pub fn rows(&self) -> Vec<Vec<String>> {
-        markdown::rows(self)
-    }
-
-    /// The pictures, by file name.
-    pub fn figures(&self) -> Vec<(String, String)> {
-        figures::all(self)
-    }
-
-    /// Writes `report.json`, `report.md` and the pictures into a folder, which is made if missing.
-    ///
-    /// # Errors
-    /// The folder can't be written.
-    pub fn write(&self, folder: &Path) -> Result<(), EvaluationError> {
-        std::fs::create_dir_all(folder).map_err(|error| EvaluationError::file(folder, error))?;
-        let json = serde_json::to_string_pretty(self)
-            .map_err(|error| EvaluationError::file(folder, error.into()))?;
-        let mut files =
-            vec![("report.json".to_owned(), json + "\n"), ("report.md".to_owned(), self.markdown())];
-        files.extend(self.figures());
-        for (name, text) in files {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|error| EvaluationError::file(&path, error))?;
-        }
-        Ok(())
-    }
 }

@@ -8,10 +8,11 @@ use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, Profile,
 };
-use crate::dataset::{Dataset, Record, Sample};
+use crate::dataset::Dataset;
 use crate::journal::{OutcomeJournal, PassEnd, QuestionOutcome, hold_to};
+use crate::plan::{EvaluationPlan, ProgressCallback, STATIC};
 use crate::questions::{EvaluationQuestion, Metric, changing, is_right, keeping};
-use crate::run::{EvaluationPlan, ProgressCallback, STATIC};
+use crate::record::{Record, Sample};
 
 /// Questions under way at once: enough for the engine to batch, few enough for its queue.
 const CONCURRENCY: usize = 8;

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::BoxFuture;
 use reasonedit_editor::ImageSource;
 
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, MemoryFootprint, Profile,
-    RetrievalSetting,
+    BaselineEditor, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile, RetrievalSetting,
 };
 use crate::{Bootstrap, Dataset, EvaluationError, EvaluationPlan, Record, Sample};
 
@@ -118,11 +117,7 @@ struct Scripted<'a> {
 }
 
 impl EditorFactory for &'static Scripts {
-    fn editor<'a>(
-        &'a self,
-        name: &'a str,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Box<dyn BaselineEditor>, EvaluationError>> {
+    fn editor<'a>(&'a self, name: &'a str, _: &'a str) -> EditorFuture<'a, Box<dyn BaselineEditor>> {
         let behaviour = match name {
             "unedited" => Behaviour::Unedited,
             "always" => Behaviour::Always,
@@ -184,21 +179,14 @@ impl BaselineEditor for Scripted<'_> {
         &self.profile
     }
 
-    fn edit<'a>(
-        &'a self,
-        number: usize,
-        correction: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         let says = correction.reasoning.iter().any(|s| s.statement == format!("It is number {number}."));
         let before = self.edits.lock().unwrap().insert(number, says);
         assert_eq!(before, None, "edit {number} was made twice");
         Box::pin(async { Ok(Some(2.0)) })
     }
 
-    fn ask<'a>(
-        &'a self,
-        question: &'a EditorQuestion,
-    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             if self.behaviour != Behaviour::Unedited {
                 let before = self.scripts.asked.fetch_add(1, Ordering::Relaxed);
@@ -210,7 +198,7 @@ impl BaselineEditor for Scripted<'_> {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         let edits = self.edits.lock().unwrap().len() as u64;
         let kept = (self.behaviour != Behaviour::Unedited)
             .then_some(MemoryFootprint { merged: 500 * edits, unmerged: 1000 * edits });

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::EvaluationError;
-use crate::dataset::{Record, Sample};
 use crate::files::{Pictures, RawRecord, data};
+use crate::record::{Record, Sample};
 
 /// Columns that records have in every version of the data, beside the answer.
 const KNOWN: [&[&str]; 3] =

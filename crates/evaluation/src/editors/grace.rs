@@ -6,9 +6,10 @@
 //! through the layers above. ReasonEdit's authors compare with it as GRACE and, with an entry for every
 //! statement of the reasoning, as GRACE-COT (paper section 4.1, appendix D.3).
 
+mod codebook;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
-use futures::future::BoxFuture;
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_vlm::engine::CallOptions;
@@ -16,12 +17,38 @@ use reasonedit_vlm::{
     KvCache, LogitsAt, Piece, Result as ModelResult, Sequence, VisionLanguageModel, VlmError,
 };
 
-use super::grace_codebook::{Codebook, Entry, Placing};
-use super::{GRACE, GRACE_COT};
+use super::definition::EditorDefinition;
+use super::grace_settings::GraceSettings;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
 };
+use codebook::{Entry, GraceCodebook, Placing};
+
+const GRACE: &str = "grace";
+const GRACE_COT: &str = "grace-cot";
+
+/// With keys of the answers alone, and with keys of the statements too.
+pub(super) const EDITORS: &[EditorDefinition] = &[
+    EditorDefinition {
+        name: GRACE,
+        make: |parts| {
+            Box::pin(async {
+                let editor = parts.edit_cache.plain(parts.base).await?;
+                Ok(Box::new(Grace::new(false, editor, parts.grace).await?) as _)
+            })
+        },
+    },
+    EditorDefinition {
+        name: GRACE_COT,
+        make: |parts| {
+            Box::pin(async {
+                let editor = parts.edit_cache.plain(parts.base).await?;
+                Ok(Box::new(Grace::new(true, editor, parts.grace).await?) as _)
+            })
+        },
+    },
+];
 
 /// Tokens that a visit to the model is said to cost.
 const VISIT_COST: usize = 512;
@@ -29,34 +56,14 @@ const VISIT_COST: usize = 512;
 /// probability of .99 a token.
 const LEARNED: f32 = 0.01;
 
-/// What GRACE leaves to be chosen. The defaults were chosen on 40 edits of a development split of the demo
-/// world (models/README.md).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GraceSettings {
-    /// The decoder layer, from 0; without it the one at a third of the depth.
-    pub layer: Option<usize>,
-    /// `ε_init`, the radius of a new key, as a share of its length.
-    pub radius: f32,
-    /// Most steps of gradient descent for a value (authors: 100).
-    pub steps: usize,
-    /// Adam's step, as a share of the root mean square of the state that the model itself has there.
-    pub rate: f32,
-}
-
-impl Default for GraceSettings {
-    fn default() -> Self {
-        Self { layer: None, radius: 0.2, steps: 100, rate: 0.3 }
-    }
-}
-
 /// See the module's description.
-pub(super) struct Grace {
+struct Grace {
     profile: Profile,
     editor: Editor,
     settings: GraceSettings,
     layer: usize,
     reasoning: bool,
-    codebook: Arc<RwLock<Codebook>>,
+    codebook: Arc<RwLock<GraceCodebook>>,
 }
 
 /// A picture with a text, ready to be put to the model.
@@ -68,11 +75,7 @@ struct Prompt {
 
 impl Grace {
     /// `reasoning`: with an entry for every statement.
-    pub(super) async fn new(
-        reasoning: bool,
-        editor: Editor,
-        settings: GraceSettings,
-    ) -> Result<Self, EvaluationError> {
+    async fn new(reasoning: bool, editor: Editor, settings: GraceSettings) -> Result<Self, EvaluationError> {
         let info = editor.engine().info().await.map_err(EditorError::from)?;
         let layers = info.taps.iter().filter_map(|tap| tap.name.0.strip_prefix("language.")?.parse().ok());
         let depth = layers.max().map_or(0, |last: usize| last + 1);
@@ -144,11 +147,7 @@ impl BaselineEditor for Grace {
         &self.profile
     }
 
-    fn edit<'a>(
-        &'a self,
-        number: usize,
-        correction: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         Box::pin(async move {
             let began = std::time::Instant::now();
             let prompt = self.prompt(&correction.image, &correction.question)?;
@@ -163,10 +162,7 @@ impl BaselineEditor for Grace {
         })
     }
 
-    fn ask<'a>(
-        &'a self,
-        question: &'a EditorQuestion,
-    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             let prompt = self.prompt(&question.image, &question.question)?;
             let (layer, choices) = (self.layer, question.choices.clone());
@@ -191,7 +187,7 @@ impl BaselineEditor for Grace {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async {
             let bytes = self.codebook.read().unwrap_or_else(PoisonError::into_inner).bytes();
             Ok(Some(MemoryFootprint { merged: bytes, unmerged: bytes }))

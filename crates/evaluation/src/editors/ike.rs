@@ -10,15 +10,39 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use futures::future::BoxFuture;
 use reasonedit_editor::{CallContext, Editor};
 use reasonedit_vlm::engine::CallOptions;
 
-use super::answer;
+use super::answer::answer;
+use super::definition::EditorDefinition;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile, RetrievalSetting,
+    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    RetrievalSetting,
 };
+
+const IKE: &str = "ike";
+const IKE_COT: &str = "ike-cot";
+
+/// With the answers alone, and with the reasoning.
+pub(super) const EDITORS: &[EditorDefinition] = &[
+    EditorDefinition {
+        name: IKE,
+        make: |parts| {
+            Box::pin(async {
+                Ok(Box::new(Ike::new(IKE, false, parts.edit_cache.plain(parts.base).await?)) as _)
+            })
+        },
+    },
+    EditorDefinition {
+        name: IKE_COT,
+        make: |parts| {
+            Box::pin(async {
+                Ok(Box::new(Ike::new(IKE_COT, true, parts.edit_cache.plain(parts.base).await?)) as _)
+            })
+        },
+    },
+];
 
 /// Edits in front of a question (method section 7: 3).
 const NEAREST: usize = 3;
@@ -32,7 +56,7 @@ struct Fact {
 }
 
 /// Retrieves by text alone, without a gate.
-pub(super) struct Ike {
+struct Ike {
     profile: Profile,
     reasoning: bool,
     editor: Editor,
@@ -41,7 +65,7 @@ pub(super) struct Ike {
 
 impl Ike {
     /// With `reasoning`, each fact is followed by its statements (the variant that the paper calls COT).
-    pub(super) fn new(name: &str, reasoning: bool, editor: Editor) -> Self {
+    fn new(name: &str, reasoning: bool, editor: Editor) -> Self {
         let more = if reasoning { ", each followed by its reasoning" } else { "" };
         let profile = Profile {
             name: name.to_owned(),
@@ -70,11 +94,7 @@ impl BaselineEditor for Ike {
         &self.profile
     }
 
-    fn edit<'a>(
-        &'a self,
-        number: usize,
-        correction: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         Box::pin(async move {
             let began = std::time::Instant::now();
             let text = format!("{} {}", correction.question.trim(), correction.answer.trim());
@@ -90,10 +110,7 @@ impl BaselineEditor for Ike {
         })
     }
 
-    fn ask<'a>(
-        &'a self,
-        question: &'a EditorQuestion,
-    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             let asked = self.embed(question.question.trim().to_owned()).await?;
             let (edits, prompt) = {
@@ -106,7 +123,7 @@ impl BaselineEditor for Ike {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async {
             let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
             let bytes = |fact: &Fact| (size_of_val(fact.embedding.as_slice()) + fact.line.len()) as u64;

@@ -3,26 +3,36 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use futures::future::BoxFuture;
 use reasonedit_editor::{Editor, with_facts};
 
-use super::{ORACLE, answer};
+use super::answer::answer;
+use super::definition::EditorDefinition;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
 };
+
+const ORACLE: &str = "oracle";
+
+/// The ceiling.
+pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
+    name: ORACLE,
+    make: |parts| {
+        Box::pin(async { Ok(Box::new(Oracle::new(parts.edit_cache.plain(parts.base).await?)) as _) })
+    },
+}];
 
 /// Puts the answer entry and all statements of the right edit in front, whatever is asked; for unrelated and
 /// contrast questions those of the edit of their record, so that what the model does with facts that don't
 /// apply is seen as well.
-pub(super) struct Oracle {
+struct Oracle {
     profile: Profile,
     editor: Editor,
     facts: RwLock<HashMap<usize, Vec<String>>>,
 }
 
 impl Oracle {
-    pub(super) fn new(editor: Editor) -> Self {
+    fn new(editor: Editor) -> Self {
         let profile = Profile {
             name: ORACLE.to_owned(),
             about: "Not an editor but the ceiling of retrieval: each question is asked with the answer entry and all statements of the edit \
@@ -42,11 +52,7 @@ impl BaselineEditor for Oracle {
         &self.profile
     }
 
-    fn edit<'a>(
-        &'a self,
-        number: usize,
-        correction: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         Box::pin(async move {
             let prompts = &self.editor.config().prompts;
             let mut facts = vec![prompts.answer_entry(&correction.question, &correction.answer)];
@@ -56,10 +62,7 @@ impl BaselineEditor for Oracle {
         })
     }
 
-    fn ask<'a>(
-        &'a self,
-        question: &'a EditorQuestion,
-    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             let facts = {
                 let known = self.facts.read().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +74,7 @@ impl BaselineEditor for Oracle {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async { Ok(None) })
     }
 }

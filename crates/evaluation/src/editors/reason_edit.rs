@@ -3,18 +3,42 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use futures::future::BoxFuture;
 use reasonedit_codebook::{CodebookName, EditId};
 use reasonedit_editor::{CallContext, Editor, EditorConfig, EditorError, QueryRequest, RetrievalOverride};
 
+use super::definition::{EditorDefinition, EditorParts};
 use super::edit_cache::{KeyPool, SharedEditCache};
+use super::variant::EditorVariant;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
 };
 
+/// The editor that every other is compared with.
+pub const REASONEDIT: &str = "reasonedit";
+
+/// As it is configured.
+pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
+    name: REASONEDIT,
+    make: |parts| variant_of(parts, EditorVariant::unchanged(REASONEDIT)),
+}];
+
+/// The editor with the settings of a variant.
+pub(super) fn variant_of<'a>(
+    parts: &'a EditorParts<'a>,
+    variant: EditorVariant,
+) -> EditorFuture<'a, Box<dyn BaselineEditor>> {
+    Box::pin(async move {
+        let config = variant.of(parts.base)?;
+        let unchanged = config == *parts.base && variant.name != REASONEDIT;
+        let profile = variant.profile(&config, unchanged);
+        let editor = ReasonEdit::new(profile, parts.edit_cache, parts.base, config, parts.set).await?;
+        Ok(Box::new(editor) as _)
+    })
+}
+
 /// An editor with a codebook in memory, whose edits come from a pool.
-pub(super) struct ReasonEdit {
+struct ReasonEdit {
     profile: Profile,
     editor: Editor,
     pool: Arc<KeyPool>,
@@ -23,7 +47,7 @@ pub(super) struct ReasonEdit {
 }
 
 impl ReasonEdit {
-    pub(super) async fn new(
+    async fn new(
         profile: Profile,
         edit_cache: &SharedEditCache,
         base: &EditorConfig,
@@ -42,11 +66,7 @@ impl BaselineEditor for ReasonEdit {
         &self.profile
     }
 
-    fn edit<'a>(
-        &'a self,
-        number: usize,
-        correction: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         Box::pin(async move {
             let made = self.pool.make(&self.set, number, correction).await?;
             let id = made.record.id;
@@ -58,10 +78,7 @@ impl BaselineEditor for ReasonEdit {
         })
     }
 
-    fn ask<'a>(
-        &'a self,
-        question: &'a EditorQuestion,
-    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             let request = QueryRequest {
                 image: question.image.clone(),
@@ -84,7 +101,7 @@ impl BaselineEditor for ReasonEdit {
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async {
             let stats = self.editor.codebook(&CodebookName::default()).await?;
             Ok(Some(MemoryFootprint { merged: stats.bytes_merged, unmerged: stats.bytes_unmerged }))

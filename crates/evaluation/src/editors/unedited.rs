@@ -1,22 +1,33 @@
 //! The model as it is.
 
-use futures::future::BoxFuture;
 use reasonedit_editor::Editor;
 
-use super::{UNEDITED, answer};
+use super::answer::answer;
+use super::definition::EditorDefinition;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
 };
 
+/// The model as it is.
+pub const UNEDITED: &str = "unedited";
+
+/// The editor.
+pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
+    name: UNEDITED,
+    make: |parts| {
+        Box::pin(async { Ok(Box::new(Unedited::new(parts.edit_cache.plain(parts.base).await?)) as _) })
+    },
+}];
+
 /// Takes no edit and answers as the model does.
-pub(super) struct Unedited {
+struct Unedited {
     profile: Profile,
     editor: Editor,
 }
 
 impl Unedited {
-    pub(super) fn new(editor: Editor) -> Self {
+    fn new(editor: Editor) -> Self {
         let profile = Profile {
             name: UNEDITED.to_owned(),
             about: "The model without any edit.".to_owned(),
@@ -34,25 +45,18 @@ impl BaselineEditor for Unedited {
         &self.profile
     }
 
-    fn edit<'a>(
-        &'a self,
-        _: usize,
-        _: &'a EditorCorrection,
-    ) -> BoxFuture<'a, Result<Option<f64>, EvaluationError>> {
+    fn edit<'a>(&'a self, _: usize, _: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn ask<'a>(
-        &'a self,
-        question: &'a EditorQuestion,
-    ) -> BoxFuture<'a, Result<EditorReply, EvaluationError>> {
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             let answer = answer(&self.editor, question, question.question.clone()).await?;
             Ok(EditorReply { answer, ..EditorReply::default() })
         })
     }
 
-    fn kept(&self) -> BoxFuture<'_, Result<Option<MemoryFootprint>, EvaluationError>> {
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async { Ok(None) })
     }
 }

@@ -4,7 +4,6 @@ use reasonedit_editor::EditorConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::REASONEDIT;
 use crate::EvaluationError;
 use crate::baseline::{Profile, RetrievalSetting};
 
@@ -58,10 +57,10 @@ impl EditorVariant {
         ]
     }
 
-    /// The editor as configured.
-    pub(super) fn unchanged() -> Self {
+    /// The editor as configured, under its own name.
+    pub(super) fn unchanged(name: &str) -> Self {
         let about = "ReasonEdit as it is configured.".to_owned();
-        Self { name: REASONEDIT.to_owned(), about, changes: Vec::new() }
+        Self { name: name.to_owned(), about, changes: Vec::new() }
     }
 
     /// A variant as people write it: `NAME:PATH=VALUE[,PATH=VALUE…]`, paths as in the settings file with or
@@ -143,7 +142,7 @@ mod tests {
             let changed = variant.of(&base).unwrap();
             assert_ne!(changed, base, "{}", variant.name);
         }
-        assert_eq!(EditorVariant::unchanged().of(&base).unwrap(), base);
+        assert_eq!(EditorVariant::unchanged("reasonedit").of(&base).unwrap(), base);
     }
 
     #[test]

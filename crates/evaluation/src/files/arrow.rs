@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow_array::cast::AsArray as _;
@@ -17,8 +16,9 @@ use arrow_ipc::root_as_message;
 use arrow_schema::{ArrowError, DataType, Schema};
 use serde_json::Value;
 
-use super::taken::Taken;
-use super::{Pictures, RawRecord, canonical, data};
+use super::binary::{self, DEPTH, Extracted};
+use super::pictures::Pictures;
+use super::raw_record::{RawRecord, canonical};
 use crate::EvaluationError;
 
 /// What a file of the indexed form begins with.
@@ -29,10 +29,6 @@ pub(super) const CONTINUATION: [u8; 4] = [0xFF; 4];
 const ROWS: usize = 2_000_000;
 /// Bytes of the head of a message: the names and types of its columns, or the lengths of their parts.
 const HEAD_BYTES: u64 = 64 << 20;
-/// Lists within lists, groups within groups.
-const DEPTH: usize = 4;
-/// An error of the library may repeat what it read; so much of it is told.
-const TOLD: usize = 300;
 
 /// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into
 /// `pictures`.
@@ -45,16 +41,7 @@ pub(super) fn rows(
     most: usize,
     pictures: &mut Pictures,
 ) -> Result<Vec<RawRecord>, EvaluationError> {
-    let file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
-    // The library slices buffers by what the file says of them, and panics where that is wrong.
-    let read = catch_unwind(AssertUnwindSafe(|| read(file, columns, most, pictures)));
-    let what = match read {
-        Ok(Ok(rows)) => return Ok(rows),
-        Ok(Err(what)) => what,
-        Err(_) => "it contradicts itself".to_owned(),
-    };
-    let told: String = what.chars().take(TOLD).collect();
-    Err(data(path, &format!("an Arrow file that can't be read: {told}")))
+    binary::rows(path, "an Arrow file", |file| read(file, columns, most, pictures))
 }
 
 fn read(
@@ -66,14 +53,14 @@ fn read(
     let mut magic = [0; MAGIC.len()];
     let indexed = file.read_exact(&mut magic).is_ok() && &magic == MAGIC;
     file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-    let mut taken = Taken::new(pictures);
+    let mut extracted = Extracted::new(pictures);
     let mut rows = Vec::new();
     if indexed {
         let again = |file: &File| file.try_clone().map(BufReader::new).map_err(|error| error.to_string());
         let reader = FileReader::try_new(again(&file)?, None).map_err(told)?;
         let wanted = projection(&reader.schema(), columns)?;
         let reader = FileReader::try_new(again(&file)?, Some(wanted)).map_err(told)?;
-        batches(reader, most, &mut taken, &mut rows)?;
+        batches(reader, most, &mut extracted, &mut rows)?;
     } else {
         lengths(&mut file)?;
         let mut file = BufReader::new(file);
@@ -81,7 +68,7 @@ fn read(
         let wanted = projection(&schema, columns)?;
         file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
         let reader = StreamReader::try_new(file, Some(wanted)).map_err(told)?;
-        batches(reader, most, &mut taken, &mut rows)?;
+        batches(reader, most, &mut extracted, &mut rows)?;
     }
     Ok(rows)
 }
@@ -141,8 +128,7 @@ fn projection(schema: &Schema, columns: &[&str]) -> Result<Vec<usize>, String> {
         .map(|(at, _)| at)
         .collect();
     if wanted.is_empty() {
-        let names: Vec<&str> = names().map(String::as_str).take(20).collect();
-        return Err(format!("none of its columns is known ({})", names.join(", ")));
+        return Err(binary::no_column(names().map(String::as_str)));
     }
     Ok(wanted)
 }
@@ -150,7 +136,7 @@ fn projection(schema: &Schema, columns: &[&str]) -> Result<Vec<usize>, String> {
 fn batches(
     batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
     most: usize,
-    taken: &mut Taken<'_>,
+    extracted: &mut Extracted<'_>,
     rows: &mut Vec<RawRecord>,
 ) -> Result<(), String> {
     for batch in batches {
@@ -164,7 +150,7 @@ fn batches(
             }
             let mut row = RawRecord::new();
             for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-                let cell = value(column.as_ref(), at, DEPTH, taken)
+                let cell = value(column.as_ref(), at, DEPTH, extracted)
                     .map_err(|what| format!("column {}, row {}: {what}", field.name(), rows.len() + 1))?;
                 row.entry(canonical(field.name())).or_insert(cell);
             }
@@ -175,15 +161,20 @@ fn batches(
 }
 
 /// What stands at a place of a column.
-fn value(column: &dyn Array, at: usize, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+fn value(
+    column: &dyn Array,
+    at: usize,
+    depth: usize,
+    extracted: &mut Extracted<'_>,
+) -> Result<Value, String> {
     if depth == 0 {
-        return Err("lists or groups lie too deep within each other".to_owned());
+        return Err(binary::too_deep());
     }
     if column.is_null(at) {
         return Ok(Value::Null);
     }
-    let elements = |list: &dyn Array, taken: &mut Taken<'_>| -> Result<Value, String> {
-        (0..list.len()).map(|at| value(list, at, depth - 1, taken)).collect()
+    let elements = |list: &dyn Array, extracted: &mut Extracted<'_>| -> Result<Value, String> {
+        (0..list.len()).map(|at| value(list, at, depth - 1, extracted)).collect()
     };
     Ok(match column.data_type() {
         DataType::Boolean => Value::from(column.as_boolean().value(at)),
@@ -198,20 +189,20 @@ fn value(column: &dyn Array, at: usize, depth: usize, taken: &mut Taken<'_>) -> 
         DataType::Float16 => Value::from(column.as_primitive::<Float16Type>().value(at).to_f64()),
         DataType::Float32 => Value::from(f64::from(column.as_primitive::<Float32Type>().value(at))),
         DataType::Float64 => Value::from(column.as_primitive::<Float64Type>().value(at)),
-        DataType::Utf8 => taken.text(column.as_string::<i32>().value(at))?,
-        DataType::LargeUtf8 => taken.text(column.as_string::<i64>().value(at))?,
-        DataType::Utf8View => taken.text(column.as_string_view().value(at))?,
-        DataType::Binary => taken.bytes(column.as_binary::<i32>().value(at))?,
-        DataType::LargeBinary => taken.bytes(column.as_binary::<i64>().value(at))?,
-        DataType::BinaryView => taken.bytes(column.as_binary_view().value(at))?,
-        DataType::List(_) => elements(&column.as_list::<i32>().value(at), taken)?,
-        DataType::LargeList(_) => elements(&column.as_list::<i64>().value(at), taken)?,
-        DataType::FixedSizeList(..) => elements(&column.as_fixed_size_list().value(at), taken)?,
-        DataType::Struct(_) => group(column.as_struct(), at, depth - 1, taken)?,
+        DataType::Utf8 => extracted.text(column.as_string::<i32>().value(at))?,
+        DataType::LargeUtf8 => extracted.text(column.as_string::<i64>().value(at))?,
+        DataType::Utf8View => extracted.text(column.as_string_view().value(at))?,
+        DataType::Binary => extracted.bytes(column.as_binary::<i32>().value(at))?,
+        DataType::LargeBinary => extracted.bytes(column.as_binary::<i64>().value(at))?,
+        DataType::BinaryView => extracted.bytes(column.as_binary_view().value(at))?,
+        DataType::List(_) => elements(&column.as_list::<i32>().value(at), extracted)?,
+        DataType::LargeList(_) => elements(&column.as_list::<i64>().value(at), extracted)?,
+        DataType::FixedSizeList(..) => elements(&column.as_fixed_size_list().value(at), extracted)?,
+        DataType::Struct(_) => group(column.as_struct(), at, depth - 1, extracted)?,
         DataType::Dictionary(..) => {
             let dictionary = column.as_any_dictionary();
             let key = dictionary.normalized_keys().get(at).copied().unwrap_or_default();
-            value(dictionary.values().as_ref(), key, depth, taken)?
+            value(dictionary.values().as_ref(), key, depth, extracted)?
         }
         // Times, decimals and maps: no column that is read has them.
         _ => Value::Null,
@@ -219,7 +210,12 @@ fn value(column: &dyn Array, at: usize, depth: usize, taken: &mut Taken<'_>) -> 
 }
 
 /// A picture as Hugging Face writes it: its bytes, else its path. Any other group is an object.
-fn group(group: &StructArray, at: usize, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+fn group(
+    group: &StructArray,
+    at: usize,
+    depth: usize,
+    extracted: &mut Extracted<'_>,
+) -> Result<Value, String> {
     if let (Some(bytes), Some(path)) = (group.column_by_name("bytes"), group.column_by_name("path")) {
         let own = match bytes.data_type() {
             _ if bytes.is_null(at) => None,
@@ -228,13 +224,13 @@ fn group(group: &StructArray, at: usize, depth: usize, taken: &mut Taken<'_>) ->
             _ => None,
         };
         return match own {
-            Some(own) => taken.picture(own),
-            None => value(path.as_ref(), at, depth, taken),
+            Some(own) => extracted.picture(own),
+            None => value(path.as_ref(), at, depth, extracted),
         };
     }
     let mut fields = RawRecord::new();
     for (name, column) in group.column_names().into_iter().zip(group.columns()) {
-        fields.insert(name.to_owned(), value(column.as_ref(), at, depth, taken)?);
+        fields.insert(name.to_owned(), value(column.as_ref(), at, depth, extracted)?);
     }
     Ok(Value::Object(fields))
 }

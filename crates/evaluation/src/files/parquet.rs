@@ -2,19 +2,19 @@
 //! `bytes` and `path`.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use parquet::record::{Field, RawRecord as Record};
+use parquet::record::{Field, Row as Record};
 use parquet::schema::types::Type;
 use serde_json::Value;
 
-use super::taken::Taken;
-use super::{Pictures, RawRecord, canonical, data};
+use super::binary::{self, DEPTH, Extracted};
+use super::pictures::Pictures;
+use super::raw_record::{RawRecord, canonical};
 use crate::EvaluationError;
 
 /// Rows of a file: each becomes a record.
@@ -23,10 +23,6 @@ const ROWS: i64 = 2_000_000;
 const ROW_GROUPS: usize = 100_000;
 /// Bytes of the columns that are read, before compression, by the file's own account.
 const BYTES: i64 = 16 << 30;
-/// Lists within lists, groups within groups.
-const DEPTH: usize = 4;
-/// An error of the library may repeat what it read; so much of it is told.
-const TOLD: usize = 300;
 
 /// The first `most` rows of a file, in order, with those of these columns that it has. Pictures go into
 /// `pictures`.
@@ -39,16 +35,7 @@ pub(super) fn rows(
     most: usize,
     pictures: &mut Pictures,
 ) -> Result<Vec<RawRecord>, EvaluationError> {
-    let file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
-    // The library trusts a file's account of itself in places and panics where that is wrong.
-    let read = catch_unwind(AssertUnwindSafe(|| read(file, columns, most, pictures)));
-    let what = match read {
-        Ok(Ok(rows)) => return Ok(rows),
-        Ok(Err(what)) => what,
-        Err(_) => "it contradicts itself".to_owned(),
-    };
-    let told: String = what.chars().take(TOLD).collect();
-    Err(data(path, &format!("a Parquet file that can't be read: {told}")))
+    binary::rows(path, "a Parquet file", |file| read(file, columns, most, pictures))
 }
 
 fn read(
@@ -61,14 +48,14 @@ fn read(
     let reader = SerializedFileReader::new(file).map_err(told)?;
     let wanted = projection(reader.metadata(), columns)?;
     check(reader.metadata(), &wanted)?;
-    let mut taken = Taken::new(pictures);
+    let mut extracted = Extracted::new(pictures);
     reader
         .get_row_iter(Some(wanted))
         .map_err(told)?
         .take(most)
         .map(|record| {
             let record = record.map_err(told)?;
-            row(&record, &mut taken)
+            row(&record, &mut extracted)
         })
         .collect()
 }
@@ -83,8 +70,7 @@ fn projection(metadata: &ParquetMetaData, columns: &[&str]) -> Result<Type, Stri
         .cloned()
         .collect();
     if fields.is_empty() {
-        let names: Vec<&str> = root.get_fields().iter().map(|field| field.name()).take(20).collect();
-        return Err(format!("none of its columns is known ({})", names.join(", ")));
+        return Err(binary::no_column(root.get_fields().iter().map(|field| field.name())));
     }
     Type::group_type_builder(root.name()).with_fields(fields).build().map_err(|error| error.to_string())
 }
@@ -121,18 +107,18 @@ fn check(metadata: &ParquetMetaData, wanted: &Type) -> Result<(), String> {
     }
 }
 
-fn row(record: &Record, taken: &mut Taken<'_>) -> Result<RawRecord, String> {
+fn row(record: &Record, extracted: &mut Extracted<'_>) -> Result<RawRecord, String> {
     let mut row = RawRecord::new();
     for (name, field) in record.get_column_iter() {
-        let cell = value(field, DEPTH, taken)?;
+        let cell = value(field, DEPTH, extracted)?;
         row.entry(canonical(name)).or_insert(cell);
     }
     Ok(row)
 }
 
-fn value(field: &Field, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+fn value(field: &Field, depth: usize, extracted: &mut Extracted<'_>) -> Result<Value, String> {
     if depth == 0 {
-        return Err("lists or groups lie too deep within each other".to_owned());
+        return Err(binary::too_deep());
     }
     Ok(match field {
         Field::Bool(value) => Value::from(*value),
@@ -146,29 +132,29 @@ fn value(field: &Field, depth: usize, taken: &mut Taken<'_>) -> Result<Value, St
         Field::ULong(value) => Value::from(*value),
         Field::Float(value) => Value::from(f64::from(*value)),
         Field::Double(value) => Value::from(*value),
-        Field::Str(text) => taken.text(text)?,
-        Field::Bytes(bytes) => taken.bytes(bytes.data())?,
+        Field::Str(text) => extracted.text(text)?,
+        Field::Bytes(bytes) => extracted.bytes(bytes.data())?,
         Field::ListInternal(list) => list
             .elements()
             .iter()
-            .map(|element| value(element, depth - 1, taken))
+            .map(|element| value(element, depth - 1, extracted))
             .collect::<Result<_, _>>()?,
-        Field::Group(inner) => group(inner, depth - 1, taken)?,
+        Field::Group(inner) => group(inner, depth - 1, extracted)?,
         // Times, decimals and maps: no column that is read has them.
         _ => Value::Null,
     })
 }
 
 /// A picture as Hugging Face writes it: its bytes, else its path. Any other group is an object.
-fn group(group: &Record, depth: usize, taken: &mut Taken<'_>) -> Result<Value, String> {
+fn group(group: &Record, depth: usize, extracted: &mut Extracted<'_>) -> Result<Value, String> {
     let named =
         |wanted: &str| group.get_column_iter().find(|(name, _)| *name == wanted).map(|(_, field)| field);
     match (named("bytes"), named("path")) {
-        (Some(Field::Bytes(bytes)), _) => taken.picture(bytes.data()),
-        (Some(_), Some(path)) => value(path, depth, taken),
+        (Some(Field::Bytes(bytes)), _) => extracted.picture(bytes.data()),
+        (Some(_), Some(path)) => value(path, depth, extracted),
         _ => group
             .get_column_iter()
-            .map(|(name, field)| Ok((name.clone(), value(field, depth, taken)?)))
+            .map(|(name, field)| Ok((name.clone(), value(field, depth, extracted)?)))
             .collect::<Result<RawRecord, String>>()
             .map(Value::Object),
     }

@@ -13,7 +13,8 @@ use reasonedit_vlm::{PooledTaps, TapName};
 use super::QuestionKind;
 use super::score::{Halves, Question, Scene};
 use crate::EvaluationError;
-use crate::dataset::{Dataset, Record};
+use crate::dataset::Dataset;
+use crate::record::Record;
 
 /// Sentences handed to the engine at once.
 const SENTENCES: usize = 64;

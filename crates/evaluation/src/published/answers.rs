@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::text;
+use super::cells::text;
 use crate::files::RawRecord;
 
 /// Columns that say which answer is right, those first that are texts.
@@ -138,6 +138,11 @@ pub(super) fn listed(row: &RawRecord) -> Vec<String> {
         *choice = choice.trim().to_owned();
     }
     without_letters(listed)
+}
+
+/// The choices of a row. None twice.
+pub(super) fn choices(row: &RawRecord) -> Vec<String> {
+    distinct(&listed(row))
 }
 
 /// Choices without what is empty or stands there twice.

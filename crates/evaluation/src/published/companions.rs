@@ -6,74 +6,18 @@ use std::fmt::Write as _;
 
 use reasonedit_text::split_sentences;
 
-use super::{among, choices, parts, text};
+use super::answers::choices;
+use super::cells::{among, parts, text};
+use super::companion_set::CompanionSet;
+use super::layout::Layout;
 use crate::EvaluationError;
-use crate::dataset::{Record, Sample};
 use crate::files::{Pictures, RawRecord};
+use crate::record::{Record, Sample};
 
 /// Of the related texts of a record so many are asked, as the authors do.
 const TEXTS: usize = 5;
 /// Scenes that the authors make for a record.
 const SCENES: usize = 3;
-
-/// A set that goes with records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Set {
-    /// The question in other words.
-    Texts,
-    /// Similar pictures.
-    Images,
-    /// Questions about the rationale.
-    Rationale,
-    /// Scenes that show what the model failed to recognise.
-    Errors,
-    /// Reasoning, sentence by sentence.
-    Thoughts,
-}
-
-impl Set {
-    /// As it is spoken of.
-    fn title(self) -> &'static str {
-        match self {
-            Self::Texts => "related texts",
-            Self::Images => "related images",
-            Self::Rationale => "R-Gen",
-            Self::Errors => "CoE",
-            Self::Thoughts => "chains of thought",
-        }
-    }
-
-    /// Those that fill a column, with what it is called and where the set is looked for.
-    const MEASURED: [(Self, &'static str, &'static str); 4] = [
-        (Self::Texts, "text", "columns uid and variants, or t_gen/NAME.parquet"),
-        (Self::Images, "image", "columns uid and images, or i_gen/NAME.parquet and data/related_image/NAME"),
-        (Self::Rationale, "rationale", "columns uid, sid, question and answers, or r_gen/qa/NAME.parquet"),
-        (
-            Self::Errors,
-            "chain of error",
-            "columns uid, cid and image_path, e_gen/NAME.parquet, or data/coe_gen_merge/image/NAME/MODEL/UID",
-        ),
-    ];
-
-    /// The set that a row is of, by its columns.
-    pub(crate) fn of(row: &RawRecord) -> Option<Self> {
-        let has = |name: &str| row.contains_key(name);
-        if has("image_info_id") && has("image_path") && !has("question") {
-            return Some(Self::Images);
-        }
-        if !has("uid") {
-            return None;
-        }
-        match () {
-            () if has("variants") || has("paraphrases") => Some(Self::Texts),
-            () if has("images") || has("similar_images") => Some(Self::Images),
-            () if has("sid") || (has("question") && has("answers")) => Some(Self::Rationale),
-            () if has("cid") => Some(Self::Errors),
-            () if (has("reason") || has("cot")) && !has("question") => Some(Self::Thoughts),
-            () => None,
-        }
-    }
-}
 
 /// Joins sets to records.
 pub(crate) struct Companions<'a> {
@@ -93,7 +37,7 @@ impl<'a> Companions<'a> {
     pub(crate) fn of(
         records: &'a mut [Record],
         pictures: &'a Pictures,
-        layout: &'a super::Layout,
+        layout: &'a Layout,
     ) -> Result<Self, EvaluationError> {
         let mut by_uid = HashMap::new();
         for (at, record) in records.iter().enumerate() {
@@ -111,9 +55,14 @@ impl<'a> Companions<'a> {
     ///
     /// # Errors
     /// A path that leads out of the folders.
-    pub(crate) fn join(&mut self, set: Set, name: &str, rows: &[RawRecord]) -> Result<(), EvaluationError> {
+    pub(crate) fn join(
+        &mut self,
+        set: CompanionSet,
+        name: &str,
+        rows: &[RawRecord],
+    ) -> Result<(), EvaluationError> {
         let (mut joined, mut unmatched, mut unusable) = (0, 0, 0);
-        let by_picture = if set == Set::Images { self.by_picture(rows) } else { HashMap::new() };
+        let by_picture = if set == CompanionSet::Images { self.by_picture(rows) } else { HashMap::new() };
         for row in rows {
             let own = match text(row, &["uid"]) {
                 Some(uid) => self.by_uid.get(&uid).map(|at| vec![*at]),
@@ -152,9 +101,9 @@ impl<'a> Companions<'a> {
     }
 
     /// Whether the row holds something that can be asked.
-    fn add(&mut self, set: Set, at: usize, row: &RawRecord) -> Result<bool, EvaluationError> {
+    fn add(&mut self, set: CompanionSet, at: usize, row: &RawRecord) -> Result<bool, EvaluationError> {
         match set {
-            Set::Texts => {
+            CompanionSet::Texts => {
                 let lines = |text: &str| text.lines().map(str::to_owned).collect();
                 let mut texts = parts(row.get("variants").or_else(|| row.get("paraphrases")), lines);
                 texts.truncate(TEXTS);
@@ -164,7 +113,7 @@ impl<'a> Companions<'a> {
                 }
                 Ok(!own.is_empty())
             }
-            Set::Images => {
+            CompanionSet::Images => {
                 let mut images = parts(row.get("images").or_else(|| row.get("similar_images")), |path| {
                     vec![path.to_owned()]
                 });
@@ -183,17 +132,17 @@ impl<'a> Companions<'a> {
                 }
                 Ok(!own.is_empty())
             }
-            Set::Rationale | Set::Errors => {
+            CompanionSet::Rationale | CompanionSet::Errors => {
                 let Some(sample) = self.sample(set, at, row)? else { return Ok(false) };
                 let record = &mut self.records[at];
-                if set == Set::Rationale {
+                if set == CompanionSet::Rationale {
                     record.rationale_questions.push(sample);
                 } else {
                     record.related.push(sample);
                 }
                 Ok(true)
             }
-            Set::Thoughts => {
+            CompanionSet::Thoughts => {
                 let mut thoughts = parts(row.get("cot"), split_sentences);
                 if thoughts.is_empty() {
                     // The last sentence draws the conclusion; the authors leave it out.
@@ -211,10 +160,17 @@ impl<'a> Companions<'a> {
 
     /// A question of a set; what a scene leaves out is as in its record. `None` without a picture, a question
     /// or an answer.
-    fn sample(&self, set: Set, at: usize, row: &RawRecord) -> Result<Option<Sample>, EvaluationError> {
+    fn sample(
+        &self,
+        set: CompanionSet,
+        at: usize,
+        row: &RawRecord,
+    ) -> Result<Option<Sample>, EvaluationError> {
         let Some(image) = self.image(row)? else { return Ok(None) };
         let own = &self.records[at].sample;
-        if set == Set::Errors && text(row, &["question"]).is_none_or(|question| question == own.question) {
+        if set == CompanionSet::Errors
+            && text(row, &["question"]).is_none_or(|question| question == own.question)
+        {
             return Ok(Some(Sample { image, ..own.clone() }));
         }
         let listed = parts(row.get("answers"), |text| text.split('|').map(str::to_owned).collect());
@@ -294,12 +250,12 @@ impl<'a> Companions<'a> {
         self.scenes()?;
         let records = &*self.records;
         let any = |has: &dyn Fn(&Record) -> bool| records.iter().any(has);
-        for (set, column, place) in Set::MEASURED {
+        for (set, column, place) in CompanionSet::MEASURED {
             let there = match set {
-                Set::Texts => any(&|record| !record.paraphrases.is_empty()),
-                Set::Images => any(&|record| !record.similar_images.is_empty()),
-                Set::Rationale => any(&|record| !record.rationale_questions.is_empty()),
-                Set::Errors | Set::Thoughts => any(&|record| !record.related.is_empty()),
+                CompanionSet::Texts => any(&|record| !record.paraphrases.is_empty()),
+                CompanionSet::Images => any(&|record| !record.similar_images.is_empty()),
+                CompanionSet::Rationale => any(&|record| !record.rationale_questions.is_empty()),
+                CompanionSet::Errors | CompanionSet::Thoughts => any(&|record| !record.related.is_empty()),
             };
             if !there {
                 let title = set.title();

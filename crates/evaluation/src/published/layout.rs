@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::companions::Set;
+use super::companion_set::CompanionSet;
 
 /// Their folders, by the set that they hold.
-const FOLDERS: [(&str, Set); 5] = [
-    ("t_gen", Set::Texts),
-    ("i_gen", Set::Images),
-    ("r_gen/qa", Set::Rationale),
-    ("e_gen", Set::Errors),
-    ("r_gen/cot", Set::Thoughts),
+const FOLDERS: [(&str, CompanionSet); 5] = [
+    ("t_gen", CompanionSet::Texts),
+    ("i_gen", CompanionSet::Images),
+    ("r_gen/qa", CompanionSet::Rationale),
+    ("e_gen", CompanionSet::Errors),
+    ("r_gen/cot", CompanionSet::Thoughts),
 ];
 
 /// Where the sets that go with a file of records may be, and what they may be called.
@@ -48,7 +48,7 @@ impl Layout {
 
     /// The sets in the authors' folders: the file that is called as the data; in the folder of the records
     /// themselves also the only one.
-    pub(crate) fn sets(&self) -> Vec<(Set, PathBuf)> {
+    pub(crate) fn sets(&self) -> Vec<(CompanionSet, PathBuf)> {
         let mut found = Vec::new();
         for (inner, set) in FOLDERS {
             let file = self.roots.iter().enumerate().find_map(|(at, root)| {

@@ -24,17 +24,19 @@ const COLUMNS: usize = 4;
 /// A curve: its editor's name, and its points.
 type Curve = (String, Vec<(f64, MetricFigures)>);
 
-/// All pictures that there is something to draw for, by file name.
-pub(super) fn all(report: &EvaluationReport) -> Vec<(String, String)> {
-    let mut files = Vec::new();
-    let mut add = |name: &str, picture: Option<String>| {
-        files.extend(picture.map(|picture| (name.to_owned(), picture)));
-    };
-    add("metrics.svg", bars(report));
-    add("sequential.svg", sequential(report));
-    add("noise.svg", noise(report));
-    add("sensitivity.svg", sensitivity(report));
-    files
+impl EvaluationReport {
+    /// The pictures that there is something to draw for, by file name.
+    pub fn figures(&self) -> Vec<(String, String)> {
+        let mut files = Vec::new();
+        let mut add = |name: &str, picture: Option<String>| {
+            files.extend(picture.map(|picture| (name.to_owned(), picture)));
+        };
+        add("metrics.svg", bars(self));
+        add("sequential.svg", sequential(self));
+        add("noise.svg", noise(self));
+        add("sensitivity.svg", sensitivity(self));
+        files
+    }
 }
 
 fn estimate(figures: &MetricFigures, metric: Metric) -> Option<(f64, f64, f64)> {

@@ -10,24 +10,28 @@ use crate::questions::Metric;
 /// What stands where nothing was measured.
 const NOTHING: &str = "–";
 
-pub(super) fn page(report: &EvaluationReport) -> String {
-    let mut page = String::new();
-    // Writing to a string does not fail.
-    let _ = write_page(report, &mut page);
-    page
-}
-
-/// A table for a terminal.
-pub(super) fn rows(report: &EvaluationReport) -> Vec<Vec<String>> {
-    let head = std::iter::once("editor").chain(Metric::ALL.map(Metric::title)).chain(["false injection"]);
-    let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
-    for (name, editor) in measured(report) {
-        let mut row = vec![name.clone()];
-        row.extend(Metric::ALL.map(|metric| plain(estimate(&editor.metrics, metric))));
-        row.push(plain(editor.false_injection));
-        rows.push(row);
+impl EvaluationReport {
+    /// For a person to read: what was measured, how, and what came out. Refers to the pictures of
+    /// [`Self::figures`].
+    pub fn markdown(&self) -> String {
+        let mut page = String::new();
+        // Writing to a string does not fail.
+        let _ = write_page(self, &mut page);
+        page
     }
-    rows
+
+    /// A table for a terminal: an editor a row, a metric a column.
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        let head = std::iter::once("editor").chain(Metric::ALL.map(Metric::title)).chain(["false injection"]);
+        let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
+        for (name, editor) in measured(self) {
+            let mut row = vec![name.clone()];
+            row.extend(Metric::ALL.map(|metric| plain(estimate(&editor.metrics, metric))));
+            row.push(plain(editor.false_injection));
+            rows.push(row);
+        }
+        rows
+    }
 }
 
 /// Editors of which the static pass is whole.

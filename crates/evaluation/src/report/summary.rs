@@ -11,8 +11,8 @@ use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::{Bootstrap, Estimate, median};
 use crate::journal::{OutcomeJournal, QuestionOutcome};
 use crate::noise::NoiseKind;
+use crate::plan::{EvaluationPlan, Measured, STATIC, Sequential, noise_pass};
 use crate::questions::{EvaluationQuestion, Metric};
-use crate::run::{EvaluationPlan, Measured, STATIC, Sequential, noise_pass};
 
 /// Sentences among which a hit counts beside the first.
 const AMONG: usize = 5;
@@ -28,48 +28,55 @@ struct Reader<'a> {
     bootstrap: Bootstrap,
 }
 
-pub(super) fn report(
-    measured: &Measured,
-    plan: &EvaluationPlan,
-    provenance: Provenance,
-    perception: Vec<(String, Estimate)>,
-) -> EvaluationReport {
-    let reader = Reader { questions: &measured.questions, bootstrap: plan.bootstrap };
-    let reference = measured.editors.iter().find(|(profile, _)| profile.name == REASONEDIT);
-    let mut report = EvaluationReport {
-        provenance,
-        seed: plan.seed,
-        bootstrap: plan.bootstrap,
-        given_boxes: plan.given_boxes,
-        edits: measured.edited.len(),
-        right_before: measured.right_before,
-        generated: measured.questions.iter().filter(|question| question.sample.choices.is_empty()).count(),
-        lacking: measured.lacking.clone(),
-        perception: Named(perception),
-        editors: Named::default(),
-        protocol: None,
-        sequential: Named::default(),
-        noise: Named::default(),
-        sensitivity: Named::default(),
-    };
-    for (profile, journal) in &measured.editors {
-        let name = &profile.name;
-        let own = reader.editor(profile, journal, reference.map(|(_, journal)| journal));
-        report.editors.0.push((name.clone(), own));
-        if let Some((protocol, course)) = reader.course(profile, journal) {
-            report.protocol = Some(protocol);
-            report.sequential.0.push((name.clone(), course));
+impl EvaluationReport {
+    /// Makes the figures.
+    pub fn new(
+        measured: &Measured,
+        plan: &EvaluationPlan,
+        provenance: Provenance,
+        perception: Vec<(String, Estimate)>,
+    ) -> Self {
+        let reader = Reader { questions: &measured.questions, bootstrap: plan.bootstrap };
+        let reference = measured.editors.iter().find(|(profile, _)| profile.name == REASONEDIT);
+        let mut report = Self {
+            provenance,
+            seed: plan.seed,
+            bootstrap: plan.bootstrap,
+            given_boxes: plan.given_boxes,
+            edits: measured.edited.len(),
+            right_before: measured.right_before,
+            generated: measured
+                .questions
+                .iter()
+                .filter(|question| question.sample.choices.is_empty())
+                .count(),
+            lacking: measured.lacking.clone(),
+            perception: Named(perception),
+            editors: Named::default(),
+            protocol: None,
+            sequential: Named::default(),
+            noise: Named::default(),
+            sensitivity: Named::default(),
+        };
+        for (profile, journal) in &measured.editors {
+            let name = &profile.name;
+            let own = reader.editor(profile, journal, reference.map(|(_, journal)| journal));
+            report.editors.0.push((name.clone(), own));
+            if let Some((protocol, course)) = reader.course(profile, journal) {
+                report.protocol = Some(protocol);
+                report.sequential.0.push((name.clone(), course));
+            }
+            let noise = reader.noise(profile, journal);
+            if !noise.is_empty() {
+                report.noise.0.push((name.clone(), noise));
+            }
+            let sweeps = reader.sweeps(profile, journal);
+            if !sweeps.is_empty() {
+                report.sensitivity.0.push((name.clone(), sweeps));
+            }
         }
-        let noise = reader.noise(profile, journal);
-        if !noise.is_empty() {
-            report.noise.0.push((name.clone(), noise));
-        }
-        let sweeps = reader.sweeps(profile, journal);
-        if !sweeps.is_empty() {
-            report.sensitivity.0.push((name.clone(), sweeps));
-        }
+        report
     }
-    report
 }
 
 impl<'a> Reader<'a> {
@@ -242,7 +249,7 @@ impl<'a> Reader<'a> {
             let mut values: Vec<f64> = journal.sweep(setting.name()).collect();
             values.sort_by(f64::total_cmp);
             for value in values {
-                let asked = self.asked(journal, &crate::run::sweep_pass(setting, value));
+                let asked = self.asked(journal, &crate::plan::sweep_pass(setting, value));
                 found.push(SweepFigures {
                     setting,
                     value,

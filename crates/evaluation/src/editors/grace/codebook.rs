@@ -21,7 +21,7 @@ pub(super) struct Entry {
 
 /// All entries, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Codebook {
+pub(super) struct GraceCodebook {
     entries: Vec<Entry>,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Placing {
     Expand { at: usize, radius: f32 },
 }
 
-impl Codebook {
+impl GraceCodebook {
     /// Where an edit with this key and answer belongs; `share` of the key's length is `ε_init`.
     pub(super) fn place(&self, key: &[f32], label: &str, share: f32) -> Placing {
         let initial = share * key.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -94,14 +94,14 @@ mod tests {
         Entry { key: key.to_vec(), value: vec![edit as f32], radius: 0.0, label: label.into(), edit }
     }
 
-    fn put(codebook: &mut Codebook, key: &[f32], label: &str, edit: usize) {
+    fn put(codebook: &mut GraceCodebook, key: &[f32], label: &str, edit: usize) {
         let placing = codebook.place(key, label, 0.1);
         codebook.put(&placing, entry(key, label, edit));
     }
 
     #[test]
     fn far_keys_stand_alone() {
-        let mut codebook = Codebook::default();
+        let mut codebook = GraceCodebook::default();
         assert_eq!(codebook.lookup(&[10.0, 0.0]), None);
         put(&mut codebook, &[10.0, 0.0], "red", 0);
         put(&mut codebook, &[0.0, 20.0], "blue", 1);
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn equal_answers_expand() {
-        let mut codebook = Codebook::default();
+        let mut codebook = GraceCodebook::default();
         put(&mut codebook, &[10.0, 0.0], "red", 0);
         put(&mut codebook, &[11.5, 0.0], "red", 1);
         assert_eq!(codebook.entries.len(), 1);
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn different_answers_split() {
-        let mut codebook = Codebook::default();
+        let mut codebook = GraceCodebook::default();
         put(&mut codebook, &[10.0, 0.0], "red", 0);
         put(&mut codebook, &[11.0, 0.0], "blue", 1);
         assert_eq!(codebook.lookup(&[10.4, 0.0]).unwrap().label, "red");
@@ -141,7 +141,7 @@ mod tests {
         /// nearer one comes.
         #[test]
         fn what_was_just_added_is_found(keys in proptest::collection::vec((-9f32..9.0, -9f32..9.0, 0u8..3), 1..30)) {
-            let mut codebook = Codebook::default();
+            let mut codebook = GraceCodebook::default();
             for (edit, (x, y, label)) in keys.into_iter().enumerate() {
                 let (key, label) = ([x, y], label.to_string());
                 // The very same state with another answer can't be told apart: a radius of 0 on both.

@@ -35,7 +35,7 @@ fn pictures(folder: &Path, paths: &[&str]) -> Pictures {
 }
 
 /// Joins sets to the two records.
-fn join(pictures: &Pictures, sets: &[(Set, Vec<Value>)]) -> (Vec<Record>, String) {
+fn join(pictures: &Pictures, sets: &[(CompanionSet, Vec<Value>)]) -> (Vec<Record>, String) {
     let mut records = records();
     let layout = Layout { roots: Vec::new(), names: vec!["aokvqa".into()] };
     let mut companions = Companions::of(&mut records, pictures, &layout).unwrap();
@@ -67,23 +67,29 @@ fn every_set_fills_its_own_list() {
     let (records, notes) = join(
         &pictures,
         &[
-            (Set::Texts, vec![json!({"uid": 1, "variants": texts}), json!({"uid": "99", "variants": texts})]),
             (
-                Set::Images,
+                CompanionSet::Texts,
+                vec![json!({"uid": 1, "variants": texts}), json!({"uid": "99", "variants": texts})],
+            ),
+            (
+                CompanionSet::Images,
                 vec![
                     json!({"image_path": "data/images/aokvqa/val2017/1.png", "image_info_id": "val_1", "caption": "c"}),
                     json!({"image_path": "data/images/aokvqa/val2017/1.png", "image_info_id": "val_7", "caption": "d"}),
                 ],
             ),
             (
-                Set::Rationale,
+                CompanionSet::Rationale,
                 vec![
                     json!({"uid": "1", "sid": "1_0", "question": "What colour?", "answers": "red | blue| green"}),
                     json!({"uid": "1", "sid": "1_1", "question": "What shape?", "answers": "round|flat"}),
                 ],
             ),
-            (Set::Errors, vec![json!({"uid": "1", "cid": "1_0", "image_path": "scene.png"})]),
-            (Set::Thoughts, vec![json!({"uid": "2", "reason": "It is red. It is round. So it is right."})]),
+            (CompanionSet::Errors, vec![json!({"uid": "1", "cid": "1_0", "image_path": "scene.png"})]),
+            (
+                CompanionSet::Thoughts,
+                vec![json!({"uid": "2", "reason": "It is red. It is round. So it is right."})],
+            ),
         ],
     );
     assert_eq!(records[0].paraphrases, texts[..TEXTS]);
@@ -130,23 +136,23 @@ fn what_is_not_there_is_named_with_its_column() {
 #[test]
 fn sets_are_known_by_their_columns() {
     for (json, set) in [
-        (json!({"uid": 1, "variants": []}), Some(Set::Texts)),
-        (json!({"uid": 1, "images": []}), Some(Set::Images)),
-        (json!({"image_path": "a", "image_info_id": "b", "caption": "c"}), Some(Set::Images)),
+        (json!({"uid": 1, "variants": []}), Some(CompanionSet::Texts)),
+        (json!({"uid": 1, "images": []}), Some(CompanionSet::Images)),
+        (json!({"image_path": "a", "image_info_id": "b", "caption": "c"}), Some(CompanionSet::Images)),
         (
             json!({"uid": 1, "sid": 2, "question": "?", "answers": "a|b", "rationale": "r"}),
-            Some(Set::Rationale),
+            Some(CompanionSet::Rationale),
         ),
         (
             json!({"uid": 1, "cid": "1_0", "question": "?", "answer": "a", "image_path": "p"}),
-            Some(Set::Errors),
+            Some(CompanionSet::Errors),
         ),
-        (json!({"uid": 1, "reason": "r"}), Some(Set::Thoughts)),
+        (json!({"uid": 1, "reason": "r"}), Some(CompanionSet::Thoughts)),
         (json!({"uid": 1}), None),
         (json!({"question": "?"}), None),
     ] {
         let row = row(json);
-        assert_eq!(Set::of(&row), set, "{row:?}");
+        assert_eq!(CompanionSet::of(&row), set, "{row:?}");
         assert!(set.is_none() || !is_record(&row), "{row:?}");
     }
 }

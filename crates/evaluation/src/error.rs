@@ -1,0 +1,58 @@
+//! Why an evaluation fails.
+
+use std::path::PathBuf;
+
+use reasonedit_editor::EditorError;
+use thiserror::Error;
+
+/// Why an evaluation failed.
+#[derive(Debug, Error)]
+pub enum EvaluationError {
+    /// The data can't be read.
+    #[error("the data can't be used: {0}")]
+    Data(String),
+    /// The editor failed.
+    #[error(transparent)]
+    Editor(#[from] EditorError),
+    /// There is no editor of this name.
+    #[error("there is no editor `{name}`; there are: {known}")]
+    UnknownEditor {
+        /// What was asked for.
+        name: String,
+        /// What can be.
+        known: String,
+    },
+    /// Settings under a name that can't be used.
+    #[error("the variant `{name}` can't be made: {what}")]
+    Variant {
+        /// Its name, or its text.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The service that is measured failed, or answered what was not asked.
+    #[error("{0}")]
+    Service(String),
+    /// A folder of results that this evaluation can't go on with.
+    #[error("{}: {what}; results of other settings belong into another folder", file.display())]
+    Resume {
+        /// The file that says so.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file that can't be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word on it.
+        source: std::io::Error,
+    },
+}
+
+impl EvaluationError {
+    pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::File { path: path.into(), source }
+    }
+}
