@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reasonedit_codebook::{CodebookError, ImageStore, Library, SledStore};
+use reasonedit_codebook::store::{self, StoreKind};
+use reasonedit_codebook::{CodebookError, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
 use reasonedit_vlm::engine::{Engine, EngineHandle, Models};
 use reasonedit_vlm::load::source::Progress as DownloadProgress;
@@ -78,9 +79,9 @@ pub(crate) async fn editor(
 pub(crate) fn open_library(settings: &Settings) -> Result<(Library, ImageStore)> {
     let data = &settings.data;
     std::fs::create_dir_all(data).map_err(|error| CliError::file(data, error))?;
-    let store = SledStore::open(&data.join(STORE)).map_err(|error| in_folder(data, &error))?;
-    let library =
-        Library::open(Arc::new(store), settings.editor.codebook).map_err(|error| in_folder(data, &error))?;
+    let store =
+        store::open(StoreKind::default(), &data.join(STORE)).map_err(|error| in_folder(data, &error))?;
+    let library = Library::open(store, settings.editor.codebook).map_err(|error| in_folder(data, &error))?;
     let images = ImageStore::open(&data.join(IMAGES)).map_err(|error| in_folder(data, &error))?;
     Ok((library, images))
 }

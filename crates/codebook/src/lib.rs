@@ -3,6 +3,54 @@
 //! A [`Codebook`] is a fold over the [`Member`]s of its live edits. The store is the truth; keys, index,
 //! hubness scales and gate are derived from it and published as immutable [`Snapshot`]s after the store has
 //! committed. Everything here is synchronous: calls that write wait for the disk.
+//!
+//! An edit, a retrieval, and the edit taken back:
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use reasonedit_codebook::store::{self, StoreKind};
+//! use reasonedit_codebook::{
+//!     CodebookConfig, CodebookName, EditId, EditRecord, Generation, Library, Member, RetrievalParams,
+//! };
+//! use serde_json::{from_value, json};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let library = Library::open(store::open(StoreKind::Memory, Path::new("."))?, CodebookConfig::default())?;
+//! let book = library.get_or_create(&CodebookName::default())?;
+//!
+//! // What keys are made by: here of two numbers each, one of the picture and one of the text.
+//! let generation: Generation = from_value(json!({
+//!     "embedding": {
+//!         "id": "00000000000000000000000001", "model_fingerprint": "m", "tap": "vision.7", "pooling": "mean",
+//!         "lambda": 1.0, "encoder_fingerprint": "e", "vision_dim": 1, "sentence_dim": 1,
+//!     },
+//!     "chosen": false,
+//! }))?;
+//! let (id, image) = (EditId::from_bytes([1; 16]), "0".repeat(64));
+//! let record: EditRecord = from_value(json!({
+//!     "id": id, "created_at": "2026-01-01T00:00:00Z", "image": {"id": &image, "width": 600, "height": 450},
+//!     "question": "Is it benign?", "answer": "no", "choices": ["yes", "no"], "reasoning": [], "author": null,
+//!     "tags": [], "metadata": null, "embedding": generation.embedding.id, "before": null, "timings_ms": {},
+//!     "idempotency": null,
+//! }))?;
+//! let member: Member = from_value(json!({
+//!     "id": reasonedit_codebook::MemberId::derive(id, 0), "edit": id, "ordinal": 0, "kind": "answer",
+//!     "statement": null, "image": &image, "area": null, "sentence": "It is not benign.", "key": [0.3, 0.4],
+//!     "radius": 1.0,
+//! }))?;
+//!
+//! book.apply(record, vec![member], &generation)?;
+//! let near = book.retrieve(&[0.3, 0.5], &RetrievalParams::default())?;
+//! assert_eq!(near.facts[0].value, "It is not benign.");
+//! let far = book.retrieve(&[30.0, 50.0], &RetrievalParams::default())?;
+//! assert!(far.rejected && far.facts.is_empty());
+//!
+//! book.revert(id)?;
+//! assert!(book.retrieve(&[0.3, 0.5], &RetrievalParams::default())?.facts.is_empty());
+//! # Ok(())
+//! # }
+//! ```
 
 mod book;
 mod build;

@@ -3,6 +3,23 @@
 //! [`evaluate`] makes real edits (errors of the unedited model) with every editor and asks everything that
 //! tests them; [`EvaluationReport`] makes figures of the outcomes. Editors stand behind one trait,
 //! [`BaselineEditor`]; [`EditorRegistry`] makes those that there are.
+//!
+//! Shares come with an interval over edits, and names say what can be evaluated:
+//!
+//! ```
+//! use reasonedit_evaluation::{Bootstrap, EditorVariant, editor_names};
+//!
+//! // Right answers and questions of three edits.
+//! let right = Bootstrap::default().estimate(&[(2.0, 2), (1.0, 2), (2.0, 2)]);
+//! assert_eq!(right.value, Some(5.0 / 6.0));
+//! assert!(right.low < right.value && right.value <= right.high);
+//!
+//! assert!(editor_names().contains(&"no-merging".to_owned()));
+//! // Another variant, as `reasonedit eval --variant` takes it.
+//! let wide = EditorVariant::parse("wide:codebook.retrieval.k=9")?;
+//! assert_eq!(wide.about, "With `codebook.retrieval.k` = 9.");
+//! # Ok::<(), reasonedit_evaluation::EvaluationError>(())
+//! ```
 
 mod baseline;
 mod dataset;

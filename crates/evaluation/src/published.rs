@@ -24,7 +24,7 @@ use crate::files::{Pictures, RawRecord, data};
 use crate::record::{Record, Sample};
 
 use answers::{Counting, Right, distinct};
-use cells::{among, parts, text};
+use cells::{parts, text};
 pub(crate) use companion_set::CompanionSet;
 pub(crate) use companions::Companions;
 pub(crate) use layout::Layout;

@@ -1,6 +1,23 @@
 //! Bytes to an upright RGB image under limits; Pillow-exact resizing; patch grid; augmentation.
 //!
 //! Pure: no I/O, no clock, no global state. Every random choice follows from a seed that the caller hands in.
+//!
+//! An upload becomes a picture, and a part of it is cut out:
+//!
+//! ```
+//! use reasonedit_imaging::{DecodeLimits, PixelBox, RgbImage, crop, decode, encode_png};
+//!
+//! # fn main() -> Result<(), reasonedit_imaging::ImagingError> {
+//! let upload = encode_png(&RgbImage::new(600, 450))?;
+//! let picture = decode(&upload, &DecodeLimits::default())?.image;
+//! let part = crop(&picture, PixelBox { x: 10, y: 20, width: 30, height: 40 })?;
+//! assert_eq!(part.dimensions(), (30, 40));
+//!
+//! let strict = DecodeLimits { max_side: 500, ..DecodeLimits::default() };
+//! assert!(decode(&upload, &strict).is_err());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod augment;
 mod decode;

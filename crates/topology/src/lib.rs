@@ -4,6 +4,22 @@
 //!
 //! Pure: no I/O, no clock, no global state. Every random choice follows from a seed that the caller hands in.
 //! f32 in, f64 throughout.
+//!
+//! How well embeddings keep two groups apart:
+//!
+//! ```
+//! use reasonedit_topology::{Embeddings, Network, Partition};
+//!
+//! # fn main() -> reasonedit_topology::Result<()> {
+//! // Two things near (0, 0) and two near (3, 4), one row each.
+//! let values = [0.0, 0.1, 0.1, 0.0, 3.0, 4.0, 3.1, 4.0];
+//! let network = Network::of_rows(Embeddings::new(&values, 2)?)?;
+//! let apart = network.modularity(&Partition::new(&[0, 0, 1, 1]))?;
+//! let mixed = network.modularity(&Partition::new(&[0, 1, 0, 1]))?;
+//! assert!(apart > 0.0 && mixed < 0.0);
+//! # Ok(())
+//! # }
+//! ```
 
 mod draw;
 mod error;

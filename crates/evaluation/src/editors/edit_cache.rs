@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::lock::Mutex;
+use reasonedit_codebook::store::{self, StoreKind};
 use reasonedit_codebook::{
     CodebookError, CodebookName, CodebookStore, EditRecord, Generation, ImageId, ImageStore, Library, Member,
-    MemoryStore, SledStore,
 };
 use reasonedit_editor::{
     CallContext, EditRequest, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
@@ -58,7 +58,8 @@ impl SharedEditCache {
 
     /// An editor that keeps its codebooks in memory.
     pub(super) async fn plain(&self, config: &EditorConfig) -> Result<Editor, EvaluationError> {
-        self.editor(config.clone(), Arc::new(MemoryStore::new())).await
+        let store = store::open(StoreKind::Memory, &self.folder).map_err(EditorError::from)?;
+        self.editor(config.clone(), store).await
     }
 
     async fn editor(
@@ -106,8 +107,8 @@ impl SharedEditCache {
         }
         let folder = self.folder.join("pools").join(&name);
         std::fs::create_dir_all(&folder).map_err(|error| EvaluationError::file(&folder, error))?;
-        let store = SledStore::open(&folder).map_err(EditorError::from)?;
-        let pool = Arc::new(KeyPool { editor: self.editor(config, Arc::new(store)).await?, lender });
+        let store = store::open(StoreKind::default(), &folder).map_err(EditorError::from)?;
+        let pool = Arc::new(KeyPool { editor: self.editor(config, store).await?, lender });
         pools.insert(name, Arc::clone(&pool));
         Ok(pool)
     }

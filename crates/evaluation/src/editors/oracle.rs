@@ -7,7 +7,6 @@ use reasonedit_editor::{Editor, with_facts};
 
 use super::answer::answer;
 use super::definition::EditorDefinition;
-use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
 };

@@ -4,7 +4,6 @@ use reasonedit_editor::Editor;
 
 use super::answer::answer;
 use super::definition::EditorDefinition;
-use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
 };

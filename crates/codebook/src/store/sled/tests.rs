@@ -36,24 +36,9 @@ impl StoreUnderTest for Folder {
     }
 }
 
-struct Memory(crate::store::MemoryStore);
-
-impl StoreUnderTest for Memory {
-    fn store(&self) -> &dyn CodebookStore {
-        &self.0
-    }
-
-    fn restart(&mut self) {}
-}
-
 #[test]
 fn sled_conforms() {
     conformance::run(Folder::fresh);
-}
-
-#[test]
-fn memory_conforms() {
-    conformance::run(|| Memory(crate::store::MemoryStore::new()));
 }
 
 fn committed() -> Folder {
