@@ -291,6 +291,7 @@ fn coco(row: &RawRecord) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::answers::choices;
     use super::*;
 
     fn row(json: &str) -> RawRecord {
