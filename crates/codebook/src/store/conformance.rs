@@ -1,8 +1,12 @@
 //! What every store must do, run on each of them.
 
+use time::OffsetDateTime;
+
 use super::*;
-use crate::records::Idempotency;
-use crate::testing;
+use crate::ids::CodebookName;
+use crate::member::Member;
+use crate::records::{Draft, Generation, Idempotency};
+use crate::{CodebookError, testing};
 
 /// A store under test, and how it comes back after the process ended.
 pub(super) trait StoreUnderTest {
