@@ -58,8 +58,8 @@ pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, Sample
 pub use prompts::{Prompts, with_facts};
 // What callers of the editor need of what lies below it: they name no model and no codebook themselves.
 pub use reasonedit_codebook::{
-    CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryView, Evidence,
-    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Kind, Library, MemberId, Opinion, Retrieval,
+    CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
+    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Retrieval,
     Sentence, Stats, Superseded,
 };
 pub use reasonedit_text::Warning;

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use reasonedit_codebook::{EditId, EditRecord, Fact, ImageId, EntryKind, Retrieval, Snapshot, Statement};
+use reasonedit_codebook::{EditId, EditRecord, EntryKind, Fact, ImageId, Retrieval, Snapshot, Statement};
 use reasonedit_imaging::augment::textures;
 use reasonedit_imaging::{PixelBox, PixelRules, RgbImage};
 use reasonedit_text::canonical;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use reasonedit_editor::{
-    Absence, AbsentReason, Conflict, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo,
-    EntryKind,
+    Absence, AbsentReason, Conflict, EditRecord, EditView, EntryKind, EntryView, Evidence, EvidenceSource,
+    ImageInfo,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};

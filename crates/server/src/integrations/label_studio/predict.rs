@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use reasonedit_editor::{
-    CallContext, CodebookName, Editor, Evidence, EvidenceSource, Fact, ImageId, ImageInfo, ImageSource, EntryKind,
-    Priority, QueryOutcome, QueryRequest, RetrievalOverride,
+    CallContext, CodebookName, Editor, EntryKind, Evidence, EvidenceSource, Fact, ImageId, ImageInfo,
+    ImageSource, Priority, QueryOutcome, QueryRequest, RetrievalOverride,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_text::same;
