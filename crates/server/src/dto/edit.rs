@@ -206,7 +206,7 @@ pub enum EvidenceSourceDto {
 /// What an entry stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = EntryKind)]
+#[schema(as = Kind)]
 pub enum KindDto {
     /// The answer.
     Answer,
