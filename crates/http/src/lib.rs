@@ -9,6 +9,7 @@ pub mod base64;
 pub mod bind;
 pub mod body;
 mod coding;
+pub mod deprecation;
 pub mod fetch;
 pub mod headers;
 pub mod json;

@@ -113,7 +113,7 @@ pub fn cors(origins: &[String]) -> Option<CorsLayer> {
             // own.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
-            .max_age(std::time::Duration::from_secs(600)),
+            .max_age(std::time::Duration::from_mins(10)),
     )
 }
 

@@ -10,10 +10,12 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::MethodRouter;
+use time::Date;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::body::BodyBudget;
+use crate::deprecation::Deprecation;
 use crate::limits::Archives;
 
 /// Who may ask.
@@ -81,6 +83,8 @@ pub struct Policy {
     pub deadline: DeadlinePolicy,
     /// Whether it takes a place among the archives that are written or read.
     pub archives: bool,
+    /// That it is to go, if it is.
+    pub deprecated: Option<Deprecation>,
 }
 
 impl Policy {
@@ -92,6 +96,7 @@ impl Policy {
         answer: AnswerPolicy::Whole,
         deadline: DeadlinePolicy::Request,
         archives: false,
+        deprecated: None,
     };
     /// For everyone.
     pub const OPEN: Self = Self { access: Access::Open, ..Self::TOKEN };
@@ -131,11 +136,17 @@ impl Policy {
     pub const fn always(self) -> Self {
         Self { always: true, ..self }
     }
+
+    /// It is no longer meant to be used, and may be gone from the day `sunset` on.
+    #[must_use]
+    pub const fn deprecated(self, since: Date, sunset: Date) -> Self {
+        Self { deprecated: Some(Deprecation { since, sunset }), ..self }
+    }
 }
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { access, always, body, answer, deadline, archives } = self;
+        let Self { access, always, body, answer, deadline, archives, deprecated } = self;
         let access = format!("{access:?}").to_lowercase();
         let body = match body {
             BodyPolicy::None => "none",
@@ -152,6 +163,9 @@ impl fmt::Display for Policy {
             if *is {
                 write!(f, "; {word}")?;
             }
+        }
+        if let Some(Deprecation { since, sunset }) = deprecated {
+            write!(f, "; deprecated since {since}, gone from {sunset}")?;
         }
         Ok(())
     }
@@ -174,7 +188,11 @@ impl Policies {
         let exact = methods.iter().find(|(known, _)| known == method);
         // A method that the resource doesn't have.
         let policy = exact.or(methods.first()).map_or(Policy::TOKEN, |(_, policy)| *policy);
-        if exact.is_some() { policy } else { Policy { body: BodyPolicy::None, archives: false, ..policy } }
+        if exact.is_some() {
+            policy
+        } else {
+            Policy { body: BodyPolicy::None, archives: false, deprecated: None, ..policy }
+        }
     }
 
     /// All of them: path, method, policy, in the order of their paths.
@@ -218,16 +236,20 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// A route of the contract: what `utoipa_axum::routes!` makes of its handler.
     #[must_use]
-    pub fn route(mut self, policy: Policy, route: UtoipaMethodRouter<S>) -> Self {
-        for (path, item) in &route.1.paths {
+    pub fn route(mut self, policy: Policy, mut route: UtoipaMethodRouter<S>) -> Self {
+        for (path, item) in &mut route.1.paths {
             let operations = [
-                (&item.get, Method::GET),
-                (&item.post, Method::POST),
-                (&item.put, Method::PUT),
-                (&item.delete, Method::DELETE),
-                (&item.patch, Method::PATCH),
+                (&mut item.get, Method::GET),
+                (&mut item.post, Method::POST),
+                (&mut item.put, Method::PUT),
+                (&mut item.delete, Method::DELETE),
+                (&mut item.patch, Method::PATCH),
             ];
-            for (_, method) in operations.into_iter().filter(|(operation, _)| operation.is_some()) {
+            for (operation, method) in operations {
+                let Some(operation) = operation else { continue };
+                if let Some(deprecation) = policy.deprecated {
+                    deprecation.write(operation);
+                }
                 self.policies.add(path, method, policy);
             }
         }
@@ -291,7 +313,11 @@ pub async fn attach(
     if policy.archives {
         extensions.insert(given.archives);
     }
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if let Some(deprecation) = policy.deprecated {
+        deprecation.tell(response.headers_mut());
+    }
+    response
 }
 
 /// The policy that a request was given; that of what no route is registered for where it was given none.
