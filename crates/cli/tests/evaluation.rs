@@ -87,7 +87,7 @@ impl Service {
     fn begin(&self) -> Child {
         let mut command = self.command(&["eval", "--data", "world:1000417:60", "--edits", "60"]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let until = Instant::now() + Duration::from_secs(120);
+        let until = Instant::now() + Duration::from_mins(2);
         while self.edits() == 0 {
             assert!(Instant::now() < until, "no edit was made");
             std::thread::sleep(Duration::from_millis(100));

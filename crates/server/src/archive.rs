@@ -222,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn the_writer_fails_once_the_client_has_gone() {
         let (sender, mut pieces) = mpsc::channel(4);
-        let writing = write_endlessly(Duration::from_secs(60), sender);
+        let writing = write_endlessly(Duration::from_mins(1), sender);
         assert_eq!(pieces.recv().await.map(|piece| piece.len()), Some(PIECE_BYTES));
         assert_eq!(pieces.recv().await.map(|piece| piece.len()), Some(1));
         drop(pieces);

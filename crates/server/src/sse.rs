@@ -212,12 +212,12 @@ mod tests {
         // Kept open when the deadline is what ends the stream.
         let _open = deadline.is_zero().then_some(sender);
         let deadline = Instant::now() + deadline;
-        let response = answer(receiver, true, deadline, Duration::from_secs(60)).await?;
+        let response = answer(receiver, true, deadline, Duration::from_mins(1)).await?;
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn a_whole_stream() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The pace is that of this long; what was before says little of what comes.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Least time between two points that are remembered.
 const SPACING: Duration = Duration::from_millis(500);
 

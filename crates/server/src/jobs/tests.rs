@@ -18,7 +18,7 @@ use crate::problem::{Problem, ProblemKind, Result};
 
 const LIMITS: Limits = Limits { queued: 3, kept: 5 };
 /// Nothing here takes that long; a test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What lasts when a process ends.
 struct Data {

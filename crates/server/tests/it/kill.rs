@@ -22,7 +22,7 @@ const CONFIG: &str = "REASONEDIT_KILL_TEST_CONFIG";
 const EDITS: usize = 64;
 const KILLS: u64 = 6;
 /// A test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Serves until its standard input is closed, and says where.
 #[tokio::test(flavor = "multi_thread")]

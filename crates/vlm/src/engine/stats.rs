@@ -82,7 +82,7 @@ impl Counters {
     pub(super) fn retry_after(&self, depth: usize) -> Duration {
         let micros = self.request_micros.load(Ordering::Relaxed).saturating_mul(depth as u64);
         // Half the queue, so that a place is free and work is left for the one who comes back.
-        Duration::from_micros(micros / 2).clamp(Duration::from_millis(100), Duration::from_secs(60))
+        Duration::from_micros(micros / 2).clamp(Duration::from_millis(100), Duration::from_mins(1))
     }
 
     /// Snapshot of the counters alone.

@@ -149,7 +149,7 @@ impl Hub {
     fn get(&self, url: &str) -> Result<ureq::http::Response<ureq::Body>> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_recv_response(Some(Duration::from_mins(1)))
             .build()
             .into();
         let mut request = agent.get(url);

@@ -23,7 +23,7 @@ const KEPT: usize = 200;
 /// Rows read at a time at the start.
 const PAGE: usize = 64;
 /// The longest that is waited before an annotation is tried again.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// An event that waits, without what it says.
 #[derive(Clone, Debug)]

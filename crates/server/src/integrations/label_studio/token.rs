@@ -12,7 +12,7 @@ use serde_json::Value;
 /// An access token is used this much less long than it says, so that it doesn't end on its way.
 const MARGIN: Duration = Duration::from_secs(15);
 /// How long one is used that doesn't say how long it lasts; Label Studio's last five minutes.
-const UNSAID: Duration = Duration::from_secs(60);
+const UNSAID: Duration = Duration::from_mins(1);
 
 /// A token that no log and no error shows.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

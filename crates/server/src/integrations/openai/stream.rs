@@ -186,7 +186,7 @@ mod tests {
             sender.send(event).await.unwrap();
         }
         drop(sender);
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         let response = answer(receiver, told(), Instant::now() + long, long).await?;
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         Ok(String::from_utf8(bytes.to_vec()).unwrap())

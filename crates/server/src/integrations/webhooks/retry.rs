@@ -46,7 +46,7 @@ mod tests {
             let config = WebhooksConfig::default();
             let asked = Duration::from_secs(seconds);
             let wait = spread(&config, failures, Some(asked), random);
-            prop_assert!(wait >= asked.min(MOST_ASKED) && wait <= asked.min(MOST_ASKED).max(Duration::from_secs(3600)));
+            prop_assert!(wait >= asked.min(MOST_ASKED) && wait <= asked.min(MOST_ASKED).max(Duration::from_hours(1)));
         }
     }
 
