@@ -43,7 +43,7 @@ impl Picture {
     /// As the editor takes it.
     pub(crate) fn into_source(self) -> ImageSource {
         match self {
-            Self::Bytes(bytes) => ImageSource::Bytes(bytes),
+            Self::Bytes(bytes) => ImageSource::from(bytes),
             Self::Known(id) => ImageSource::Known(id),
         }
     }

@@ -44,10 +44,19 @@ impl ImageStore {
     /// `Store` if the disk refuses.
     pub fn put(&self, bytes: &[u8]) -> Result<ImageId> {
         let id = ImageId::of(bytes);
+        self.put_under(id, bytes)?;
+        Ok(id)
+    }
+
+    /// Keeps the bytes under their id, which the caller has made of them already.
+    ///
+    /// # Errors
+    /// `Store` if the disk refuses.
+    pub fn put_under(&self, id: ImageId, bytes: &[u8]) -> Result<()> {
         if !self.contains(id) {
             self.write(id, bytes).map_err(|e| failed("keep an image", &e))?;
         }
-        Ok(id)
+        Ok(())
     }
 
     /// Beside, synced, then renamed: under an id there is never half an image.

@@ -17,13 +17,12 @@ use reasonedit_codebook::{
 use serde::{Deserialize, Serialize};
 
 use self::unpack::{Unpacked, unpack};
-use crate::Editor;
+use crate::editor::Editor;
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
 use crate::pictures::blocking;
 use crate::types::{CallContext, ImageSource};
-use crate::validate::inside;
 
 /// Version of the archive's format.
 const FORMAT: u32 = 1;
@@ -147,7 +146,7 @@ impl Editor {
         codebook: &CodebookName,
         out: impl Write + Send + 'static,
     ) -> Result<ExportSummary, EditorError> {
-        let book = self.existing(codebook)?;
+        let book = self.core.existing(codebook)?;
         let (editor, name) = (self.clone(), codebook.clone());
         blocking(move || {
             // One snapshot: what is reverted or added meanwhile doesn't show.
@@ -167,7 +166,7 @@ impl Editor {
             images.sort_unstable();
             images.dedup();
             for id in &images {
-                let bytes = editor.pictures().store().get(*id)?;
+                let bytes = editor.core.pictures().store().get(*id)?;
                 append(&mut tar, &format!("{IMAGES}/{id}"), &bytes)?;
             }
             let summary = ExportSummary { edits: edits.len(), images: images.len() };
@@ -204,12 +203,12 @@ impl Editor {
         call: CallContext,
     ) -> Result<ImportSummary, EditorError> {
         let (editor, limit) = (self.clone(), options.max_bytes);
-        let unpacked = blocking(move || unpack(editor.pictures(), input, limit)).await?;
+        let unpacked = blocking(move || unpack(editor.core.pictures(), input, limit)).await?;
         let generation = unpacked.manifest.generation();
-        let mut embedder = self.embedder_of_import(codebook, generation.as_ref())?;
+        let mut embedder = self.core.embedder_of_import(codebook, generation.as_ref())?;
         let same = generation.is_some_and(|g| embedder.embedding.same_space(&g.embedding));
 
-        let (book, target) = (self.existing(codebook)?, same.then(|| embedder.embedding.clone()));
+        let (book, target) = (self.core.existing(codebook)?, same.then(|| embedder.embedding.clone()));
         let mut incoming = {
             let editor = self.clone();
             blocking(move || Incoming::read(&editor, unpacked, book.as_deref(), target.as_ref())).await?
@@ -225,7 +224,7 @@ impl Editor {
             match self.take_in(codebook, &incoming, &embedder).await {
                 // The codebook has moved to another embedding since the keys were made.
                 Err(EditorError::Codebook(error @ CodebookError::EmbeddingMismatch { .. })) => {
-                    let now = self.embedder_of(codebook)?;
+                    let now = self.core.embedder_of(codebook)?;
                     if now.embedding == embedder.embedding {
                         return Err(error.into());
                     }
@@ -239,7 +238,7 @@ impl Editor {
         summary.edits = added;
         summary.skipped += incoming.edits.len() - added;
         // A codebook may have begun with an embedding of its own.
-        self.refresh_taps().await?;
+        self.core.refresh_taps().await?;
         Ok(summary)
     }
 
@@ -251,7 +250,7 @@ impl Editor {
         incoming: &Incoming,
         embedder: &Embedder,
     ) -> Result<usize, EditorError> {
-        let gate = self.gate().read_owned().await;
+        let gate = self.core.gate().read_owned().await;
         let (editor, name, generation) = (self.clone(), codebook.clone(), embedder.generation());
         let (edits, images) = (incoming.edits.clone(), Arc::clone(&incoming.images));
         blocking(move || {
@@ -259,7 +258,7 @@ impl Editor {
             let added = if edits.is_empty() {
                 0
             } else {
-                editor.library().get_or_create(&name)?.take_in(edits, &generation)?.len()
+                editor.core.library().get_or_create(&name)?.take_in(edits, &generation)?.len()
             };
             drop(gate);
             Ok(added)
@@ -273,9 +272,14 @@ impl Editor {
         let editor = self.clone();
         blocking(move || {
             let wanted = |id: ImageId| {
-                editor.library().books().iter().any(|b| b.snapshot().edits().any(|edit| edit.image.id == id))
+                editor
+                    .core
+                    .library()
+                    .books()
+                    .iter()
+                    .any(|b| b.snapshot().edits().any(|edit| edit.image.id == id))
             };
-            Ok(editor.pictures().store().sweep_staged(wanted)?)
+            Ok(editor.core.pictures().store().sweep_staged(wanted)?)
         })
         .await
     }
@@ -347,7 +351,9 @@ impl Incoming {
             let id = record.image.id;
             let found = match unpacked.came.get(&id) {
                 Some(found) => *found,
-                None if incoming.images.contains(id) => editor.pictures().info(&incoming.images.get(id)?)?,
+                None if incoming.images.contains(id) => {
+                    editor.core.pictures().info(&incoming.images.get(id)?)?
+                }
                 None => return Err(said("has a picture that the archive does not hold")),
             };
             if found != record.image {
@@ -355,7 +361,7 @@ impl Incoming {
             }
             let (width, height) = (record.image.width, record.image.height);
             let mut areas = record.reasoning.iter().flat_map(|s| &s.evidence).map(|evidence| evidence.area);
-            if !areas.all(|area| inside(&area, width, height)) {
+            if !areas.all(|area| area.validate(width, height).is_ok()) {
                 return Err(said("has evidence outside of its picture"));
             }
             incoming.push(record, line.members, target).map_err(|what| said(&what))?;
@@ -384,7 +390,7 @@ impl Incoming {
                 if member.edit != record.id || member.image != record.image.id {
                     return Err("has entries of another edit".to_owned());
                 }
-                if member.area.is_some_and(|area| !inside(&area, width, height)) {
+                if member.area.is_some_and(|area| area.validate(width, height).is_err()) {
                     return Err("has an entry outside of its picture".to_owned());
                 }
                 restored.push(Arc::new(member));
@@ -403,13 +409,13 @@ impl Incoming {
         progress: &ImportProgress,
         call: CallContext,
     ) -> Result<(), EditorError> {
-        let maker = EntryMaker { editor, embedder, options: call.options() };
+        let maker = EntryMaker { core: &editor.core, embedder, options: call.options() };
         progress.begin(self.edits.len());
         for (record, members) in &mut self.edits {
             let (images, id) = (Arc::clone(&self.images), record.image.id);
             let bytes = blocking(move || Ok(images.get(id)?)).await?;
-            let source = ImageSource::Bytes(bytes.into());
-            let picture = editor.pictures().resolve(&source, embedder.pixels()).await?;
+            let source = ImageSource::from(bytes::Bytes::from(bytes));
+            let picture = editor.core.pictures().resolve(&source, embedder.pixels()).await?;
             if picture.info() != record.image {
                 let detail = format!("the picture of the edit {} has another size", record.id);
                 return Err(EditorError::Archive(detail));

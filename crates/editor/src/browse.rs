@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    Codebook, CodebookError, CodebookName, EditFilter, EditId, ImageId, ImageInfo, Key, MemberId, Page, Stats,
+    Codebook, CodebookName, EditFilter, EditId, EditRecord, GenerationId, ImageId, ImageInfo, Key, MemberId,
+    Page, Stats,
 };
 use reasonedit_imaging::{ImageFormat, PixelBox, PixelRules, crop, decode_under, encode_png};
+use time::OffsetDateTime;
 
-use crate::Editor;
+use crate::edit::outcome;
+use crate::editor::Editor;
 use crate::error::{EditorError, FieldError};
 use crate::pictures::blocking;
-use crate::types::{EditView, ImageSource};
-use crate::validate::inside;
+use crate::types::{ActiveEmbedding, EditView, ImageSource};
 
 /// A codebook in a list of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,29 @@ pub struct CodebookSummary {
     pub edits: usize,
     /// Keys after merging.
     pub keys: usize,
+    /// When the oldest live edit was made.
+    pub oldest_edit: Option<OffsetDateTime>,
+}
+
+impl CodebookSummary {
+    fn of(book: &Codebook) -> Self {
+        let snapshot = book.snapshot();
+        Self {
+            name: book.name().clone(),
+            edits: snapshot.edit_count(),
+            keys: snapshot.key_count(),
+            oldest_edit: snapshot.edits().next().map(|record| record.created_at),
+        }
+    }
+}
+
+/// The live edits of a codebook at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveEdits {
+    /// In the order in which they were made.
+    pub ids: Vec<EditId>,
+    /// The generation of their keys.
+    pub generation: Option<GenerationId>,
 }
 
 impl Editor {
@@ -33,13 +58,93 @@ impl Editor {
         cursor: Option<&CodebookName>,
         limit: usize,
     ) -> Page<CodebookSummary, CodebookName> {
-        let page = self.library().page(cursor, limit);
-        let summary = |book: Arc<Codebook>| {
-            let snapshot = book.snapshot();
-            let (edits, keys) = (snapshot.edit_count(), snapshot.key_count());
-            CodebookSummary { name: book.name().clone(), edits, keys }
-        };
-        Page { items: page.items.into_iter().map(summary).collect(), next: page.next }
+        let page = self.core.library().page(cursor, limit);
+        let items = page.items.iter().map(|book| CodebookSummary::of(book)).collect();
+        Page { items, next: page.next }
+    }
+
+    /// All codebooks that are open, in order of their names.
+    pub fn open_codebooks(&self) -> Vec<CodebookSummary> {
+        self.core.library().books().iter().map(|book| CodebookSummary::of(book)).collect()
+    }
+
+    /// One codebook.
+    ///
+    /// # Errors
+    /// `UnknownCodebook` if it is not the default one and was never written to.
+    pub fn known_codebook(&self, name: &CodebookName) -> Result<CodebookSummary, EditorError> {
+        Ok(CodebookSummary::of(self.core.library().get(name)?.as_ref()))
+    }
+
+    /// The live edits of a codebook; none of one without edits.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn live_edits(&self, codebook: &CodebookName) -> Result<LiveEdits, EditorError> {
+        let Some(book) = self.core.existing(codebook)? else { return Ok(LiveEdits::default()) };
+        let snapshot = book.snapshot();
+        let generation = snapshot.embedding().map(|embedding| embedding.id);
+        Ok(LiveEdits { ids: snapshot.edits().map(|record| record.id).collect(), generation })
+    }
+
+    /// What was stored of those of these edits that are live, in this order.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn live_records(
+        &self,
+        codebook: &CodebookName,
+        ids: &[EditId],
+    ) -> Result<Vec<Arc<EditRecord>>, EditorError> {
+        let Some(book) = self.core.existing(codebook)? else { return Ok(Vec::new()) };
+        let snapshot = book.snapshot();
+        Ok(ids.iter().filter_map(|id| snapshot.edit(*id).cloned()).collect())
+    }
+
+    /// Live edits of all codebooks that fit, as they were stored.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub async fn find_records(
+        &self,
+        filter: EditFilter,
+    ) -> Result<Vec<(CodebookName, Arc<EditRecord>)>, EditorError> {
+        let core = Arc::clone(&self.core);
+        blocking(move || {
+            let mut found = Vec::new();
+            for book in core.library().books() {
+                let records = book.edits(&filter, None, usize::MAX).items;
+                found.extend(records.into_iter().map(|record| (book.name().clone(), record)));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// The edit of a codebook that was made under an idempotency key, live or not. Reads the disk.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn edit_under_key(&self, codebook: &CodebookName, key: &str) -> Result<Option<EditId>, EditorError> {
+        let Some(book) = self.core.existing(codebook)? else { return Ok(None) };
+        Ok(book.idempotency(key)?.map(|(_, edit)| edit))
+    }
+
+    /// As [`Editor::edit_under_key`], of whichever codebook has one.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub async fn edit_under_key_anywhere(&self, key: &str) -> Result<Option<EditId>, EditorError> {
+        let (core, key) = (Arc::clone(&self.core), key.to_owned());
+        blocking(move || {
+            for book in core.library().books() {
+                if let Some((_, edit)) = book.idempotency(&key)? {
+                    return Ok(Some(edit));
+                }
+            }
+            Ok(None)
+        })
+        .await
     }
 
     /// One live edit.
@@ -47,9 +152,7 @@ impl Editor {
     /// # Errors
     /// An unknown or reverted edit, failing storage.
     pub async fn get_edit(&self, codebook: &CodebookName, id: EditId) -> Result<EditView, EditorError> {
-        let book = self.existing(codebook)?.ok_or(EditorError::UnknownEdit(id))?;
-        let editor = self.clone();
-        blocking(move || editor.view(&book, id)).await
+        outcome::view(&self.core, codebook, id).await
     }
 
     /// Live edits, newest first, from `cursor` on.
@@ -63,13 +166,15 @@ impl Editor {
         cursor: Option<EditId>,
         limit: usize,
     ) -> Result<Page<EditView, EditId>, EditorError> {
-        let Some(book) = self.existing(codebook)? else { return Ok(Page { items: Vec::new(), next: None }) };
-        let editor = self.clone();
+        let Some(book) = self.core.existing(codebook)? else {
+            return Ok(Page { items: Vec::new(), next: None });
+        };
+        let core = Arc::clone(&self.core);
         blocking(move || {
             let page = book.edits(&filter, cursor, limit);
             let mut items = Vec::with_capacity(page.items.len());
             for record in page.items {
-                match editor.view(&book, record.id) {
+                match outcome::read(&core, &book, record.id) {
                     Ok(view) => items.push(view),
                     // Reverted since the page was taken.
                     Err(EditorError::UnknownEdit(_)) => {}
@@ -86,7 +191,7 @@ impl Editor {
     /// # Errors
     /// Failing storage.
     pub async fn codebook(&self, codebook: &CodebookName) -> Result<Stats, EditorError> {
-        let Some(book) = self.existing(codebook)? else { return Ok(Stats::default()) };
+        let Some(book) = self.core.existing(codebook)? else { return Ok(Stats::default()) };
         blocking(move || Ok(book.stats())).await
     }
 
@@ -100,7 +205,9 @@ impl Editor {
         cursor: Option<MemberId>,
         limit: usize,
     ) -> Result<Page<Arc<Key>, MemberId>, EditorError> {
-        let Some(book) = self.existing(codebook)? else { return Ok(Page { items: Vec::new(), next: None }) };
+        let Some(book) = self.core.existing(codebook)? else {
+            return Ok(Page { items: Vec::new(), next: None });
+        };
         blocking(move || Ok(book.entries(cursor, limit))).await
     }
 
@@ -109,7 +216,7 @@ impl Editor {
     /// # Errors
     /// `UnknownEntry` if there is none of this id: it was reverted, or merged into another.
     pub fn entry(&self, codebook: &CodebookName, id: MemberId) -> Result<Arc<Key>, EditorError> {
-        let book = self.existing(codebook)?.ok_or(EditorError::UnknownEntry(id))?;
+        let book = self.core.existing(codebook)?.ok_or(EditorError::UnknownEntry(id))?;
         book.snapshot().key(id).cloned().ok_or(EditorError::UnknownEntry(id))
     }
 
@@ -123,7 +230,7 @@ impl Editor {
         codebook: &CodebookName,
         image: &ImageSource,
     ) -> Result<ImageInfo, EditorError> {
-        Ok(self.pictures().resolve(image, self.pixel_rules(codebook)?).await?.info())
+        Ok(self.core.pictures().resolve(image, self.core.pixel_rules(codebook)?).await?.info())
     }
 
     /// An uploaded picture as it was uploaded.
@@ -131,7 +238,7 @@ impl Editor {
     /// # Errors
     /// An unknown picture, failing storage.
     pub async fn image(&self, id: ImageId) -> Result<(Bytes, ImageFormat), EditorError> {
-        let pictures = Arc::clone(self.pictures());
+        let pictures = Arc::clone(self.core.pictures());
         blocking(move || {
             let bytes = pictures.store().get(id)?;
             let format = ImageFormat::sniff(&bytes).ok_or(EditorError::UnknownImage(id))?;
@@ -151,11 +258,11 @@ impl Editor {
         id: ImageId,
         area: PixelBox,
     ) -> Result<(Bytes, PixelRules), EditorError> {
-        let (pictures, rules) = (Arc::clone(self.pictures()), self.pixel_rules(codebook)?);
+        let (pictures, rules) = (Arc::clone(self.core.pictures()), self.core.pixel_rules(codebook)?);
         blocking(move || {
             let bytes = pictures.store().get(id)?;
             let image = decode_under(&bytes, pictures.limits(), rules)?.image;
-            if !inside(&area, image.width(), image.height()) {
+            if area.validate(image.width(), image.height()).is_err() {
                 let detail = format!(
                     "the box is not inside the picture, which is {} by {} pixels",
                     image.width(),
@@ -168,12 +275,25 @@ impl Editor {
         .await
     }
 
-    /// A codebook that has been begun.
-    pub(crate) fn existing(&self, name: &CodebookName) -> Result<Option<Arc<Codebook>>, EditorError> {
-        match self.library().get(name) {
-            Ok(book) => Ok(Some(book)),
-            Err(CodebookError::UnknownCodebook(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// What the keys of a codebook are made with.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn active_embedding(&self, codebook: &CodebookName) -> Result<ActiveEmbedding, EditorError> {
+        let snapshot = self.core.existing(codebook)?.map(|book| book.snapshot());
+        let Some(generation) = snapshot.as_ref().and_then(|snapshot| snapshot.generation()) else {
+            let embedding = self.core.configured_embedder()?.embedding;
+            return Ok(ActiveEmbedding { embedding, chosen: false, previous: None });
+        };
+        let previous = snapshot.and_then(|s| s.previous().map(|generation| generation.embedding.clone()));
+        Ok(ActiveEmbedding { embedding: generation.embedding, chosen: generation.chosen, previous })
+    }
+
+    /// Whether the codebook has, or had, an edit: only then is there an embedding that it can be moved from.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn has_keys(&self, codebook: &CodebookName) -> Result<bool, EditorError> {
+        Ok(self.core.existing(codebook)?.is_some_and(|book| book.snapshot().embedding().is_some()))
     }
 }

@@ -5,18 +5,17 @@
 //! seeded by the edit's id, so that making the members anew (after an import, or with another embedding)
 //! gives the same ones.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::hash::Hash;
-use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_codebook::{EditId, EditRecord, EntryKind, Member, MemberId};
 use reasonedit_imaging::augment::augment;
-use reasonedit_imaging::{DecodeLimits, Filter, PixelBox, PixelRules, RgbImage, crop, decode_under, resize};
+use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
 use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
 
-use crate::Editor;
 use crate::config::{EditorConfig, Pair};
+use crate::core::Core;
 use crate::embed::Embedder;
 use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
@@ -42,7 +41,7 @@ impl Pairing {
 
 /// Makes the members of edits with one embedding.
 pub(crate) struct EntryMaker<'a> {
-    pub(crate) editor: &'a Editor,
+    pub(crate) core: &'a Core,
     pub(crate) embedder: &'a Embedder,
     pub(crate) options: CallOptions,
 }
@@ -55,7 +54,7 @@ impl EntryMaker<'_> {
         record: &EditRecord,
         picture: &Picture,
     ) -> Result<(Vec<Member>, f64), EditorError> {
-        self.embed(record, picture, pairings(self.editor.config(), record)).await
+        self.embed(record, picture, pairings(self.core.config(), record)).await
     }
 
     /// The stored members of an edit with new keys and radii: the same pairs, made with another embedding.
@@ -81,19 +80,19 @@ impl EntryMaker<'_> {
         picture: &Picture,
         pairings: Vec<Pairing>,
     ) -> Result<(Vec<Member>, f64), EditorError> {
-        let (engine, config) = (self.editor.engine(), self.editor.config());
+        let (engine, config) = (self.core.engine(), self.core.config());
         // Whatever the picture was looked at by: keys of one generation are of pixels of one kind.
-        let picture = &self.editor.pictures().under(picture, self.embedder.pixels()).await?;
+        let picture = &self.core.pictures().under(picture, self.embedder.pixels()).await?;
         let texts = distinct(pairings.iter().map(|p| p.text(record).to_owned()));
         let areas: Vec<Option<PixelBox>> = distinct(pairings.iter().map(|p| p.area));
 
         let mut inputs: Vec<ImageInput> = areas.iter().map(|area| picture.input(*area)).collect();
-        inputs.extend(augmented_inputs(self.editor, record.id, picture, &areas).await?);
+        inputs.extend(augmented_inputs(self.core, record.id, picture, &areas).await?);
 
         let all_texts = async {
             let seed = seed(record.id, "paraphrase", 0);
             let (radius, prompts) = (&config.radius, &config.prompts);
-            let writer = self.editor.paraphraser();
+            let writer = self.core.paraphraser();
             let rewritten =
                 paraphrases(writer, radius, prompts, &texts, radius.pairs, seed, self.options).await?;
             Ok(texts.iter().cloned().chain(rewritten.into_iter().flatten()).collect())
@@ -164,15 +163,15 @@ fn pairings(config: &EditorConfig, record: &EditRecord) -> Vec<Pairing> {
 
 /// Augmented pictures of every area, `pairs` each, area by area.
 async fn augmented_inputs(
-    editor: &Editor,
+    core: &Core,
     edit: EditId,
     picture: &Picture,
     areas: &[Option<PixelBox>],
 ) -> Result<Vec<ImageInput>, EditorError> {
-    let radius = &editor.config().radius;
+    let radius = &core.config().radius;
     let (pairs, settings, limit) = (radius.pairs, radius.augment.clone(), radius.augment_pixels);
     let (backgrounds, pixels, id) =
-        (Arc::clone(editor.backgrounds(picture.rules)), Arc::clone(&picture.pixels), picture.key());
+        (Arc::clone(core.backgrounds(picture.rules)), Arc::clone(&picture.pixels), picture.key());
     let areas = areas.to_vec();
     blocking(move || {
         let mut inputs = Vec::with_capacity(areas.len() * pairs);
@@ -234,47 +233,6 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn distinct<T: Clone + Eq + Hash>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = HashSet::new();
     values.filter(|v| seen.insert(v.clone())).collect()
-}
-
-/// Background pictures, by the rules that their samples are read by. Most read the same by all.
-pub(crate) struct Backgrounds {
-    first: Arc<Vec<RgbImage>>,
-    current: Arc<Vec<RgbImage>>,
-}
-
-impl Backgrounds {
-    /// Reads a folder, in the order of the names. Files that are no pictures are passed over and named in the
-    /// log.
-    pub(crate) fn read(folder: Option<&Path>, limits: &DecodeLimits) -> Result<Self, EditorError> {
-        let current = Arc::new(read_backgrounds(folder, limits, PixelRules::CURRENT)?);
-        let first = read_backgrounds(folder, limits, PixelRules::First)?;
-        let first = if first == *current { Arc::clone(&current) } else { Arc::new(first) };
-        Ok(Self { first, current })
-    }
-
-    /// As these rules have them.
-    pub(crate) fn under(&self, rules: PixelRules) -> &Arc<Vec<RgbImage>> {
-        if rules == PixelRules::First { &self.first } else { &self.current }
-    }
-}
-
-fn read_backgrounds(
-    folder: Option<&Path>,
-    limits: &DecodeLimits,
-    rules: PixelRules,
-) -> Result<Vec<RgbImage>, EditorError> {
-    let Some(folder) = folder else { return Ok(Vec::new()) };
-    let mut by_name = BTreeMap::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            match decode_under(&std::fs::read(entry.path())?, limits, rules) {
-                Ok(decoded) => drop(by_name.insert(entry.file_name(), decoded.image)),
-                Err(error) => tracing::warn!(file = ?entry.file_name(), %error, "not used as a background"),
-            }
-        }
-    }
-    Ok(by_name.into_values().collect())
 }
 
 #[cfg(test)]

@@ -92,6 +92,13 @@ pub enum EditorError {
     Cancelled,
 }
 
+impl EditorError {
+    /// The engine answers in kind; anything else is a defect of the engine, told as such.
+    pub(crate) fn unexpected_answer() -> Self {
+        Self::Internal("the engine answered another kind of question than was asked")
+    }
+}
+
 /// What is measured on comes from the caller, and so does what is wrong with it.
 impl From<TopologyError> for EditorError {
     fn from(error: TopologyError) -> Self {

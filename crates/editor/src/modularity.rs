@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use samples::{SampleSet, plain_facts};
 
-use crate::Editor;
+use crate::editor::Editor;
 use crate::error::EditorError;
 use crate::types::EmbeddingChoice;
 use embed::Measurer;
@@ -138,7 +138,7 @@ impl Editor {
             None => self.embedding_in_use(codebook)?,
         };
         state.in_use = Some(in_use.clone());
-        let plan = Plan::new(request, samples, &self.inner.model)?.with_weight(in_use.weight);
+        let plan = Plan::new(request, samples, self.core.model())?.with_weight(in_use.weight);
         let measurer = Measurer::new(self, samples, request, &plan, watch);
         while state.tap_runs.len() < request.runs {
             let run = state.tap_runs.len();
@@ -161,8 +161,8 @@ impl Editor {
             weight_samples: request.weight_samples,
             weight_runs: request.weight_runs,
             seed: request.seed,
-            model: self.inner.model.fingerprint.clone(),
-            sentence_encoder: self.inner.encoder.fingerprint.clone(),
+            model: self.core.model().fingerprint.clone(),
+            sentence_encoder: self.core.encoder().fingerprint.clone(),
             nodes: plan.tap_draw.crossings(),
             bimodal_nodes: plan.tap_draw.network_nodes(),
         };
@@ -181,14 +181,14 @@ impl Editor {
         samples: Option<&SampleSet>,
     ) -> Result<(), EditorError> {
         match samples {
-            Some(samples) => Plan::new(request, samples, &self.inner.model).map(drop),
-            None => plan::check(request, &self.inner.model),
+            Some(samples) => Plan::new(request, samples, self.core.model()).map(drop),
+            None => plan::check(request, self.core.model()),
         }
     }
 
     /// The tap, pooling and λ that this codebook's keys are made with.
     fn embedding_in_use(&self, codebook: &CodebookName) -> Result<InUse, EditorError> {
-        let embedding = self.embedder_of(codebook)?.embedding;
+        let embedding = self.core.embedder_of(codebook)?.embedding;
         let pooling = match embedding.pooling.as_str() {
             "last" => Pooling::Last,
             _ => Pooling::Mean,

@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
 use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
 use reasonedit_text::Warning;
 use reasonedit_vlm::engine::{FeatureKey, ImageInput};
 
 use crate::error::EditorError;
-use crate::types::ImageSource;
+use crate::types::{ImageSource, UploadedImage};
 
 /// A decoded picture and its identity.
 #[derive(Clone, Debug)]
@@ -22,7 +21,7 @@ pub(crate) struct Picture {
     /// What that did to them.
     notes: Arc<[DecodeNote]>,
     /// The uploaded bytes, when they came with this request and may have to be stored.
-    pub(crate) upload: Option<Bytes>,
+    pub(crate) upload: Option<UploadedImage>,
 }
 
 impl Picture {
@@ -89,14 +88,15 @@ impl Pictures {
         let this = Arc::clone(self);
         let source = source.clone();
         blocking(move || match source {
-            ImageSource::Bytes(bytes) => {
+            ImageSource::Bytes(upload) => {
                 // The limit comes before the digest: what is too large costs nothing.
+                let bytes = upload.bytes();
                 if bytes.len() as u64 > this.limits.max_bytes {
-                    decode_under(&bytes, &this.limits, rules)?;
+                    decode_under(bytes, &this.limits, rules)?;
                 }
-                let id = ImageId::of(&bytes);
-                let Pixels { image, notes } = this.pixels(id, &bytes, rules)?;
-                Ok(Picture { id, pixels: image, rules, notes, upload: Some(bytes) })
+                let id = upload.id();
+                let Pixels { image, notes } = this.pixels(id, bytes, rules)?;
+                Ok(Picture { id, pixels: image, rules, notes, upload: Some(upload) })
             }
             ImageSource::Known(id) => {
                 // Only stored pictures are known: one that was merely asked about leaves no trace.
@@ -118,7 +118,7 @@ impl Pictures {
             return Ok(picture.clone());
         }
         let source = match &picture.upload {
-            Some(bytes) => ImageSource::Bytes(bytes.clone()),
+            Some(upload) => ImageSource::Bytes(upload.clone()),
             None => ImageSource::Known(picture.id),
         };
         self.resolve(&source, rules).await
@@ -136,8 +136,8 @@ impl Pictures {
 
     /// Makes an uploaded picture durable.
     pub(crate) fn keep(&self, picture: &Picture) -> Result<(), EditorError> {
-        if let Some(bytes) = &picture.upload {
-            self.store.put(bytes)?;
+        if let Some(upload) = &picture.upload {
+            self.store.put_under(upload.id(), upload.bytes())?;
         }
         Ok(())
     }

@@ -22,13 +22,13 @@ use reasonedit_codebook::{
 use reasonedit_imaging::PixelRules;
 use reasonedit_vlm::engine::{CallOptions, Priority};
 
-use crate::Editor;
 use crate::config::OnMismatch;
+use crate::editor::Editor;
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
-use crate::patience::{PAUSE, patiently};
 use crate::pictures::blocking;
+use crate::retry::{PAUSE, retry_when_full};
 use crate::types::{EmbeddingChoice, ImageSource, ReembedProgress, ReembedStage};
 
 /// Edits whose keys are made at once: while one is computed, the next is decoded and augmented.
@@ -62,8 +62,8 @@ impl Editor {
         progress: impl FnMut(ReembedProgress) + Send,
         cancelled: impl Future<Output = ()> + Send,
     ) -> Result<GenerationId, EditorError> {
-        let wanted = Embedder::chosen(choice, &self.inner.model, &self.inner.encoder)?;
-        let book = self.library().get(codebook)?;
+        let wanted = Embedder::chosen(choice, self.core.model(), self.core.encoder())?;
+        let book = self.core.library().get(codebook)?;
         let live = book.snapshot();
         if let Some(embedding) = live.embedding()
             && embedding.same_space(&wanted.embedding)
@@ -87,9 +87,9 @@ impl Editor {
         progress: impl FnMut(ReembedProgress) + Send,
         cancelled: impl Future<Output = ()> + Send,
     ) -> Result<GenerationId, EditorError> {
-        let book = self.library().get(codebook)?;
+        let book = self.core.library().get(codebook)?;
         let live = book.snapshot();
-        let own = self.embedder_for(&live)?;
+        let own = self.core.embedder_for(&live)?;
         match live.embedding() {
             Some(_) if own.pixels() != PixelRules::CURRENT => {
                 self.move_to(book, own.with_pixels(PixelRules::CURRENT), progress, cancelled).await
@@ -114,14 +114,14 @@ impl Editor {
         progress: impl FnMut(ReembedProgress) + Send,
         cancelled: impl Future<Output = ()> + Send,
     ) -> Result<GenerationId, EditorError> {
-        let book = self.library().get(codebook)?;
+        let book = self.core.library().get(codebook)?;
         let live = book.snapshot();
         if let (Some(to), Some(embedding)) = (to, live.embedding())
             && embedding.id == to
         {
             return Ok(to);
         }
-        let configured = self.configured_embedder()?;
+        let configured = self.core.configured_embedder()?;
         // A codebook that followed the configuration does so again, unless that says something else by now.
         let chosen = live.previous().is_some_and(|previous| {
             let configured = configured.with_pixels(previous.embedding.pixels).embedding;
@@ -137,7 +137,7 @@ impl Editor {
     /// # Errors
     /// `Conflict` while one runs, failing storage.
     pub async fn discard_reembedding(&self, codebook: &CodebookName) -> Result<(), EditorError> {
-        let Some(book) = self.existing(codebook)? else { return Ok(()) };
+        let Some(book) = self.core.existing(codebook)? else { return Ok(()) };
         for _ in 0..PAUSES {
             let book = Arc::clone(&book);
             match blocking(move || Ok(book.discard_draft()?)).await {
@@ -154,11 +154,11 @@ impl Editor {
     /// queries; the log names it. Other rules of pixels are no reason to refuse one: it is moved over where
     /// that can be done, and else goes on as it is.
     pub(crate) async fn settle_embeddings(&self) -> Result<(), EditorError> {
-        let wanted = self.configured_embedder()?;
-        for book in self.library().books() {
+        let wanted = self.core.configured_embedder()?;
+        for book in self.core.library().books() {
             let name = book.name().clone();
             let snapshot = book.snapshot();
-            match (self.embedder_for(&snapshot), self.config().embedding.on_mismatch) {
+            match (self.core.embedder_for(&snapshot), self.core.config().embedding.on_mismatch) {
                 (Ok(own), _) => {
                     if own.chosen && !own.embedding.same_space(&wanted.embedding) {
                         let (tap, lambda) = (&own.embedding.tap, own.embedding.lambda);
@@ -189,7 +189,7 @@ impl Editor {
     /// says that keys follow it.
     async fn settle_pixels(&self, name: &CodebookName, own: &Embedder) {
         let pixels = own.pixels();
-        if self.config().embedding.on_mismatch == OnMismatch::Reembed && !own.chosen {
+        if self.core.config().embedding.on_mismatch == OnMismatch::Reembed && !own.chosen {
             match self.renew(name, |_| (), std::future::pending()).await {
                 Ok(_) => tracing::info!(codebook = %name, "made every key anew by today's rules of pixels"),
                 Err(error) => {
@@ -211,7 +211,7 @@ impl Editor {
         progress: impl FnMut(ReembedProgress) + Send,
         cancelled: impl Future<Output = ()> + Send,
     ) -> Result<GenerationId, EditorError> {
-        let generation = wanted.under(GenerationId(self.next_id())).generation();
+        let generation = wanted.under(GenerationId(self.core.next_id())).generation();
         let editor = self.clone();
         let build =
             blocking(move || Ok(book.begin(generation.clone(), editor.recipe(&generation)?)?)).await?;
@@ -220,13 +220,13 @@ impl Editor {
 
     /// All that decides the keys of given pairs besides the embedding.
     fn recipe(&self, generation: &Generation) -> Result<[u8; 32], EditorError> {
-        let config = self.config();
+        let config = self.core.config();
         let settings = serde_json::to_vec(&(&config.radius, &config.prompts.rephrase))
             .map_err(|error| EditorError::Storage(error.into()))?;
         let mut hasher = blake3::Hasher::new();
         // The number of this way of making keys: one that makes others must have another.
         hasher.update(&1u32.to_le_bytes()).update(&settings);
-        for picture in self.backgrounds(generation.embedding.pixels).iter() {
+        for picture in self.core.backgrounds(generation.embedding.pixels).iter() {
             hasher.update(&picture.width().to_le_bytes()).update(picture.as_raw());
         }
         Ok(*hasher.finalize().as_bytes())
@@ -240,7 +240,7 @@ impl Editor {
         cancelled: impl Future<Output = ()> + Send,
     ) -> Result<GenerationId, EditorError> {
         let generation: Generation = build.generation().clone();
-        let embedder = self.stored_embedder(&generation)?;
+        let embedder = self.core.stored_embedder(&generation)?;
         let build = Shared(Arc::new(Mutex::new(build)));
         let ended = tokio::select! {
             biased;
@@ -261,7 +261,7 @@ impl Editor {
                 return Err(EditorError::Cancelled);
             }
         }
-        if let Err(error) = self.refresh_taps().await {
+        if let Err(error) = self.core.refresh_taps().await {
             tracing::warn!(%error, "pictures are embedded in a pass of their own");
         }
         Ok(generation.embedding.id)
@@ -284,7 +284,7 @@ impl Editor {
                 self.add_keys(build, embedder, &snapshot, &missing, at, &mut progress).await?;
                 continue;
             }
-            let gate = self.gate().write_owned().await;
+            let gate = self.core.gate().write_owned().await;
             let (snapshot, missing) = build.prepare().await?;
             let at = (ReembedStage::Swapping, Priority::Interactive);
             self.add_keys(build, embedder, &snapshot, &missing, at, &mut progress).await?;
@@ -353,9 +353,9 @@ impl Editor {
         options: CallOptions,
     ) -> Result<Vec<Member>, EditorError> {
         let source = ImageSource::Known(record.image.id);
-        let picture = self.pictures().resolve(&source, embedder.pixels()).await?;
-        let maker = EntryMaker { editor: self, embedder, options };
-        patiently(|| maker.again(&record, &picture, &members)).await
+        let picture = self.core.pictures().resolve(&source, embedder.pixels()).await?;
+        let maker = EntryMaker { core: &self.core, embedder, options };
+        retry_when_full(|| maker.again(&record, &picture, &members)).await
     }
 }
 

@@ -12,9 +12,10 @@ use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
 use reasonedit_vlm::engine::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
 use reasonedit_vlm::{LoadOptions, Pooling};
 
+use crate::editor::Editor;
 use crate::entries::EntryMaker;
 use crate::types::{CallContext, EditRequest, EditView, EmbeddingChoice, ImageSource, StatementInput};
-use crate::{Editor, EditorConfig, EditorError, Paraphrase};
+use crate::{EditorConfig, EditorError, Paraphrase};
 
 /// An engine with this sentence encoder among the golden checkpoints.
 pub(crate) fn engine(encoder: &str) -> EngineHandle {
@@ -57,7 +58,7 @@ pub(crate) fn picture(seed: u64) -> ImageSource {
         let inside = (12..30).contains(&x) && (8..28).contains(&y);
         image::Rgb(if inside { [a, b, 255 - a] } else { [230, (x % 7) as u8 * 9, 220] })
     });
-    ImageSource::Bytes(Bytes::from(encode_png(&image).unwrap()))
+    ImageSource::from(Bytes::from(encode_png(&image).unwrap()))
 }
 
 pub(crate) fn request(seed: u64) -> EditRequest {
@@ -98,14 +99,18 @@ pub(crate) fn book(editor: &Editor) -> Arc<Codebook> {
 /// The default codebook as it would be had its live edits been made under its live embedding from the start.
 pub(crate) async fn made_from_scratch(editor: &Editor) -> Arc<Snapshot> {
     let live = book(editor).snapshot();
-    let embedder = editor.embedder_for(&live).unwrap();
+    let embedder = editor.core.embedder_for(&live).unwrap();
     let fresh =
         Codebook::open(Arc::new(MemoryStore::new()), CodebookName::default(), Arc::default()).unwrap();
     let generation = Generation { embedding: embedder.embedding.clone(), chosen: live.chosen() };
-    let maker = EntryMaker { editor, embedder: &embedder, options: CallOptions::default() };
+    let maker = EntryMaker { core: &editor.core, embedder: &embedder, options: CallOptions::default() };
     for record in live.edits() {
-        let picture =
-            editor.pictures().resolve(&ImageSource::Known(record.image.id), embedder.pixels()).await.unwrap();
+        let picture = editor
+            .core
+            .pictures()
+            .resolve(&ImageSource::Known(record.image.id), embedder.pixels())
+            .await
+            .unwrap();
         let mut record = record.as_ref().clone();
         record.embedding = generation.embedding.id;
         let (members, _) = maker.members(&record, &picture).await.unwrap();

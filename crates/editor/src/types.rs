@@ -1,6 +1,10 @@
 //! What goes into the editor and what comes out: plain data, no HTTP.
 
+mod chat;
+
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,15 +15,56 @@ use reasonedit_codebook::{
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_text::Warning;
 use reasonedit_vlm::Pooling;
-use reasonedit_vlm::engine::{FinishReason, Priority, TokenChoice};
+use reasonedit_vlm::engine::{CallOptions, FinishReason, Priority, TokenChoice};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+
+pub use chat::{AskedForm, ChatPart, ChatRequest, ChatTurn, Decoding};
+
+/// Bytes of a picture file. They are hashed once, when their id is first asked for; copies share both.
+#[derive(Clone, Debug)]
+pub struct UploadedImage {
+    bytes: Bytes,
+    id: Arc<OnceLock<ImageId>>,
+}
+
+impl UploadedImage {
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What the picture is known by.
+    pub fn id(&self) -> ImageId {
+        *self.id.get_or_init(|| ImageId::of(&self.bytes))
+    }
+}
+
+impl Deref for UploadedImage {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl From<Bytes> for UploadedImage {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, id: Arc::default() }
+    }
+}
+
+impl From<Bytes> for ImageSource {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
 
 /// Where a picture comes from.
 #[derive(Clone, Debug)]
 pub enum ImageSource {
-    /// Uploaded bytes of a picture file.
-    Bytes(Bytes),
+    /// An uploaded picture file.
+    Bytes(UploadedImage),
     /// A picture uploaded before.
     Known(ImageId),
 }
@@ -70,6 +115,32 @@ pub struct EditRequest {
     pub idempotency: Option<IdempotencyKey>,
     /// What was not taken as it came before the editor saw it; what the editor finds is added.
     pub warnings: Vec<Warning>,
+}
+
+impl EditRequest {
+    /// Only what a correction can't do without; the model is not asked before and after.
+    pub fn new(image: ImageSource, question: impl Into<String>, answer: impl Into<String>) -> Self {
+        Self {
+            image,
+            question: question.into(),
+            answer: answer.into(),
+            reasoning: Vec::new(),
+            choices: Vec::new(),
+            author: None,
+            tags: Vec::new(),
+            metadata: serde_json::Value::Null,
+            verify: false,
+            idempotency: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl From<&str> for StatementInput {
+    /// Without boxes: the model looks for the evidence.
+    fn from(statement: &str) -> Self {
+        Self { statement: statement.to_owned(), evidence: Vec::new() }
+    }
 }
 
 /// An edit with everything known of it.
@@ -242,6 +313,21 @@ pub struct QueryRequest {
     pub warnings: Vec<Warning>,
 }
 
+impl QueryRequest {
+    /// A question whose answer is generated, everything else as configured.
+    pub fn new(image: ImageSource, question: impl Into<String>) -> Self {
+        Self {
+            image,
+            question: question.into(),
+            choices: Vec::new(),
+            max_tokens: None,
+            retrieval: RetrievalOverride::default(),
+            compare: false,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// One choice and how probable it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChoiceScore {
@@ -385,6 +471,10 @@ impl CallContext {
     /// A call that lets others go first, of use until then.
     pub fn background(deadline: Instant) -> Self {
         Self { priority: Priority::Background, deadline: Some(deadline) }
+    }
+
+    pub(crate) fn options(self) -> CallOptions {
+        CallOptions { priority: self.priority, deadline: self.deadline }
     }
 }
 

@@ -1,16 +1,17 @@
 //! Input is checked before anything is computed or stored; every fault is named with its place.
 
+pub(crate) mod repair;
+
 use std::collections::HashSet;
 
 use reasonedit_imaging::{DrawnBox, PixelBox};
+use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
 use reasonedit_vlm::engine::Sampling;
 use reasonedit_vlm::prompt::Role;
 
-use crate::chat::{ChatPart, ChatRequest, Decoding};
 use crate::config::{AnswerConfig, InputLimits, RetrievalConfig};
 use crate::error::{EditorError, FieldError};
-use crate::types::{EditRequest, QueryRequest, RetrievalOverride};
-use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
+use crate::types::{ChatPart, ChatRequest, Decoding, EditRequest, QueryRequest, RetrievalOverride};
 
 /// Collects faults.
 #[derive(Default)]
@@ -186,14 +187,6 @@ fn adjusted(pointer: String, area: PixelBox, width: u32, height: u32) -> Warning
         area.x, area.y, area.width, area.height
     );
     Warning { code: "box_adjusted".to_owned(), pointer, detail }
-}
-
-/// Whether a box is not empty and lies inside the picture.
-pub(crate) fn inside(area: &PixelBox, width: u32, height: u32) -> bool {
-    let fits = |start: u32, extent: u32, whole: u32| {
-        extent > 0 && start.checked_add(extent).is_some_and(|e| e <= whole)
-    };
-    fits(area.x, area.width, width) && fits(area.y, area.height, height)
 }
 
 /// Checks a query.

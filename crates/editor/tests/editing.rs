@@ -44,7 +44,7 @@ fn picture(seed: u8) -> ImageSource {
         let inside = (20..60).contains(&x) && (16..50).contains(&y);
         image::Rgb(if inside { [seed, 90, 255 - seed] } else { [230, (x % 7) as u8 * 9, 220] })
     });
-    ImageSource::Bytes(Bytes::from(encode_png(&image).unwrap()))
+    ImageSource::from(Bytes::from(encode_png(&image).unwrap()))
 }
 
 fn request(seed: u8) -> EditRequest {

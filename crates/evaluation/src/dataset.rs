@@ -139,7 +139,7 @@ impl Dataset {
     /// # Errors
     /// A path that leads out of the folders, a file that can't be read.
     pub fn picture(&self, name: &str) -> Result<ImageSource, EvaluationError> {
-        Ok(ImageSource::Bytes(self.pictures.read(name)?))
+        Ok(ImageSource::from(self.pictures.read(name)?))
     }
 }
 

@@ -43,7 +43,7 @@ fn picture(number: usize) -> ImageSource {
         let inside = (12..30).contains(&x) && (8..28).contains(&y);
         image::Rgb(if inside { [shade, 90, 255 - shade] } else { [230, (x % 7) as u8 * 9, 220] })
     });
-    ImageSource::Bytes(Bytes::from(encode_png(&image).unwrap()))
+    ImageSource::from(Bytes::from(encode_png(&image).unwrap()))
 }
 
 fn correction(number: usize) -> EditorCorrection {

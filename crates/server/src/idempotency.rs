@@ -127,7 +127,7 @@ fn hash(value: &Value) -> [u8; 32] {
 /// Names the picture by its bytes, sent or uploaded before.
 fn image(request: &EditRequest) -> String {
     match &request.image {
-        ImageSource::Bytes(bytes) => blake3::hash(bytes).to_hex().to_string(),
+        ImageSource::Bytes(upload) => upload.id().to_string(),
         ImageSource::Known(id) => id.to_string(),
     }
 }
@@ -170,7 +170,7 @@ mod tests {
     fn request() -> EditRequest {
         EditRequest {
             warnings: Vec::new(),
-            image: ImageSource::Bytes(Bytes::from_static(b"png")),
+            image: ImageSource::from(Bytes::from_static(b"png")),
             question: "q".to_owned(),
             answer: "a".to_owned(),
             reasoning: vec![StatementInput {
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn every_field_counts() {
         let changes: [fn(&mut EditRequest); 10] = [
-            |r| r.image = ImageSource::Bytes(Bytes::from_static(b"gif")),
+            |r| r.image = ImageSource::from(Bytes::from_static(b"gif")),
             |r| r.question.push('?'),
             |r| r.answer.push('!'),
             |r| r.reasoning[0].statement.push('.'),

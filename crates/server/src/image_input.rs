@@ -15,12 +15,12 @@ use crate::problem::{Problem, Result};
 /// 422 for base64 that is none and ids that can't be any; what [`Fetcher::fetch`] says for URLs.
 pub(crate) async fn resolve(image: ImageInput, fetcher: &Fetcher) -> Result<ImageSource> {
     match image {
-        ImageInput::Bytes(bytes) => Ok(ImageSource::Bytes(bytes)),
-        ImageInput::Data(text) => decode(text).map(ImageSource::Bytes),
+        ImageInput::Bytes(bytes) => Ok(ImageSource::from(bytes)),
+        ImageInput::Data(text) => decode(text).map(ImageSource::from),
         ImageInput::Id(id) => image_id(&id)
             .map(ImageSource::Known)
             .ok_or_else(|| Problem::invalid("/image/id", "An image id is 64 hexadecimal digits.")),
-        ImageInput::Url(url) => fetcher.fetch(&url).await.map(ImageSource::Bytes),
+        ImageInput::Url(url) => fetcher.fetch(&url).await.map(ImageSource::from),
     }
 }
 

@@ -450,14 +450,14 @@ async fn an_import_that_is_given_up_leaves_nothing() {
 async fn pictures_of_an_import_that_was_killed_are_gone_when_the_folder_is_opened() {
     let scene = Scene::new().await;
     let made = edit(&scene.editor, 0).await.record.image.id;
-    let mut staged = scene.editor.pictures().store().stage().unwrap();
+    let mut staged = scene.editor.core.pictures().store().stage().unwrap();
     let orphan = staged.put(b"of an import").unwrap();
     staged.install().unwrap();
     std::mem::forget(staged);
     let Scene { folder, engine, editor, .. } = scene;
     drop(editor);
     let again = open(folder.path(), &engine, testing::config()).await.unwrap();
-    let store = again.pictures().store();
+    let store = again.core.pictures().store();
     assert!(store.contains(made) && !store.contains(orphan));
     assert_eq!(files(&folder.path().join("images")), [made.to_string()]);
 }

@@ -16,12 +16,12 @@ use reasonedit_vlm::{PooledTaps, TapName};
 use super::plan::{Plan, Tap};
 use super::samples::plain_facts;
 use super::{ModularityRequest, ModularityWatch, SampleSet};
-use crate::Editor;
+use crate::editor::Editor;
 use crate::entries::bounded;
 use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
-use crate::patience::patiently;
 use crate::pictures::{Picture, blocking};
+use crate::retry::retry_when_full;
 
 /// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed:
 /// with one, questions took 1.3 times as long beside a job; with sixteen, of which the engine computes two at
@@ -156,11 +156,11 @@ impl<'a> Measurer<'a> {
                 (materials.pictures[image as usize].clone(), materials.texts[text as usize].clone())
             };
             let pairs: Vec<_> = chunk.iter().map(pair).collect();
-            let engine = self.editor.engine();
+            let engine = self.editor.core.engine();
             let embed = || async {
                 Ok(engine.embed_pairs(pairs.clone(), names.clone(), CallOptions::background()).await?)
             };
-            embedded.extend(patiently(embed).await?.0);
+            embedded.extend(retry_when_full(embed).await?.0);
             steps.advance(chunk.len());
         }
         let (draw, poolings) = (*draw, self.request.pooling.clone());
@@ -183,11 +183,11 @@ impl<'a> Measurer<'a> {
     ) -> Result<Vec<PooledTaps>, EditorError> {
         let mut embedded = Vec::with_capacity(materials.pictures.len());
         for chunk in materials.pictures.chunks(CHUNK) {
-            let engine = self.editor.engine();
+            let engine = self.editor.core.engine();
             let embed = || async {
                 Ok(engine.embed_images_taps(chunk.to_vec(), taps.to_vec(), CallOptions::background()).await?)
             };
-            embedded.extend(patiently(embed).await?.0);
+            embedded.extend(retry_when_full(embed).await?.0);
             steps.advance(chunk.len());
         }
         Ok(embedded)
@@ -196,10 +196,10 @@ impl<'a> Measurer<'a> {
     async fn embed_texts(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EditorError> {
         let mut embedded = Vec::with_capacity(texts.len());
         for chunk in texts.chunks(CHUNK) {
-            let engine = self.editor.engine();
+            let engine = self.editor.core.engine();
             let embed =
                 || async { Ok(engine.embed_sentences(chunk.to_vec(), CallOptions::background()).await?) };
-            embedded.extend(patiently(embed).await?.0);
+            embedded.extend(retry_when_full(embed).await?.0);
         }
         Ok(embedded)
     }
@@ -212,12 +212,12 @@ impl<'a> Measurer<'a> {
         for &at in hand {
             // What is chosen is moved to by today's rules, whatever those of the keys that are there.
             let source = &self.samples.samples[at].image;
-            originals.push(editor.pictures().resolve(source, PixelRules::CURRENT).await?);
+            originals.push(editor.core.pictures().resolve(source, PixelRules::CURRENT).await?);
         }
         let texts: Vec<String> = hand.iter().map(|&at| self.samples.samples[at].text.clone()).collect();
-        let config = editor.config();
+        let config = editor.core.config();
         let views = paraphrases(
-            editor.paraphraser(),
+            editor.core.paraphraser(),
             &config.radius,
             &config.prompts,
             &texts,
@@ -255,7 +255,7 @@ impl<'a> Measurer<'a> {
             },
             picture,
         };
-        let backgrounds = self.editor.backgrounds(PixelRules::CURRENT);
+        let backgrounds = self.editor.core.backgrounds(PixelRules::CURRENT);
         let mut foreign: Vec<ImageInput> = (0..count.min(backgrounds.len()))
             .map(|at| input(Arc::new(backgrounds[at].clone()), at, "background"))
             .collect();
@@ -265,7 +265,7 @@ impl<'a> Measurer<'a> {
         others.rotate_left(start);
         for at in others.into_iter().take(count - foreign.len()) {
             let source = &self.samples.samples[at].image;
-            let picture = self.editor.pictures().resolve(source, PixelRules::CURRENT).await?;
+            let picture = self.editor.core.pictures().resolve(source, PixelRules::CURRENT).await?;
             foreign.push(picture.input(None));
         }
         let (seed, left) = (self.seed("texture", run), count - foreign.len());
@@ -282,9 +282,9 @@ impl<'a> Measurer<'a> {
         foreign: Vec<ImageInput>,
         run: u64,
     ) -> Result<Vec<ImageInput>, EditorError> {
-        let radius = &self.editor.config().radius;
+        let radius = &self.editor.core.config().radius;
         let (settings, limit) = (radius.augment.clone(), radius.augment_pixels);
-        let backgrounds = Arc::clone(self.editor.backgrounds(PixelRules::CURRENT));
+        let backgrounds = Arc::clone(self.editor.core.backgrounds(PixelRules::CURRENT));
         let (items, seed) = (draw.images(), self.seed("augment", run));
         blocking(move || {
             let small: Vec<RgbImage> =

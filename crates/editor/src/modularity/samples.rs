@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use reasonedit_codebook::{CodebookName, ImageId};
 
-use crate::Editor;
+use crate::editor::Editor;
 use crate::error::EditorError;
 use crate::types::ImageSource;
 use reasonedit_text::{is_visible, searchable};
@@ -39,7 +39,7 @@ impl SampleSet {
     pub fn add(&mut self, image: ImageSource, texts: impl IntoIterator<Item = String>) -> bool {
         let picture = match &image {
             ImageSource::Known(id) => *id,
-            ImageSource::Bytes(bytes) => ImageId::of(bytes),
+            ImageSource::Bytes(upload) => upload.id(),
         };
         let new = |text: &String| is_visible(text) && !self.texts.contains(&searchable(text));
         let Some(text) = texts.into_iter().find(new) else { return false };
@@ -69,7 +69,7 @@ impl Editor {
     /// # Errors
     /// No such codebook.
     pub fn codebook_samples(&self, name: &CodebookName) -> Result<SampleSet, EditorError> {
-        let snapshot = self.library().get(name)?.snapshot();
+        let snapshot = self.core.library().get(name)?.snapshot();
         let mut samples = SampleSet::new(format!("codebook {name}"));
         for record in snapshot.edits() {
             let texts =
@@ -94,7 +94,7 @@ mod tests {
     fn a_picture_takes_its_first_text_that_is_new() {
         let mut set = SampleSet::new("x");
         let mut add = |picture: &'static [u8], texts: &[&str]| {
-            let image = ImageSource::Bytes(bytes::Bytes::from_static(picture));
+            let image = ImageSource::from(bytes::Bytes::from_static(picture));
             set.add(image, texts.iter().map(|text| (*text).to_owned()))
         };
         assert!(add(b"a", &["What is it?", "It is red."]));

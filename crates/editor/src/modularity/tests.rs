@@ -80,7 +80,7 @@ async fn an_interrupted_measurement_ends_like_an_uninterrupted_one() {
     }
 
     // Every tap with both poolings; every weight; a network; progress that reaches its total in both stages.
-    assert_eq!(whole.taps.len(), editor.inner.model.taps.len() * 2);
+    assert_eq!(whole.taps.len(), editor.core.model().taps.len() * 2);
     // The three that were asked for, and the one in use.
     assert_eq!(whole.weights.len(), 4);
     assert!(whole.network.is_some());

@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::ImportOptions;
+use crate::edit::store::{PreparedEdit, commit};
+use crate::query::QueryPipeline;
 use crate::testing::{self, assert_made_anew, book, choice, edit, engine, open};
 use crate::types::{CallContext, QueryRequest, RetrievalOverride};
 
@@ -79,7 +81,8 @@ async fn edits_reverts_and_queries_go_on_while_the_keys_are_made_anew() {
         let (editor, ended, wanted) = (editor.clone(), Arc::clone(&ended), first[0]);
         async move {
             let mut served = Vec::new();
-            let picture = editor.pictures().resolve(&testing::picture(0), PixelRules::CURRENT).await.unwrap();
+            let picture =
+                editor.core.pictures().resolve(&testing::picture(0), PixelRules::CURRENT).await.unwrap();
             // Keys merge by chance, and a merged key may lie farther off than another: what was asked for is
             // among the found, not always first.
             let wishes = RetrievalOverride {
@@ -90,8 +93,9 @@ async fn edits_reverts_and_queries_go_on_while_the_keys_are_made_anew() {
             loop {
                 let last = ended.load(Ordering::SeqCst);
                 let (name, call) = (name(), CallContext::default());
-                let asked = editor.retrieve(&name, &picture, "What is specimen 0?", wishes, call);
-                let found = asked.await.unwrap();
+                let pipeline = QueryPipeline { core: &editor.core, codebook: &name, call, events: None };
+                let asked = Some((&picture, "What is specimen 0?"));
+                let found = pipeline.look_up(asked, wishes).await.unwrap();
                 let mut ids = found.report.facts.iter().flat_map(|fact| &fact.edit_ids);
                 assert!(ids.any(|id| *id == wanted), "{:?}", found.report);
                 served.push(found.generation.unwrap());
@@ -150,20 +154,21 @@ async fn an_edit_that_the_swap_overtook_is_made_anew() {
     let editor = open(folder.path(), &engine(ENCODER), testing::config()).await.unwrap();
     edit(&editor, 1).await;
     // Made under the old embedding, stored after the swap.
-    let old = editor.embedder_of(&name()).unwrap();
-    let picture = editor.pictures().resolve(&testing::picture(2), PixelRules::CURRENT).await.unwrap();
-    editor.pictures().keep(&picture).unwrap();
+    let old = editor.core.embedder_of(&name()).unwrap();
+    let picture = editor.core.pictures().resolve(&testing::picture(2), PixelRules::CURRENT).await.unwrap();
+    editor.core.pictures().keep(&picture).unwrap();
     let record = EditRecord {
-        id: EditId(editor.next_id()),
+        id: EditId(editor.core.next_id()),
         image: picture.info(),
         question: "What is specimen 2?".into(),
         ..edit(&editor, 3).await.record
     };
     let options = CallOptions::default();
-    let maker = EntryMaker { editor: &editor, embedder: &old, options };
+    let maker = EntryMaker { core: &editor.core, embedder: &old, options };
     let (members, _) = maker.members(&record, &picture).await.unwrap();
     let id = editor.reembed(&name(), &choice("merger", Pooling::Mean, 0.5), quiet, never()).await.unwrap();
-    let (stored, applied) = editor.commit(&name(), record, &picture, members, old, options).await.unwrap();
+    let prepared = PreparedEdit { record, members, embedder: old };
+    let (stored, applied) = commit(&editor.core, &name(), prepared, &picture, options).await.unwrap();
     assert_eq!((stored.embedding, applied.entries.len()), (id, 4));
     assert_made_anew(&editor).await;
 }
@@ -184,8 +189,8 @@ async fn what_is_cancelled_leaves_nothing_and_what_is_dropped_is_gone_on_with() 
         }
     };
     let draft = || {
-        let embedder = Embedder::chosen(&wanted, &editor.inner.model, &editor.inner.encoder).unwrap();
-        let generation = embedder.under(GenerationId(editor.next_id())).generation();
+        let embedder = Embedder::chosen(&wanted, editor.core.model(), editor.core.encoder()).unwrap();
+        let generation = embedder.under(GenerationId(editor.core.next_id())).generation();
         let recipe = editor.recipe(&generation).unwrap();
         let mut build = book(&editor).begin(generation, recipe).unwrap();
         build.prepare().edits.len()
@@ -335,7 +340,7 @@ async fn edits_that_come_faster_than_their_keys_are_made_wait_in_the_end() {
     let more = || {
         let snapshot = book.snapshot();
         for _ in 0..=FEW {
-            let id = EditId(editor.next_id());
+            let id = EditId(editor.core.next_id());
             let record = EditRecord { id, ..snapshot.edit(first).unwrap().as_ref().clone() };
             let members = snapshot.members_of(first).map(|member| Member {
                 id: MemberId::derive(id, member.ordinal),

@@ -66,7 +66,7 @@ pub(crate) fn picture(n: u16) -> ImageSource {
     };
     let mut bytes = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
-    ImageSource::Bytes(Bytes::from(bytes.into_inner()))
+    ImageSource::from(Bytes::from(bytes.into_inner()))
 }
 
 pub(crate) async fn edit(editor: &Editor, n: u16) -> EditView {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use futures::lock::Mutex;
 use reasonedit_codebook::store::{self, StoreKind};
 use reasonedit_codebook::{
-    CodebookError, CodebookName, CodebookStore, EditRecord, Generation, ImageId, ImageStore, Library, Member,
+    CodebookError, CodebookName, CodebookStore, EditRecord, Generation, ImageStore, Library, Member,
 };
 use reasonedit_editor::{
     CallContext, EditRequest, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
@@ -180,7 +180,7 @@ impl KeyPool {
 /// What tells an edit from others of its set.
 fn digest_of(number: usize, correction: &EditorCorrection) -> [u8; 32] {
     let image = match &correction.image {
-        ImageSource::Bytes(bytes) => ImageId::of(bytes),
+        ImageSource::Bytes(upload) => upload.id(),
         ImageSource::Known(id) => *id,
     };
     let EditorCorrection { question, answer, choices, reasoning, image: _ } = correction;

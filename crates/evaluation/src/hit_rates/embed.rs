@@ -38,7 +38,7 @@ impl Pictures<'_> {
             return Err(EvaluationError::Data(format!("{path} is no file of the data folder")));
         };
         let pixels = decode(&bytes, &self.editor.config().image).map_err(EditorError::from)?.image;
-        let picture = (ImageId::of(&bytes), Arc::new(pixels));
+        let picture = (bytes.id(), Arc::new(pixels));
         self.decoded.insert(path.to_owned(), picture.clone());
         Ok(picture)
     }

@@ -221,7 +221,7 @@ impl NativeRecord {
             .collect();
         Ok(EditRequest {
             warnings: Vec::new(),
-            image: ImageSource::Bytes(picture),
+            image: ImageSource::from(picture),
             question: self.question,
             answer: self.answer,
             reasoning,
@@ -375,7 +375,10 @@ mod tests {
                 let mut source = Source::open(file.path(), Format::Records, 1000).unwrap();
                 let line = source.next_line().unwrap().unwrap();
                 let Parsed::Request(request) = source.parse(&line.bytes).unwrap() else { panic!("a body") };
-                assert!(matches!(&request.image, ImageSource::Bytes(bytes) if bytes == "png"), "{folder}");
+                assert!(
+                    matches!(&request.image, ImageSource::Bytes(bytes) if bytes.bytes() == "png"),
+                    "{folder}"
+                );
                 assert_eq!(request.reasoning[0].evidence.len(), 1);
                 assert!(request.reasoning[1].evidence.is_empty());
                 assert_eq!(request.metadata, json!({"uid": "r1"}));

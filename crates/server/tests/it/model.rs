@@ -55,7 +55,7 @@ fn sources() -> Sources {
         let mut samples = SampleSet::new("squares");
         for at in 0..count {
             let shade = (at * 23 % 200) as u8;
-            let image = ImageSource::Bytes(picture([shade, seed as u8, 255 - shade]).into());
+            let image = ImageSource::from(bytes::Bytes::from(picture([shade, seed as u8, 255 - shade])));
             samples.add(image, [format!("Square {at} is in the corner.")]);
         }
         Ok(samples)

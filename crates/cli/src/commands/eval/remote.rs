@@ -422,7 +422,7 @@ fn overrides(variant: &EditorVariant) -> Result<RetrievalOverride> {
 
 fn picture(source: &ImageSource) -> Value {
     match source {
-        ImageSource::Bytes(bytes) => Picture::Bytes(bytes.clone()).to_json(),
+        ImageSource::Bytes(bytes) => Picture::Bytes(bytes.bytes().clone()).to_json(),
         ImageSource::Known(id) => Picture::Known(*id).to_json(),
     }
 }

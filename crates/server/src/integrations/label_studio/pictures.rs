@@ -98,7 +98,7 @@ impl Pictures {
                     return Err(Problem::internal(&"a place without an address"));
                 };
                 let token = self.token.as_ref().or(origin.token.as_ref());
-                Ok(ImageSource::Bytes(self.fetch(base, client, url, token).await?))
+                Ok(ImageSource::from(self.fetch(base, client, url, token).await?))
             }
         }
     }

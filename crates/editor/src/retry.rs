@@ -12,7 +12,7 @@ use crate::error::EditorError;
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Makes a call again for as long as the queue is full.
-pub(crate) async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, EditorError>
+pub(crate) async fn retry_when_full<T, F>(call: impl Fn() -> F) -> Result<T, EditorError>
 where
     F: Future<Output = Result<T, EditorError>>,
 {

@@ -2,32 +2,30 @@
 //! never guessed.
 //!
 //! A question that doesn't fit by itself is refused. What was retrieved is put in front of it nearest first,
-//! as far as it fits and room is left for the answer; the rest is told as omitted. A statement that can't be
-//! put to the model at all is not judged, and no evidence is looked for.
+//! as far as it fits and room is left for the answer; the rest is told as omitted.
 
 use reasonedit_codebook::Fact;
 use reasonedit_text::Warning;
-use reasonedit_vlm::engine::{Conversation, EngineHandle, ImageInput};
+use reasonedit_vlm::engine::{Conversation, EngineHandle};
 
-use crate::chat::Talk;
 use crate::error::EditorError;
-use crate::prompts::Prompts;
+use crate::prepared_chat::PreparedChat;
 
 /// Most tokens that a byte of text becomes: no compatibility character decomposes (NFKC) into more than
 /// eleven times its bytes, and tokenizers make at most a token of a byte. What is this short for sure is not
 /// counted.
-const TOKENS_PER_BYTE: usize = 11;
+pub(crate) const TOKENS_PER_BYTE: usize = 11;
 
 /// What comes behind a prompt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Reply<'a> {
+pub(crate) enum ReplyLength<'a> {
     /// At most so many tokens are generated: fewer where the context ends before.
     Generated(usize),
     /// One of these, which has to fit.
     Choices(&'a [String]),
 }
 
-impl<'a> Reply<'a> {
+impl<'a> ReplyLength<'a> {
     /// One of the choices, if there are any.
     pub(crate) fn new(choices: &'a [String], max_tokens: usize) -> Self {
         if choices.is_empty() { Self::Generated(max_tokens) } else { Self::Choices(choices) }
@@ -36,26 +34,26 @@ impl<'a> Reply<'a> {
 
 /// What a question leaves of the model's context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct TokenBudget {
     /// Tokens of the question with its picture, or of the whole conversation.
     question: usize,
     /// Tokens that may stand in front of the answer.
     most: usize,
 }
 
-impl Room {
+impl TokenBudget {
     /// Measures a question. `place` is where the request has it.
     ///
     /// # Errors
     /// [`EditorError::TooLong`] if it doesn't fit, or the longest choice behind it doesn't.
     pub(crate) async fn of(
         engine: &EngineHandle,
-        talk: &Talk,
-        reply: Reply<'_>,
+        chat: &PreparedChat,
+        reply: ReplyLength<'_>,
         place: &'static str,
     ) -> Result<Self, EditorError> {
         let limit = engine.info().await?.max_positions;
-        let asked = talk.with([]);
+        let asked = chat.with([]);
         let begun = asked.begun.clone();
         let question = tokens(engine, asked).await?;
         if question > limit {
@@ -64,8 +62,8 @@ impl Room {
         }
         let answer = match reply {
             // Neither takes everything: where little is left, the answer has half of it.
-            Reply::Generated(most) => most.min((limit - question) / 2),
-            Reply::Choices(choices) => {
+            ReplyLength::Generated(most) => most.min((limit - question) / 2),
+            ReplyLength::Choices(choices) => {
                 let tokenizer = engine.tokenizer().await?;
                 let mut longest = 0;
                 for choice in choices {
@@ -88,14 +86,14 @@ impl Room {
 
     /// Splits facts, nearest first, into those that are put in front of the question and those for which no
     /// room is left: a fact that doesn't fit leaves its place to the ones behind it.
-    pub(crate) async fn fit(
+    pub(crate) async fn split(
         self,
         engine: &EngineHandle,
-        talk: &Talk,
+        chat: &PreparedChat,
         facts: Vec<Fact>,
     ) -> Result<(Vec<Fact>, Vec<Fact>), EditorError> {
         let texts: Vec<&str> = facts.iter().map(|fact| fact.value.trim()).collect();
-        if texts.is_empty() || self.takes(engine, talk, &texts).await? {
+        if texts.is_empty() || self.takes(engine, chat, &texts).await? {
             return Ok((facts, Vec::new()));
         }
         let tokenizer = engine.tokenizer().await?;
@@ -110,7 +108,7 @@ impl Room {
         }
         loop {
             let chosen: Vec<&str> = fitting.iter().map(|at| texts[*at]).collect();
-            if chosen.is_empty() || self.takes(engine, talk, &chosen).await? {
+            if chosen.is_empty() || self.takes(engine, chat, &chosen).await? {
                 break;
             }
             fitting.pop();
@@ -123,12 +121,17 @@ impl Room {
     }
 
     /// Whether these facts fit in front of the question together.
-    async fn takes(self, engine: &EngineHandle, talk: &Talk, facts: &[&str]) -> Result<bool, EditorError> {
+    async fn takes(
+        self,
+        engine: &EngineHandle,
+        chat: &PreparedChat,
+        facts: &[&str],
+    ) -> Result<bool, EditorError> {
         let bytes: usize = facts.iter().map(|fact| fact.len() + 1).sum();
         if self.question + bytes * TOKENS_PER_BYTE <= self.most {
             return Ok(true);
         }
-        Ok(tokens(engine, talk.with(facts.iter().copied())).await? <= self.most)
+        Ok(tokens(engine, chat.with(facts.iter().copied())).await? <= self.most)
     }
 
     /// Warnings for the sentences of an edit that can't stand in front of its own question, whatever else
@@ -136,12 +139,12 @@ impl Room {
     pub(crate) async fn warnings(
         self,
         engine: &EngineHandle,
-        talk: &Talk,
+        chat: &PreparedChat,
         sentences: Vec<(String, &str)>,
     ) -> Result<Vec<Warning>, EditorError> {
         let mut warnings = Vec::new();
         for (pointer, sentence) in sentences {
-            if !self.takes(engine, talk, &[sentence]).await? {
+            if !self.takes(engine, chat, &[sentence]).await? {
                 let detail = "It is kept, but too long to be put in front of this question: the model's context has no room for it. Shorter \
                               statements are.";
                 warnings.push(Warning::new("context_full", pointer, detail));
@@ -153,40 +156,4 @@ impl Room {
 
 async fn tokens(engine: &EngineHandle, prompt: Conversation) -> Result<usize, EditorError> {
     Ok(engine.prompt_tokens(vec![prompt]).await?.into_iter().sum())
-}
-
-/// Whether each statement can be put to the model with every one of these pictures: to be verified, and to be
-/// scored as a description.
-pub(crate) async fn askable(
-    engine: &EngineHandle,
-    prompts: &Prompts,
-    images: &[ImageInput],
-    statements: &[&str],
-) -> Result<Vec<bool>, EditorError> {
-    let sizes = engine.image_tokens(images).await?;
-    let Some((_, costliest)) = sizes.iter().zip(images).max_by_key(|(size, _)| **size) else {
-        return Ok(vec![true; statements.len()]);
-    };
-    let limit = engine.info().await?.max_positions;
-    let with = |text: String| Conversation::question(Some(costliest.clone()), text);
-    let bare = vec![with(prompts.verify("")), with(prompts.describe.clone())];
-    let (mut most, mut describe) = (0, 0);
-    for size in engine.prompt_tokens(bare).await? {
-        (most, describe) = (most.max(size), size);
-    }
-    let long = |statement: &str| most + statement.len() * TOKENS_PER_BYTE > limit;
-    let (mut fits, mut counted) = (Vec::with_capacity(statements.len()), Vec::new());
-    for statement in statements {
-        fits.push(!long(statement));
-        if long(statement) {
-            counted.push(with(prompts.verify(statement)));
-        }
-    }
-    let tokenizer = engine.tokenizer().await?;
-    let mut counted = engine.prompt_tokens(counted).await?.into_iter();
-    for (statement, fits) in statements.iter().zip(&mut fits).filter(|(_, fits)| !**fits) {
-        let verify = counted.next().unwrap_or(usize::MAX);
-        *fits = verify <= limit && describe + tokenizer.encode_reply(statement)?.len() <= limit;
-    }
-    Ok(fits)
 }

@@ -1,17 +1,34 @@
 //! Answers of the model, with or without facts in front (method section 5).
 
+use std::sync::LazyLock;
+
 use reasonedit_codebook::Opinion;
 use reasonedit_vlm::constrain::CompiledForm;
 use reasonedit_vlm::engine::{
     Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want,
 };
-use tokio::sync::mpsc;
 
-use crate::chat::Decoding;
+use super::stop_sequences::{ReplyPiece, StopFilter};
 use crate::error::EditorError;
-use crate::patchify::unexpected;
-use crate::stop::{ReplyPiece, StopFilter};
-use crate::types::{ChoiceScore, QueryEvent, Usage};
+use crate::stream::Events;
+use crate::types::{ChoiceScore, Decoding, QueryEvent, Usage};
+
+/// How a generated reply is made.
+#[derive(Clone, Copy)]
+pub(super) struct ReplySettings<'a> {
+    pub(super) max_tokens: usize,
+    pub(super) decoding: &'a Decoding,
+    /// What it must look like.
+    pub(super) form: Option<&'a CompiledForm>,
+}
+
+impl ReplySettings<'static> {
+    /// The most probable reply of at most so many tokens.
+    pub(super) fn plain(max_tokens: usize) -> Self {
+        static GREEDY: LazyLock<Decoding> = LazyLock::new(Decoding::default);
+        Self { max_tokens, decoding: &GREEDY, form: None }
+    }
+}
 
 /// What the model said to one prompt.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +61,7 @@ pub(crate) async fn choose(
     answers
         .into_iter()
         .map(|answer| {
-            let Answered::Replies(scores) = answer else { return Err(unexpected()) };
+            let Answered::Replies(scores) = answer else { return Err(EditorError::unexpected_answer()) };
             let likelihoods: Vec<f64> = scores.iter().map(|s| s.log_likelihood).collect();
             let probabilities = softmax(&likelihoods);
             let scored: Vec<ChoiceScore> = choices
@@ -60,7 +77,7 @@ pub(crate) async fn choose(
             let best = (0..scored.len()).reduce(|best, c| {
                 if scored[c].log_probability > scored[best].log_probability { c } else { best }
             });
-            let Some(best) = best else { return Err(unexpected()) };
+            let Some(best) = best else { return Err(EditorError::unexpected_answer()) };
             Ok(Answer {
                 text: scored[best].text.clone(),
                 probability: scored[best].probability,
@@ -78,12 +95,11 @@ pub(crate) async fn choose(
 pub(crate) async fn generate(
     engine: &EngineHandle,
     prompt: Conversation,
-    max_tokens: usize,
-    decoding: &Decoding,
-    form: Option<&CompiledForm>,
-    events: Option<&mpsc::Sender<Result<QueryEvent, EditorError>>>,
+    reply: ReplySettings<'_>,
+    events: Option<&Events>,
     options: CallOptions,
 ) -> Result<Answer, EditorError> {
+    let ReplySettings { max_tokens, decoding, form } = reply;
     let Decoding { sampling, rules, stop, alternatives } = decoding;
     let request = GenerateRequest {
         prompt,

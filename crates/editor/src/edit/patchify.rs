@@ -6,48 +6,28 @@
 
 use reasonedit_codebook::{Evidence, EvidenceSource};
 use reasonedit_imaging::{PixelBox, grid};
-use reasonedit_vlm::engine::{Answered, Ask, CallOptions, EngineHandle, ImageInput, Want};
+use reasonedit_vlm::engine::{Answered, Ask, ImageInput, Want};
 
 use crate::config::PatchifyConfig;
-use crate::context::askable;
 use crate::error::EditorError;
 use crate::pictures::Picture;
-use crate::prompts::Prompts;
 use crate::types::{PatchOpinion, PatchSearch};
+use crate::visual_entailment::{Entailment, EntailmentJudge};
 
 /// Searches evidence for every statement at once. Of one that the model's context has no room for nothing is
 /// looked at.
 pub(crate) async fn search(
-    engine: &EngineHandle,
+    judge: EntailmentJudge<'_>,
     config: &PatchifyConfig,
-    prompts: &Prompts,
     picture: &Picture,
     statements: &[&str],
-    options: CallOptions,
 ) -> Result<(Vec<PatchSearch>, f64), EditorError> {
     let (width, height) = picture.pixels.dimensions();
     let areas = grid::candidates(width, height, &config.grid);
     let images: Vec<ImageInput> = areas.iter().map(|area| picture.input(Some(*area))).collect();
-    let askable = askable(engine, prompts, &images, statements).await?;
-    let all = statements.len();
-    let statements: Vec<&str> =
-        statements.iter().zip(&askable).filter(|(_, ok)| **ok).map(|(s, _)| *s).collect();
-    if areas.is_empty() || statements.is_empty() {
-        return Ok((vec![PatchSearch::default(); all], 0.0));
-    }
-
-    let verify: Vec<Ask> = (0..areas.len())
-        .flat_map(|image| {
-            statements.iter().map(move |statement| Ask {
-                image,
-                prompt: prompts.verify(statement),
-                want: Want::FirstToken(vec![prompts.yes.clone(), prompts.no.clone()]),
-            })
-        })
-        .collect();
-    let (answers, verify_times) = engine.ask(images.clone(), verify, options).await?;
-    let p_yes: Vec<f64> = answers.iter().map(p_yes).collect::<Result<_, _>>()?;
-    let kept = |area: usize, statement: usize| p_yes[area * statements.len() + statement] > config.min_p_yes;
+    let (engine, prompts, options) = (judge.engine, judge.prompts, judge.options);
+    let Entailment { rows: p_yes, mut queue_ms } = judge.matrix(images.clone(), statements).await?;
+    let kept = |area: usize, statement: usize| p_yes[area][statement].is_some_and(|p| p > config.min_p_yes);
 
     // One prompt a candidate, and as replies to it every statement that the candidate shows.
     let mut describe = Vec::new();
@@ -61,12 +41,11 @@ pub(crate) async fn search(
         }
     }
     let mut likelihood = vec![None; areas.len() * statements.len()];
-    let mut queue_ms = verify_times.queue_ms;
     if !describe.is_empty() {
         let (answers, times) = engine.ask(images, describe, options).await?;
         queue_ms += times.queue_ms;
         for ((image, shown), answer) in described.iter().zip(&answers) {
-            let Answered::Replies(scores) = answer else { return Err(unexpected()) };
+            let Answered::Replies(scores) = answer else { return Err(EditorError::unexpected_answer()) };
             for (&statement, score) in shown.iter().zip(scores) {
                 likelihood[image * statements.len() + statement] =
                     Some(score.log_likelihood / score.tokens.max(1) as f64);
@@ -74,38 +53,17 @@ pub(crate) async fn search(
         }
     }
 
-    let mut searches = (0..statements.len()).map(|statement| {
-        let candidates: Vec<PatchOpinion> = areas
-            .iter()
-            .enumerate()
-            .map(|(image, area)| PatchOpinion {
-                area: *area,
-                p_yes: p_yes[image * statements.len() + statement],
-                log_likelihood: likelihood[image * statements.len() + statement],
-            })
-            .collect();
+    let searches = (0..statements.len()).map(|statement| {
+        let looked_at = areas.iter().enumerate().filter_map(|(image, area)| {
+            let p_yes = p_yes[image][statement]?;
+            let log_likelihood = likelihood[image * statements.len() + statement];
+            Some(PatchOpinion { area: *area, p_yes, log_likelihood })
+        });
+        let candidates: Vec<PatchOpinion> = looked_at.collect();
         let evidence = choose(&candidates, (width, height), config);
         PatchSearch { evidence, candidates }
     });
-    let of_all = askable.iter().map(|ok| if *ok { searches.next() } else { None });
-    Ok((of_all.map(Option::unwrap_or_default).collect(), queue_ms))
-}
-
-/// P(yes) / (P(yes) + P(no)) of one verification (method section 1.3); one half when the model gives neither
-/// any probability.
-pub(crate) fn p_yes(answer: &Answered) -> Result<f64, EditorError> {
-    match answer {
-        Answered::FirstToken(p) if p.len() == 2 => {
-            let sum = p[0] + p[1];
-            Ok(if sum > 0.0 { p[0] / sum } else { 0.5 })
-        }
-        _ => Err(unexpected()),
-    }
-}
-
-/// The engine answers in kind; anything else is a defect of the engine, told as such.
-pub(crate) fn unexpected() -> EditorError {
-    EditorError::Internal("the engine answered another kind of question than was asked")
+    Ok((searches.collect(), queue_ms))
 }
 
 /// The best patch of all, and the best among the smallest, ties included (method section 1.5).
@@ -179,13 +137,5 @@ mod tests {
         let both = [opinion(0, 0, 100, 100, Some(-0.5)), opinion(0, 0, 200, 200, Some(-0.9))];
         assert_eq!(choose(&both, (300, 300), &config).len(), 1);
         assert!(choose(&[opinion(0, 0, 100, 100, None)], (300, 300), &config).is_empty());
-    }
-
-    #[test]
-    fn p_yes_is_normalised_over_the_two() {
-        let p = |v: &[f64]| p_yes(&Answered::FirstToken(v.to_vec())).unwrap();
-        assert!((p(&[0.3, 0.1]) - 0.75).abs() < 1e-12);
-        assert_eq!(p(&[0.0, 0.0]), 0.5);
-        assert!(p_yes(&Answered::Replies(Vec::new())).is_err());
     }
 }

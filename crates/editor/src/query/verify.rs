@@ -13,41 +13,27 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock};
 
 use reasonedit_codebook::{EditId, EditRecord, EntryKind, Fact, ImageId, Retrieval, Snapshot, Statement};
-use reasonedit_imaging::augment::textures;
-use reasonedit_imaging::{PixelBox, PixelRules, RgbImage};
 use reasonedit_text::canonical;
-use reasonedit_vlm::engine::{Ask, CallOptions, EngineHandle, FeatureKey, ImageInput, Want};
 
-use crate::Editor;
 use crate::config::VerifyConfig;
-use crate::context::askable;
-use crate::error::{EditorError, FieldError};
-use crate::patchify::{p_yes, unexpected};
+use crate::error::EditorError;
 use crate::pictures::Picture;
-use crate::prompts::Prompts;
-use crate::types::{CallContext, ImageSource, Verification, Withheld, WithheldReason};
-use crate::validate::inside;
+use crate::types::{Verification, Withheld, WithheldReason};
+use crate::visual_entailment::EntailmentJudge;
 
 /// Edits that one sentence is judged by at most: the same sentence may come from many.
 const EDITS: usize = 4;
-/// Side of a picture without content, in pixels.
-const SIDE: u32 = 256;
-/// Textures among them.
-const TEXTURES: u32 = 2;
-
 /// Judges the facts of a retrieval on the query's picture: leaves in it those that are borne out, of the
 /// nearest `k` keys, and tells about the others. Returns also the milliseconds that the questions waited for
 /// the engine.
-pub(crate) async fn judge(
-    engine: &EngineHandle,
-    (config, prompts): (&VerifyConfig, &Prompts),
+pub(crate) async fn withhold(
+    judge: EntailmentJudge<'_>,
+    config: &VerifyConfig,
     (snapshot, picture): (&Snapshot, &Picture),
     retrieval: &mut Retrieval,
     k: usize,
-    options: CallOptions,
 ) -> Result<(Verification, f64), EditorError> {
     let mut candidates = std::mem::take(&mut retrieval.facts);
     let mut edits = HashMap::new();
@@ -56,119 +42,18 @@ pub(crate) async fn judge(
             edits.insert(*id, record.as_ref());
         }
     }
-    let bench = Bench { config, edits, picture: picture.id };
-    let questions = bench.questions(&mut candidates);
-    let (answers, queue_ms) = shown(engine, prompts, picture.input(None), &questions, options).await?;
+    let verifier = Verifier { config, edits, picture: picture.id };
+    let questions = verifier.questions(&mut candidates);
+    let (answers, queue_ms) = judge.row(picture.input(None), &questions).await?;
     let judged = questions.into_iter().zip(answers).filter_map(|(question, p)| Some((question, p?)));
     let judged: HashMap<&str, f64> = judged.collect();
-    let (facts, verification) = bench.decide(candidates, &judged, k);
+    let (facts, verification) = verifier.decide(candidates, &judged, k);
     retrieval.facts = facts;
     Ok((verification, queue_ms))
 }
 
-/// Probability, by the unedited model, that each picture shows each statement (method section 1.3): a row for
-/// every picture; `None` for a statement that the model's context has no room for. Then the milliseconds
-/// waited.
-async fn shown_by(
-    engine: &EngineHandle,
-    prompts: &Prompts,
-    images: Vec<ImageInput>,
-    statements: &[&str],
-    options: CallOptions,
-) -> Result<(Vec<Vec<Option<f64>>>, f64), EditorError> {
-    if statements.is_empty() {
-        return Ok((vec![Vec::new(); images.len()], 0.0));
-    }
-    let askable = askable(engine, prompts, &images, statements).await?;
-    let asked: Vec<&str> = statements.iter().zip(&askable).filter(|(_, ok)| **ok).map(|(s, _)| *s).collect();
-    let ask = |image: usize, statement: &&str| Ask {
-        image,
-        prompt: prompts.verify(statement),
-        want: Want::FirstToken(vec![prompts.yes.clone(), prompts.no.clone()]),
-    };
-    let (pictures, ask) = (images.len(), &ask);
-    let asks = (0..pictures).flat_map(|image| asked.iter().map(move |s| ask(image, s))).collect();
-    let (answers, times) = engine.ask(images, asks, options).await?;
-    let mut p = answers.iter().map(p_yes).collect::<Result<Vec<f64>, _>>()?.into_iter();
-    let mut row = || askable.iter().map(|ok| if *ok { p.next() } else { None }).collect();
-    Ok(((0..pictures).map(|_| row()).collect(), times.queue_ms))
-}
-
-/// As [`shown_by`], of one picture or a part of it.
-pub(crate) async fn shown(
-    engine: &EngineHandle,
-    prompts: &Prompts,
-    image: ImageInput,
-    statements: &[&str],
-    options: CallOptions,
-) -> Result<(Vec<Option<f64>>, f64), EditorError> {
-    let (rows, queue_ms) = shown_by(engine, prompts, vec![image], statements, options).await?;
-    Ok((rows.into_iter().next().unwrap_or_default(), queue_ms))
-}
-
-/// What the model says of each statement whatever the picture: the mean over pictures without content, one
-/// grey and some textures. (The idea is that of contextual calibration, Zhao et al. 2021.)
-pub(crate) async fn priors(
-    engine: &EngineHandle,
-    prompts: &Prompts,
-    statements: &[&str],
-    options: CallOptions,
-) -> Result<Vec<Option<f64>>, EditorError> {
-    static PICTURES: LazyLock<Vec<ImageInput>> = LazyLock::new(|| {
-        let grey = RgbImage::from_raw(SIDE, SIDE, vec![128; (SIDE * SIDE * 3) as usize]);
-        let pictures = grey.into_iter().chain(textures(0, TEXTURES, SIDE));
-        let input = |picture: RgbImage| ImageInput {
-            key: FeatureKey { image: *blake3::hash(picture.as_raw()).as_bytes(), area: None },
-            picture: Arc::new(picture),
-        };
-        pictures.map(input).collect()
-    });
-    let (rows, _) = shown_by(engine, prompts, PICTURES.clone(), statements, options).await?;
-    let mean = |at: usize| {
-        let of_all: Option<f64> = rows.iter().map(|row| row.get(at).copied().flatten()).sum();
-        of_all.map(|sum| sum / rows.len().max(1) as f64)
-    };
-    Ok((0..statements.len()).map(mean).collect())
-}
-
-/// A statement that the model's context has no room for.
-pub(crate) fn unaskable(pointer: impl Into<String>) -> FieldError {
-    FieldError::new(pointer, "the statement is too long for the model to be asked about it with this picture")
-}
-
-impl Editor {
-    /// Probability that a picture, or a part of it, shows a statement, by the unedited model; samples are
-    /// read by today's rules.
-    ///
-    /// # Errors
-    /// An unusable picture or box, a busy or failing engine.
-    pub async fn verify_statement(
-        &self,
-        image: ImageSource,
-        area: Option<PixelBox>,
-        statement: &str,
-        call: CallContext,
-    ) -> Result<f64, EditorError> {
-        let picture = self.pictures().resolve(&image, PixelRules::CURRENT).await?;
-        let (width, height) = picture.pixels.dimensions();
-        if area.is_some_and(|a| !inside(&a, width, height)) {
-            return Err(EditorError::Invalid(vec![FieldError::new(
-                "/crop",
-                "the box is not inside the picture",
-            )]));
-        }
-        let (prompts, image) = (&self.config().prompts, picture.input(area));
-        let (p, _) = shown(self.engine(), prompts, image, &[statement], call.options()).await?;
-        match p.first() {
-            Some(Some(p)) => Ok(*p),
-            Some(None) => Err(EditorError::Invalid(vec![unaskable("/statement")])),
-            None => Err(unexpected()),
-        }
-    }
-}
-
 /// The edits that facts come from, and the picture that they are held against.
-struct Bench<'a> {
+struct Verifier<'a> {
     config: &'a VerifyConfig,
     edits: HashMap<EditId, &'a EditRecord>,
     picture: ImageId,
@@ -187,7 +72,7 @@ enum Support {
     Unknown,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Verifier<'a> {
     /// The statements to ask about, those of the nearest facts first, as many as the configuration allows.
     /// The fact for which there is no room, and those behind it, are candidates no longer: what isn't asked
     /// about must not be taken for what can't be judged.

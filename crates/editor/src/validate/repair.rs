@@ -2,12 +2,11 @@
 
 use reasonedit_text::{Warning, repair, same, trimmed};
 
-use crate::chat::{ChatPart, ChatRequest};
-use crate::types::{EditRequest, QueryRequest};
+use crate::types::{ChatPart, ChatRequest, EditRequest, QueryRequest};
 
-/// Reads an edit's texts: see [`reasonedit_text::repair`]. Question, answer, choices and statements lose what nobody sees at
-/// their edges, and an answer that is one of the choices in another form becomes that choice.
-pub(crate) fn read_edit(request: &mut EditRequest) {
+/// Repairs an edit's texts. Question, answer, choices and statements lose what nobody sees at their edges, and
+/// an answer that is one of the choices in another form becomes that choice.
+pub(crate) fn edit(request: &mut EditRequest) {
     let EditRequest { question, answer, reasoning, choices, author, tags, warnings, .. } = request;
     let mut texts: Vec<(String, &mut String)> =
         vec![("/question".to_owned(), question), ("/answer".to_owned(), answer)];
@@ -34,28 +33,28 @@ pub(crate) fn read_edit(request: &mut EditRequest) {
     }
 }
 
-/// Reads a query's texts: see [`reasonedit_text::repair`].
-pub(crate) fn read_query(request: &mut QueryRequest) {
+/// Repairs a query's texts.
+pub(crate) fn query(request: &mut QueryRequest) {
     let QueryRequest { question, choices, warnings, .. } = request;
     repair(question, "/question", warnings);
-    read_choices(choices, warnings);
+    all_choices(choices, warnings);
 }
 
-/// Reads a conversation's texts: see [`reasonedit_text::repair`].
-pub(crate) fn read_chat(request: &mut ChatRequest) {
+/// Repairs a conversation's texts.
+pub(crate) fn chat(request: &mut ChatRequest) {
     let ChatRequest { turns, choices, warnings, .. } = request;
     for (t, turn) in turns.iter_mut().enumerate() {
         for (p, part) in turn.content.iter_mut().enumerate() {
             if let ChatPart::Text(text) = part {
-                repair(text, &crate::validate::part(t, p), warnings);
+                repair(text, &super::part(t, p), warnings);
             }
         }
     }
-    read_choices(choices, warnings);
+    all_choices(choices, warnings);
 }
 
 /// Statements as an edit would have them.
-pub(crate) fn read_statements(statements: &[String]) -> Vec<String> {
+pub(crate) fn statements(statements: &[String]) -> Vec<String> {
     let read = |statement: &String| {
         let mut statement = statement.clone();
         repair(&mut statement, "", &mut Vec::new());
@@ -64,7 +63,7 @@ pub(crate) fn read_statements(statements: &[String]) -> Vec<String> {
     statements.iter().map(read).collect()
 }
 
-fn read_choices(choices: &mut [String], warnings: &mut Vec<Warning>) {
+fn all_choices(choices: &mut [String], warnings: &mut Vec<Warning>) {
     for (index, choice) in choices.iter_mut().enumerate() {
         repair(choice, &format!("/choices/{index}"), warnings);
     }

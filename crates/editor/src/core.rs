@@ -1,0 +1,159 @@
+//! What every stage works with: engine, codebooks, pictures, settings, and the locks between edits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use reasonedit_codebook::{Codebook, CodebookError, CodebookName, ImageStore, Library};
+use reasonedit_imaging::{PixelRules, RgbImage};
+use reasonedit_vlm::ModelInfo;
+use reasonedit_vlm::engine::{EngineHandle, SentenceInfo};
+use tokio::sync::OwnedMutexGuard;
+use ulid::Ulid;
+
+use crate::backgrounds::Backgrounds;
+use crate::config::EditorConfig;
+use crate::error::EditorError;
+use crate::firings::Tally;
+use crate::pictures::Pictures;
+
+/// Held while a request with an idempotency key is worked on.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// Shared by all handles of one editor.
+pub(crate) struct Core {
+    engine: EngineHandle,
+    /// Another model that rephrases; without one the first does.
+    paraphraser: OnceLock<EngineHandle>,
+    model: Arc<ModelInfo>,
+    encoder: Arc<SentenceInfo>,
+    library: Arc<Library>,
+    pictures: Arc<Pictures>,
+    backgrounds: Backgrounds,
+    config: EditorConfig,
+    ids: Mutex<ulid::Generator>,
+    /// Taken to read by whoever stores an edit, to write by a re-embedding while it makes the last keys and
+    /// swaps.
+    gate: Arc<tokio::sync::RwLock<()>>,
+    /// One lock for each idempotency key in use.
+    turns: Mutex<HashMap<(CodebookName, String), Turn>>,
+    /// How often edits were used, until it is written.
+    tally: Tally,
+}
+
+impl Core {
+    /// Waits until the model is loaded.
+    ///
+    /// # Errors
+    /// A setting out of its range, a model that can't be loaded, a background folder that can't be read.
+    pub(crate) async fn new(
+        engine: EngineHandle,
+        library: Arc<Library>,
+        images: ImageStore,
+        config: EditorConfig,
+    ) -> Result<Self, EditorError> {
+        config.validate()?;
+        let (model, encoder) = (engine.info().await?, engine.sentence_info().await?);
+        let images = Arc::new(images);
+        let pictures = Pictures::new(images, config.image.clone(), config.answer.picture_cache_bytes);
+        let backgrounds = Backgrounds::read(config.radius.backgrounds.as_deref(), &config.image)?;
+        Ok(Self {
+            engine,
+            paraphraser: OnceLock::new(),
+            model,
+            encoder,
+            library,
+            pictures: Arc::new(pictures),
+            backgrounds,
+            config,
+            ids: Mutex::new(ulid::Generator::new()),
+            gate: Arc::default(),
+            turns: Mutex::new(HashMap::new()),
+            tally: Tally::default(),
+        })
+    }
+
+    /// The first call decides.
+    pub(crate) fn set_paraphraser(&self, engine: EngineHandle) {
+        let _ = self.paraphraser.set(engine);
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        self.engine.shutdown().await;
+        if let Some(paraphraser) = self.paraphraser.get() {
+            paraphraser.shutdown().await;
+        }
+    }
+
+    pub(crate) fn paraphraser(&self) -> &EngineHandle {
+        self.paraphraser.get().unwrap_or(&self.engine)
+    }
+
+    pub(crate) fn engine(&self) -> &EngineHandle {
+        &self.engine
+    }
+
+    pub(crate) fn model(&self) -> &Arc<ModelInfo> {
+        &self.model
+    }
+
+    pub(crate) fn encoder(&self) -> &Arc<SentenceInfo> {
+        &self.encoder
+    }
+
+    pub(crate) fn config(&self) -> &EditorConfig {
+        &self.config
+    }
+
+    pub(crate) fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    pub(crate) fn pictures(&self) -> &Arc<Pictures> {
+        &self.pictures
+    }
+
+    pub(crate) fn backgrounds(&self, rules: PixelRules) -> &Arc<Vec<RgbImage>> {
+        self.backgrounds.under(rules)
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(crate) fn gate(&self) -> Arc<tokio::sync::RwLock<()>> {
+        Arc::clone(&self.gate)
+    }
+
+    /// A codebook that has been begun.
+    pub(crate) fn existing(&self, name: &CodebookName) -> Result<Option<Arc<Codebook>>, EditorError> {
+        match self.library.get(name) {
+            Ok(book) => Ok(Some(book)),
+            Err(CodebookError::UnknownCodebook(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A new id, above every one given before in this process.
+    pub(crate) fn next_id(&self) -> Ulid {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        // The generator fails only after 2^80 ids within one millisecond.
+        ids.generate().unwrap_or_else(|_| Ulid::new())
+    }
+
+    /// Waits until no other request with this idempotency key is being worked on.
+    pub(crate) async fn idempotency_turn(&self, codebook: &CodebookName, key: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry((codebook.clone(), key.to_owned())).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
+/// What is pending is written when the last handle goes.
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.tally.write(&self.library);
+    }
+}

@@ -1,0 +1,83 @@
+//! An edit as it is answered: what was stored, and what became known of it afterwards. The latter is kept
+//! beside the edit, and lost without harm.
+
+use std::sync::Arc;
+
+use reasonedit_codebook::{Codebook, CodebookName, EditId, EditRecord, Snapshot};
+
+use crate::core::Core;
+use crate::error::EditorError;
+use crate::firings::StoredOutcome;
+use crate::pictures::blocking;
+use crate::types::{Absence, Conflict, EditView};
+
+/// The edits about the same picture and question that answer otherwise than one.
+pub(crate) struct Rivals {
+    pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) superseded_by: Option<Conflict>,
+}
+
+impl Rivals {
+    /// Those of a live edit; none of one that isn't.
+    pub(crate) fn of(snapshot: &Snapshot, id: EditId) -> Self {
+        let conflict = |record: &Arc<EditRecord>| Conflict::from(record.as_ref());
+        Self {
+            conflicts: snapshot.conflicts(id).into_iter().map(conflict).collect(),
+            superseded_by: snapshot.superseded_by(id).map(conflict),
+        }
+    }
+}
+
+/// Keeps what an edit's response said beyond its record, so that a repeated request gets the same answer.
+pub(crate) async fn remember(core: &Arc<Core>, codebook: &CodebookName, view: &EditView) {
+    let (after, after_absent) = (view.after.clone(), view.after_absent.clone());
+    let timings_ms = view.timings_ms.clone();
+    let (core, name, id) = (Arc::clone(core), codebook.clone(), view.record.id);
+    let kept = blocking(move || {
+        let book = core.library().get(&name)?;
+        let _turn = core.tally().turn();
+        // Found and used by a query before this was written, perhaps.
+        let fired = StoredOutcome::read(book.edit(id)?.outcome.as_deref()).unwrap_or_default().fired;
+        Ok(book.put_outcome(id, &StoredOutcome { after, after_absent, timings_ms, fired }.bytes()?)?)
+    });
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, edit = %id, "what came after the edit was not kept");
+    }
+}
+
+/// A live edit with all that is known of it, read from the store.
+pub(crate) fn read(core: &Core, book: &Codebook, id: EditId) -> Result<EditView, EditorError> {
+    let turn = core.tally().turn();
+    let found = book.edit(id)?;
+    let pending = core.tally().pending(book.name(), id);
+    drop(turn);
+    let record = found.record.as_ref().clone();
+    let outcome = StoredOutcome::read(found.outcome.as_deref()).unwrap_or_default();
+    let after_absent = outcome.absence_after(record.before.is_some());
+    let timings_ms = if outcome.is_whole() { outcome.timings_ms } else { record.timings_ms.clone() };
+    let rivals = Rivals::of(&book.snapshot(), id);
+    Ok(EditView {
+        before_absent: record.before.is_none().then(Absence::not_asked),
+        entries: found.entries,
+        generation: found.generation,
+        after: outcome.after,
+        after_absent,
+        conflicts: rivals.conflicts,
+        superseded_by: rivals.superseded_by,
+        timings_ms,
+        fired: outcome.fired.and(pending),
+        replayed: false,
+        record,
+    })
+}
+
+/// As [`read`], off the async threads.
+pub(crate) async fn view(
+    core: &Arc<Core>,
+    codebook: &CodebookName,
+    id: EditId,
+) -> Result<EditView, EditorError> {
+    let book = core.existing(codebook)?.ok_or(EditorError::UnknownEdit(id))?;
+    let core = Arc::clone(core);
+    blocking(move || read(&core, &book, id)).await
+}

@@ -1,0 +1,132 @@
+//! Embedding a question about a picture, and searching the codebook for what is near.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use reasonedit_codebook::{GenerationId, Retrieval, RetrievalParams, Snapshot};
+use reasonedit_vlm::engine::CallOptions;
+
+use crate::config::EditorConfig;
+use crate::core::Core;
+use crate::error::EditorError;
+use crate::pictures::{Picture, blocking};
+use crate::timing::milliseconds;
+use crate::types::{QueryEvent, RetrievalOverride, Verification};
+
+/// What is to be retrieved: the configuration, and what the request says otherwise.
+pub(super) struct RetrievalPlan {
+    pub(super) enabled: bool,
+    /// Keys whose facts are put in front.
+    pub(super) k: usize,
+    pub(super) verify: bool,
+    /// Of the search; it finds more keys where some may be withheld.
+    pub(super) params: RetrievalParams,
+}
+
+impl RetrievalPlan {
+    pub(super) fn new(config: &EditorConfig, wishes: RetrievalOverride) -> Self {
+        let (defaults, checks) = (&config.codebook.retrieval, &config.retrieval.verify);
+        let k = wishes.k.unwrap_or(defaults.k);
+        let verify = wishes.verify.unwrap_or(checks.enabled);
+        let params = RetrievalParams {
+            k: if verify { checks.candidates.max(k) } else { k },
+            reject_percentile: wishes.reject_percentile.or(defaults.reject_percentile),
+            ..*defaults
+        };
+        Self { enabled: wishes.enabled.unwrap_or(config.retrieval.enabled), k, verify, params }
+    }
+}
+
+/// What retrieval gave, and what it took in milliseconds.
+pub(crate) struct Retrieved {
+    pub(crate) report: Retrieval,
+    pub(crate) verification: Option<Verification>,
+    pub(crate) generation: Option<GenerationId>,
+    pub(crate) queue_ms: f64,
+    pub(crate) embed_ms: f64,
+    pub(crate) retrieve_ms: f64,
+    pub(crate) verify_ms: f64,
+}
+
+impl Retrieved {
+    /// Where nothing was looked for.
+    pub(super) fn nothing(k: usize) -> Self {
+        Self {
+            generation: None,
+            report: Retrieval { rejected: true, k, ..Retrieval::default() },
+            verification: None,
+            queue_ms: 0.0,
+            embed_ms: 0.0,
+            retrieve_ms: 0.0,
+            verify_ms: 0.0,
+        }
+    }
+
+    /// The facts, as they are put in front of the question.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &str> + Clone {
+        self.report.facts.iter().map(|fact| fact.value.as_str())
+    }
+
+    pub(super) fn event(&self) -> QueryEvent {
+        QueryEvent::Retrieval(Box::new(self.report.clone()), self.verification.clone())
+    }
+}
+
+/// A question that can be looked up.
+pub(super) struct EmbeddedQuestion {
+    key: Vec<f32>,
+    /// As the codebook's keys see it.
+    pub(super) picture: Picture,
+    queue_ms: f64,
+    embed_ms: f64,
+}
+
+/// Embeds a question about a picture as the keys of the snapshot are.
+///
+/// # Errors
+/// Keys that another model or encoder made, a busy or failing engine.
+pub(super) async fn embed(
+    core: &Core,
+    snapshot: &Snapshot,
+    picture: &Picture,
+    question: &str,
+    options: CallOptions,
+) -> Result<EmbeddedQuestion, EditorError> {
+    let embedder = core.embedder_for(snapshot)?;
+    let picture = core.pictures().under(picture, embedder.pixels()).await?;
+    let embedding = Instant::now();
+    let (key, queue_ms) = embedder.key(core.engine(), picture.input(None), question.trim(), options).await?;
+    Ok(EmbeddedQuestion { key, picture, queue_ms, embed_ms: milliseconds(embedding) })
+}
+
+/// Searches off the async threads: the search grows with the codebook, and the first one after an edit may
+/// refresh the gate.
+pub(super) async fn search(
+    snapshot: &Arc<Snapshot>,
+    question: EmbeddedQuestion,
+    params: RetrievalParams,
+    before: Retrieved,
+) -> Result<Retrieved, EditorError> {
+    let EmbeddedQuestion { key, queue_ms, embed_ms, .. } = question;
+    let retrieving = Instant::now();
+    let snapshot = Arc::clone(snapshot);
+    let report = blocking(move || Ok(snapshot.retrieve(&key, &params)?)).await?;
+    Ok(Retrieved { report, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving), ..before })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_overrides_the_configuration_and_verifying_searches_wider() {
+        let config = EditorConfig::default();
+        let plain = RetrievalOverride { verify: Some(false), k: Some(3), ..RetrievalOverride::default() };
+        let plan = RetrievalPlan::new(&config, plain);
+        assert_eq!((plan.enabled, plan.k, plan.params.k), (config.retrieval.enabled, 3, 3));
+        let verified = RetrievalOverride { verify: Some(true), enabled: Some(false), ..plain };
+        let plan = RetrievalPlan::new(&config, verified);
+        assert_eq!((plan.enabled, plan.k), (false, 3));
+        assert_eq!(plan.params.k, config.retrieval.verify.candidates.max(3));
+    }
+}
