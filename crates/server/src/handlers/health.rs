@@ -32,7 +32,7 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
     };
     let Some(editor) = state.ready_editor() else { return loading() };
     // Answers at once, since the engine is ready; fails when it has been shut down.
-    let Ok(info) = editor.engine().info().await else { return loading() };
+    let Ok(info) = editor.model().await else { return loading() };
     let model = ModelDto {
         architecture: info.architecture.clone(),
         name: info.name.clone(),

@@ -30,7 +30,7 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
         f64::from(u8::from(editor.is_some())),
     );
     if let Some(editor) = editor {
-        write_engine(&mut text, &editor.engine().stats());
+        write_engine(&mut text, &editor.engine_stats());
         write_jobs(&mut text, &state);
         write_codebooks(&mut text, editor).await;
         for integration in state.integrations() {
@@ -100,8 +100,7 @@ type Count = fn(&Stats) -> f64;
 
 async fn write_codebooks(text: &mut Text, editor: &Editor) {
     let mut rows = Vec::new();
-    let mut names: Vec<CodebookName> =
-        editor.library().books().iter().map(|book| book.name().clone()).collect();
+    let mut names: Vec<CodebookName> = editor.open_codebooks().into_iter().map(|book| book.name).collect();
     names.truncate(MAX_CODEBOOKS);
     for name in names {
         // A codebook that can't be read must not hide everything else.

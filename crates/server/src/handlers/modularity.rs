@@ -60,7 +60,7 @@ pub(crate) async fn create(
         CODEBOOK => editor.check_modularity(&request, Some(&editor.codebook_samples(&codebook)?))?,
         name => {
             known_source(&state, name)?;
-            editor.library().get(&codebook)?;
+            editor.known_codebook(&codebook)?;
             editor.check_modularity(&request, None)?;
         }
     }

@@ -45,7 +45,7 @@ impl EditorCell {
 
     /// The editor if its model is loaded.
     pub(crate) fn loaded(&self) -> Option<&Editor> {
-        self.get().filter(|editor| editor.engine().ready())
+        self.get().filter(|editor| editor.is_ready())
     }
 
     /// The editor, ready to work.

@@ -1,7 +1,7 @@
 //! `POST /edits/batch`: one edit after the other, a result for each.
 
 use reasonedit_editor::{
-    CallContext, CodebookError, EditId, Editor, EditorError, IdempotencyKey, Priority, VlmError,
+    CallContext, CodebookError, EditId, EditorError, IdempotencyKey, Priority, VlmError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -111,7 +111,7 @@ async fn edit(
     let (source, parsed, made) = blocking(move || {
         // Before anything else: a picture that could be fetched then may be gone now, and the edit may have
         // been reverted.
-        let made = made_before(&editor, &before, &asked)?;
+        let made = editor.edit_under_key(&before, &asked)?;
         let parsed = if made.is_none() { Some(source.parse(&line.bytes)) } else { None };
         Ok((source, parsed, made))
     })
@@ -141,14 +141,6 @@ async fn edit(
         }
     };
     Ok((source, made))
-}
-
-fn made_before(editor: &Editor, name: &reasonedit_editor::CodebookName, key: &str) -> Result<Option<EditId>> {
-    match editor.library().get(name) {
-        Ok(book) => Ok(book.idempotency(key)?.map(|(_, edit)| edit)),
-        Err(CodebookError::UnknownCodebook(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Whether the next line would fare no better, whatever it holds.

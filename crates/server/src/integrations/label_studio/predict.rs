@@ -158,9 +158,8 @@ impl Asking<'_> {
     /// The boxes that an edit of this very picture has for a statement; `None` if it was said of other
     /// pictures only.
     fn said_here(&self, fact: &Fact, picture: ImageId) -> Option<Vec<Evidence>> {
-        let snapshot = self.editor.library().get(&self.codebook).ok()?.snapshot();
-        let mut records = fact.edit_ids.iter().filter_map(|id| snapshot.edit(*id));
-        let record = records.rfind(|record| record.image.id == picture)?;
+        let records = self.editor.live_records(&self.codebook, &fact.edit_ids).ok()?;
+        let record = records.iter().rfind(|record| record.image.id == picture)?;
         let statement = record.reasoning.iter().find(|statement| statement.statement == fact.value)?;
         let drawn = |patch: &&Evidence| patch.source == EvidenceSource::User;
         let mut boxes: Vec<Evidence> = statement.evidence.iter().filter(drawn).cloned().collect();

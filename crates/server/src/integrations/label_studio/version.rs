@@ -1,7 +1,7 @@
 //! The version that predictions are made by: Label Studio asks again for tasks that were predicted by
 //! another.
 
-use reasonedit_editor::{CodebookError, CodebookName, Editor};
+use reasonedit_editor::{CodebookName, Editor};
 
 use crate::problem::{Problem, Result};
 
@@ -15,7 +15,7 @@ pub(super) const LOADING: &str = "reasonedit-loading";
 /// # Errors
 /// 503 when the engine has stopped.
 pub(super) async fn version(editor: &Editor, name: &CodebookName) -> Result<String> {
-    let (model, encoder) = (editor.engine().info().await?, editor.engine().sentence_info().await?);
+    let (model, encoder) = (editor.model().await?, editor.sentence_encoder());
     let mut hasher = blake3::Hasher::new();
     let settings = serde_json::to_vec(editor.config()).map_err(|error| Problem::internal(&error))?;
     let parts = [
@@ -27,21 +27,14 @@ pub(super) async fn version(editor: &Editor, name: &CodebookName) -> Result<Stri
     for part in parts {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
-    let mut edits = 0;
-    match editor.library().get(name) {
-        Ok(book) => {
-            let snapshot = book.snapshot();
-            edits = snapshot.edit_count();
-            // Without edits it doesn't matter what keys would be made by.
-            if let Some(embedding) = snapshot.embedding().filter(|_| edits > 0) {
-                hasher.update(&embedding.id.to_bytes());
-            }
-            for edit in snapshot.edits() {
-                hasher.update(&edit.id.to_bytes());
-            }
-        }
-        Err(CodebookError::UnknownCodebook(_)) => {}
-        Err(error) => return Err(error.into()),
+    let live = editor.live_edits(name)?;
+    let edits = live.ids.len();
+    // Without edits it doesn't matter what keys would be made by.
+    if let Some(generation) = live.generation.filter(|_| edits > 0) {
+        hasher.update(&generation.to_bytes());
+    }
+    for edit in &live.ids {
+        hasher.update(&edit.to_bytes());
     }
     let digest = hasher.finalize().to_hex();
     Ok(format!("reasonedit-{name}-{edits}-{}", &digest[..12]))

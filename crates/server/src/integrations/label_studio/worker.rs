@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use reasonedit_editor::{
     CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
-    IdempotencyKey, Library, Priority, StatementInput, Warning,
+    IdempotencyKey, Priority, StatementInput, Warning,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -142,9 +142,7 @@ impl Worker {
     }
 
     async fn follow(&self, event: &Event) -> Result<Came> {
-        let library = Arc::clone(self.editor.library());
-        let (project, annotation) = (event.project.clone(), event.annotation);
-        let live = blocking(move || Ok(edits_of(&library, &project, annotation))).await?;
+        let live = edits_of(&self.editor, &event.project, event.annotation).await?;
         match &event.change {
             Change::Says(said) => {
                 let came = self.learn(event, said, live).await?;
@@ -184,8 +182,7 @@ impl Worker {
         let known = self.studio.project(&event.project);
         let codebook = self.studio.codebook(&known);
 
-        let (library, asked) = (Arc::clone(self.editor.library()), key.clone());
-        let made = blocking(move || made_before(&library, &asked)).await?;
+        let made = self.editor.edit_under_key_anywhere(&key).await?;
         if let Some(edit) = made {
             // Made before an interruption, or sent again.
             let stands = live.iter().any(|(_, record)| record.id == edit);
@@ -296,25 +293,15 @@ fn text_of<'a>(record: &'a EditRecord, field: &str) -> &'a str {
 }
 
 /// The live edits of an annotation, in whatever codebook: its project's may have been another.
-fn edits_of(library: &Library, project: &str, annotation: u64) -> Vec<(CodebookName, Arc<EditRecord>)> {
+async fn edits_of(
+    editor: &Editor,
+    project: &str,
+    annotation: u64,
+) -> Result<Vec<(CodebookName, Arc<EditRecord>)>> {
     let filter = EditFilter { tag: Some(tag(annotation)), ..EditFilter::default() };
-    let mut found = Vec::new();
-    for book in library.books() {
-        let edits = book.edits(&filter, None, usize::MAX).items;
-        let of_project = edits.into_iter().filter(|record| text_of(record, "project") == project);
-        found.extend(of_project.map(|record| (book.name().clone(), record)));
-    }
-    found
-}
-
-/// The edit that was made under an idempotency key, live or not.
-fn made_before(library: &Library, key: &str) -> Result<Option<EditId>> {
-    for book in library.books() {
-        if let Some((_, edit)) = book.idempotency(key)? {
-            return Ok(Some(edit));
-        }
-    }
-    Ok(None)
+    let mut found = editor.find_records(filter).await?;
+    found.retain(|(_, record)| text_of(record, "project") == project);
+    Ok(found)
 }
 
 /// Runs what waits for the disk off the async threads.

@@ -72,7 +72,7 @@ pub(crate) async fn complete(
     };
 
     let config = served.editor.config();
-    let info = served.editor.engine().info().await?;
+    let info = served.editor.model().await?;
     let rules = InputRules {
         pictures: config.limits.pictures,
         older_pictures: openai.config.older_pictures,

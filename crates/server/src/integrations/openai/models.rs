@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use reasonedit_codebook::Codebook;
-use reasonedit_editor::{CodebookName, Editor};
+use reasonedit_editor::{CodebookName, CodebookSummary, Editor};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -65,7 +64,7 @@ impl<'a> Served<'a> {
     /// 503 while the model is being loaded.
     pub(super) async fn new(openai: &'a OpenAi) -> Result<Self> {
         let editor = openai.service.editor.ready()?;
-        let info = editor.engine().info().await?;
+        let info = editor.model().await?;
         Ok(Self {
             editor,
             name: openai.config.model.clone().unwrap_or_else(|| info.name.clone()),
@@ -84,22 +83,22 @@ impl<'a> Served<'a> {
             Some(rest) => rest.strip_prefix('@').and_then(|name| name.parse().ok()),
             None => None,
         };
-        name.filter(|name| self.editor.library().get(name).is_ok()).ok_or_else(|| {
+        name.filter(|name| self.editor.known_codebook(name).is_ok()).ok_or_else(|| {
             let detail = format!("The model `{model}` does not exist; GET /v1/models lists those that do.");
             Problem::at(ProblemKind::NotFound, "/model", detail)
         })
     }
 
-    fn describe(&self, book: &Codebook) -> ModelDto {
-        let (snapshot, name) = (book.snapshot(), book.name());
+    fn describe(&self, codebook: &CodebookSummary) -> ModelDto {
+        let name = &codebook.name;
         let is_default = *name == CodebookName::default();
-        let oldest = snapshot.edits().next().map(|edit| edit.created_at.unix_timestamp());
+        let oldest = codebook.oldest_edit.map(time::OffsetDateTime::unix_timestamp);
         ModelDto {
             id: if is_default { self.name.clone() } else { format!("{}@{name}", self.name) },
             object: "model",
             created: oldest.filter(|_| !is_default).unwrap_or(self.loaded),
             owned_by: "reasonedit",
-            reasonedit: OwnModelDto { codebook: name.to_string(), edits: snapshot.edit_count() },
+            reasonedit: OwnModelDto { codebook: name.to_string(), edits: codebook.edits },
         }
     }
 }
@@ -113,9 +112,9 @@ impl<'a> Served<'a> {
 )]
 pub(crate) async fn list(State(openai): State<OpenAi>) -> Result<Json<ModelListDto>> {
     let served = Served::new(&openai).await?;
-    let mut books = served.editor.library().books();
-    books.sort_by_key(|book| *book.name() != CodebookName::default());
-    let data = books.iter().map(|book| served.describe(book)).collect();
+    let mut codebooks = served.editor.open_codebooks();
+    codebooks.sort_by_key(|codebook| codebook.name != CodebookName::default());
+    let data = codebooks.iter().map(|codebook| served.describe(codebook)).collect();
     Ok(Json(ModelListDto { object: "list", data }))
 }
 
@@ -148,6 +147,6 @@ pub(super) async fn get_of_owner(
 
 async fn found(openai: &OpenAi, id: &str) -> Result<Json<ModelDto>> {
     let served = Served::new(openai).await?;
-    let book = served.editor.library().get(&served.codebook(id)?)?;
-    Ok(Json(served.describe(&book)))
+    let codebook = served.editor.known_codebook(&served.codebook(id)?)?;
+    Ok(Json(served.describe(&codebook)))
 }
