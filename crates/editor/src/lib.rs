@@ -125,6 +125,6 @@ pub use types::{
 /// Durable storage for what goes on beside edits and queries: small rows in tables, and the history of commits.
 pub mod storage {
     pub use reasonedit_codebook::{
-        Codebook, Event, Journal, Library, Logged, MAX_ROW_BYTES, Origin, Result, RowKey,
+        Codebook, Event, EventOrigin, Journal, Library, LoggedEvent, MAX_ROW_BYTES, RowKey,
     };
 }
