@@ -1,6 +1,6 @@
 """Writes the parameters of published checkpoints as transformers' classes have them on the meta device.
 
-    python tools/parameter_lists.py crates/vlm/tests/goldens/parameters
+    python tools/parameter_lists.py crates/models/tests/goldens/parameters
 
 For each model: its id, the sizes of its config.json, the number of tensors and parameters, how many of these lie in the
 language model's layers and in the output matrix, and a BLAKE3 over one line `name [d0, d1, …]` per tensor, sorted by name.

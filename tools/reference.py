@@ -42,7 +42,7 @@ RELEASES = {
 }
 """Releases of transformers, and the seeds of the golden checkpoints that each makes. tools/reference.sh has what goes with them."""
 
-GOLDENS = Path(__file__).resolve().parent.parent / "crates/vlm/tests/goldens"
+GOLDENS = Path(__file__).resolve().parent.parent / "crates/models/tests/goldens"
 
 
 def write(name, seed, out):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the golden checkpoints of crates/vlm again, each by the release of transformers that it is to be read from.
+# Makes the golden checkpoints of crates/models again, each by the release of transformers that it is to be read from.
 #
 #   tools/reference.sh              # both releases
 #   tools/reference.sh 5.23.0       # one of them

@@ -1,4 +1,4 @@
-"""What transformers' logits processors make of the demo model's logits: crates/vlm/tests/goldens/samplers.json.
+"""What transformers' logits processors make of the demo model's logits: crates/inference/tests/goldens/samplers.json.
 
     python tools/goldens/samplers.py            # needs torch and transformers
 
@@ -24,7 +24,7 @@ from transformers.generation.logits_process import (
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models/demo/vlm"
-OUT = ROOT / "crates/vlm/tests/goldens/samplers.json"
+OUT = ROOT / "crates/inference/tests/goldens/samplers.json"
 TOLD = 8
 
 CASES = [

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use reasonedit_codebook::store::{self, StoreKind};
 use reasonedit_codebook::{CodebookError, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
-use reasonedit_vlm::engine::{Engine, EngineHandle, Models};
-use reasonedit_vlm::load::source::Progress as DownloadProgress;
-use reasonedit_vlm::load::{load_sentence_encoder_with_progress, load_with_progress};
-use reasonedit_vlm::{DeviceChoice, LoadOptions, ModelInfo, VlmError, WeightType};
+use reasonedit_inference::{Engine, EngineHandle, Models};
+use reasonedit_models::load::source::Progress as DownloadProgress;
+use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
+use reasonedit_inference::{ModelInfo, VlmError};
+use reasonedit_models::{DeviceChoice, LoadOptions, WeightType};
 
 use crate::error::{CliError, Result};
 use crate::progress::Downloads;

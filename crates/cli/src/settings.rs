@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use figment::value::Value;
 use reasonedit_editor::EditorConfig;
 use reasonedit_server::ServerConfig;
-use reasonedit_vlm::engine::EngineConfig;
+use reasonedit_inference::EngineConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{CommonArgs, ServeArgs, SettingsArgs};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use reasonedit_codebook::{EntryKind, EntryView, Fact, Opinion, Stats, Superseded};
 use reasonedit_editor::{EditView, ImportSummary, QueryOutcome, Verification, Withheld};
-use reasonedit_vlm::engine::FinishReason;
+use reasonedit_inference::FinishReason;
 use serde_json::{Map, Value, json};
 
 fn kind(kind: EntryKind) -> &'static str {

@@ -8,7 +8,7 @@ use reasonedit_codebook::CodebookConfig;
 use reasonedit_imaging::DecodeLimits;
 use reasonedit_imaging::augment::AugmentConfig;
 use reasonedit_imaging::grid::GridConfig;
-use reasonedit_vlm::{ModelInfo, Pooling, TapName, TapStage};
+use reasonedit_inference::{ModelInfo, Pooling, TapName, TapStage};
 use serde::{Deserialize, Serialize};
 
 use crate::prompts::Prompts;

@@ -23,7 +23,7 @@ use reasonedit_codebook::{
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_text::Warning;
-use reasonedit_vlm::VlmError;
+use reasonedit_inference::VlmError;
 use time::OffsetDateTime;
 
 use crate::core::Core;

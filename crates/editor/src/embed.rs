@@ -5,8 +5,8 @@
 
 use reasonedit_codebook::{Embedding, Generation, GenerationId};
 use reasonedit_imaging::PixelRules;
-use reasonedit_vlm::engine::{CallOptions, EngineHandle, ImageInput, SentenceInfo};
-use reasonedit_vlm::{ModelInfo, Pooled, Pooling, TapName, TapStage};
+use reasonedit_inference::{CallOptions, EngineHandle, ImageInput, SentenceInfo};
+use reasonedit_inference::{ModelInfo, Pooled, Pooling, TapName, TapStage};
 use ulid::Ulid;
 
 use crate::config::EmbeddingConfig;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use reasonedit_codebook::{EditId, EditRecord, EntryKind, Member, MemberId};
 use reasonedit_imaging::augment::augment;
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
-use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
+use reasonedit_inference::{CallOptions, FeatureKey, ImageInput};
 
 use crate::config::{EditorConfig, Pair};
 use crate::core::Core;

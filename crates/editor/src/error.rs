@@ -3,7 +3,7 @@
 use reasonedit_codebook::{CodebookError, EditId, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
 use reasonedit_topology::TopologyError;
-use reasonedit_vlm::VlmError;
+use reasonedit_inference::VlmError;
 use serde::Serialize;
 use thiserror::Error;
 

@@ -7,7 +7,7 @@
 
 use reasonedit_codebook::{CodebookError, CodebookName, Embedding, Generation, Snapshot};
 use reasonedit_imaging::PixelRules;
-use reasonedit_vlm::TapName;
+use reasonedit_inference::TapName;
 
 use crate::core::Core;
 use crate::embed::Embedder;

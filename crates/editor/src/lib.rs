@@ -12,7 +12,7 @@
 //! use reasonedit_editor::{
 //!     CallContext, CodebookName, EditRequest, Editor, EditorConfig, Library, QueryRequest,
 //! };
-//! use reasonedit_vlm::engine::{Engine, EngineConfig, Models};
+//! use reasonedit_inference::{Engine, EngineConfig, Models};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,8 +21,8 @@
 //! let load = move || {
 //!     let options = Default::default();
 //!     Ok(Models {
-//!         vlm: reasonedit_vlm::load(&demo.join("vlm").to_string_lossy(), &options)?,
-//!         sentences: reasonedit_vlm::load_sentence_encoder(
+//!         vlm: reasonedit_models::load(&demo.join("vlm").to_string_lossy(), &options)?,
+//!         sentences: reasonedit_models::load_sentence_encoder(
 //!             &demo.join("sentence-encoder").to_string_lossy(),
 //!             &options,
 //!         )?,
@@ -108,12 +108,10 @@ pub use reasonedit_codebook::{
     Sentence, Stats, Superseded,
 };
 pub use reasonedit_text::Warning;
-pub use reasonedit_vlm::VlmError;
-pub use reasonedit_vlm::constrain::ReplyForm;
-pub use reasonedit_vlm::engine::{
-    EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
-};
-pub use reasonedit_vlm::prompt::Role;
+pub use reasonedit_inference::VlmError;
+pub use reasonedit_inference::constrain::ReplyForm;
+pub use reasonedit_inference::{EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice};
+pub use reasonedit_inference::prompt::Role;
 pub use types::{
     Absence, AbsentReason, ActiveEmbedding, AskedForm, CallContext, ChatPart, ChatRequest, ChatTurn,
     ChoiceScore, Conflict, Decoding, EditRequest, EditView, EmbeddingChoice, EvidenceFound, Firings,

@@ -77,8 +77,8 @@ impl From<&Selection> for EmbeddingChoice {
     fn from(selection: &Selection) -> Self {
         let TapKey { tap, pooling } = selection.tap.chosen.clone();
         let pooling = match pooling {
-            Pooling::Mean => reasonedit_vlm::Pooling::Mean,
-            Pooling::Last => reasonedit_vlm::Pooling::Last,
+            Pooling::Mean => reasonedit_inference::Pooling::Mean,
+            Pooling::Last => reasonedit_inference::Pooling::Last,
         };
         Self { tap, pooling, lambda: selection.weight.chosen }
     }

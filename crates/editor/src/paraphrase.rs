@@ -1,8 +1,8 @@
 //! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section
 //! 3).
 
-use reasonedit_vlm::VlmError;
-use reasonedit_vlm::engine::{CallOptions, Conversation, EngineHandle, GenerateRequest, Sampling};
+use reasonedit_inference::VlmError;
+use reasonedit_inference::{CallOptions, Conversation, EngineHandle, GenerateRequest, Sampling};
 
 use crate::config::{Paraphrase, RadiusConfig};
 use crate::error::EditorError;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
 use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
 use reasonedit_text::Warning;
-use reasonedit_vlm::engine::{FeatureKey, ImageInput};
+use reasonedit_inference::{FeatureKey, ImageInput};
 
 use crate::error::EditorError;
 use crate::types::{ImageSource, UploadedImage};

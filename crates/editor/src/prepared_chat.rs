@@ -1,9 +1,9 @@
 //! Conversations as they are put to the model: what the codebook knows in front of the last turn's text, the
 //! turns before as they were said.
 
-use reasonedit_vlm::VlmError;
-use reasonedit_vlm::engine::Conversation;
-use reasonedit_vlm::prompt::{ChatMessage, ContentPart, PromptPiece, PromptTokenizer, Role};
+use reasonedit_inference::VlmError;
+use reasonedit_inference::Conversation;
+use reasonedit_inference::prompt::{ChatMessage, ContentPart, PromptPiece, PromptTokenizer, Role};
 
 use crate::error::{EditorError, FieldError};
 use crate::pictures::Picture;
@@ -181,7 +181,7 @@ pub(crate) fn check_template(
 
 #[cfg(test)]
 mod tests {
-    use reasonedit_vlm::prompt::PromptSettings;
+    use reasonedit_inference::prompt::PromptSettings;
 
     use super::*;
     use crate::types::ImageSource;
@@ -247,7 +247,7 @@ mod tests {
             {% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endif %}{% endfor %}\
             {% if messages | length > 6 %}{{ raise_exception('so long') }}{% endif %}\
             {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-        let json = include_bytes!("../../vlm/tests/goldens/qwen3_vl-1/tokenizer.json");
+        let json = include_bytes!("../../models/tests/goldens/qwen3_vl-1/tokenizer.json");
         let parsed: serde_json::Value = serde_json::from_slice(json).unwrap();
         let added = parsed["added_tokens"].as_array().unwrap();
         let id =

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reasonedit_codebook::{CodebookName, Fact, Opinion};
-use reasonedit_vlm::engine::Conversation;
+use reasonedit_inference::Conversation;
 
 use crate::core::Core;
 use crate::error::EditorError;

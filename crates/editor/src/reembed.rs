@@ -20,7 +20,7 @@ use reasonedit_codebook::{
     Member, Snapshot,
 };
 use reasonedit_imaging::PixelRules;
-use reasonedit_vlm::engine::{CallOptions, Priority};
+use reasonedit_inference::{CallOptions, Priority};
 
 use crate::config::OnMismatch;
 use crate::editor::Editor;

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use reasonedit_vlm::VlmError;
+use reasonedit_inference::VlmError;
 
 use crate::error::EditorError;
 

@@ -9,8 +9,9 @@ use reasonedit_codebook::{
     Codebook, CodebookName, Generation, ImageStore, Library, MemoryStore, SledStore, Snapshot,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
-use reasonedit_vlm::engine::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
-use reasonedit_vlm::{LoadOptions, Pooling};
+use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
+use reasonedit_inference::Pooling;
+use reasonedit_models::LoadOptions;
 
 use crate::editor::Editor;
 use crate::entries::EntryMaker;
@@ -19,13 +20,13 @@ use crate::{EditorConfig, EditorError, Paraphrase};
 
 /// An engine with this sentence encoder among the golden checkpoints.
 pub(crate) fn engine(encoder: &str) -> EngineHandle {
-    let golden = |name: &str| format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
+    let golden = |name: &str| format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
     let encoder = golden(encoder);
     let load = move || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_vlm::load(&golden("qwen3_vl-1"), &options)?,
-            sentences: reasonedit_vlm::load_sentence_encoder(&encoder, &options)?,
+            vlm: reasonedit_models::load(&golden("qwen3_vl-1"), &options)?,
+            sentences: reasonedit_models::load_sentence_encoder(&encoder, &options)?,
         })
     };
     Engine::start(load, EngineConfig::default()).unwrap()

@@ -6,7 +6,7 @@
 
 use reasonedit_codebook::Fact;
 use reasonedit_text::Warning;
-use reasonedit_vlm::engine::{Conversation, EngineHandle};
+use reasonedit_inference::{Conversation, EngineHandle};
 
 use crate::error::EditorError;
 use crate::prepared_chat::PreparedChat;

@@ -14,8 +14,8 @@ use reasonedit_codebook::{
 };
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_text::Warning;
-use reasonedit_vlm::Pooling;
-use reasonedit_vlm::engine::{CallOptions, FinishReason, Priority, TokenChoice};
+use reasonedit_inference::Pooling;
+use reasonedit_inference::{CallOptions, FinishReason, Priority, TokenChoice};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 

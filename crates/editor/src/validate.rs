@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
-use reasonedit_vlm::engine::Sampling;
-use reasonedit_vlm::prompt::Role;
+use reasonedit_inference::Sampling;
+use reasonedit_inference::prompt::Role;
 
 use crate::config::{AnswerConfig, InputLimits, RetrievalConfig};
 use crate::error::{EditorError, FieldError};

@@ -14,16 +14,17 @@ use reasonedit_editor::{
     WithheldReason,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
-use reasonedit_vlm::engine::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
-use reasonedit_vlm::{LoadOptions, VlmError};
+use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
+use reasonedit_inference::VlmError;
+use reasonedit_models::LoadOptions;
 
 fn engine() -> EngineHandle {
-    let golden = |name: &str| format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
+    let golden = |name: &str| format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
     let load = move || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_vlm::load(&golden("qwen3_vl-1"), &options)?,
-            sentences: reasonedit_vlm::load_sentence_encoder(&golden("mpnet-1"), &options)?,
+            vlm: reasonedit_models::load(&golden("qwen3_vl-1"), &options)?,
+            sentences: reasonedit_models::load_sentence_encoder(&golden("mpnet-1"), &options)?,
         })
     };
     Engine::start(load, EngineConfig::default()).unwrap()
@@ -340,8 +341,8 @@ async fn another_model_rephrases() {
     let folder = tempfile::tempdir().unwrap();
     let editor = open(folder.path(), |config| config.radius.paraphrase = Paraphrase::Model).await;
     let load = || {
-        let golden = format!("{}/../vlm/tests/goldens/qwen2-1", env!("CARGO_MANIFEST_DIR"));
-        Ok(Models::writer(reasonedit_vlm::load(&golden, &LoadOptions::default())?))
+        let golden = format!("{}/../models/tests/goldens/qwen2-1", env!("CARGO_MANIFEST_DIR"));
+        Ok(Models::writer(reasonedit_models::load(&golden, &LoadOptions::default())?))
     };
     let writer = Engine::start(load, EngineConfig::default()).unwrap();
     writer.wait_ready().await.unwrap();

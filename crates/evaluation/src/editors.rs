@@ -17,7 +17,7 @@ mod variant;
 use std::path::PathBuf;
 
 use reasonedit_editor::EditorConfig;
-use reasonedit_vlm::engine::EngineHandle;
+use reasonedit_inference::EngineHandle;
 
 use crate::EvaluationError;
 use crate::baseline::{BaselineEditor, EditorFactory, EditorFuture};

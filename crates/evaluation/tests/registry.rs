@@ -12,16 +12,16 @@ use reasonedit_evaluation::{
     EditorVariant, MemoryFootprint, RetrievalSetting,
 };
 use reasonedit_imaging::{RgbImage, encode_png};
-use reasonedit_vlm::LoadOptions;
-use reasonedit_vlm::engine::{Engine, EngineConfig, EngineHandle, Models};
+use reasonedit_models::LoadOptions;
+use reasonedit_inference::{Engine, EngineConfig, EngineHandle, Models};
 
 fn engine() -> EngineHandle {
-    let golden = |name: &str| format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
+    let golden = |name: &str| format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
     let load = move || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_vlm::load(&golden("qwen3_vl-1"), &options)?,
-            sentences: reasonedit_vlm::load_sentence_encoder(&golden("mpnet-1"), &options)?,
+            vlm: reasonedit_models::load(&golden("qwen3_vl-1"), &options)?,
+            sentences: reasonedit_models::load_sentence_encoder(&golden("mpnet-1"), &options)?,
         })
     };
     Engine::start(load, EngineConfig::default()).unwrap()

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_imaging::{Filter, RgbImage, grid, resize};
-use reasonedit_vlm::engine::{
+use reasonedit_inference::{
     Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest,
     ImageInput, Models, Want,
 };
-use reasonedit_vlm::{LoadOptions, Pooling, Result, TapStage, VlmError, load, load_sentence_encoder};
+use reasonedit_inference::{Pooling, Result, TapStage, VlmError};
+use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
 const QUESTION: &str = "The answer to 'what is the name of the shape' about the image is one of the following. A striped \
     circle near a square is a blicket. A shape with a jagged edge is a dax. What is the name of the shape in the image?";

@@ -14,8 +14,8 @@ use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, T
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
 use serde_json::Value;
 
-use crate::prompt::{PromptTokenizer, Spelling};
-use crate::{Result, VlmError};
+use reasonedit_models::prompt::{PromptTokenizer, Spelling};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// Longest grammar or regular expression, in bytes.
 const LONGEST: usize = 64 << 10;
@@ -281,10 +281,10 @@ mod tests {
                 {"id": 0, "content": "<e>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
             ],
         });
-        let settings = crate::prompt::PromptSettings {
+        let settings = reasonedit_models::prompt::PromptSettings {
             chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}<e>".to_owned(),
             stop_tokens: vec![0],
-            ..crate::prompt::PromptSettings::default()
+            ..reasonedit_models::prompt::PromptSettings::default()
         };
         let tokenizer = PromptTokenizer::new(json.to_string().as_bytes(), settings).unwrap();
         match FormCompiler::new(&tokenizer, 5) {

@@ -21,7 +21,7 @@
 //! - On the CPU a request gives the same bits whatever runs beside it and whatever is cached: every sum is
 //!   taken in an order that depends on the request alone, ties between tokens go to the smaller id, sampling
 //!   is seeded per request. The next tokens of generations and everything else are computed by two kinds of
-//!   kernels, told apart by what they are ([`crate::Sequence::is_step`]) and never by how many there are. On
+//!   kernels, told apart by what they are ([`reasonedit_nn::sequence::Sequence::is_step`]) and never by how many there are. On
 //!   a GPU the products are the library's, and the sizes of batches show in the last digits.
 //!
 //! # Map
@@ -57,8 +57,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::constrain::FormCompiler;
-use crate::{Result, SentenceEncoder, VisionLanguageModel, VlmError};
 pub use handle::EngineHandle;
+use reasonedit_models::model::{SentenceEncoder, VisionLanguageModel};
+use reasonedit_nn::error::{Result, VlmError};
 pub use request::{
     Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
     GenerateRequest, Generated, ImageInput, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,
@@ -181,10 +182,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What the caller's side needs of the loaded models.
 struct Loaded {
-    info: Arc<crate::ModelInfo>,
+    info: Arc<reasonedit_models::model::ModelInfo>,
     sentences: Arc<SentenceInfo>,
-    tokenizer: Arc<crate::prompt::PromptTokenizer>,
-    preprocessor: Arc<dyn crate::ImagePreprocessor>,
+    tokenizer: Arc<reasonedit_models::prompt::PromptTokenizer>,
+    preprocessor: Arc<dyn reasonedit_models::model::ImagePreprocessor>,
     /// Made when the first reply is to have a form.
     forms: OnceLock<Result<FormCompiler, String>>,
 }

@@ -2,7 +2,7 @@
 
 use reasonedit_failure::{Classify, Failure, FailureKind};
 
-use crate::VlmError;
+use reasonedit_nn::error::VlmError;
 
 impl Classify for VlmError {
     fn classify(self) -> Failure {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reasonedit_imaging::{PixelBox, RgbImage};
-use reasonedit_vlm::engine::{
+use reasonedit_inference::{
     Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
     GenerateRequest, ImageInput, Models, Want,
 };
-use reasonedit_vlm::{LoadOptions, load, load_sentence_encoder};
+use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
 const PROMPTS: [&str; 5] = [
     "Does the image show a red circle in the upper half, beside a small blue square?",
@@ -25,10 +25,10 @@ const PROMPTS: [&str; 5] = [
 const REPLIES: [&str; 5] = ["yes", "no", "a red circle", "something else altogether", "a red square"];
 /// Models with the encoder that stands beside them.
 const MODELS: [(&str, &str); 5] = [
-    ("vlm/tests/goldens/qwen3_vl-1", "vlm/tests/goldens/mpnet-1"),
-    ("vlm/tests/goldens/qwen2_5_vl-2", "vlm/tests/goldens/mpnet-1"),
-    ("vlm/tests/goldens/llava-1", "vlm/tests/goldens/mpnet-1"),
-    ("vlm/tests/goldens/instructblip-1", "vlm/tests/goldens/bert-1"),
+    ("models/tests/goldens/qwen3_vl-1", "models/tests/goldens/mpnet-1"),
+    ("models/tests/goldens/qwen2_5_vl-2", "models/tests/goldens/mpnet-1"),
+    ("models/tests/goldens/llava-1", "models/tests/goldens/mpnet-1"),
+    ("models/tests/goldens/instructblip-1", "models/tests/goldens/bert-1"),
     DEMO,
 ];
 const DEMO: (&str, &str) = ("../models/demo/vlm", "../models/demo/sentence-encoder");

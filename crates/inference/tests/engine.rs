@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_imaging::{DecodeLimits, PixelBox, crop, decode};
-use reasonedit_vlm::engine::{
+use reasonedit_inference::{
     Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
     GenerateRequest, ImageInput, Models, Want,
 };
-use reasonedit_vlm::{
-    LoadOptions, LogitsAt, Piece, PooledTaps, Pooling, Sequence, SequenceOutput, TapName, TapStage,
-    VisionLanguageModel, load, load_sentence_encoder,
+use reasonedit_inference::{PooledTaps, Pooling, TapName, TapStage};
+use reasonedit_models::{
+    LoadOptions, LogitsAt, Piece, Sequence, SequenceOutput, VisionLanguageModel, load, load_sentence_encoder,
 };
 
 const NAMES: [&str; 8] = [
@@ -33,10 +33,14 @@ const PROMPTS: [&str; 3] = [
 ];
 const REPLIES: [&str; 4] = ["yes", "no", "a red circle", "something else altogether"];
 const OPTIONS: CallOptions =
-    CallOptions { priority: reasonedit_vlm::engine::Priority::Interactive, deadline: None };
+    CallOptions { priority: reasonedit_inference::Priority::Interactive, deadline: None };
 
 fn golden(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name).to_string_lossy().into_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../models/tests/goldens")
+        .join(name)
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn model(name: &str) -> Box<dyn VisionLanguageModel> {
@@ -138,7 +142,7 @@ fn check_answers(
                     let sum = (0..tokens.len())
                         .map(|at| next(model, image, &ask.prompt, &tokens[..at])[tokens[at] as usize])
                         .sum();
-                    reasonedit_vlm::engine::ReplyScore { log_likelihood: sum, tokens: tokens.len() }
+                    reasonedit_inference::ReplyScore { log_likelihood: sum, tokens: tokens.len() }
                 };
                 Answered::Replies(texts.iter().map(score).collect())
             }

@@ -4,17 +4,22 @@
 
 use std::path::{Path, PathBuf};
 
-use reasonedit_vlm::constrain::ReplyForm;
-use reasonedit_vlm::engine::{
+use reasonedit_inference::VlmError;
+use reasonedit_inference::constrain::ReplyForm;
+use reasonedit_inference::{
     CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FinishReason, GenerateRequest, Models,
     Sampling,
 };
-use reasonedit_vlm::{LoadOptions, VlmError, load};
+use reasonedit_models::{LoadOptions, load};
 use serde_json::{Value, json};
 
 /// Byte-level, byte-level with a space ahead of every reply, byte fallback with and without one.
-const MODELS: [&str; 4] =
-    ["tests/goldens/qwen3_vl-1", "../../models/demo/vlm", "tests/goldens/llava-1", "tests/goldens/llava-2"];
+const MODELS: [&str; 4] = [
+    "../models/tests/goldens/qwen3_vl-1",
+    "../../models/demo/vlm",
+    "../models/tests/goldens/llava-1",
+    "../models/tests/goldens/llava-2",
+];
 
 fn engine(model: &'static str) -> EngineHandle {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_imaging::{PixelBox, RgbImage};
-use reasonedit_vlm::engine::{
+use reasonedit_inference::{
     CallOptions, Conversation, Engine, EngineConfig, FeatureKey, ImageInput, Models, Want,
 };
-use reasonedit_vlm::prompt::{ChatMessage, ContentPart, Role};
-use reasonedit_vlm::{LoadOptions, load, load_sentence_encoder};
+use reasonedit_inference::prompt::{ChatMessage, ContentPart, Role};
+use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
 /// Every architecture that looks at pictures, with and without a class token among the image tokens.
 const LOOKING: [&str; 8] = [
@@ -25,7 +25,7 @@ const LOOKING: [&str; 8] = [
 ];
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/goldens").join(name)
 }
 
 fn picture(width: u32, height: u32) -> Arc<RgbImage> {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, grid, resize};
-use reasonedit_vlm::prompt::RenderedPrompt;
-use reasonedit_vlm::{
+use reasonedit_models::prompt::RenderedPrompt;
+use reasonedit_models::{
     BlockType, ImageFeatures, KvCache, LoadOptions, LogitsAt, Piece, PixelInput, Result, Sequence,
     VisionLanguageModel, VlmError, WeightType, load,
 };

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Result;
-use crate::blocks::decoder::Decoder;
 use crate::load::architectures::{Architecture, Parts};
-use crate::model::{
-    ImageFeatures, ImagePreprocessor, ModelInfo, PixelInput, Sequence, SequenceOutput, TapInfo, TapName,
-    UpperLayers, VisionLanguageModel,
-};
+use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
+use reasonedit_nn::blocks::decoder::Decoder;
+use reasonedit_nn::error::Result;
+use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::{TapInfo, TapName};
+use reasonedit_nn::upper_layers::UpperLayers;
 
 /// Pixels to image tokens, whatever lies between.
 pub(crate) trait PictureTower: fmt::Debug + Send + Sync {

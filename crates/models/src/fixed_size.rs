@@ -4,8 +4,9 @@
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
 use serde_json::Value;
 
-use crate::model::{ImagePreprocessor, PixelInput};
-use crate::{Result, VlmError};
+use crate::model::ImagePreprocessor;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::PixelInput;
 
 /// File whose settings these are.
 const FILE: &str = "preprocessor_config.json";

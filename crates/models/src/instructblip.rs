@@ -13,21 +13,21 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
-use crate::blocks::fixed_size::FixedSizeProcessor;
-use crate::blocks::llama::{LLAMA_THETA, llama_defaults};
-use crate::blocks::pool::TapCollector;
-use crate::blocks::vit::{Tower, VisionTransformer, even_rows};
+use crate::fixed_size::FixedSizeProcessor;
+use crate::llama::{LLAMA_THETA, llama_defaults};
 use crate::load::architectures::{Architecture, KnownModel, Parts};
-use crate::load::weights::Weights;
-use crate::model::{
-    ImageFeatures, ImagePreprocessor, ModelInfo, Piece, PixelInput, PooledTaps, Sequence, SequenceOutput,
-    TapInfo, TapName, TapStage, UpperLayers, VisionLanguageModel,
-};
+use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
-use crate::{Result, VlmError};
 use config::InstructBlipConfig;
 use qformer::{Instructed, QFormer};
+use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
+use reasonedit_nn::blocks::pool::TapCollector;
+use reasonedit_nn::blocks::vit::{Tower, VisionTransformer, even_rows};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::{ImageFeatures, Piece, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
+use reasonedit_nn::upper_layers::UpperLayers;
+use reasonedit_nn::weights::Weights;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {

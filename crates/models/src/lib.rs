@@ -1,15 +1,10 @@
-//! Checkpoints to answers, scores and per-layer embeddings; sentence encoders; the engine thread that owns
-//! the device.
+//! Checkpoints to models: architectures, loading, prompts, and the contract that every model here keeps.
 
-mod blocks;
 pub mod check;
 mod composed;
-pub mod constrain;
-pub mod engine;
-pub mod error;
-mod failure;
+mod fixed_size;
 mod instructblip;
-mod kv_cache;
+mod llama;
 mod llava;
 pub mod load;
 pub mod model;
@@ -20,17 +15,18 @@ mod qwen3_vl;
 mod qwen_vision;
 mod sentence;
 pub mod siglip;
+mod tokenizer_file;
 
 pub use check::{CheckReport, check};
-pub use error::{Result, VlmError};
-pub use kv_cache::{KvCache, Past, Stretch};
 pub use load::architectures::{ARCHITECTURES, Architecture, KnownModel};
 pub use load::source::Progress as DownloadProgress;
 pub use load::{
-    BlockType, DeviceChoice, LoadOptions, WeightType, load, load_sentence_encoder,
-    load_sentence_encoder_with_progress, load_with_progress, pull,
+    LoadOptions, load, load_sentence_encoder, load_sentence_encoder_with_progress, load_with_progress, pull,
 };
-pub use model::{
-    ImageFeatures, ImagePreprocessor, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps, Pooling,
-    SentenceEncoder, Sequence, SequenceOutput, TapInfo, TapName, TapStage, UpperLayers, VisionLanguageModel,
-};
+pub use model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
+pub use reasonedit_nn::error::{Result, VlmError};
+pub use reasonedit_nn::kv_cache::{KvCache, Past, Stretch};
+pub use reasonedit_nn::precision::{BlockType, DeviceChoice, WeightType};
+pub use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
+pub use reasonedit_nn::taps::{Pooled, PooledTaps, Pooling, TapInfo, TapName, TapStage};
+pub use reasonedit_nn::upper_layers::UpperLayers;

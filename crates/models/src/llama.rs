@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::load::weights::{Scope, Weights};
+use reasonedit_nn::weights::{Scope, Weights};
 
 /// The first of `prefixes` below which there is a tensor `marker`; the first of all if there is none, whose
 /// tensors are then missed by their published names.

@@ -10,15 +10,15 @@ mod tower;
 
 use serde_json::Value;
 
-use crate::Result;
-use crate::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
-use crate::blocks::fixed_size::FixedSizeProcessor;
-use crate::blocks::llama::{LLAMA_THETA, first_prefix, llama_defaults, under};
 use crate::composed::Composed;
+use crate::fixed_size::FixedSizeProcessor;
+use crate::llama::{LLAMA_THETA, first_prefix, llama_defaults, under};
 use crate::load::architectures::{Architecture, KnownModel, Parts};
-use crate::load::weights::Weights;
 use crate::model::VisionLanguageModel;
 use config::LlavaConfig;
+use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
+use reasonedit_nn::error::Result;
+use reasonedit_nn::weights::Weights;
 use tower::LlavaTower;
 
 /// See [`Architecture`].

@@ -23,11 +23,11 @@ use serde::Serialize;
 use serde_json::Value;
 use tokenizers::{AddedVocabulary, Tokenizer};
 
-use crate::model::{ImageFeatures, Piece};
-use crate::{Result, VlmError};
 use bytes::ByteTokens;
 use control::{ControlTokens, Segment, Veil};
 use instruction::InstructionTokenizer;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::{ImageFeatures, Piece};
 use sections::{Leading, Rendered};
 pub(crate) use spelling::Spelling;
 pub use stream::TokenStream;
@@ -184,7 +184,7 @@ impl PromptTokenizer {
         settings: PromptSettings,
         instruction: Option<InstructionTokenizer>,
     ) -> Result<Self> {
-        let mut full = crate::load::settings::tokenizer("tokenizer.json", tokenizer_json)?;
+        let mut full = crate::tokenizer_file::read("tokenizer.json", tokenizer_json)?;
         // Files saved after training may carry padding or a length limit; sequences here are never padded or
         // cut.
         full.with_padding(None);

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use reasonedit_imaging::RgbImage;
 use serde_json::{Value, json};
 
-use crate::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
-use crate::load::weights::Weights;
-use crate::model::{
-    ImageFeatures, ImagePreprocessor, ModelInfo, PixelInput, Sequence, SequenceOutput, TapName, UpperLayers,
-    VisionLanguageModel,
-};
+use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
-use crate::{Result, VlmError};
+use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::TapName;
+use reasonedit_nn::upper_layers::UpperLayers;
+use reasonedit_nn::weights::Weights;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {

@@ -12,14 +12,14 @@ mod windows;
 
 use serde_json::Value;
 
-use crate::Result;
-use crate::blocks::decoder::{Decoder, Variant};
 use crate::composed::Composed;
 use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
-use crate::load::weights::Weights;
 use crate::model::VisionLanguageModel;
 use crate::qwen_vision::processor_for;
 use config::Qwen25VlConfig;
+use reasonedit_nn::blocks::decoder::{Decoder, Variant};
+use reasonedit_nn::error::Result;
+use reasonedit_nn::weights::Weights;
 use vision::VisionTower;
 
 /// See [`Architecture`].

@@ -11,14 +11,14 @@ mod vision;
 
 use serde_json::Value;
 
-use crate::Result;
-use crate::blocks::decoder::{Decoder, Variant};
 use crate::composed::Composed;
 use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
-use crate::load::weights::Weights;
 use crate::model::VisionLanguageModel;
 use crate::qwen_vision::processor_for;
 use config::Qwen3VlConfig;
+use reasonedit_nn::blocks::decoder::{Decoder, Variant};
+use reasonedit_nn::error::Result;
+use reasonedit_nn::weights::Weights;
 use vision::VisionTower;
 
 /// See [`Architecture`].
@@ -86,7 +86,8 @@ mod tests {
 
     use super::*;
     use crate::composed::PictureTower;
-    use crate::model::{LogitsAt, Piece, Sequence, TapName};
+    use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
+    use reasonedit_nn::taps::TapName;
 
     /// Computed with in half precision everything goes through plain tensor operations, as on a GPU: close,
     /// not equal.
@@ -98,7 +99,7 @@ mod tests {
         let processor = processor_for(&json("preprocessor_config.json"), (4, 2, 2)).unwrap();
         let bytes = std::fs::read(folder.join("images/1.png")).unwrap();
         let image = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default()).unwrap();
-        let pixels = crate::ImagePreprocessor::preprocess(&processor, &image.image).unwrap();
+        let pixels = crate::model::ImagePreprocessor::preprocess(&processor, &image.image).unwrap();
         let outputs = |dtype: DType| {
             let weights = Weights::open(&[folder.join("model.safetensors")], dtype, Device::Cpu).unwrap();
             let (tower, decoder) = networks(&config, &weights).unwrap();

@@ -6,9 +6,10 @@ pub(crate) mod preprocess;
 
 use serde_json::Value;
 
-use crate::model::{PixelInput, TapInfo, TapName, TapStage};
-use crate::{Result, VlmError};
 use preprocess::Qwen2VlProcessor;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::PixelInput;
+use reasonedit_nn::taps::{TapInfo, TapName, TapStage};
 
 /// The processor of `preprocessor_config.json`, whose patches must be those of `config.json`: patch, merge
 /// and temporal sizes.

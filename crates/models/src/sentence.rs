@@ -6,17 +6,17 @@ mod config;
 use candle_core::{Device, Tensor};
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
-use crate::blocks::activation::Activation;
-use crate::blocks::attention::{HeadLayout, PositionBias, Span, attend};
-use crate::blocks::linear::Linear;
-use crate::blocks::norm::LayerNorm;
-use crate::blocks::{add, pool};
 use crate::load::checkpoint::Checkpoint;
-use crate::load::settings;
-use crate::load::weights::{Scope, Weights};
 use crate::model::SentenceEncoder;
-use crate::{Result, VlmError};
+use crate::tokenizer_file;
 use config::{Family, NetworkConfig, Surroundings};
+use reasonedit_nn::blocks::activation::Activation;
+use reasonedit_nn::blocks::attention::{HeadLayout, PositionBias, Span, attend};
+use reasonedit_nn::blocks::linear::Linear;
+use reasonedit_nn::blocks::norm::LayerNorm;
+use reasonedit_nn::blocks::{add, pool};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::weights::{Scope, Weights};
 
 /// Tokens that are run together; more texts are run in turns, which changes no vector.
 const TOKENS_AT_ONCE: usize = 8192;
@@ -250,7 +250,7 @@ fn layer(scope: &Scope<'_>, config: &NetworkConfig, family: Family) -> Result<La
 /// Cuts at `max_tokens` and adds what the model wants around a text; special tokens typed in a text stay
 /// text.
 fn tokenizer(json: &[u8], max_tokens: usize) -> Result<Tokenizer> {
-    let mut tokenizer = settings::tokenizer("tokenizer.json", json)?;
+    let mut tokenizer = tokenizer_file::read("tokenizer.json", json)?;
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(Some(TruncationParams { max_length: max_tokens, ..TruncationParams::default() }))

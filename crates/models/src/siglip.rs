@@ -13,18 +13,21 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use serde_json::Value;
 
-use crate::blocks::add;
-use crate::blocks::cross::cross_attend;
-use crate::blocks::fixed_size::FixedSizeProcessor;
-use crate::blocks::linear::{Linear, Weight};
-use crate::blocks::norm::LayerNorm;
-use crate::blocks::pool::TapCollector;
-use crate::blocks::vit::{EncoderSizes, Tower, VisionTransformer, layer_norm};
+use crate::fixed_size::FixedSizeProcessor;
+use crate::load::LoadOptions;
 use crate::load::source::resolve;
-use crate::load::weights::{Precision, Scope, Weights};
-use crate::model::{ImagePreprocessor, ModelInfo, PixelInput, PooledTaps, TapInfo, TapName, TapStage};
-use crate::{LoadOptions, Result, VlmError};
+use crate::model::{ImagePreprocessor, ModelInfo};
 use config::SiglipConfig;
+use reasonedit_nn::blocks::add;
+use reasonedit_nn::blocks::cross::cross_attend;
+use reasonedit_nn::blocks::linear::{Linear, Weight};
+use reasonedit_nn::blocks::norm::LayerNorm;
+use reasonedit_nn::blocks::pool::TapCollector;
+use reasonedit_nn::blocks::vit::{EncoderSizes, Tower, VisionTransformer, layer_norm};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::PixelInput;
+use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
+use reasonedit_nn::weights::{Precision, Scope, Weights};
 use text::{SiglipTokenizer, TextTower};
 
 /// Texts that are run together; more are run in turns, which changes no vector.
@@ -170,7 +173,7 @@ impl Siglip {
             fingerprint: checkpoint.fingerprint(&weights)?,
             parameters: weights.parameters(),
             dtype: weights.held(),
-            device: crate::load::device_name(weights.device()),
+            device: reasonedit_nn::precision::device_name(weights.device()),
             taps: networks.vision.taps().map(tap).collect(),
             max_positions: config.text_config.max_position_embeddings,
             vocabulary: config.text_config.vocab_size,

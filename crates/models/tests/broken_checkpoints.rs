@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use reasonedit_vlm::siglip::Siglip;
-use reasonedit_vlm::{LoadOptions, load, load_sentence_encoder};
+use reasonedit_models::siglip::Siglip;
+use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 use serde_json::{Value, json};
 
 use support::{copy_of, golden, set};
@@ -338,7 +338,7 @@ fn parts_with_an_index_are_one() {
     }
     let index = json!({"metadata": {"total_size": 1}, "weight_map": map});
     std::fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
-    assert!(reasonedit_vlm::check::check(folder.path()).unwrap().passes());
+    assert!(reasonedit_models::check::check(folder.path()).unwrap().passes());
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn a_file_is_no_folder() {
 fn nested_settings_of_pictures_count_more_than_those_of_an_older_file() {
     let folder = copy_of("qwen3_vl-2");
     std::fs::write(folder.path().join("preprocessor_config.json"), r#"{"patch_size": 8}"#).unwrap();
-    assert!(reasonedit_vlm::check::check(folder.path()).unwrap().passes());
+    assert!(reasonedit_models::check::check(folder.path()).unwrap().passes());
 }
 
 /// Chat templates lie in four places.
@@ -387,7 +387,7 @@ fn templates_are_found_wherever_releases_put_them() {
                 std::fs::write(folder.path().join(file), "{}").unwrap();
             }
             set(folder.path(), file, &format!("/{key}"), value);
-            assert!(reasonedit_vlm::check::check(folder.path()).unwrap().passes(), "{file}");
+            assert!(reasonedit_models::check::check(folder.path()).unwrap().passes(), "{file}");
         }
     }
 }

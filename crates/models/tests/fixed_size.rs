@@ -7,7 +7,7 @@ mod support;
 
 use std::sync::Arc;
 
-use reasonedit_vlm::{
+use reasonedit_models::{
     LoadOptions, LogitsAt, Piece, Sequence, VisionLanguageModel, VlmError, WeightType, load,
 };
 
@@ -19,7 +19,7 @@ use support::golden;
 fn the_published_siglip_has_the_parameters_we_ask_for() {
     let file = golden("parameters").join("siglip-so400m.json");
     let list: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let mut asked = reasonedit_vlm::siglip::parameters(&list["config"]).unwrap();
+    let mut asked = reasonedit_models::siglip::parameters(&list["config"]).unwrap();
     asked.sort();
     let lines: Vec<String> = asked.iter().map(|(name, shape)| format!("{name} {shape:?}\n")).collect();
     assert_eq!(asked.len() as u64, list["tensors"].as_u64().unwrap());

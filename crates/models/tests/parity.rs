@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Command;
 
-use reasonedit_vlm::check::{TOLERANCE, check};
-use reasonedit_vlm::{ARCHITECTURES, Architecture, LoadOptions, load, load_sentence_encoder};
+use reasonedit_models::check::{TOLERANCE, check};
+use reasonedit_models::{ARCHITECTURES, Architecture, LoadOptions, load, load_sentence_encoder};
 
 use support::{copy_of, golden, goldens_of, json};
 

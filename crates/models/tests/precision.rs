@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reasonedit_vlm::{
+use reasonedit_models::{
     BlockType, LoadOptions, LogitsAt, Piece, Sequence, TapName, VisionLanguageModel, WeightType, load,
 };
 

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reasonedit_vlm::{
+use reasonedit_models::{
     KvCache, LoadOptions, LogitsAt, Piece, Sequence, TapName, VisionLanguageModel, VlmError, WeightType, load,
 };
 

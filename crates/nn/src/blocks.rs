@@ -5,25 +5,23 @@
 //! precision, where a gradient is wanted) it is made of plain tensor operations, with sums, norms and softmax
 //! in f32.
 
-pub(crate) mod activation;
-pub(crate) mod attention;
+pub mod activation;
+pub mod attention;
 mod attention_cpu;
-pub(crate) mod cross;
-pub(crate) mod decoder;
+pub mod cross;
+pub mod decoder;
 mod eight_bits;
 mod few_rows;
-pub(crate) mod fixed_size;
 mod four_bits;
-pub(crate) mod linear;
-pub(crate) mod llama;
-pub(crate) mod math;
-pub(crate) mod norm;
-pub(crate) mod pool;
-pub(crate) mod quantised;
-pub(crate) mod rotary;
+pub mod linear;
+pub mod math;
+pub mod norm;
+pub mod pool;
+pub mod quantised;
+pub mod rotary;
 mod rows;
-pub(crate) mod transpose;
-pub(crate) mod vit;
+pub mod transpose;
+pub mod vit;
 mod widened;
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor};
@@ -33,12 +31,12 @@ use rayon::prelude::*;
 const PARALLEL_FROM: usize = 1 << 17;
 
 /// Whether the slice form applies: it has no derivative, so not to what a gradient is wanted through.
-pub(crate) fn is_fast(tensor: &Tensor) -> bool {
+pub fn is_fast(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous() && !tensor.track_op()
 }
 
 /// Calls `f` with the values of a tensor for which [`is_fast`] holds.
-pub(crate) fn with_values<R>(
+pub fn with_values<R>(
     tensor: &Tensor,
     f: impl FnOnce(&[f32]) -> candle_core::Result<R>,
 ) -> candle_core::Result<R> {
@@ -55,7 +53,7 @@ fn contiguous<'s, T>(values: &'s [T], layout: &Layout) -> candle_core::Result<&'
 }
 
 /// Applies `f` to every row (of `width` values) of a tensor that nothing else reads, in place.
-pub(crate) fn rows_in_place(
+pub fn rows_in_place(
     tensor: &Tensor,
     width: usize,
     f: impl Fn(usize, &mut [f32]) + Sync,
@@ -85,7 +83,7 @@ fn in_place(tensor: &Tensor, f: impl Fn(&mut [f32]) -> candle_core::Result<()>) 
 }
 
 /// Applies `f` to every row of `values`, in parallel when there is enough to do.
-pub(crate) fn for_rows(values: &mut [f32], width: usize, f: &(impl Fn(usize, &mut [f32]) + Sync)) {
+pub fn for_rows(values: &mut [f32], width: usize, f: &(impl Fn(usize, &mut [f32]) + Sync)) {
     if values.len() < PARALLEL_FROM {
         for (i, row) in values.chunks_exact_mut(width).enumerate() {
             f(i, row);
@@ -102,7 +100,7 @@ pub(crate) fn for_rows(values: &mut [f32], width: usize, f: &(impl Fn(usize, &mu
 
 /// `x + y`, both (rows, width); in place where `x` is a temporary on the CPU, so `x` must not be used
 /// elsewhere.
-pub(crate) fn add(x: Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
+pub fn add(x: Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
     if !(is_fast(&x) && is_fast(y)) {
         return &x + y;
     }
@@ -118,7 +116,7 @@ pub(crate) fn add(x: Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// The given ranges of rows of `x` (rows, width), one behind the other.
-pub(crate) fn select_rows(x: &Tensor, ranges: &[std::ops::Range<usize>]) -> candle_core::Result<Tensor> {
+pub fn select_rows(x: &Tensor, ranges: &[std::ops::Range<usize>]) -> candle_core::Result<Tensor> {
     let count: usize = ranges.iter().map(std::ops::Range::len).sum();
     if count == x.dim(0)? {
         return Ok(x.clone());

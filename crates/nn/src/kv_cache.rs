@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::Result;
+use crate::error::Result;
 
 /// Tokens up to which stretches are joined.
 const JOINED: usize = 256;

@@ -2,9 +2,8 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokenizers::Tokenizer;
 
-use crate::{Result, VlmError};
+use crate::error::{Result, VlmError};
 
 /// Longest value that a message quotes, in characters.
 const QUOTED: usize = 40;
@@ -13,7 +12,7 @@ const QUOTED: usize = 40;
 ///
 /// # Errors
 /// [`VlmError::Load`] that names the file, the field and what it has to be.
-pub(crate) fn read<T: DeserializeOwned>(file: &str, at: &str, json: &Value) -> Result<T> {
+pub fn read<T: DeserializeOwned>(file: &str, at: &str, json: &Value) -> Result<T> {
     let dotted = |field: &str| match (at, field) {
         ("", field) => field.to_owned(),
         (at, "" | ".") => at.to_owned(),
@@ -83,7 +82,7 @@ fn in_words(wanted: &str) -> &str {
 ///
 /// # Errors
 /// [`VlmError::Load`] that names the file and the place in it.
-pub(crate) fn json(file: &str, bytes: &[u8]) -> Result<Value> {
+pub fn json(file: &str, bytes: &[u8]) -> Result<Value> {
     // Spreadsheets and editors of Windows put a mark ahead of a text.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     serde_json::from_slice(bytes).map_err(|error| {
@@ -101,22 +100,8 @@ pub(crate) fn json(file: &str, bytes: &[u8]) -> Result<Value> {
     })
 }
 
-/// Reads a `tokenizer.json`.
-///
-/// # Errors
-/// [`VlmError::Load`] for what is no JSON, [`VlmError::Tokenizer`] for what is no tokenizer.
-pub(crate) fn tokenizer(file: &str, bytes: &[u8]) -> Result<Tokenizer> {
-    Tokenizer::from_bytes(bytes).map_err(|_| match json(file, bytes) {
-        Err(error) => error,
-        Ok(_) => VlmError::Tokenizer(format!(
-            "{file} is not a tokenizer of a form that is known here; \
-             AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes it anew"
-        )),
-    })
-}
-
 /// Whether a file is what Git LFS leaves in its place.
-pub(super) fn is_pointer(bytes: &[u8]) -> bool {
+pub fn is_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(b"version https://git-lfs")
 }
 

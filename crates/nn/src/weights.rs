@@ -1,5 +1,10 @@
 //! Weights of a checkpoint: every tensor asked for by name and shape, in the form it is computed with.
 
+mod convert;
+pub mod file;
+mod scope;
+mod tied;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,14 +13,14 @@ use std::path::Path;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 
-use super::convert::{Half, narrow_into, widen};
-use super::file::WeightFile;
-pub(crate) use super::scope::Scope;
-use super::{BlockType, LoadOptions};
+use self::convert::{Half, narrow_into, widen};
+use self::file::WeightFile;
+pub use self::scope::Scope;
 use crate::blocks::linear::Weight;
 use crate::blocks::quantised::QuantisedRows;
 use crate::blocks::transpose::transpose_into;
-use crate::{Result, VlmError};
+use crate::error::{Result, VlmError};
+use crate::precision::{BlockType, Precision, dtype_name};
 
 /// Where one tensor lies.
 #[derive(Debug)]
@@ -38,35 +43,9 @@ pub(super) enum Source {
     Names(RefCell<Vec<(String, Vec<usize>)>>),
 }
 
-/// What weights are held in and what is computed in.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Precision {
-    /// Type of activations, norms and biases.
-    pub(crate) computed: DType,
-    /// Type of matrices; where it is not `computed`, a product widens them as it goes (CPU only).
-    pub(crate) held: DType,
-    /// Blocks that the language model's layers are held in instead.
-    pub(crate) blocks: Option<BlockType>,
-}
-
-impl Precision {
-    /// What the options ask for on a device. The CPU computes in f32 whatever it holds.
-    pub(crate) fn of(options: &LoadOptions, device: &Device) -> Self {
-        let held = options.dtype.on(device);
-        Self { computed: if device.is_cpu() { DType::F32 } else { held }, held, blocks: options.quantize }
-    }
-}
-
-impl From<DType> for Precision {
-    /// Computed with as it is held.
-    fn from(dtype: DType) -> Self {
-        Self { computed: dtype, held: dtype, blocks: None }
-    }
-}
-
 /// Opened weights, and the types and device that they are wanted in.
 #[derive(Debug)]
-pub(crate) struct Weights {
+pub struct Weights {
     pub(super) source: Source,
     pub(super) precision: Precision,
     device: Device,
@@ -74,11 +53,7 @@ pub(crate) struct Weights {
 
 impl Weights {
     /// Opens the files of a checkpoint; tensors are read when they are asked for.
-    pub(crate) fn open(
-        files: &[impl AsRef<Path>],
-        precision: impl Into<Precision>,
-        device: Device,
-    ) -> Result<Self> {
+    pub fn open(files: &[impl AsRef<Path>], precision: impl Into<Precision>, device: Device) -> Result<Self> {
         let mut opened = Vec::new();
         let mut entries = BTreeMap::new();
         for (file, path) in files.iter().enumerate() {
@@ -98,12 +73,12 @@ impl Weights {
     }
 
     /// Weights without content that note what is asked for.
-    pub(crate) fn names_only() -> Self {
+    pub fn names_only() -> Self {
         Self { source: Source::Names(RefCell::default()), precision: DType::F32.into(), device: Device::Cpu }
     }
 
     /// What was asked for so far, in that order; empty unless [`Self::names_only`].
-    pub(crate) fn asked(&self) -> Vec<(String, Vec<usize>)> {
+    pub fn asked(&self) -> Vec<(String, Vec<usize>)> {
         match &self.source {
             Source::Names(names) => names.borrow().clone(),
             Source::Files { .. } => Vec::new(),
@@ -115,7 +90,7 @@ impl Weights {
     }
 
     /// Hashes every file, its length first.
-    pub(crate) fn hash_into(&self, hasher: &mut blake3::Hasher) -> Result<()> {
+    pub fn hash_into(&self, hasher: &mut blake3::Hasher) -> Result<()> {
         let Source::Files { files, .. } = &self.source else { return Ok(()) };
         for file in files {
             hasher.update(&file.len().to_le_bytes());
@@ -127,18 +102,18 @@ impl Weights {
     }
 
     /// Type that is computed in: that of the tensors handed out.
-    pub(crate) fn dtype(&self) -> DType {
+    pub fn dtype(&self) -> DType {
         self.precision.computed
     }
 
     /// Device of the tensors handed out.
-    pub(crate) fn device(&self) -> &Device {
+    pub fn device(&self) -> &Device {
         &self.device
     }
 
     /// What weights are held in, in words.
-    pub(crate) fn held(&self) -> String {
-        let held = super::dtype_name(self.precision.held);
+    pub fn held(&self) -> String {
+        let held = dtype_name(self.precision.held);
         match self.precision.blocks {
             None => held.into(),
             Some(blocks) => format!("{held}, language layers {}", blocks.name()),
@@ -146,7 +121,7 @@ impl Weights {
     }
 
     /// Parameters in all tensors that were asked for.
-    pub(crate) fn parameters(&self) -> u64 {
+    pub fn parameters(&self) -> u64 {
         match &self.source {
             Source::Files { entries, used, .. } => {
                 used.borrow().iter().map(|n| entries[n].shape.iter().product::<usize>() as u64).sum()
@@ -156,12 +131,12 @@ impl Weights {
     }
 
     /// Names below a prefix.
-    pub(crate) fn scope(&self, prefix: impl Into<String>) -> Scope<'_> {
+    pub fn scope(&self, prefix: impl Into<String>) -> Scope<'_> {
         Scope::new(self, prefix.into())
     }
 
     /// Whether a tensor of that name exists (always true for [`Self::names_only`]).
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         match &self.source {
             Source::Files { entries, .. } => entries.contains_key(name),
             Source::Names(_) => true,
@@ -170,7 +145,7 @@ impl Weights {
 
     /// Checks that nothing is left over: a tensor that nobody asked for means another architecture than the
     /// code's.
-    pub(crate) fn finish(&self, may_remain: impl Fn(&str) -> bool) -> Result<()> {
+    pub fn finish(&self, may_remain: impl Fn(&str) -> bool) -> Result<()> {
         let Source::Files { entries, used, .. } = &self.source else { return Ok(()) };
         let used = used.borrow();
         let surplus: Vec<&str> =

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use reasonedit_vlm::check::CheckReport;
-use reasonedit_vlm::load::{load_sentence_encoder_with_progress, load_with_progress};
-use reasonedit_vlm::{ARCHITECTURES, BlockType, LoadOptions, WeightType};
+use reasonedit_models::check::CheckReport;
+use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
+use reasonedit_models::{ARCHITECTURES, BlockType, LoadOptions, WeightType};
 use serde_json::json;
 
 use crate::args::{CommonArgs, ModelsArgs, ModelsCommand, SettingsArgs};
@@ -76,7 +76,7 @@ fn show(source: Option<String>, as_json: bool, mut common: CommonArgs) -> Result
     logging::start(&settings.log, true)?;
     let sources = settings.model.sources()?;
     let model =
-        reasonedit_vlm::load(&sources.vlm, &settings.model.load_options()).map_err(CliError::failed)?;
+        reasonedit_models::load(&sources.vlm, &settings.model.load_options()).map_err(CliError::failed)?;
     let info = model.info();
     let default_tap = settings.editor.embedding.tap_of(info);
     if as_json {
@@ -132,7 +132,7 @@ fn pull(id: &str, revision: Option<String>) -> Result<()> {
 }
 
 fn check(folder: &Path, as_json: bool) -> Result<()> {
-    let report = reasonedit_vlm::check::check(folder).map_err(CliError::failed)?;
+    let report = reasonedit_models::check::check(folder).map_err(CliError::failed)?;
     if as_json {
         output::print_json(&report)?;
     } else {
@@ -143,7 +143,7 @@ fn check(folder: &Path, as_json: bool) -> Result<()> {
     } else {
         Err(CliError::CheckFailed(format!(
             "outputs differ from the reference (tolerance {:.0e})",
-            reasonedit_vlm::check::TOLERANCE
+            reasonedit_models::check::TOLERANCE
         )))
     }
 }

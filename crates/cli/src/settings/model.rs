@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reasonedit_vlm::{BlockType, DeviceChoice, LoadOptions, WeightType};
+use reasonedit_models::{BlockType, DeviceChoice, LoadOptions, WeightType};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Result};

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use reasonedit_vlm::engine::EngineHandle;
+use reasonedit_inference::EngineHandle;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use reasonedit_codebook::{CodebookName, Evidence, EvidenceSource, Statement};
-use reasonedit_vlm::engine::CallOptions;
+use reasonedit_inference::CallOptions;
 
 use super::{DecodedEdit, patchify};
 use crate::core::Core;

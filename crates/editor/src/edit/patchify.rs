@@ -6,7 +6,7 @@
 
 use reasonedit_codebook::{Evidence, EvidenceSource};
 use reasonedit_imaging::{PixelBox, grid};
-use reasonedit_vlm::engine::{Answered, Ask, ImageInput, Want};
+use reasonedit_inference::{Answered, Ask, ImageInput, Want};
 
 use crate::config::PatchifyConfig;
 use crate::error::EditorError;

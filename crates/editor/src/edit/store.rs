@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use reasonedit_codebook::{AppliedEdit, CodebookError, CodebookName, EditRecord, Member};
-use reasonedit_vlm::engine::CallOptions;
+use reasonedit_inference::CallOptions;
 
 use crate::core::Core;
 use crate::embed::Embedder;

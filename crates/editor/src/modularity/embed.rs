@@ -10,8 +10,8 @@ use reasonedit_topology::{
     Draw, Embeddings, Item, Measures, Network, NetworkSample, Pooling, SquaredDistances, TapKey, TapMeasures,
     TopologyError, WeightMeasures, measure,
 };
-use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
-use reasonedit_vlm::{PooledTaps, TapName};
+use reasonedit_inference::{CallOptions, FeatureKey, ImageInput};
+use reasonedit_inference::{PooledTaps, TapName};
 
 use super::plan::{Plan, Tap};
 use super::samples::plain_facts;

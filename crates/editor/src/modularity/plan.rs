@@ -2,7 +2,7 @@
 //! measured before anything is embedded.
 
 use reasonedit_topology::{Draw, Pooling, Stage, deal};
-use reasonedit_vlm::{ModelInfo, TapName, TapStage};
+use reasonedit_inference::{ModelInfo, TapName, TapStage};
 
 use super::{ModularityRequest, SampleSet};
 use crate::error::{EditorError, FieldError};

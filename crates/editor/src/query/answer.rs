@@ -3,10 +3,8 @@
 use std::sync::LazyLock;
 
 use reasonedit_codebook::Opinion;
-use reasonedit_vlm::constrain::CompiledForm;
-use reasonedit_vlm::engine::{
-    Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want,
-};
+use reasonedit_inference::constrain::CompiledForm;
+use reasonedit_inference::{Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want};
 
 use super::stop_sequences::{ReplyPiece, StopFilter};
 use crate::error::EditorError;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use reasonedit_codebook::CodebookName;
 use reasonedit_text::Warning;
-use reasonedit_vlm::VlmError;
-use reasonedit_vlm::constrain::CompiledForm;
+use reasonedit_inference::VlmError;
+use reasonedit_inference::constrain::CompiledForm;
 
 use super::answer::ReplySettings;
 use crate::config::EditorConfig;

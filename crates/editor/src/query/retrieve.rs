@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_codebook::{GenerationId, Retrieval, RetrievalParams, Snapshot};
-use reasonedit_vlm::engine::CallOptions;
+use reasonedit_inference::CallOptions;
 
 use crate::config::EditorConfig;
 use crate::core::Core;

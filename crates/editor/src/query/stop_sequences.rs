@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use reasonedit_vlm::engine::TokenChoice;
+use reasonedit_inference::TokenChoice;
 
 /// A piece of a reply as the engine sends it.
 #[derive(Clone, Debug, Default, PartialEq)]

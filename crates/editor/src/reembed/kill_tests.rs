@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use reasonedit_codebook::{EditId, Event};
-use reasonedit_vlm::Pooling;
-use reasonedit_vlm::engine::EngineHandle;
+use reasonedit_inference::Pooling;
+use reasonedit_inference::EngineHandle;
 
 use super::*;
 use crate::testing::{self, assert_made_anew, book, choice, edit, engine, open};

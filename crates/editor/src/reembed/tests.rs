@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reasonedit_codebook::{CodebookError, EditId, Event, MemberId};
 use reasonedit_imaging::PixelRules;
-use reasonedit_vlm::Pooling;
+use reasonedit_inference::Pooling;
 use tokio::sync::Notify;
 
 use super::*;

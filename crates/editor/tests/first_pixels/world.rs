@@ -11,8 +11,8 @@ use reasonedit_editor::{
     RetrievalOverride, StatementInput,
 };
 use reasonedit_imaging::PixelBox;
-use reasonedit_vlm::LoadOptions;
-use reasonedit_vlm::engine::{Engine, EngineConfig, Models};
+use reasonedit_models::LoadOptions;
+use reasonedit_inference::{Engine, EngineConfig, Models};
 use serde::{Deserialize, Serialize};
 
 /// Pictures that an edit was made of; one more is only asked about.
@@ -33,8 +33,8 @@ pub(crate) async fn open(folder: &Path) -> Editor {
     let load = move || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_vlm::load(&stored("vlm"), &options)?,
-            sentences: reasonedit_vlm::load_sentence_encoder(&stored("sentence-encoder"), &options)?,
+            vlm: reasonedit_models::load(&stored("vlm"), &options)?,
+            sentences: reasonedit_models::load_sentence_encoder(&stored("sentence-encoder"), &options)?,
         })
     };
     let mut config = EditorConfig::default();

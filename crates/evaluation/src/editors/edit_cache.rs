@@ -22,7 +22,7 @@ use reasonedit_codebook::{
 use reasonedit_editor::{
     CallContext, EditRequest, Editor, EditorConfig, EditorError, IdempotencyKey, ImageSource,
 };
-use reasonedit_vlm::engine::EngineHandle;
+use reasonedit_inference::EngineHandle;
 use serde_json::json;
 
 use crate::EvaluationError;

@@ -12,10 +12,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
-use reasonedit_vlm::engine::CallOptions;
-use reasonedit_vlm::{
-    KvCache, LogitsAt, Piece, Result as ModelResult, Sequence, VisionLanguageModel, VlmError,
-};
+use reasonedit_inference::CallOptions;
+use reasonedit_inference::{Result as ModelResult, VlmError};
+use reasonedit_models::{KvCache, LogitsAt, Piece, Sequence, VisionLanguageModel};
 
 use super::definition::EditorDefinition;
 use super::grace_settings::GraceSettings;

@@ -11,7 +11,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use reasonedit_editor::{CallContext, Editor};
-use reasonedit_vlm::engine::CallOptions;
+use reasonedit_inference::CallOptions;
 
 use super::answer::answer;
 use super::definition::EditorDefinition;

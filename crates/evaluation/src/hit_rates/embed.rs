@@ -7,8 +7,8 @@ use reasonedit_codebook::{EntryKind, ImageId};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_topology::{Pooling, TapKey};
-use reasonedit_vlm::engine::{CallOptions, FeatureKey, ImageInput};
-use reasonedit_vlm::{PooledTaps, TapName};
+use reasonedit_inference::{CallOptions, FeatureKey, ImageInput};
+use reasonedit_inference::{PooledTaps, TapName};
 
 use super::QuestionKind;
 use super::score::{Halves, Question, Scene};

@@ -7,8 +7,8 @@ use reasonedit_codebook::{
 };
 use reasonedit_editor::{EditorConfig, Paraphrase};
 use reasonedit_imaging::{RgbImage, encode_png};
-use reasonedit_vlm::LoadOptions;
-use reasonedit_vlm::engine::{Engine, EngineConfig, Models};
+use reasonedit_models::LoadOptions;
+use reasonedit_inference::{Engine, EngineConfig, Models};
 use serde_json::{Value, json};
 
 use super::markdown::Agreement;
@@ -260,12 +260,12 @@ fn many_taps_have_a_rank_correlation() {
 }
 
 async fn editor() -> (Editor, tempfile::TempDir) {
-    let golden = |name: &str| format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
+    let golden = |name: &str| format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
     let load = move || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_vlm::load(&golden("qwen3_vl-1"), &options)?,
-            sentences: reasonedit_vlm::load_sentence_encoder(&golden("mpnet-1"), &options)?,
+            vlm: reasonedit_models::load(&golden("qwen3_vl-1"), &options)?,
+            sentences: reasonedit_models::load_sentence_encoder(&golden("mpnet-1"), &options)?,
         })
     };
     let engine = Engine::start(load, EngineConfig::default()).unwrap();

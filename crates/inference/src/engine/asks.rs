@@ -7,7 +7,8 @@ use super::compute::{Compute, Load, Start, no_cache};
 use super::prepare::{Picture, Prompt, check_length, keys};
 use super::request::{Answered, FeatureKey, ReplyScore};
 use super::score::{Softmax, each};
-use crate::{LogitsAt, Piece, Result, Sequence, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 
 /// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.
 const SHARED_SAVING: usize = 64;

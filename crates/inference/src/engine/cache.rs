@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::request::FeatureKey;
-use crate::{ImageFeatures, KvCache, PooledTaps, TapName};
+use reasonedit_nn::kv_cache::KvCache;
+use reasonedit_nn::sequence::ImageFeatures;
+use reasonedit_nn::taps::{PooledTaps, TapName};
 
 /// A prompt up to and including its picture, as run once.
 #[derive(Debug)]
@@ -159,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Pooled;
+    use reasonedit_nn::taps::Pooled;
 
     fn key(n: u8) -> FeatureKey {
         FeatureKey { image: [n; 32], area: None }

@@ -10,11 +10,11 @@ use super::prepare::{Picture, Prompt, check_length, keys};
 use super::request::FeatureKey;
 use super::stats::count;
 use super::{Loaded, Models};
-use crate::prompt::prefix_pieces;
-use crate::{
-    ImageFeatures, KvCache, LogitsAt, Piece, PixelInput, PooledTaps, Result, Sequence, SequenceOutput,
-    TapName, VlmError,
-};
+use reasonedit_models::prompt::prefix_pieces;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::kv_cache::KvCache;
+use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::{PooledTaps, TapName};
 
 /// The models and what they have computed; lives on the engine's thread.
 pub(super) struct Compute<'a> {

@@ -15,7 +15,7 @@ use super::request::{
 };
 use super::stream::{GenerationStream, within};
 use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// Tokens of a reply's beginning that its next piece of text is decoded with.
 const BEGUN_CONTEXT: usize = 32;
@@ -57,7 +57,7 @@ impl EngineHandle {
     }
 
     /// Tokens that each conversation takes as the model is told it, its pictures and the beginning of the
-    /// reply included, whether it fits into [`crate::ModelInfo::max_positions`] or not. Nothing is computed
+    /// reply included, whether it fits into [`reasonedit_models::model::ModelInfo::max_positions`] or not. Nothing is computed
     /// on the device.
     ///
     /// # Errors

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::compute::{Compute, past_len};
 use super::prepare::{Picture, Prompt, TapSelection, check_length};
 use super::queue::SentenceUnit;
-use crate::{LogitsAt, Piece, Pooled, PooledTaps, Result, Sequence, TapName, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
+use reasonedit_nn::taps::{Pooled, PooledTaps, TapName};
 
 /// A picture to embed.
 pub(super) struct ImageUnit {

@@ -16,8 +16,10 @@ use super::sampling::{Sampler, Taken};
 use super::score::Softmax;
 use super::{Loaded, lock};
 use crate::constrain::CompiledForm;
-use crate::prompt::TokenStream;
-use crate::{KvCache, LogitsAt, Piece, Result, Sequence, SequenceOutput, VlmError};
+use reasonedit_models::prompt::TokenStream;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::kv_cache::KvCache;
+use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence, SequenceOutput};
 
 /// A generation, prepared.
 pub(super) struct GenerateUnit {

@@ -13,8 +13,10 @@ use super::stats::{Counters, EngineStats, count};
 use super::stream::within;
 use super::visit::VisitUnit;
 use super::{EngineConfig, Loaded, lock, worker};
-use crate::prompt::PromptTokenizer;
-use crate::{ModelInfo, PooledTaps, Pooling, Result, TapName, VisionLanguageModel, VlmError};
+use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
+use reasonedit_models::prompt::PromptTokenizer;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
 
 /// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so
 /// that their pixels don't fill the memory.

@@ -11,8 +11,10 @@ use super::handle::Shared;
 use super::request::{Ask, Conversation, FeatureKey, ImageInput, Priority, Want};
 use super::stats::count;
 use super::{Loaded, lock};
-use crate::prompt::{ContentPart, PromptPiece, RenderedPrompt};
-use crate::{ImageFeatures, PixelInput, Result, TapName, TapStage, VlmError};
+use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
+use reasonedit_nn::taps::{TapName, TapStage};
 
 /// Stands for the picture in [`PrefixKey::tokens`].
 const IMAGE_MARK: u32 = u32::MAX;

@@ -15,7 +15,8 @@ use super::lock;
 use super::request::{CallOptions, EngineTimes, GenerateEvent, Priority};
 use super::stats::{Counters, count};
 use super::visit::VisitUnit;
-use crate::{PooledTaps, Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::taps::PooledTaps;
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
 /// load, but never starves.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use reasonedit_imaging::{PixelBox, RgbImage};
 
 use crate::constrain::CompiledForm;
-use crate::prompt::{ChatMessage, ContentPart, Role};
+use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
 
 /// Identity of a picture's features in the cache: the picture, and the part of it that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSamplin
 use super::request::{LogitRules, Sampling};
 use super::score::argmax;
 use crate::constrain::{CompiledForm, FormState};
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// Chooses the tokens of one reply.
 pub(super) struct Sampler {

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::blocks::math;
-use crate::{Result, VlmError};
+use reasonedit_nn::blocks::math;
+use reasonedit_nn::error::{Result, VlmError};
 
 /// Logits from which it pays to score on several threads: waking them costs as much as some thousand
 /// exponentials.

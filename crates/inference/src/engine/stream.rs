@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::lock;
 use super::request::{EngineTimes, GenerateEvent};
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// A reply that is being generated. Dropping it cancels the generation before its next token.
 #[derive(Debug)]

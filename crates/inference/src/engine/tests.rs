@@ -16,7 +16,9 @@ use super::request::{
 };
 use super::toy::{Log, PICTURE_FIRST, Toy, models};
 use super::{Engine, EngineConfig, EngineHandle, lock};
-use crate::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput, TapName, VisionLanguageModel};
+use reasonedit_models::model::VisionLanguageModel;
+use reasonedit_nn::sequence::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::TapName;
 
 fn start(config: EngineConfig) -> (EngineHandle, Arc<Log>) {
     let (models, log) = models(PICTURE_FIRST);
@@ -107,13 +109,17 @@ impl Scratch {
     }
 }
 
-fn sentence(engine: &EngineHandle, text: &str, options: CallOptions) -> JoinHandle<crate::Result<f32>> {
+fn sentence(
+    engine: &EngineHandle,
+    text: &str,
+    options: CallOptions,
+) -> JoinHandle<reasonedit_nn::error::Result<f32>> {
     let (engine, texts) = (engine.clone(), vec![text.to_owned()]);
     tokio::spawn(async move { engine.embed_sentences(texts, options).await.map(|(v, _)| v[0][0]) })
 }
 
 /// Holds the model in the middle of a request, so that what comes next waits.
-async fn occupied(engine: &EngineHandle, log: &Log) -> JoinHandle<crate::Result<f32>> {
+async fn occupied(engine: &EngineHandle, log: &Log) -> JoinHandle<reasonedit_nn::error::Result<f32>> {
     log.hold();
     let task = sentence(engine, "occupied", CallOptions::default());
     eventually(|| log.waiting()).await;

@@ -8,12 +8,12 @@ use candle_core::{Device, Tensor};
 use reasonedit_imaging::RgbImage;
 
 use super::{Models, lock};
-use crate::prompt::{PromptSettings, PromptTokenizer};
-use crate::{
-    ImageFeatures, ImagePreprocessor, KvCache, LogitsAt, ModelInfo, Piece, PixelInput, Pooled, PooledTaps,
-    Result, SentenceEncoder, Sequence, SequenceOutput, Stretch, TapInfo, TapName, TapStage,
-    VisionLanguageModel, VlmError,
-};
+use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
+use reasonedit_models::prompt::{PromptSettings, PromptTokenizer};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::kv_cache::{KvCache, Stretch};
+use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::{Pooled, PooledTaps, TapInfo, TapName, TapStage};
 
 const WIDTH: usize = 8;
 const LAYERS: usize = 2;

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use super::compute::Compute;
 use super::lock;
-use crate::{Result, VisionLanguageModel};
+use reasonedit_models::model::VisionLanguageModel;
+use reasonedit_nn::error::Result;
 
 /// What is done with the model.
 type Call = dyn Fn(&dyn VisionLanguageModel) -> Result<()> + Send + Sync;

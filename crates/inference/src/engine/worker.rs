@@ -13,7 +13,7 @@ use super::queue::{Batch, Kind, Next, Request, Share, Units, Work};
 use super::stats::count;
 use super::{Loaded, Models, lock};
 use crate::engine::request::SentenceInfo;
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// Loads the models and serves until the queue is closed and empty.
 pub(super) fn main(load: impl FnOnce() -> Result<Models>, shared: &Shared) {
@@ -270,11 +270,11 @@ fn finish<U, O>(shared: &Shared, request: Request, project: fn(&mut Work) -> Opt
     drop(reply.send(Ok((std::mem::take(&mut units.outputs), times))));
 }
 
-fn images(work: &mut Work) -> Option<&mut Units<super::embed::ImageUnit, crate::PooledTaps>> {
+fn images(work: &mut Work) -> Option<&mut Units<super::embed::ImageUnit, reasonedit_nn::taps::PooledTaps>> {
     if let Work::Images(units) = work { Some(units) } else { None }
 }
 
-fn pairs(work: &mut Work) -> Option<&mut Units<super::embed::PairUnit, crate::PooledTaps>> {
+fn pairs(work: &mut Work) -> Option<&mut Units<super::embed::PairUnit, reasonedit_nn::taps::PooledTaps>> {
     if let Work::Pairs(units) = work { Some(units) } else { None }
 }
 

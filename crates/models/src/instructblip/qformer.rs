@@ -9,16 +9,16 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::config::{InstructBlipConfig, QFormerConfig};
-use crate::blocks::attention::{HeadLayout, Span, attend};
-use crate::blocks::cross::cross_attend;
-use crate::blocks::linear::Linear;
-use crate::blocks::norm::LayerNorm;
-use crate::blocks::pool::TapCollector;
-use crate::blocks::vit::{EncoderSizes, even_rows, layer_norm};
-use crate::blocks::{add, select_rows};
-use crate::load::weights::Scope;
-use crate::model::ImageFeatures;
-use crate::{Result, VlmError};
+use reasonedit_nn::blocks::attention::{HeadLayout, Span, attend};
+use reasonedit_nn::blocks::cross::cross_attend;
+use reasonedit_nn::blocks::linear::Linear;
+use reasonedit_nn::blocks::norm::LayerNorm;
+use reasonedit_nn::blocks::pool::TapCollector;
+use reasonedit_nn::blocks::vit::{EncoderSizes, even_rows, layer_norm};
+use reasonedit_nn::blocks::{add, select_rows};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::ImageFeatures;
+use reasonedit_nn::weights::Scope;
 
 /// A picture and what is asked of it.
 pub(super) type Instructed = (Arc<ImageFeatures>, Arc<[u32]>);

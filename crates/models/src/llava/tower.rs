@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::config::LlavaConfig;
-use crate::Result;
-use crate::blocks::activation::Activation;
-use crate::blocks::linear::Linear;
-use crate::blocks::llama::first_scope;
-use crate::blocks::pool::TapCollector;
-use crate::blocks::select_rows;
-use crate::blocks::vit::{Tower, VisionTransformer, even_rows};
 use crate::composed::PictureTower;
-use crate::load::weights::Weights;
-use crate::model::{ImageFeatures, PixelInput, TapInfo, TapName, TapStage};
+use crate::llama::first_scope;
+use reasonedit_nn::blocks::activation::Activation;
+use reasonedit_nn::blocks::linear::Linear;
+use reasonedit_nn::blocks::pool::TapCollector;
+use reasonedit_nn::blocks::select_rows;
+use reasonedit_nn::blocks::vit::{Tower, VisionTransformer, even_rows};
+use reasonedit_nn::error::Result;
+use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
+use reasonedit_nn::taps::{TapInfo, TapName, TapStage};
+use reasonedit_nn::weights::Weights;
 
 /// Tap of the image tokens.
 const PROJECTOR: &str = "projector";

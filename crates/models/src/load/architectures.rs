@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::BlockType;
 use super::checkpoint::Checkpoint;
-use super::weights::Weights;
-use crate::model::{ModelInfo, TapInfo, VisionLanguageModel};
-use crate::{Result, VlmError};
+use crate::model::{ModelInfo, VisionLanguageModel};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::precision::{BlockType, device_name};
+use reasonedit_nn::taps::TapInfo;
+use reasonedit_nn::weights::Weights;
 
 /// Every architecture, told apart by `model_type` of `config.json`.
 pub const ARCHITECTURES: &[Architecture] = &[
@@ -131,7 +132,7 @@ impl Parts<'_> {
             fingerprint: self.checkpoint.fingerprint(self.weights)?,
             parameters: self.weights.parameters(),
             dtype: self.weights.held(),
-            device: super::device_name(self.weights.device()),
+            device: device_name(self.weights.device()),
             taps,
             max_positions,
             vocabulary,

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::foreign::{instead_of_weights, refuse_quantised};
-use super::settings;
-use super::weights::Weights;
 use crate::prompt::{PromptSettings, PromptTokenizer};
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::settings;
+use reasonedit_nn::weights::Weights;
 
 /// The settings of the image processor by themselves.
 const IMAGE_PROCESSOR: &str = "preprocessor_config.json";

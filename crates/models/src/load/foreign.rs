@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::file::WeightFile;
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::weights::file::WeightFile;
 
 /// What to do with weights of another form.
 const CONVERT: &str =

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::LoadOptions;
 use super::checkpoint::{Checkpoint, weight_shards};
 use super::foreign::foreign_file;
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// How far a download is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use tokenizers::{Decoder, Tokenizer};
 
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// The byte tokens of a tokenizer.
 #[derive(Debug)]

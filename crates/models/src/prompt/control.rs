@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokenizers::AddedToken;
 
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// A stretch of a rendered prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokenizers::{Tokenizer, TruncationParams};
 
-use crate::load::settings;
-use crate::{Result, VlmError};
+use crate::tokenizer_file;
+use reasonedit_nn::error::{Result, VlmError};
 
 /// The Q-Former's tokenizer.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct InstructionTokenizer {
 impl InstructionTokenizer {
     /// From the bytes of its `tokenizer.json`; texts are cut to `limit` tokens.
     pub(super) fn new(json: &[u8], limit: usize) -> Result<Self> {
-        let mut tokenizer = settings::tokenizer("qformer_tokenizer/tokenizer.json", json)?;
+        let mut tokenizer = tokenizer_file::read("qformer_tokenizer/tokenizer.json", json)?;
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(Some(TruncationParams { max_length: limit, ..TruncationParams::default() }))

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokenizers::{PreTokenizerWrapper, Tokenizer};
 
 use super::control::Segment;
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// A conversation as the template renders it, cut at control tokens.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What every token of a vocabulary adds to a text, in bytes.
 
 use super::PromptTokenizer;
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// Stands for a space at the beginning of a word in SentencePiece's vocabularies.
 const WORD_MARK: char = '\u{2581}';

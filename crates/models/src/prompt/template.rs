@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 const NAME: &str = "chat";
 

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::Result;
-use crate::blocks::decoder::{Axes, RopeConfig, TextConfig, Variant, require, require_sizes};
-use crate::load::settings;
+use reasonedit_nn::blocks::decoder::{Axes, RopeConfig, TextConfig, Variant, require, require_sizes};
+use reasonedit_nn::error::Result;
+use reasonedit_nn::settings;
 
 /// What is read of `config.json`.
 #[derive(Clone, Debug)]

@@ -8,18 +8,19 @@ use candle_core::{DType, Device, Tensor};
 
 use super::config::VisionConfig;
 use super::windows::windows;
-use crate::Result;
-use crate::blocks::activation::Activation;
-use crate::blocks::add;
-use crate::blocks::attention::{HeadLayout, Span, attend};
-use crate::blocks::linear::Linear;
-use crate::blocks::norm::RmsNorm;
-use crate::blocks::pool::TapCollector;
-use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
 use crate::composed::PictureTower;
-use crate::load::weights::Scope;
-use crate::model::{ImageFeatures, PixelInput, TapInfo, TapName};
 use crate::qwen_vision::{check_pixels, patches, vision_taps};
+use reasonedit_nn::blocks::activation::Activation;
+use reasonedit_nn::blocks::add;
+use reasonedit_nn::blocks::attention::{HeadLayout, Span, attend};
+use reasonedit_nn::blocks::linear::Linear;
+use reasonedit_nn::blocks::norm::RmsNorm;
+use reasonedit_nn::blocks::pool::TapCollector;
+use reasonedit_nn::blocks::rotary::{RotaryTable, norm_and_rotate};
+use reasonedit_nn::error::Result;
+use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
+use reasonedit_nn::taps::{TapInfo, TapName};
+use reasonedit_nn::weights::Scope;
 
 /// ε of every norm of the tower.
 const EPSILON: f64 = 1e-6;

@@ -1,6 +1,6 @@
 //! Where patches lie in a picture, and the rotary embedding that says so.
 
-use crate::blocks::rotary::{RotaryTable, inverse_frequency};
+use reasonedit_nn::blocks::rotary::{RotaryTable, inverse_frequency};
 
 /// Rows and columns of an image's patches in the order of the processor: merged blocks row by row, patches
 /// row by row within a block, the same for every frame.

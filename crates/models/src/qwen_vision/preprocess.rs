@@ -3,8 +3,9 @@
 use reasonedit_imaging::{Filter, RgbImage, resize, smart_resize};
 use serde_json::Value;
 
-use crate::model::{ImagePreprocessor, PixelInput};
-use crate::{Result, VlmError};
+use crate::model::ImagePreprocessor;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::sequence::PixelInput;
 
 /// Settings of `preprocessor_config.json`.
 #[derive(Clone, Debug, PartialEq)]

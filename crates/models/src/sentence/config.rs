@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::load::checkpoint::Checkpoint;
-use crate::load::settings;
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::settings;
 
 /// Networks that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

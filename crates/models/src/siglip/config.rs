@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::blocks::activation::Activation;
-use crate::blocks::vit::EncoderSizes;
-use crate::load::settings;
-use crate::{Result, VlmError};
+use reasonedit_nn::blocks::activation::Activation;
+use reasonedit_nn::blocks::vit::EncoderSizes;
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::settings;
 
 /// What is read of `config.json`.
 #[derive(Clone, Debug, Deserialize)]

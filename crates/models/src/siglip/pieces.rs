@@ -8,7 +8,7 @@ use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::Precompiled;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 
-use crate::{Result, VlmError};
+use reasonedit_nn::error::{Result, VlmError};
 
 /// Name of the file.
 pub(super) const FILE: &str = "spiece.model";

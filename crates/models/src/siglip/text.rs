@@ -5,14 +5,14 @@ use tokenizers::Tokenizer;
 
 use super::config::SiglipTextConfig;
 use super::pieces;
-use crate::blocks::linear::Linear;
-use crate::blocks::norm::LayerNorm;
-use crate::blocks::select_rows;
-use crate::blocks::vit::{AttentionNames, Encoder, even_rows, even_spans, layer_norm};
 use crate::load::checkpoint::Checkpoint;
-use crate::load::settings;
-use crate::load::weights::Scope;
-use crate::{Result, VlmError};
+use crate::tokenizer_file;
+use reasonedit_nn::blocks::linear::Linear;
+use reasonedit_nn::blocks::norm::LayerNorm;
+use reasonedit_nn::blocks::select_rows;
+use reasonedit_nn::blocks::vit::{AttentionNames, Encoder, even_rows, even_spans, layer_norm};
+use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::weights::Scope;
 
 /// SentencePiece's mark for a space.
 pub(super) const MARK: char = '\u{2581}';
@@ -35,7 +35,7 @@ impl SiglipTokenizer {
         let pieces = checkpoint.bytes(pieces::FILE)?;
         let mut tokenizer = match (checkpoint.bytes("tokenizer.json")?, pieces) {
             (None, Some(pieces)) => pieces::read(&pieces)?,
-            _ => settings::tokenizer("tokenizer.json", &checkpoint.required_bytes("tokenizer.json")?)?,
+            _ => tokenizer_file::read("tokenizer.json", &checkpoint.required_bytes("tokenizer.json")?)?,
         };
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| VlmError::Tokenizer(e.to_string()))?;

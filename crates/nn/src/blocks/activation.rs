@@ -3,11 +3,11 @@
 use candle_core::Tensor;
 
 use super::{for_rows, is_fast, math, with_values};
-use crate::{Result, VlmError};
+use crate::error::{Result, VlmError};
 
 /// An element-wise activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
+pub enum Activation {
     /// GELU by the error function.
     Gelu,
     /// GELU by tanh.
@@ -22,7 +22,7 @@ pub(crate) enum Activation {
 
 impl Activation {
     /// From `hidden_act`.
-    pub(crate) fn parse(name: &str) -> Result<Self> {
+    pub fn parse(name: &str) -> Result<Self> {
         match name {
             "gelu" | "gelu_python" => Ok(Self::Gelu),
             "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Self::GeluTanh),
@@ -39,7 +39,7 @@ impl Activation {
     }
 
     /// Calls `f` with the scalar function, so that each one is compiled into its own vector loop.
-    pub(crate) fn with_scalar<R>(self, f: impl ScalarUser<R>) -> R {
+    pub fn with_scalar<R>(self, f: impl ScalarUser<R>) -> R {
         match self {
             Self::Gelu => f.call(math::gelu_erf),
             Self::GeluTanh => f.call(math::gelu_tanh),
@@ -50,7 +50,7 @@ impl Activation {
     }
 
     /// On a tensor, by plain operations.
-    pub(crate) fn plain(self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn plain(self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),
@@ -61,7 +61,7 @@ impl Activation {
     }
 
     /// f(gate) · up, where `x` is (rows, 2·width) with the gate in the first half of each row.
-    pub(crate) fn gated(self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn gated(self, x: &Tensor) -> candle_core::Result<Tensor> {
         let (rows, double) = x.dims2()?;
         let width = double / 2;
         if !is_fast(x) {
@@ -90,7 +90,7 @@ impl ScalarUser<Vec<f32>> for Gated<'_> {
 }
 
 /// Something that needs a scalar function, generic over which one.
-pub(crate) trait ScalarUser<R> {
+pub trait ScalarUser<R> {
     /// Uses it.
     fn call(self, f: impl Fn(f32) -> f32 + Sync) -> R;
 }

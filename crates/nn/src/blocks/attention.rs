@@ -7,72 +7,72 @@ use crate::kv_cache::Past;
 
 /// How queries, keys and values of one token lie in a packed row: all query heads, key heads, value heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeadLayout {
+pub struct HeadLayout {
     /// Query heads; a multiple of `kv_heads`, consecutive ones share a key–value head.
-    pub(crate) heads: usize,
+    pub heads: usize,
     /// Key and value heads.
-    pub(crate) kv_heads: usize,
+    pub kv_heads: usize,
     /// Size of a head.
-    pub(crate) head_dim: usize,
+    pub head_dim: usize,
 }
 
 impl HeadLayout {
     /// Values in a packed row.
-    pub(crate) fn width(self) -> usize {
+    pub fn width(self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
     }
 
     /// Query heads to a key–value head.
-    pub(crate) fn group(self) -> usize {
+    pub fn group(self) -> usize {
         self.heads / self.kv_heads
     }
 
     /// 1/√(head size).
-    pub(crate) fn scale(self) -> f32 {
+    pub fn scale(self) -> f32 {
         (self.head_dim as f32).powf(-0.5)
     }
 }
 
 /// One sequence among the packed rows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Span<'p> {
+pub struct Span<'p> {
     /// Its first row.
-    pub(crate) start: usize,
+    pub start: usize,
     /// Its rows.
-    pub(crate) len: usize,
+    pub len: usize,
     /// Rows of it, from its own beginning, whose output nobody needs; the others are its queries.
-    pub(crate) skip: usize,
+    pub skip: usize,
     /// Keys and values of what came before.
-    pub(crate) past: Past<'p>,
+    pub past: Past<'p>,
     /// Whether its one row is the next token of a generation; else what computes a row doesn't depend on how
     /// many others of its sequence are computed with it.
-    pub(crate) step: bool,
+    pub step: bool,
 }
 
 impl Span<'_> {
     /// Rows without a past, all of whose output is needed.
-    pub(crate) fn alone(start: usize, len: usize) -> Self {
+    pub fn alone(start: usize, len: usize) -> Self {
         Self { start, len, skip: 0, past: Past::default(), step: false }
     }
 
     /// Rows of output.
-    pub(crate) fn queries(&self) -> usize {
+    pub fn queries(&self) -> usize {
         self.len - self.skip
     }
 }
 
 /// A number per head and relative position (key minus query), added to the scores.
 #[derive(Clone, Debug)]
-pub(crate) struct PositionBias {
+pub struct PositionBias {
     /// (heads, 2·reach + 1) values.
-    pub(crate) values: Vec<f32>,
+    pub values: Vec<f32>,
     /// Greatest distance in the table.
-    pub(crate) reach: usize,
+    pub reach: usize,
 }
 
 impl PositionBias {
     /// Bias of a query at `query` for a key at `key`.
-    pub(crate) fn at(&self, head: usize, query: usize, key: usize) -> f32 {
+    pub fn at(&self, head: usize, query: usize, key: usize) -> f32 {
         self.values[head * (2 * self.reach + 1) + self.reach + key - query]
     }
 }
@@ -80,7 +80,7 @@ impl PositionBias {
 /// softmax(q·kᵀ/√d + bias)·v for each span, of shape (queries of all spans, heads · head size).
 ///
 /// `causal`: a query sees the past and its span up to itself; else all of its span.
-pub(crate) fn attend(
+pub fn attend(
     qkv: &Tensor,
     layout: HeadLayout,
     spans: &[Span<'_>],
@@ -99,7 +99,7 @@ pub(crate) fn attend(
 }
 
 /// Keys and values of a span without its past, each (kv heads, length, head size), contiguous.
-pub(crate) fn keys_and_values(
+pub fn keys_and_values(
     qkv: &Tensor,
     layout: HeadLayout,
     span: &Span<'_>,

@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 /// softmax(q·kᵀ/√d)·v by heads: `q` is (inputs, queries, width), `k` and `v` are (inputs, keys, width); gives
 /// (inputs, queries, width). By plain tensor operations, softmax in f32.
-pub(crate) fn cross_attend(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
+pub fn cross_attend(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
     let (inputs, queries, width) = q.dims3()?;
     let keys = k.dim(1)?;
     let d = width / heads;

@@ -13,8 +13,8 @@ mod rope;
 
 use candle_core::{DType, Tensor};
 
-pub(crate) use config::{RopeConfig, TextConfig, Variant, require, require_sizes};
-pub(crate) use rope::Axes;
+pub use config::{RopeConfig, TextConfig, Variant, require, require_sizes};
+pub use rope::Axes;
 
 use self::above::Above;
 use self::pack::Packed;
@@ -26,10 +26,11 @@ use super::norm::RmsNorm;
 use super::pool::TapCollector;
 use super::rotary::{RotaryTable, norm_and_rotate};
 use super::{add, select_rows};
-use crate::Result;
+use crate::error::Result;
 use crate::kv_cache::{KvCache, Past, Stretch};
-use crate::load::weights::Scope;
-use crate::model::{Sequence, SequenceOutput, TapInfo, TapName, TapStage};
+use crate::sequence::{Sequence, SequenceOutput};
+use crate::taps::{TapInfo, TapName, TapStage};
+use crate::weights::Scope;
 
 #[derive(Debug)]
 struct Layer {
@@ -100,7 +101,7 @@ fn rms_norm(scope: &Scope<'_>, name: &str, width: usize, config: &TextConfig) ->
 
 /// Token embedding, decoder layers and output matrix.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     layout: HeadLayout,
     activation: Activation,
     rope: TextRope,
@@ -122,12 +123,7 @@ impl Decoder {
     ///
     /// # Errors
     /// A tensor that is missing or of another shape; an activation that isn't known.
-    pub(crate) fn new(
-        model: &Scope<'_>,
-        root: &Scope<'_>,
-        config: &TextConfig,
-        variant: Variant,
-    ) -> Result<Self> {
+    pub fn new(model: &Scope<'_>, root: &Scope<'_>, config: &TextConfig, variant: Variant) -> Result<Self> {
         let (width, vocabulary, d) = (config.hidden_size, config.vocab_size, config.head_size());
         let embedding = model.table("embed_tokens.weight", &[vocabulary, width], variant.tied)?;
         // The layers are what is quantised, when that is asked for.
@@ -160,31 +156,31 @@ impl Decoder {
     }
 
     /// Its taps, in forward order.
-    pub(crate) fn taps(&self) -> impl Iterator<Item = TapInfo> + '_ {
+    pub fn taps(&self) -> impl Iterator<Item = TapInfo> + '_ {
         std::iter::once("language.embedding".to_owned())
             .chain((0..self.layers.len()).map(|i| format!("language.{i}")))
             .map(|name| TapInfo { name: TapName(name), stage: TapStage::Language, width: self.width })
     }
 
     /// Longest sequence in tokens.
-    pub(crate) fn max_positions(&self) -> usize {
+    pub fn max_positions(&self) -> usize {
         self.max_positions
     }
 
     /// Size of the vocabulary.
-    pub(crate) fn vocabulary(&self) -> usize {
+    pub fn vocabulary(&self) -> usize {
         self.vocabulary
     }
 
     /// Hidden states of tokens before the first layer: (tokens, width). The ids must be below the
     /// vocabulary's size.
-    pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(ids, ids.len(), self.embedding.device())?;
         Ok(self.embedding.index_select(&ids, 0)?.to_dtype(self.dtype)?)
     }
 
-    /// See [`crate::VisionLanguageModel::run`].
-    pub(crate) fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
+    /// See [`reasonedit_models::model::VisionLanguageModel::run`].
+    pub fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
@@ -257,8 +253,8 @@ impl Decoder {
             .collect()
     }
 
-    /// See [`crate::VisionLanguageModel::above`].
-    pub(crate) fn above(&self, layer: usize, sequence: &Sequence) -> Result<Above<'_>> {
+    /// See [`reasonedit_models::model::VisionLanguageModel::above`].
+    pub fn above(&self, layer: usize, sequence: &Sequence) -> Result<Above<'_>> {
         Above::new(self, layer, sequence)
     }
 

@@ -32,7 +32,7 @@ const STRETCH: usize = 1 << 13;
 pub(super) const AHEAD: usize = 1024;
 
 /// A number that a weight is held in.
-pub(crate) trait Held: Copy + Sync {
+pub trait Held: Copy + Sync {
     /// Some weights in f32.
     fn wide<const N: usize>(from: &[Self; N]) -> [f32; N];
     /// Weights in f32.

@@ -10,7 +10,7 @@ use super::{few_rows, is_fast, rows, rows_in_place, with_values};
 /// within a kind a row gives the same bits whatever rows stand beside it, so that nobody's answer depends on
 /// who else asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum RowKind {
+pub enum RowKind {
     /// Of prompts, pictures and texts: mostly many, so that a general matrix product is made even of one.
     #[default]
     Prompt,
@@ -29,7 +29,7 @@ pub(super) fn product(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor
 
 /// How a weight matrix is held.
 #[derive(Debug)]
-pub(crate) enum Weight {
+pub enum Weight {
     /// (inputs, outputs), in the type that is computed in. On the CPU in this order in memory, which small
     /// products are several times faster with; elsewhere a view of the checkpoint's (outputs, inputs).
     Dense(Tensor),
@@ -67,24 +67,24 @@ impl From<Tensor> for Weight {
 
 /// y = x·Wᵀ + b.
 #[derive(Debug)]
-pub(crate) struct Linear {
+pub struct Linear {
     weight: Weight,
     bias: Option<Tensor>,
 }
 
 impl Linear {
     /// `bias` is (outputs).
-    pub(crate) fn new(weight: impl Into<Weight>, bias: Option<Tensor>) -> Self {
+    pub fn new(weight: impl Into<Weight>, bias: Option<Tensor>) -> Self {
         Self { weight: weight.into(), bias }
     }
 
     /// x of shape (rows, inputs) to (rows, outputs).
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         self.forward_as(x, RowKind::Prompt)
     }
 
     /// The same for rows of this kind.
-    pub(crate) fn forward_as(&self, x: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
+    pub fn forward_as(&self, x: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
         let y = self.weight.apply(x, kind)?;
         let Some(bias) = &self.bias else { return Ok(y) };
         if !is_fast(&y) {
@@ -102,11 +102,7 @@ impl Linear {
     }
 
     /// The activation of [`Self::forward`].
-    pub(crate) fn forward_activated(
-        &self,
-        x: &Tensor,
-        activation: Activation,
-    ) -> candle_core::Result<Tensor> {
+    pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> candle_core::Result<Tensor> {
         struct BiasThen<'t>(&'t Tensor, &'t Tensor);
         impl ScalarUser<candle_core::Result<()>> for BiasThen<'_> {
             fn call(self, f: impl Fn(f32) -> f32 + Sync) -> candle_core::Result<()> {

@@ -3,11 +3,11 @@
 #![allow(clippy::inline_always, reason = "a call inside a vector loop keeps it from being one")]
 
 /// Lanes of the widest vector register in use (AVX-512); narrower ones take several.
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// `a · b + c`, fused where the processor can (elsewhere `mul_add` would be a library call).
 #[inline(always)]
-pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {
+pub fn fma(a: f32, b: f32, c: f32) -> f32 {
     #[cfg(target_feature = "fma")]
     {
         a.mul_add(b, c)
@@ -23,7 +23,7 @@ pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {
 ///
 /// Cody–Waite reduction by ln 2 and the minimax polynomial of the Cephes library (`expf`).
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     // 1.5 · 2²³: adding it rounds to an integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.3, 87.3);
@@ -42,26 +42,26 @@ pub(crate) fn exp(x: f32) -> f32 {
 
 /// tanh x = 1 − 2 / (e^2x + 1).
 #[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
+pub fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * x) + 1.0)
 }
 
 /// x · σ(x).
 #[inline(always)]
-pub(crate) fn silu(x: f32) -> f32 {
+pub fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
 }
 
 /// The tanh form of GELU (`gelu_pytorch_tanh`).
 #[inline(always)]
-pub(crate) fn gelu_tanh(x: f32) -> f32 {
+pub fn gelu_tanh(x: f32) -> f32 {
     let inner = 0.797_884_6 * fma(0.044_715 * x * x, x, x);
     0.5 * x * (1.0 + tanh(inner))
 }
 
 /// GELU by the error function, by Abramowitz and Stegun 7.1.26 (absolute error of erf below 1.5·10⁻⁷).
 #[inline(always)]
-pub(crate) fn gelu_erf(x: f32) -> f32 {
+pub fn gelu_erf(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / fma(0.327_591_1, z, 1.0);
     let p = fma(1.061_405_4, t, -1.453_152);
@@ -75,7 +75,7 @@ pub(crate) fn gelu_erf(x: f32) -> f32 {
 
 /// The sum of the lanes, in halves: sixteen sums one after the other would wait for each other.
 #[inline]
-pub(crate) fn total(sums: [f32; LANES]) -> f32 {
+pub fn total(sums: [f32; LANES]) -> f32 {
     let eight: [f32; LANES / 2] = std::array::from_fn(|i| sums[i] + sums[i + LANES / 2]);
     let four: [f32; LANES / 4] = std::array::from_fn(|i| eight[i] + eight[i + LANES / 4]);
     (four[0] + four[2]) + (four[1] + four[3])
@@ -83,7 +83,7 @@ pub(crate) fn total(sums: [f32; LANES]) -> f32 {
 
 /// Σ aᵢ·bᵢ over the shorter of the two.
 #[inline]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
@@ -97,7 +97,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// Σ aᵢ.
 #[inline]
-pub(crate) fn sum(a: &[f32]) -> f32 {
+pub fn sum(a: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = a.chunks_exact(LANES);
     let rest: f32 = chunks.remainder().iter().sum();
@@ -110,7 +110,7 @@ pub(crate) fn sum(a: &[f32]) -> f32 {
 }
 
 /// The greatest of some numbers, −∞ if there are none; what is not a number is passed over.
-pub(crate) fn max(a: &[f32]) -> f32 {
+pub fn max(a: &[f32]) -> f32 {
     let greater = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (chunks, rest) = a.as_chunks::<LANES>();
@@ -124,7 +124,7 @@ pub(crate) fn max(a: &[f32]) -> f32 {
 
 /// Σ e^(aᵢ − shift), where no aᵢ is above `shift`; not a number if one of them isn't. Each term is as
 /// accurate as [`exp`], their sum is in double precision but for a few neighbours.
-pub(crate) fn sum_exp(a: &[f32], shift: f32) -> f64 {
+pub fn sum_exp(a: &[f32], shift: f32) -> f64 {
     /// Terms to a lane that are summed in single precision.
     const NEIGHBOURS: usize = 8;
     let (blocks, rest) = a.as_chunks::<{ LANES * NEIGHBOURS }>();

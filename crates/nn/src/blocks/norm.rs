@@ -6,28 +6,28 @@ use super::{for_rows, is_fast, math, with_values};
 
 /// x / √(mean x² + ε) · w.
 #[derive(Clone, Debug)]
-pub(crate) struct RmsNorm {
+pub struct RmsNorm {
     weight: Tensor,
     epsilon: f64,
 }
 
 impl RmsNorm {
-    pub(crate) fn new(weight: Tensor, epsilon: f64) -> Self {
+    pub fn new(weight: Tensor, epsilon: f64) -> Self {
         Self { weight, epsilon }
     }
 
     /// The weights, for fusing with what follows.
-    pub(crate) fn weight(&self) -> &Tensor {
+    pub fn weight(&self) -> &Tensor {
         &self.weight
     }
 
     /// ε.
-    pub(crate) fn epsilon(&self) -> f32 {
+    pub fn epsilon(&self) -> f32 {
         self.epsilon as f32
     }
 
     /// x of shape (…, width), any leading dimensions.
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         if is_fast(x) {
             return with_values(&self.weight, |weight| {
                 mapped_rows(x, weight.len(), |from, to| rms_norm_row(from, weight, self.epsilon(), to))
@@ -42,7 +42,7 @@ impl RmsNorm {
 
 /// One row of an [`RmsNorm`].
 #[inline]
-pub(crate) fn rms_norm_row(from: &[f32], weight: &[f32], epsilon: f32, to: &mut [f32]) {
+pub fn rms_norm_row(from: &[f32], weight: &[f32], epsilon: f32, to: &mut [f32]) {
     let scale = 1.0 / (math::dot(from, from) / from.len() as f32 + epsilon).sqrt();
     for ((to, from), weight) in to.iter_mut().zip(from).zip(weight) {
         *to = from * scale * weight;
@@ -51,19 +51,19 @@ pub(crate) fn rms_norm_row(from: &[f32], weight: &[f32], epsilon: f32, to: &mut 
 
 /// (x − mean) / √(variance + ε) · w + b.
 #[derive(Clone, Debug)]
-pub(crate) struct LayerNorm {
+pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     epsilon: f64,
 }
 
 impl LayerNorm {
-    pub(crate) fn new(weight: Tensor, bias: Tensor, epsilon: f64) -> Self {
+    pub fn new(weight: Tensor, bias: Tensor, epsilon: f64) -> Self {
         Self { weight, bias, epsilon }
     }
 
     /// x of shape (…, width), any leading dimensions.
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         if is_fast(x) {
             return with_values(&self.weight, |weight| {
                 with_values(&self.bias, |bias| {

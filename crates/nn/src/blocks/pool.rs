@@ -5,11 +5,11 @@ use std::ops::Range;
 use candle_core::{DType, Tensor};
 
 use super::{is_fast, with_values};
-use crate::Result;
-use crate::model::{Pooled, PooledTaps, TapName};
+use crate::error::Result;
+use crate::taps::{Pooled, PooledTaps, TapName};
 
 /// Mean and last row of `x` (rows, width) for each span of rows, accumulated in f32.
-pub(crate) fn pool(x: &Tensor, spans: &[Range<usize>]) -> candle_core::Result<Vec<Pooled>> {
+pub fn pool(x: &Tensor, spans: &[Range<usize>]) -> candle_core::Result<Vec<Pooled>> {
     let width = x.dim(1)?;
     if is_fast(x) {
         return with_values(x, |x| {
@@ -42,24 +42,24 @@ fn pool_rows(rows: &[f32], width: usize) -> Pooled {
 
 /// Pools the taps that were asked for, for each of several inputs.
 #[derive(Debug)]
-pub(crate) struct TapCollector<'t> {
+pub struct TapCollector<'t> {
     wanted: &'t [TapName],
     pooled: Vec<PooledTaps>,
 }
 
 impl<'t> TapCollector<'t> {
     /// For `count` inputs.
-    pub(crate) fn new(wanted: &'t [TapName], count: usize) -> Self {
+    pub fn new(wanted: &'t [TapName], count: usize) -> Self {
         Self { wanted, pooled: vec![PooledTaps::new(); count] }
     }
 
     /// Whether the tap was asked for.
-    pub(crate) fn wants(&self, name: &str) -> bool {
+    pub fn wants(&self, name: &str) -> bool {
         self.wanted.iter().any(|t| t.0 == name)
     }
 
     /// Pools `x` over each input's rows, if the tap was asked for.
-    pub(crate) fn take(&mut self, name: &str, x: &Tensor, rows: &[Range<usize>]) -> Result<()> {
+    pub fn take(&mut self, name: &str, x: &Tensor, rows: &[Range<usize>]) -> Result<()> {
         if let Some(name) = self.wanted.iter().find(|t| t.0 == name) {
             for (taps, value) in self.pooled.iter_mut().zip(pool(x, rows)?) {
                 taps.insert(name.clone(), value);
@@ -69,7 +69,7 @@ impl<'t> TapCollector<'t> {
     }
 
     /// What was collected, by input.
-    pub(crate) fn finish(self) -> Vec<PooledTaps> {
+    pub fn finish(self) -> Vec<PooledTaps> {
         self.pooled
     }
 }

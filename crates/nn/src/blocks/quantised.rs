@@ -66,7 +66,7 @@ impl Blocks {
 }
 
 /// A weight matrix, (outputs, inputs), in blocks along the inputs.
-pub(crate) struct QuantisedRows {
+pub struct QuantisedRows {
     inputs: usize,
     outputs: usize,
     /// The first output of each part, and its blocks.
@@ -84,17 +84,12 @@ impl fmt::Debug for QuantisedRows {
 
 impl QuantisedRows {
     /// Without outputs; `inputs` must be a multiple of the blocks that are appended.
-    pub(crate) fn new(inputs: usize) -> Self {
+    pub fn new(inputs: usize) -> Self {
         Self { inputs, outputs: 0, parts: Vec::new() }
     }
 
     /// Quantises some more outputs, row by row in `rows`.
-    pub(crate) fn append(
-        &mut self,
-        kind: GgmlDType,
-        rows: &[f32],
-        device: &Device,
-    ) -> candle_core::Result<()> {
+    pub fn append(&mut self, kind: GgmlDType, rows: &[f32], device: &Device) -> candle_core::Result<()> {
         let (first, outputs) = (self.outputs, rows.len() / self.inputs);
         if device.is_cpu() {
             let parts: Vec<_> = rows
@@ -113,7 +108,7 @@ impl QuantisedRows {
     }
 
     /// x·Wᵀ for x of shape (rows, inputs).
-    pub(crate) fn forward(&self, x: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
         if x.track_op() {
             // Neither product has a derivative.
             return x.matmul(&self.dequantised(x.device())?.t()?.to_dtype(x.dtype())?);

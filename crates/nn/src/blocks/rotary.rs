@@ -8,7 +8,7 @@ use super::{is_fast, math, rows_in_place, with_values};
 
 /// Cosines and sines per row and rotated pair: (rows, head size / 2) each, f32.
 #[derive(Clone, Debug)]
-pub(crate) struct RotaryTable {
+pub struct RotaryTable {
     cos: Vec<f32>,
     sin: Vec<f32>,
     half: usize,
@@ -16,7 +16,7 @@ pub(crate) struct RotaryTable {
 
 impl RotaryTable {
     /// From angles in radians, row by row, `half` to a row.
-    pub(crate) fn from_angles(angles: &[f32], half: usize) -> Self {
+    pub fn from_angles(angles: &[f32], half: usize) -> Self {
         Self {
             cos: angles.iter().map(|a| a.cos()).collect(),
             sin: angles.iter().map(|a| a.sin()).collect(),
@@ -31,13 +31,13 @@ impl RotaryTable {
 }
 
 /// θ^(−i/d), rounded to f32 once.
-pub(crate) fn inverse_frequency(theta: f64, i: usize, d: usize) -> f32 {
+pub fn inverse_frequency(theta: f64, i: usize, d: usize) -> f32 {
     theta.powf(-(i as f64) / d as f64) as f32
 }
 
 /// Normalises each head of the queries and keys (when norms are given), then rotates it. `qkv` is packed as
 /// `layout` says and changed in place where it can be, so it must not be used elsewhere.
-pub(crate) fn norm_and_rotate(
+pub fn norm_and_rotate(
     qkv: Tensor,
     layout: HeadLayout,
     norms: Option<(&RmsNorm, &RmsNorm)>,

@@ -11,31 +11,31 @@ use super::attention::{HeadLayout, Span, attend};
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::pool::TapCollector;
-use crate::load::weights::Scope;
-use crate::model::PixelInput;
-use crate::{Result, VlmError};
+use crate::error::{Result, VlmError};
+use crate::sequence::PixelInput;
+use crate::weights::Scope;
 
 /// Sizes of an encoder.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct EncoderSizes {
+pub struct EncoderSizes {
     /// Width of the hidden states.
-    pub(crate) width: usize,
+    pub width: usize,
     /// Width of the feed-forward.
-    pub(crate) inner: usize,
+    pub inner: usize,
     /// Blocks.
-    pub(crate) layers: usize,
+    pub layers: usize,
     /// Attention heads.
-    pub(crate) heads: usize,
+    pub heads: usize,
     /// ε of every layer norm.
-    pub(crate) epsilon: f64,
+    pub epsilon: f64,
     /// Activation of the feed-forward.
-    pub(crate) activation: Activation,
+    pub activation: Activation,
 }
 
 impl EncoderSizes {
     /// Checks that the sizes can be those of a network; `part` is the section of `config.json` they come
     /// from.
-    pub(crate) fn check(&self, part: &str) -> Result<()> {
+    pub fn check(&self, part: &str) -> Result<()> {
         let sizes = [self.width, self.inner, self.layers, self.heads];
         if !sizes.iter().all(|s| (1..=1 << 24).contains(s)) || !self.width.is_multiple_of(self.heads) {
             return Err(VlmError::load(
@@ -51,7 +51,7 @@ impl EncoderSizes {
 
 /// How a checkpoint names an attention's projections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AttentionNames {
+pub enum AttentionNames {
     /// `q_proj`, `k_proj`, `v_proj`, `out_proj` (CLIP, SigLIP).
     Separate,
     /// `qkv`, `projection` (EVA in BLIP's models).
@@ -59,7 +59,7 @@ pub(crate) enum AttentionNames {
 }
 
 /// A layer norm below `scope`.
-pub(crate) fn layer_norm(scope: &Scope<'_>, width: usize, epsilon: f64) -> Result<LayerNorm> {
+pub fn layer_norm(scope: &Scope<'_>, width: usize, epsilon: f64) -> Result<LayerNorm> {
     Ok(LayerNorm::new(scope.tensor("weight", &[width])?, scope.tensor("bias", &[width])?, epsilon))
 }
 
@@ -75,7 +75,7 @@ struct Block {
 
 /// Blocks of bidirectional attention and feed-forward.
 #[derive(Debug)]
-pub(crate) struct Encoder {
+pub struct Encoder {
     layout: HeadLayout,
     activation: Activation,
     blocks: Vec<Block>,
@@ -83,7 +83,7 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// Reads the blocks `layers.0` … below `scope`.
-    pub(crate) fn new(scope: &Scope<'_>, sizes: &EncoderSizes, names: AttentionNames) -> Result<Self> {
+    pub fn new(scope: &Scope<'_>, sizes: &EncoderSizes, names: AttentionNames) -> Result<Self> {
         let EncoderSizes { width, inner, heads, epsilon, .. } = *sizes;
         let blocks = (0..sizes.layers)
             .map(|i| {
@@ -116,12 +116,12 @@ impl Encoder {
     }
 
     /// Blocks.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.blocks.len()
     }
 
     /// What block `i` makes of `x`, whose rows are sequences one behind the other; `x` is used up.
-    pub(crate) fn block(&self, i: usize, x: Tensor, spans: &[Span<'_>]) -> Result<Tensor> {
+    pub fn block(&self, i: usize, x: Tensor, spans: &[Span<'_>]) -> Result<Tensor> {
         let block = &self.blocks[i];
         let qkv = block.qkv.forward(&block.norm1.forward(&x)?)?;
         let attended = attend(&qkv, self.layout, spans, false, None)?;
@@ -132,18 +132,18 @@ impl Encoder {
 }
 
 /// Spans of `count` sequences of the same length, one behind the other.
-pub(crate) fn even_spans(count: usize, len: usize) -> Vec<Span<'static>> {
+pub fn even_spans(count: usize, len: usize) -> Vec<Span<'static>> {
     (0..count).map(|i| Span::alone(i * len, len)).collect()
 }
 
 /// The same as ranges of rows.
-pub(crate) fn even_rows(count: usize, len: usize) -> Vec<Range<usize>> {
+pub fn even_rows(count: usize, len: usize) -> Vec<Range<usize>> {
     (0..count).map(|i| i * len..(i + 1) * len).collect()
 }
 
 /// Whose vision tower it is: what precedes the blocks, and how it is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tower {
+pub enum Tower {
     /// A class token, a norm ahead of the first block, patches without bias.
     Clip,
     /// Patches and positions alone.
@@ -154,7 +154,7 @@ pub(crate) enum Tower {
 
 /// A vision tower for pictures of one fixed size.
 #[derive(Debug)]
-pub(crate) struct VisionTransformer {
+pub struct VisionTransformer {
     patch: Linear,
     /// (1, width).
     class: Option<Tensor>,
@@ -175,7 +175,7 @@ pub(crate) struct VisionTransformer {
 impl VisionTransformer {
     /// Reads the tower below `scope`, for square pictures of `image_size` pixels cut into patches of
     /// `patch_size`; pixels that don't fill a patch are looked at by nobody.
-    pub(crate) fn new(
+    pub fn new(
         scope: &Scope<'_>,
         tower: Tower,
         sizes: &EncoderSizes,
@@ -221,45 +221,45 @@ impl VisionTransformer {
     }
 
     /// Tap names with their widths, in forward order.
-    pub(crate) fn taps(&self) -> impl Iterator<Item = (String, usize)> {
+    pub fn taps(&self) -> impl Iterator<Item = (String, usize)> {
         std::iter::once("vision.embedding".to_owned())
             .chain((0..self.encoder.len()).map(|i| format!("vision.{i}")))
             .map(|name| (name, self.width))
     }
 
     /// Width of the hidden states.
-    pub(crate) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.width
     }
 
     /// Blocks.
-    pub(crate) fn layers(&self) -> usize {
+    pub fn layers(&self) -> usize {
         self.encoder.len()
     }
 
     /// Tokens of a picture, class token included.
-    pub(crate) fn tokens(&self) -> usize {
+    pub fn tokens(&self) -> usize {
         self.side * self.side + usize::from(self.class.is_some())
     }
 
     /// Whether a class token precedes the patches.
-    pub(crate) fn has_class(&self) -> bool {
+    pub fn has_class(&self) -> bool {
         self.class.is_some()
     }
 
     /// Patches along a side.
-    pub(crate) fn side(&self) -> usize {
+    pub fn side(&self) -> usize {
         self.side
     }
 
     /// The norm behind the last block.
-    pub(crate) fn post_norm(&self) -> &LayerNorm {
+    pub fn post_norm(&self) -> &LayerNorm {
         &self.post_norm
     }
 
     /// Hidden states after the first `blocks` blocks, (pictures · tokens, width); later blocks are run for
     /// their taps alone.
-    pub(crate) fn forward(
+    pub fn forward(
         &self,
         images: &[&PixelInput],
         blocks: usize,

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::settings;
-use crate::{Result, VlmError};
+use crate::error::{Result, VlmError};
+use crate::settings;
 
 /// Bytes read at a time.
 const PIECE: usize = 8 << 20;

@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Tensor};
 
-use super::BlockType;
-use super::weights::{Precision, Weights};
-use crate::Result;
+use super::Weights;
 use crate::blocks::linear::{Linear, Weight};
+use crate::error::Result;
+use crate::precision::{BlockType, Precision};
 
 /// Values of a tied output matrix up to which it is stored a second time, in the order that small products
 /// are fast with.
@@ -13,7 +13,7 @@ const COPY_HEAD_UP_TO: usize = 1 << 24;
 
 /// Names below a prefix.
 #[derive(Clone, Debug)]
-pub(crate) struct Scope<'w> {
+pub struct Scope<'w> {
     weights: &'w Weights,
     prefix: String,
     /// Whether matrices are held in blocks, when that is asked for.
@@ -26,17 +26,17 @@ impl<'w> Scope<'w> {
     }
 
     /// A deeper prefix.
-    pub(crate) fn scope(&self, name: impl std::fmt::Display) -> Self {
+    pub fn scope(&self, name: impl std::fmt::Display) -> Self {
         Self { prefix: self.full(name), ..self.clone() }
     }
 
     /// The same names, whose matrices are held in blocks when that is asked for.
-    pub(crate) fn quantisable(&self) -> Self {
+    pub fn quantisable(&self) -> Self {
         Self { quantisable: true, ..self.clone() }
     }
 
     /// Type that is computed in.
-    pub(crate) fn dtype(&self) -> DType {
+    pub fn dtype(&self) -> DType {
         self.weights.dtype()
     }
 
@@ -45,18 +45,18 @@ impl<'w> Scope<'w> {
     }
 
     /// A tensor in the type that is computed in, on the wanted device.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.weights.tensor(&self.full(name), shape, self.weights.precision.computed)
     }
 
     /// A tensor's values as f32.
-    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.weights.wide(&self.full(name), shape)
     }
 
     /// A table of rows that are looked up, perhaps in a narrower type than what is computed in; `tied`: it is
     /// the output matrix too.
-    pub(crate) fn table(&self, name: &str, shape: &[usize], tied: bool) -> Result<Tensor> {
+    pub fn table(&self, name: &str, shape: &[usize], tied: bool) -> Result<Tensor> {
         let (weights, name) = (self.weights, self.full(name));
         let Precision { computed, held, blocks } = weights.precision;
         let mut dtype = held;
@@ -72,7 +72,7 @@ impl<'w> Scope<'w> {
     }
 
     /// The output matrix that is the embedding table `name`, read as `table`.
-    pub(crate) fn tied_head(&self, name: &str, table: &Tensor) -> Result<Linear> {
+    pub fn tied_head(&self, name: &str, table: &Tensor) -> Result<Linear> {
         let weights = self.weights;
         let (_, width) = table.dims2()?;
         let weight = if weights.is_names_only() {
@@ -93,25 +93,20 @@ impl<'w> Scope<'w> {
 
     /// An output matrix of its own. Quantised models have it in 8 bits: it decides between neighbouring
     /// tokens.
-    pub(crate) fn head(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
+    pub fn head(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
         let blocks = self.weights.precision.blocks.map(|_| BlockType::Q8_0);
         let part = (self.full(format_args!("{name}.weight")), vec![outputs, inputs]);
         Ok(Linear::new(self.weights.matrix(&[part], inputs, blocks)?, None))
     }
 
     /// Linear layers over the same input, one behind the other in the output: (name, outputs) each.
-    pub(crate) fn linear(&self, parts: &[(&str, usize)], inputs: usize, bias: bool) -> Result<Linear> {
+    pub fn linear(&self, parts: &[(&str, usize)], inputs: usize, bias: bool) -> Result<Linear> {
         self.linear_shaped(parts, &[inputs], bias)
     }
 
     /// As [`Self::linear`], for a weight whose inputs have several dimensions (a convolution over whole
     /// patches).
-    pub(crate) fn linear_shaped(
-        &self,
-        parts: &[(&str, usize)],
-        inputs: &[usize],
-        bias: bool,
-    ) -> Result<Linear> {
+    pub fn linear_shaped(&self, parts: &[(&str, usize)], inputs: &[usize], bias: bool) -> Result<Linear> {
         let weights = self.weights;
         let named: Vec<(String, Vec<usize>)> = parts
             .iter()

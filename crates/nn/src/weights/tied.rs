@@ -1,7 +1,7 @@
 //! Output matrices that are the embedding matrix.
 
-use super::weights::{Entry, Source, Weights};
-use crate::{Result, VlmError};
+use super::{Entry, Source, Weights};
+use crate::error::{Result, VlmError};
 
 impl Weights {
     /// Whether the output matrix `head` is the embedding matrix `table`. A head that the files have counts,
@@ -10,7 +10,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`VlmError::Load`] where there is no head and nothing says that the embeddings are one.
-    pub(crate) fn tied(&self, head: &str, table: &str, said: bool) -> Result<bool> {
+    pub fn tied(&self, head: &str, table: &str, said: bool) -> Result<bool> {
         match &self.source {
             Source::Names(_) => Ok(said),
             Source::Files { entries, .. } if entries.contains_key(head) => {

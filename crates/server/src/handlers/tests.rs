@@ -7,7 +7,7 @@ use axum::response::IntoResponse as _;
 use reasonedit_editor::EditorError;
 use reasonedit_http::problem::{PROBLEM_JSON, Problem};
 use reasonedit_imaging::ImagingError;
-use reasonedit_vlm::VlmError;
+use reasonedit_inference::VlmError;
 
 #[test]
 fn a_full_queue_says_when_to_come_back() {

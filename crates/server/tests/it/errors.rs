@@ -37,7 +37,7 @@ const WORDED: [(&str, &str); 5] = [
     ("crates/imaging/src/error.rs", "ImagingError"),
     ("crates/editor/src/error.rs", "EditorError"),
     ("crates/codebook/src/error.rs", "CodebookError"),
-    ("crates/vlm/src/error.rs", "VlmError"),
+    ("crates/nn/src/error.rs", "VlmError"),
     ("crates/http/src/outbound.rs", "Refusal"),
 ];
 
@@ -171,7 +171,7 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
     sources(&root().join("crates/http/src"), &mut files);
     sources(&root().join("crates/page/src"), &mut files);
     sources(&root().join("crates/editor/src"), &mut files);
-    files.push(root().join("crates/vlm/src/failure.rs"));
+    files.push(root().join("crates/inference/src/failure.rs"));
     for path in &files {
         let code = code(path);
         if path.ends_with("json/syntax.rs") {

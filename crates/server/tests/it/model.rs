@@ -8,13 +8,13 @@ use reasonedit_codebook::{ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
 use reasonedit_server::{Server, ServerConfig, Sources};
-use reasonedit_vlm::LoadOptions;
-use reasonedit_vlm::engine::{Engine, EngineConfig, Models};
+use reasonedit_models::LoadOptions;
+use reasonedit_inference::{Engine, EngineConfig, Models};
 use tempfile::TempDir;
 
 /// A folder with a tiny checkpoint: random weights, but everything else as in a real one.
 fn checkpoint(name: &str) -> String {
-    format!("{}/../vlm/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A service, and the folder of its data.
@@ -70,8 +70,8 @@ pub(crate) async fn editor_on(data: &Path) -> Editor {
     let load = || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_vlm::load(&checkpoint("qwen3_vl-1"), &options)?,
-            sentences: reasonedit_vlm::load_sentence_encoder(&checkpoint("mpnet-1"), &options)?,
+            vlm: reasonedit_models::load(&checkpoint("qwen3_vl-1"), &options)?,
+            sentences: reasonedit_models::load_sentence_encoder(&checkpoint("mpnet-1"), &options)?,
         })
     };
     let engine = Engine::start(load, EngineConfig::default()).expect("an engine");

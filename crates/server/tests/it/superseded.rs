@@ -181,7 +181,7 @@ async fn the_newest_stands_after_restarts_imports_and_with_another_embedding() {
     let router = server.router();
     assert_newest(&asked(&router, "default", &json!({})).await["retrieval"], id(&new));
     let choice =
-        EmbeddingChoice { tap: "vision.0".to_owned(), pooling: reasonedit_vlm::Pooling::Last, lambda: 3.0 };
+        EmbeddingChoice { tap: "vision.0".to_owned(), pooling: reasonedit_inference::Pooling::Last, lambda: 3.0 };
     let name = CodebookName::default();
     editor.reembed(&name, &choice, |_| {}, std::future::pending()).await.unwrap();
     assert_newest(&asked(&router, "default", &json!({})).await["retrieval"], id(&new));

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::super::request::{Answered, FinishReason, Generated};
 use super::super::toy::{TEXT_FIRST, tap};
 use super::*;
-use crate::{Pooling, VlmError};
+use reasonedit_nn::error::VlmError;
+use reasonedit_nn::taps::Pooling;
 
 const PROMPTS: [&str; 5] = [
     "Does the image show a red circle?",

@@ -2,8 +2,8 @@
 
 use super::super::request::{Answered, Conversation, FinishReason, GenerateEvent};
 use super::*;
-use crate::VlmError;
-use crate::prompt::{ChatMessage, ContentPart, Role};
+use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
+use reasonedit_nn::error::VlmError;
 
 /// A turn; digits in the text stand for pictures.
 fn turn(role: Role, text: &str) -> ChatMessage {

@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::super::request::{GenerateEvent, Priority};
 use super::super::toy::{FAIL, MAX_POSITIONS, NAN, PANIC, tap};
 use super::*;
-use crate::{Pooling, VlmError};
+use reasonedit_nn::error::VlmError;
+use reasonedit_nn::taps::Pooling;
 
 const NOW: CallOptions = CallOptions { priority: Priority::Interactive, deadline: None };
 
@@ -367,7 +368,7 @@ async fn a_visit_has_the_model_and_fails_alone() {
     let first = occupied(&engine, &log).await;
     let visit = |what: &'static str| {
         let engine = engine.clone();
-        let visit = move |model: &dyn crate::VisionLanguageModel| match what {
+        let visit = move |model: &dyn reasonedit_models::model::VisionLanguageModel| match what {
             "panics" => panic!("it does"),
             "fails" => Err(VlmError::Shape("it does".into())),
             _ => Ok(model.info().vocabulary),

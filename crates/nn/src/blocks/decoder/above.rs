@@ -7,13 +7,14 @@ use super::pack::Packed;
 use crate::blocks::attention::{Span, attend};
 use crate::blocks::linear::RowKind;
 use crate::blocks::rotary::RotaryTable;
+use crate::error::{Result, VlmError};
 use crate::kv_cache::Past;
-use crate::model::{Piece, Sequence, UpperLayers};
-use crate::{Result, VlmError};
+use crate::sequence::{Piece, Sequence};
+use crate::upper_layers::UpperLayers;
 
 /// A sequence that has been run up to a layer. Keys and values of its past above that layer are as they were:
 /// only new tokens can see another state.
-pub(crate) struct Above<'m> {
+pub struct Above<'m> {
     model: &'m Decoder,
     layer: usize,
     sequence: Sequence,

@@ -4,39 +4,39 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::rope::Axes;
-use crate::load::settings;
-use crate::{Result, VlmError};
+use crate::error::{Result, VlmError};
+use crate::settings;
 
 /// What is read of a text model's settings. Names and defaults are Hugging Face's; what a model's own class
 /// has other defaults for is filled in by [`TextConfig::parse`].
 #[derive(Clone, Debug, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "the file's own switches")]
-pub(crate) struct TextConfig {
+pub struct TextConfig {
     /// Width of the hidden states.
-    pub(crate) hidden_size: usize,
+    pub hidden_size: usize,
     /// Width of the gated feed-forward.
-    pub(crate) intermediate_size: usize,
+    pub intermediate_size: usize,
     /// Decoder layers.
-    pub(crate) num_hidden_layers: usize,
+    pub num_hidden_layers: usize,
     /// Query heads.
-    pub(crate) num_attention_heads: usize,
+    pub num_attention_heads: usize,
     /// Key–value heads; as many as query heads when absent.
     num_key_value_heads: Option<usize>,
     /// Size of a head; hidden size over heads when absent.
     head_dim: Option<usize>,
     /// Size of the vocabulary.
-    pub(crate) vocab_size: usize,
+    pub vocab_size: usize,
     /// Longest sequence in tokens.
-    pub(crate) max_position_embeddings: usize,
+    pub max_position_embeddings: usize,
     /// ε of the RMS norms.
     #[serde(default = "default_epsilon")]
-    pub(crate) rms_norm_eps: f64,
+    pub rms_norm_eps: f64,
     /// Activation of the feed-forward.
     #[serde(default = "default_activation")]
-    pub(crate) hidden_act: String,
+    pub hidden_act: String,
     /// Whether the attention projections have biases, where that is not fixed by the architecture.
     #[serde(default)]
-    pub(crate) attention_bias: bool,
+    pub attention_bias: bool,
     /// Whether the feed-forward has biases; no known checkpoint says so.
     #[serde(default)]
     mlp_bias: bool,
@@ -54,7 +54,7 @@ pub(crate) struct TextConfig {
     layer_types: Option<Vec<String>>,
     /// Some files tie the embeddings here.
     #[serde(default)]
-    pub(crate) tie_word_embeddings: bool,
+    pub tie_word_embeddings: bool,
 }
 
 /// What layers that see everything are called where settings differ by kind of layer.
@@ -62,23 +62,23 @@ const FULL_ATTENTION: &str = "full_attention";
 
 /// Rotary settings.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct RopeConfig {
+pub struct RopeConfig {
     /// Rotated pairs that follow the temporal, row and column position.
-    pub(crate) mrope_section: Option<[usize; 3]>,
+    pub mrope_section: Option<[usize; 3]>,
     /// Base of the frequencies.
-    pub(crate) rope_theta: Option<f64>,
+    pub rope_theta: Option<f64>,
     /// Only `default`, and what is no scaling by another name, is known.
-    pub(crate) rope_type: Option<String>,
+    pub rope_type: Option<String>,
     /// The same as older files spell it; libraries write both, with one value or two.
     #[serde(rename = "type")]
-    pub(crate) older_type: Option<String>,
+    pub older_type: Option<String>,
     /// Part of a head that is turned; the whole of it when absent.
     partial_rotary_factor: Option<f64>,
 }
 
 impl RopeConfig {
     /// Refuses what isn't the plain rotary embedding.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         for (name, value) in [("rope_type", &self.rope_type), ("type", &self.older_type)] {
             if let Some(value) = value.as_deref().filter(|v| !matches!(*v, "default" | "axial" | "mrope")) {
                 let reason = format!(
@@ -103,7 +103,7 @@ fn default_activation() -> String {
 }
 
 /// A condition on `config.json`.
-pub(crate) fn require(holds: bool, reason: &str) -> Result<()> {
+pub fn require(holds: bool, reason: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(VlmError::load("config.json", reason)) }
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn require(holds: bool, reason: &str) -> Result<()> {
 const GREATEST: usize = 1 << 24;
 
 /// Refuses sizes that would divide by zero or overflow.
-pub(crate) fn require_sizes(sizes: &[usize]) -> Result<()> {
+pub fn require_sizes(sizes: &[usize]) -> Result<()> {
     require(sizes.iter().all(|s| (1..=GREATEST).contains(s)), "a size is 0 or beyond reason")
 }
 
@@ -121,7 +121,7 @@ impl TextConfig {
     ///
     /// # Errors
     /// [`VlmError::Load`] naming the setting at fault.
-    pub(crate) fn parse(json: &Value, place: &str, defaults: &[(&str, Value)]) -> Result<Self> {
+    pub fn parse(json: &Value, place: &str, defaults: &[(&str, Value)]) -> Result<Self> {
         let mut json = json.clone();
         if let Some(settings) = json.as_object_mut() {
             for (name, value) in defaults {
@@ -168,12 +168,12 @@ impl TextConfig {
     }
 
     /// Key–value heads.
-    pub(crate) fn kv_heads(&self) -> usize {
+    pub fn kv_heads(&self) -> usize {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
     /// Size of a head.
-    pub(crate) fn head_size(&self) -> usize {
+    pub fn head_size(&self) -> usize {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
@@ -185,7 +185,7 @@ impl TextConfig {
     ///
     /// # Errors
     /// Pairs that don't add up to half a head.
-    pub(crate) fn mrope_section(&self, default: [usize; 3]) -> Result<[usize; 3]> {
+    pub fn mrope_section(&self, default: [usize; 3]) -> Result<[usize; 3]> {
         let section = self.rope(|r| r.mrope_section).unwrap_or(default);
         let fits = section.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
         require(fits == Some(self.head_size() / 2), "mrope_section must add up to half of head_dim")?;
@@ -198,7 +198,7 @@ impl TextConfig {
     ///
     /// # Errors
     /// A file that doesn't say it.
-    pub(crate) fn theta(&self, default: Option<f64>) -> Result<f64> {
+    pub fn theta(&self, default: Option<f64>) -> Result<f64> {
         let silent = self.rope_parameters.is_none() && self.rope_scaling.is_none();
         let theta = self.rope(|r| r.rope_theta).or(self.rope_theta).or(default.filter(|_| silent));
         let theta = theta.ok_or_else(|| {
@@ -216,19 +216,19 @@ impl TextConfig {
 /// What distinguishes one decoder from another, beside its sizes.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is there or not, by itself")]
-pub(crate) struct Variant {
+pub struct Variant {
     /// What the rotary embedding's pairs follow.
-    pub(crate) axes: Axes,
+    pub axes: Axes,
     /// Base of the rotary frequencies.
-    pub(crate) theta: f64,
+    pub theta: f64,
     /// Biases of the query, key and value projections.
-    pub(crate) qkv_bias: bool,
+    pub qkv_bias: bool,
     /// A bias of the output projection.
-    pub(crate) output_bias: bool,
+    pub output_bias: bool,
     /// RMS norms of each head's queries and keys.
-    pub(crate) head_norms: bool,
+    pub head_norms: bool,
     /// Whether the output matrix is the embedding matrix.
-    pub(crate) tied: bool,
+    pub tied: bool,
 }
 
 #[cfg(test)]

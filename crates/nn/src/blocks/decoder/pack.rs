@@ -7,8 +7,8 @@ use candle_core::Tensor;
 
 use super::Decoder;
 use super::rope::{self, Position};
-use crate::model::{ImageFeatures, LogitsAt, Piece, Sequence};
-use crate::{Result, VlmError};
+use crate::error::{Result, VlmError};
+use crate::sequence::{ImageFeatures, LogitsAt, Piece, Sequence};
 
 /// A batch laid out as rows.
 pub(super) struct Packed {

@@ -3,11 +3,11 @@
 use crate::blocks::rotary::{RotaryTable, inverse_frequency};
 
 /// Temporal, row and column position of a token; the first alone where positions are a plain count.
-pub(crate) type Position = [usize; 3];
+pub type Position = [usize; 3];
 
 /// What the rotated pairs of a head follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Axes {
+pub enum Axes {
     /// A plain count of tokens: pictures too.
     Plain,
     /// M-RoPE with the pairs of the three axes side by side, as many as said (Qwen2.5-VL).
