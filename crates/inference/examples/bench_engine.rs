@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_imaging::{Filter, RgbImage, grid, resize};
-use reasonedit_inference::{
+use reasonedit_inference::engine::{
     Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest,
     ImageInput, Models, Want,
 };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_imaging::{DecodeLimits, PixelBox, crop, decode};
-use reasonedit_inference::{
+use reasonedit_inference::engine::{
     Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
     GenerateRequest, ImageInput, Models, Want,
 };
@@ -33,7 +33,7 @@ const PROMPTS: [&str; 3] = [
 ];
 const REPLIES: [&str; 4] = ["yes", "no", "a red circle", "something else altogether"];
 const OPTIONS: CallOptions =
-    CallOptions { priority: reasonedit_inference::Priority::Interactive, deadline: None };
+    CallOptions { priority: reasonedit_inference::engine::Priority::Interactive, deadline: None };
 
 fn golden(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -142,7 +142,7 @@ fn check_answers(
                     let sum = (0..tokens.len())
                         .map(|at| next(model, image, &ask.prompt, &tokens[..at])[tokens[at] as usize])
                         .sum();
-                    reasonedit_inference::ReplyScore { log_likelihood: sum, tokens: tokens.len() }
+                    reasonedit_inference::engine::ReplyScore { log_likelihood: sum, tokens: tokens.len() }
                 };
                 Answered::Replies(texts.iter().map(score).collect())
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use reasonedit_inference::VlmError;
 use reasonedit_inference::constrain::ReplyForm;
-use reasonedit_inference::{
+use reasonedit_inference::engine::{
     CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FinishReason, GenerateRequest, Models,
     Sampling,
 };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_imaging::{PixelBox, RgbImage};
-use reasonedit_inference::{
+use reasonedit_inference::engine::{
     CallOptions, Conversation, Engine, EngineConfig, FeatureKey, ImageInput, Models, Want,
 };
 use reasonedit_inference::prompt::{ChatMessage, ContentPart, Role};

@@ -17,6 +17,7 @@ pub mod linear;
 pub mod math;
 pub mod norm;
 pub mod pool;
+pub mod product;
 pub mod quantised;
 pub mod rotary;
 mod rows;

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::eight_bits::{self, EightBits};
 use super::few_rows::{self, Rows};
 use super::four_bits::{self, FourBits};
-use super::linear::RowKind;
+use super::product::RowKind;
 use super::widened::{self, FEW_ROWS};
 use super::with_values;
 

@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, DType, Storage, Tensor};
 
 use super::few_rows::{self, Held};
-use super::linear::RowKind;
+use super::product::RowKind;
 use super::transpose::transpose_into;
 use super::widened::{self, FEW_ROWS};
 use super::{contiguous, is_fast, with_values};

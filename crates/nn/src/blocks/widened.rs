@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
-use super::linear::product;
+use super::product::product;
 use super::transpose::transpose_into;
 use super::{in_place, with_values};
 

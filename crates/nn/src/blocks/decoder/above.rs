@@ -5,7 +5,7 @@ use candle_core::{D, DType, Tensor, Var};
 use super::Decoder;
 use super::pack::Packed;
 use crate::blocks::attention::{Span, attend};
-use crate::blocks::linear::RowKind;
+use crate::blocks::product::RowKind;
 use crate::blocks::rotary::RotaryTable;
 use crate::error::{Result, VlmError};
 use crate::kv_cache::Past;
