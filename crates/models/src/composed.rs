@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::load::architectures::{Architecture, Parts};
+use crate::architecture::{Architecture, Parts};
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 use reasonedit_nn::blocks::decoder::Decoder;

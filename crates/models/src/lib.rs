@@ -1,24 +1,22 @@
 //! Checkpoints to models: architectures, loading, prompts, and the contract that every model here keeps.
 
+pub mod architecture;
+pub mod architectures;
 pub mod check;
 mod composed;
 mod fixed_size;
-mod instructblip;
 mod llama;
-mod llava;
 pub mod load;
 pub mod model;
 pub mod prompt;
-mod qwen2;
-mod qwen2_5_vl;
-mod qwen3_vl;
 mod qwen_vision;
 mod sentence;
 pub mod siglip;
 mod tokenizer_file;
 
+pub use architecture::{Architecture, KnownModel};
+pub use architectures::ARCHITECTURES;
 pub use check::{CheckReport, check};
-pub use load::architectures::{ARCHITECTURES, Architecture, KnownModel};
 pub use load::source::Progress as DownloadProgress;
 pub use load::{
     LoadOptions, load, load_sentence_encoder, load_sentence_encoder_with_progress, load_with_progress, pull,

@@ -1,6 +1,5 @@
 //! Checkpoints in Hugging Face's layout, from a folder or the hub, to loaded models.
 
-pub mod architectures;
 pub(crate) mod checkpoint;
 mod foreign;
 pub mod source;
@@ -9,9 +8,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, Parts};
 use crate::model::{SentenceEncoder, VisionLanguageModel};
 use crate::sentence;
-use architectures::{Architecture, Parts};
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
 use reasonedit_nn::weights::Weights;

@@ -1,22 +1,13 @@
-//! The architectures that can be loaded: one folder of this crate and one line here for each.
+//! What an architecture says of itself, and what its models are built from.
 
 use serde_json::Value;
 
-use super::checkpoint::Checkpoint;
+use crate::load::checkpoint::Checkpoint;
 use crate::model::{ModelInfo, VisionLanguageModel};
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::precision::{BlockType, device_name};
 use reasonedit_nn::taps::TapInfo;
 use reasonedit_nn::weights::Weights;
-
-/// Every architecture, told apart by `model_type` of `config.json`.
-pub const ARCHITECTURES: &[Architecture] = &[
-    crate::qwen3_vl::ARCHITECTURE,
-    crate::qwen2_5_vl::ARCHITECTURE,
-    crate::llava::ARCHITECTURE,
-    crate::instructblip::ARCHITECTURE,
-    crate::qwen2::ARCHITECTURE,
-];
 
 /// Names and shapes of tensors.
 pub type ParameterList = Vec<(String, Vec<usize>)>;
@@ -64,32 +55,6 @@ impl KnownModel {
         let rest = self.parameters.saturating_sub(apart);
         let bytes = of(rest, 16.0) + of(self.layers, blocks.bits()) + of(self.head, BlockType::Q8_0.bits());
         bytes as u64
-    }
-}
-
-impl Architecture {
-    /// The architecture of a `config.json`.
-    ///
-    /// # Errors
-    /// [`VlmError::Load`] for one that isn't known, telling which are.
-    pub fn of(config: &Value) -> Result<&'static Self> {
-        let model_type = config["model_type"].as_str().ok_or_else(|| {
-            VlmError::load(
-                "config.json",
-                "it has no model_type; is it the model's, as transformers writes it?",
-            )
-        })?;
-        ARCHITECTURES.iter().find(|a| a.model_type == model_type).ok_or_else(|| {
-            let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.model_type).collect();
-            VlmError::load(
-                "config.json",
-                format!(
-                    "model_type {model_type:?} is not supported; supported are {}. `reasonedit models list` shows \
-                     checkpoints of them",
-                    known.join(", ")
-                ),
-            )
-        })
     }
 }
 
@@ -143,18 +108,6 @@ impl Parts<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn architectures_have_names_of_their_own() {
-        for (i, one) in ARCHITECTURES.iter().enumerate() {
-            assert!(ARCHITECTURES[..i].iter().all(|other| other.model_type != one.model_type));
-            let config = serde_json::json!({"model_type": one.model_type});
-            assert_eq!(Architecture::of(&config).unwrap().model_type, one.model_type);
-        }
-        let error = Architecture::of(&serde_json::json!({"model_type": "gpt2"})).unwrap_err().to_string();
-        assert!(error.contains("gpt2") && error.contains("qwen3_vl"), "{error}");
-        assert!(Architecture::of(&Value::Null).is_err());
-    }
 
     #[test]
     fn quantised_models_are_smaller() {

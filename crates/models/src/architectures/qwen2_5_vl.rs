@@ -12,8 +12,8 @@ mod windows;
 
 use serde_json::Value;
 
+use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::composed::Composed;
-use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
 use crate::model::VisionLanguageModel;
 use crate::qwen_vision::processor_for;
 use config::Qwen25VlConfig;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use reasonedit_imaging::RgbImage;
 use serde_json::{Value, json};
 
-use crate::load::architectures::{Architecture, KnownModel, ParameterList, Parts};
+use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::architecture::{Architecture, KnownModel, Parts};
 use crate::fixed_size::FixedSizeProcessor;
 use crate::llama::{LLAMA_THETA, llama_defaults};
-use crate::load::architectures::{Architecture, KnownModel, Parts};
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 use config::InstructBlipConfig;

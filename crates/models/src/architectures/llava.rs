@@ -10,10 +10,10 @@ mod tower;
 
 use serde_json::Value;
 
+use crate::architecture::{Architecture, KnownModel, Parts};
 use crate::composed::Composed;
 use crate::fixed_size::FixedSizeProcessor;
 use crate::llama::{LLAMA_THETA, first_prefix, llama_defaults, under};
-use crate::load::architectures::{Architecture, KnownModel, Parts};
 use crate::model::VisionLanguageModel;
 use config::LlavaConfig;
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
