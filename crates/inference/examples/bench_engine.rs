@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_imaging::{Filter, RgbImage, grid, resize};
-use reasonedit_inference::engine::{
+use reasonedit_inference::{
     Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest,
-    ImageInput, Models, Want,
+    ImageInput, Models, Pooling, Result, TapStage, VlmError, Want,
 };
-use reasonedit_inference::{Pooling, Result, TapStage, VlmError};
 use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
 const QUESTION: &str = "The answer to 'what is the name of the shape' about the image is one of the following. A striped \

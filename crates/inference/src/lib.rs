@@ -1,9 +1,76 @@
-//! The engine: one thread owns the models, everything else asks it through a handle.
+//! The engine: one thread owns the model, everything else holds a cloneable handle to its bounded queue.
+//!
+//! A call is prepared on the caller's side (tokenising, cropping, preprocessing; the latter two only for
+//! pictures whose features are not cached), waits in the queue, and is computed in batches. Batches form
+//! while the device is busy: the worker takes the oldest request of the most urgent kind together with
+//! whatever else of the same kind and urgency waits, up to a token budget. Requests are made of units (a
+//! picture, a question, a sentence), so that a large one is computed in several batches and more urgent work
+//! gets in between. Generations that run take one step, all together, after each batch.
+//!
+//! What is computed of a picture is shared: its features are computed once and kept (with the pooled taps
+//! that [`EngineHandle::set_always_taps`] names, so that embedding and answering share one vision pass), the
+//! part of the prompt up to its last picture is run once (together with what follows it) and its keys and
+//! values kept, the longest common beginning of all prompts to a picture is run once per batch, and all
+//! replies continue their prompt's cache.
+//!
+//! # What holds
+//! - A full queue is [`VlmError::QueueFull`] with a retry time, never an unbounded wait; a place is taken
+//!   before a picture is preprocessed, so that memory is bounded as well.
+//! - A request whose caller has gone or whose deadline has passed is dropped before it costs anything.
+//! - A request that fails, or makes the model panic, fails alone: its batch is run again request by request.
+//! - On the CPU a request gives the same bits whatever runs beside it and whatever is cached: every sum is
+//!   taken in an order that depends on the request alone, ties between tokens go to the smaller id, sampling
+//!   is seeded per request. The next tokens of generations and everything else are computed by two kinds of
+//!   kernels, told apart by what they are ([`reasonedit_nn::sequence::Sequence::is_step`]) and never by how many there are. On
+//!   a GPU the products are the library's, and the sizes of batches show in the last digits.
+//!
+//! # Map
+//! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and
+//! cache look-ups; `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread.
+//! `compute`: features and prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the
+//! byte-budgeted store. `sampling`: how tokens are chosen. `score`: log-probabilities. `stats`: counters.
 
+mod asks;
+mod cache;
+mod compute;
+mod config;
 pub mod constrain;
-pub mod engine;
+mod converse;
+mod embed;
+mod engine;
+mod generate;
+mod handle;
+mod loaded;
+mod picture;
+mod prepare;
+mod queue;
+pub mod request;
+mod sampling;
+mod score;
+mod shared;
+mod stats;
+mod stream;
+mod sync;
+mod units;
+mod visit;
+mod worker;
 
-pub use reasonedit_models::prompt;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod toy;
+
+pub use config::EngineConfig;
+pub use engine::Engine;
+pub use handle::EngineHandle;
+pub use loaded::Models;
 pub use reasonedit_models::{
-    ModelInfo, Pooled, PooledTaps, Pooling, Result, TapInfo, TapName, TapStage, VlmError,
+    ModelInfo, Pooled, PooledTaps, Pooling, Result, TapInfo, TapName, TapStage, VlmError, prompt,
 };
+pub use request::{
+    Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
+    GenerateRequest, Generated, ImageInput, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,
+    SentenceInfo, TokenChoice, Want,
+};
+pub use stats::EngineStats;
+pub use stream::GenerationStream;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reasonedit_imaging::{PixelBox, RgbImage};
-use reasonedit_inference::engine::{
+use reasonedit_inference::{
     Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
     GenerateRequest, ImageInput, Models, Want,
 };

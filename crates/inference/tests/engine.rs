@@ -7,11 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_imaging::{DecodeLimits, PixelBox, crop, decode};
-use reasonedit_inference::engine::{
+use reasonedit_inference::{
     Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
-    GenerateRequest, ImageInput, Models, Want,
+    GenerateRequest, ImageInput, Models, PooledTaps, Pooling, TapName, TapStage, Want,
 };
-use reasonedit_inference::{PooledTaps, Pooling, TapName, TapStage};
 use reasonedit_models::{
     LoadOptions, LogitsAt, Piece, Sequence, SequenceOutput, VisionLanguageModel, load, load_sentence_encoder,
 };
@@ -33,7 +32,7 @@ const PROMPTS: [&str; 3] = [
 ];
 const REPLIES: [&str; 4] = ["yes", "no", "a red circle", "something else altogether"];
 const OPTIONS: CallOptions =
-    CallOptions { priority: reasonedit_inference::engine::Priority::Interactive, deadline: None };
+    CallOptions { priority: reasonedit_inference::Priority::Interactive, deadline: None };
 
 fn golden(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -142,7 +141,7 @@ fn check_answers(
                     let sum = (0..tokens.len())
                         .map(|at| next(model, image, &ask.prompt, &tokens[..at])[tokens[at] as usize])
                         .sum();
-                    reasonedit_inference::engine::ReplyScore { log_likelihood: sum, tokens: tokens.len() }
+                    reasonedit_inference::ReplyScore { log_likelihood: sum, tokens: tokens.len() }
                 };
                 Answered::Replies(texts.iter().map(score).collect())
             }

@@ -4,11 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use reasonedit_inference::VlmError;
 use reasonedit_inference::constrain::ReplyForm;
-use reasonedit_inference::engine::{
+use reasonedit_inference::{
     CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FinishReason, GenerateRequest, Models,
-    Sampling,
+    Sampling, VlmError,
 };
 use reasonedit_models::{LoadOptions, load};
 use serde_json::{Value, json};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_imaging::{PixelBox, RgbImage};
-use reasonedit_inference::engine::{
+use reasonedit_inference::prompt::{ChatMessage, ContentPart, Role};
+use reasonedit_inference::{
     CallOptions, Conversation, Engine, EngineConfig, FeatureKey, ImageInput, Models, Want,
 };
-use reasonedit_inference::prompt::{ChatMessage, ContentPart, Role};
 use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
 /// Every architecture that looks at pictures, with and without a class token among the image tokens.

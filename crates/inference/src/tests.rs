@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use super::request::{
     Ask, CallOptions, Conversation, FeatureKey, GenerateRequest, ImageInput, Sampling, Want,
 };
+use super::sync::lock;
 use super::toy::{Log, PICTURE_FIRST, Toy, models};
-use super::{Engine, EngineConfig, EngineHandle, lock};
+use super::{Engine, EngineConfig, EngineHandle};
 use reasonedit_models::model::VisionLanguageModel;
 use reasonedit_nn::sequence::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::TapName;

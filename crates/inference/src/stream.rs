@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::lock;
-use super::request::{EngineTimes, GenerateEvent};
+use crate::request::{EngineTimes, GenerateEvent};
+use crate::sync::lock;
 use reasonedit_nn::error::{Result, VlmError};
 
 /// A reply that is being generated. Dropping it cancels the generation before its next token.

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
-use super::cache::{Prefix, PrefixKey};
-use super::handle::Shared;
-use super::lock;
-use super::prepare::{Picture, Prompt, check_length, keys};
-use super::request::FeatureKey;
-use super::stats::count;
-use super::{Loaded, Models};
+use crate::cache::{Prefix, PrefixKey};
+use crate::loaded::{Loaded, Models};
+use crate::picture::{Picture, Prompt, keys};
+use crate::prepare::check_length;
+use crate::request::FeatureKey;
+use crate::shared::Shared;
+use crate::stats::count;
+use crate::sync::lock;
 use reasonedit_models::prompt::prefix_pieces;
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::kv_cache::KvCache;

@@ -3,53 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compute::{Compute, Load, Start, no_cache};
-use super::prepare::{Picture, Prompt, check_length, keys};
-use super::request::{Answered, FeatureKey, ReplyScore};
-use super::score::{Softmax, each};
+use crate::compute::{Compute, Load, Start, no_cache};
+use crate::picture::{Picture, Prompt, keys};
+use crate::prepare::check_length;
+use crate::request::{Answered, FeatureKey, ReplyScore};
+use crate::score::{Softmax, each};
+use crate::units::{AskOutput, AskUnit};
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 
 /// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.
 const SHARED_SAVING: usize = 64;
-
-/// One question, prepared.
-pub(super) struct AskUnit {
-    /// In order of appearance.
-    pub(super) pictures: Vec<Arc<Picture>>,
-    pub(super) prompt: Arc<Prompt>,
-    pub(super) want: TokenWant,
-    pub(super) cost: usize,
-}
-
-impl AskUnit {
-    /// A question; `looking` is what its pictures cost.
-    pub(super) fn new(
-        pictures: Vec<Arc<Picture>>,
-        prompt: Arc<Prompt>,
-        want: TokenWant,
-        looking: usize,
-    ) -> Self {
-        let replies: usize = match &want {
-            TokenWant::Replies(replies) => replies.iter().map(|r| r.len().saturating_sub(1)).sum(),
-            TokenWant::FirstToken(_) => 0,
-        };
-        let cost = prompt.suffix.len() + replies + looking;
-        Self { pictures, prompt, want, cost }
-    }
-}
-
-/// [`super::request::Want`] in tokens.
-pub(super) enum TokenWant {
-    Replies(Vec<Arc<[u32]>>),
-    FirstToken(Vec<Arc<[u32]>>),
-}
-
-/// What a question gives.
-pub(super) struct AskOutput {
-    pub(super) answered: Answered,
-    pub(super) prompt_tokens: usize,
-}
 
 /// A distinct prompt to distinct pictures, and the questions that put it.
 struct Put<'a> {

@@ -3,27 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::compute::{Compute, past_len};
-use super::prepare::{Picture, Prompt, TapSelection, check_length};
-use super::queue::SentenceUnit;
+use crate::compute::{Compute, past_len};
+use crate::picture::Picture;
+use crate::prepare::check_length;
+use crate::units::{ImageUnit, PairUnit, SentenceUnit};
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 use reasonedit_nn::taps::{Pooled, PooledTaps, TapName};
-
-/// A picture to embed.
-pub(super) struct ImageUnit {
-    pub(super) picture: Arc<Picture>,
-    pub(super) taps: Arc<TapSelection>,
-    pub(super) cost: usize,
-}
-
-/// A picture with a text to embed.
-pub(super) struct PairUnit {
-    pub(super) picture: Arc<Picture>,
-    pub(super) prompt: Arc<Prompt>,
-    pub(super) taps: Arc<TapSelection>,
-    pub(super) cost: usize,
-}
 
 impl Compute<'_> {
     pub(super) fn embed_images(&mut self, units: &[&ImageUnit]) -> Result<Vec<PooledTaps>> {

@@ -5,36 +5,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::cache::Prefix;
-use super::compute::{Compute, Start, no_cache};
-use super::prepare::{Picture, Prompt, check_length};
-use super::queue::{Begin, Request, times};
-use super::request::{
+use crate::cache::Prefix;
+use crate::compute::{Compute, Start, no_cache};
+use crate::constrain::CompiledForm;
+use crate::loaded::Loaded;
+use crate::prepare::check_length;
+use crate::queue::{Request, times};
+use crate::request::{
     CallOptions, EngineTimes, FinishReason, GenerateEvent, LogitRules, Sampling, ScoredToken, TokenChoice,
 };
-use super::sampling::{Sampler, Taken};
-use super::score::Softmax;
-use super::{Loaded, lock};
-use crate::constrain::CompiledForm;
+use crate::sampling::{Sampler, Taken};
+use crate::score::Softmax;
+use crate::sync::lock;
+use crate::units::{Begin, GenerateUnit};
 use reasonedit_models::prompt::TokenStream;
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence, SequenceOutput};
-
-/// A generation, prepared.
-pub(super) struct GenerateUnit {
-    /// In order of appearance.
-    pub(super) pictures: Vec<Arc<Picture>>,
-    pub(super) prompt: Arc<Prompt>,
-    pub(super) max_tokens: usize,
-    pub(super) sampling: Sampling,
-    pub(super) rules: LogitRules,
-    pub(super) form: Option<CompiledForm>,
-    /// Tokens at the end of the prompt that are the reply's beginning.
-    pub(super) begun: Vec<u32>,
-    pub(super) alternatives: Option<usize>,
-    pub(super) cost: usize,
-}
 
 /// State after some tokens: what continues, and the logits of the next token.
 pub(super) struct Ahead {

@@ -4,17 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
-use super::asks::AskUnit;
-use super::generate::GenerateUnit;
-use super::handle::{EngineHandle, answer};
-use super::prepare::{Texts, Told, conversations, cost, image_tokens, keys, token_want};
-use super::queue::{Begin, Request, Work};
-use super::request::{
+use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};
+use crate::handle::{EngineHandle, answer};
+use crate::picture::{cost, keys};
+use crate::prepare::{Texts, Told, conversations, image_tokens, token_want};
+use crate::queue::{Request, Work};
+use crate::request::{
     Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, ImageInput,
     Want,
 };
-use super::stream::{GenerationStream, within};
-use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};
+use crate::stream::{GenerationStream, within};
+use crate::units::{AskUnit, Begin, GenerateUnit};
 use reasonedit_nn::error::{Result, VlmError};
 
 /// Tokens of a reply's beginning that its next piece of text is decoded with.

@@ -7,43 +7,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::EngineConfig;
-use super::asks::{AskOutput, AskUnit};
-use super::embed::{ImageUnit, PairUnit};
-use super::generate::GenerateUnit;
-use super::lock;
-use super::request::{CallOptions, EngineTimes, GenerateEvent, Priority};
-use super::stats::{Counters, count};
-use super::visit::VisitUnit;
+use crate::config::EngineConfig;
+use crate::request::{CallOptions, EngineTimes, GenerateEvent, Priority};
+use crate::stats::{Counters, count};
+use crate::sync::lock;
+use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, PairUnit, SentenceUnit, Units, VisitUnit};
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::taps::PooledTaps;
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
 /// load, but never starves.
 const INTERACTIVE_STREAK: u32 = 16;
-
-/// A request that is answered all at once, unit by unit.
-pub(super) struct Units<U, O> {
-    pub(super) inputs: Vec<U>,
-    pub(super) outputs: Vec<O>,
-    pub(super) reply: oneshot::Sender<Result<(Vec<O>, EngineTimes)>>,
-}
-
-impl<U, O> Units<U, O> {
-    pub(super) fn new(inputs: Vec<U>, reply: oneshot::Sender<Result<(Vec<O>, EngineTimes)>>) -> Self {
-        Self { outputs: Vec::with_capacity(inputs.len()), inputs, reply }
-    }
-}
-
-/// A sentence to embed.
-pub(super) struct SentenceUnit(pub(super) String);
-
-/// A generation that waits to be begun.
-pub(super) struct Begin {
-    pub(super) unit: GenerateUnit,
-    pub(super) events: mpsc::UnboundedSender<Result<GenerateEvent>>,
-    pub(super) times: Arc<Mutex<EngineTimes>>,
-}
 
 /// What a request wants.
 pub(super) enum Work {

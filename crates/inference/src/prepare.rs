@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::asks::{AskUnit, TokenWant};
-use super::cache::{Prefix, PrefixKey};
-use super::handle::Shared;
-use super::request::{Ask, Conversation, FeatureKey, ImageInput, Priority, Want};
-use super::stats::count;
-use super::{Loaded, lock};
+use crate::cache::{Prefix, PrefixKey};
+use crate::loaded::Loaded;
+use crate::picture::{Picture, Prompt, TapSelection};
+use crate::request::{Ask, Conversation, FeatureKey, ImageInput, Priority, Want};
+use crate::shared::Shared;
+use crate::stats::count;
+use crate::sync::lock;
+use crate::units::{AskUnit, TokenWant};
 use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
 use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
@@ -21,15 +23,6 @@ const IMAGE_MARK: u32 = u32::MAX;
 
 /// Patches that are looked at for the cost of a token on the language side, about; only budgets depend on it.
 const PATCHES_TO_LOOK_AT: usize = 4;
-
-/// Taps by where they are read.
-#[derive(Debug, Default)]
-pub(super) struct TapSelection {
-    /// Vision and bridge.
-    pub(super) vision: Vec<TapName>,
-    /// Language.
-    pub(super) language: Vec<TapName>,
-}
 
 impl TapSelection {
     /// Sorts taps by stage.
@@ -63,44 +56,6 @@ impl TapSelection {
             None => Ok(this),
         }
     }
-}
-
-/// A rendered prompt.
-#[derive(Debug)]
-pub(super) struct Prompt {
-    /// Up to the picture, picture included; empty without one.
-    pub(super) prefix: Vec<PromptPiece>,
-    /// `prefix` as a key.
-    pub(super) prefix_tokens: Arc<[u32]>,
-    /// Behind the picture; at least one token.
-    pub(super) suffix: Vec<u32>,
-    /// What a Q-Former reads beside the picture, where there is one.
-    pub(super) instruction: Option<Arc<[u32]>>,
-}
-
-impl Prompt {
-    /// Its tokens, those of pictures aside.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = u32> {
-        let prefix = self.prefix.iter().flat_map(|piece| match piece {
-            PromptPiece::Tokens(tokens) => tokens.as_slice(),
-            PromptPiece::Image(_) => &[],
-        });
-        prefix.chain(&self.suffix).copied()
-    }
-}
-
-/// A picture of a request: what was cached of it when the request was prepared, or its pixels.
-pub(super) struct Picture {
-    pub(super) key: FeatureKey,
-    pub(super) urgent: bool,
-    /// Features with all wanted taps.
-    pub(super) features: Option<Arc<ImageFeatures>>,
-    /// The prefix of the request's prompts with all wanted taps, where they show this picture alone.
-    pub(super) prefix: Option<Arc<Prefix>>,
-    /// Present when the above don't suffice.
-    pub(super) pixels: Option<PixelInput>,
-    /// Estimated tokens that looking at it costs.
-    pub(super) cost: usize,
 }
 
 /// What a request needs of its pictures.
@@ -342,16 +297,6 @@ pub(super) fn conversations(
     let mut pictures = look_at(shared, loaded, &inputs, needs, priority)?.into_iter();
     let own = |conversation: &&Conversation| pictures.by_ref().take(conversation.images.len()).collect();
     Ok(all.iter().map(own).zip(prompts).collect())
-}
-
-/// What pictures are known by, in order.
-pub(super) fn keys(pictures: &[Arc<Picture>]) -> Box<[FeatureKey]> {
-    pictures.iter().map(|picture| picture.key).collect()
-}
-
-/// Estimated tokens that looking at pictures costs.
-pub(super) fn cost(pictures: &[Arc<Picture>]) -> usize {
-    pictures.iter().map(|picture| picture.cost).sum()
 }
 
 /// A wish in tokens; `begun` is how the reply begins before.

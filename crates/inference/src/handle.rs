@@ -4,15 +4,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{oneshot, watch};
 
-use super::cache::FeatureCache;
-use super::embed::{ImageUnit, PairUnit};
-use super::prepare::{Needs, Picture, Prompt, TapSelection, Texts, ask_units, look_at, shared_prefix};
-use super::queue::{Place, Queue, Request, SentenceUnit, Units, Work};
-use super::request::{Answered, Ask, CallOptions, EngineTimes, ImageInput, Priority, SentenceInfo};
-use super::stats::{Counters, EngineStats, count};
-use super::stream::within;
-use super::visit::VisitUnit;
-use super::{EngineConfig, Loaded, lock, worker};
+use crate::cache::FeatureCache;
+use crate::config::EngineConfig;
+use crate::loaded::Loaded;
+use crate::picture::{Picture, Prompt, TapSelection};
+use crate::prepare::{Needs, Texts, ask_units, look_at, shared_prefix};
+use crate::queue::{Place, Queue, Request, Work};
+use crate::request::{Answered, Ask, CallOptions, EngineTimes, ImageInput, Priority, SentenceInfo};
+use crate::shared::{Readiness, Shared};
+use crate::stats::{Counters, EngineStats, count};
+use crate::stream::within;
+use crate::sync::{lock, panic_message};
+use crate::units::{ImageUnit, PairUnit, SentenceUnit, Units, VisitUnit};
 use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
 use reasonedit_nn::error::{Result, VlmError};
@@ -21,27 +24,6 @@ use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
 /// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so
 /// that their pixels don't fill the memory.
 const PICTURES_PER_PART: usize = 32;
-
-/// How far an engine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
-    Loading,
-    Ready,
-    Failed,
-    Closed,
-}
-
-/// What handles and the engine's thread share.
-pub(super) struct Shared {
-    pub(super) config: EngineConfig,
-    pub(super) queue: Arc<Queue>,
-    pub(super) cache: Mutex<FeatureCache>,
-    pub(super) always_taps: RwLock<Vec<TapName>>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) state: watch::Sender<Readiness>,
-    pub(super) loaded: OnceLock<Loaded>,
-    pub(super) load_error: Mutex<Option<VlmError>>,
-}
 
 /// Closes the queue when the last handle goes.
 struct Alive(Arc<Shared>);
@@ -391,7 +373,7 @@ impl EngineHandle {
         });
         task.await.unwrap_or_else(|error| {
             Err(match error.try_into_panic() {
-                Ok(panic) => VlmError::Panicked(worker::message(&*panic)),
+                Ok(panic) => VlmError::Panicked(panic_message(&*panic)),
                 Err(_) => VlmError::Closed,
             })
         })

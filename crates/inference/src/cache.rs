@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::request::FeatureKey;
+use crate::request::FeatureKey;
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::ImageFeatures;
 use reasonedit_nn::taps::{PooledTaps, TapName};

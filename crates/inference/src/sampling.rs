@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSampling};
 
-use super::request::{LogitRules, Sampling};
-use super::score::argmax;
 use crate::constrain::{CompiledForm, FormState};
+use crate::request::{LogitRules, Sampling};
+use crate::score::argmax;
 use reasonedit_nn::error::{Result, VlmError};
 
 /// Chooses the tokens of one reply.

@@ -1,18 +1,19 @@
 //! The engine's thread: takes batches, runs them, contains what goes wrong.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::compute::Compute;
-use super::generate::{Generation, RequestTimes};
-use super::handle::{Readiness, Shared};
-use super::queue::{Batch, Kind, Next, Request, Share, Units, Work};
-use super::stats::count;
-use super::{Loaded, Models, lock};
-use crate::engine::request::SentenceInfo;
+use crate::compute::Compute;
+use crate::generate::{Generation, RequestTimes};
+use crate::loaded::{Loaded, Models};
+use crate::queue::{Batch, Kind, Next, Request, Share, Work};
+use crate::request::SentenceInfo;
+use crate::shared::{Readiness, Shared};
+use crate::stats::count;
+use crate::sync::{lock, panic_message};
+use crate::units::Units;
 use reasonedit_nn::error::{Result, VlmError};
 
 /// Loads the models and serves until the queue is closed and empty.
@@ -293,14 +294,6 @@ fn visits(work: &mut Work) -> Option<&mut Units<super::visit::VisitUnit, ()>> {
 /// Turns a panic into an error.
 fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     // What the closures touch is either dropped after a panic or cleared by `guarded`.
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(VlmError::Panicked(message(&*panic))))
-}
-
-/// What a panic said.
-pub(super) fn message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|s| (*s).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic".to_owned())
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(VlmError::Panicked(panic_message(&*panic))))
 }

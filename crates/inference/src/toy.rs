@@ -7,7 +7,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use candle_core::{Device, Tensor};
 use reasonedit_imaging::RgbImage;
 
-use super::{Models, lock};
+use crate::loaded::Models;
+use crate::sync::lock;
 use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 use reasonedit_models::prompt::{PromptSettings, PromptTokenizer};
 use reasonedit_nn::error::{Result, VlmError};
