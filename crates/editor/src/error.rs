@@ -3,7 +3,7 @@
 use reasonedit_codebook::{CodebookError, EditId, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
 use reasonedit_topology::TopologyError;
-use reasonedit_inference::VlmError;
+use reasonedit_inference::EngineError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -71,7 +71,7 @@ pub enum EditorError {
     Reverted(EditId),
     /// The model failed, is busy, or took too long.
     #[error(transparent)]
-    Engine(#[from] VlmError),
+    Engine(#[from] EngineError),
     /// The codebook failed.
     #[error(transparent)]
     Codebook(CodebookError),

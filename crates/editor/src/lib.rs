@@ -108,7 +108,7 @@ pub use reasonedit_codebook::{
     Sentence, Stats, Superseded,
 };
 pub use reasonedit_text::Warning;
-pub use reasonedit_inference::VlmError;
+pub use reasonedit_inference::EngineError;
 pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::{EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice};
 pub use reasonedit_inference::prompt::Role;

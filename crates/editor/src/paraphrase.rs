@@ -1,7 +1,7 @@
 //! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section
 //! 3).
 
-use reasonedit_inference::VlmError;
+use reasonedit_inference::EngineError;
 use reasonedit_inference::{CallOptions, Conversation, EngineHandle, GenerateRequest, Sampling};
 
 use crate::config::{Paraphrase, RadiusConfig};
@@ -55,7 +55,7 @@ async fn by_model(
     };
     let (generated, _) = match engine.generate_text(request, options).await {
         // A text that the model can be told, but not with what asks for it to be rephrased.
-        Err(VlmError::TooLong { .. }) => return Ok(None),
+        Err(EngineError::TooLong { .. }) => return Ok(None),
         generated => generated?,
     };
     let candidate = generated.text.trim().trim_matches(['"', '“', '”']).trim();

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use reasonedit_inference::VlmError;
+use reasonedit_inference::EngineError;
 
 use crate::error::EditorError;
 
@@ -18,7 +18,7 @@ where
 {
     loop {
         match call().await {
-            Err(EditorError::Engine(VlmError::QueueFull { retry_after })) => {
+            Err(EditorError::Engine(EngineError::QueueFull { retry_after })) => {
                 tokio::time::sleep(retry_after.max(PAUSE)).await;
             }
             outcome => return outcome,

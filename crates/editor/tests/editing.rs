@@ -15,7 +15,7 @@ use reasonedit_editor::{
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
 use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
-use reasonedit_inference::VlmError;
+use reasonedit_inference::EngineError;
 use reasonedit_models::LoadOptions;
 
 fn engine() -> EngineHandle {
@@ -351,7 +351,7 @@ async fn another_model_rephrases() {
     let texts = 3; // The question and two statements.
     assert_eq!(writer.stats().answered, texts * editor.config().radius.pairs as u64);
     let refused = writer.embed_sentences(vec!["a".to_owned()], CallOptions::default()).await;
-    assert!(matches!(refused, Err(VlmError::Unsupported(_))), "{refused:?}");
+    assert!(matches!(refused, Err(EngineError::Unsupported(_))), "{refused:?}");
     editor.shutdown().await;
-    assert!(matches!(writer.info().await, Err(VlmError::Closed)));
+    assert!(matches!(writer.info().await, Err(EngineError::Closed)));
 }

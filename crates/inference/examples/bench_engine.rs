@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use reasonedit_imaging::{Filter, RgbImage, grid, resize};
 use reasonedit_inference::{
-    Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey, GenerateRequest,
-    ImageInput, Models, Pooling, Result, TapStage, VlmError, Want,
+    Ask, CallOptions, Conversation, Engine, EngineConfig, EngineError, EngineHandle, FeatureKey,
+    GenerateRequest, ImageInput, Models, Pooling, Result, TapStage, Want,
 };
 use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
@@ -24,10 +24,10 @@ const STATEMENTS: [&str; 3] =
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder =
-        arguments.next().ok_or_else(|| VlmError::load("BUNDLE", "usage: bench_engine BUNDLE [ROUNDS]"))?;
+        arguments.next().ok_or_else(|| EngineError::load("BUNDLE", "usage: bench_engine BUNDLE [ROUNDS]"))?;
     let rounds: u8 = arguments.next().and_then(|r| r.parse().ok()).unwrap_or(15);
-    let runtime =
-        tokio::runtime::Runtime::new().map_err(|source| VlmError::Read { path: "runtime".into(), source })?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|source| EngineError::Read { path: "runtime".into(), source })?;
     runtime.block_on(bench(folder, rounds))
 }
 
@@ -123,5 +123,6 @@ fn milliseconds(since: Instant) -> f64 {
 
 fn print(line: &str) -> Result<()> {
     use std::io::Write;
-    writeln!(std::io::stdout(), "{line}").map_err(|source| VlmError::Read { path: "stdout".into(), source })
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|source| EngineError::Read { path: "stdout".into(), source })
 }

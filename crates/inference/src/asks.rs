@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::compute::{Compute, Load, Start, no_cache};
+use crate::error::{EngineError, Result};
 use crate::picture::{Picture, Prompt, keys};
 use crate::prepare::check_length;
 use crate::request::{Answered, FeatureKey, ReplyScore};
 use crate::score::{Softmax, each};
 use crate::units::{AskOutput, AskUnit};
-use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 
 /// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.
@@ -53,7 +53,9 @@ impl Compute<'_> {
         }
         outputs
             .into_iter()
-            .map(|output| output.ok_or_else(|| VlmError::Shape("a question was left without answer".into())))
+            .map(|output| {
+                output.ok_or_else(|| EngineError::Shape("a question was left without answer".into()))
+            })
             .collect()
     }
 
@@ -251,6 +253,6 @@ fn common_prefix(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }
 
-fn no_logits() -> VlmError {
-    VlmError::Shape("the model gave fewer logits than were asked for".into())
+fn no_logits() -> EngineError {
+    EngineError::Shape("the model gave fewer logits than were asked for".into())
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
 use crate::cache::{Prefix, PrefixKey};
+use crate::error::{EngineError, Result};
 use crate::loaded::{Loaded, Models};
 use crate::picture::{Picture, Prompt, keys};
 use crate::prepare::check_length;
@@ -12,7 +13,6 @@ use crate::shared::Shared;
 use crate::stats::count;
 use crate::sync::lock;
 use reasonedit_models::prompt::prefix_pieces;
-use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{PooledTaps, TapName};
@@ -48,7 +48,11 @@ impl<'a> Compute<'a> {
         let outputs = rayon::scope(|_| vlm.run(batch, taps))?;
         count(&self.shared.counters.tokens, batch.iter().map(new_tokens).sum());
         if outputs.len() != batch.len() {
-            return Err(VlmError::Shape(format!("{} sequences gave {} outputs", batch.len(), outputs.len())));
+            return Err(EngineError::Shape(format!(
+                "{} sequences gave {} outputs",
+                batch.len(),
+                outputs.len()
+            )));
         }
         if self.kv_token_bytes == 0
             && let Some(kv) = outputs.iter().find_map(|o| o.cache.as_ref())
@@ -157,7 +161,7 @@ impl<'a> Compute<'a> {
             let vlm = &self.models.vlm;
             let features = rayon::scope(|_| vlm.encode_images(&pixels, &wanted))?;
             if features.len() != part.len() {
-                return Err(VlmError::Shape(format!(
+                return Err(EngineError::Shape(format!(
                     "{} pictures gave {} features",
                     part.len(),
                     features.len()
@@ -178,7 +182,7 @@ impl<'a> Compute<'a> {
     /// known; `None` for prompts without one.
     ///
     /// # Errors
-    /// Those of the model, and [`VlmError::TooLong`].
+    /// Those of the model, and [`EngineError::TooLong`].
     pub(super) fn prefixes(
         &mut self,
         asked: &[Asked<'_>],
@@ -206,7 +210,7 @@ impl<'a> Compute<'a> {
             known
                 .get(&prefix_key(pictures, prompt))
                 .map(|prefix| Some(Arc::clone(prefix)))
-                .ok_or_else(|| VlmError::Image("the picture's prefix is not available".into()))
+                .ok_or_else(|| EngineError::Image("the picture's prefix is not available".into()))
         };
         asked.iter().map(known).collect()
     }
@@ -215,7 +219,7 @@ impl<'a> Compute<'a> {
     /// run.
     ///
     /// # Errors
-    /// Those of the model, and [`VlmError::TooLong`].
+    /// Those of the model, and [`EngineError::TooLong`].
     pub(super) fn starts(&mut self, asked: &[Asked<'_>]) -> Result<Vec<Start>> {
         let Prefixes { known, missing } = self.find(asked, &[]);
         let leads = self.leads(asked, &missing)?;
@@ -301,7 +305,7 @@ impl<'a> Compute<'a> {
         let lead = |(key, _, prompt): &(PrefixKey, &[Arc<Picture>], &Prompt)| {
             let of = |at: usize| {
                 let features = key.images.get(at).and_then(|key| features.get(key)).map(Arc::clone);
-                features.ok_or_else(|| VlmError::Image("the picture's features are not available".into()))
+                features.ok_or_else(|| EngineError::Image("the picture's features are not available".into()))
             };
             let pieces = prefix_pieces(&prompt.prefix, prompt.instruction.as_ref(), of)?;
             check_length(count_tokens(&pieces), self.loaded.info.max_positions)?;
@@ -374,6 +378,6 @@ pub(super) fn past_len(past: Option<&KvCache>) -> usize {
 }
 
 /// A model that breaks its contract.
-pub(super) fn no_cache() -> VlmError {
-    VlmError::Shape("the model gave no cache where one was asked for".into())
+pub(super) fn no_cache() -> EngineError {
+    EngineError::Shape("the model gave no cache where one was asked for".into())
 }

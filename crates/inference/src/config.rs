@@ -1,13 +1,13 @@
 //! Limits of an engine.
 
-use reasonedit_nn::error::{Result, VlmError};
+use crate::error::{EngineError, Result};
 use serde::{Deserialize, Serialize};
 
 /// Limits of an engine. None of them changes an answer; they bound memory and waiting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
-    /// Requests that may wait or be prepared at once; one more is [`VlmError::QueueFull`].
+    /// Requests that may wait or be prepared at once; one more is [`EngineError::QueueFull`].
     pub queue_capacity: usize,
     /// Memory for image features and prefix caches, in bytes, on the model's device.
     pub cache_bytes: usize,
@@ -45,7 +45,9 @@ impl EngineConfig {
             ("generations", self.generations),
         ];
         match fields.iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => Err(VlmError::Unsupported(format!("the engine's {name} must be at least 1"))),
+            Some((name, _)) => {
+                Err(EngineError::Unsupported(format!("the engine's {name} must be at least 1")))
+            }
             None => Ok(()),
         }
     }

@@ -14,8 +14,8 @@ use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, T
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
 use serde_json::Value;
 
+use crate::error::{EngineError, Result};
 use reasonedit_models::prompt::{PromptTokenizer, Spelling};
-use reasonedit_nn::error::{Result, VlmError};
 
 /// Longest grammar or regular expression, in bytes.
 const LONGEST: usize = 64 << 10;
@@ -68,7 +68,7 @@ impl FormError {
     }
 }
 
-impl From<FormError> for VlmError {
+impl From<FormError> for EngineError {
     fn from(FormError { pointer, detail }: FormError) -> Self {
         Self::Form { pointer, detail }
     }
@@ -94,9 +94,9 @@ impl FormCompiler {
     /// For a model of `vocabulary` logits.
     ///
     /// # Errors
-    /// [`VlmError::Form`] for a vocabulary that not every text can be written with.
+    /// [`EngineError::Form`] for a vocabulary that not every text can be written with.
     pub(crate) fn new(tokenizer: &PromptTokenizer, vocabulary: usize) -> Result<Self> {
-        let cant = |detail: &str| VlmError::from(FormError::new("", detail));
+        let cant = |detail: &str| EngineError::from(FormError::new("", detail));
         let Some(Spelling { tokens, strips_space }) =
             tokenizer.spelling(vocabulary)?.filter(|spelling| spelling.missing() == 0)
         else {
@@ -116,7 +116,7 @@ impl FormCompiler {
         let environment: llguidance::toktrie::TokEnv = Arc::new(ApproximateTokEnv::new(trie));
         let slices = SlicedBiasComputer::general_slices();
         let mut factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &slices)
-            .map_err(|_| VlmError::Tokenizer("its vocabulary can't be searched by grammars".into()))?;
+            .map_err(|_| EngineError::Tokenizer("its vocabulary can't be searched by grammars".into()))?;
         factory.quiet();
         *factory.limits_mut() = LIMITS;
         Ok(Self { factory, strips_space })
@@ -125,7 +125,7 @@ impl FormCompiler {
     /// Compiles a form; `begun` says whether the reply goes on with something that was said before.
     ///
     /// # Errors
-    /// [`VlmError::Form`].
+    /// [`EngineError::Form`].
     pub(crate) fn compile(&self, form: &ReplyForm, begun: bool) -> Result<CompiledForm> {
         let mut grammars = vec![grammar(form)?];
         // By itself even where something stands ahead of it: whether any reply is of the form shows at its
@@ -245,7 +245,7 @@ impl FormState {
     /// Tokens that may come next, the ends of the turn among them where the reply may end; at least one.
     ///
     /// # Errors
-    /// [`VlmError::Form`] where the grammar is too ambiguous for its limits at this place.
+    /// [`EngineError::Form`] where the grammar is too ambiguous for its limits at this place.
     pub(crate) fn allowed(&mut self) -> Result<SimpleVob> {
         self.0.compute_mask().map_err(|_| on_the_way())
     }
@@ -263,7 +263,7 @@ impl FormState {
     }
 }
 
-fn on_the_way() -> VlmError {
+fn on_the_way() -> EngineError {
     FormError::new("", "The reply can't be held to this form within the limits of this service.").into()
 }
 
@@ -288,7 +288,7 @@ mod tests {
         };
         let tokenizer = PromptTokenizer::new(json.to_string().as_bytes(), settings).unwrap();
         match FormCompiler::new(&tokenizer, 5) {
-            Err(VlmError::Form { detail, .. }) => {
+            Err(EngineError::Form { detail, .. }) => {
                 assert!(detail.contains("can't write every text"), "{detail}");
             }
             Err(other) => panic!("{other}"),

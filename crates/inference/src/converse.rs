@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};
+use crate::error::{EngineError, Result};
 use crate::handle::{EngineHandle, answer};
 use crate::picture::{cost, keys};
 use crate::prepare::{Texts, Told, conversations, image_tokens, token_want};
@@ -15,7 +16,6 @@ use crate::request::{
 };
 use crate::stream::{GenerationStream, within};
 use crate::units::{AskUnit, Begin, GenerateUnit};
-use reasonedit_nn::error::{Result, VlmError};
 
 /// Tokens of a reply's beginning that its next piece of text is decoded with.
 const BEGUN_CONTEXT: usize = 32;
@@ -25,7 +25,7 @@ impl EngineHandle {
     /// at a time.
     ///
     /// # Errors
-    /// As [`Self::ask`]; [`VlmError::Template`] for a conversation that the model's template doesn't take.
+    /// As [`Self::ask`]; [`EngineError::Template`] for a conversation that the model's template doesn't take.
     pub async fn ask_conversations(
         &self,
         asks: Vec<(Conversation, Want)>,
@@ -61,7 +61,7 @@ impl EngineHandle {
     /// on the device.
     ///
     /// # Errors
-    /// [`VlmError::Template`] for a conversation that the model's template doesn't take, [`VlmError::Image`]
+    /// [`EngineError::Template`] for a conversation that the model's template doesn't take, [`EngineError::Image`]
     /// for a picture of a shape that isn't looked at; as [`Self::wait_ready`].
     pub async fn prompt_tokens(&self, conversations: Vec<Conversation>) -> Result<Vec<usize>> {
         self.loaded().await?;
@@ -75,7 +75,7 @@ impl EngineHandle {
     /// Tokens that each picture, or part of one, takes in a prompt.
     ///
     /// # Errors
-    /// [`VlmError::Image`] for a shape that isn't looked at; as [`Self::wait_ready`].
+    /// [`EngineError::Image`] for a shape that isn't looked at; as [`Self::wait_ready`].
     pub async fn image_tokens(&self, images: &[ImageInput]) -> Result<Vec<usize>> {
         let loaded = self.loaded().await?;
         images.iter().map(|image| image_tokens(loaded, image)).collect()
@@ -84,7 +84,7 @@ impl EngineHandle {
     /// Compiles a form for replies; `begun` says whether they go on behind a beginning.
     ///
     /// # Errors
-    /// [`VlmError::Form`] for a form that this model's replies can't be held to.
+    /// [`EngineError::Form`] for a form that this model's replies can't be held to.
     pub async fn form(&self, form: ReplyForm, begun: bool) -> Result<CompiledForm> {
         self.loaded().await?;
         self.prepare(move |_, loaded| {
@@ -94,7 +94,7 @@ impl EngineHandle {
             });
             match compiler {
                 Ok(compiler) => compiler.compile(&form, begun),
-                Err(detail) => Err(VlmError::Form { pointer: String::new(), detail: detail.clone() }),
+                Err(detail) => Err(EngineError::Form { pointer: String::new(), detail: detail.clone() }),
             }
         })
         .await
@@ -103,9 +103,9 @@ impl EngineHandle {
     /// Begins to generate a reply. Dropping the stream cancels it before its next token.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for sampling settings out of range or tokens that the model doesn't have,
-    /// [`VlmError::Image`], [`VlmError::TooLong`], [`VlmError::Template`] for a conversation that the model's
-    /// template doesn't take, [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`];
+    /// [`EngineError::Unsupported`] for sampling settings out of range or tokens that the model doesn't have,
+    /// [`EngineError::Image`], [`EngineError::TooLong`], [`EngineError::Template`] for a conversation that the model's
+    /// template doesn't take, [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`];
     /// what goes wrong later comes through the stream.
     pub async fn generate(&self, request: GenerateRequest, options: CallOptions) -> Result<GenerationStream> {
         within(options.deadline, async {
@@ -117,7 +117,7 @@ impl EngineHandle {
                 .prepare(move |shared, loaded| {
                     let texts = Texts::new(loaded);
                     let told = conversations(shared, loaded, &texts, &[&request.prompt], options.priority)?;
-                    let (pictures, prompt) = told.into_iter().next().ok_or(VlmError::Closed)?;
+                    let (pictures, prompt) = told.into_iter().next().ok_or(EngineError::Closed)?;
                     let begun = loaded.tokenizer.encode_beginning(&request.prompt.begun)?;
                     Ok(GenerateUnit {
                         cost: prompt.suffix.len() + cost(&pictures),
@@ -165,6 +165,6 @@ impl EngineHandle {
                 }
             }
         }
-        Err(VlmError::Closed)
+        Err(EngineError::Closed)
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::compute::{Compute, past_len};
+use crate::error::{EngineError, Result};
 use crate::picture::Picture;
 use crate::prepare::check_length;
 use crate::units::{ImageUnit, PairUnit, SentenceUnit};
-use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 use reasonedit_nn::taps::{Pooled, PooledTaps, TapName};
 
@@ -72,7 +72,7 @@ impl Compute<'_> {
         if vectors.len() == texts.len() {
             Ok(vectors)
         } else {
-            Err(VlmError::Shape(format!("{} sentences gave {} vectors", texts.len(), vectors.len())))
+            Err(EngineError::Shape(format!("{} sentences gave {} vectors", texts.len(), vectors.len())))
         }
     }
 }
@@ -102,9 +102,9 @@ pub(super) fn select(taps: &PooledTaps, names: &[TapName]) -> Result<PooledTaps>
     names
         .iter()
         .map(|name| {
-            let pooled: &Pooled = taps
-                .get(name)
-                .ok_or_else(|| VlmError::Unsupported(format!("the model gave nothing for the tap {name}")))?;
+            let pooled: &Pooled = taps.get(name).ok_or_else(|| {
+                EngineError::Unsupported(format!("the model gave nothing for the tap {name}"))
+            })?;
             Ok((name.clone(), pooled.clone()))
         })
         .collect()
@@ -114,6 +114,6 @@ fn union<'a>(sets: impl Iterator<Item = &'a [TapName]>) -> Vec<TapName> {
     sets.flatten().collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
-fn no_features() -> VlmError {
-    VlmError::Image("the picture's features are not available".into())
+fn no_features() -> EngineError {
+    EngineError::Image("the picture's features are not available".into())
 }

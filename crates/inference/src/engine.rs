@@ -1,10 +1,10 @@
 //! How an engine is started.
 
 use crate::config::EngineConfig;
+use crate::error::{EngineError, Result};
 use crate::handle::EngineHandle;
 use crate::loaded::Models;
 use crate::worker;
-use reasonedit_nn::error::{Result, VlmError};
 
 /// Starts engines.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Engine {
         std::thread::Builder::new()
             .name("engine".into())
             .spawn(move || worker::main(load, &shared))
-            .map_err(|e| VlmError::Unsupported(format!("the engine's thread can't be started: {e}")))?;
+            .map_err(|e| EngineError::Unsupported(format!("the engine's thread can't be started: {e}")))?;
         Ok(handle)
     }
 }

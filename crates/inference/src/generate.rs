@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::cache::Prefix;
 use crate::compute::{Compute, Start, no_cache};
 use crate::constrain::CompiledForm;
+use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::prepare::check_length;
 use crate::queue::{Request, times};
@@ -19,7 +20,6 @@ use crate::score::Softmax;
 use crate::sync::lock;
 use crate::units::{Begin, GenerateUnit};
 use reasonedit_models::prompt::TokenStream;
-use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence, SequenceOutput};
 
@@ -106,7 +106,7 @@ impl Generation {
     /// Whether nobody waits for it any more; says so to whom it may concern.
     pub(super) fn abandoned(&self) -> bool {
         if self.options.deadline.is_some_and(|d| d <= Instant::now()) {
-            self.fail(VlmError::DeadlineExceeded);
+            self.fail(EngineError::DeadlineExceeded);
             return true;
         }
         self.events.is_closed()
@@ -195,7 +195,7 @@ impl Generation {
     }
 
     /// Ends it with an error.
-    pub(super) fn fail(&self, error: VlmError) {
+    pub(super) fn fail(&self, error: EngineError) {
         self.send(Err(error));
     }
 

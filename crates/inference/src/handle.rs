@@ -6,6 +6,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::cache::FeatureCache;
 use crate::config::EngineConfig;
+use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::picture::{Picture, Prompt, TapSelection};
 use crate::prepare::{Needs, Texts, ask_units, look_at, shared_prefix};
@@ -18,7 +19,6 @@ use crate::sync::{lock, panic_message};
 use crate::units::{ImageUnit, PairUnit, SentenceUnit, Units, VisitUnit};
 use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
-use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
 
 /// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so
@@ -72,8 +72,8 @@ impl EngineHandle {
     /// Waits until the models are loaded.
     ///
     /// # Errors
-    /// Why they could not be: the original error for the first who asks, [`VlmError::Load`] with its text for
-    /// the others. [`VlmError::Closed`] after a shutdown.
+    /// Why they could not be: the original error for the first who asks, [`EngineError::Load`] with its text for
+    /// the others. [`EngineError::Closed`] after a shutdown.
     pub async fn wait_ready(&self) -> Result<()> {
         self.loaded().await.map(|_| ())
     }
@@ -106,7 +106,7 @@ impl EngineHandle {
     /// that a later [`Self::embed_images`] finds them. Replaces the former ones.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for a tap the model lacks or that depends on the text; as
+    /// [`EngineError::Unsupported`] for a tap the model lacks or that depends on the text; as
     /// [`Self::wait_ready`].
     pub async fn set_always_taps(&self, taps: Vec<TapName>) -> Result<()> {
         TapSelection::vision_only(self.loaded().await?, &taps)?;
@@ -158,8 +158,8 @@ impl EngineHandle {
     /// Embeds pictures at several vision and bridge taps.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for a tap the model lacks or that depends on the text, [`VlmError::Image`],
-    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], and those of the model.
+    /// [`EngineError::Unsupported`] for a tap the model lacks or that depends on the text, [`EngineError::Image`],
+    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], and those of the model.
     pub async fn embed_images_taps(
         &self,
         images: Vec<ImageInput>,
@@ -200,7 +200,7 @@ impl EngineHandle {
     /// whole prompt.
     ///
     /// # Errors
-    /// As [`Self::embed_images_taps`], and [`VlmError::TooLong`].
+    /// As [`Self::embed_images_taps`], and [`EngineError::TooLong`].
     pub async fn embed_pairs(
         &self,
         pairs: Vec<(ImageInput, String)>,
@@ -243,7 +243,7 @@ impl EngineHandle {
     /// Embeds sentences: one vector each, mean pooled, not normalised.
     ///
     /// # Errors
-    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], and those of the
+    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], and those of the
     /// encoder.
     pub async fn embed_sentences(
         &self,
@@ -265,8 +265,8 @@ impl EngineHandle {
     /// Puts questions to pictures; answers in the order of `asks`.
     ///
     /// # Errors
-    /// [`VlmError::Image`] for an index without picture or a picture that can't be looked at,
-    /// [`VlmError::TooLong`], [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`],
+    /// [`EngineError::Image`] for an index without picture or a picture that can't be looked at,
+    /// [`EngineError::TooLong`], [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`],
     /// and those of the model.
     pub async fn ask(
         &self,
@@ -277,7 +277,7 @@ impl EngineHandle {
         within(options.deadline, async {
             self.loaded().await?;
             if let Some(ask) = asks.iter().find(|ask| ask.image >= images.len()) {
-                return Err(VlmError::Image(format!(
+                return Err(EngineError::Image(format!(
                     "picture {} of a request of {}",
                     ask.image,
                     images.len()
@@ -305,7 +305,7 @@ impl EngineHandle {
                 }
             }
             let all: Option<Vec<Answered>> = answers.into_iter().collect();
-            Ok((all.ok_or(VlmError::Closed)?, times))
+            Ok((all.ok_or(EngineError::Closed)?, times))
         })
         .await
     }
@@ -315,7 +315,7 @@ impl EngineHandle {
     /// how many tokens' work it is), and it is called a second time where it fails in a batch with others.
     ///
     /// # Errors
-    /// [`VlmError::QueueFull`], [`VlmError::DeadlineExceeded`], [`VlmError::Closed`], [`VlmError::Panicked`],
+    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], [`EngineError::Panicked`],
     /// and what `visit` returns.
     pub async fn visit<T: Send + 'static>(
         &self,
@@ -329,7 +329,7 @@ impl EngineHandle {
             let (unit, result) = VisitUnit::new(cost, visit);
             let (_, times) = answer(place, vec![unit], Work::Visits, options).await?;
             let result = lock(&result).take();
-            Ok((result.ok_or(VlmError::Closed)?, times))
+            Ok((result.ok_or(EngineError::Closed)?, times))
         })
         .await
     }
@@ -353,11 +353,11 @@ impl EngineHandle {
             (Ok(Readiness::Ready), Some(loaded)) => Ok(loaded),
             (Ok(Readiness::Failed), _) => {
                 let mut slot = lock(&self.shared.load_error);
-                let error = slot.take().unwrap_or(VlmError::Closed);
-                *slot = Some(VlmError::load("the model", error.to_string()));
+                let error = slot.take().unwrap_or(EngineError::Closed);
+                *slot = Some(EngineError::load("the model", error.to_string()));
                 Err(error)
             }
-            _ => Err(VlmError::Closed),
+            _ => Err(EngineError::Closed),
         }
     }
 
@@ -368,13 +368,13 @@ impl EngineHandle {
     ) -> Result<T> {
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
-            let loaded = shared.loaded.get().ok_or(VlmError::Closed)?;
+            let loaded = shared.loaded.get().ok_or(EngineError::Closed)?;
             work(&shared, loaded)
         });
         task.await.unwrap_or_else(|error| {
             Err(match error.try_into_panic() {
-                Ok(panic) => VlmError::Panicked(panic_message(&*panic)),
-                Err(_) => VlmError::Closed,
+                Ok(panic) => EngineError::Panicked(panic_message(&*panic)),
+                Err(_) => EngineError::Closed,
             })
         })
     }
@@ -407,7 +407,7 @@ pub(super) async fn answer<U, O>(
 ) -> Result<(Vec<O>, EngineTimes)> {
     let (reply, result) = oneshot::channel();
     place.submit(Request::new(wrap(Units::new(units, reply)), options));
-    result.await.unwrap_or(Err(VlmError::Closed))
+    result.await.unwrap_or(Err(EngineError::Closed))
 }
 
 /// Cuts items that are sorted by picture into parts of at most [`PICTURES_PER_PART`] pictures.

@@ -14,7 +14,7 @@
 //! replies continue their prompt's cache.
 //!
 //! # What holds
-//! - A full queue is [`VlmError::QueueFull`] with a retry time, never an unbounded wait; a place is taken
+//! - A full queue is [`EngineError::QueueFull`] with a retry time, never an unbounded wait; a place is taken
 //!   before a picture is preprocessed, so that memory is bounded as well.
 //! - A request whose caller has gone or whose deadline has passed is dropped before it costs anything.
 //! - A request that fails, or makes the model panic, fails alone: its batch is run again request by request.
@@ -38,6 +38,7 @@ pub mod constrain;
 mod converse;
 mod embed;
 mod engine;
+pub mod error;
 mod generate;
 mod handle;
 mod loaded;
@@ -62,11 +63,10 @@ mod toy;
 
 pub use config::EngineConfig;
 pub use engine::Engine;
+pub use error::{EngineError, Result};
 pub use handle::EngineHandle;
 pub use loaded::Models;
-pub use reasonedit_models::{
-    ModelInfo, Pooled, PooledTaps, Pooling, Result, TapInfo, TapName, TapStage, VlmError, prompt,
-};
+pub use reasonedit_models::{ModelInfo, Pooled, PooledTaps, Pooling, TapInfo, TapName, TapStage};
 pub use request::{
     Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
     GenerateRequest, Generated, ImageInput, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,

@@ -3,10 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::constrain::FormCompiler;
+use crate::error::{EngineError, Result};
 use crate::request::SentenceInfo;
 use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
-use reasonedit_nn::error::{Result, VlmError};
 
 /// The models an engine owns.
 pub struct Models {
@@ -36,7 +36,7 @@ impl SentenceEncoder for NoEncoder {
     }
 
     fn encode(&self, _: &[String]) -> Result<Vec<Vec<f32>>> {
-        Err(VlmError::Unsupported("this engine has no sentence encoder".into()))
+        Err(EngineError::Unsupported("this engine has no sentence encoder".into()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cache::{Prefix, PrefixKey};
+use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::picture::{Picture, Prompt, TapSelection};
 use crate::request::{Ask, Conversation, FeatureKey, ImageInput, Priority, Want};
@@ -14,7 +15,6 @@ use crate::stats::count;
 use crate::sync::lock;
 use crate::units::{AskUnit, TokenWant};
 use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
-use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapName, TapStage};
 
@@ -28,12 +28,12 @@ impl TapSelection {
     /// Sorts taps by stage.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for a tap that the model doesn't have.
+    /// [`EngineError::Unsupported`] for a tap that the model doesn't have.
     pub(super) fn new(loaded: &Loaded, taps: &[TapName]) -> Result<Self> {
         let mut this = Self::default();
         for name in taps {
             let info = loaded.info.taps.iter().find(|info| info.name == *name).ok_or_else(|| {
-                VlmError::Unsupported(format!("the model {} has no tap {name}", loaded.info.name))
+                EngineError::Unsupported(format!("the model {} has no tap {name}", loaded.info.name))
             })?;
             match info.stage {
                 TapStage::Vision | TapStage::Bridge => this.vision.push(name.clone()),
@@ -46,11 +46,11 @@ impl TapSelection {
     /// As [`Self::new`], for taps of the picture alone.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] also for a language tap.
+    /// [`EngineError::Unsupported`] also for a language tap.
     pub(super) fn vision_only(loaded: &Loaded, taps: &[TapName]) -> Result<Self> {
         let this = Self::new(loaded, taps)?;
         match this.language.first() {
-            Some(name) => Err(VlmError::Unsupported(format!(
+            Some(name) => Err(EngineError::Unsupported(format!(
                 "the tap {name} depends on the text too: it is read from pairs of picture and text"
             ))),
             None => Ok(this),
@@ -95,7 +95,7 @@ impl Picture {
         let pixels = match input.key.area {
             Some(area) => {
                 let crop = reasonedit_imaging::crop(&input.picture, area)
-                    .map_err(|e| VlmError::Image(e.to_string()))?;
+                    .map_err(|e| EngineError::Image(e.to_string()))?;
                 loaded.preprocessor.preprocess(&crop)?
             }
             None => loaded.preprocessor.preprocess(&input.picture)?,
@@ -131,7 +131,7 @@ impl<'a> Texts<'a> {
     /// A user's turn with `images` pictures and this text.
     ///
     /// # Errors
-    /// [`VlmError::TooLong`] for a text that can't fit whatever the picture; template and tokenizer errors.
+    /// [`EngineError::TooLong`] for a text that can't fit whatever the picture; template and tokenizer errors.
     pub(super) fn prompt(&mut self, images: usize, text: &str) -> Result<Arc<Prompt>> {
         if let Some(prompt) = self.prompts.get(text) {
             return Ok(Arc::clone(prompt));
@@ -144,13 +144,13 @@ impl<'a> Texts<'a> {
     /// A whole conversation.
     ///
     /// # Errors
-    /// As [`Self::prompt`]; [`VlmError::Image`] where turns show more or fewer pictures than there are.
+    /// As [`Self::prompt`]; [`EngineError::Image`] where turns show more or fewer pictures than there are.
     pub(super) fn conversation(&self, conversation: &Conversation) -> Result<Arc<Prompt>> {
         let parts = conversation.messages.iter().flat_map(|message| &message.content);
         let shown = parts.filter(|part| matches!(part, ContentPart::Image)).count();
         let given = conversation.images.len();
         if shown != given {
-            return Err(VlmError::Image(format!("a conversation shows {shown} pictures of {given}")));
+            return Err(EngineError::Image(format!("a conversation shows {shown} pictures of {given}")));
         }
         Ok(Arc::new(prompt(self.rendered(conversation)?, self.loaded)?))
     }
@@ -164,7 +164,7 @@ impl<'a> Texts<'a> {
     /// Tokens that a conversation takes, its pictures included, whether it fits or not.
     ///
     /// # Errors
-    /// Template and tokenizer errors; [`VlmError::Image`] for a picture of a shape that isn't looked at.
+    /// Template and tokenizer errors; [`EngineError::Image`] for a picture of a shape that isn't looked at.
     pub(super) fn length(&self, conversation: &Conversation) -> Result<usize> {
         let rendered = self.rendered(conversation)?;
         let tokens = rendered.prefix.iter().map(|piece| match piece {
@@ -241,7 +241,7 @@ fn prompt(rendered: RenderedPrompt, loaded: &Loaded) -> Result<Prompt> {
 /// Tokens of a picture, or of the part of it that is meant.
 ///
 /// # Errors
-/// [`VlmError::Image`] for a shape that isn't looked at.
+/// [`EngineError::Image`] for a shape that isn't looked at.
 pub(super) fn image_tokens(loaded: &Loaded, image: &ImageInput) -> Result<usize> {
     let (width, height) =
         image.key.area.map_or_else(|| image.picture.dimensions(), |area| (area.width, area.height));
@@ -250,7 +250,7 @@ pub(super) fn image_tokens(loaded: &Loaded, image: &ImageInput) -> Result<usize>
 
 /// Refuses sequences that are longer than the model's positions.
 pub(super) fn check_length(tokens: usize, limit: usize) -> Result<()> {
-    if tokens > limit { Err(VlmError::TooLong { tokens, limit }) } else { Ok(()) }
+    if tokens > limit { Err(EngineError::TooLong { tokens, limit }) } else { Ok(()) }
 }
 
 /// Looks pictures up and preprocesses those that must be computed, each distinct one once.

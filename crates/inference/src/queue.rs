@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::EngineConfig;
+use crate::error::{EngineError, Result};
 use crate::request::{CallOptions, EngineTimes, GenerateEvent, Priority};
 use crate::stats::{Counters, count};
 use crate::sync::lock;
 use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, PairUnit, SentenceUnit, Units, VisitUnit};
-use reasonedit_nn::error::{Result, VlmError};
 use reasonedit_nn::taps::PooledTaps;
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
@@ -81,7 +81,7 @@ impl Work {
     }
 
     /// Answers with an error; a caller who has gone doesn't hear it.
-    pub(super) fn fail(self, error: VlmError) {
+    pub(super) fn fail(self, error: EngineError) {
         match self {
             Self::Images(units) => drop(units.reply.send(Err(error))),
             Self::Pairs(units) => drop(units.reply.send(Err(error))),
@@ -172,7 +172,7 @@ impl State {
                     at += 1;
                 } else if let Some(request) = lane.remove(at) {
                     count(&counters.skipped, 1);
-                    request.work.fail(VlmError::DeadlineExceeded);
+                    request.work.fail(EngineError::DeadlineExceeded);
                 }
             }
         }
@@ -266,14 +266,14 @@ impl Queue {
     pub(super) fn reserve(self: &Arc<Self>) -> Result<Place> {
         let mut state = lock(&self.state);
         if state.closed {
-            return Err(VlmError::Closed);
+            return Err(EngineError::Closed);
         }
         if state.depth() >= self.capacity {
             state.skip_abandoned(&self.counters);
         }
         if state.depth() >= self.capacity {
             count(&self.counters.refused, 1);
-            return Err(VlmError::QueueFull { retry_after: self.counters.retry_after(state.depth()) });
+            return Err(EngineError::QueueFull { retry_after: self.counters.retry_after(state.depth()) });
         }
         state.reserved += 1;
         Ok(Place { queue: Arc::clone(self), filled: false })
@@ -336,7 +336,7 @@ impl Queue {
         let rest: Vec<Request> = state.background.drain(..).collect();
         drop(state);
         for request in all.into_iter().chain(rest) {
-            request.work.fail(VlmError::Closed);
+            request.work.fail(EngineError::Closed);
         }
     }
 }
@@ -354,7 +354,7 @@ impl Place {
         let mut state = lock(&self.queue.state);
         if state.dead {
             drop(state);
-            request.work.fail(VlmError::Closed);
+            request.work.fail(EngineError::Closed);
             return;
         }
         let priority = request.options.priority;

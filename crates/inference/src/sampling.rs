@@ -10,9 +10,9 @@ use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSampling};
 
 use crate::constrain::{CompiledForm, FormState};
+use crate::error::{EngineError, Result};
 use crate::request::{LogitRules, Sampling};
 use crate::score::argmax;
-use reasonedit_nn::error::{Result, VlmError};
 
 /// Chooses the tokens of one reply.
 pub(super) struct Sampler {
@@ -76,7 +76,7 @@ impl Sampler {
     /// The next token.
     ///
     /// # Errors
-    /// [`VlmError::Form`] where a form can't be followed; those of the draw.
+    /// [`EngineError::Form`] where a form can't be followed; those of the draw.
     pub(super) fn choose(&mut self, logits: &[f32]) -> Result<u32> {
         if self.form.is_none() && self.rules == LogitRules::default() {
             return self.draw.choose(logits);
@@ -90,7 +90,7 @@ impl Sampler {
     /// Takes the chosen token.
     ///
     /// # Errors
-    /// [`VlmError::Form`].
+    /// [`EngineError::Form`].
     pub(super) fn take(&mut self, token: u32, stop_tokens: &[u32]) -> Result<Taken> {
         // Where a form allows the end there may be nothing else: it ends although the model's end is to be
         // ignored.
@@ -198,12 +198,12 @@ impl Sampling {
     pub(super) fn validate(self) -> Result<()> {
         let Self::TopP { temperature, top_p, .. } = self else { return Ok(()) };
         if !(temperature.is_finite() && temperature > 0.0) {
-            return Err(VlmError::Unsupported(
+            return Err(EngineError::Unsupported(
                 "the temperature must be above 0; leave it out for greedy".into(),
             ));
         }
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(VlmError::Unsupported("top_p must be above 0 and at most 1".into()));
+            return Err(EngineError::Unsupported("top_p must be above 0 and at most 1".into()));
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Sampling {
 impl LogitRules {
     /// Checks the ranges, and that tokens are the model's.
     pub(super) fn validate(&self, vocabulary: usize) -> Result<()> {
-        let fault = |what: &str| Err(VlmError::Unsupported(what.into()));
+        let fault = |what: &str| Err(EngineError::Unsupported(what.into()));
         let penalty = self.repetition_penalty;
         if !(penalty.is_finite() && penalty > 0.0) {
             return fault("the repetition penalty must be above 0");

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::error::{EngineError, Result};
 use reasonedit_nn::blocks::math;
-use reasonedit_nn::error::{Result, VlmError};
 
 /// Logits from which it pays to score on several threads: waking them costs as much as some thousand
 /// exponentials.
@@ -35,14 +35,14 @@ pub(super) struct Softmax<'a> {
 
 impl<'a> Softmax<'a> {
     /// # Errors
-    /// [`VlmError::Device`] when the logits are empty or not finite: nothing can be said from them.
+    /// [`EngineError::Device`] when the logits are empty or not finite: nothing can be said from them.
     pub(super) fn new(logits: &'a [f32]) -> Result<Self> {
         let max = math::max(logits);
         let sum = math::sum_exp(logits, max);
         if max.is_finite() && sum.is_finite() {
             Ok(Self { logits, max, log_sum: sum.ln() })
         } else {
-            Err(VlmError::Device(candle_core::Error::Msg("the model's logits are not finite".into())))
+            Err(EngineError::Device("the model's logits are not finite".into()))
         }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Softmax<'a> {
     pub(super) fn log_probability(&self, token: u32) -> Result<f64> {
         let logit = self.logits.get(token as usize).ok_or_else(|| {
             let size = self.logits.len();
-            VlmError::Tokenizer(format!("token {token} is outside the model's vocabulary of {size}"))
+            EngineError::Tokenizer(format!("token {token} is outside the model's vocabulary of {size}"))
         })?;
         Ok(f64::from(*logit) - f64::from(self.max) - self.log_sum)
     }
@@ -121,7 +121,7 @@ mod tests {
                 rows.iter().map(|r| 2 * r).collect::<Vec<_>>()
             );
             assert!(
-                each(&rows, vocabulary, |row| if *row == 7 { Err(VlmError::Closed) } else { Ok(()) })
+                each(&rows, vocabulary, |row| if *row == 7 { Err(EngineError::Closed) } else { Ok(()) })
                     .is_err()
             );
         }

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use crate::cache::FeatureCache;
 use crate::config::EngineConfig;
+use crate::error::EngineError;
 use crate::loaded::Loaded;
 use crate::queue::Queue;
 use crate::stats::Counters;
-use reasonedit_nn::error::VlmError;
 use reasonedit_nn::taps::TapName;
 use tokio::sync::watch;
 
@@ -29,5 +29,5 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) state: watch::Sender<Readiness>,
     pub(super) loaded: OnceLock<Loaded>,
-    pub(super) load_error: Mutex<Option<VlmError>>,
+    pub(super) load_error: Mutex<Option<EngineError>>,
 }

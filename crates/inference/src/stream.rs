@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use crate::error::{EngineError, Result};
 use crate::request::{EngineTimes, GenerateEvent};
 use crate::sync::lock;
-use reasonedit_nn::error::{Result, VlmError};
 
 /// A reply that is being generated. Dropping it cancels the generation before its next token.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl GenerationStream {
         }
         let receiver = &mut self.receiver;
         let event =
-            within(self.deadline, async { receiver.recv().await.unwrap_or(Err(VlmError::Closed)) }).await;
+            within(self.deadline, async { receiver.recv().await.unwrap_or(Err(EngineError::Closed)) }).await;
         self.ended = !matches!(event, Ok(GenerateEvent::Text { .. }));
         Some(event)
     }
@@ -46,7 +46,7 @@ impl GenerationStream {
             return Poll::Ready(None);
         }
         self.receiver.poll_recv(cx).map(|event| {
-            let event = event.unwrap_or(Err(VlmError::Closed));
+            let event = event.unwrap_or(Err(EngineError::Closed));
             self.ended = !matches!(event, Ok(GenerateEvent::Text { .. }));
             Some(event)
         })
@@ -62,7 +62,7 @@ impl GenerationStream {
 pub(super) async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
     match deadline {
         Some(deadline) => {
-            tokio::time::timeout_at(deadline.into(), work).await.unwrap_or(Err(VlmError::DeadlineExceeded))
+            tokio::time::timeout_at(deadline.into(), work).await.unwrap_or(Err(EngineError::DeadlineExceeded))
         }
         None => work.await,
     }

@@ -114,13 +114,13 @@ fn sentence(
     engine: &EngineHandle,
     text: &str,
     options: CallOptions,
-) -> JoinHandle<reasonedit_nn::error::Result<f32>> {
+) -> JoinHandle<crate::error::Result<f32>> {
     let (engine, texts) = (engine.clone(), vec![text.to_owned()]);
     tokio::spawn(async move { engine.embed_sentences(texts, options).await.map(|(v, _)| v[0][0]) })
 }
 
 /// Holds the model in the middle of a request, so that what comes next waits.
-async fn occupied(engine: &EngineHandle, log: &Log) -> JoinHandle<reasonedit_nn::error::Result<f32>> {
+async fn occupied(engine: &EngineHandle, log: &Log) -> JoinHandle<crate::error::Result<f32>> {
     log.hold();
     let task = sentence(engine, "occupied", CallOptions::default());
     eventually(|| log.waiting()).await;

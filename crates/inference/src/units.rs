@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use crate::constrain::CompiledForm;
+use crate::error::Result;
 use crate::picture::{Picture, Prompt, TapSelection};
 use crate::request::{Answered, EngineTimes, GenerateEvent, LogitRules, Sampling};
 use crate::sync::lock;
+use reasonedit_models::Result as ModelResult;
 use reasonedit_models::model::VisionLanguageModel;
-use reasonedit_nn::error::Result;
 use tokio::sync::{mpsc, oneshot};
 
 /// A request that is answered all at once, unit by unit.
@@ -80,7 +81,7 @@ pub(super) struct AskOutput {
 }
 
 /// What is done with the model.
-type Call = dyn Fn(&dyn VisionLanguageModel) -> Result<()> + Send + Sync;
+type Call = dyn Fn(&dyn VisionLanguageModel) -> ModelResult<()> + Send + Sync;
 
 /// A call with the model; it leaves its result behind.
 pub(super) struct VisitUnit {
@@ -92,7 +93,7 @@ impl VisitUnit {
     /// The unit, and where its result will be.
     pub(super) fn new<T: Send + 'static>(
         cost: usize,
-        visit: impl Fn(&dyn VisionLanguageModel) -> Result<T> + Send + Sync + 'static,
+        visit: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
     ) -> (Self, Arc<Mutex<Option<T>>>) {
         let result = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&result);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::compute::Compute;
+use crate::error::{EngineError, Result};
 use crate::generate::{Generation, RequestTimes};
 use crate::loaded::{Loaded, Models};
 use crate::queue::{Batch, Kind, Next, Request, Share, Work};
@@ -14,7 +15,6 @@ use crate::shared::{Readiness, Shared};
 use crate::stats::count;
 use crate::sync::{lock, panic_message};
 use crate::units::Units;
-use reasonedit_nn::error::{Result, VlmError};
 
 /// Loads the models and serves until the queue is closed and empty.
 pub(super) fn main(load: impl FnOnce() -> Result<Models>, shared: &Shared) {
@@ -216,7 +216,7 @@ impl<'a> Worker<'a> {
                         .iter()
                         .map(|generation| {
                             let mut one = self.guarded(|compute| compute.step(&[generation]))?;
-                            one.pop().ok_or_else(|| VlmError::Shape("a step gave nothing".into()))
+                            one.pop().ok_or_else(|| EngineError::Shape("a step gave nothing".into()))
                         })
                         .collect()
                 }
@@ -249,7 +249,7 @@ impl<'a> Worker<'a> {
     /// Runs the model; a panic becomes an error.
     fn guarded<T>(&mut self, run: impl FnOnce(&mut Compute<'a>) -> Result<T>) -> Result<T> {
         let result = contained(|| run(&mut self.compute));
-        if matches!(result, Err(VlmError::Panicked(_))) {
+        if matches!(result, Err(EngineError::Panicked(_))) {
             let shared = self.compute.shared;
             count(&shared.counters.panics, 1);
             // A panic may have poisoned the locks inside cached tensors.
@@ -295,5 +295,5 @@ fn visits(work: &mut Work) -> Option<&mut Units<super::visit::VisitUnit, ()>> {
 fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     // What the closures touch is either dropped after a panic or cleared by `guarded`.
     catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|panic| Err(VlmError::Panicked(panic_message(&*panic))))
+        .unwrap_or_else(|panic| Err(EngineError::Panicked(panic_message(&*panic))))
 }

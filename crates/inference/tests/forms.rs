@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use reasonedit_inference::constrain::ReplyForm;
 use reasonedit_inference::{
-    CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FinishReason, GenerateRequest, Models,
-    Sampling, VlmError,
+    CallOptions, Conversation, Engine, EngineConfig, EngineError, EngineHandle, FinishReason,
+    GenerateRequest, Models, Sampling,
 };
 use reasonedit_models::{LoadOptions, load};
 use serde_json::{Value, json};
@@ -199,7 +199,7 @@ async fn what_replies_cant_be_held_to_is_refused_and_costs_little() {
     ] {
         let shown: String = format!("{form:?}").chars().take(120).collect();
         match engine.form(form, false).await {
-            Err(VlmError::Form { pointer: found, detail }) => {
+            Err(EngineError::Form { pointer: found, detail }) => {
                 assert!(found.starts_with(pointer), "{shown}: {found}");
                 assert!(detail.ends_with('.') && detail.len() < 120, "{shown}: {detail}");
             }

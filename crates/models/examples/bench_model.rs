@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, grid, resize};
 use reasonedit_models::prompt::RenderedPrompt;
 use reasonedit_models::{
-    BlockType, ImageFeatures, KvCache, LoadOptions, LogitsAt, Piece, PixelInput, Result, Sequence,
-    VisionLanguageModel, VlmError, WeightType, load,
+    BlockType, ImageFeatures, KvCache, LoadOptions, LogitsAt, ModelError, Piece, PixelInput, Result,
+    Sequence, VisionLanguageModel, WeightType, load,
 };
 
 const QUESTION: &str = "The answer to 'what is the name of the shape' about the image is one of the following. A striped \
@@ -33,7 +33,7 @@ type Load = fn(&dyn VisionLanguageModel, &RgbImage) -> Result<Duration>;
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder =
-        arguments.next().ok_or_else(|| VlmError::load("FOLDER", "usage: bench_model FOLDER [ROUNDS]"))?;
+        arguments.next().ok_or_else(|| ModelError::load("FOLDER", "usage: bench_model FOLDER [ROUNDS]"))?;
     let rounds: usize = arguments.next().and_then(|r| r.parse().ok()).unwrap_or(15);
     let only = arguments.next().filter(|only| only != "all");
     let options = options(&arguments.next().unwrap_or_default());
@@ -70,7 +70,7 @@ fn options(name: &str) -> LoadOptions {
 
 fn print(line: &str) -> Result<()> {
     use std::io::Write;
-    writeln!(std::io::stdout(), "{line}").map_err(|source| VlmError::Read { path: "stdout".into(), source })
+    writeln!(std::io::stdout(), "{line}").map_err(|source| ModelError::Read { path: "stdout".into(), source })
 }
 
 fn picture() -> RgbImage {
@@ -149,7 +149,7 @@ fn verify_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<Du
     let pixels = areas
         .iter()
         .map(|area| {
-            let crop = crop(picture, *area).map_err(|e| VlmError::Image(e.to_string()))?;
+            let crop = crop(picture, *area).map_err(|e| ModelError::Image(e.to_string()))?;
             preprocessor.preprocess(&crop)
         })
         .collect::<Result<Vec<PixelInput>>>()?;

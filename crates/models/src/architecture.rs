@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::load::checkpoint::Checkpoint;
 use crate::model::{ModelInfo, VisionLanguageModel};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::precision::{BlockType, device_name};
 use reasonedit_nn::taps::TapInfo;
 use reasonedit_nn::weights::Weights;
@@ -75,7 +75,7 @@ impl Parts<'_> {
         let config = self.config;
         let id = ["image_token_id", "image_token_index"].into_iter().find_map(|name| config[name].as_u64());
         id.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
-            VlmError::load(
+            ModelError::load(
                 "config.json",
                 "it has no image_token_id (or image_token_index), the picture's placeholder",
             )

@@ -6,7 +6,7 @@ mod qwen2;
 mod qwen2_5_vl;
 mod qwen3_vl;
 
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use serde_json::Value;
 
 use crate::architecture::Architecture;
@@ -24,17 +24,17 @@ impl Architecture {
     /// The architecture of a `config.json`.
     ///
     /// # Errors
-    /// [`VlmError::Load`] for one that isn't known, telling which are.
+    /// [`ModelError::Load`] for one that isn't known, telling which are.
     pub fn of(config: &Value) -> Result<&'static Self> {
         let model_type = config["model_type"].as_str().ok_or_else(|| {
-            VlmError::load(
+            ModelError::load(
                 "config.json",
                 "it has no model_type; is it the model's, as transformers writes it?",
             )
         })?;
         ARCHITECTURES.iter().find(|a| a.model_type == model_type).ok_or_else(|| {
             let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.model_type).collect();
-            VlmError::load(
+            ModelError::load(
                 "config.json",
                 format!(
                     "model_type {model_type:?} is not supported; supported are {}. `reasonedit models list` shows \

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::load::{LoadOptions, load, load_sentence_encoder};
 use crate::model::{ImagePreprocessor, SentenceEncoder, VisionLanguageModel};
 use crate::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence};
 use reasonedit_nn::taps::{PooledTaps, TapName};
@@ -113,9 +113,10 @@ struct Part {
 /// stand in the report.
 pub fn check(folder: &Path) -> Result<CheckReport> {
     let path = folder.join("reference.json");
-    let bytes = std::fs::read(&path).map_err(|source| VlmError::Read { path: path.clone(), source })?;
-    let reference: Reference = serde_json::from_slice(&bytes)
-        .map_err(|e| VlmError::load("reference.json", format!("not what tools/reference.py writes: {e}")))?;
+    let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let reference: Reference = serde_json::from_slice(&bytes).map_err(|e| {
+        ModelError::load("reference.json", format!("not what tools/reference.py writes: {e}"))
+    })?;
     let tensors: BTreeMap<String, Tensor> =
         candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu)?
             .into_iter()
@@ -135,7 +136,7 @@ pub fn check(folder: &Path) -> Result<CheckReport> {
 
 fn values(tensors: &Tensors, name: &str) -> Result<Vec<f32>> {
     let tensor = tensors.get(name).ok_or_else(|| {
-        VlmError::load(name, "reference.safetensors has no such tensor; write the reference again")
+        ModelError::load(name, "reference.safetensors has no such tensor; write the reference again")
     })?;
     Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
@@ -187,14 +188,14 @@ fn reference_pixels(
     let mut steps = 0f64;
     for (i, file) in reference.images.iter().enumerate() {
         let path = folder.join(file);
-        let bytes = std::fs::read(&path).map_err(|source| VlmError::Read { path, source })?;
+        let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path, source })?;
         let decoded = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default())
-            .map_err(|e| VlmError::Image(e.to_string()))?;
+            .map_err(|e| ModelError::Image(e.to_string()))?;
         let ours = preprocessor.preprocess(&decoded.image)?;
         let pixels = values(tensors, &format!("image.{i}.pixels"))?;
         let grid = match values(tensors, &format!("image.{i}.grid"))?[..] {
             [t, rows, columns] => (t as usize, rows as usize, columns as usize),
-            _ => return Err(VlmError::load(format!("image.{i}.grid"), "it must have three numbers")),
+            _ => return Err(ModelError::load(format!("image.{i}.grid"), "it must have three numbers")),
         };
         if ours.grid == grid && ours.values.len() == pixels.len() {
             let worst = ours.values.iter().zip(&pixels).fold(0f32, |a, (x, y)| a.max((x - y).abs()));
@@ -335,7 +336,7 @@ impl Comparison<'_> {
         let step = |past: Option<Arc<KvCache>>, pieces: Vec<Piece>| -> Result<_> {
             let sequence = Sequence { past, pieces, logits: LogitsAt::Last, keep_cache: true };
             let mut out = self.model.run(&[sequence], &[])?;
-            let out = out.pop().ok_or_else(|| VlmError::Shape("no output".into()))?;
+            let out = out.pop().ok_or_else(|| ModelError::Shape("no output".into()))?;
             Ok((out.cache.map(Arc::new), out.logits))
         };
         let mut whole = pieces(prompt, &case.images, features)?;

@@ -5,7 +5,7 @@ use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
 use serde_json::Value;
 
 use crate::model::ImagePreprocessor;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 
 /// File whose settings these are.
@@ -48,9 +48,9 @@ impl FixedSizeProcessor {
     /// `patch_size` are the tower's: what comes out must fit it.
     ///
     /// # Errors
-    /// [`VlmError::Load`] naming the setting at fault.
+    /// [`ModelError::Load`] naming the setting at fault.
     pub(crate) fn parse(json: &Value, image_size: usize, patch_size: usize) -> Result<Self> {
-        let fail = |reason: String| VlmError::load(FILE, reason);
+        let fail = |reason: String| ModelError::load(FILE, reason);
         let class = json["image_processor_type"].as_str().or(json["feature_extractor_type"].as_str());
         let class = class.unwrap_or("CLIPImageProcessor");
         let family = class.trim_end_matches("Fast").trim_end_matches("Pil");
@@ -158,17 +158,17 @@ impl FixedSizeProcessor {
     /// Refuses shapes that are not looked at.
     fn check(width: u32, height: u32) -> Result<()> {
         if width == 0 || height == 0 {
-            return Err(VlmError::Image("it has no pixels".into()));
+            return Err(ModelError::Image("it has no pixels".into()));
         }
         if width.max(height) / width.min(height) > MAX_RATIO {
-            return Err(VlmError::Image(format!("one side is more than {MAX_RATIO} times the other")));
+            return Err(ModelError::Image(format!("one side is more than {MAX_RATIO} times the other")));
         }
         Ok(())
     }
 
     /// The picture in the size that the tower takes.
     fn sized(&self, image: &RgbImage) -> Result<RgbImage> {
-        let refuse = |e: reasonedit_imaging::ImagingError| VlmError::Image(e.to_string());
+        let refuse = |e: reasonedit_imaging::ImagingError| ModelError::Image(e.to_string());
         let (width, height) = image.dimensions();
         Self::check(width, height)?;
         let (short, long) = (width.min(height), width.max(height));
@@ -226,8 +226,8 @@ impl FixedSizeProcessor {
     }
 }
 
-fn mismatch() -> VlmError {
-    VlmError::Image("its rows don't add up".into())
+fn mismatch() -> ModelError {
+    ModelError::Image("its rows don't add up".into())
 }
 
 /// The mean as bytes, cut off; from the file's own digits where it has them, as transformers does it.

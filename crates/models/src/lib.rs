@@ -22,7 +22,7 @@ pub use load::{
     LoadOptions, load, load_sentence_encoder, load_sentence_encoder_with_progress, load_with_progress, pull,
 };
 pub use model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
-pub use reasonedit_nn::error::{Result, VlmError};
+pub use reasonedit_nn::error::{ModelError, Result};
 pub use reasonedit_nn::kv_cache::{KvCache, Past, Stretch};
 pub use reasonedit_nn::precision::{BlockType, DeviceChoice, WeightType};
 pub use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};

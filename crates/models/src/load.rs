@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::architecture::{Architecture, Parts};
 use crate::model::{SentenceEncoder, VisionLanguageModel};
 use crate::sentence;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
 use reasonedit_nn::weights::Weights;
 use source::{Progress, resolve};
@@ -35,7 +35,7 @@ pub struct LoadOptions {
 /// Loads a vision-language model from a folder or hub id.
 ///
 /// # Errors
-/// [`VlmError::Load`] or [`VlmError::Read`], naming what is at fault and what to do about it.
+/// [`ModelError::Load`] or [`ModelError::Read`], naming what is at fault and what to do about it.
 pub fn load(source: &str, options: &LoadOptions) -> Result<Box<dyn VisionLanguageModel>> {
     load_with_progress(source, options, &|_| {})
 }

@@ -9,7 +9,7 @@ use reasonedit_imaging::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::prompt::PromptTokenizer;
-use reasonedit_nn::error::VlmError;
+use reasonedit_nn::error::ModelError;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{TapInfo, TapName};
 use reasonedit_nn::upper_layers::UpperLayers;
@@ -44,7 +44,7 @@ pub trait ImagePreprocessor: Send + Sync {
     ///
     /// # Errors
     /// A picture whose shape the model can't take.
-    fn preprocess(&self, image: &RgbImage) -> Result<PixelInput, VlmError>;
+    fn preprocess(&self, image: &RgbImage) -> Result<PixelInput, ModelError>;
 
     /// Patches to an image token, for estimates of cost; where a Q-Former makes fewer tokens of all patches,
     /// 1 is cautious.
@@ -57,7 +57,7 @@ pub trait ImagePreprocessor: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::preprocess`].
-    fn image_tokens(&self, width: u32, height: u32) -> Result<usize, VlmError>;
+    fn image_tokens(&self, width: u32, height: u32) -> Result<usize, ModelError>;
 }
 
 /// A vision-language model on its device.
@@ -81,7 +81,7 @@ pub trait VisionLanguageModel: Send + Sync {
         &self,
         images: &[&PixelInput],
         taps: &[TapName],
-    ) -> Result<Vec<Arc<ImageFeatures>>, VlmError>;
+    ) -> Result<Vec<Arc<ImageFeatures>>, ModelError>;
 
     /// Runs the language side over a batch of sequences of any lengths; each gives the same result as alone.
     ///
@@ -89,18 +89,21 @@ pub trait VisionLanguageModel: Send + Sync {
     ///
     /// # Errors
     /// Device failures, sequences that exceed `max_positions`, token ids out of range.
-    fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>, VlmError>;
+    fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>, ModelError>;
 
     /// Runs one sequence of text up to decoder layer `layer` (from 0), for asking what the model would say if
     /// the state of the first new token behind that layer were another. `sequence.logits` and `keep_cache`
     /// are not looked at.
     ///
     /// # Errors
-    /// [`VlmError::Unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and
+    /// [`ModelError::Unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and
     /// for models that can't; as [`Self::run`].
-    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>, VlmError> {
+    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>, ModelError> {
         let _ = (layer, sequence);
-        Err(VlmError::Unsupported(format!("hidden states of {} can't be replaced", self.info().architecture)))
+        Err(ModelError::Unsupported(format!(
+            "hidden states of {} can't be replaced",
+            self.info().architecture
+        )))
     }
 }
 
@@ -117,5 +120,5 @@ pub trait SentenceEncoder: Send {
     ///
     /// # Errors
     /// Device failures.
-    fn encode(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, VlmError>;
+    fn encode(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, ModelError>;
 }

@@ -26,7 +26,7 @@ use tokenizers::{AddedVocabulary, Tokenizer};
 use bytes::ByteTokens;
 use control::{ControlTokens, Segment, Veil};
 use instruction::InstructionTokenizer;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::{ImageFeatures, Piece};
 use sections::{Leading, Rendered};
 pub(crate) use spelling::Spelling;
@@ -158,7 +158,7 @@ impl PromptTokenizer {
     /// Builds one from the bytes of a `tokenizer.json` and its settings.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`] for a file that can't be read, [`VlmError::Template`] for a template that
+    /// [`ModelError::Tokenizer`] for a file that can't be read, [`ModelError::Template`] for a template that
     /// doesn't compile or doesn't place one picture and a text in a user's turn.
     pub fn new(tokenizer_json: &[u8], settings: PromptSettings) -> Result<Self> {
         Self::build(tokenizer_json, settings, None)
@@ -188,7 +188,7 @@ impl PromptTokenizer {
         // Files saved after training may carry padding or a length limit; sequences here are never padded or
         // cut.
         full.with_padding(None);
-        full.with_truncation(None).map_err(|e| VlmError::Tokenizer(e.to_string()))?;
+        full.with_truncation(None).map_err(|e| ModelError::Tokenizer(e.to_string()))?;
         let mut plain = full.clone();
         plain.with_added_vocabulary(AddedVocabulary::new());
         let behind = sections::without_first_mark(&plain)?;
@@ -231,7 +231,7 @@ impl PromptTokenizer {
     /// A user's turn that shows `images` pictures and then says `user_text`, with the prompt to reply.
     ///
     /// # Errors
-    /// [`VlmError::Template`] or [`VlmError::Tokenizer`].
+    /// [`ModelError::Template`] or [`ModelError::Tokenizer`].
     pub fn render(&self, images: usize, user_text: &str) -> Result<RenderedPrompt> {
         self.render_messages(&[user(images, user_text)])
     }
@@ -239,8 +239,8 @@ impl PromptTokenizer {
     /// A whole conversation with the prompt to reply; pictures are numbered in order of appearance.
     ///
     /// # Errors
-    /// [`VlmError::Template`] when the template fails or doesn't show every picture exactly once,
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Template`] when the template fails or doesn't show every picture exactly once,
+    /// [`ModelError::Tokenizer`].
     pub fn render_messages(&self, messages: &[ChatMessage]) -> Result<RenderedPrompt> {
         let Rendered { images, segments, first } = self.rendered(messages, true)?;
         let last_image =
@@ -269,7 +269,7 @@ impl PromptTokenizer {
             prefix.push(PromptPiece::Tokens(run));
         }
         if seen != images {
-            return Err(VlmError::Template(format!(
+            return Err(ModelError::Template(format!(
                 "it shows {seen} pictures where the conversation has {images}"
             )));
         }
@@ -281,7 +281,7 @@ impl PromptTokenizer {
             }
         }
         if suffix.is_empty() {
-            return Err(VlmError::Template("nothing follows the last picture".into()));
+            return Err(ModelError::Template("nothing follows the last picture".into()));
         }
         let instruction = self.instruction.as_ref().map(|tokenizer| tokenizer.encode(&text_of(&segments)));
         Ok(RenderedPrompt { prefix, suffix, instruction: instruction.transpose()? })
@@ -309,7 +309,7 @@ impl PromptTokenizer {
     /// Tokens of a text as the reply that follows the generation prompt, end of turn not included.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Tokenizer`].
     pub fn encode_reply(&self, reply: &str) -> Result<Vec<u32>> {
         let space = if reply.starts_with(' ') { "" } else { self.reply_space.as_str() };
         if !self.lead_in.is_empty() {
@@ -328,7 +328,7 @@ impl PromptTokenizer {
     /// reply included.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Tokenizer`].
     pub fn encode_beginning(&self, begun: &str) -> Result<Vec<u32>> {
         if begun.is_empty() { Ok(Vec::new()) } else { self.encode_reply(begun) }
     }
@@ -336,7 +336,7 @@ impl PromptTokenizer {
     /// Tokens of the rest of a reply behind its beginning.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Tokenizer`].
     pub fn encode_behind(&self, begun: &str, rest: &str) -> Result<Vec<u32>> {
         let (lead, both) = (self.encode_reply(begun)?, self.encode_reply(&format!("{begun}{rest}"))?);
         match both.strip_prefix(lead.as_slice()) {
@@ -349,7 +349,7 @@ impl PromptTokenizer {
     /// The distinct first tokens of each word as a reply, in order of first appearance.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`], also for a word without tokens.
+    /// [`ModelError::Tokenizer`], also for a word without tokens.
     pub fn first_tokens(&self, words: &[String]) -> Result<Vec<u32>> {
         let mut seen = BTreeSet::new();
         let mut tokens = Vec::new();
@@ -357,7 +357,7 @@ impl PromptTokenizer {
             let first = *self
                 .encode_reply(word)?
                 .first()
-                .ok_or_else(|| VlmError::Tokenizer("an empty word has no first token".into()))?;
+                .ok_or_else(|| ModelError::Tokenizer("an empty word has no first token".into()))?;
             if seen.insert(first) {
                 tokens.push(first);
             }
@@ -368,7 +368,7 @@ impl PromptTokenizer {
     /// Text of a finished reply, control tokens left out.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Tokenizer`].
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         let text = self.decode_raw(tokens)?;
         Ok(match text.strip_prefix(' ') {
@@ -390,7 +390,7 @@ impl PromptTokenizer {
     /// Tokens of ordinary text: no added token is recognised in it, nothing is put around it.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Tokenizer`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_text(text, true)
     }
@@ -401,7 +401,7 @@ impl PromptTokenizer {
             let tokenizer = if first { &self.plain } else { self.behind.as_ref().unwrap_or(&self.plain) };
             let encoding = tokenizer
                 .encode_fast(text, false)
-                .map_err(|e| VlmError::Tokenizer(format!("a text can't be encoded: {e}")))?;
+                .map_err(|e| ModelError::Tokenizer(format!("a text can't be encoded: {e}")))?;
             Ok(encoding.get_ids().to_vec())
         };
         let ids = encode(text, first)?;
@@ -425,7 +425,7 @@ impl PromptTokenizer {
         }
         self.full
             .decode(tokens, true)
-            .map_err(|e| VlmError::Tokenizer(format!("tokens can't be decoded: {e}")))
+            .map_err(|e| ModelError::Tokenizer(format!("tokens can't be decoded: {e}")))
     }
 
     /// Renders the conversation and cuts it at control tokens; also counts its pictures.

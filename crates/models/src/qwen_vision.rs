@@ -7,7 +7,7 @@ pub(crate) mod preprocess;
 use serde_json::Value;
 
 use preprocess::Qwen2VlProcessor;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 use reasonedit_nn::taps::{TapInfo, TapName, TapStage};
 
@@ -18,7 +18,7 @@ pub(crate) fn processor_for(json: &Value, sizes: (usize, usize, usize)) -> Resul
     if (processor.patch_size, processor.merge_size, processor.temporal_patch_size) == sizes {
         return Ok(processor);
     }
-    Err(VlmError::load(
+    Err(ModelError::load(
         "preprocessor_config.json",
         "its patch_size, merge_size and temporal_patch_size are not those of config.json",
     ))
@@ -38,7 +38,7 @@ pub(crate) fn check_pixels(
         || !height.is_multiple_of(merge)
         || !width.is_multiple_of(merge)
     {
-        return Err(VlmError::Shape(format!(
+        return Err(ModelError::Shape(format!(
             "{} values for a grid of {t}×{height}×{width} patches of {patch_values} values, merged by {merge}",
             image.values.len(),
         )));

@@ -15,7 +15,7 @@ use reasonedit_nn::blocks::attention::{HeadLayout, PositionBias, Span, attend};
 use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::{add, pool};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::{Scope, Weights};
 
 /// Tokens that are run together; more texts are run in turns, which changes no vector.
@@ -132,7 +132,7 @@ impl TextEncoder {
         if tokens >= *max_tokens {
             let reason =
                 format!("the default prompt takes all of the {max_tokens} tokens that a text is cut to");
-            return Err(VlmError::load("config_sentence_transformers.json", reason));
+            return Err(ModelError::load("config_sentence_transformers.json", reason));
         }
         // What the tokenizer puts behind a text is none of the prompt's.
         let behind = usize::from(alone.get_special_tokens_mask().last() == Some(&1));
@@ -146,13 +146,13 @@ impl TextEncoder {
         }
         self.tokenizer
             .encode_fast(text.as_str(), true)
-            .map_err(|e| VlmError::Tokenizer(format!("a text can't be encoded: {e}")))
+            .map_err(|e| ModelError::Tokenizer(format!("a text can't be encoded: {e}")))
     }
 
     fn tokens(&self, text: &str) -> Result<Vec<u32>> {
         let ids = self.encoding(text)?.get_ids().to_vec();
         if ids.is_empty() || ids.iter().any(|id| *id as usize >= self.vocabulary) {
-            return Err(VlmError::Tokenizer(
+            return Err(ModelError::Tokenizer(
                 "a text has no tokens, or tokens beyond the vocabulary; tokenizer.json is another model's"
                     .into(),
             ));
@@ -254,7 +254,7 @@ fn tokenizer(json: &[u8], max_tokens: usize) -> Result<Tokenizer> {
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(Some(TruncationParams { max_length: max_tokens, ..TruncationParams::default() }))
-        .map_err(|e| VlmError::Tokenizer(e.to_string()))?;
+        .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
     tokenizer.set_encode_special_tokens(true);
     Ok(tokenizer)
 }

@@ -24,7 +24,7 @@ use reasonedit_nn::blocks::linear::{Linear, Weight};
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{EncoderSizes, Tower, VisionTransformer, layer_norm};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
 use reasonedit_nn::weights::{Precision, Scope, Weights};
@@ -137,7 +137,7 @@ impl Networks {
 /// Names and shapes of the parameters that a checkpoint with this `config.json` must have.
 ///
 /// # Errors
-/// [`VlmError::Load`] for a configuration that makes no sense.
+/// [`ModelError::Load`] for a configuration that makes no sense.
 pub fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {
     let weights = Weights::names_only();
     Networks::new(&SiglipConfig::parse(config)?, &weights)?;
@@ -234,7 +234,7 @@ impl Siglip {
     /// Token ids of a text, cut and filled up.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Tokenizer`].
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
         self.tokenizer.encode(text)
     }
@@ -243,10 +243,10 @@ impl Siglip {
     /// trained; its sigmoid is a probability.
     ///
     /// # Errors
-    /// [`VlmError::Shape`] for vectors that are not of this model's width.
+    /// [`ModelError::Shape`] for vectors that are not of this model's width.
     pub fn logit(&self, image: &[f32], text: &[f32]) -> Result<f32> {
         if image.len() != self.width() || text.len() != self.width() {
-            return Err(VlmError::Shape(format!(
+            return Err(ModelError::Shape(format!(
                 "an embedding of this model has {} components",
                 self.width()
             )));

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_models::{
-    KvCache, LoadOptions, LogitsAt, Piece, Sequence, TapName, VisionLanguageModel, VlmError, WeightType, load,
+    KvCache, LoadOptions, LogitsAt, ModelError, Piece, Sequence, TapName, VisionLanguageModel, WeightType,
+    load,
 };
 
 fn model(name: &str, dtype: WeightType) -> Box<dyn VisionLanguageModel> {
@@ -133,7 +134,7 @@ fn what_cannot_be_asked_is_refused() {
     let model = model(name, WeightType::F32);
     let past = past(&*model, name);
     let layers = layers(&*model);
-    let refused = |result: Result<_, VlmError>, what: &str| match result {
+    let refused = |result: Result<_, ModelError>, what: &str| match result {
         Err(error) => assert!(error.to_string().contains(what), "{error}"),
         Ok(()) => panic!("{what} was taken"),
     };

@@ -1,13 +1,11 @@
-//! What can go wrong between a checkpoint and an answer.
+//! What can go wrong between a checkpoint and what its model computes.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-/// Errors of this crate. Messages name the tensor, file or limit at fault and what to do about it; they
+/// Errors of networks and of the models made of them. Messages name the tensor, file or limit at fault and what to do about it; they
 /// contain no user text.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VlmError {
+pub enum ModelError {
     /// A checkpoint, or a file of it, can't be used.
     #[error("cannot load {what}: {reason}")]
     Load {
@@ -36,7 +34,7 @@ pub enum VlmError {
     /// A picture the model can't look at.
     #[error("image: {0}")]
     Image(String),
-    /// More tokens than the model, or the engine's limit, takes.
+    /// More tokens than the model takes.
     #[error("{tokens} tokens are more than the limit of {limit}")]
     TooLong {
         /// Tokens of the request.
@@ -50,37 +48,14 @@ pub enum VlmError {
     /// The request asks for something the model doesn't have.
     #[error("{0}")]
     Unsupported(String),
-    /// A form that replies can't be held to.
-    #[error("{detail}")]
-    Form {
-        /// JSON pointer into the schema; empty for the whole, and for regular expressions and grammars.
-        pointer: String,
-        /// In words.
-        detail: String,
-    },
-    /// The engine's queue is full.
-    #[error("the engine's queue is full; retry in {} ms", retry_after.as_millis())]
-    QueueFull {
-        /// When a place is likely to be free.
-        retry_after: Duration,
-    },
-    /// The engine has been shut down, or its model could not be loaded.
-    #[error("the engine is closed")]
-    Closed,
-    /// The request's deadline passed before it was answered.
-    #[error("the deadline passed before the request was answered")]
-    DeadlineExceeded,
-    /// The model panicked on this request; the engine lives on.
-    #[error("internal failure while computing: {0}")]
-    Panicked(String),
 }
 
-impl VlmError {
-    /// A [`VlmError::Load`].
+impl ModelError {
+    /// A [`ModelError::Load`].
     pub fn load(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Load { what: what.into(), reason: reason.into() }
     }
 }
 
 /// Results of this crate.
-pub type Result<T, E = VlmError> = std::result::Result<T, E>;
+pub type Result<T, E = ModelError> = std::result::Result<T, E>;

@@ -4,7 +4,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, VlmError};
+use crate::error::{ModelError, Result};
 
 /// Where a model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl DeviceChoice {
                 } else {
                     "this program was built for the CPU only; build with `--features cuda`, or leave model.device at \"cpu\""
                 };
-                VlmError::load(format!("cuda:{number}"), format!("{said}: {advice}"))
+                ModelError::load(format!("cuda:{number}"), format!("{said}: {advice}"))
             }),
         }
     }

@@ -19,7 +19,7 @@ pub use self::scope::Scope;
 use crate::blocks::linear::Weight;
 use crate::blocks::quantised::QuantisedRows;
 use crate::blocks::transpose::transpose_into;
-use crate::error::{Result, VlmError};
+use crate::error::{ModelError, Result};
 use crate::precision::{BlockType, Precision, dtype_name};
 
 /// Where one tensor lies.
@@ -63,7 +63,7 @@ impl Weights {
                 let entry =
                     Entry { file, bytes: info.data_offsets.0..info.data_offsets.1, dtype, shape: info.shape };
                 if entries.insert(name.clone(), entry).is_some() {
-                    return Err(VlmError::load(name, "it stands in more than one file"));
+                    return Err(ModelError::load(name, "it stands in more than one file"));
                 }
             }
             opened.push(weights);
@@ -152,7 +152,7 @@ impl Weights {
             entries.keys().filter(|n| !used.contains(*n) && !may_remain(n)).map(String::as_str).collect();
         match surplus.first() {
             None => Ok(()),
-            Some(first) => Err(VlmError::load(
+            Some(first) => Err(ModelError::load(
                 *first,
                 format!(
                     "the checkpoint has {} tensors that its config.json has no place for; is this config.json \
@@ -172,7 +172,7 @@ impl Weights {
             }
             Source::Files { files, entries, used } => {
                 let entry = entries.get(name).ok_or_else(|| {
-                    VlmError::load(
+                    ModelError::load(
                         name,
                         "the checkpoint has no such tensor; is a file of it missing, or config.json another model's?",
                     )
@@ -182,7 +182,7 @@ impl Weights {
                         "its shape is {:?}, config.json asks for {shape:?}; is this config.json the one of these weights?",
                         entry.shape
                     );
-                    return Err(VlmError::load(name, reason));
+                    return Err(ModelError::load(name, reason));
                 }
                 if !matches!(entry.dtype, DType::F32 | DType::BF16 | DType::F16 | DType::F64) {
                     return Err(not_floating(name, &format!("{:?}", entry.dtype)));
@@ -350,8 +350,8 @@ fn stored_type(name: &str, dtype: safetensors::Dtype) -> Result<DType> {
     }
 }
 
-fn not_floating(name: &str, stored: &str) -> VlmError {
-    VlmError::load(
+fn not_floating(name: &str, stored: &str) -> ModelError {
+    ModelError::load(
         name,
         format!(
             "it is stored as {stored}; known are f32, bf16, f16 and f64. Take the checkpoint that is not \
@@ -405,7 +405,7 @@ mod tests {
     fn errors_name_the_tensor() {
         let saved = file(&[("a.weight", random(&[2, 3])), ("left.over", random(&[1]))]);
         let weights = Weights::open(&[saved.path()], DType::F32, Device::Cpu).unwrap();
-        let says = |e: VlmError, words: [&str; 2]| {
+        let says = |e: ModelError, words: [&str; 2]| {
             let text = e.to_string();
             assert!(words.iter().all(|w| text.contains(w)), "{text}");
         };

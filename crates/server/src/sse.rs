@@ -178,7 +178,7 @@ pub(crate) fn job(
 mod tests {
     use std::collections::BTreeMap;
 
-    use reasonedit_editor::{FinishReason, QueryOutcome, Retrieval, Usage, VlmError};
+    use reasonedit_editor::{FinishReason, QueryOutcome, Retrieval, Usage, EngineError};
     use tokio::sync::mpsc;
 
     use super::*;
@@ -234,14 +234,14 @@ mod tests {
     async fn a_failure_half_way_is_an_event() {
         let events = vec![
             Ok(QueryEvent::Retrieval(Box::new(retrieval()), None)),
-            Err(EditorError::Engine(VlmError::DeadlineExceeded)),
+            Err(EditorError::Engine(EngineError::DeadlineExceeded)),
         ];
         insta::assert_snapshot!(text(events, LONG).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_failure_before_the_first_event_has_its_own_status() {
-        let full = VlmError::QueueFull { retry_after: Duration::from_secs(1) };
+        let full = EngineError::QueueFull { retry_after: Duration::from_secs(1) };
         let problem = text(vec![Err(EditorError::Engine(full))], LONG).await.unwrap_err();
         assert_eq!(problem.status().as_u16(), 429);
         assert_eq!(text(vec![], LONG).await.unwrap_err().status().as_u16(), 503);

@@ -3,7 +3,7 @@
 //!
 //! A key is the state that enters the layer at the prompt's last token; a value is what leaves it instead
 //! wherever a question's state lies within the key's deferral radius. Values are learned by gradient descent
-//! through the layers above. ReasonEdit's authors compare with it as GRACE and, with an entry for every
+//! through the layers suffix. ReasonEdit's authors compare with it as GRACE and, with an entry for every
 //! statement of the reasoning, as GRACE-COT (paper section 4.1, appendix D.3).
 
 mod codebook;
@@ -13,8 +13,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_inference::CallOptions;
-use reasonedit_inference::{Result as ModelResult, VlmError};
-use reasonedit_models::{KvCache, LogitsAt, Piece, Sequence, VisionLanguageModel};
+use reasonedit_models::{
+    KvCache, LogitsAt, ModelError, Piece, Result as ModelResult, Sequence, VisionLanguageModel,
+};
 
 use super::definition::EditorDefinition;
 use super::grace_settings::GraceSettings;
@@ -49,8 +50,8 @@ pub(super) const EDITORS: &[EditorDefinition] = &[
     },
 ];
 
-/// Tokens that a visit to the model is said to cost.
-const VISIT_COST: usize = 512;
+/// Tokens that a call of the model is said to cost.
+const CALL_COST: usize = 512;
 /// Mean loss of the right answer's tokens (nats) at which a value is good enough: the answer then has a
 /// probability of .99 a token.
 const LEARNED: f32 = 0.01;
@@ -110,11 +111,11 @@ impl Grace {
         Ok(Prompt { picture: Arc::new(picture), text: text.trim().to_owned() })
     }
 
-    async fn visit<T: Send + 'static>(
+    async fn call_model<T: Send + 'static>(
         &self,
-        visit: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
+        call: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
     ) -> Result<T, EvaluationError> {
-        let done = self.editor.engine().visit(VISIT_COST, visit, CallOptions::default()).await;
+        let done = self.editor.engine().call_model(CALL_COST, call, CallOptions::default()).await;
         Ok(done.map_err(EditorError::from)?.0)
     }
 
@@ -123,9 +124,9 @@ impl Grace {
         let (layer, settings) = (self.layer, self.settings);
         let (codebook, wanted) = (Arc::clone(&self.codebook), label.to_owned());
         let (key, placing, value) = self
-            .visit(move |model| {
+            .call_model(move |model| {
                 let (past, last) = run(model, &prompt)?;
-                let key = model.above(layer, &behind(&past, &[last]))?.before().to_vec();
+                let key = model.forward_from_layer(layer, &behind(&past, &[last]))?.before().to_vec();
                 let codebook = codebook.read().unwrap_or_else(PoisonError::into_inner);
                 let placing = codebook.place(&key, &wanted, settings.radius);
                 let value = match placing {
@@ -167,11 +168,11 @@ impl BaselineEditor for Grace {
             let (layer, choices) = (self.layer, question.choices.clone());
             let codebook = Arc::clone(&self.codebook);
             let (best, edit) = self
-                .visit(move |model| {
+                .call_model(move |model| {
                     let (past, last) = run(model, &prompt)?;
-                    let above = model.above(layer, &behind(&past, &[last]))?;
+                    let suffix = model.forward_from_layer(layer, &behind(&past, &[last]))?;
                     let codebook = codebook.read().unwrap_or_else(PoisonError::into_inner);
-                    let found = codebook.lookup(above.before());
+                    let found = codebook.lookup(suffix.before());
                     let value = found.map(|entry| entry.value.as_slice());
                     let best = choose(model, &past, last, &choices, layer, value)?;
                     Ok((best, found.map(|entry| entry.edit)))
@@ -208,8 +209,8 @@ fn run(model: &dyn VisionLanguageModel, prompt: &Prompt) -> ModelResult<(Arc<KvC
     Ok((Arc::new(output.and_then(|output| output.cache).ok_or_else(nothing)?), *last))
 }
 
-fn nothing() -> VlmError {
-    VlmError::Shape("a prompt without tokens, picture or cache".into())
+fn nothing() -> ModelError {
+    ModelError::Shape("a prompt without tokens, picture or cache".into())
 }
 
 /// Tokens behind what was run.
@@ -235,14 +236,14 @@ fn fit(
     const MOMENTUM: f32 = 0.9;
     const SCALE: f32 = 0.999;
     let reply = model.tokenizer().encode_reply(label)?;
-    let above = model.above(layer, &behind(past, &before_each(last, &reply)))?;
-    let mut state = above.after().to_vec();
+    let suffix = model.forward_from_layer(layer, &behind(past, &before_each(last, &reply)))?;
+    let mut state = suffix.after().to_vec();
     let mean_square = state.iter().map(|x| x * x).sum::<f32>() / state.len().max(1) as f32;
     let rate = settings.rate * mean_square.sqrt();
     let mut first = vec![0f32; state.len()];
     let mut second = vec![0f32; state.len()];
     for step in 1..=settings.steps {
-        let (loss, gradient) = above.loss(&state, &reply)?;
+        let (loss, gradient) = suffix.loss(&state, &reply)?;
         if loss < LEARNED {
             break;
         }
@@ -269,8 +270,8 @@ fn choose(
     let mut best = (0, f64::NEG_INFINITY);
     for (at, choice) in choices.iter().enumerate() {
         let reply = model.tokenizer().encode_reply(choice.trim())?;
-        let above = model.above(layer, &behind(past, &before_each(last, &reply)))?;
-        let logits = above.logits(value.unwrap_or(above.after()))?;
+        let suffix = model.forward_from_layer(layer, &behind(past, &before_each(last, &reply)))?;
+        let logits = suffix.logits(value.unwrap_or(suffix.after()))?;
         let rows = logits.chunks_exact(model.info().vocabulary).zip(&reply);
         let likelihood: f64 = rows.map(|(row, token)| log_probability(row, *token)).sum();
         if likelihood > best.1 {

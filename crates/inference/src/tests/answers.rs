@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::request::{Answered, FinishReason, Generated};
 use super::super::toy::{TEXT_FIRST, tap};
 use super::*;
-use reasonedit_nn::error::VlmError;
+use crate::error::EngineError;
 use reasonedit_nn::taps::Pooling;
 
 const PROMPTS: [&str; 5] = [
@@ -262,7 +262,7 @@ async fn sampling_follows_its_seed() {
     assert_eq!(one, sample(1, 1.5).await.unwrap().0);
     assert_ne!(one.text, sample(2, 1.5).await.unwrap().0.text);
     for bad in [0.0, f64::NAN, -1.0] {
-        assert!(matches!(sample(1, bad).await, Err(VlmError::Unsupported(_))));
+        assert!(matches!(sample(1, bad).await, Err(EngineError::Unsupported(_))));
     }
     let none = engine.generate_text(generation(None, "x", 0), CallOptions::default()).await.unwrap().0;
     assert_eq!((none.text.as_str(), none.reason), ("", FinishReason::Length));
@@ -300,7 +300,7 @@ async fn crops_are_pictures_of_their_own() {
     check(&Scratch::new(), &[picture(0), alone], &asks[1], &answered[1]);
     crop.key.area = Some(reasonedit_imaging::PixelBox { x: 10, ..area });
     let outside = engine.ask(vec![crop], vec![asks[0].clone()], CallOptions::default()).await;
-    assert!(matches!(outside, Err(VlmError::Image(_))));
+    assert!(matches!(outside, Err(EngineError::Image(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,8 @@
 
 use super::super::request::{Answered, Conversation, FinishReason, GenerateEvent};
 use super::*;
+use crate::error::EngineError;
 use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
-use reasonedit_nn::error::VlmError;
 
 /// A turn; digits in the text stand for pictures.
 fn turn(role: Role, text: &str) -> ChatMessage {
@@ -147,7 +147,7 @@ async fn pictures_and_places_for_them_agree() {
     for images in [vec![], vec![picture(0); 2]] {
         let prompt = Conversation { images, ..conversation(&[(Role::User, "0x")]) };
         let refused = engine.generate_text(GenerateRequest::greedy(prompt, 4), CallOptions::default()).await;
-        assert!(matches!(refused, Err(VlmError::Image(_))));
+        assert!(matches!(refused, Err(EngineError::Image(_))));
     }
 }
 

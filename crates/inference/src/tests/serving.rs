@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::super::request::{GenerateEvent, Priority};
 use super::super::toy::{FAIL, MAX_POSITIONS, NAN, PANIC, tap};
 use super::*;
-use reasonedit_nn::error::VlmError;
+use crate::error::EngineError;
 use reasonedit_nn::taps::Pooling;
 
 const NOW: CallOptions = CallOptions { priority: Priority::Interactive, deadline: None };
@@ -17,11 +17,11 @@ async fn a_full_queue_is_an_error_with_a_time() {
     let (a, b) = (sentence(&engine, "a", NOW), sentence(&engine, "bb", NOW));
     eventually(|| engine.stats().queue_depth == 2).await;
     let refused = engine.embed_sentences(vec!["ccc".into()], NOW).await;
-    let Err(VlmError::QueueFull { retry_after }) = refused else { panic!("{refused:?}") };
+    let Err(EngineError::QueueFull { retry_after }) = refused else { panic!("{refused:?}") };
     assert!(!retry_after.is_zero());
     // Also before a picture is preprocessed for nothing.
     let refused = engine.embed_images(vec![picture(0)], tap("merger"), Pooling::Mean, NOW).await;
-    assert!(matches!(refused, Err(VlmError::QueueFull { .. })));
+    assert!(matches!(refused, Err(EngineError::QueueFull { .. })));
     assert_eq!(log.preprocessed.load(Ordering::SeqCst), 0);
     // A caller who leaves makes room.
     a.abort();
@@ -50,8 +50,8 @@ async fn who_has_gone_or_is_late_costs_nothing() {
     let mut dropped = engine.generate(generation(Some(picture(1)), "Go on", 50), NOW).await.unwrap();
     let stream_late = CallOptions { deadline: Some(Instant::now() + Duration::from_secs(1)), ..NOW };
     let mut stream_late = engine.generate(generation(None, "Go on", 50), stream_late).await.unwrap();
-    assert!(matches!(late.await.unwrap(), Err(VlmError::DeadlineExceeded)));
-    assert!(matches!(stream_late.next().await, Some(Err(VlmError::DeadlineExceeded))));
+    assert!(matches!(late.await.unwrap(), Err(EngineError::DeadlineExceeded)));
+    assert!(matches!(stream_late.next().await, Some(Err(EngineError::DeadlineExceeded))));
     assert!(stream_late.next().await.is_none());
     eventually(|| engine.waiting() >= 3).await;
     gone.abort();
@@ -167,9 +167,9 @@ async fn a_failing_request_fails_alone() {
     log.release();
     first.await.unwrap().unwrap();
     let errors: Vec<_> = futures_in_order(bad).await;
-    assert!(matches!(&errors[0], Err(VlmError::Panicked(said)) if said.contains("told to panic")));
-    assert!(matches!(&errors[1], Err(VlmError::Unsupported(_))));
-    assert!(matches!(&errors[2], Err(VlmError::Device(_))), "NaN is not answered");
+    assert!(matches!(&errors[0], Err(EngineError::Panicked(said)) if said.contains("told to panic")));
+    assert!(matches!(&errors[1], Err(EngineError::Unsupported(_))));
+    assert!(matches!(&errors[2], Err(EngineError::Device(_))), "NaN is not answered");
     let alone =
         engine.ask(vec![picture(0)], vec![replies(0, "good", &["yes", "no way"])], NOW).await.unwrap();
     assert_eq!(good.await.unwrap().unwrap(), alone.0);
@@ -179,7 +179,7 @@ async fn a_failing_request_fails_alone() {
     assert!(bad_sentence.await.unwrap().is_err());
     let (tokens, ..) = Scratch::new().greedy(None, "fine", 4);
     assert_eq!(fine.await.unwrap().unwrap().0.completion_tokens, tokens.len());
-    assert!(matches!(broken.await.unwrap(), Err(VlmError::Panicked(_))));
+    assert!(matches!(broken.await.unwrap(), Err(EngineError::Panicked(_))));
     eventually(|| engine.stats().generations == 0).await;
     let stats = engine.stats();
     assert_eq!(stats.failed, 5);
@@ -199,8 +199,7 @@ async fn too_long_is_refused() {
     let (engine, log) = start(EngineConfig::default());
     let long = "x".repeat(MAX_POSITIONS);
     let limit = MAX_POSITIONS;
-    let is_refused =
-        |e: &VlmError| matches!(e, VlmError::TooLong { limit: l, tokens } if *l == limit && *tokens > limit);
+    let is_refused = |e: &EngineError| matches!(e, EngineError::TooLong { limit: l, tokens } if *l == limit && *tokens > limit);
     let asked = engine.ask(vec![picture(0)], vec![replies(0, &long, &["a"])], NOW).await;
     assert!(is_refused(&asked.unwrap_err()));
     assert_eq!(log.tokens.load(Ordering::SeqCst), 0, "before any work");
@@ -238,7 +237,7 @@ async fn a_dropped_stream_stops_its_generation() {
     log.hold();
     let late = CallOptions { deadline: Some(Instant::now() + Duration::from_millis(50)), ..NOW };
     let result = engine.generate_text(generation(Some(picture(0)), "Go on", 100), late).await;
-    assert!(matches!(result, Err(VlmError::DeadlineExceeded)), "{result:?}");
+    assert!(matches!(result, Err(EngineError::DeadlineExceeded)), "{result:?}");
     log.release();
     eventually(|| engine.stats().generations == 0).await;
 }
@@ -279,7 +278,7 @@ async fn shutdown_answers_what_it_has() {
         tokio::spawn(async move { engine.shutdown().await })
     };
     eventually(|| engine.refuses()).await;
-    assert!(matches!(engine.embed_sentences(vec!["new".into()], NOW).await, Err(VlmError::Closed)));
+    assert!(matches!(engine.embed_sentences(vec!["new".into()], NOW).await, Err(EngineError::Closed)));
     log.release();
     ending.await.unwrap();
     first.await.unwrap().unwrap();
@@ -290,7 +289,7 @@ async fn shutdown_answers_what_it_has() {
     }
     assert!(done);
     assert!(!engine.ready());
-    assert!(matches!(engine.wait_ready().await, Err(VlmError::Closed)));
+    assert!(matches!(engine.wait_ready().await, Err(EngineError::Closed)));
     engine.shutdown().await;
 }
 
@@ -318,7 +317,7 @@ async fn loading_is_observable_and_its_failure_told() {
     assert!(!engine.ready());
     let early = sentence(&engine, "early", NOW);
     let late = CallOptions { deadline: Some(Instant::now() + Duration::from_millis(2)), ..NOW };
-    assert!(matches!(engine.embed_sentences(vec![], late).await, Err(VlmError::DeadlineExceeded)));
+    assert!(matches!(engine.embed_sentences(vec![], late).await, Err(EngineError::DeadlineExceeded)));
     go.send(()).unwrap();
     assert_eq!(early.await.unwrap().unwrap(), 5.0);
     assert!(engine.ready());
@@ -328,18 +327,18 @@ async fn loading_is_observable_and_its_failure_told() {
     for panics in [false, true] {
         let load = move || {
             assert!(!panics, "loading panicked");
-            Err(VlmError::load("model.safetensors", "it is cut off; download it again"))
+            Err(EngineError::load("model.safetensors", "it is cut off; download it again"))
         };
         let engine = Engine::start(load, EngineConfig::default()).unwrap();
         let first = engine.wait_ready().await.unwrap_err();
-        assert_eq!(matches!(first, VlmError::Panicked(_)), panics);
+        assert_eq!(matches!(first, EngineError::Panicked(_)), panics);
         let second = engine.info().await.unwrap_err().to_string();
         assert!(second.contains(&first.to_string()), "{second}");
         assert!(engine.embed_sentences(vec!["x".into()], NOW).await.is_err());
         engine.shutdown().await;
     }
     let wrong = EngineConfig { batch_tokens: 0, ..EngineConfig::default() };
-    let error = Engine::start(|| Err(VlmError::Closed), wrong).unwrap_err();
+    let error = Engine::start(|| Err(EngineError::Closed), wrong).unwrap_err();
     assert!(error.to_string().contains("batch_tokens"));
 }
 
@@ -353,7 +352,7 @@ async fn wrong_requests_are_refused() {
     assert!(language.to_string().contains("pairs"));
     assert!(engine.set_always_taps(vec![tap("language.0")]).await.is_err());
     let absent = engine.ask(images(), vec![replies(1, "?", &["a"])], NOW).await;
-    assert!(matches!(absent, Err(VlmError::Image(_))));
+    assert!(matches!(absent, Err(EngineError::Image(_))));
     assert!(engine.ask(images(), Vec::new(), NOW).await.unwrap().0.is_empty());
     assert!(engine.embed_pairs(Vec::new(), vec![tap("language.0")], NOW).await.unwrap().0.is_empty());
     assert!(engine.embed_sentences(Vec::new(), NOW).await.unwrap().0.is_empty());
@@ -370,7 +369,7 @@ async fn a_visit_has_the_model_and_fails_alone() {
         let engine = engine.clone();
         let visit = move |model: &dyn reasonedit_models::model::VisionLanguageModel| match what {
             "panics" => panic!("it does"),
-            "fails" => Err(VlmError::Shape("it does".into())),
+            "fails" => Err(EngineError::Shape("it does".into())),
             _ => Ok(model.info().vocabulary),
         };
         tokio::spawn(async move { engine.visit(1, visit, NOW).await.map(|(vocabulary, _)| vocabulary) })
@@ -380,7 +379,7 @@ async fn a_visit_has_the_model_and_fails_alone() {
     log.release();
     first.await.unwrap().unwrap();
     assert_eq!(fine.await.unwrap().unwrap(), engine.info().await.unwrap().vocabulary);
-    assert!(matches!(fails.await.unwrap(), Err(VlmError::Shape(_))));
-    assert!(matches!(panics.await.unwrap(), Err(VlmError::Panicked(_))));
+    assert!(matches!(fails.await.unwrap(), Err(EngineError::Shape(_))));
+    assert!(matches!(panics.await.unwrap(), Err(EngineError::Panicked(_))));
     assert_eq!(sentence(&engine, "after", NOW).await.unwrap().unwrap(), 5.0);
 }

@@ -23,7 +23,7 @@ use qformer::{Instructed, QFormer};
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{Tower, VisionTransformer, even_rows};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::{ImageFeatures, Piece, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
 use reasonedit_nn::upper_layers::UpperLayers;
@@ -136,7 +136,7 @@ impl Networks {
                 match piece {
                     Piece::Tokens(_) => {}
                     Piece::Image(_) => {
-                        return Err(VlmError::Shape(
+                        return Err(ModelError::Shape(
                             "a picture without an instruction: this model's Q-Former reads one".into(),
                         ));
                     }
@@ -185,7 +185,7 @@ impl Networks {
         if features.tokens.dims() == expected {
             Ok(())
         } else {
-            Err(VlmError::Shape("image features of another model".into()))
+            Err(ModelError::Shape("image features of another model".into()))
         }
     }
 }

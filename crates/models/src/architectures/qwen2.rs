@@ -12,7 +12,7 @@ use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::TapName;
 use reasonedit_nn::upper_layers::UpperLayers;
@@ -92,8 +92,8 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
 #[derive(Clone, Copy, Debug)]
 struct NoPictures;
 
-fn refusal() -> VlmError {
-    VlmError::Unsupported("this model reads text only; it can't look at pictures".into())
+fn refusal() -> ModelError {
+    ModelError::Unsupported("this model reads text only; it can't look at pictures".into())
 }
 
 impl ImagePreprocessor for NoPictures {

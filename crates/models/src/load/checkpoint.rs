@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::foreign::{instead_of_weights, refuse_quantised};
 use crate::prompt::{PromptSettings, PromptTokenizer};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 use reasonedit_nn::weights::Weights;
 
@@ -36,7 +36,7 @@ impl Checkpoint {
     pub(crate) fn new(folder: impl Into<PathBuf>, name: Option<String>) -> Result<Self> {
         let folder = folder.into();
         if !folder.is_dir() {
-            return Err(VlmError::load(folder.display().to_string(), "there is no such folder"));
+            return Err(ModelError::load(folder.display().to_string(), "there is no such folder"));
         }
         let name = name.unwrap_or_else(|| {
             let canonical = folder.canonicalize().unwrap_or_else(|_| folder.clone());
@@ -54,7 +54,7 @@ impl Checkpoint {
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(VlmError::Read { path, source }),
+            Err(source) => Err(ModelError::Read { path, source }),
         }
     }
 
@@ -87,7 +87,7 @@ impl Checkpoint {
         Ok(Some(settings).filter(Value::is_object))
     }
 
-    fn missing(&self, file: &str) -> VlmError {
+    fn missing(&self, file: &str) -> ModelError {
         const SLOW: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
         if file == "config.json"
             && !self.folder.join("model.safetensors").is_file()
@@ -101,9 +101,9 @@ impl Checkpoint {
                 "there is only {slow}. AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER) makes \
                  tokenizer.json of it"
             );
-            return VlmError::load(file, reason);
+            return ModelError::load(file, reason);
         }
-        VlmError::load(
+        ModelError::load(
             file,
             format!(
                 "{} has no such file; is it a whole checkpoint in Hugging Face's layout?",
@@ -131,7 +131,7 @@ impl Checkpoint {
                         "{INDEX} lists it, {} has no such file; copy it again",
                         self.folder.display()
                     );
-                    VlmError::load(&name, reason)
+                    ModelError::load(&name, reason)
                 };
                 if path.is_file() { Ok(path) } else { Err(missing()) }
             })
@@ -141,7 +141,7 @@ impl Checkpoint {
     /// As [`Self::weight_files`], of weights that are not quantised.
     ///
     /// # Errors
-    /// [`VlmError::Load`] with the method's name, as `config.json` has it.
+    /// [`ModelError::Load`] with the method's name, as `config.json` has it.
     pub(crate) fn whole_weight_files(&self, config: &Value) -> Result<Vec<PathBuf>> {
         let files = self.weight_files()?;
         refuse_quantised(config, &files)?;
@@ -218,7 +218,7 @@ impl Checkpoint {
         stop_tokens.sort_unstable();
         stop_tokens.dedup();
         if stop_tokens.is_empty() {
-            return Err(VlmError::load(
+            return Err(ModelError::load(
                 "generation_config.json",
                 "neither it, nor config.json, nor tokenizer_config.json names an end-of-turn token (eos_token_id, eos_token)",
             ));
@@ -228,7 +228,7 @@ impl Checkpoint {
             None if bare => {
                 let image = added().find(|t| t["id"].as_u64() == image_token.map(u64::from));
                 let image = image.and_then(|t| t["content"].as_str()).ok_or_else(|| {
-                    VlmError::load(
+                    ModelError::load(
                         "tokenizer.json",
                         "it has no added token of config.json's image_token_index",
                     )
@@ -236,7 +236,7 @@ impl Checkpoint {
                 BARE_TEMPLATE.replace("<image>", image)
             }
             None => {
-                return Err(VlmError::load(
+                return Err(ModelError::load(
                     "chat_template.jinja",
                     "the checkpoint has no chat template, neither there nor in chat_template.json or \
                      tokenizer_config.json; use the instruction-tuned checkpoint",
@@ -274,7 +274,7 @@ impl Checkpoint {
         if let Some(bytes) = self.bytes("chat_template.jinja")? {
             return String::from_utf8(bytes)
                 .map(Some)
-                .map_err(|_| VlmError::load("chat_template.jinja", "it is not UTF-8"));
+                .map_err(|_| ModelError::load("chat_template.jinja", "it is not UTF-8"));
         }
         let from_file = self.json("chat_template.json")?.unwrap_or_default();
         let of_processor = self.template_of_processor()?.map_or(Value::Null, Value::String);
@@ -293,7 +293,7 @@ impl Checkpoint {
 
 /// File names an index lists, sorted.
 pub(crate) fn weight_shards(index: &Value) -> Result<BTreeSet<String>> {
-    let fail = |reason: &str| VlmError::load("model.safetensors.index.json", reason);
+    let fail = |reason: &str| ModelError::load("model.safetensors.index.json", reason);
     let map = index["weight_map"].as_object().ok_or_else(|| fail("it has no weight_map"))?;
     map.values()
         .map(|name| {

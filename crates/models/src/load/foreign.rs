@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::file::WeightFile;
 
 /// What to do with weights of another form.
@@ -13,7 +13,7 @@ const CONVERT: &str =
 
 /// Looks for what people take for a checkpoint, or for half of one: `None` where nothing of the kind is
 /// there.
-pub(super) fn instead_of_weights(folder: &Path) -> Option<VlmError> {
+pub(super) fn instead_of_weights(folder: &Path) -> Option<ModelError> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -31,10 +31,10 @@ pub(super) fn instead_of_weights(folder: &Path) -> Option<VlmError> {
             "it is not there, though parts of the weights are ({shard}); it says which tensor lies in which \
              part. Copy the folder again"
         );
-        return Some(VlmError::load("model.safetensors.index.json", reason));
+        return Some(ModelError::load("model.safetensors.index.json", reason));
     }
     if let Some(part) = first(&|n| is_unfinished(n)) {
-        return Some(VlmError::load(part, "its download or copy has not ended; fetch the folder again"));
+        return Some(ModelError::load(part, "its download or copy has not ended; fetch the folder again"));
     }
     names.iter().find_map(|name| foreign_file(name)).or_else(|| {
         let other = first(&|n| extension(n) == "safetensors")?;
@@ -42,12 +42,12 @@ pub(super) fn instead_of_weights(folder: &Path) -> Option<VlmError> {
             "weights are looked for under this name; the folder has {other}. Rename it, if those are the \
              model's"
         );
-        Some(VlmError::load("model.safetensors", reason))
+        Some(ModelError::load("model.safetensors", reason))
     })
 }
 
 /// Names a file whose form is not read.
-pub(super) fn foreign_file(name: &str) -> Option<VlmError> {
+pub(super) fn foreign_file(name: &str) -> Option<ModelError> {
     let index = name.trim_end_matches(".index.json");
     let reason = match extension(index).as_str() {
         "gguf" | "ggml" => {
@@ -66,7 +66,7 @@ pub(super) fn foreign_file(name: &str) -> Option<VlmError> {
         }
         _ => return None,
     };
-    Some(VlmError::load(name, reason))
+    Some(ModelError::load(name, reason))
 }
 
 fn extension(name: &str) -> String {
@@ -82,13 +82,13 @@ fn is_unfinished(name: &str) -> bool {
     matches!(extension(name).as_str(), "incomplete" | "part" | "crdownload" | "aria2" | "tmp")
 }
 
-fn adapter(folder: &Path) -> VlmError {
+fn adapter(folder: &Path) -> ModelError {
     let read = std::fs::read(folder.join("adapter_config.json")).ok();
     let config: Value = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let plain = |name: &str| config[name].as_str().filter(|text| !text.is_empty() && text.len() <= 200);
     let kind = plain("peft_type").unwrap_or("LoRA");
     let base = plain("base_model_name_or_path").map_or_else(String::new, |base| format!(" ({base})"));
-    VlmError::load(
+    ModelError::load(
         "adapter_config.json",
         format!(
             "the folder holds an adapter ({kind}) without the model it belongs to{base}. Merge the two with \
@@ -117,14 +117,14 @@ pub(super) fn refuse_quantised(config: &Value, files: &[std::path::PathBuf]) -> 
     let advice =
         "Take the checkpoint that is not quantised; model.quantize makes blocks of 8 or 4 bits while loading";
     Err(match said {
-        Some(said) => VlmError::load(
+        Some(said) => ModelError::load(
             "config.json",
             format!(
                 "quantization_config: the weights are quantised by {}, which is not read. {advice}",
                 method(said)
             ),
         ),
-        None => VlmError::load(
+        None => ModelError::load(
             name,
             format!(
                 "it is stored as {dtype:?}: the weights are quantised, though config.json has no \

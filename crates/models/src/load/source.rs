@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::LoadOptions;
 use super::checkpoint::{Checkpoint, weight_shards};
 use super::foreign::foreign_file;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 /// How far a download is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) fn resolve(
         let name =
             Path::new(source).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let file = || {
-            VlmError::load(
+            ModelError::load(
                 source,
                 "it is a file; give the folder that it lies in, with config.json beside it",
             )
@@ -53,7 +53,7 @@ pub(crate) fn resolve(
         return Err(foreign_file(&name).unwrap_or_else(file));
     }
     if !is_hub_id(source) {
-        return Err(VlmError::load(
+        return Err(ModelError::load(
             source,
             "it is neither a folder nor an id such as Qwen/Qwen3-VL-4B-Instruct",
         ));
@@ -79,7 +79,7 @@ impl Hub {
             (None, Some(home), _) => Path::new(&home).join("hub"),
             (None, None, Some(home)) => Path::new(&home).join(".cache/huggingface/hub"),
             (None, None, None) => {
-                return Err(VlmError::load("the hub's cache", "set HF_HOME: there is no home folder"));
+                return Err(ModelError::load("the hub's cache", "set HF_HOME: there is no home folder"));
             }
         };
         Ok(Self {
@@ -92,7 +92,7 @@ impl Hub {
     fn checkpoint(&self, id: &str, options: &LoadOptions, progress: &dyn Fn(Progress)) -> Result<Checkpoint> {
         let revision = options.revision.as_deref().unwrap_or("main");
         if !revision.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
-            return Err(VlmError::load(id, "the revision is not a branch, tag or commit"));
+            return Err(ModelError::load(id, "the revision is not a branch, tag or commit"));
         }
         let home = self.cache.join(format!("models--{}", id.replace('/', "--")));
         // A commit that is complete needs no network at all; what a branch points at may have moved on.
@@ -110,14 +110,14 @@ impl Hub {
             }
         }
         if options.offline {
-            return Err(VlmError::load(
+            return Err(ModelError::load(
                 id,
                 format!("revision {revision} was not downloaded before and offline is set; unset it once"),
             ));
         }
         let listing = self.json(&format!("{}/api/models/{id}/revision/{revision}", self.endpoint))?;
         let commit = listing["sha"].as_str().filter(|c| is_commit(c));
-        let commit = commit.ok_or_else(|| VlmError::load(id, "the hub's answer names no commit"))?;
+        let commit = commit.ok_or_else(|| ModelError::load(id, "the hub's answer names no commit"))?;
         let folder = home.join("snapshots").join(commit);
         let names: Vec<&str> = listing["siblings"]
             .as_array()
@@ -134,7 +134,7 @@ impl Hub {
             let index: Value = std::fs::read(&index)
                 .ok()
                 .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-                .ok_or_else(|| VlmError::load(id, "it has no weights in safetensors form"))?;
+                .ok_or_else(|| ModelError::load(id, "it has no weights in safetensors form"))?;
             for shard in weight_shards(&index)? {
                 self.download(id, commit, &shard, &folder, progress)?;
             }
@@ -142,7 +142,7 @@ impl Hub {
         let refs = home.join("refs");
         write(&refs, |_| Ok(()))?;
         let path = refs.join(revision);
-        std::fs::write(&path, commit).map_err(|source| VlmError::Read { path, source })?;
+        std::fs::write(&path, commit).map_err(|source| ModelError::Read { path, source })?;
         Checkpoint::new(folder, Some(id.to_owned()))
     }
 
@@ -158,12 +158,12 @@ impl Hub {
         }
         request.call().map_err(|e| match e {
             ureq::Error::StatusCode(401 | 403) => {
-                VlmError::load(url, "the hub refuses it: accept the model's licence there and set HF_TOKEN")
+                ModelError::load(url, "the hub refuses it: accept the model's licence there and set HF_TOKEN")
             }
             ureq::Error::StatusCode(404) => {
-                VlmError::load(url, "the hub has no such model, revision or file")
+                ModelError::load(url, "the hub has no such model, revision or file")
             }
-            other => VlmError::load(url, format!("download failed: {other}; or give the path of a folder")),
+            other => ModelError::load(url, format!("download failed: {other}; or give the path of a folder")),
         })
     }
 
@@ -173,8 +173,8 @@ impl Hub {
         body.into_reader()
             .take(16 << 20)
             .read_to_end(&mut bytes)
-            .map_err(|e| VlmError::load(url, format!("download failed: {e}")))?;
-        serde_json::from_slice(&bytes).map_err(|e| VlmError::load(url, format!("not valid JSON: {e}")))
+            .map_err(|e| ModelError::load(url, format!("download failed: {e}")))?;
+        serde_json::from_slice(&bytes).map_err(|e| ModelError::load(url, format!("not valid JSON: {e}")))
     }
 
     /// Downloads a file unless it is there; it appears under its name only when it is whole.
@@ -229,7 +229,7 @@ impl Hub {
 fn write(folder: &Path, f: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| f(folder))
-        .map_err(|source| VlmError::Read { path: folder.to_owned(), source })
+        .map_err(|source| ModelError::Read { path: folder.to_owned(), source })
 }
 
 fn is_commit(text: &str) -> bool {

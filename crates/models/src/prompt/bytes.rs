@@ -2,7 +2,7 @@
 
 use tokenizers::{Decoder, Tokenizer};
 
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 /// The byte tokens of a tokenizer.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl ByteTokens {
     /// Those of a tokenizer; `None` if its decoder doesn't know any.
     pub(super) fn of(tokenizer: &Tokenizer) -> Result<Option<Self>> {
         let decoder = serde_json::to_string(&tokenizer.get_decoder())
-            .map_err(|e| VlmError::Tokenizer(format!("its decoder can't be read: {e}")))?;
+            .map_err(|e| ModelError::Tokenizer(format!("its decoder can't be read: {e}")))?;
         if !decoder.contains("\"ByteFallback\"") {
             return Ok(None);
         }
@@ -53,7 +53,7 @@ impl ByteTokens {
         match tokenizer.get_decoder() {
             Some(decoder) => decoder
                 .decode(texts)
-                .map_err(|e| VlmError::Tokenizer(format!("tokens can't be decoded: {e}"))),
+                .map_err(|e| ModelError::Tokenizer(format!("tokens can't be decoded: {e}"))),
             None => Ok(texts.concat()),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokenizers::AddedToken;
 
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 /// A stretch of a rendered prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Veil {
             .iter()
             .map(|c| free.next().map(|stand_in| (*c, stand_in)))
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| VlmError::Template("the text uses up every private-use character".into()))?;
+            .ok_or_else(|| ModelError::Template("the text uses up every private-use character".into()))?;
         Ok(Self { pairs })
     }
 

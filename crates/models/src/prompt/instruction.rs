@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::tokenizer_file;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 /// The Q-Former's tokenizer.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl InstructionTokenizer {
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(Some(TruncationParams { max_length: limit, ..TruncationParams::default() }))
-            .map_err(|e| VlmError::Tokenizer(e.to_string()))?;
+            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
         // Special tokens typed in a text stay text.
         tokenizer.set_encode_special_tokens(true);
         Ok(Self { tokenizer })
@@ -31,7 +31,7 @@ impl InstructionTokenizer {
         let encoding = self
             .tokenizer
             .encode_fast(text, true)
-            .map_err(|e| VlmError::Tokenizer(format!("an instruction can't be encoded: {e}")))?;
+            .map_err(|e| ModelError::Tokenizer(format!("an instruction can't be encoded: {e}")))?;
         Ok(encoding.get_ids().into())
     }
 }

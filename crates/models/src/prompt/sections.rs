@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokenizers::{PreTokenizerWrapper, Tokenizer};
 
 use super::control::Segment;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 /// A conversation as the template renders it, cut at control tokens.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub(super) fn leading_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     let encode = |special: bool| -> Result<Vec<u32>> {
         let encoding = tokenizer
             .encode_fast("a", special)
-            .map_err(|e| VlmError::Tokenizer(format!("a text can't be encoded: {e}")))?;
+            .map_err(|e| ModelError::Tokenizer(format!("a text can't be encoded: {e}")))?;
         Ok(encoding.get_ids().to_vec())
     };
     let (with, without) = (encode(true)?, encode(false)?);
@@ -107,7 +107,8 @@ pub(super) fn without_first_mark(tokenizer: &Tokenizer) -> Result<Option<Tokeniz
         }
     }
     let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() else { return Ok(None) };
-    let fail = |e: serde_json::Error| VlmError::Tokenizer(format!("its pre-tokenizer can't be changed: {e}"));
+    let fail =
+        |e: serde_json::Error| ModelError::Tokenizer(format!("its pre-tokenizer can't be changed: {e}"));
     let mut json = serde_json::to_value(pre_tokenizer).map_err(fail)?;
     if !never(&mut json) {
         return Ok(None);

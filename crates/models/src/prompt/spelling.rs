@@ -1,7 +1,7 @@
 //! What every token of a vocabulary adds to a text, in bytes.
 
 use super::PromptTokenizer;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 /// Stands for a space at the beginning of a word in SentencePiece's vocabularies.
 const WORD_MARK: char = '\u{2581}';
@@ -41,10 +41,10 @@ impl PromptTokenizer {
     /// spelt one by one.
     ///
     /// # Errors
-    /// [`VlmError::Tokenizer`].
+    /// [`ModelError::Tokenizer`].
     pub(crate) fn spelling(&self, vocabulary: usize) -> Result<Option<Spelling>> {
         let decoder = serde_json::to_string(&self.full.get_decoder())
-            .map_err(|e| VlmError::Tokenizer(format!("its decoder can't be read: {e}")))?;
+            .map_err(|e| ModelError::Tokenizer(format!("its decoder can't be read: {e}")))?;
         let spell: fn(&str) -> Option<Vec<u8>> = if decoder.contains("\"ByteLevel\"") {
             byte_level
         } else if decoder.contains("\"ByteFallback\"") {

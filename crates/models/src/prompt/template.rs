@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 const NAME: &str = "chat";
 
@@ -58,12 +58,13 @@ impl ChatTemplate {
         environment.set_fuel(Some(5_000_000));
         environment
             .add_template_owned(NAME, without_generation_tags(source))
-            .map_err(|e| VlmError::Template(format!("it doesn't compile: {e}")))?;
+            .map_err(|e| ModelError::Template(format!("it doesn't compile: {e}")))?;
         Ok(Self { environment, special_tokens })
     }
 
     pub(super) fn render(&self, messages: &[serde_json::Value], reply: bool) -> Result<String> {
-        let template = self.environment.get_template(NAME).map_err(|e| VlmError::Template(e.to_string()))?;
+        let template =
+            self.environment.get_template(NAME).map_err(|e| ModelError::Template(e.to_string()))?;
         let special = Value::from_serialize(&self.special_tokens);
         let context = minijinja::context! {
             messages => Value::from_serialize(messages),
@@ -71,7 +72,7 @@ impl ChatTemplate {
             ..special
         };
         // The error's text may quote the conversation; only its kind is passed on.
-        template.render(context).map_err(|e| VlmError::Template(format!("{:?}", e.kind())))
+        template.render(context).map_err(|e| ModelError::Template(format!("{:?}", e.kind())))
     }
 }
 

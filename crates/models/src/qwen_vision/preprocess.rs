@@ -4,7 +4,7 @@ use reasonedit_imaging::{Filter, RgbImage, resize, smart_resize};
 use serde_json::Value;
 
 use crate::model::ImagePreprocessor;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 
 /// Settings of `preprocessor_config.json`.
@@ -32,9 +32,9 @@ impl Qwen2VlProcessor {
     /// Reads the settings; what is absent has the default of transformers' class.
     ///
     /// # Errors
-    /// [`VlmError::Load`] naming the setting at fault.
+    /// [`ModelError::Load`] naming the setting at fault.
     pub(crate) fn parse(json: &Value) -> Result<Self> {
-        let fail = |reason: String| VlmError::load("preprocessor_config.json", reason);
+        let fail = |reason: String| ModelError::load("preprocessor_config.json", reason);
         let kind = json["image_processor_type"].as_str().unwrap_or("Qwen2VLImageProcessor");
         if !matches!(kind, "Qwen2VLImageProcessor" | "Qwen2VLImageProcessorFast" | "Qwen2VLImageProcessorPil")
         {
@@ -98,11 +98,11 @@ impl Qwen2VlProcessor {
     /// Height and width that a picture is resized to: whole merged patches.
     fn target(&self, width: u32, height: u32) -> Result<(u32, u32)> {
         if width == 0 || height == 0 {
-            return Err(VlmError::Image("it has no pixels".into()));
+            return Err(ModelError::Image("it has no pixels".into()));
         }
         let factor = (self.patch_size * self.merge_size) as u32;
         smart_resize(height, width, factor, self.pixels.0, self.pixels.1)
-            .map_err(|e| VlmError::Image(e.to_string()))
+            .map_err(|e| ModelError::Image(e.to_string()))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::load::checkpoint::Checkpoint;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 
 /// Networks that are known.
@@ -54,7 +54,7 @@ impl NetworkConfig {
             "mpnet" => Family::Mpnet,
             "bert" => Family::Bert,
             other => {
-                return Err(VlmError::load(
+                return Err(ModelError::load(
                     "config.json",
                     format!(
                         "model_type {other:?} is not supported; supported sentence encoders: mpnet, bert"
@@ -78,7 +78,7 @@ impl NetworkConfig {
             && config.max_position_embeddings > 2
             && config.relative_attention_num_buckets >= 32;
         if !good || config.position_embedding_type != "absolute" {
-            return Err(VlmError::load(
+            return Err(ModelError::load(
                 "config.json",
                 format!(
                     "sizes of this {} that make no sense, or positions that are not absolute",
@@ -126,7 +126,7 @@ impl Surroundings {
         let modes = pooling_modes(&pooling);
         if let Some(other) = modes.iter().find(|mode| *mode != MEAN) {
             let reason = format!("pooling by {other:?} is not done, only by {MEAN:?}");
-            return Err(VlmError::load(file, reason));
+            return Err(ModelError::load(file, reason));
         }
         let settings = checkpoint.json(NETWORK)?.unwrap_or_default();
         check_network(&settings)?;
@@ -167,7 +167,7 @@ const PIPELINE: &str = "config_sentence_transformers.json";
 /// Where the pooling's settings lie. Modules are told by the last part of their class: releases move them
 /// about.
 fn pooling_folder(modules: &Value) -> Result<String> {
-    let fail = |reason: String| Err(VlmError::load("modules.json", reason));
+    let fail = |reason: String| Err(ModelError::load("modules.json", reason));
     let mut pooling = "1_Pooling".to_owned();
     for module in modules.as_array().into_iter().flatten() {
         let (kind, path) =
@@ -226,7 +226,7 @@ fn check_network(settings: &Value) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(VlmError::load(NETWORK, reason))
+    Err(ModelError::load(NETWORK, reason))
 }
 
 /// What stands in front of every text unless somebody says otherwise.
@@ -234,7 +234,7 @@ fn default_prompt(pipeline: &Value) -> Result<String> {
     let Some(name) = pipeline["default_prompt_name"].as_str() else { return Ok(String::new()) };
     let prompt = &pipeline["prompts"][name];
     prompt.as_str().map(str::to_owned).ok_or_else(|| {
-        VlmError::load(PIPELINE, format!("default_prompt_name is {name:?}, which is none of its prompts"))
+        ModelError::load(PIPELINE, format!("default_prompt_name is {name:?}, which is none of its prompts"))
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::vit::EncoderSizes;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 
 /// What is read of `config.json`.
@@ -106,11 +106,11 @@ impl SiglipConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`VlmError::Load`] naming the setting at fault.
+    /// [`ModelError::Load`] naming the setting at fault.
     pub fn parse(json: &Value) -> Result<Self> {
-        let fail = |reason: &str| VlmError::load("config.json", reason);
+        let fail = |reason: &str| ModelError::load("config.json", reason);
         if json["model_type"] != "siglip" {
-            return Err(VlmError::load(
+            return Err(ModelError::load(
                 "config.json",
                 format!("model_type {} is not siglip", json["model_type"]),
             ));

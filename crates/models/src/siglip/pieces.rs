@@ -8,7 +8,7 @@ use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::Precompiled;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 
 /// Name of the file.
 pub(super) const FILE: &str = "spiece.model";
@@ -21,11 +21,11 @@ const BYTE: u64 = 6;
 /// The way of cutting that is read.
 const UNIGRAM: u64 = 1;
 
-fn fail(reason: impl Into<String>) -> VlmError {
-    VlmError::load(FILE, reason)
+fn fail(reason: impl Into<String>) -> ModelError {
+    ModelError::load(FILE, reason)
 }
 
-fn broken() -> VlmError {
+fn broken() -> ModelError {
     fail("it is not a whole SentencePiece model; copy it again")
 }
 
@@ -89,7 +89,7 @@ impl<'b> Message<'b> {
 /// The tokenizer of a `spiece.model`.
 ///
 /// # Errors
-/// [`VlmError::Load`] for a file that is no such model, or cuts texts in another way than by a unigram model.
+/// [`ModelError::Load`] for a file that is no such model, or cuts texts in another way than by a unigram model.
 pub(super) fn read(bytes: &[u8]) -> Result<Tokenizer> {
     if bytes.len() > GREATEST {
         return Err(fail("it is larger than any SentencePiece model"));

@@ -11,7 +11,7 @@ use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::select_rows;
 use reasonedit_nn::blocks::vit::{AttentionNames, Encoder, even_rows, even_spans, layer_norm};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::Scope;
 
 /// SentencePiece's mark for a space.
@@ -38,14 +38,17 @@ impl SiglipTokenizer {
             _ => tokenizer_file::read("tokenizer.json", &checkpoint.required_bytes("tokenizer.json")?)?,
         };
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|e| VlmError::Tokenizer(e.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|e| ModelError::Tokenizer(e.to_string()))?;
         // `</s>` typed in a text stays text.
         tokenizer.set_encode_special_tokens(true);
         let end = tokenizer
             .token_to_id("</s>")
-            .ok_or_else(|| VlmError::Tokenizer("the tokenizer has no token </s>".into()))?;
+            .ok_or_else(|| ModelError::Tokenizer("the tokenizer has no token </s>".into()))?;
         if tokenizer.get_vocab_size(true) > config.vocab_size {
-            return Err(VlmError::load("config.json", "vocab_size is less than the tokens of the tokenizer"));
+            return Err(ModelError::load(
+                "config.json",
+                "vocab_size is less than the tokens of the tokenizer",
+            ));
         }
         Ok(Self { tokenizer, end, pad: config.pad_token_id, len: config.max_position_embeddings, lower_case })
     }
@@ -75,7 +78,7 @@ impl SiglipTokenizer {
             let encoding = self
                 .tokenizer
                 .encode_fast(text.as_str(), false)
-                .map_err(|e| VlmError::Tokenizer(format!("a text can't be encoded: {e}")))?;
+                .map_err(|e| ModelError::Tokenizer(format!("a text can't be encoded: {e}")))?;
             ids.extend(encoding.get_ids().iter().copied().take(self.len - 1));
         }
         ids.push(self.end);

@@ -7,11 +7,11 @@ use axum::response::IntoResponse as _;
 use reasonedit_editor::EditorError;
 use reasonedit_http::problem::{PROBLEM_JSON, Problem};
 use reasonedit_imaging::ImagingError;
-use reasonedit_inference::VlmError;
+use reasonedit_inference::EngineError;
 
 #[test]
 fn a_full_queue_says_when_to_come_back() {
-    let error = EditorError::Engine(VlmError::QueueFull { retry_after: Duration::from_millis(2100) });
+    let error = EditorError::Engine(EngineError::QueueFull { retry_after: Duration::from_millis(2100) });
     let response = Problem::from(error).into_response();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(response.headers()[header::RETRY_AFTER], "3");
@@ -32,10 +32,10 @@ fn editor_errors_have_the_statuses_of_the_contract() {
     assert_eq!(status(EditorError::IdempotencyConflict), 409);
     assert_eq!(status(EditorError::Archive("no manifest".to_owned())), 422);
     assert_eq!(status(EditorError::Cancelled), 503);
-    assert_eq!(status(EditorError::Engine(VlmError::DeadlineExceeded)), 504);
-    assert_eq!(status(EditorError::Engine(VlmError::Closed)), 503);
-    assert_eq!(status(EditorError::Engine(VlmError::TooLong { tokens: 9, limit: 8 })), 422);
-    assert_eq!(status(EditorError::Engine(VlmError::Panicked("index".to_owned()))), 500);
+    assert_eq!(status(EditorError::Engine(EngineError::DeadlineExceeded)), 504);
+    assert_eq!(status(EditorError::Engine(EngineError::Closed)), 503);
+    assert_eq!(status(EditorError::Engine(EngineError::TooLong { tokens: 9, limit: 8 })), 422);
+    assert_eq!(status(EditorError::Engine(EngineError::Panicked("index".to_owned()))), 500);
     assert_eq!(status(EditorError::Image(ImagingError::UnsupportedFormat)), 415);
     let not_read = ImagingError::NotRead { what: "a DICOM file".to_owned(), advice: "export it" };
     assert_eq!(status(EditorError::Image(not_read)), 415);

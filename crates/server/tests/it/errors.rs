@@ -37,7 +37,7 @@ const WORDED: [(&str, &str); 5] = [
     ("crates/imaging/src/error.rs", "ImagingError"),
     ("crates/editor/src/error.rs", "EditorError"),
     ("crates/codebook/src/error.rs", "CodebookError"),
-    ("crates/nn/src/error.rs", "VlmError"),
+    ("crates/inference/src/error.rs", "EngineError"),
     ("crates/http/src/outbound.rs", "Refusal"),
 ];
 
@@ -47,7 +47,7 @@ const UNTOLD: [&str; 5] = [
     "EditorError::Config",
     "EditorError::Internal",
     "EditorError::Engine",
-    "VlmError::QueueFull",
+    "EngineError::QueueFull",
 ];
 
 fn root() -> PathBuf {

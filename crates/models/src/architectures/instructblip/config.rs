@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::vit::EncoderSizes;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 
 /// What is read of `config.json`, the language model's part aside.
@@ -113,9 +113,9 @@ impl InstructBlipConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`VlmError::Load`] naming the setting at fault.
+    /// [`ModelError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
-        let fail = |reason: String| VlmError::load("config.json", reason);
+        let fail = |reason: String| ModelError::load("config.json", reason);
         let config: Self = settings::read("config.json", "", json)?;
         let text = json["text_config"]["model_type"].as_str().unwrap_or("opt");
         if text != "llama" {

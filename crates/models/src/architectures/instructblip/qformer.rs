@@ -16,7 +16,7 @@ use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{EncoderSizes, even_rows, layer_norm};
 use reasonedit_nn::blocks::{add, select_rows};
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::ImageFeatures;
 use reasonedit_nn::weights::Scope;
 
@@ -87,7 +87,7 @@ impl Layer {
             .then(|| {
                 let cross = layer.scope("crossattention");
                 let attention = cross.scope("attention");
-                Ok::<_, VlmError>(CrossAttention {
+                Ok::<_, ModelError>(CrossAttention {
                     query: attention.linear(&[("query", width)], width, true)?,
                     key_value: attention.linear(&[("key", width), ("value", width)], vision_width, true)?,
                     output: Output::new(&cross.scope("output"), width, sizes)?,
@@ -214,7 +214,7 @@ impl QFormer {
         for (_, instruction) in inputs {
             let len = instruction.len();
             if len == 0 || len > limits.1 || instruction.iter().any(|id| *id as usize >= limits.0) {
-                return Err(VlmError::Shape(format!(
+                return Err(ModelError::Shape(format!(
                     "an instruction of {len} tokens; the Q-Former takes 1 to {} tokens below {}",
                     limits.1, limits.0
                 )));

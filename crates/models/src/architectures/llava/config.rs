@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::vit::EncoderSizes;
-use reasonedit_nn::error::{Result, VlmError};
+use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 
 /// What is read of `config.json`, the language model's part aside.
@@ -87,9 +87,9 @@ impl LlavaConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`VlmError::Load`] naming the setting at fault.
+    /// [`ModelError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
-        let fail = |reason: String| VlmError::load("config.json", reason);
+        let fail = |reason: String| ModelError::load("config.json", reason);
         if json["vision_feature_layer"].is_array() {
             return Err(fail("several vision_feature_layer are not supported; LLaVA-1.5 has one".into()));
         }
@@ -114,7 +114,7 @@ impl LlavaConfig {
     /// Blocks of the vision tower behind which the image tokens are taken.
     ///
     /// # Errors
-    /// [`VlmError::Load`] if there are not as many.
+    /// [`ModelError::Load`] if there are not as many.
     pub(super) fn feature_blocks(&self) -> Result<usize> {
         let layers = self.vision_config.num_hidden_layers;
         let counted = if self.vision_feature_layer < 0 {
@@ -123,7 +123,7 @@ impl LlavaConfig {
             Some(self.vision_feature_layer)
         };
         counted.and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= layers).ok_or_else(|| {
-            VlmError::load("config.json", format!("vision_feature_layer names none of the {layers} layers"))
+            ModelError::load("config.json", format!("vision_feature_layer names none of the {layers} layers"))
         })
     }
 

@@ -82,7 +82,7 @@ impl Qwen25VlConfig {
     /// newer ones in `text_config`.
     ///
     /// # Errors
-    /// [`VlmError::Load`] naming the setting at fault.
+    /// [`ModelError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let (text, place) =
             if json["text_config"].is_object() { (&json["text_config"], "text_config") } else { (json, "") };

@@ -67,7 +67,7 @@ impl Qwen3VlConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`VlmError::Load`] naming the setting at fault.
+    /// [`ModelError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let text = TextConfig::parse(&json["text_config"], "text_config", &[])?;
         let vision: VisionConfig = settings::read("config.json", "vision_config", &json["vision_config"])?;

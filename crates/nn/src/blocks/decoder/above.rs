@@ -7,7 +7,7 @@ use super::pack::Packed;
 use crate::blocks::attention::{Span, attend};
 use crate::blocks::product::RowKind;
 use crate::blocks::rotary::RotaryTable;
-use crate::error::{Result, VlmError};
+use crate::error::{ModelError, Result};
 use crate::kv_cache::Past;
 use crate::sequence::{Piece, Sequence};
 use crate::upper_layers::UpperLayers;
@@ -29,13 +29,13 @@ pub struct Above<'m> {
 impl<'m> Above<'m> {
     pub(super) fn new(model: &'m Decoder, layer: usize, sequence: &Sequence) -> Result<Self> {
         if layer >= model.layers.len() {
-            return Err(VlmError::Unsupported(format!(
+            return Err(ModelError::Unsupported(format!(
                 "decoder layer {layer} of a model of {}",
                 model.layers.len()
             )));
         }
         if sequence.pieces.iter().any(|piece| matches!(piece, Piece::Image(_) | Piece::Instructed(..))) {
-            return Err(VlmError::Unsupported("a picture behind a state that is to be replaced".into()));
+            return Err(ModelError::Unsupported("a picture behind a state that is to be replaced".into()));
         }
         let packed = Packed::new(model, std::slice::from_ref(sequence))?;
         let mut this = Self {
@@ -89,7 +89,7 @@ impl<'m> Above<'m> {
         if state.len() == width {
             return Ok(());
         }
-        Err(VlmError::Shape(format!("a state of {} values for layers of width {width}", state.len())))
+        Err(ModelError::Shape(format!("a state of {} values for layers of width {width}", state.len())))
     }
 }
 
@@ -116,7 +116,7 @@ impl UpperLayers for Above<'_> {
         self.checked(state)?;
         let vocabulary = self.model.vocabulary;
         if targets.len() != self.tokens || targets.iter().any(|id| *id as usize >= vocabulary) {
-            return Err(VlmError::Shape(format!(
+            return Err(ModelError::Shape(format!(
                 "{} targets below {vocabulary} for {} tokens",
                 targets.len(),
                 self.tokens
@@ -131,7 +131,7 @@ impl UpperLayers for Above<'_> {
         let gradients = loss.backward()?;
         let gradient = gradients
             .get(&state)
-            .ok_or_else(|| VlmError::Shape("the reply doesn't depend on the state".into()))?;
+            .ok_or_else(|| ModelError::Shape("the reply doesn't depend on the state".into()))?;
         Ok((loss.to_scalar()?, gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?))
     }
 }

@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_told_as_clients_expect_it() {
-        let problem = Problem::from(EditorError::Engine(reasonedit_editor::VlmError::TooLong {
+        let problem = Problem::from(EditorError::Engine(reasonedit_editor::EngineError::TooLong {
             tokens: 900,
             limit: 512,
         }));

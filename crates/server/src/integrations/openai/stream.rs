@@ -128,7 +128,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use reasonedit_editor::{
-        EditorError, FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, VlmError,
+        EditorError, FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, EngineError,
     };
     use tokio::sync::mpsc;
 
@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_half_way_is_an_error_event() {
-        let failed = Err(EditorError::Engine(VlmError::DeadlineExceeded));
+        let failed = Err(EditorError::Engine(EngineError::DeadlineExceeded));
         let events = vec![Ok(QueryEvent::Retrieval(retrieval(), None)), Ok(token("It")), failed];
         let told = text(events).await.unwrap();
         insta::assert_snapshot!(told.trim_end().rsplit("\n\n").next().unwrap());
@@ -215,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_before_the_first_event_has_its_own_status() {
-        let full = VlmError::QueueFull { retry_after: Duration::from_secs(1) };
+        let full = EngineError::QueueFull { retry_after: Duration::from_secs(1) };
         let problem = text(vec![Err(EditorError::Engine(full))]).await.unwrap_err();
         assert_eq!(problem.status().as_u16(), 429);
     }
