@@ -12,11 +12,11 @@ use crate::score::{Softmax, each};
 use crate::units::{AskOutput, AskUnit};
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 
-/// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.
+/// Tokens that sharing the beginnings of a batch's groups must save to be worth a run of its own.
 const SHARED_SAVING: usize = 64;
 
 /// A distinct prompt to distinct pictures, and the questions that put it.
-struct Put<'a> {
+struct PromptGroup<'a> {
     pictures: &'a [Arc<Picture>],
     prompt: &'a Prompt,
     start: Start,
@@ -30,8 +30,8 @@ struct Put<'a> {
     long_replies: Vec<&'a Arc<[u32]>>,
 }
 
-/// What makes a [`Put`] a distinct one: pictures, tokens before the last one's end, tokens behind it.
-type PutKey<'a> = (Box<[FeatureKey]>, &'a [u32], &'a [u32]);
+/// What makes a [`PromptGroup`] a distinct one: pictures, tokens before the last one's end, tokens behind it.
+type PromptKey<'a> = (Box<[FeatureKey]>, &'a [u32], &'a [u32]);
 
 /// Scores of long replies by (prompt, tokens).
 type LongScores<'a> = HashMap<(usize, &'a [u32]), f64>;
@@ -40,14 +40,14 @@ impl Compute<'_> {
     pub(super) fn ask(&mut self, units: &[&AskUnit]) -> Result<Vec<AskOutput>> {
         let asked: Vec<_> = units.iter().map(|u| (&*u.pictures, &*u.prompt)).collect();
         let starts = self.starts(&asked)?;
-        let mut puts = gather(units, starts, self.loaded.info.max_positions)?;
-        self.share_beginnings(&mut puts)?;
+        let mut groups = gather(units, starts, self.loaded.info.max_positions)?;
+        self.share_beginnings(&mut groups)?;
 
         let mut outputs: Vec<Option<AskOutput>> = units.iter().map(|_| None).collect();
         let mut at = 0;
-        let loads: Vec<Load> = puts.iter().map(|put| self.load(&sequence(put))).collect();
+        let loads: Vec<Load> = groups.iter().map(|group| self.load(&sequence(group))).collect();
         for size in self.cut(&loads) {
-            let part = &puts[at..at + size];
+            let part = &groups[at..at + size];
             self.ask_part(units, part, &mut outputs)?;
             at += size;
         }
@@ -60,38 +60,41 @@ impl Compute<'_> {
     }
 
     /// Runs what the prompts to the same pictures have in common once: the pictures' prefix, if it is still
-    /// to be run, and the longest common beginning of the prompts.
-    fn share_beginnings(&mut self, puts: &mut [Put<'_>]) -> Result<()> {
+    /// to be run, and the longest common beginning of the groups.
+    fn share_beginnings(&mut self, groups: &mut [PromptGroup<'_>]) -> Result<()> {
         let mut index = HashMap::new();
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        for (at, put) in puts.iter().enumerate() {
-            let group = *index.entry((keys(put.pictures), &put.prompt.prefix_tokens)).or_insert_with(|| {
-                groups.push(Vec::new());
-                groups.len() - 1
-            });
-            groups[group].push(at);
+        let mut sharing: Vec<Vec<usize>> = Vec::new();
+        for (at, group) in groups.iter().enumerate() {
+            let members =
+                *index.entry((keys(group.pictures), &group.prompt.prefix_tokens)).or_insert_with(|| {
+                    sharing.push(Vec::new());
+                    sharing.len() - 1
+                });
+            sharing[members].push(at);
         }
-        let common: Vec<usize> = groups
+        let common: Vec<usize> = sharing
             .iter()
-            .map(|group| {
-                let first = puts[group[0]].tokens;
+            .map(|members| {
+                let first = groups[members[0]].tokens;
                 // At least one token of each prompt is left: its logits are needed.
-                let of = |&at: &usize| common_prefix(first, puts[at].tokens).min(puts[at].tokens.len() - 1);
-                group.iter().map(of).min().unwrap_or(0)
+                let of =
+                    |&at: &usize| common_prefix(first, groups[at].tokens).min(groups[at].tokens.len() - 1);
+                members.iter().map(of).min().unwrap_or(0)
             })
             .collect();
-        let saved: usize = groups.iter().zip(&common).map(|(group, common)| (group.len() - 1) * common).sum();
-        let worth_it = |(group, common): &(Vec<usize>, usize)| {
-            let lead = !puts[group[0]].start.lead.is_empty();
-            group.len() > 1 && (lead || (*common > 0 && saved >= SHARED_SAVING))
+        let saved: usize =
+            sharing.iter().zip(&common).map(|(members, common)| (members.len() - 1) * common).sum();
+        let worth_it = |(members, common): &(Vec<usize>, usize)| {
+            let lead = !groups[members[0]].start.lead.is_empty();
+            members.len() > 1 && (lead || (*common > 0 && saved >= SHARED_SAVING))
         };
-        let shared: Vec<(Vec<usize>, usize)> = groups.into_iter().zip(common).filter(worth_it).collect();
+        let shared: Vec<(Vec<usize>, usize)> = sharing.into_iter().zip(common).filter(worth_it).collect();
         let sequences: Vec<Sequence> = shared
             .iter()
-            .map(|(group, common)| {
-                let put = &puts[group[0]];
-                let pieces = put.start.pieces(put.tokens[..*common].to_vec());
-                Sequence { past: put.start.past.clone(), pieces, logits: LogitsAt::None, keep_cache: true }
+            .map(|(members, common)| {
+                let group = &groups[members[0]];
+                let pieces = group.start.pieces(group.tokens[..*common].to_vec());
+                Sequence { past: group.start.past.clone(), pieces, logits: LogitsAt::None, keep_cache: true }
             })
             .collect();
         let mut caches = Vec::with_capacity(shared.len());
@@ -99,14 +102,14 @@ impl Compute<'_> {
             caches.push(Arc::new(output.cache.ok_or_else(no_cache)?));
             Ok(())
         })?;
-        for ((group, common), cache) in shared.iter().zip(caches) {
-            let put = &puts[group[0]];
-            if !put.start.lead.is_empty() {
-                self.keep_prefix(put.pictures, put.prompt, &put.start, &cache)?;
+        for ((members, common), cache) in shared.iter().zip(caches) {
+            let group = &groups[members[0]];
+            if !group.start.lead.is_empty() {
+                self.keep_prefix(group.pictures, group.prompt, &group.start, &cache)?;
             }
-            for &at in group {
-                puts[at].start = Start { past: Some(Arc::clone(&cache)), lead: Vec::new() };
-                puts[at].tokens = &puts[at].tokens[*common..];
+            for &at in members {
+                groups[at].start = Start { past: Some(Arc::clone(&cache)), lead: Vec::new() };
+                groups[at].tokens = &groups[at].tokens[*common..];
             }
         }
         Ok(())
@@ -117,29 +120,29 @@ impl Compute<'_> {
     fn ask_part<'u>(
         &mut self,
         units: &[&'u AskUnit],
-        puts: &[Put<'u>],
+        groups: &[PromptGroup<'u>],
         outputs: &mut [Option<AskOutput>],
     ) -> Result<()> {
         let vocabulary = self.loaded.info.vocabulary;
-        let sequences: Vec<Sequence> = puts.iter().map(sequence).collect();
+        let sequences: Vec<Sequence> = groups.iter().map(sequence).collect();
         let mut scores = LongScores::new();
-        let mut last_logits = Vec::with_capacity(puts.len());
+        let mut last_logits = Vec::with_capacity(groups.len());
         let mut replies: Vec<(usize, &Arc<[u32]>)> = Vec::new();
         let mut continued = Vec::new();
-        for (at, (put, output)) in puts.iter().zip(self.run(&sequences, &[])?).enumerate() {
+        for (at, (group, output)) in groups.iter().zip(self.run(&sequences, &[])?).enumerate() {
             if output.logits.len() < vocabulary {
                 return Err(no_logits());
             }
-            if !put.start.lead.is_empty() {
+            if !group.start.lead.is_empty() {
                 let kv = output.cache.as_ref().ok_or_else(no_cache)?;
-                self.keep_prefix(put.pictures, put.prompt, &put.start, kv)?;
+                self.keep_prefix(group.pictures, group.prompt, &group.start, kv)?;
             }
-            if let [reply] = put.long_replies.as_slice() {
+            if let [reply] = group.long_replies.as_slice() {
                 let tail = tail_likelihood(&output.logits[vocabulary..], vocabulary, reply)?;
                 scores.insert((at, reply), tail);
-            } else if !put.long_replies.is_empty() {
+            } else if !group.long_replies.is_empty() {
                 let cache = Arc::new(output.cache.ok_or_else(no_cache)?);
-                for reply in &put.long_replies {
+                for reply in &group.long_replies {
                     replies.push((at, reply));
                     continued.push(Sequence {
                         past: Some(Arc::clone(&cache)),
@@ -157,12 +160,12 @@ impl Compute<'_> {
             Ok(())
         })?;
         let firsts = each(&last_logits, vocabulary, |logits| Softmax::new(&logits[..vocabulary]))?;
-        for (at, (put, first)) in puts.iter().zip(&firsts).enumerate() {
-            for &ask in &put.asks {
+        for (at, (group, first)) in groups.iter().zip(&firsts).enumerate() {
+            for &ask in &group.asks {
                 let answered = answer(&units[ask].want, first, |reply| {
                     scores.get(&(at, reply)).copied().ok_or_else(no_logits)
                 })?;
-                outputs[ask] = Some(AskOutput { answered, prompt_tokens: put.prompt_tokens });
+                outputs[ask] = Some(AskOutput { answered, prompt_tokens: group.prompt_tokens });
             }
         }
         Ok(())
@@ -170,13 +173,13 @@ impl Compute<'_> {
 }
 
 /// Collects equal prompts to the same pictures, in order of first appearance.
-fn gather<'u>(units: &[&'u AskUnit], starts: Vec<Start>, limit: usize) -> Result<Vec<Put<'u>>> {
-    let mut puts: Vec<Put<'u>> = Vec::new();
-    let mut index: HashMap<PutKey<'u>, usize> = HashMap::new();
+fn gather<'u>(units: &[&'u AskUnit], starts: Vec<Start>, limit: usize) -> Result<Vec<PromptGroup<'u>>> {
+    let mut groups: Vec<PromptGroup<'u>> = Vec::new();
+    let mut index: HashMap<PromptKey<'u>, usize> = HashMap::new();
     for (ask, (unit, start)) in units.iter().zip(starts).enumerate() {
         let (prefix, suffix) = (&*unit.prompt.prefix_tokens, unit.prompt.suffix.as_slice());
         let at = *index.entry((keys(&unit.pictures), prefix, suffix)).or_insert_with(|| {
-            puts.push(Put {
+            groups.push(PromptGroup {
                 pictures: &unit.pictures,
                 prompt: &unit.prompt,
                 prompt_tokens: start.tokens() + suffix.len(),
@@ -185,38 +188,38 @@ fn gather<'u>(units: &[&'u AskUnit], starts: Vec<Start>, limit: usize) -> Result
                 asks: Vec::new(),
                 long_replies: Vec::new(),
             });
-            puts.len() - 1
+            groups.len() - 1
         });
-        let put = &mut puts[at];
-        put.asks.push(ask);
+        let group = &mut groups[at];
+        group.asks.push(ask);
         let mut longest = 0;
         if let TokenWant::Replies(replies) = &unit.want {
             for reply in replies {
                 longest = longest.max(reply.len());
-                if reply.len() > 1 && !put.long_replies.contains(&reply) {
-                    put.long_replies.push(reply);
+                if reply.len() > 1 && !group.long_replies.contains(&reply) {
+                    group.long_replies.push(reply);
                 }
             }
         }
-        check_length(put.prompt_tokens + longest, limit)?;
+        check_length(group.prompt_tokens + longest, limit)?;
     }
-    Ok(puts)
+    Ok(groups)
 }
 
 /// A prompt as it is run: alone when its replies follow in a second run or are read off its last logits,
 /// together with its reply when it has only one; the pictures' prefix before it when it is still to be run.
-fn sequence(put: &Put<'_>) -> Sequence {
-    let mut tokens = put.tokens.to_vec();
-    let last = put.start.lead_tokens() + tokens.len() - 1;
-    let logits = match put.long_replies.as_slice() {
+fn sequence(group: &PromptGroup<'_>) -> Sequence {
+    let mut tokens = group.tokens.to_vec();
+    let last = group.start.lead_tokens() + tokens.len() - 1;
+    let logits = match group.long_replies.as_slice() {
         [reply] => {
             tokens.extend_from_slice(&reply[..reply.len() - 1]);
             LogitsAt::From(last)
         }
         _ => LogitsAt::From(last),
     };
-    let keep_cache = put.long_replies.len() > 1 || !put.start.lead.is_empty();
-    Sequence { past: put.start.past.clone(), pieces: put.start.pieces(tokens), logits, keep_cache }
+    let keep_cache = group.long_replies.len() > 1 || !group.start.lead.is_empty();
+    Sequence { past: group.start.past.clone(), pieces: group.start.pieces(tokens), logits, keep_cache }
 }
 
 /// Log-likelihood of a reply's tokens after the first, from the logits behind each token before them.
@@ -231,9 +234,9 @@ fn tail_likelihood(logits: &[f32], vocabulary: usize, reply: &[u32]) -> Result<f
 
 fn answer(want: &TokenWant, first: &Softmax<'_>, tail: impl Fn(&[u32]) -> Result<f64>) -> Result<Answered> {
     match want {
-        TokenWant::FirstToken(groups) => {
-            let of = |group: &Arc<[u32]>| first.probability_of_any(group);
-            Ok(Answered::FirstToken(groups.iter().map(of).collect::<Result<_>>()?))
+        TokenWant::FirstToken(words) => {
+            let of = |tokens: &Arc<[u32]>| first.probability_of_any(tokens);
+            Ok(Answered::FirstToken(words.iter().map(of).collect::<Result<_>>()?))
         }
         TokenWant::Replies(replies) => {
             let of = |reply: &Arc<[u32]>| {

@@ -8,7 +8,7 @@ use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};
 use crate::error::{EngineError, Result};
 use crate::handle::{EngineHandle, answer};
 use crate::picture::{cost, keys};
-use crate::prepare::{Texts, Told, conversations, image_tokens, token_want};
+use crate::prepare::{Prepared, Texts, conversations, image_tokens, token_want};
 use crate::queue::{Request, Work};
 use crate::request::{
     Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, ImageInput,
@@ -40,12 +40,13 @@ impl EngineHandle {
                     let all: Vec<&Conversation> = asks.iter().map(|(prompt, _)| prompt).collect();
                     let told = conversations(shared, loaded, &texts, &all, options.priority)?;
                     let mut seen = None;
-                    let unit = |((pictures, prompt), (conversation, want)): (Told, &(Conversation, Want))| {
-                        let want = token_want(&mut texts, &conversation.begun, want)?;
-                        let again = seen.replace(keys(&pictures)) == Some(keys(&pictures));
-                        let looking = if again { 0 } else { cost(&pictures) };
-                        Ok(AskUnit::new(pictures, prompt, want, looking))
-                    };
+                    let unit =
+                        |((pictures, prompt), (conversation, want)): (Prepared, &(Conversation, Want))| {
+                            let want = token_want(&mut texts, &conversation.begun, want)?;
+                            let again = seen.replace(keys(&pictures)) == Some(keys(&pictures));
+                            let looking = if again { 0 } else { cost(&pictures) };
+                            Ok(AskUnit::new(pictures, prompt, want, looking))
+                        };
                     told.into_iter().zip(&asks).map(unit).collect::<Result<Vec<_>>>()
                 })
                 .await?;

@@ -24,12 +24,12 @@ use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence, SequenceOutput};
 
 /// State after some tokens: what continues, and the logits of the next token.
-pub(super) struct Ahead {
+pub(super) struct DecodeState {
     kv: Arc<KvCache>,
     logits: Vec<f32>,
 }
 
-impl Ahead {
+impl DecodeState {
     fn new(output: SequenceOutput) -> Result<Self> {
         let kv = output.cache.ok_or_else(no_cache)?;
         Ok(Self { kv: Arc::new(kv), logits: output.logits })
@@ -75,7 +75,12 @@ impl Unsent {
 
 impl Generation {
     /// Takes over a request whose prompt has been run; `None` when it has already ended.
-    pub(super) fn begin(loaded: &Loaded, begin: Begin, request: &RequestTimes, ahead: Ahead) -> Option<Self> {
+    pub(super) fn begin(
+        loaded: &Loaded,
+        begin: Begin,
+        request: &RequestTimes,
+        state: DecodeState,
+    ) -> Option<Self> {
         let GenerateUnit { prompt, sampling, rules, form, begun, .. } = begin.unit;
         let stop_tokens = loaded.tokenizer.stop_tokens();
         let mut this = Self {
@@ -86,8 +91,8 @@ impl Generation {
             options: request.options,
             submitted: request.submitted,
             compute: request.compute,
-            prompt_tokens: ahead.kv.len,
-            kv: Arc::clone(&ahead.kv),
+            prompt_tokens: state.kv.len,
+            kv: Arc::clone(&state.kv),
             next: 0,
             max_tokens: begin.unit.max_tokens,
             completion_tokens: 0,
@@ -100,7 +105,7 @@ impl Generation {
             this.end(loaded, FinishReason::Length);
             return None;
         }
-        this.advance(loaded, ahead).then_some(this)
+        this.advance(loaded, state).then_some(this)
     }
 
     /// Whether nobody waits for it any more; says so to whom it may concern.
@@ -113,8 +118,8 @@ impl Generation {
     }
 
     /// Chooses the next token from what the last one gave; `false` when the generation has ended.
-    pub(super) fn advance(&mut self, loaded: &Loaded, ahead: Ahead) -> bool {
-        match self.try_advance(loaded, ahead) {
+    pub(super) fn advance(&mut self, loaded: &Loaded, state: DecodeState) -> bool {
+        match self.try_advance(loaded, state) {
             Ok(None) => true,
             Ok(Some(reason)) => {
                 self.end(loaded, reason);
@@ -127,10 +132,10 @@ impl Generation {
         }
     }
 
-    fn try_advance(&mut self, loaded: &Loaded, ahead: Ahead) -> Result<Option<FinishReason>> {
-        self.kv = ahead.kv;
-        let token = self.sampler.choose(&ahead.logits)?;
-        let softmax = Softmax::new(&ahead.logits)?;
+    fn try_advance(&mut self, loaded: &Loaded, state: DecodeState) -> Result<Option<FinishReason>> {
+        self.kv = state.kv;
+        let token = self.sampler.choose(&state.logits)?;
+        let softmax = Softmax::new(&state.logits)?;
         let log_probability = softmax.log_probability(token)?;
         self.log_likelihood += log_probability;
         let taken = self.sampler.take(token, loaded.tokenizer.stop_tokens())?;
@@ -220,7 +225,7 @@ impl RequestTimes {
 
 impl Compute<'_> {
     /// Runs prompts up to their first reply token.
-    pub(super) fn begin(&mut self, units: &[&GenerateUnit]) -> Result<Vec<Ahead>> {
+    pub(super) fn begin(&mut self, units: &[&GenerateUnit]) -> Result<Vec<DecodeState>> {
         let asked: Vec<_> = units.iter().map(|u| (&*u.pictures, &*u.prompt)).collect();
         // One prompt alone runs together with its pictures' prefix; several may share prefixes, which are run
         // first.
@@ -239,17 +244,17 @@ impl Compute<'_> {
             let logits = LogitsAt::From(start.lead_tokens() + suffix.len() - 1);
             sequences.push(next_sequence(start.past.clone(), start.pieces(suffix), logits));
         }
-        let aheads = self.ahead(&sequences)?;
-        for ((unit, start), ahead) in units.iter().zip(&starts).zip(&aheads) {
+        let states = self.decode(&sequences)?;
+        for ((unit, start), state) in units.iter().zip(&starts).zip(&states) {
             if !start.lead.is_empty() {
-                self.keep_prefix(&unit.pictures, &unit.prompt, start, &ahead.kv)?;
+                self.keep_prefix(&unit.pictures, &unit.prompt, start, &state.kv)?;
             }
         }
-        Ok(aheads)
+        Ok(states)
     }
 
     /// Runs the chosen token of every generation.
-    pub(super) fn step(&mut self, generations: &[&Generation]) -> Result<Vec<Ahead>> {
+    pub(super) fn step(&mut self, generations: &[&Generation]) -> Result<Vec<DecodeState>> {
         let sequences: Vec<Sequence> = generations
             .iter()
             .map(|g| {
@@ -257,13 +262,13 @@ impl Compute<'_> {
                 next_sequence(Some(Arc::clone(&g.kv)), pieces, LogitsAt::Last)
             })
             .collect();
-        self.ahead(&sequences)
+        self.decode(&sequences)
     }
 
-    fn ahead(&mut self, sequences: &[Sequence]) -> Result<Vec<Ahead>> {
+    fn decode(&mut self, sequences: &[Sequence]) -> Result<Vec<DecodeState>> {
         let mut all = Vec::with_capacity(sequences.len());
         self.run_all(sequences, &[], |_, output| {
-            all.push(Ahead::new(output)?);
+            all.push(DecodeState::new(output)?);
             Ok(())
         })?;
         Ok(all)

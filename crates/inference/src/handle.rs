@@ -16,7 +16,7 @@ use crate::shared::{Readiness, Shared};
 use crate::stats::{Counters, EngineStats, count};
 use crate::stream::within;
 use crate::sync::{lock, panic_message};
-use crate::units::{ImageUnit, PairUnit, SentenceUnit, Units, VisitUnit};
+use crate::units::{ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
 use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
 use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
@@ -310,24 +310,24 @@ impl EngineHandle {
         .await
     }
 
-    /// Calls `visit` with the model on the engine's thread, when it is its turn: for experiments that no
+    /// Calls `call` with the model on the engine's thread, when it is its turn: for experiments that no
     /// request describes. Nothing is cached or batched for it, others wait while it runs (`cost` says about
     /// how many tokens' work it is), and it is called a second time where it fails in a batch with others.
     ///
     /// # Errors
     /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], [`EngineError::Panicked`],
-    /// and what `visit` returns.
-    pub async fn visit<T: Send + 'static>(
+    /// and what `call` returns.
+    pub async fn call_model<T: Send + 'static>(
         &self,
         cost: usize,
-        visit: impl Fn(&dyn VisionLanguageModel) -> Result<T> + Send + Sync + 'static,
+        call: impl Fn(&dyn VisionLanguageModel) -> Result<T> + Send + Sync + 'static,
         options: CallOptions,
     ) -> Result<(T, EngineTimes)> {
         within(options.deadline, async {
             self.loaded().await?;
             let place = self.shared.queue.reserve()?;
-            let (unit, result) = VisitUnit::new(cost, visit);
-            let (_, times) = answer(place, vec![unit], Work::Visits, options).await?;
+            let (unit, result) = ModelCallUnit::new(cost, call);
+            let (_, times) = answer(place, vec![unit], Work::ModelCalls, options).await?;
             let result = lock(&result).take();
             Ok((result.ok_or(EngineError::Closed)?, times))
         })

@@ -27,7 +27,7 @@
 //! # Map
 //! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and
 //! cache look-ups; `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread.
-//! `compute`: features and prefixes; `asks`, `embed`, `generate`, `visit`: the kinds of work. `cache`: the
+//! `compute`: features and prefixes; `asks`, `embed`, `generate`, `model_call`: the kinds of work. `cache`: the
 //! byte-budgeted store. `sampling`: how tokens are chosen. `score`: log-probabilities. `stats`: counters.
 
 mod asks;
@@ -42,6 +42,7 @@ pub mod error;
 mod generate;
 mod handle;
 mod loaded;
+mod model_call;
 mod picture;
 mod prepare;
 mod queue;
@@ -53,7 +54,6 @@ mod stats;
 mod stream;
 mod sync;
 mod units;
-mod visit;
 mod worker;
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ pub(super) fn look_at(
 }
 
 /// A conversation's pictures in order of appearance, and what is put to them.
-pub(super) type Told = (Vec<Arc<Picture>>, Arc<Prompt>);
+pub(super) type Prepared = (Vec<Arc<Picture>>, Arc<Prompt>);
 
 /// Renders conversations and looks at their pictures, each distinct one once.
 pub(super) fn conversations(
@@ -286,7 +286,7 @@ pub(super) fn conversations(
     texts: &Texts<'_>,
     all: &[&Conversation],
     priority: Priority,
-) -> Result<Vec<Told>> {
+) -> Result<Vec<Prepared>> {
     let prompts: Vec<Arc<Prompt>> =
         all.iter().map(|conversation| texts.conversation(conversation)).collect::<Result<_>>()?;
     let taps = TapSelection::default();

@@ -12,7 +12,7 @@ use crate::error::{EngineError, Result};
 use crate::request::{CallOptions, EngineTimes, GenerateEvent, Priority};
 use crate::stats::{Counters, count};
 use crate::sync::lock;
-use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, PairUnit, SentenceUnit, Units, VisitUnit};
+use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
 use reasonedit_nn::taps::PooledTaps;
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
@@ -25,30 +25,30 @@ pub(super) enum Work {
     Pairs(Units<PairUnit, PooledTaps>),
     Sentences(Units<SentenceUnit, Vec<f32>>),
     Asks(Units<AskUnit, AskOutput>),
-    Visits(Units<VisitUnit, ()>),
+    ModelCalls(Units<ModelCallUnit, ()>),
     Generate(Box<Begin>),
 }
 
 /// Kinds of work that are batched together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WorkKind {
     Images,
     Pairs,
     Sentences,
     Asks,
-    Visits,
+    ModelCalls,
     Generate,
 }
 
 impl Work {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> WorkKind {
         match self {
-            Self::Images(_) => Kind::Images,
-            Self::Pairs(_) => Kind::Pairs,
-            Self::Sentences(_) => Kind::Sentences,
-            Self::Asks(_) => Kind::Asks,
-            Self::Visits(_) => Kind::Visits,
-            Self::Generate(_) => Kind::Generate,
+            Self::Images(_) => WorkKind::Images,
+            Self::Pairs(_) => WorkKind::Pairs,
+            Self::Sentences(_) => WorkKind::Sentences,
+            Self::Asks(_) => WorkKind::Asks,
+            Self::ModelCalls(_) => WorkKind::ModelCalls,
+            Self::Generate(_) => WorkKind::Generate,
         }
     }
 
@@ -64,7 +64,7 @@ impl Work {
             // About four characters a token.
             Self::Sentences(units) => rest(units, |u| u.0.len() / 4 + 2),
             Self::Asks(units) => rest(units, |u| u.cost),
-            Self::Visits(units) => rest(units, |u| u.cost),
+            Self::ModelCalls(units) => rest(units, |u| u.cost),
             Self::Generate(begin) => (0, vec![begin.unit.cost]),
         }
     }
@@ -75,7 +75,7 @@ impl Work {
             Self::Pairs(units) => units.reply.is_closed(),
             Self::Sentences(units) => units.reply.is_closed(),
             Self::Asks(units) => units.reply.is_closed(),
-            Self::Visits(units) => units.reply.is_closed(),
+            Self::ModelCalls(units) => units.reply.is_closed(),
             Self::Generate(begin) => begin.events.is_closed(),
         }
     }
@@ -87,7 +87,7 @@ impl Work {
             Self::Pairs(units) => drop(units.reply.send(Err(error))),
             Self::Sentences(units) => drop(units.reply.send(Err(error))),
             Self::Asks(units) => drop(units.reply.send(Err(error))),
-            Self::Visits(units) => drop(units.reply.send(Err(error))),
+            Self::ModelCalls(units) => drop(units.reply.send(Err(error))),
             Self::Generate(begin) => drop(begin.events.send(Err(error))),
         }
     }
@@ -131,7 +131,7 @@ pub(super) struct Share {
 
 /// Requests of one kind that are computed together.
 pub(super) struct Batch {
-    pub(super) kind: Kind,
+    pub(super) kind: WorkKind,
     pub(super) shares: Vec<Share>,
 }
 
@@ -181,7 +181,7 @@ impl State {
     /// Takes the oldest request of a lane, and what goes together with it.
     fn take(&mut self, priority: Priority, budget: usize, generations: usize) -> Option<Batch> {
         let lane = self.lane(priority);
-        let head = lane.iter().position(|r| generations > 0 || r.work.kind() != Kind::Generate)?;
+        let head = lane.iter().position(|r| generations > 0 || r.work.kind() != WorkKind::Generate)?;
         let kind = lane[head].work.kind();
         let (mut left, mut places) = (budget, generations);
         let mut shares = Vec::new();
@@ -201,7 +201,7 @@ impl State {
                 left = left.saturating_sub(cost);
                 taken += 1;
             }
-            if kind == Kind::Generate {
+            if kind == WorkKind::Generate {
                 if places == 0 {
                     break;
                 }

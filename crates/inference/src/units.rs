@@ -84,21 +84,21 @@ pub(super) struct AskOutput {
 type Call = dyn Fn(&dyn VisionLanguageModel) -> ModelResult<()> + Send + Sync;
 
 /// A call with the model; it leaves its result behind.
-pub(super) struct VisitUnit {
+pub(super) struct ModelCallUnit {
     pub(super) cost: usize,
     pub(super) call: Box<Call>,
 }
 
-impl VisitUnit {
+impl ModelCallUnit {
     /// The unit, and where its result will be.
     pub(super) fn new<T: Send + 'static>(
         cost: usize,
-        visit: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
+        call: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
     ) -> (Self, Arc<Mutex<Option<T>>>) {
         let result = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&result);
         let call = Box::new(move |model: &dyn VisionLanguageModel| {
-            let value = visit(model)?;
+            let value = call(model)?;
             *lock(&slot) = Some(value);
             Ok(())
         });

@@ -9,7 +9,7 @@ use crate::compute::Compute;
 use crate::error::{EngineError, Result};
 use crate::generate::{Generation, RequestTimes};
 use crate::loaded::{Loaded, Models};
-use crate::queue::{Batch, Kind, Next, Request, Share, Work};
+use crate::queue::{Batch, Next, Request, Share, Work, WorkKind};
 use crate::request::SentenceInfo;
 use crate::shared::{Readiness, Shared};
 use crate::stats::count;
@@ -95,12 +95,12 @@ impl<'a> Worker<'a> {
     fn process(&mut self, batch: Batch) {
         let shares = batch.shares;
         match batch.kind {
-            Kind::Images => self.units(shares, images, Compute::embed_images),
-            Kind::Pairs => self.units(shares, pairs, Compute::embed_pairs),
-            Kind::Sentences => self.units(shares, sentences, Compute::embed_sentences),
-            Kind::Asks => self.units(shares, asks, Compute::ask),
-            Kind::Visits => self.units(shares, visits, Compute::visit),
-            Kind::Generate => self.begin(shares.into_iter().map(|share| share.request).collect()),
+            WorkKind::Images => self.units(shares, images, Compute::embed_images),
+            WorkKind::Pairs => self.units(shares, pairs, Compute::embed_pairs),
+            WorkKind::Sentences => self.units(shares, sentences, Compute::embed_sentences),
+            WorkKind::Asks => self.units(shares, asks, Compute::ask),
+            WorkKind::ModelCalls => self.units(shares, model_calls, Compute::call_model),
+            WorkKind::Generate => self.begin(shares.into_iter().map(|share| share.request).collect()),
         }
     }
 
@@ -171,12 +171,12 @@ impl<'a> Worker<'a> {
         let shared = self.compute.shared;
         shared.counters.batch(elapsed, requests.len());
         match result {
-            Ok(aheads) => {
-                for (mut request, ahead) in requests.into_iter().zip(aheads) {
+            Ok(states) => {
+                for (mut request, state) in requests.into_iter().zip(states) {
                     request.compute += elapsed;
                     let times = RequestTimes::of(&request);
                     let Work::Generate(begin) = request.work else { continue };
-                    match Generation::begin(self.compute.loaded, *begin, &times, ahead) {
+                    match Generation::begin(self.compute.loaded, *begin, &times, state) {
                         Some(generation) => self.active.push(generation),
                         None => count(&shared.counters.answered, 1),
                     }
@@ -208,7 +208,7 @@ impl<'a> Worker<'a> {
             let started = Instant::now();
             let together: Vec<&Generation> = active.iter().collect();
             let mut results: Vec<Result<_>> = match self.guarded(|compute| compute.step(&together)) {
-                Ok(aheads) => aheads.into_iter().map(Ok).collect(),
+                Ok(states) => states.into_iter().map(Ok).collect(),
                 Err(error) if active.len() == 1 => vec![Err(error)],
                 Err(error) => {
                     tracing::warn!(%error, generations = active.len(), "a step failed; each is run alone");
@@ -227,8 +227,8 @@ impl<'a> Worker<'a> {
             active.retain_mut(|generation| {
                 generation.compute += elapsed;
                 match results.next() {
-                    Some(Ok(ahead)) => {
-                        let goes_on = generation.advance(loaded, ahead);
+                    Some(Ok(state)) => {
+                        let goes_on = generation.advance(loaded, state);
                         count(&shared.counters.answered, usize::from(!goes_on));
                         goes_on
                     }
@@ -287,8 +287,8 @@ fn asks(work: &mut Work) -> Option<&mut Units<super::asks::AskUnit, super::asks:
     if let Work::Asks(units) = work { Some(units) } else { None }
 }
 
-fn visits(work: &mut Work) -> Option<&mut Units<super::visit::VisitUnit, ()>> {
-    if let Work::Visits(units) = work { Some(units) } else { None }
+fn model_calls(work: &mut Work) -> Option<&mut Units<super::visit::ModelCallUnit, ()>> {
+    if let Work::ModelCalls(units) = work { Some(units) } else { None }
 }
 
 /// Turns a panic into an error.

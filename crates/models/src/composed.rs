@@ -8,9 +8,9 @@ use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 use reasonedit_nn::blocks::decoder::Decoder;
 use reasonedit_nn::error::Result;
+use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{TapInfo, TapName};
-use reasonedit_nn::upper_layers::UpperLayers;
 
 /// Pixels to image tokens, whatever lies between.
 pub(crate) trait PictureTower: fmt::Debug + Send + Sync {
@@ -74,7 +74,7 @@ impl<P: ImagePreprocessor + 'static> VisionLanguageModel for Composed<P> {
         self.decoder.run(batch, taps)
     }
 
-    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>> {
-        Ok(Box::new(self.decoder.above(layer, sequence)?))
+    fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {
+        Ok(Box::new(self.decoder.forward_from_layer(layer, sequence)?))
     }
 }

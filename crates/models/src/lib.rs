@@ -24,7 +24,7 @@ pub use load::{
 pub use model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 pub use reasonedit_nn::error::{ModelError, Result};
 pub use reasonedit_nn::kv_cache::{KvCache, Past, Stretch};
+pub use reasonedit_nn::layer_suffix::LayerSuffix;
 pub use reasonedit_nn::precision::{BlockType, DeviceChoice, WeightType};
 pub use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
 pub use reasonedit_nn::taps::{Pooled, PooledTaps, Pooling, TapInfo, TapName, TapStage};
-pub use reasonedit_nn::upper_layers::UpperLayers;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::prompt::PromptTokenizer;
 use reasonedit_nn::error::ModelError;
+use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{TapInfo, TapName};
-use reasonedit_nn::upper_layers::UpperLayers;
 
 /// What a loaded model says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -98,7 +98,11 @@ pub trait VisionLanguageModel: Send + Sync {
     /// # Errors
     /// [`ModelError::Unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and
     /// for models that can't; as [`Self::run`].
-    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>, ModelError> {
+    fn forward_from_layer(
+        &self,
+        layer: usize,
+        sequence: &Sequence,
+    ) -> Result<Box<dyn LayerSuffix + '_>, ModelError> {
         let _ = (layer, sequence);
         Err(ModelError::Unsupported(format!(
             "hidden states of {} can't be replaced",

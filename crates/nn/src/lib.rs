@@ -3,9 +3,9 @@
 pub mod blocks;
 pub mod error;
 pub mod kv_cache;
+pub mod layer_suffix;
 pub mod precision;
 pub mod sequence;
 pub mod settings;
 pub mod taps;
-pub mod upper_layers;
 pub mod weights;

@@ -362,19 +362,19 @@ const fn shareable<T: Clone + Send + Sync + 'static>() {}
 const _: () = shareable::<EngineHandle>();
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_visit_has_the_model_and_fails_alone() {
+async fn a_model_call_has_the_model_and_fails_alone() {
     let (engine, log) = start(EngineConfig::default());
     let first = occupied(&engine, &log).await;
-    let visit = |what: &'static str| {
+    let ask = |what: &'static str| {
         let engine = engine.clone();
-        let visit = move |model: &dyn reasonedit_models::model::VisionLanguageModel| match what {
+        let call = move |model: &dyn reasonedit_models::model::VisionLanguageModel| match what {
             "panics" => panic!("it does"),
             "fails" => Err(EngineError::Shape("it does".into())),
             _ => Ok(model.info().vocabulary),
         };
-        tokio::spawn(async move { engine.visit(1, visit, NOW).await.map(|(vocabulary, _)| vocabulary) })
+        tokio::spawn(async move { engine.call_model(1, call, NOW).await.map(|(vocabulary, _)| vocabulary) })
     };
-    let (fine, fails, panics) = (visit("is fine"), visit("fails"), visit("panics"));
+    let (fine, fails, panics) = (ask("is fine"), ask("fails"), ask("panics"));
     eventually(|| engine.waiting() == 3).await;
     log.release();
     first.await.unwrap().unwrap();

@@ -24,9 +24,9 @@ use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{Tower, VisionTransformer, even_rows};
 use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, Piece, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
-use reasonedit_nn::upper_layers::UpperLayers;
 use reasonedit_nn::weights::Weights;
 
 /// See [`Architecture`].
@@ -250,7 +250,7 @@ impl VisionLanguageModel for InstructBlip {
         Ok(outputs)
     }
 
-    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>> {
-        Ok(Box::new(self.networks.decoder.above(layer, sequence)?))
+    fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {
+        Ok(Box::new(self.networks.decoder.forward_from_layer(layer, sequence)?))
     }
 }

@@ -13,9 +13,9 @@ use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::TapName;
-use reasonedit_nn::upper_layers::UpperLayers;
 use reasonedit_nn::weights::Weights;
 
 /// See [`Architecture`].
@@ -127,7 +127,7 @@ impl VisionLanguageModel for TextModel {
         self.decoder.run(batch, taps)
     }
 
-    fn above(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn UpperLayers + '_>> {
-        Ok(Box::new(self.decoder.above(layer, sequence)?))
+    fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {
+        Ok(Box::new(self.decoder.forward_from_layer(layer, sequence)?))
     }
 }

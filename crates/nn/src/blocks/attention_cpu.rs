@@ -8,7 +8,7 @@ use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
 
 use super::attention::{HeadLayout, PositionBias, Span};
-use super::few_rows::{self, STEP, STREAMS};
+use super::gemv::{self, STEP, STREAMS};
 use super::math::{self, LANES};
 use super::with_values;
 
@@ -243,7 +243,7 @@ fn few_queries(
     for i in 0..part {
         let some: [usize; STREAMS] = std::array::from_fn(|s| s * part + i);
         for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(keys)) {
-            let products = few_rows::dots(query, some.map(|key| task.keys[key]));
+            let products = gemv::dots(query, some.map(|key| task.keys[key]));
             for (key, product) in some.into_iter().zip(products) {
                 scores[key] = product;
             }
@@ -251,7 +251,7 @@ fn few_queries(
     }
     for key in STREAMS * part..keys {
         for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(keys)) {
-            [scores[key]] = few_rows::dots(query, [task.keys[key]]);
+            [scores[key]] = gemv::dots(query, [task.keys[key]]);
         }
     }
     for (row, scores) in scores.chunks_exact_mut(keys).enumerate() {
@@ -272,12 +272,12 @@ fn few_queries(
     for i in 0..part {
         let some: [usize; STEP] = std::array::from_fn(|s| s * part + i);
         for (weights, out) in scores.chunks_exact(keys).zip(out.chunks_exact_mut(d)) {
-            few_rows::add_scaled(out, some.map(|key| weights[key]), some.map(|key| task.values[key]));
+            gemv::add_scaled(out, some.map(|key| weights[key]), some.map(|key| task.values[key]));
         }
     }
     for key in STEP * part..keys {
         for (weights, out) in scores.chunks_exact(keys).zip(out.chunks_exact_mut(d)) {
-            few_rows::add_scaled(out, [weights[key]], [task.values[key]]);
+            gemv::add_scaled(out, [weights[key]], [task.values[key]]);
         }
     }
 }

@@ -6,8 +6,8 @@
 //! a tied output matrix. Taps are the token embedding with the image tokens in place and the output of every
 //! layer (before `DeepStack` features are added).
 
-mod above;
 mod config;
+mod layer_suffix;
 mod pack;
 mod rope;
 
@@ -16,7 +16,7 @@ use candle_core::{DType, Tensor};
 pub use config::{RopeConfig, TextConfig, Variant, require, require_sizes};
 pub use rope::Axes;
 
-use self::above::Above;
+use self::layer_suffix::DecoderSuffix;
 use self::pack::Packed;
 use self::rope::TextRope;
 use super::activation::Activation;
@@ -254,9 +254,9 @@ impl Decoder {
             .collect()
     }
 
-    /// See [`reasonedit_models::model::VisionLanguageModel::above`].
-    pub fn above(&self, layer: usize, sequence: &Sequence) -> Result<Above<'_>> {
-        Above::new(self, layer, sequence)
+    /// See [`reasonedit_models::model::VisionLanguageModel::forward_from_layer`].
+    pub fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<DecoderSuffix<'_>> {
+        DecoderSuffix::new(self, layer, sequence)
     }
 
     /// Logits of the rows that are left, by sequence.

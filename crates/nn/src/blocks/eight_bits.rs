@@ -4,7 +4,7 @@
 
 use half::f16;
 
-use super::few_rows;
+use super::gemv;
 use super::math::{LANES, fma, total};
 
 /// Weights that share a scale.
@@ -64,7 +64,7 @@ pub(super) fn dots<const N: usize>(x: &[f32], rows: [Row<'_>; N]) -> [f32; N] {
     for (i, x) in x.iter().enumerate() {
         for n in 0..N {
             let (scales, values) = rows[n];
-            few_rows::ask_for(values, i, few_rows::AHEAD);
+            gemv::ask_for(values, i, gemv::AHEAD);
             let (scale, values) = (scales[i].to_f32(), &values[i]);
             for lane in 0..LANES {
                 let half = x[lane] * f32::from(values[lane]);

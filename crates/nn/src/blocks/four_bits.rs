@@ -6,7 +6,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use half::f16;
 
-use super::few_rows;
+use super::gemv;
 use super::math::{LANES, fma, total};
 
 /// Weights in a block.
@@ -100,8 +100,8 @@ pub(super) fn dots<const N: usize>(x: &[f32], rows: [&[Block]; N]) -> [f32; N] {
             let block = &rows[n][i];
             let (numbers, groups) = (numbers(block), groups(block));
             // A block is two to three cache lines long.
-            few_rows::ask_for(rows[n].as_flattened(), i * BYTES, few_rows::AHEAD);
-            few_rows::ask_for(rows[n].as_flattened(), i * BYTES + 64, few_rows::AHEAD);
+            gemv::ask_for(rows[n].as_flattened(), i * BYTES, gemv::AHEAD);
+            gemv::ask_for(rows[n].as_flattened(), i * BYTES + 64, gemv::AHEAD);
             for pair in 0..GROUPS / 2 {
                 let (numbers, low, high) = (&numbers[pair], groups[2 * pair], groups[2 * pair + 1]);
                 let (x_low, x_high) = (&x[2 * pair], &x[2 * pair + 1]);

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::activation::{Activation, ScalarUser};
 use super::product::{RowKind, product};
 use super::quantised::QuantisedRows;
-use super::{few_rows, is_fast, rows, rows_in_place, with_values};
+use super::{gemv, is_fast, rows, rows_in_place, with_values};
 
 /// How a weight matrix is held.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Weight {
             Self::Dense(weight) if kind == RowKind::Step && is_fast(x) && is_fast(weight) => {
                 let (rows, inputs) = x.dims2()?;
                 let y = with_values(x, |x| {
-                    with_values(weight, |weight| Ok(few_rows::by_columns(x, inputs, weight)))
+                    with_values(weight, |weight| Ok(gemv::by_columns(x, inputs, weight)))
                 })?;
                 Tensor::from_vec(y, (rows, weight.dim(1)?), x.device())
             }

@@ -13,8 +13,8 @@ use candle_core::{DType, Device, Module, Tensor};
 use rayon::prelude::*;
 
 use super::eight_bits::{self, EightBits};
-use super::few_rows::{self, Rows};
 use super::four_bits::{self, FourBits};
+use super::gemv::{self, Rows};
 use super::product::RowKind;
 use super::widened::{self, FEW_ROWS};
 use super::with_values;
@@ -127,7 +127,7 @@ impl QuantisedRows {
         }
         let (rows, inputs) = wide.dims2()?;
         let y = if kind == RowKind::Step {
-            let some = |x: &[f32]| few_rows::products(x, inputs, self);
+            let some = |x: &[f32]| gemv::products(x, inputs, self);
             let y = with_values(&wide, |wide| Ok(wide.chunks(FEW_ROWS * inputs).flat_map(some).collect()))?;
             Tensor::from_vec(y, (rows, self.outputs), x.device())?
         } else {
@@ -196,7 +196,7 @@ impl Rows for QuantisedRows {
         rows.map(|row| {
             let mut wide = vec![0f32; self.inputs];
             self.widen(row, &mut wide);
-            let [y] = few_rows::dots(x, [wide.as_slice()]);
+            let [y] = gemv::dots(x, [wide.as_slice()]);
             y
         })
     }

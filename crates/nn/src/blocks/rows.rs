@@ -3,7 +3,7 @@
 
 use candle_core::{CpuStorage, DType, Storage, Tensor};
 
-use super::few_rows::{self, Held};
+use super::gemv::{self, WeightElement};
 use super::product::RowKind;
 use super::transpose::transpose_into;
 use super::widened::{self, FEW_ROWS};
@@ -28,14 +28,14 @@ pub fn matmul(x: &Tensor, weight: &Tensor, kind: RowKind) -> candle_core::Result
     }
 }
 
-fn of<T: Held>(x: &Tensor, weight: &[T], kind: RowKind) -> candle_core::Result<Tensor> {
+fn of<T: WeightElement>(x: &Tensor, weight: &[T], kind: RowKind) -> candle_core::Result<Tensor> {
     let (rows, inputs) = x.dims2()?;
     let outputs = weight.len() / inputs.max(1);
     if weight.len() != outputs * inputs {
         candle_core::bail!("{inputs} inputs for {} weights", weight.len());
     }
     if kind == RowKind::Step {
-        let some = |x: &[f32]| few_rows::by_rows(x, inputs, weight);
+        let some = |x: &[f32]| gemv::by_rows(x, inputs, weight);
         let y = with_values(x, |x| Ok(x.chunks(FEW_ROWS * inputs).flat_map(some).collect()))?;
         return Tensor::from_vec(y, (rows, outputs), x.device());
     }

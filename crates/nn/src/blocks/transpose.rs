@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::few_rows::{Held, ask_for};
+use super::gemv::{WeightElement, ask_for};
 
 /// Side of a tile.
 const SIDE: usize = 8;
@@ -16,7 +16,13 @@ const ACROSS: usize = 64;
 type Tile = [[f32; SIDE]; SIDE];
 
 /// Writes rows of `inputs` values into columns, from `column` on, of an (inputs, `total`) matrix.
-pub fn transpose_into<T: Held>(rows: &[T], inputs: usize, to: &mut [f32], total: usize, column: usize) {
+pub fn transpose_into<T: WeightElement>(
+    rows: &[T],
+    inputs: usize,
+    to: &mut [f32],
+    total: usize,
+    column: usize,
+) {
     let outputs = rows.len() / inputs;
     to.par_chunks_mut(DEEP * total).enumerate().for_each(|(block, to)| {
         let (first, deep) = (block * DEEP, to.len() / total);

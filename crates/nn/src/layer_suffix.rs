@@ -4,7 +4,7 @@ use crate::error::ModelError;
 
 /// The layers above one decoder layer, over a sequence that has been run up to it. A state is that of the
 /// sequence's first new token, f32, as wide as the layer's tap; the other tokens keep their own.
-pub trait UpperLayers {
+pub trait LayerSuffix {
     /// The state that enters the layer.
     fn before(&self) -> &[f32];
 

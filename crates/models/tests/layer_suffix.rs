@@ -50,13 +50,13 @@ fn the_own_state_gives_what_the_whole_model_gives() {
         let sequence = text(&past, &[3, 4, 5]);
         let want = model.run(std::slice::from_ref(&sequence), &[]).unwrap().remove(0).logits;
         for layer in 0..layers(&*model) {
-            let above = model.above(layer, &sequence).unwrap();
-            assert!(worst(&above.logits(above.after()).unwrap(), &want) < 1e-4, "{name}, layer {layer}");
+            let suffix = model.forward_from_layer(layer, &sequence).unwrap();
+            assert!(worst(&suffix.logits(suffix.after()).unwrap(), &want) < 1e-4, "{name}, layer {layer}");
             // Nothing of a call is left behind for the next.
-            let other: Vec<f32> = above.after().iter().map(|x| x + 1.0).collect();
-            let moved = above.logits(&other).unwrap();
+            let other: Vec<f32> = suffix.after().iter().map(|x| x + 1.0).collect();
+            let moved = suffix.logits(&other).unwrap();
             assert!(worst(&moved, &want) > 1e-3, "{name}, layer {layer}");
-            assert!(worst(&above.logits(above.after()).unwrap(), &want) < 1e-4);
+            assert!(worst(&suffix.logits(suffix.after()).unwrap(), &want) < 1e-4);
         }
     }
 }
@@ -71,9 +71,9 @@ fn states_are_those_of_the_taps() {
     let sequence = text(&past, &[3]);
     let taps = model.run(std::slice::from_ref(&sequence), &names).unwrap().remove(0).taps;
     for layer in 1..names.len() {
-        let above = model.above(layer, &sequence).unwrap();
-        assert!(worst(above.before(), &taps[&names[layer - 1]].last) < 1e-5);
-        assert!(worst(above.after(), &taps[&names[layer]].last) < 1e-5);
+        let suffix = model.forward_from_layer(layer, &sequence).unwrap();
+        assert!(worst(suffix.before(), &taps[&names[layer - 1]].last) < 1e-5);
+        assert!(worst(suffix.after(), &taps[&names[layer]].last) < 1e-5);
     }
 }
 
@@ -84,10 +84,10 @@ fn the_gradient_is_the_slope() {
         let past = past(&*model, name);
         let targets = [9, 2, 11];
         for layer in 0..layers(&*model) {
-            let above = model.above(layer, &text(&past, &[3, 4, 5])).unwrap();
-            let state = above.after();
-            let (loss, gradient) = above.loss(state, &targets).unwrap();
-            let logits = above.logits(state).unwrap();
+            let suffix = model.forward_from_layer(layer, &text(&past, &[3, 4, 5])).unwrap();
+            let state = suffix.after();
+            let (loss, gradient) = suffix.loss(state, &targets).unwrap();
+            let logits = suffix.logits(state).unwrap();
             let rows = logits.chunks_exact(model.info().vocabulary).zip(targets);
             let nats = rows.map(|(row, target)| {
                 let sum: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
@@ -101,7 +101,7 @@ fn the_gradient_is_the_slope() {
                 let at = |step: f32| {
                     let moved: Vec<f32> =
                         state.iter().zip(direction).map(|(x, d)| x + step * d / length).collect();
-                    above.loss(&moved, &targets).unwrap().0
+                    suffix.loss(&moved, &targets).unwrap().0
                 };
                 let scale = state.iter().map(|x| x * x).sum::<f32>().sqrt();
                 let step = 0.01 * scale;
@@ -121,8 +121,8 @@ fn half_precision_has_a_gradient_too() {
     let [exact, rounded] = [WeightType::F32, WeightType::Bf16].map(|dtype| {
         let model = model(name, dtype);
         let past = past(&*model, name);
-        let above = model.above(0, &text(&past, &[3, 4])).unwrap();
-        above.loss(above.after(), &[9, 2]).unwrap().1
+        let suffix = model.forward_from_layer(0, &text(&past, &[3, 4])).unwrap();
+        suffix.loss(suffix.after(), &[9, 2]).unwrap().1
     });
     let length = exact.iter().map(|x| x * x).sum::<f32>().sqrt();
     assert!(worst(&exact, &rounded) < 0.1 * length);
@@ -138,10 +138,10 @@ fn what_cannot_be_asked_is_refused() {
         Err(error) => assert!(error.to_string().contains(what), "{error}"),
         Ok(()) => panic!("{what} was taken"),
     };
-    refused(model.above(layers, &text(&past, &[3])).map(drop), "decoder layer");
+    refused(model.forward_from_layer(layers, &text(&past, &[3])).map(drop), "decoder layer");
     let above_of = text(&past, &[3, 4]);
-    let above = model.above(0, &above_of).unwrap();
-    refused(above.logits(&[1.0]).map(drop), "width");
-    refused(above.loss(above.after(), &[1]).map(drop), "targets");
-    refused(above.loss(above.after(), &[1, u32::MAX]).map(drop), "targets");
+    let suffix = model.forward_from_layer(0, &above_of).unwrap();
+    refused(suffix.logits(&[1.0]).map(drop), "width");
+    refused(suffix.loss(suffix.after(), &[1]).map(drop), "targets");
+    refused(suffix.loss(suffix.after(), &[1, u32::MAX]).map(drop), "targets");
 }

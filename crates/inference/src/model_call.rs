@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::compute::Compute;
 use crate::error::Result;
-use crate::units::VisitUnit;
+use crate::units::ModelCallUnit;
 use reasonedit_models::model::VisionLanguageModel;
 
 impl Compute<'_> {
-    pub(super) fn visit(&mut self, units: &[&VisitUnit]) -> Result<Vec<()>> {
+    pub(super) fn call_model(&mut self, units: &[&ModelCallUnit]) -> Result<Vec<()>> {
         units.iter().map(|unit| Ok((unit.call)(&*self.models.vlm)?)).collect()
     }
 }

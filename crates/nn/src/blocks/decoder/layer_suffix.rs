@@ -9,12 +9,12 @@ use crate::blocks::product::RowKind;
 use crate::blocks::rotary::RotaryTable;
 use crate::error::{ModelError, Result};
 use crate::kv_cache::Past;
+use crate::layer_suffix::LayerSuffix;
 use crate::sequence::{Piece, Sequence};
-use crate::upper_layers::UpperLayers;
 
 /// A sequence that has been run up to a layer. Keys and values of its past above that layer are as they were:
 /// only new tokens can see another state.
-pub struct Above<'m> {
+pub struct DecoderSuffix<'m> {
     model: &'m Decoder,
     layer: usize,
     sequence: Sequence,
@@ -26,7 +26,7 @@ pub struct Above<'m> {
     tokens: usize,
 }
 
-impl<'m> Above<'m> {
+impl<'m> DecoderSuffix<'m> {
     pub(super) fn new(model: &'m Decoder, layer: usize, sequence: &Sequence) -> Result<Self> {
         if layer >= model.layers.len() {
             return Err(ModelError::Unsupported(format!(
@@ -97,7 +97,7 @@ fn first_row(x: &Tensor) -> Result<Vec<f32>> {
     Ok(x.narrow(0, 0, 1)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
-impl UpperLayers for Above<'_> {
+impl LayerSuffix for DecoderSuffix<'_> {
     fn before(&self) -> &[f32] {
         &self.before
     }

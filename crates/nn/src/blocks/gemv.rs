@@ -32,14 +32,14 @@ const STRETCH: usize = 1 << 13;
 pub(super) const AHEAD: usize = 1024;
 
 /// A number that a weight is held in.
-pub trait Held: Copy + Sync {
+pub trait WeightElement: Copy + Sync {
     /// Some weights in f32.
     fn wide<const N: usize>(from: &[Self; N]) -> [f32; N];
     /// Weights in f32.
     fn widen(from: &[Self], to: &mut [f32]);
 }
 
-impl Held for f32 {
+impl WeightElement for f32 {
     #[inline]
     fn wide<const N: usize>(from: &[Self; N]) -> [f32; N] {
         *from
@@ -50,7 +50,7 @@ impl Held for f32 {
     }
 }
 
-impl Held for bf16 {
+impl WeightElement for bf16 {
     #[inline]
     fn wide<const N: usize>(from: &[Self; N]) -> [f32; N] {
         // The compiler makes shifts of whole vectors of it.
@@ -68,7 +68,7 @@ impl Held for bf16 {
     }
 }
 
-impl Held for f16 {
+impl WeightElement for f16 {
     #[inline]
     fn wide<const N: usize>(from: &[Self; N]) -> [f32; N] {
         let mut to = [0f32; N];
@@ -96,7 +96,7 @@ struct Plain<'a, T> {
     inputs: usize,
 }
 
-impl<T: Held> Rows for Plain<'_, T> {
+impl<T: WeightElement> Rows for Plain<'_, T> {
     fn outputs(&self) -> usize {
         self.weights.len() / self.inputs
     }
@@ -108,7 +108,7 @@ impl<T: Held> Rows for Plain<'_, T> {
 }
 
 /// x·Wᵀ for x of (rows, inputs) and W of (outputs, inputs): (rows, outputs).
-pub(super) fn by_rows<T: Held>(x: &[f32], inputs: usize, weights: &[T]) -> Vec<f32> {
+pub(super) fn by_rows<T: WeightElement>(x: &[f32], inputs: usize, weights: &[T]) -> Vec<f32> {
     products(x, inputs, &Plain { weights, inputs })
 }
 
@@ -155,7 +155,7 @@ pub(super) fn products(x: &[f32], inputs: usize, weights: &impl Rows) -> Vec<f32
 
 /// Σ xᵢ·wᵢ for some rows of weights, all as long as x.
 #[inline(never)]
-pub(super) fn dots<T: Held, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f32; N] {
+pub(super) fn dots<T: WeightElement, const N: usize>(x: &[f32], weights: [&[T]; N]) -> [f32; N] {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let weight_chunks = weights.map(|w| &w.as_chunks::<LANES>().0[..chunks.len()]);
     let mut sums = [[0f32; LANES]; N];
