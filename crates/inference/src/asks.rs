@@ -12,7 +12,7 @@ use crate::score::{Softmax, each};
 use crate::units::{AskOutput, AskUnit};
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 
-/// Tokens that sharing the beginnings of a batch's groups must save to be worth a run of its own.
+/// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.
 const SHARED_SAVING: usize = 64;
 
 /// A distinct prompt to distinct pictures, and the questions that put it.
@@ -60,7 +60,7 @@ impl Compute<'_> {
     }
 
     /// Runs what the prompts to the same pictures have in common once: the pictures' prefix, if it is still
-    /// to be run, and the longest common beginning of the groups.
+    /// to be run, and the longest common beginning of the prompts.
     fn share_beginnings(&mut self, groups: &mut [PromptGroup<'_>]) -> Result<()> {
         let mut index = HashMap::new();
         let mut sharing: Vec<Vec<usize>> = Vec::new();

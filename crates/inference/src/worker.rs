@@ -271,23 +271,23 @@ fn finish<U, O>(shared: &Shared, request: Request, project: fn(&mut Work) -> Opt
     drop(reply.send(Ok((std::mem::take(&mut units.outputs), times))));
 }
 
-fn images(work: &mut Work) -> Option<&mut Units<super::embed::ImageUnit, reasonedit_nn::taps::PooledTaps>> {
+fn images(work: &mut Work) -> Option<&mut Units<crate::units::ImageUnit, reasonedit_nn::taps::PooledTaps>> {
     if let Work::Images(units) = work { Some(units) } else { None }
 }
 
-fn pairs(work: &mut Work) -> Option<&mut Units<super::embed::PairUnit, reasonedit_nn::taps::PooledTaps>> {
+fn pairs(work: &mut Work) -> Option<&mut Units<crate::units::PairUnit, reasonedit_nn::taps::PooledTaps>> {
     if let Work::Pairs(units) = work { Some(units) } else { None }
 }
 
-fn sentences(work: &mut Work) -> Option<&mut Units<super::queue::SentenceUnit, Vec<f32>>> {
+fn sentences(work: &mut Work) -> Option<&mut Units<crate::units::SentenceUnit, Vec<f32>>> {
     if let Work::Sentences(units) = work { Some(units) } else { None }
 }
 
-fn asks(work: &mut Work) -> Option<&mut Units<super::asks::AskUnit, super::asks::AskOutput>> {
+fn asks(work: &mut Work) -> Option<&mut Units<crate::units::AskUnit, crate::units::AskOutput>> {
     if let Work::Asks(units) = work { Some(units) } else { None }
 }
 
-fn model_calls(work: &mut Work) -> Option<&mut Units<super::visit::ModelCallUnit, ()>> {
+fn model_calls(work: &mut Work) -> Option<&mut Units<crate::units::ModelCallUnit, ()>> {
     if let Work::ModelCalls(units) = work { Some(units) } else { None }
 }
 
