@@ -10,7 +10,7 @@ use reasonedit_nn::blocks::decoder::Decoder;
 use reasonedit_nn::error::Result;
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
-use reasonedit_nn::taps::{TapInfo, TapName};
+use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName};
 
 /// Pixels to image tokens, whatever lies between.
 pub(crate) trait PictureTower: fmt::Debug + Send + Sync {
@@ -19,7 +19,18 @@ pub(crate) trait PictureTower: fmt::Debug + Send + Sync {
 
     /// See [`VisionLanguageModel::encode_images`].
     fn encode(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>>;
+
+    /// For towers that make a picture's tokens of picture and instruction where a sequence is run: the batch
+    /// with these tokens in the place of both, and the taps that are read on the way, by sequence. `None`:
+    /// the batch as it is.
+    fn instruct(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Option<InstructedBatch>> {
+        let _ = (batch, taps);
+        Ok(None)
+    }
 }
+
+/// Sequences without instructions, and the taps of each.
+pub(crate) type InstructedBatch = (Vec<Sequence>, Vec<PooledTaps>);
 
 /// A vision-language model of a tower whose tokens stand in the decoder's sequence.
 #[derive(Debug)]
@@ -71,7 +82,14 @@ impl<P: ImagePreprocessor + 'static> VisionLanguageModel for Composed<P> {
     }
 
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
-        self.decoder.run(batch, taps)
+        let Some((batch, seen)) = self.tower.instruct(batch, taps)? else {
+            return self.decoder.run(batch, taps);
+        };
+        let mut outputs = self.decoder.run(&batch, taps)?;
+        for (output, seen) in outputs.iter_mut().zip(seen) {
+            output.taps.extend(seen);
+        }
+        Ok(outputs)
     }
 
     fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {

@@ -14,18 +14,17 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::architecture::{Architecture, KnownModel, Parts};
+use crate::composed::{Composed, InstructedBatch, PictureTower};
 use crate::fixed_size::FixedSizeProcessor;
 use crate::llama::{LLAMA_THETA, llama_defaults};
-use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
-use crate::prompt::PromptTokenizer;
+use crate::model::VisionLanguageModel;
 use config::InstructBlipConfig;
 use qformer::{Instructed, QFormer};
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{Tower, VisionTransformer, even_rows};
 use reasonedit_nn::error::{ModelError, Result};
-use reasonedit_nn::layer_suffix::LayerSuffix;
-use reasonedit_nn::sequence::{ImageFeatures, Piece, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::sequence::{ImageFeatures, Piece, PixelInput, Sequence};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
 use reasonedit_nn::weights::Weights;
 
@@ -44,65 +43,74 @@ pub(crate) const ARCHITECTURE: Architecture = Architecture {
     load,
 };
 
-/// The networks, without what surrounds them.
+/// The vision side of an InstructBLIP.
 #[derive(Debug)]
-struct Networks {
+struct InstructBlipTower {
     vision: VisionTransformer,
     qformer: QFormer,
-    decoder: Decoder,
+    /// Width of an image token.
+    hidden: usize,
 }
 
-/// A loaded InstructBLIP.
-#[derive(Debug)]
-struct InstructBlip {
-    info: ModelInfo,
-    networks: Networks,
-    preprocessor: Arc<FixedSizeProcessor>,
-    tokenizer: Arc<PromptTokenizer>,
+/// The networks, without what surrounds them.
+fn networks(
+    config: &InstructBlipConfig,
+    text: &TextConfig,
+    weights: &Weights,
+) -> Result<(InstructBlipTower, Decoder)> {
+    let tied = weights.tied(
+        "language_model.lm_head.weight",
+        "language_model.model.embed_tokens.weight",
+        config.tie_word_embeddings || text.tie_word_embeddings,
+    )?;
+    let vision = &config.vision_config;
+    let root = weights.scope("");
+    let variant = Variant {
+        axes: Axes::Plain,
+        theta: text.theta(Some(LLAMA_THETA))?,
+        qkv_bias: text.attention_bias,
+        output_bias: text.attention_bias,
+        head_norms: false,
+        tied,
+    };
+    let language = root.scope("language_model");
+    let tower = InstructBlipTower {
+        vision: VisionTransformer::new(
+            &root.scope("vision_model"),
+            Tower::Eva,
+            &vision.sizes()?,
+            (vision.image_size, vision.patch_size),
+            weights.device(),
+        )?,
+        qformer: QFormer::new(&root, config, text.hidden_size)?,
+        hidden: text.hidden_size,
+    };
+    let decoder = Decoder::new(&language.scope("model"), &language, text, variant)?;
+    weights.finish(|name| {
+        // Position numbers that older releases stored, and the second copy of a tied output matrix.
+        name.ends_with("embeddings.position_ids") || (tied && name == "language_model.lm_head.weight")
+    })?;
+    Ok((tower, decoder))
 }
 
-impl Networks {
-    fn new(config: &InstructBlipConfig, text: &TextConfig, weights: &Weights) -> Result<Self> {
-        let tied = weights.tied(
-            "language_model.lm_head.weight",
-            "language_model.model.embed_tokens.weight",
-            config.tie_word_embeddings || text.tie_word_embeddings,
-        )?;
-        let vision = &config.vision_config;
-        let root = weights.scope("");
-        let variant = Variant {
-            axes: Axes::Plain,
-            theta: text.theta(Some(LLAMA_THETA))?,
-            qkv_bias: text.attention_bias,
-            output_bias: text.attention_bias,
-            head_norms: false,
-            tied,
-        };
-        let language = root.scope("language_model");
-        let this = Self {
-            vision: VisionTransformer::new(
-                &root.scope("vision_model"),
-                Tower::Eva,
-                &vision.sizes()?,
-                (vision.image_size, vision.patch_size),
-                weights.device(),
-            )?,
-            qformer: QFormer::new(&root, config, text.hidden_size)?,
-            decoder: Decoder::new(&language.scope("model"), &language, text, variant)?,
-        };
-        weights.finish(|name| {
-            // Position numbers that older releases stored, and the second copy of a tied output matrix.
-            name.ends_with("embeddings.position_ids") || (tied && name == "language_model.lm_head.weight")
-        })?;
-        Ok(this)
+impl InstructBlipTower {
+    fn check(&self, features: &ImageFeatures) -> Result<()> {
+        let expected = [self.vision.tokens(), self.vision.width()];
+        if features.tokens.dims() == expected {
+            Ok(())
+        } else {
+            Err(ModelError::Shape("image features of another model".into()))
+        }
     }
+}
 
-    fn taps(&self, hidden: usize) -> Vec<TapInfo> {
+impl PictureTower for InstructBlipTower {
+    fn taps(&self) -> Vec<TapInfo> {
         let info = |stage, (name, width)| TapInfo { name: TapName(name), stage, width };
         let vision = self.vision.taps().map(|tap| info(TapStage::Vision, tap));
         // By what they depend on: nothing that must depend on the picture alone can be read there.
-        let qformer = self.qformer.taps(hidden).map(|tap| info(TapStage::Language, tap));
-        vision.chain(qformer).chain(self.decoder.taps()).collect()
+        let qformer = self.qformer.taps(self.hidden).map(|tap| info(TapStage::Language, tap));
+        vision.chain(qformer).collect()
     }
 
     /// What the Q-Former attends to, and pooled vision taps.
@@ -127,7 +135,7 @@ impl Networks {
 
     /// The batch with the Q-Former's tokens in the place of pictures and instructions, and the Q-Former's
     /// taps by sequence.
-    fn look(&self, batch: &[Sequence], taps: &[TapName]) -> Result<(Vec<Sequence>, Vec<PooledTaps>)> {
+    fn instruct(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Option<InstructedBatch>> {
         let mut inputs: Vec<Instructed> = Vec::new();
         let mut groups = Vec::with_capacity(batch.len());
         for sequence in batch {
@@ -149,7 +157,7 @@ impl Networks {
             groups.push(start..inputs.len());
         }
         if inputs.is_empty() {
-            return Ok((batch.to_vec(), vec![PooledTaps::new(); batch.len()]));
+            return Ok(None);
         }
         let shown: Vec<_> = groups.iter().filter(|g| !g.is_empty()).cloned().collect();
         let mut collector = TapCollector::new(taps, shown.len());
@@ -177,16 +185,7 @@ impl Networks {
         let of_sequence = |group: &std::ops::Range<usize>| {
             if group.is_empty() { PooledTaps::new() } else { pooled.next().unwrap_or_default() }
         };
-        Ok((replaced, groups.iter().map(of_sequence).collect()))
-    }
-
-    fn check(&self, features: &ImageFeatures) -> Result<()> {
-        let expected = [self.vision.tokens(), self.vision.width()];
-        if features.tokens.dims() == expected {
-            Ok(())
-        } else {
-            Err(ModelError::Shape("image features of another model".into()))
-        }
+        Ok(Some((replaced, groups.iter().map(of_sequence).collect())))
     }
 }
 
@@ -196,7 +195,7 @@ fn text_config(config: &Value) -> Result<TextConfig> {
 
 fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {
     let weights = Weights::names_only();
-    Networks::new(&InstructBlipConfig::parse(config)?, &text_config(config)?, &weights)?;
+    networks(&InstructBlipConfig::parse(config)?, &text_config(config)?, &weights)?;
     Ok(weights.asked())
 }
 
@@ -212,45 +211,7 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
     let tokenizer = parts
         .checkpoint
         .instructed_tokenizer(parts.image_token()?, config.qformer_config.max_position_embeddings)?;
-    let networks = Networks::new(&config, &text, parts.weights)?;
-    let preprocessor = preprocessor.making(networks.qformer.count()?);
-    let taps = networks.taps(text.hidden_size);
-    let info = parts.info(&ARCHITECTURE, taps, text.max_position_embeddings, text.vocab_size)?;
-    Ok(Box::new(InstructBlip {
-        info,
-        networks,
-        preprocessor: Arc::new(preprocessor),
-        tokenizer: Arc::new(tokenizer),
-    }))
-}
-
-impl VisionLanguageModel for InstructBlip {
-    fn info(&self) -> &ModelInfo {
-        &self.info
-    }
-
-    fn preprocessor(&self) -> Arc<dyn ImagePreprocessor> {
-        self.preprocessor.clone()
-    }
-
-    fn tokenizer(&self) -> Arc<PromptTokenizer> {
-        self.tokenizer.clone()
-    }
-
-    fn encode_images(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
-        self.networks.encode(images, taps)
-    }
-
-    fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
-        let (batch, seen) = self.networks.look(batch, taps)?;
-        let mut outputs = self.networks.decoder.run(&batch, taps)?;
-        for (output, seen) in outputs.iter_mut().zip(seen) {
-            output.taps.extend(seen);
-        }
-        Ok(outputs)
-    }
-
-    fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {
-        Ok(Box::new(self.networks.decoder.forward_from_layer(layer, sequence)?))
-    }
+    let (tower, decoder) = networks(&config, &text, parts.weights)?;
+    let preprocessor = preprocessor.making(tower.qformer.count()?);
+    Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, preprocessor, tokenizer)?))
 }
