@@ -13,6 +13,7 @@ mod qwen_vision;
 mod sentence;
 pub mod siglip;
 mod tokenizer_file;
+mod vision_config;
 
 pub use architecture::{Architecture, KnownModel};
 pub use architectures::ARCHITECTURES;

@@ -4,7 +4,7 @@
 //! Follows transformers' `SiglipModel`, which the golden checkpoints compare it with. It answers no
 //! questions: it is a library for finding pictures by pictures or words.
 
-pub mod config;
+mod config;
 mod pieces;
 mod text;
 
@@ -113,6 +113,7 @@ impl Head {
 impl Networks {
     fn new(config: &SiglipConfig, weights: &Weights) -> Result<Self> {
         let sizes = config.vision_config.sizes()?;
+        sizes.check("vision_config")?;
         let vision = weights.scope("vision_model");
         let root = weights.scope("");
         let scalar = |name| -> Result<f32> { Ok(root.values(name, &[1])?.first().copied().unwrap_or(0.0)) };

@@ -3,70 +3,47 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::vit::EncoderSizes;
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 
+use crate::vision_config::{SiglipTower, VisionConfig, encoder_sizes};
+
 /// What is read of `config.json`.
 #[derive(Clone, Debug, Deserialize)]
-pub struct SiglipConfig {
+pub(super) struct SiglipConfig {
     /// The text tower.
     #[serde(default)]
-    pub text_config: SiglipTextConfig,
+    pub(super) text_config: SiglipTextConfig,
     /// The vision tower.
     #[serde(default)]
-    pub vision_config: SiglipVisionConfig,
+    pub(super) vision_config: VisionConfig<SiglipTower>,
 }
 
 /// The text tower's part; what is absent has the default of transformers' class.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct SiglipTextConfig {
+pub(super) struct SiglipTextConfig {
     /// Size of the vocabulary.
-    pub vocab_size: usize,
+    pub(super) vocab_size: usize,
     /// Width of the hidden states.
-    pub hidden_size: usize,
+    pub(super) hidden_size: usize,
     /// Width of the feed-forward.
-    pub intermediate_size: usize,
+    pub(super) intermediate_size: usize,
     /// Blocks.
-    pub num_hidden_layers: usize,
+    pub(super) num_hidden_layers: usize,
     /// Attention heads.
-    pub num_attention_heads: usize,
+    pub(super) num_attention_heads: usize,
     /// Tokens that every text is filled up or cut to.
-    pub max_position_embeddings: usize,
+    pub(super) max_position_embeddings: usize,
     /// Activation of the feed-forward.
-    pub hidden_act: String,
+    pub(super) hidden_act: String,
     /// ε of the layer norms.
-    pub layer_norm_eps: f64,
+    pub(super) layer_norm_eps: f64,
     /// What a text is filled up with.
-    pub pad_token_id: u32,
+    pub(super) pad_token_id: u32,
     /// Width of an embedding; `hidden_size` when absent.
-    pub projection_size: Option<usize>,
-}
-
-/// The vision tower's part; what is absent has the default of transformers' class.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-pub struct SiglipVisionConfig {
-    /// Width of the hidden states.
-    pub hidden_size: usize,
-    /// Width of the feed-forward.
-    pub intermediate_size: usize,
-    /// Blocks.
-    pub num_hidden_layers: usize,
-    /// Attention heads.
-    pub num_attention_heads: usize,
-    /// Side of a picture in pixels.
-    pub image_size: usize,
-    /// Side of a patch in pixels.
-    pub patch_size: usize,
-    /// Activation of the feed-forward.
-    pub hidden_act: String,
-    /// ε of the layer norms.
-    pub layer_norm_eps: f64,
-    /// Whether the tower ends in the attention pooling that embeddings come from.
-    pub vision_use_head: bool,
+    pub(super) projection_size: Option<usize>,
 }
 
 impl Default for SiglipTextConfig {
@@ -86,28 +63,12 @@ impl Default for SiglipTextConfig {
     }
 }
 
-impl Default for SiglipVisionConfig {
-    fn default() -> Self {
-        Self {
-            hidden_size: 768,
-            intermediate_size: 3072,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            image_size: 224,
-            patch_size: 16,
-            hidden_act: "gelu_pytorch_tanh".into(),
-            layer_norm_eps: 1e-6,
-            vision_use_head: true,
-        }
-    }
-}
-
 impl SiglipConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
     /// [`ModelError::Load`] naming the setting at fault.
-    pub fn parse(json: &Value) -> Result<Self> {
+    pub(super) fn parse(json: &Value) -> Result<Self> {
         let fail = |reason: &str| ModelError::load("config.json", reason);
         if json["model_type"] != "siglip" {
             return Err(ModelError::load(
@@ -134,35 +95,17 @@ impl SiglipConfig {
 
 impl SiglipTextConfig {
     /// Width of an embedding.
-    pub fn projection(&self) -> usize {
+    pub(super) fn projection(&self) -> usize {
         self.projection_size.unwrap_or(self.hidden_size)
     }
 
     pub(super) fn sizes(&self) -> Result<EncoderSizes> {
-        let sizes = EncoderSizes {
-            width: self.hidden_size,
-            inner: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            epsilon: self.layer_norm_eps,
-            activation: Activation::parse(&self.hidden_act)?,
-        };
+        let sizes = encoder_sizes(
+            [self.hidden_size, self.intermediate_size, self.num_hidden_layers, self.num_attention_heads],
+            self.layer_norm_eps,
+            &self.hidden_act,
+        )?;
         sizes.check("text_config")?;
-        Ok(sizes)
-    }
-}
-
-impl SiglipVisionConfig {
-    pub(super) fn sizes(&self) -> Result<EncoderSizes> {
-        let sizes = EncoderSizes {
-            width: self.hidden_size,
-            inner: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            epsilon: self.layer_norm_eps,
-            activation: Activation::parse(&self.hidden_act)?,
-        };
-        sizes.check("vision_config")?;
         Ok(sizes)
     }
 }

@@ -3,17 +3,18 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::vit::EncoderSizes;
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
+
+use crate::vision_config::{Eva, VisionConfig, encoder_sizes};
 
 /// What is read of `config.json`, the language model's part aside.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct InstructBlipConfig {
     /// The vision tower.
     #[serde(default)]
-    pub(super) vision_config: EvaVisionConfig,
+    pub(super) vision_config: VisionConfig<Eva>,
     /// The Q-Former.
     #[serde(default)]
     pub(super) qformer_config: QFormerConfig,
@@ -23,30 +24,6 @@ pub(super) struct InstructBlipConfig {
     /// Whether the output matrix is the embedding matrix.
     #[serde(default)]
     pub(super) tie_word_embeddings: bool,
-}
-
-/// The vision tower's part; what is absent has the default of transformers' class.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-pub(super) struct EvaVisionConfig {
-    /// Width of the hidden states.
-    pub(super) hidden_size: usize,
-    /// Width of the feed-forward.
-    pub(super) intermediate_size: usize,
-    /// Blocks.
-    pub(super) num_hidden_layers: usize,
-    /// Attention heads.
-    pub(super) num_attention_heads: usize,
-    /// Side of a picture in pixels.
-    pub(super) image_size: usize,
-    /// Side of a patch in pixels.
-    pub(super) patch_size: usize,
-    /// Activation of the feed-forward.
-    pub(super) hidden_act: String,
-    /// ε of the layer norms.
-    pub(super) layer_norm_eps: f64,
-    /// Whether queries, keys and values have biases.
-    pub(super) qkv_bias: bool,
 }
 
 /// The Q-Former's part; what is absent has the default of transformers' class.
@@ -71,22 +48,6 @@ pub(super) struct QFormerConfig {
     pub(super) layer_norm_eps: f64,
     /// Every how many layers the queries look at the picture.
     pub(super) cross_attention_frequency: usize,
-}
-
-impl Default for EvaVisionConfig {
-    fn default() -> Self {
-        Self {
-            hidden_size: 1408,
-            intermediate_size: 6144,
-            num_hidden_layers: 39,
-            num_attention_heads: 16,
-            image_size: 224,
-            patch_size: 14,
-            hidden_act: "gelu".into(),
-            layer_norm_eps: 1e-6,
-            qkv_bias: true,
-        }
-    }
 }
 
 impl Default for QFormerConfig {
@@ -141,29 +102,13 @@ impl InstructBlipConfig {
     }
 }
 
-impl EvaVisionConfig {
-    pub(super) fn sizes(&self) -> Result<EncoderSizes> {
-        Ok(EncoderSizes {
-            width: self.hidden_size,
-            inner: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            epsilon: self.layer_norm_eps,
-            activation: Activation::parse(&self.hidden_act)?,
-        })
-    }
-}
-
 impl QFormerConfig {
     pub(super) fn sizes(&self) -> Result<EncoderSizes> {
-        let sizes = EncoderSizes {
-            width: self.hidden_size,
-            inner: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            epsilon: self.layer_norm_eps,
-            activation: Activation::parse(&self.hidden_act)?,
-        };
+        let sizes = encoder_sizes(
+            [self.hidden_size, self.intermediate_size, self.num_hidden_layers, self.num_attention_heads],
+            self.layer_norm_eps,
+            &self.hidden_act,
+        )?;
         sizes.check("qformer_config")?;
         Ok(sizes)
     }

@@ -3,16 +3,16 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use reasonedit_nn::blocks::activation::Activation;
-use reasonedit_nn::blocks::vit::EncoderSizes;
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
+
+use crate::vision_config::{Clip, VisionConfig};
 
 /// What is read of `config.json`, the language model's part aside.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct LlavaConfig {
     /// The vision tower.
-    pub(super) vision_config: ClipVisionConfig,
+    pub(super) vision_config: VisionConfig<Clip>,
     /// Which hidden states become image tokens: 0 is what enters the first block, −1 what leaves the last.
     #[serde(default = "second_to_last")]
     pub(super) vision_feature_layer: i64,
@@ -28,46 +28,6 @@ pub(super) struct LlavaConfig {
     /// Whether the output matrix is the embedding matrix.
     #[serde(default)]
     pub(super) tie_word_embeddings: bool,
-}
-
-/// The vision tower's part; what is absent has the value of CLIP `ViT-L/14-336`, as in transformers.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-pub(super) struct ClipVisionConfig {
-    /// Only `clip_vision_model` is known.
-    pub(super) model_type: String,
-    /// Width of the hidden states.
-    pub(super) hidden_size: usize,
-    /// Width of the feed-forward.
-    pub(super) intermediate_size: usize,
-    /// Blocks.
-    pub(super) num_hidden_layers: usize,
-    /// Attention heads.
-    pub(super) num_attention_heads: usize,
-    /// Side of a picture in pixels.
-    pub(super) image_size: usize,
-    /// Side of a patch in pixels.
-    pub(super) patch_size: usize,
-    /// Activation of the feed-forward.
-    pub(super) hidden_act: String,
-    /// ε of the layer norms.
-    pub(super) layer_norm_eps: f64,
-}
-
-impl Default for ClipVisionConfig {
-    fn default() -> Self {
-        Self {
-            model_type: "clip_vision_model".into(),
-            hidden_size: 1024,
-            intermediate_size: 4096,
-            num_hidden_layers: 24,
-            num_attention_heads: 16,
-            image_size: 336,
-            patch_size: 14,
-            hidden_act: "quick_gelu".into(),
-            layer_norm_eps: 1e-5,
-        }
-    }
 }
 
 fn second_to_last() -> i64 {
@@ -130,20 +90,6 @@ impl LlavaConfig {
     /// Whether the class token is among the image tokens.
     pub(super) fn keeps_class(&self) -> bool {
         self.vision_feature_select_strategy == "full"
-    }
-}
-
-impl ClipVisionConfig {
-    /// Sizes of the tower's blocks.
-    pub(super) fn sizes(&self) -> Result<EncoderSizes> {
-        Ok(EncoderSizes {
-            width: self.hidden_size,
-            inner: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            epsilon: self.layer_norm_eps,
-            activation: Activation::parse(&self.hidden_act)?,
-        })
     }
 }
 
