@@ -1,6 +1,7 @@
 //! What the vision sides of the Qwen models share: preprocessing, the order of patches, their rotary
 //! embedding.
 
+pub(crate) mod config;
 pub(crate) mod patches;
 pub(crate) mod preprocess;
 

@@ -52,7 +52,13 @@ fn networks(config: &Qwen25VlConfig, weights: &Weights) -> Result<(VisionTower, 
     let published = weights.has("visual.patch_embed.proj.weight");
     let (visual, language) =
         if published { ("visual", "model") } else { ("model.visual", "model.language_model") };
-    let tower = VisionTower::new(&weights.scope(visual), &config.vision, weights.dtype(), weights.device())?;
+    let tower = VisionTower::new(
+        &weights.scope(visual),
+        &config.vision,
+        &config.windows,
+        weights.dtype(),
+        weights.device(),
+    )?;
     let table = format!("{language}.embed_tokens.weight");
     let tied = weights.tied("lm_head.weight", &table, config.variant.tied)?;
     let variant = Variant { tied, ..config.variant };

@@ -47,8 +47,13 @@ pub(crate) const ARCHITECTURE: Architecture = Architecture {
 
 /// The networks, without what surrounds them.
 fn networks(config: &Qwen3VlConfig, weights: &Weights) -> Result<(VisionTower, Decoder)> {
-    let tower =
-        VisionTower::new(&weights.scope("model.visual"), &config.vision, weights.dtype(), weights.device())?;
+    let tower = VisionTower::new(
+        &weights.scope("model.visual"),
+        &config.vision,
+        &config.deepstack,
+        weights.dtype(),
+        weights.device(),
+    )?;
     let root = weights.scope("");
     let tied =
         weights.tied("lm_head.weight", "model.language_model.embed_tokens.weight", config.variant.tied)?;

@@ -3,9 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use reasonedit_nn::blocks::decoder::{Axes, RopeConfig, TextConfig, Variant, require, require_sizes};
+use reasonedit_nn::blocks::decoder::{Axes, TextConfig, Variant, require, require_sizes};
 use reasonedit_nn::error::Result;
 use reasonedit_nn::settings;
+
+use crate::qwen_vision::config::QwenVisionConfig;
 
 /// What is read of `config.json`.
 #[derive(Clone, Debug)]
@@ -15,66 +17,25 @@ pub(super) struct Qwen25VlConfig {
     /// What kind of decoder it is.
     pub(super) variant: Variant,
     /// The vision tower.
-    pub(super) vision: VisionConfig,
+    pub(super) vision: QwenVisionConfig,
+    /// Its windows.
+    pub(super) windows: WindowConfig,
 }
 
-/// The vision tower's part.
+/// Which blocks of the vision tower attend within windows.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct VisionConfig {
-    /// Blocks.
-    pub(super) depth: usize,
-    /// Width of the hidden states.
-    pub(super) hidden_size: usize,
-    /// Width of the gated feed-forward.
-    #[serde(default = "default_inner")]
-    pub(super) intermediate_size: usize,
-    /// Attention heads.
-    #[serde(default = "sixteen")]
-    pub(super) num_heads: usize,
-    /// Side of a patch in pixels.
-    #[serde(default = "fourteen")]
-    pub(super) patch_size: usize,
-    /// Patches a side that are merged into one token.
-    #[serde(default = "two")]
-    pub(super) spatial_merge_size: usize,
-    /// Frames to a patch (a still picture is repeated).
-    #[serde(default = "two")]
-    pub(super) temporal_patch_size: usize,
-    /// Width of an image token.
-    pub(super) out_hidden_size: usize,
+#[serde(default)]
+pub(super) struct WindowConfig {
     /// Side of an attention window in pixels.
-    #[serde(default = "default_window")]
-    pub(super) window_size: usize,
+    window_size: usize,
     /// Blocks that attend to the whole picture.
-    #[serde(default = "default_full")]
     pub(super) fullatt_block_indexes: Vec<usize>,
-    /// Activation of the feed-forward.
-    #[serde(default = "default_activation")]
-    pub(super) hidden_act: String,
-    /// Rotary settings; the base is 10,000 in all published files.
-    rope_parameters: Option<RopeConfig>,
 }
 
-fn default_inner() -> usize {
-    3420
-}
-fn sixteen() -> usize {
-    16
-}
-fn fourteen() -> usize {
-    14
-}
-fn two() -> usize {
-    2
-}
-fn default_window() -> usize {
-    112
-}
-fn default_full() -> Vec<usize> {
-    vec![7, 15, 23, 31]
-}
-fn default_activation() -> String {
-    "silu".into()
+impl Default for WindowConfig {
+    fn default() -> Self {
+        Self { window_size: 112, fullatt_block_indexes: vec![7, 15, 23, 31] }
+    }
 }
 
 impl Qwen25VlConfig {
@@ -95,8 +56,15 @@ impl Qwen25VlConfig {
             text.head_size() * text.num_attention_heads == text.hidden_size,
             "heads must fill hidden_size",
         )?;
-        let vision: VisionConfig = settings::read("config.json", "vision_config", &json["vision_config"])?;
-        vision.check(&text)?;
+        let defaults = [
+            ("intermediate_size", json!(3420)),
+            ("num_heads", json!(16)),
+            ("patch_size", json!(14)),
+            ("hidden_act", json!("silu")),
+        ];
+        let vision = QwenVisionConfig::parse(json, &defaults, &text, "the language model's hidden_size")?;
+        let windows: WindowConfig = settings::read("config.json", "vision_config", &json["vision_config"])?;
+        windows.check(&vision)?;
         let theta = text.theta(None)?;
         let variant = Variant {
             axes: Axes::Sections(text.mrope_section([16, 24, 24])?),
@@ -106,52 +74,23 @@ impl Qwen25VlConfig {
             head_norms: false,
             tied: json["tie_word_embeddings"].as_bool().unwrap_or(false) || text.tie_word_embeddings,
         };
-        Ok(Self { text, variant, vision })
+        Ok(Self { text, variant, vision, windows })
     }
 }
 
-impl VisionConfig {
-    /// Base of the rotary frequencies.
-    pub(super) fn theta(&self) -> f64 {
-        self.rope_parameters.as_ref().and_then(|r| r.rope_theta).unwrap_or(10_000.0)
-    }
-
-    /// Values of a flattened patch.
-    pub(super) fn patch_values(&self) -> usize {
-        3 * self.temporal_patch_size * self.patch_size * self.patch_size
-    }
-
+impl WindowConfig {
     /// Side of an attention window in image tokens.
-    pub(super) fn window(&self) -> usize {
-        self.window_size / self.spatial_merge_size / self.patch_size
+    pub(super) fn side(&self, vision: &QwenVisionConfig) -> usize {
+        self.window_size / vision.spatial_merge_size / vision.patch_size
     }
 
-    fn check(&self, text: &TextConfig) -> Result<()> {
-        require_sizes(&[
-            self.depth,
-            self.hidden_size,
-            self.intermediate_size,
-            self.num_heads,
-            self.patch_size,
-            self.spatial_merge_size,
-            self.temporal_patch_size,
-            self.window_size,
-        ])?;
+    fn check(&self, vision: &QwenVisionConfig) -> Result<()> {
+        require_sizes(&[self.window_size])?;
+        require(self.side(vision) > 0, "vision_config.window_size is less than an image token")?;
         require(
-            self.hidden_size.is_multiple_of(self.num_heads)
-                && (self.hidden_size / self.num_heads).is_multiple_of(4),
-            "the vision tower's head size must be a multiple of 4",
-        )?;
-        require(
-            self.out_hidden_size == text.hidden_size,
-            "vision_config.out_hidden_size must equal the language model's hidden_size",
-        )?;
-        require(self.window() > 0, "vision_config.window_size is less than an image token")?;
-        require(
-            self.fullatt_block_indexes.iter().all(|i| *i < self.depth),
+            self.fullatt_block_indexes.iter().all(|i| *i < vision.depth),
             "fullatt_block_indexes name blocks that do not exist",
-        )?;
-        self.rope_parameters.iter().try_for_each(RopeConfig::check)
+        )
     }
 }
 
@@ -174,7 +113,7 @@ mod tests {
     fn reads_settings_at_the_top_and_in_text_config() {
         let config = Qwen25VlConfig::parse(&flat()).unwrap();
         assert_eq!((config.text.vocab_size, config.variant.axes), (30, Axes::Sections([2, 1, 1])));
-        assert_eq!((config.vision.window(), config.vision.theta()), (2, 1e4));
+        assert_eq!((config.windows.side(&config.vision), config.vision.theta()), (2, 1e4));
         let mut nested = json!({"vision_config": flat()["vision_config"], "vocab_size": 99});
         nested["text_config"] = flat();
         assert_eq!(Qwen25VlConfig::parse(&nested).unwrap().text.vocab_size, 30);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::config::VisionConfig;
+use super::config::WindowConfig;
 use super::windows::windows;
 use crate::composed::PictureTower;
+use crate::qwen_vision::config::QwenVisionConfig;
 use crate::qwen_vision::{check_pixels, patches, vision_taps};
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::add;
@@ -40,7 +41,9 @@ struct Block {
 /// The vision tower with its merger.
 #[derive(Debug)]
 pub(super) struct VisionTower {
-    config: VisionConfig,
+    config: QwenVisionConfig,
+    /// Side of an attention window in image tokens.
+    window: usize,
     layout: HeadLayout,
     activation: Activation,
     patch_embed: Linear,
@@ -74,13 +77,14 @@ fn spans(ranges: &[Range<usize>]) -> Vec<Span<'static>> {
 impl VisionTower {
     pub(super) fn new(
         scope: &Scope<'_>,
-        config: &VisionConfig,
+        config: &QwenVisionConfig,
+        windows: &WindowConfig,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let joined = width * config.spatial_merge_size.pow(2);
-        let patch = [3, config.temporal_patch_size, config.patch_size, config.patch_size];
+        let patch = config.patch();
         let norm = |scope: &Scope<'_>| -> Result<RmsNorm> {
             Ok(RmsNorm::new(scope.tensor("weight", &[width])?, EPSILON))
         };
@@ -98,7 +102,7 @@ impl VisionTower {
                         true,
                     )?,
                     down: block.linear(&[("mlp.down_proj", width)], inner, true)?,
-                    full: config.fullatt_block_indexes.contains(&i),
+                    full: windows.fullatt_block_indexes.contains(&i),
                 })
             })
             .collect::<Result<_>>()?;
@@ -115,6 +119,7 @@ impl VisionTower {
             fc1: scope.linear(&[("merger.mlp.0", joined)], joined, true)?,
             fc2: scope.linear(&[("merger.mlp.2", config.out_hidden_size)], joined, true)?,
             config: config.clone(),
+            window: windows.side(config),
             device: device.clone(),
             dtype,
         })
@@ -129,7 +134,7 @@ impl VisionTower {
         let mut places = Vec::new();
         for image in images {
             let (t, height, width) = check_pixels(image, merge, self.config.patch_values())?;
-            let (order, of_image) = windows((t, height / merge, width / merge), self.config.window());
+            let (order, of_image) = windows((t, height / merge, width / merge), self.window);
             let of_patches = patches::patch_places((t, height, width), merge);
             let (first, first_token) = (patch_places.len(), places.len());
             places.resize(first_token + order.len(), 0);

@@ -1,11 +1,13 @@
 //! `config.json` of Qwen3-VL checkpoints.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use reasonedit_nn::blocks::decoder::{Axes, RopeConfig, TextConfig, Variant, require, require_sizes};
+use reasonedit_nn::blocks::decoder::{Axes, TextConfig, Variant, require, require_sizes};
 use reasonedit_nn::error::Result;
 use reasonedit_nn::settings;
+
+use crate::qwen_vision::config::QwenVisionConfig;
 
 /// What is read of `config.json`.
 #[derive(Clone, Debug)]
@@ -15,52 +17,18 @@ pub(super) struct Qwen3VlConfig {
     /// What kind of decoder it is.
     pub(super) variant: Variant,
     /// The vision tower.
-    pub(super) vision: VisionConfig,
+    pub(super) vision: QwenVisionConfig,
+    /// Its learned positions, and the features it hands on early.
+    pub(super) deepstack: DeepStackConfig,
 }
 
-/// The vision tower's part.
+/// What this vision tower has beside those of its kin.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct VisionConfig {
-    /// Blocks.
-    pub(super) depth: usize,
-    /// Width of the hidden states.
-    pub(super) hidden_size: usize,
-    /// Width of the feed-forward.
-    pub(super) intermediate_size: usize,
-    /// Attention heads.
-    pub(super) num_heads: usize,
-    /// Colour channels.
-    #[serde(default = "three")]
-    pub(super) in_channels: usize,
-    /// Side of a patch in pixels.
-    pub(super) patch_size: usize,
-    /// Patches a side that are merged into one token.
-    #[serde(default = "two")]
-    pub(super) spatial_merge_size: usize,
-    /// Frames to a patch (a still picture is repeated).
-    #[serde(default = "two")]
-    pub(super) temporal_patch_size: usize,
-    /// Width of an image token.
-    pub(super) out_hidden_size: usize,
+pub(super) struct DeepStackConfig {
     /// Learned positions: a square grid.
     pub(super) num_position_embeddings: usize,
     /// Blocks after which features are taken for DeepStack.
     pub(super) deepstack_visual_indexes: Vec<usize>,
-    /// Activation of the feed-forward.
-    #[serde(default = "default_vision_activation")]
-    pub(super) hidden_act: String,
-    /// Rotary settings; the base is 10,000 in all published files.
-    pub(super) rope_parameters: Option<RopeConfig>,
-}
-
-fn default_vision_activation() -> String {
-    "gelu_pytorch_tanh".into()
-}
-fn two() -> usize {
-    2
-}
-fn three() -> usize {
-    3
 }
 
 impl Qwen3VlConfig {
@@ -70,8 +38,11 @@ impl Qwen3VlConfig {
     /// [`ModelError::Load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let text = TextConfig::parse(&json["text_config"], "text_config", &[])?;
-        let vision: VisionConfig = settings::read("config.json", "vision_config", &json["vision_config"])?;
-        vision.check(&text)?;
+        let defaults = [("hidden_act", json!("gelu_pytorch_tanh"))];
+        let vision = QwenVisionConfig::parse(json, &defaults, &text, "text_config.hidden_size")?;
+        let deepstack: DeepStackConfig =
+            settings::read("config.json", "vision_config", &json["vision_config"])?;
+        deepstack.check(&vision, &text)?;
         let theta = text.theta(None)?;
         let variant = Variant {
             axes: Axes::Interleaved(text.mrope_section([24, 20, 20])?),
@@ -81,58 +52,26 @@ impl Qwen3VlConfig {
             head_norms: true,
             tied: json["tie_word_embeddings"].as_bool().unwrap_or(false) || text.tie_word_embeddings,
         };
-        Ok(Self { text, variant, vision })
+        Ok(Self { text, variant, vision, deepstack })
     }
 }
 
-impl VisionConfig {
-    /// Base of the rotary frequencies.
-    pub(super) fn theta(&self) -> f64 {
-        self.rope_parameters.as_ref().and_then(|r| r.rope_theta).unwrap_or(10_000.0)
-    }
-
-    /// Values of a flattened patch.
-    pub(super) fn patch_values(&self) -> usize {
-        self.in_channels * self.temporal_patch_size * self.patch_size * self.patch_size
-    }
-
-    fn check(&self, text: &TextConfig) -> Result<()> {
-        require_sizes(&[
-            self.depth,
-            self.hidden_size,
-            self.intermediate_size,
-            self.num_heads,
-            self.in_channels,
-            self.patch_size,
-            self.spatial_merge_size,
-            self.temporal_patch_size,
-            self.num_position_embeddings,
-        ])?;
-        require(self.in_channels == 3, "pictures have three channels (vision_config.in_channels)")?;
-        require(
-            self.hidden_size.is_multiple_of(self.num_heads)
-                && (self.hidden_size / self.num_heads).is_multiple_of(4),
-            "the vision tower's head size must be a multiple of 4",
-        )?;
+impl DeepStackConfig {
+    fn check(&self, vision: &QwenVisionConfig, text: &TextConfig) -> Result<()> {
+        require_sizes(&[self.num_position_embeddings])?;
         let side = self.num_position_embeddings.isqrt();
         require(side * side == self.num_position_embeddings, "num_position_embeddings must be a square")?;
         require(
-            self.out_hidden_size == text.hidden_size,
-            "vision_config.out_hidden_size must equal text_config.hidden_size",
-        )?;
-        require(
-            self.deepstack_visual_indexes.iter().all(|i| *i < self.depth)
+            self.deepstack_visual_indexes.iter().all(|i| *i < vision.depth)
                 && self.deepstack_visual_indexes.len() <= text.num_hidden_layers,
             "deepstack_visual_indexes name blocks that do not exist, or more than there are decoder layers",
-        )?;
-        self.rope_parameters.iter().try_for_each(RopeConfig::check)
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn contradictions_are_named() {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::config::VisionConfig;
+use super::config::DeepStackConfig;
 use super::positions::interpolate_positions;
 use crate::composed::PictureTower;
+use crate::qwen_vision::config::QwenVisionConfig;
 use crate::qwen_vision::{check_pixels, patches, vision_taps};
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::add;
@@ -45,7 +46,7 @@ struct Merger {
 }
 
 impl Merger {
-    fn new(scope: &Scope<'_>, config: &VisionConfig, after: bool) -> Result<Self> {
+    fn new(scope: &Scope<'_>, config: &QwenVisionConfig, after: bool) -> Result<Self> {
         let joined = config.hidden_size * config.spatial_merge_size.pow(2);
         Ok(Self {
             norm: layer_norm(&scope.scope("norm"), if after { joined } else { config.hidden_size })?,
@@ -73,7 +74,9 @@ fn layer_norm(scope: &Scope<'_>, width: usize) -> Result<LayerNorm> {
 /// The vision tower with its mergers.
 #[derive(Debug)]
 pub(super) struct VisionTower {
-    config: VisionConfig,
+    config: QwenVisionConfig,
+    /// Blocks after which features are taken for DeepStack.
+    taken_after: Vec<usize>,
     layout: HeadLayout,
     activation: Activation,
     patch_embed: Linear,
@@ -89,12 +92,13 @@ pub(super) struct VisionTower {
 impl VisionTower {
     pub(super) fn new(
         scope: &Scope<'_>,
-        config: &VisionConfig,
+        config: &QwenVisionConfig,
+        deepstack: &DeepStackConfig,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
         let width = config.hidden_size;
-        let patch = [config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size];
+        let patch = config.patch();
         let blocks = (0..config.depth)
             .map(|i| {
                 let block = scope.scope(format_args!("blocks.{i}"));
@@ -116,13 +120,14 @@ impl VisionTower {
             },
             activation: Activation::parse(&config.hidden_act)?,
             patch_embed: scope.linear_shaped(&[("patch_embed.proj", width)], &patch, true)?,
-            positions: scope.values("pos_embed.weight", &[config.num_position_embeddings, width])?,
+            positions: scope.values("pos_embed.weight", &[deepstack.num_position_embeddings, width])?,
             blocks,
             merger: Merger::new(&scope.scope("merger"), config, false)?,
-            deepstack: (0..config.deepstack_visual_indexes.len())
+            deepstack: (0..deepstack.deepstack_visual_indexes.len())
                 .map(|i| Merger::new(&scope.scope(format_args!("deepstack_merger_list.{i}")), config, true))
                 .collect::<Result<_>>()?,
             config: config.clone(),
+            taken_after: deepstack.deepstack_visual_indexes.clone(),
             device: device.clone(),
             dtype,
         })
@@ -151,7 +156,7 @@ impl VisionTower {
             x = add(x, &block.fc2.forward(&inner)?)?;
             collector.take(&format!("vision.{i}"), &x, rows)?;
             // transformers takes the first merger listed for a block.
-            if let Some(at) = self.config.deepstack_visual_indexes.iter().position(|d| *d == i) {
+            if let Some(at) = self.taken_after.iter().position(|d| *d == i) {
                 deepstack[at] = Some(self.deepstack[at].forward(&x)?);
             }
         }
