@@ -6,11 +6,9 @@ use std::sync::Arc;
 use reasonedit_codebook::store::{self, StoreKind};
 use reasonedit_codebook::{CodebookError, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
-use reasonedit_inference::{Engine, EngineHandle, Models};
-use reasonedit_models::load::source::Progress as DownloadProgress;
+use reasonedit_inference::{Engine, EngineError, EngineHandle, ModelInfo, Models};
 use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
-use reasonedit_inference::{ModelInfo, VlmError};
-use reasonedit_models::{DeviceChoice, LoadOptions, WeightType};
+use reasonedit_models::{DeviceChoice, DownloadProgress, LoadOptions, WeightType};
 
 use crate::error::{CliError, Result};
 use crate::progress::Downloads;
@@ -136,11 +134,11 @@ pub(crate) fn start_engines(settings: &Settings, sources: ModelSources) -> Resul
 }
 
 fn started(
-    load: impl FnOnce() -> Result<Models, VlmError> + Send + 'static,
+    load: impl FnOnce() -> Result<Models, EngineError> + Send + 'static,
     settings: &Settings,
 ) -> Result<EngineHandle> {
     Engine::start(load, settings.engine.clone()).map_err(|error| match error {
-        VlmError::Unsupported(reason) => CliError::Usage(reason),
+        EngineError::Unsupported(reason) => CliError::Usage(reason),
         other => CliError::failed(other),
     })
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use figment::value::Value;
 use reasonedit_editor::EditorConfig;
-use reasonedit_server::ServerConfig;
 use reasonedit_inference::EngineConfig;
+use reasonedit_server::ServerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{CommonArgs, ServeArgs, SettingsArgs};
@@ -19,7 +19,7 @@ use crate::logging::LogSettings;
 
 use layers::Layer;
 pub(crate) use layers::SettingsError;
-pub(crate) use model::{ModelSettings, ModelSources, is_hub_id};
+pub(crate) use model::{ModelSettings, ModelSources};
 
 /// The commented file of defaults.
 pub(crate) const DEFAULTS: &str = include_str!("../../../config/default.toml");

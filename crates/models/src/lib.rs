@@ -18,7 +18,7 @@ mod vision_config;
 pub use architecture::{Architecture, KnownModel};
 pub use architectures::ARCHITECTURES;
 pub use check::{CheckReport, check};
-pub use load::source::Progress as DownloadProgress;
+pub use load::source::{DownloadProgress, is_hub_id};
 pub use load::{
     LoadOptions, load, load_sentence_encoder, load_sentence_encoder_with_progress, load_with_progress, pull,
 };

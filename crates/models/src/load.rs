@@ -14,7 +14,7 @@ use crate::sentence;
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
 use reasonedit_nn::weights::Weights;
-use source::{Progress, resolve};
+use source::{DownloadProgress, resolve};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub fn load(source: &str, options: &LoadOptions) -> Result<Box<dyn VisionLanguag
 pub fn load_with_progress(
     source: &str,
     options: &LoadOptions,
-    progress: &dyn Fn(Progress),
+    progress: &dyn Fn(DownloadProgress),
 ) -> Result<Box<dyn VisionLanguageModel>> {
     let checkpoint = resolve(source, options, progress)?;
     let config = checkpoint.required_json("config.json")?;
@@ -73,7 +73,7 @@ pub fn load_sentence_encoder(source: &str, options: &LoadOptions) -> Result<Box<
 pub fn load_sentence_encoder_with_progress(
     source: &str,
     options: &LoadOptions,
-    progress: &dyn Fn(Progress),
+    progress: &dyn Fn(DownloadProgress),
 ) -> Result<Box<dyn SentenceEncoder>> {
     let checkpoint = resolve(source, options, progress)?;
     let config = checkpoint.required_json("config.json")?;
@@ -89,7 +89,7 @@ pub fn load_sentence_encoder_with_progress(
 ///
 /// # Errors
 /// As [`load`].
-pub fn pull(source: &str, options: &LoadOptions, progress: &dyn Fn(Progress)) -> Result<PathBuf> {
+pub fn pull(source: &str, options: &LoadOptions, progress: &dyn Fn(DownloadProgress)) -> Result<PathBuf> {
     let checkpoint = resolve(source, options, progress)?;
     checkpoint.weight_files()?;
     Ok(checkpoint.folder)

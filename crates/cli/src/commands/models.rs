@@ -4,12 +4,12 @@ use std::path::Path;
 
 use reasonedit_models::check::CheckReport;
 use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
-use reasonedit_models::{ARCHITECTURES, BlockType, LoadOptions, WeightType};
+use reasonedit_models::{ARCHITECTURES, BlockType, LoadOptions, WeightType, is_hub_id};
 use serde_json::json;
 
 use crate::args::{CommonArgs, ModelsArgs, ModelsCommand, SettingsArgs};
 use crate::error::{CliError, Result};
-use crate::settings::{Settings, is_hub_id};
+use crate::settings::Settings;
 use crate::{logging, output, service};
 
 /// Does what was asked for.

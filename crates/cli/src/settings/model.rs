@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reasonedit_models::{BlockType, DeviceChoice, LoadOptions, WeightType};
+use reasonedit_models::{BlockType, DeviceChoice, LoadOptions, WeightType, is_hub_id};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Result};
@@ -121,17 +121,6 @@ fn as_folder(source: &str) -> Result<Option<PathBuf>> {
 /// What is loaded for a folder or a hub id.
 fn folder_or_id(source: &str) -> Result<String> {
     Ok(as_folder(source)?.map_or_else(|| source.to_owned(), |folder| folder.display().to_string()))
-}
-
-/// `owner/name` of the characters the hub allows, and nothing that looks like a path.
-pub(crate) fn is_hub_id(source: &str) -> bool {
-    let part = |text: &str| {
-        !text.is_empty()
-            && text.len() <= 96
-            && !text.starts_with('.')
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    source.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
 /// Where the demo bundle is looked for: the checkout one stands in, the installation the program belongs to,

@@ -12,9 +12,12 @@ use super::checkpoint::{Checkpoint, weight_shards};
 use super::foreign::foreign_file;
 use reasonedit_nn::error::{ModelError, Result};
 
+/// Characters of an organisation's or a model's name on the hub, at most.
+const LONGEST_NAME: usize = 96;
+
 /// How far a download is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct DownloadProgress {
     /// The file.
     pub file: String,
     /// Bytes of it that are here.
@@ -36,7 +39,7 @@ struct Hub {
 pub(crate) fn resolve(
     source: &str,
     options: &LoadOptions,
-    progress: &dyn Fn(Progress),
+    progress: &dyn Fn(DownloadProgress),
 ) -> Result<Checkpoint> {
     if Path::new(source).is_dir() {
         return Checkpoint::new(source, None);
@@ -61,10 +64,12 @@ pub(crate) fn resolve(
     Hub::from_environment()?.checkpoint(source, options, progress)
 }
 
-/// `organisation/name`, made of what the hub allows in names.
-fn is_hub_id(source: &str) -> bool {
+/// Whether a source can be an id on the hub: `organisation/name`, made of what the hub allows in names, and
+/// nothing that looks like a path.
+pub fn is_hub_id(source: &str) -> bool {
     let plain = |part: &str| {
         !part.is_empty()
+            && part.len() <= LONGEST_NAME
             && !part.starts_with('.')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
@@ -89,7 +94,12 @@ impl Hub {
         })
     }
 
-    fn checkpoint(&self, id: &str, options: &LoadOptions, progress: &dyn Fn(Progress)) -> Result<Checkpoint> {
+    fn checkpoint(
+        &self,
+        id: &str,
+        options: &LoadOptions,
+        progress: &dyn Fn(DownloadProgress),
+    ) -> Result<Checkpoint> {
         let revision = options.revision.as_deref().unwrap_or("main");
         if !revision.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
             return Err(ModelError::load(id, "the revision is not a branch, tag or commit"));
@@ -184,7 +194,7 @@ impl Hub {
         commit: &str,
         file: &str,
         folder: &Path,
-        progress: &dyn Fn(Progress),
+        progress: &dyn Fn(DownloadProgress),
     ) -> Result<()> {
         let path = folder.join(file);
         if path.is_file() {
@@ -207,7 +217,7 @@ impl Hub {
                 }
                 out.write_all(&buffer[..count])?;
                 done += count as u64;
-                progress(Progress { file: file.to_owned(), done, total });
+                progress(DownloadProgress { file: file.to_owned(), done, total });
             }
             if total.is_some_and(|t| t != done) {
                 return Err(std::io::Error::new(
