@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use reasonedit_codebook::{Codebook, CodebookError, CodebookName, ImageStore, Library};
 use reasonedit_imaging::{PixelRules, RgbImage};
-use reasonedit_inference::ModelInfo;
-use reasonedit_inference::{EngineHandle, SentenceInfo};
+use reasonedit_inference::{EngineHandle, ModelInfo, SentenceInfo};
 use tokio::sync::OwnedMutexGuard;
 use ulid::Ulid;
 

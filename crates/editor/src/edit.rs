@@ -22,8 +22,8 @@ use reasonedit_codebook::{
     AppliedEdit, CodebookName, EditId, EditRecord, GenerationId, Idempotency, Member, Opinion, Statement,
 };
 use reasonedit_imaging::PixelBox;
+use reasonedit_inference::EngineError;
 use reasonedit_text::Warning;
-use reasonedit_inference::VlmError;
 use time::OffsetDateTime;
 
 use crate::core::Core;
@@ -226,13 +226,13 @@ impl EditPipeline<'_> {
         asked.await.map_err(|error| {
             tracing::warn!(%error, edit = %record.id, "no answer after the edit");
             Absence::failed(match error {
-                EditorError::Engine(VlmError::DeadlineExceeded) => {
+                EditorError::Engine(EngineError::DeadlineExceeded) => {
                     "The edit is stored; the time for the request was up before the model had answered."
                 }
-                EditorError::Engine(VlmError::QueueFull { .. }) => {
+                EditorError::Engine(EngineError::QueueFull { .. }) => {
                     "The edit is stored; the model was too busy to be asked after it."
                 }
-                EditorError::Engine(VlmError::Closed) | EditorError::Cancelled => {
+                EditorError::Engine(EngineError::Closed) | EditorError::Cancelled => {
                     "The edit is stored; the service was stopping."
                 }
                 _ => {

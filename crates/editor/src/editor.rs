@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use reasonedit_codebook::{CodebookName, EditId, ImageStore, Library};
 use reasonedit_imaging::{PixelBox, PixelRules};
-use reasonedit_inference::ModelInfo;
-use reasonedit_inference::{EngineHandle, EngineStats, SentenceInfo};
+use reasonedit_inference::{EngineHandle, EngineStats, ModelInfo, SentenceInfo};
 use tokio::sync::mpsc;
 
 use crate::config::EditorConfig;

@@ -5,8 +5,9 @@
 
 use reasonedit_codebook::{Embedding, Generation, GenerationId};
 use reasonedit_imaging::PixelRules;
-use reasonedit_inference::{CallOptions, EngineHandle, ImageInput, SentenceInfo};
-use reasonedit_inference::{ModelInfo, Pooled, Pooling, TapName, TapStage};
+use reasonedit_inference::{
+    CallOptions, EngineHandle, ImageInput, ModelInfo, Pooled, Pooling, SentenceInfo, TapName, TapStage,
+};
 use ulid::Ulid;
 
 use crate::config::EmbeddingConfig;

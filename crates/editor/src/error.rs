@@ -2,8 +2,8 @@
 
 use reasonedit_codebook::{CodebookError, EditId, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
+use reasonedit_inference::{EngineError, ModelError};
 use reasonedit_topology::TopologyError;
-use reasonedit_inference::EngineError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -96,6 +96,13 @@ impl EditorError {
     /// The engine answers in kind; anything else is a defect of the engine, told as such.
     pub(crate) fn unexpected_answer() -> Self {
         Self::Internal("the engine answered another kind of question than was asked")
+    }
+}
+
+/// What a model's tokenizer refuses is told as the engine would tell it.
+impl From<ModelError> for EditorError {
+    fn from(error: ModelError) -> Self {
+        Self::Engine(error.into())
     }
 }
 

@@ -107,11 +107,12 @@ pub use reasonedit_codebook::{
     EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Retrieval,
     Sentence, Stats, Superseded,
 };
-pub use reasonedit_text::Warning;
-pub use reasonedit_inference::EngineError;
 pub use reasonedit_inference::constrain::ReplyForm;
-pub use reasonedit_inference::{EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice};
 pub use reasonedit_inference::prompt::Role;
+pub use reasonedit_inference::{
+    EngineError, EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
+};
+pub use reasonedit_text::Warning;
 pub use types::{
     Absence, AbsentReason, ActiveEmbedding, AskedForm, CallContext, ChatPart, ChatRequest, ChatTurn,
     ChoiceScore, Conflict, Decoding, EditRequest, EditView, EmbeddingChoice, EvidenceFound, Firings,

@@ -1,8 +1,7 @@
 //! Rephrasing a text while keeping its meaning, for the radius of a key (paper appendix A.5; method section
 //! 3).
 
-use reasonedit_inference::EngineError;
-use reasonedit_inference::{CallOptions, Conversation, EngineHandle, GenerateRequest, Sampling};
+use reasonedit_inference::{CallOptions, Conversation, EngineError, EngineHandle, GenerateRequest, Sampling};
 
 use crate::config::{Paraphrase, RadiusConfig};
 use crate::error::EditorError;

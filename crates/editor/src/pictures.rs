@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
 use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
-use reasonedit_text::Warning;
 use reasonedit_inference::{FeatureKey, ImageInput};
+use reasonedit_text::Warning;
 
 use crate::error::EditorError;
 use crate::types::{ImageSource, UploadedImage};

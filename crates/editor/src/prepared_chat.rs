@@ -1,9 +1,8 @@
 //! Conversations as they are put to the model: what the codebook knows in front of the last turn's text, the
 //! turns before as they were said.
 
-use reasonedit_inference::VlmError;
-use reasonedit_inference::Conversation;
 use reasonedit_inference::prompt::{ChatMessage, ContentPart, PromptPiece, PromptTokenizer, Role};
+use reasonedit_inference::{Conversation, EngineError, ModelError};
 
 use crate::error::{EditorError, FieldError};
 use crate::pictures::Picture;
@@ -149,7 +148,7 @@ pub(crate) fn check_template(
     }
     let transcript = match tokenizer.transcript(&conversation.messages) {
         Ok(transcript) => transcript,
-        Err(VlmError::Template(reason)) => {
+        Err(ModelError::Template(reason)) => {
             return refuse(&format!("the model's chat template doesn't take these turns: {reason}"));
         }
         Err(other) => return Err(other.into()),
@@ -174,7 +173,7 @@ pub(crate) fn check_template(
     });
     let tokens = prefix.sum::<usize>() + rendered.suffix.len();
     if tokens > limit {
-        return Err(VlmError::TooLong { tokens, limit }.into());
+        return Err(EngineError::TooLong { tokens, limit }.into());
     }
     Ok(())
 }

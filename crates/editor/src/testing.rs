@@ -9,8 +9,7 @@ use reasonedit_codebook::{
     Codebook, CodebookName, Generation, ImageStore, Library, MemoryStore, SledStore, Snapshot,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
-use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
-use reasonedit_inference::Pooling;
+use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineHandle, Models, Pooling};
 use reasonedit_models::LoadOptions;
 
 use crate::editor::Editor;

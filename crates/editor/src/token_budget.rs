@@ -5,8 +5,8 @@
 //! as far as it fits and room is left for the answer; the rest is told as omitted.
 
 use reasonedit_codebook::Fact;
-use reasonedit_text::Warning;
 use reasonedit_inference::{Conversation, EngineHandle};
+use reasonedit_text::Warning;
 
 use crate::error::EditorError;
 use crate::prepared_chat::PreparedChat;

@@ -13,9 +13,8 @@ use reasonedit_codebook::{
     Retrieval,
 };
 use reasonedit_imaging::{DrawnBox, PixelBox};
+use reasonedit_inference::{CallOptions, FinishReason, Pooling, Priority, TokenChoice};
 use reasonedit_text::Warning;
-use reasonedit_inference::Pooling;
-use reasonedit_inference::{CallOptions, FinishReason, Priority, TokenChoice};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 

@@ -5,9 +5,9 @@ pub(crate) mod repair;
 use std::collections::HashSet;
 
 use reasonedit_imaging::{DrawnBox, PixelBox};
-use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
 use reasonedit_inference::Sampling;
 use reasonedit_inference::prompt::Role;
+use reasonedit_text::{Warning, canonical, is_visible, same, unreadable};
 
 use crate::config::{AnswerConfig, InputLimits, RetrievalConfig};
 use crate::error::{EditorError, FieldError};

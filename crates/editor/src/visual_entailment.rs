@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use reasonedit_imaging::RgbImage;
 use reasonedit_imaging::augment::textures;
-use reasonedit_inference::{Answered, Ask, CallOptions, Conversation, EngineHandle, FeatureKey, ImageInput, Want};
+use reasonedit_inference::{
+    Answered, Ask, CallOptions, Conversation, EngineHandle, FeatureKey, ImageInput, Want,
+};
 
 use crate::error::{EditorError, FieldError};
 use crate::prompts::Prompts;

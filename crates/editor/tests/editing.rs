@@ -14,8 +14,7 @@ use reasonedit_editor::{
     WithheldReason,
 };
 use reasonedit_imaging::{PixelBox, RgbImage, encode_png};
-use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
-use reasonedit_inference::EngineError;
+use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineError, EngineHandle, Models};
 use reasonedit_models::LoadOptions;
 
 fn engine() -> EngineHandle {

@@ -12,8 +12,8 @@ use reasonedit_evaluation::{
     EditorVariant, MemoryFootprint, RetrievalSetting,
 };
 use reasonedit_imaging::{RgbImage, encode_png};
-use reasonedit_models::LoadOptions;
 use reasonedit_inference::{Engine, EngineConfig, EngineHandle, Models};
+use reasonedit_models::LoadOptions;
 
 fn engine() -> EngineHandle {
     let golden = |name: &str| format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));

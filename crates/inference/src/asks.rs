@@ -9,7 +9,7 @@ use crate::picture::{Picture, Prompt, keys};
 use crate::prepare::check_length;
 use crate::request::{Answered, FeatureKey, ReplyScore};
 use crate::score::{Softmax, each};
-use crate::units::{AskOutput, AskUnit};
+use crate::units::{AskOutput, AskUnit, TokenWant};
 use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 
 /// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.

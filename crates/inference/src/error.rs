@@ -79,7 +79,7 @@ pub enum EngineError {
 
 impl EngineError {
     /// An [`EngineError::Load`].
-    pub(crate) fn load(what: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub fn load(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Load { what: what.into(), reason: reason.into() }
     }
 }

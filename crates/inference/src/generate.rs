@@ -7,14 +7,11 @@ use tokio::sync::mpsc;
 
 use crate::cache::Prefix;
 use crate::compute::{Compute, Start, no_cache};
-use crate::constrain::CompiledForm;
 use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::prepare::check_length;
 use crate::queue::{Request, times};
-use crate::request::{
-    CallOptions, EngineTimes, FinishReason, GenerateEvent, LogitRules, Sampling, ScoredToken, TokenChoice,
-};
+use crate::request::{CallOptions, EngineTimes, FinishReason, GenerateEvent, ScoredToken, TokenChoice};
 use crate::sampling::{Sampler, Taken};
 use crate::score::Softmax;
 use crate::sync::lock;
@@ -187,7 +184,7 @@ impl Generation {
                 self.send(Ok(event));
             }
             Ok(None) => {}
-            Err(error) => return self.fail(error),
+            Err(error) => return self.fail(error.into()),
         }
         let spent = times(self.submitted, self.compute);
         *lock(&self.shared_times) = EngineTimes { prompt_tokens: self.prompt_tokens, ..spent };

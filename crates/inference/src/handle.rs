@@ -17,6 +17,7 @@ use crate::stats::{Counters, EngineStats, count};
 use crate::stream::within;
 use crate::sync::{lock, panic_message};
 use crate::units::{ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
+use reasonedit_models::Result as ModelResult;
 use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
 use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
@@ -320,7 +321,7 @@ impl EngineHandle {
     pub async fn call_model<T: Send + 'static>(
         &self,
         cost: usize,
-        call: impl Fn(&dyn VisionLanguageModel) -> Result<T> + Send + Sync + 'static,
+        call: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
         options: CallOptions,
     ) -> Result<(T, EngineTimes)> {
         within(options.deadline, async {

@@ -39,6 +39,7 @@ mod converse;
 mod embed;
 mod engine;
 pub mod error;
+mod failure;
 mod generate;
 mod handle;
 mod loaded;
@@ -66,7 +67,9 @@ pub use engine::Engine;
 pub use error::{EngineError, Result};
 pub use handle::EngineHandle;
 pub use loaded::Models;
-pub use reasonedit_models::{ModelInfo, Pooled, PooledTaps, Pooling, TapInfo, TapName, TapStage};
+pub use reasonedit_models::{
+    ModelError, ModelInfo, Pooled, PooledTaps, Pooling, TapInfo, TapName, TapStage, prompt,
+};
 pub use request::{
     Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
     GenerateRequest, Generated, ImageInput, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,

@@ -3,10 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::constrain::FormCompiler;
-use crate::error::{EngineError, Result};
 use crate::request::SentenceInfo;
 use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
+use reasonedit_models::{ModelError, Result as ModelResult};
 
 /// The models an engine owns.
 pub struct Models {
@@ -35,8 +35,8 @@ impl SentenceEncoder for NoEncoder {
         0
     }
 
-    fn encode(&self, _: &[String]) -> Result<Vec<Vec<f32>>> {
-        Err(EngineError::Unsupported("this engine has no sentence encoder".into()))
+    fn encode(&self, _: &[String]) -> ModelResult<Vec<Vec<f32>>> {
+        Err(ModelError::Unsupported("this engine has no sentence encoder".into()))
     }
 }
 

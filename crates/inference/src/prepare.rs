@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::cache::{Prefix, PrefixKey};
+use crate::cache::PrefixKey;
 use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::picture::{Picture, Prompt, TapSelection};
-use crate::request::{Ask, Conversation, FeatureKey, ImageInput, Priority, Want};
+use crate::request::{Ask, Conversation, ImageInput, Priority, Want};
 use crate::shared::Shared;
 use crate::stats::count;
 use crate::sync::lock;
 use crate::units::{AskUnit, TokenWant};
 use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
-use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapName, TapStage};
 
 /// Stands for the picture in [`PrefixKey::tokens`].
@@ -245,7 +244,7 @@ fn prompt(rendered: RenderedPrompt, loaded: &Loaded) -> Result<Prompt> {
 pub(super) fn image_tokens(loaded: &Loaded, image: &ImageInput) -> Result<usize> {
     let (width, height) =
         image.key.area.map_or_else(|| image.picture.dimensions(), |area| (area.width, area.height));
-    loaded.preprocessor.image_tokens(width, height)
+    Ok(loaded.preprocessor.image_tokens(width, height)?)
 }
 
 /// Refuses sequences that are longer than the model's positions.

@@ -5,11 +5,9 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
-
 use crate::config::EngineConfig;
 use crate::error::{EngineError, Result};
-use crate::request::{CallOptions, EngineTimes, GenerateEvent, Priority};
+use crate::request::{CallOptions, EngineTimes, Priority};
 use crate::stats::{Counters, count};
 use crate::sync::lock;
 use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};

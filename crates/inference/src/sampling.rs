@@ -13,6 +13,7 @@ use crate::constrain::{CompiledForm, FormState};
 use crate::error::{EngineError, Result};
 use crate::request::{LogitRules, Sampling};
 use crate::score::argmax;
+use reasonedit_models::ModelError;
 
 /// Chooses the tokens of one reply.
 pub(super) struct Sampler {
@@ -186,8 +187,9 @@ impl Draw {
         match self {
             Self::Greedy => Ok(argmax(logits)),
             Self::Random { processor, .. } => {
-                let logits = Tensor::from_slice(logits, logits.len(), &Device::Cpu)?;
-                Ok(processor.sample(&logits)?)
+                let drawn = Tensor::from_slice(logits, logits.len(), &Device::Cpu)
+                    .and_then(|logits| processor.sample(&logits));
+                Ok(drawn.map_err(ModelError::from)?)
             }
         }
     }
@@ -300,7 +302,7 @@ mod tests {
     }
 
     fn goldens() -> Goldens {
-        serde_json::from_str(include_str!("../../tests/goldens/samplers.json")).unwrap()
+        serde_json::from_str(include_str!("../tests/goldens/samplers.json")).unwrap()
     }
 
     #[test]

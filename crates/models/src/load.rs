@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::architecture::{Architecture, Parts};
 use crate::model::{SentenceEncoder, VisionLanguageModel};
 use crate::sentence;
-use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::error::Result;
 use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
 use reasonedit_nn::weights::Weights;
 use source::{DownloadProgress, resolve};
@@ -35,7 +35,7 @@ pub struct LoadOptions {
 /// Loads a vision-language model from a folder or hub id.
 ///
 /// # Errors
-/// [`ModelError::Load`] or [`ModelError::Read`], naming what is at fault and what to do about it.
+/// [`reasonedit_nn::error::ModelError::Load`] or [`ModelError::Read`], naming what is at fault and what to do about it.
 pub fn load(source: &str, options: &LoadOptions) -> Result<Box<dyn VisionLanguageModel>> {
     load_with_progress(source, options, &|_| {})
 }
@@ -108,13 +108,5 @@ mod tests {
             let json = format!(r#"{{"quantize": "{}"}}"#, blocks.name());
             assert_eq!(serde_json::from_str::<LoadOptions>(&json).unwrap().quantize, Some(blocks));
         }
-    }
-
-    #[test]
-    fn blocks_fit_the_width_of_rows() {
-        assert_eq!(BlockType::Q4K.of_width(2560), Some(GgmlDType::Q4K));
-        assert_eq!(BlockType::Q4K.of_width(288), Some(GgmlDType::Q4_0));
-        assert_eq!(BlockType::Q8_0.of_width(288), Some(GgmlDType::Q8_0));
-        assert_eq!((BlockType::Q8_0.of_width(20), BlockType::Q4K.of_width(20)), (None, None));
     }
 }

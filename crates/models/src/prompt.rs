@@ -29,7 +29,7 @@ use instruction::InstructionTokenizer;
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::{ImageFeatures, Piece};
 use sections::{Leading, Rendered};
-pub(crate) use spelling::Spelling;
+pub use spelling::Spelling;
 pub use stream::TokenStream;
 use template::ChatTemplate;
 
@@ -98,17 +98,22 @@ impl RenderedPrompt {
 }
 
 /// As [`RenderedPrompt::prefix_pieces`].
-pub(crate) fn prefix_pieces(
+///
+/// # Errors
+/// Those of `features`.
+pub fn prefix_pieces<E>(
     prefix: &[PromptPiece],
     instruction: Option<&Arc<[u32]>>,
-    mut features: impl FnMut(usize) -> Result<Arc<ImageFeatures>>,
-) -> Result<Vec<Piece>> {
-    let piece = |piece: &PromptPiece| match (piece, instruction) {
-        (PromptPiece::Tokens(ids), _) => Ok(Piece::Tokens(ids.clone())),
-        (PromptPiece::Image(i), None) => Ok(Piece::Image(features(*i)?)),
-        (PromptPiece::Image(i), Some(instruction)) => {
-            Ok(Piece::Instructed(features(*i)?, Arc::clone(instruction)))
-        }
+    mut features: impl FnMut(usize) -> Result<Arc<ImageFeatures>, E>,
+) -> Result<Vec<Piece>, E> {
+    let piece = |piece: &PromptPiece| -> Result<Piece, E> {
+        Ok(match (piece, instruction) {
+            (PromptPiece::Tokens(ids), _) => Piece::Tokens(ids.clone()),
+            (PromptPiece::Image(i), None) => Piece::Image(features(*i)?),
+            (PromptPiece::Image(i), Some(instruction)) => {
+                Piece::Instructed(features(*i)?, Arc::clone(instruction))
+            }
+        })
     };
     prefix.iter().map(piece).collect()
 }
@@ -302,7 +307,7 @@ impl PromptTokenizer {
     }
 
     /// A token as the vocabulary spells it.
-    pub(crate) fn name(&self, token: u32) -> Option<String> {
+    pub fn name(&self, token: u32) -> Option<String> {
         self.full.id_to_token(token)
     }
 

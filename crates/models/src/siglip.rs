@@ -25,9 +25,10 @@ use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{EncoderSizes, Tower, VisionTransformer, layer_norm};
 use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::precision::Precision;
 use reasonedit_nn::sequence::PixelInput;
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
-use reasonedit_nn::weights::{Precision, Scope, Weights};
+use reasonedit_nn::weights::{Scope, Weights};
 use text::{SiglipTokenizer, TextTower};
 
 /// Texts that are run together; more are run in turns, which changes no vector.
@@ -164,7 +165,7 @@ impl Siglip {
         let preprocessor =
             FixedSizeProcessor::parse(&checkpoint.image_processor()?, vision.image_size, vision.patch_size)?;
         let device = options.device.open()?;
-        let precision = Precision { blocks: None, ..Precision::of(options, &device) };
+        let precision = Precision { blocks: None, ..Precision::on(&device, options.dtype, options.quantize) };
         let weights = Weights::open(&checkpoint.whole_weight_files(&json)?, precision, device)?;
         let networks = Networks::new(&config, &weights)?;
         let tap = |(name, width)| TapInfo { name: TapName(name), stage: TapStage::Vision, width };

@@ -46,6 +46,10 @@ impl From<DeviceChoice> for String {
 }
 
 impl DeviceChoice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] for one that isn't there, or that this build can't use.
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
@@ -81,6 +85,7 @@ pub enum WeightType {
 }
 
 impl WeightType {
+    /// The type on a device.
     pub fn on(self, device: &Device) -> DType {
         match self {
             Self::Auto if device.is_cpu() => DType::F32,
@@ -192,5 +197,13 @@ mod tests {
         for wrong in ["gpu", "cuda:", "cuda:x", "cpu:1", ""] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn blocks_fit_the_width_of_rows() {
+        assert_eq!(BlockType::Q4K.of_width(2560), Some(GgmlDType::Q4K));
+        assert_eq!(BlockType::Q4K.of_width(288), Some(GgmlDType::Q4_0));
+        assert_eq!(BlockType::Q8_0.of_width(288), Some(GgmlDType::Q8_0));
+        assert_eq!((BlockType::Q8_0.of_width(20), BlockType::Q4K.of_width(20)), (None, None));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::kv_cache::KvCache;
-use reasonedit_models::taps::PooledTaps;
+use crate::taps::PooledTaps;
 
 /// One preprocessed picture: `patches` × (channels · temporal · patch · patch) f32 values, row by row.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub enum Piece {
     /// The tokens of one picture (without the markers around it).
     Image(Arc<ImageFeatures>),
     /// The tokens that a Q-Former makes of a picture's features and an instruction (token ids of the
-    /// Q-Former's own tokenizer, see [`reasonedit_models::prompt::RenderedPrompt::instruction`]).
+    /// Q-Former's own tokenizer).
     Instructed(Arc<ImageFeatures>, Arc<[u32]>),
 }
 

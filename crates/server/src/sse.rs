@@ -178,7 +178,7 @@ pub(crate) fn job(
 mod tests {
     use std::collections::BTreeMap;
 
-    use reasonedit_editor::{FinishReason, QueryOutcome, Retrieval, Usage, EngineError};
+    use reasonedit_editor::{EngineError, FinishReason, QueryOutcome, Retrieval, Usage};
     use tokio::sync::mpsc;
 
     use super::*;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use reasonedit_imaging::augment::{augment, textures};
 use reasonedit_imaging::{PixelRules, RgbImage};
+use reasonedit_inference::{CallOptions, FeatureKey, ImageInput, PooledTaps, TapName};
 use reasonedit_topology::{
     Draw, Embeddings, Item, Measures, Network, NetworkSample, Pooling, SquaredDistances, TapKey, TapMeasures,
     TopologyError, WeightMeasures, measure,
 };
-use reasonedit_inference::{CallOptions, FeatureKey, ImageInput};
-use reasonedit_inference::{PooledTaps, TapName};
 
 use super::plan::{Plan, Tap};
 use super::samples::plain_facts;

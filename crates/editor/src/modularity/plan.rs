@@ -1,8 +1,8 @@
 //! What a measurement will do: which taps, which draws, and how many steps that takes. Refuses what can't be
 //! measured before anything is embedded.
 
-use reasonedit_topology::{Draw, Pooling, Stage, deal};
 use reasonedit_inference::{ModelInfo, TapName, TapStage};
+use reasonedit_topology::{Draw, Pooling, Stage, deal};
 
 use super::{ModularityRequest, SampleSet};
 use crate::error::{EditorError, FieldError};

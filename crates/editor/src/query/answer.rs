@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use reasonedit_codebook::Opinion;
 use reasonedit_inference::constrain::CompiledForm;
-use reasonedit_inference::{Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want};
+use reasonedit_inference::{
+    Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want,
+};
 
 use super::stop_sequences::{ReplyPiece, StopFilter};
 use crate::error::EditorError;

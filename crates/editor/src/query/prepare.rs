@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use reasonedit_codebook::CodebookName;
-use reasonedit_text::Warning;
-use reasonedit_inference::VlmError;
+use reasonedit_inference::EngineError;
 use reasonedit_inference::constrain::CompiledForm;
+use reasonedit_text::Warning;
 
 use super::answer::ReplySettings;
 use crate::config::EditorConfig;
@@ -161,7 +161,9 @@ async fn compile(
 ) -> Result<Option<CompiledForm>, EditorError> {
     let Some(AskedForm { form, place }) = asked else { return Ok(None) };
     let compiled = core.engine().form(form.clone(), begun).await.map_err(|error| match error {
-        VlmError::Form { pointer, detail } => VlmError::Form { pointer: format!("{place}{pointer}"), detail },
+        EngineError::Form { pointer, detail } => {
+            EngineError::Form { pointer: format!("{place}{pointer}"), detail }
+        }
         other => other,
     })?;
     Ok(Some(compiled))

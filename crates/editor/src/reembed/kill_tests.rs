@@ -10,8 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use reasonedit_codebook::{EditId, Event};
-use reasonedit_inference::Pooling;
-use reasonedit_inference::EngineHandle;
+use reasonedit_inference::{EngineHandle, Pooling};
 
 use super::*;
 use crate::testing::{self, assert_made_anew, book, choice, edit, engine, open};

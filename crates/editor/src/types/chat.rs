@@ -1,9 +1,9 @@
 //! Conversations as they are asked: a question with turns before it.
 
-use reasonedit_text::Warning;
 use reasonedit_inference::constrain::ReplyForm;
-use reasonedit_inference::{LogitRules, Sampling};
 use reasonedit_inference::prompt::Role;
+use reasonedit_inference::{LogitRules, Sampling};
+use reasonedit_text::Warning;
 
 use super::{ImageSource, RetrievalOverride};
 

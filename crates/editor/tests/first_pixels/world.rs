@@ -11,8 +11,8 @@ use reasonedit_editor::{
     RetrievalOverride, StatementInput,
 };
 use reasonedit_imaging::PixelBox;
-use reasonedit_models::LoadOptions;
 use reasonedit_inference::{Engine, EngineConfig, Models};
+use reasonedit_models::LoadOptions;
 use serde::{Deserialize, Serialize};
 
 /// Pictures that an edit was made of; one more is only asked about.

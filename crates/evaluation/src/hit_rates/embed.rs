@@ -6,9 +6,8 @@ use std::sync::Arc;
 use reasonedit_codebook::{EntryKind, ImageId};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
+use reasonedit_inference::{CallOptions, FeatureKey, ImageInput, PooledTaps, TapName};
 use reasonedit_topology::{Pooling, TapKey};
-use reasonedit_inference::{CallOptions, FeatureKey, ImageInput};
-use reasonedit_inference::{PooledTaps, TapName};
 
 use super::QuestionKind;
 use super::score::{Halves, Question, Scene};

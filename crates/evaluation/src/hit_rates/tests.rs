@@ -7,8 +7,8 @@ use reasonedit_codebook::{
 };
 use reasonedit_editor::{EditorConfig, Paraphrase};
 use reasonedit_imaging::{RgbImage, encode_png};
-use reasonedit_models::LoadOptions;
 use reasonedit_inference::{Engine, EngineConfig, Models};
+use reasonedit_models::LoadOptions;
 use serde_json::{Value, json};
 
 use super::markdown::Agreement;

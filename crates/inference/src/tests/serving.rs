@@ -6,6 +6,7 @@ use super::super::request::{GenerateEvent, Priority};
 use super::super::toy::{FAIL, MAX_POSITIONS, NAN, PANIC, tap};
 use super::*;
 use crate::error::EngineError;
+use reasonedit_models::ModelError;
 use reasonedit_nn::taps::Pooling;
 
 const NOW: CallOptions = CallOptions { priority: Priority::Interactive, deadline: None };
@@ -367,9 +368,9 @@ async fn a_model_call_has_the_model_and_fails_alone() {
     let first = occupied(&engine, &log).await;
     let ask = |what: &'static str| {
         let engine = engine.clone();
-        let call = move |model: &dyn reasonedit_models::model::VisionLanguageModel| match what {
+        let call = move |model: &dyn VisionLanguageModel| match what {
             "panics" => panic!("it does"),
-            "fails" => Err(EngineError::Shape("it does".into())),
+            "fails" => Err(ModelError::Shape("it does".into())),
             _ => Ok(model.info().vocabulary),
         };
         tokio::spawn(async move { engine.call_model(1, call, NOW).await.map(|(vocabulary, _)| vocabulary) })

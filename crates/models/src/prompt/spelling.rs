@@ -8,19 +8,19 @@ const WORD_MARK: char = '\u{2581}';
 
 /// A vocabulary in bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Spelling {
+pub struct Spelling {
     /// Bytes by token id; empty for added tokens and for ids without a token: nothing that is said is made of
     /// them.
-    pub(crate) tokens: Vec<Vec<u8>>,
+    pub tokens: Vec<Vec<u8>>,
     /// Whether a space at the very beginning of a reply is taken off when it becomes text.
-    pub(crate) strips_space: bool,
+    pub strips_space: bool,
 }
 
 impl Spelling {
     /// Bytes that may stand in a text (UTF-8, control characters other than tab and line ends aside) and for
     /// which there is no token of their own. Where there are none, every text can be written token by token,
     /// whatever it must look like.
-    pub(crate) fn missing(&self) -> usize {
+    pub fn missing(&self) -> usize {
         let mut single = [false; 256];
         for token in &self.tokens {
             if let [byte] = token.as_slice() {
@@ -42,7 +42,7 @@ impl PromptTokenizer {
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`].
-    pub(crate) fn spelling(&self, vocabulary: usize) -> Result<Option<Spelling>> {
+    pub fn spelling(&self, vocabulary: usize) -> Result<Option<Spelling>> {
         let decoder = serde_json::to_string(&self.full.get_decoder())
             .map_err(|e| ModelError::Tokenizer(format!("its decoder can't be read: {e}")))?;
         let spell: fn(&str) -> Option<Vec<u8>> = if decoder.contains("\"ByteLevel\"") {

@@ -180,7 +180,7 @@ impl Decoder {
         Ok(self.embedding.index_select(&ids, 0)?.to_dtype(self.dtype)?)
     }
 
-    /// See [`reasonedit_models::model::VisionLanguageModel::run`].
+    /// Runs a batch of sequences of any lengths, each as alone; pools the named taps over its new tokens.
     pub fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
         if batch.is_empty() {
             return Ok(Vec::new());
@@ -254,7 +254,7 @@ impl Decoder {
             .collect()
     }
 
-    /// See [`reasonedit_models::model::VisionLanguageModel::forward_from_layer`].
+    /// Runs one sequence of text up to a layer; what follows is a function of its first new token's state.
     pub fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<DecoderSuffix<'_>> {
         DecoderSuffix::new(self, layer, sequence)
     }

@@ -12,6 +12,7 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
+    /// Of a weight of the rows' width.
     pub fn new(weight: Tensor, epsilon: f64) -> Self {
         Self { weight, epsilon }
     }
@@ -58,6 +59,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
+    /// Of weight and bias of the rows' width.
     pub fn new(weight: Tensor, bias: Tensor, epsilon: f64) -> Self {
         Self { weight, bias, epsilon }
     }

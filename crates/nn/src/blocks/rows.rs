@@ -11,7 +11,7 @@ use super::{contiguous, is_fast, with_values};
 
 /// x·Wᵀ for x of shape (rows, inputs) in f32 and W of shape (outputs, inputs) in bf16, f16 or f32, both on
 /// the CPU.
-pub fn matmul(x: &Tensor, weight: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
+pub(super) fn matmul(x: &Tensor, weight: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
     if !is_fast(x) {
         if x.track_op() {
             return x.matmul(&weight.to_dtype(x.dtype())?.t()?);

@@ -21,7 +21,7 @@ const GREATEST_HEADER: u64 = 100_000_000;
 
 /// An opened safetensors file.
 #[derive(Debug)]
-pub(super) struct WeightFile {
+pub struct WeightFile {
     path: PathBuf,
     file: RefCell<File>,
     len: u64,
@@ -34,7 +34,7 @@ impl WeightFile {
     ///
     /// # Errors
     /// [`ModelError::Read`]; [`ModelError::Load`] for a file that isn't whole or isn't a safetensors file.
-    pub(super) fn open(path: &Path) -> Result<(Self, Vec<(String, TensorInfo)>)> {
+    pub fn open(path: &Path) -> Result<(Self, Vec<(String, TensorInfo)>)> {
         let read = |source| ModelError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;
         let len = file.metadata().map_err(read)?.len();

@@ -1,7 +1,7 @@
 //! `POST /edits/batch`: one edit after the other, a result for each.
 
 use reasonedit_editor::{
-    CallContext, CodebookError, EditId, EditorError, IdempotencyKey, Priority, VlmError,
+    CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey, Priority,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -133,7 +133,7 @@ async fn edit(
         match dependencies.editor.edit(&name, request.clone(), CALL).await {
             Ok(view) => break Ok(view.record.id),
             // There is time: people who wait have the queue's places.
-            Err(EditorError::Engine(VlmError::QueueFull { retry_after })) => {
+            Err(EditorError::Engine(EngineError::QueueFull { retry_after })) => {
                 tokio::time::sleep(retry_after).await;
             }
             Err(error) if ends_the_work(&error) => return Err(error.into()),
@@ -149,7 +149,7 @@ fn ends_the_work(error: &EditorError) -> bool {
         error,
         EditorError::Cancelled
             | EditorError::Storage(_)
-            | EditorError::Engine(VlmError::Closed)
+            | EditorError::Engine(EngineError::Closed)
             | EditorError::Codebook(
                 CodebookError::Store { .. } | CodebookError::Corrupt { .. } | CodebookError::Locked
             )

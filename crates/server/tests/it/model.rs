@@ -7,9 +7,9 @@ use axum::Router;
 use reasonedit_codebook::{ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
-use reasonedit_server::{Server, ServerConfig, Sources};
-use reasonedit_models::LoadOptions;
 use reasonedit_inference::{Engine, EngineConfig, Models};
+use reasonedit_models::LoadOptions;
+use reasonedit_server::{Server, ServerConfig, Sources};
 use tempfile::TempDir;
 
 /// A folder with a tiny checkpoint: random weights, but everything else as in a real one.

@@ -180,8 +180,11 @@ async fn the_newest_stands_after_restarts_imports_and_with_another_embedding() {
     let (server, editor) = server_on(folder.path(), ServerConfig::default()).await;
     let router = server.router();
     assert_newest(&asked(&router, "default", &json!({})).await["retrieval"], id(&new));
-    let choice =
-        EmbeddingChoice { tap: "vision.0".to_owned(), pooling: reasonedit_inference::Pooling::Last, lambda: 3.0 };
+    let choice = EmbeddingChoice {
+        tap: "vision.0".to_owned(),
+        pooling: reasonedit_inference::Pooling::Last,
+        lambda: 3.0,
+    };
     let name = CodebookName::default();
     editor.reembed(&name, &choice, |_| {}, std::future::pending()).await.unwrap();
     assert_newest(&asked(&router, "default", &json!({})).await["retrieval"], id(&new));

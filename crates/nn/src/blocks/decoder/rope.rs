@@ -3,7 +3,7 @@
 use crate::blocks::rotary::{RotaryTable, inverse_frequency};
 
 /// Temporal, row and column position of a token; the first alone where positions are a plain count.
-pub type Position = [usize; 3];
+pub(super) type Position = [usize; 3];
 
 /// What the rotated pairs of a head follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

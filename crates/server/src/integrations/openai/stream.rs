@@ -128,7 +128,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use reasonedit_editor::{
-        EditorError, FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, EngineError,
+        EditorError, EngineError, FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage,
     };
     use tokio::sync::mpsc;
 
