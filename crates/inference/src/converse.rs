@@ -58,12 +58,12 @@ impl EngineHandle {
     }
 
     /// Tokens that each conversation takes as the model is told it, its pictures and the beginning of the
-    /// reply included, whether it fits into [`reasonedit_models::model::ModelInfo::max_positions`] or not. Nothing is computed
-    /// on the device.
+    /// reply included, whether it fits into [`reasonedit_models::model::ModelInfo::max_positions`] or not.
+    /// Nothing is computed on the device.
     ///
     /// # Errors
-    /// [`EngineError::Template`] for a conversation that the model's template doesn't take, [`EngineError::Image`]
-    /// for a picture of a shape that isn't looked at; as [`Self::wait_ready`].
+    /// [`EngineError::Template`] for a conversation that the model's template doesn't take,
+    /// [`EngineError::Image`] for a picture of a shape that isn't looked at; as [`Self::wait_ready`].
     pub async fn prompt_tokens(&self, conversations: Vec<Conversation>) -> Result<Vec<usize>> {
         self.loaded().await?;
         self.prepare(move |_, loaded| {
@@ -105,9 +105,9 @@ impl EngineHandle {
     ///
     /// # Errors
     /// [`EngineError::Unsupported`] for sampling settings out of range or tokens that the model doesn't have,
-    /// [`EngineError::Image`], [`EngineError::TooLong`], [`EngineError::Template`] for a conversation that the model's
-    /// template doesn't take, [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`];
-    /// what goes wrong later comes through the stream.
+    /// [`EngineError::Image`], [`EngineError::TooLong`], [`EngineError::Template`] for a conversation that
+    /// the model's template doesn't take, [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`],
+    /// [`EngineError::Closed`]; what goes wrong later comes through the stream.
     pub async fn generate(&self, request: GenerateRequest, options: CallOptions) -> Result<GenerationStream> {
         within(options.deadline, async {
             let loaded = self.loaded().await?;

@@ -73,8 +73,8 @@ impl EngineHandle {
     /// Waits until the models are loaded.
     ///
     /// # Errors
-    /// Why they could not be: the original error for the first who asks, [`EngineError::Load`] with its text for
-    /// the others. [`EngineError::Closed`] after a shutdown.
+    /// Why they could not be: the original error for the first who asks, [`EngineError::Load`] with its text
+    /// for the others. [`EngineError::Closed`] after a shutdown.
     pub async fn wait_ready(&self) -> Result<()> {
         self.loaded().await.map(|_| ())
     }
@@ -159,8 +159,9 @@ impl EngineHandle {
     /// Embeds pictures at several vision and bridge taps.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] for a tap the model lacks or that depends on the text, [`EngineError::Image`],
-    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], and those of the model.
+    /// [`EngineError::Unsupported`] for a tap the model lacks or that depends on the text,
+    /// [`EngineError::Image`], [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`],
+    /// [`EngineError::Closed`], and those of the model.
     pub async fn embed_images_taps(
         &self,
         images: Vec<ImageInput>,
@@ -244,8 +245,8 @@ impl EngineHandle {
     /// Embeds sentences: one vector each, mean pooled, not normalised.
     ///
     /// # Errors
-    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], and those of the
-    /// encoder.
+    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], and those of
+    /// the encoder.
     pub async fn embed_sentences(
         &self,
         sentences: Vec<String>,
@@ -267,8 +268,8 @@ impl EngineHandle {
     ///
     /// # Errors
     /// [`EngineError::Image`] for an index without picture or a picture that can't be looked at,
-    /// [`EngineError::TooLong`], [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`],
-    /// and those of the model.
+    /// [`EngineError::TooLong`], [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`],
+    /// [`EngineError::Closed`], and those of the model.
     pub async fn ask(
         &self,
         images: Vec<ImageInput>,
@@ -316,8 +317,8 @@ impl EngineHandle {
     /// how many tokens' work it is), and it is called a second time where it fails in a batch with others.
     ///
     /// # Errors
-    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`], [`EngineError::Panicked`],
-    /// and what `call` returns.
+    /// [`EngineError::QueueFull`], [`EngineError::DeadlineExceeded`], [`EngineError::Closed`],
+    /// [`EngineError::Panicked`], and what `call` returns.
     pub async fn call_model<T: Send + 'static>(
         &self,
         cost: usize,

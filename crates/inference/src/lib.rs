@@ -21,14 +21,15 @@
 //! - On the CPU a request gives the same bits whatever runs beside it and whatever is cached: every sum is
 //!   taken in an order that depends on the request alone, ties between tokens go to the smaller id, sampling
 //!   is seeded per request. The next tokens of generations and everything else are computed by two kinds of
-//!   kernels, told apart by what they are ([`reasonedit_nn::sequence::Sequence::is_step`]) and never by how many there are. On
-//!   a GPU the products are the library's, and the sizes of batches show in the last digits.
+//!   kernels, told apart by what they are ([`reasonedit_nn::sequence::Sequence::is_step`]) and never by how
+//!   many there are. On a GPU the products are the library's, and the sizes of batches show in the last
+//!   digits.
 //!
 //! # Map
 //! [`request`]: what can be asked. `handle`, `converse`: the caller's side; `prepare`: its preprocessing and
 //! cache look-ups; `stream`: its end of a generation. `queue`: places, order, batches. `worker`: the thread.
-//! `compute`: features and prefixes; `asks`, `embed`, `generate`, `model_call`: the kinds of work. `cache`: the
-//! byte-budgeted store. `sampling`: how tokens are chosen. `score`: log-probabilities. `stats`: counters.
+//! `compute`: features and prefixes; `asks`, `embed`, `generate`, `model_call`: the kinds of work. `cache`:
+//! the byte-budgeted store. `sampling`: how tokens are chosen. `score`: log-probabilities. `stats`: counters.
 
 mod asks;
 mod cache;

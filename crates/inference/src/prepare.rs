@@ -130,7 +130,8 @@ impl<'a> Texts<'a> {
     /// A user's turn with `images` pictures and this text.
     ///
     /// # Errors
-    /// [`EngineError::TooLong`] for a text that can't fit whatever the picture; template and tokenizer errors.
+    /// [`EngineError::TooLong`] for a text that can't fit whatever the picture; template and tokenizer
+    /// errors.
     pub(super) fn prompt(&mut self, images: usize, text: &str) -> Result<Arc<Prompt>> {
         if let Some(prompt) = self.prompts.get(text) {
             return Ok(Arc::clone(prompt));

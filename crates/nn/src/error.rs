@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Errors of networks and of the models made of them. Messages name the tensor, file or limit at fault and what to do about it; they
-/// contain no user text.
+/// Errors of networks and of the models made of them. Messages name the tensor, file or limit at fault and
+/// what to do about it; they contain no user text.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A checkpoint, or a file of it, can't be used.

@@ -89,7 +89,8 @@ impl<'b> Message<'b> {
 /// The tokenizer of a `spiece.model`.
 ///
 /// # Errors
-/// [`ModelError::Load`] for a file that is no such model, or cuts texts in another way than by a unigram model.
+/// [`ModelError::Load`] for a file that is no such model, or cuts texts in another way than by a unigram
+/// model.
 pub(super) fn read(bytes: &[u8]) -> Result<Tokenizer> {
     if bytes.len() > GREATEST {
         return Err(fail("it is larger than any SentencePiece model"));
