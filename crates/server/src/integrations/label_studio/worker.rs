@@ -30,7 +30,7 @@ use crate::problem::{Problem, ProblemKind, Result, said_by};
 /// Queries of people go first.
 const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
 /// What may pass (a full queue, Label Studio away, a refused token) is tried again for this long.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+const PATIENCE: Duration = Duration::from_hours(24);
 /// A fault of the service is tried again this often.
 const FAULTS: u32 = 4;
 /// Field of an edit's metadata.

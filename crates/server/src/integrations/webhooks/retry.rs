@@ -7,7 +7,7 @@ use ulid::Ulid;
 use super::config::WebhooksConfig;
 
 /// Longest wait that a receiver can ask for.
-const MOST_ASKED: Duration = Duration::from_secs(24 * 3600);
+const MOST_ASKED: Duration = Duration::from_hours(24);
 
 /// How long to wait after so many failures in a row (at least one): doubling from the first wait to the
 /// longest, its second half at random, so that receivers that come back are not asked by all at once; never
