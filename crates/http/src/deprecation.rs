@@ -1,8 +1,8 @@
 //! Routes that are to go: what the contract and each answer say of it.
 //!
 //! It is said where the route is registered ([`crate::policy::Policy::deprecated`]). From there the contract
-//! takes `deprecated: true` and `x-sunset`, and answers take the headers `Deprecation` (RFC 9745) and `Sunset`
-//! (RFC 8594).
+//! takes `deprecated: true` and `x-sunset`, and answers take the headers `Deprecation` (RFC 9745) and
+//! `Sunset` (RFC 8594).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use time::Date;
