@@ -63,6 +63,8 @@ pub struct Failure {
     pub places: Vec<Place>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// The job that stands in the way.
+    pub job: Option<String>,
     /// The edit that it is about.
     pub edit: Option<String>,
     /// Tokens of the input and of what the model takes, where that is what is wrong.
@@ -77,6 +79,7 @@ impl Failure {
             detail: detail.into(),
             places: Vec::new(),
             retry_after: None,
+            job: None,
             edit: None,
             too_long: None,
         }
@@ -107,6 +110,13 @@ impl Failure {
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    /// Names the job that stands in the way.
+    #[must_use]
+    pub fn about_job(mut self, job: impl std::fmt::Display) -> Self {
+        self.job = Some(job.to_string());
         self
     }
 

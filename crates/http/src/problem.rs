@@ -1,7 +1,6 @@
 //! The one table of errors: everything that can go wrong becomes a status and a problem document (RFC 9457)
 //! here.
 
-use std::any::Any;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -249,6 +248,9 @@ impl Problem {
         if let Some(after) = failure.retry_after {
             problem = problem.retry_after(after);
         }
+        if let Some(job) = failure.job {
+            problem = problem.about_job(job);
+        }
         if let Some(edit) = failure.edit {
             problem = problem.about_edit(edit);
         }
@@ -348,15 +350,6 @@ impl Problem {
             edit: self.about.as_ref().and_then(|about| about.edit.clone()),
         }
     }
-}
-
-/// What a panic said.
-pub fn said_by(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
 }
 
 /// At most [`DETAIL_CHARS`] characters of a message.

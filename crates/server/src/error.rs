@@ -2,8 +2,8 @@
 
 use crate::config::ConfigError;
 use crate::integration::IntegrationError;
-use crate::jobs::JobsError;
 use reasonedit_http::bind::BindAddress;
+use reasonedit_jobs::OpenError;
 
 /// Why the service can't be started.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ServerError {
     Client(#[from] reqwest::Error),
     /// The jobs of before can't be taken up.
     #[error(transparent)]
-    Jobs(#[from] JobsError),
+    Jobs(#[from] OpenError),
     /// An integration can't work.
     #[error(transparent)]
     Integration(#[from] IntegrationError),

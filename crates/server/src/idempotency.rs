@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use axum::http::{HeaderMap, HeaderName};
 use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
 use reasonedit_imaging::DrawnBox;
+use reasonedit_jobs::SubmissionKey;
 use reasonedit_text::{canonical, split_sentences_formerly};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 
-use crate::jobs::record::SubmissionKey;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// `Idempotency-Key`.

@@ -19,13 +19,13 @@ mod idempotency;
 mod image_input;
 mod integration;
 mod integrations;
-mod jobs;
 mod openapi;
 mod router;
 mod server;
 mod sources;
 mod sse;
 mod state;
+mod upload;
 mod workers;
 
 pub use reasonedit_http::bind::{BindAddress, BindAddressError};
@@ -40,7 +40,6 @@ pub use integrations::openai::{OlderPictures, OpenAiConfig};
 pub use integrations::webhooks::{
     EndpointConfig, EventKind, OutboxError, Secret, WebhooksConfig, WebhooksError,
 };
-pub use jobs::JobsError;
 pub use server::Server;
 pub use sources::Sources;
 pub use state::EditorSlot;

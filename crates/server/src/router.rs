@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use reasonedit_resilience::panic_message;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -27,7 +28,7 @@ use crate::openapi::ApiDoc;
 use crate::origin::Origins;
 use crate::policy::{BodyPolicy, Given, Policy, Routes};
 use crate::prefix::{self, Prefixes};
-use crate::problem::{Problem, said_by};
+use crate::problem::Problem;
 use crate::state::AppState;
 use crate::{archive, auth, headers, limits, newline, origin, policy, request_id};
 
@@ -132,7 +133,7 @@ async fn in_their_form(State(state): State<AppState>, request: Request, next: Ne
 /// A handler panicked: the log has what it said, the client gets a plain 500.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
 fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    Problem::internal(&said_by(payload.as_ref())).into_response()
+    Problem::internal(&panic_message(payload.as_ref())).into_response()
 }
 
 #[cfg(test)]

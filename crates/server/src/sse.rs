@@ -8,6 +8,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _, stream};
 use reasonedit_editor::{EditorError, QueryEvent};
+use reasonedit_jobs::{JobRecord, JobState};
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
@@ -15,9 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use crate::dto::job::{JobDto, JobState};
+use crate::dto::job::JobDto;
 use crate::dto::query::{AnswerDto, RetrievalDto};
-use crate::jobs::record::JobRecord;
 use crate::problem::{Problem, ProblemKind, Result};
 pub(crate) use reasonedit_http::sse::{event, unbuffered};
 
@@ -147,7 +147,7 @@ pub(crate) fn job(
         let stopping = stopping.clone();
         async move {
             if !first {
-                if record.borrow().state.ended() {
+                if record.borrow().state().ended() {
                     return None;
                 }
                 let changed = async {
@@ -161,12 +161,12 @@ pub(crate) fn job(
             }
             let (name, job) = {
                 let record = record.borrow_and_update();
-                let name = match record.state {
+                let name = match record.state() {
                     JobState::Queued | JobState::Running => "progress",
                     JobState::Done => "done",
                     JobState::Failed | JobState::Cancelled => "failed",
                 };
-                (name, JobDto::from(&*record))
+                (name, JobDto::from(record.view()))
             };
             Some((Ok::<_, Infallible>(event(name, &job)), (record, false)))
         }

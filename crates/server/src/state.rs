@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use reasonedit_editor::{Editor, Library};
+use reasonedit_jobs::{JobLimits, Jobs};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -12,7 +13,6 @@ use crate::config::{ServerConfig, TimeoutsConfig};
 use crate::error::ServerError;
 use crate::fetch::Fetcher;
 use crate::integration::{EditorCell, Integration, ServiceContext};
-use crate::jobs::{Jobs, Limits};
 use crate::metrics::Metrics;
 use crate::problem::{Problem, Result};
 use crate::sources::Sources;
@@ -30,7 +30,7 @@ struct Slot {
     fetcher: Fetcher,
     item_bytes: u64,
     import_bytes: u64,
-    job_limits: Limits,
+    job_limits: JobLimits,
     sources: OnceLock<Sources>,
     /// One at a time fills the slot: jobs are taken up once.
     filling: Mutex<()>,
@@ -69,7 +69,7 @@ impl EditorSlot {
             fetcher,
             item_bytes: limits.body_bytes as u64,
             import_bytes: limits.import_bytes,
-            job_limits: Limits { queued: limits.jobs_queued, kept: limits.jobs_kept },
+            job_limits: JobLimits { queued: limits.jobs_queued, kept: limits.jobs_kept },
             sources: OnceLock::new(),
             filling: Mutex::new(()),
             stopping: CancellationToken::new(),
@@ -119,10 +119,10 @@ impl EditorSlot {
             item_bytes: self.0.item_bytes,
             import_bytes: self.0.import_bytes,
         };
-        let (library, runner) = (editor.library(), workers::runner(dependencies));
+        let (library, registry) = (editor.library(), workers::registry(dependencies));
         // Before anything is edited, jobs included: new receivers of events begin at the present.
         self.open(library)?;
-        let jobs = Jobs::open(library, folder, self.0.job_limits, runner, self.0.stopping.clone())?;
+        let jobs = Jobs::open(library, folder, self.0.job_limits, registry, self.0.stopping.clone())?;
         let _ = self.0.jobs.set(jobs);
         let taken = self.0.editor.set(editor);
         for integration in &self.0.integrations {

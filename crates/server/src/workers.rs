@@ -1,30 +1,28 @@
-//! What works on jobs, by their kind; to add a kind takes a file with its worker here, and an arm in
-//! [`runner`].
+//! What works on jobs, by their kind. To add a kind takes a file with its type here, a line in [`registry`]
+//! and its name in the contract ([`crate::dto::job::JobKind`]).
 
 mod batch;
 mod dependencies;
+mod failure;
 mod import;
 pub(crate) mod modularity;
+mod reembed;
 pub(crate) mod source;
 
-use std::sync::Arc;
+use reasonedit_jobs::JobRegistry;
 
-pub(crate) use self::batch::BatchInput;
+pub(crate) use self::batch::Batch;
 pub(crate) use self::dependencies::JobDependencies;
-use crate::dto::job::JobKind;
-use crate::jobs::Runner;
+pub(crate) use self::import::Import;
+pub(crate) use self::modularity::Modularity;
+pub(crate) use self::reembed::Reembed;
 
-/// The workers of the service.
-pub(crate) fn runner(dependencies: JobDependencies) -> Runner {
-    Arc::new(move |kind, context| {
-        let dependencies = dependencies.clone();
-        Box::pin(async move {
-            match kind {
-                JobKind::Batch => batch::work(dependencies, context).await,
-                JobKind::Import => import::work(dependencies, context).await,
-                JobKind::Modularity => modularity::work(dependencies, context).await,
-                JobKind::Reembed => modularity::reembed(dependencies, context).await,
-            }
-        })
-    })
+/// The kinds of jobs that the service works on; the first come first where several may begin.
+pub(crate) fn registry(dependencies: JobDependencies) -> JobRegistry<JobDependencies> {
+    JobRegistry::new(dependencies)
+        .reporting(failure::report)
+        .with::<Modularity>()
+        .with::<Reembed>()
+        .with::<Batch>()
+        .with::<Import>()
 }

@@ -1,6 +1,7 @@
 //! Background jobs.
 
 use reasonedit_editor::EditId;
+use reasonedit_jobs::{JobState, JobView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -25,10 +26,26 @@ pub enum JobKind {
     Import,
 }
 
+impl JobKind {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 4] = [Self::Modularity, Self::Reembed, Self::Batch, Self::Import];
+
+    /// As on the wire, and as the types of jobs are called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Modularity => "modularity",
+            Self::Reembed => "reembed",
+            Self::Batch => "batch",
+            Self::Import => "import",
+        }
+    }
+}
+
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum JobState {
+#[schema(as = JobState)]
+pub enum JobStateDto {
     /// Waits for its turn.
     Queued,
     /// Is worked on, or goes on when the service is started again.
@@ -41,10 +58,15 @@ pub enum JobState {
     Cancelled,
 }
 
-impl JobState {
-    /// Whether nothing more will happen.
-    pub fn ended(self) -> bool {
-        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+impl From<JobState> for JobStateDto {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Queued => Self::Queued,
+            JobState::Running => Self::Running,
+            JobState::Done => Self::Done,
+            JobState::Failed => Self::Failed,
+            JobState::Cancelled => Self::Cancelled,
+        }
     }
 }
 
@@ -56,19 +78,21 @@ pub struct JobDto {
     #[schema(pattern = "^[0-9A-HJKMNP-TV-Z]{26}$")]
     pub id: String,
     /// What it does.
-    pub kind: JobKind,
+    #[schema(value_type = JobKind)]
+    pub kind: String,
     /// The codebook it works on.
     #[schema(example = "default")]
     pub codebook: String,
     /// How far it is.
-    pub state: JobState,
+    pub state: JobStateDto,
     /// How far it is in numbers.
     pub progress: JobProgressDto,
     /// What came of it, by kind; `null` until it is done.
     #[schema(value_type = Option<JobResult>)]
     pub result: Option<Value>,
     /// Why it failed; `null` unless it did.
-    pub error: Option<ProblemBody>,
+    #[schema(value_type = Option<ProblemBody>)]
+    pub error: Option<Value>,
     /// When it was submitted.
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -78,6 +102,29 @@ pub struct JobDto {
     /// When it ended.
     #[schema(format = DateTime)]
     pub ended_at: Option<String>,
+}
+
+impl From<JobView> for JobDto {
+    fn from(job: JobView) -> Self {
+        let progress = job.progress;
+        Self {
+            id: job.id.to_string(),
+            kind: job.kind,
+            codebook: job.codebook.to_string(),
+            state: job.state.into(),
+            progress: JobProgressDto {
+                stage: progress.stage,
+                done: progress.done,
+                total: progress.total,
+                remaining_ms: progress.remaining_ms,
+            },
+            result: job.result,
+            error: job.error,
+            created_at: rfc3339(job.created_at),
+            started_at: time_of(job.started_at),
+            ended_at: time_of(job.ended_at),
+        }
+    }
 }
 
 /// What came of a job, by its kind.
@@ -129,7 +176,7 @@ pub struct JobListParams {
     #[param(pattern = "^[a-z0-9-]{1,64}$")]
     pub codebook: Option<String>,
     /// Only in this state.
-    pub state: Option<JobState>,
+    pub state: Option<JobStateDto>,
     /// Only of this kind.
     pub kind: Option<JobKind>,
     /// Most jobs of the page.
@@ -211,6 +258,6 @@ pub struct BatchResultDto {
 }
 
 /// Times of a job on the wire.
-pub(crate) fn time_of(time: Option<OffsetDateTime>) -> Option<String> {
+fn time_of(time: Option<OffsetDateTime>) -> Option<String> {
     time.map(rfc3339)
 }

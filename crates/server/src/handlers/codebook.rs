@@ -6,22 +6,24 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use reasonedit_editor::{CallContext, CodebookName, MemberId};
+use reasonedit_jobs::Submission;
 
 use crate::archive;
 use crate::dto::codebook::{
     CodebookDto, CodebookPageDto, CodebooksParams, EntriesParams, ImportDto, ImportParams, KeyDto, KeyPageDto,
 };
-use crate::dto::job::{JobDto, JobKind};
+use crate::dto::job::JobDto;
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::accepted;
 use crate::idempotency::{KeyHeader, submission_key};
-use crate::jobs::Submission;
 use crate::json::Query;
 use crate::limits::{Archives, Deadline};
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::Upload;
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
+use crate::upload;
+use crate::workers::Import;
 
 /// Media types of a tar, plain and compressed; what it is, its first bytes tell.
 const TAR: [&str; 9] = [
@@ -191,16 +193,9 @@ async fn import_later(
     body: Upload,
 ) -> Result<Response> {
     let jobs = state.jobs()?;
-    let upload = jobs.spool().receive(body.pieces(state.import_bytes())?).await?;
-    let idempotency = submission_key(headers, upload.digest, &())?;
-    let total = upload.file.as_file().metadata().ok().map(|metadata| metadata.len());
-    let submission = Submission {
-        kind: JobKind::Import,
-        codebook,
-        input: serde_json::Value::Null,
-        upload: Some(upload),
-        total,
-        idempotency,
-    };
-    Ok(accepted(jobs.submit(submission).await?))
+    let upload = upload::receive(jobs.spool(), body.pieces(state.import_bytes())?).await?;
+    let idempotency = submission_key(headers, upload.digest(), &())?;
+    let total = upload.bytes();
+    let submission = Submission { codebook, upload: Some(upload), total, idempotency };
+    Ok(accepted(jobs.submit(&Import, submission).await?))
 }

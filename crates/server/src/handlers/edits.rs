@@ -5,23 +5,25 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use reasonedit_editor::{CallContext, EditFilter, EditId};
+use reasonedit_jobs::Submission;
+use reasonedit_resilience::blocking;
 
 use super::EditIdPath;
 use crate::dto::edit::{EditDto, EditPageDto};
 use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
-use crate::dto::job::{BatchParams, JobDto, JobKind};
+use crate::dto::job::{BatchParams, JobDto};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::{LINES, accepted};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::image_input::resolve;
-use crate::jobs::Submission;
 use crate::json::Query;
 use crate::limits::{Archives, Deadline};
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::{Payload, Upload};
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
-use crate::workers::BatchInput;
+use crate::upload;
+use crate::workers::Batch;
 use crate::workers::source::{Format, Source, SourceLimits};
 
 /// Tells a repeated request's answer from the first.
@@ -108,24 +110,14 @@ pub(crate) async fn batch(
     let jobs = state.jobs()?;
     let _permit = archives.take()?;
     let limits = state.batch_limits();
-    let upload = jobs.spool().receive(body.pieces(limits.bytes)?).await?;
+    let upload = upload::receive(jobs.spool(), body.pieces(limits.bytes)?).await?;
     let (path, each) =
-        (upload.file.path().to_owned(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
-    let checked = tokio::task::spawn_blocking(move || Source::check(&path, format, each)).await;
-    let lines = checked.unwrap_or_else(|failure| Err(Problem::internal(&failure)))?;
-    let input = BatchInput { format, verify: params.verify, lines };
-    let idempotency = submission_key(&headers, upload.digest, &input)?;
-    let job = jobs
-        .submit(Submission {
-            kind: JobKind::Batch,
-            codebook,
-            input: serde_json::to_value(input).map_err(|error| Problem::internal(&error))?,
-            upload: Some(upload),
-            total: Some(lines),
-            idempotency,
-        })
-        .await?;
-    Ok(accepted(job))
+        (upload.path().to_owned(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
+    let lines = blocking(move || Source::check(&path, format, each)).await?;
+    let input = Batch { format, verify: params.verify, lines };
+    let idempotency = submission_key(&headers, upload.digest(), &input)?;
+    let submission = Submission { codebook, upload: Some(upload), total: Some(lines), idempotency };
+    Ok(accepted(jobs.submit(&input, submission).await?))
 }
 
 fn batch_format(content_type: &str) -> Result<Format> {

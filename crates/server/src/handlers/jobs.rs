@@ -10,9 +10,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use reasonedit_jobs::JobView;
 use ulid::Ulid;
 
-use crate::dto::job::{JobDto, JobListParams, JobPageDto, JobParams, JobState, ResultsParams};
+use crate::dto::job::{JobDto, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
 use crate::dto::{File, codebook_name, page_cursor, page_limit};
 use crate::json::Query;
 use crate::openapi::LookupProblems;
@@ -47,7 +48,8 @@ pub(crate) fn job_id(text: &str) -> Result<Ulid> {
 }
 
 /// The answer to what has become a job: 202, with the job and where it is found.
-pub(crate) fn accepted(job: JobDto) -> Response {
+pub(crate) fn accepted(job: JobView) -> Response {
+    let job = JobDto::from(job);
     let location = format!("/jobs/{}", job.id);
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response()
 }
@@ -68,13 +70,14 @@ pub(crate) async fn list(
     let cursor: Option<Ulid> = page_cursor(params.cursor.as_deref())?;
     let (jobs, next) = state.jobs()?.list(
         |record| {
-            codebook.as_ref().is_none_or(|name| *name == record.codebook)
-                && params.state.is_none_or(|state| state == record.state)
-                && params.kind.is_none_or(|kind| kind == record.kind)
+            codebook.as_ref().is_none_or(|name| name == record.codebook())
+                && params.state.is_none_or(|state| state == record.state().into())
+                && params.kind.is_none_or(|kind| kind.name() == record.kind())
         },
         cursor,
         limit,
     );
+    let jobs = jobs.into_iter().map(JobDto::from).collect();
     Ok(Json(JobPageDto { jobs, next_cursor: next.map(|id| id.to_string()) }))
 }
 
@@ -94,7 +97,7 @@ pub(crate) async fn get(
     Query(params): Query<JobParams>,
 ) -> Result<Json<JobDto>> {
     codebook_name(params.codebook.as_deref())?;
-    Ok(Json(state.jobs()?.get(id)?))
+    Ok(Json(state.jobs()?.get(id)?.into()))
 }
 
 /// Cancel a job
@@ -118,8 +121,8 @@ pub(crate) async fn cancel(
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
     codebook_name(params.codebook.as_deref())?;
-    let job = state.jobs()?.cancel(id).await?;
-    let status = if job.state == JobState::Cancelled { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let job = JobDto::from(state.jobs()?.cancel(id).await?);
+    let status = if job.state == JobStateDto::Cancelled { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(job)).into_response())
 }
 
@@ -171,7 +174,7 @@ pub(crate) async fn results(
     let (from, left) = (params.from.unwrap_or(1), params.limit.unwrap_or(u64::MAX));
     // The first page before the head: what can't be read at all has its own status.
     let page = move |left: u64| PAGE.min(usize::try_from(left).unwrap_or(PAGE));
-    let first = jobs.rows(id, from, page(left)).await?;
+    let first = jobs.pieces(id, from, page(left)).await?;
     let stream = stream::unfold((Some(Ok(first)), left), move |(rows, left)| {
         let jobs = jobs.clone();
         async move {
@@ -185,7 +188,7 @@ pub(crate) async fn results(
             let more = if rows.len() < wanted || left == 0 {
                 None
             } else {
-                Some(jobs.rows(id, next, page(left)).await.map_err(|_| ()))
+                Some(jobs.pieces(id, next, page(left)).await.map_err(|_| ()))
             };
             let mut text = Vec::new();
             for (_, row) in rows {

@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
+use reasonedit_jobs::JobState;
 
-use crate::dto::job::{JobKind, JobState};
+use crate::dto::job::JobKind;
 use crate::integration::{MetricFamily, MetricKind};
 use crate::metrics::{TEXT_FORMAT, Text};
 use crate::openapi::LookupProblems;
@@ -89,7 +90,7 @@ fn write_jobs(text: &mut Text, state: &AppState) {
     let counts = jobs.unfinished();
     for kind in JobKind::ALL {
         for (state, name) in [(JobState::Queued, "queued"), (JobState::Running, "running")] {
-            let count = counts.get(&(kind, state)).copied().unwrap_or(0);
+            let count = counts.get(&(kind.name(), state)).copied().unwrap_or(0);
             text.sample("reasonedit_jobs", &[("kind", kind.name()), ("state", name)], count as f64);
         }
     }

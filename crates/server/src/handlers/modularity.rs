@@ -6,21 +6,22 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use reasonedit_editor::{CodebookName, EmbeddingChoice};
+use reasonedit_jobs::{BackgroundJob as _, JobState, Submission};
 use reasonedit_topology::{ModularityReport, figure};
 use ulid::Ulid;
 
-use crate::dto::job::{JobDto, JobKind, JobParams, JobState};
+use crate::dto::job::{JobDto, JobParams};
 use crate::dto::modularity::{ModularityDto, ModularityRequestDto};
 use crate::dto::{CodebookParams, codebook_name};
 use crate::handlers::jobs::{JobIdPath, accepted, job_id};
 use crate::idempotency::{KeyHeader, submission_key};
-use crate::jobs::Submission;
 use crate::json::Query;
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::OptionalJson;
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
-use crate::workers::modularity::{CODEBOOK, REPORT, ReembedInput, report_of};
+use crate::workers::modularity::{CODEBOOK, REPORT, report_of};
+use crate::workers::{Modularity, Reembed};
 
 /// Media type of the figures.
 const SVG: &str = "image/svg+xml";
@@ -65,15 +66,8 @@ pub(crate) async fn create(
         }
     }
     let idempotency = submission_key(&headers, blake3::hash(&bytes), &())?;
-    let submission = Submission {
-        kind: JobKind::Modularity,
-        codebook,
-        input: serde_json::to_value(&asked).map_err(|error| Problem::internal(&error))?,
-        upload: None,
-        total: None,
-        idempotency,
-    };
-    Ok(accepted(jobs.submit(submission).await?))
+    let submission = Submission { codebook, idempotency, ..Submission::default() };
+    Ok(accepted(jobs.submit(&Modularity(asked), submission).await?))
 }
 
 fn known_source(state: &AppState, name: &str) -> Result<()> {
@@ -102,18 +96,18 @@ pub(crate) async fn get(
     let codebook = codebook_name(params.codebook.as_deref())?;
     let active = state.editor()?.active_embedding(&codebook)?;
     let (done, _) = state.jobs()?.list(
-        |job| job.kind == JobKind::Modularity && job.state == JobState::Done && job.codebook == codebook,
+        |job| job.kind() == Modularity::NAME && job.state() == JobState::Done && *job.codebook() == codebook,
         None,
         1,
     );
-    let report = done.into_iter().next().map(|job| job.id);
-    let selection = match report.as_deref().and_then(|id| Ulid::from_string(id).ok()) {
+    let report = done.first().map(|job| job.id);
+    let selection = match report {
         Some(id) => Some(find(&state, id).await?.selection),
         None => None,
     };
     Ok(Json(ModularityDto {
         active: active.into(),
-        report,
+        report: report.map(|id| id.to_string()),
         selection: selection
             .map(serde_json::to_value)
             .transpose()
@@ -143,7 +137,7 @@ pub(crate) async fn roll_back(
         let detail = format!("No earlier embedding of the codebook {codebook} is kept.");
         return Err(Problem::new(ProblemKind::Conflict, detail));
     };
-    reembed(&state, codebook, &ReembedInput::Back { to: previous.id }).await
+    reembed(&state, codebook, &Reembed::Back { to: previous.id }).await
 }
 
 /// Move to today's rules of pixels
@@ -166,7 +160,7 @@ pub(crate) async fn renew(
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
     movable(&state, &codebook)?;
-    reembed(&state, codebook, &ReembedInput::Renewed { renew: true }).await
+    reembed(&state, codebook, &Reembed::Renewed { renew: true }).await
 }
 
 /// Apply a report
@@ -191,7 +185,7 @@ pub(crate) async fn apply(
     let codebook = codebook_name(params.codebook.as_deref())?;
     let choice = EmbeddingChoice::from(&find(&state, id).await?.selection);
     movable(&state, &codebook)?;
-    reembed(&state, codebook, &ReembedInput::Chosen { choice }).await
+    reembed(&state, codebook, &Reembed::Chosen { choice }).await
 }
 
 /// A codebook that has keys; another has nothing to move.
@@ -203,17 +197,10 @@ fn movable(state: &AppState, codebook: &CodebookName) -> Result<()> {
     Err(Problem::new(ProblemKind::Conflict, detail))
 }
 
-async fn reembed(state: &AppState, codebook: CodebookName, input: &ReembedInput) -> Result<Response> {
+async fn reembed(state: &AppState, codebook: CodebookName, input: &Reembed) -> Result<Response> {
     let edits = state.editor()?.codebook(&codebook).await?.edits;
-    let submission = Submission {
-        kind: JobKind::Reembed,
-        codebook,
-        input: serde_json::to_value(input).map_err(|error| Problem::internal(&error))?,
-        upload: None,
-        total: Some(edits as u64),
-        idempotency: None,
-    };
-    Ok(accepted(state.jobs()?.submit(submission).await?))
+    let submission = Submission { codebook, total: Some(edits as u64), ..Submission::default() };
+    Ok(accepted(state.jobs()?.submit(input, submission).await?))
 }
 
 /// Get a report
@@ -279,6 +266,6 @@ pub(crate) async fn file(
 }
 
 async fn find(state: &AppState, id: Ulid) -> Result<ModularityReport> {
-    let pieces = state.jobs()?.rows(id, REPORT, 1).await?;
+    let pieces = state.jobs()?.pieces(id, REPORT, 1).await?;
     report_of(&pieces)?.ok_or_else(|| Problem::not_found(format!("There is no report {id}.")))
 }

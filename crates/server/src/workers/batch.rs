@@ -1,15 +1,18 @@
 //! `POST /edits/batch`: one edit after the other, a result for each.
 
+use std::time::Duration;
+
 use reasonedit_editor::{
     CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey, Priority,
 };
+use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
+use reasonedit_resilience::{Backoff, blocking, retry};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::dependencies::JobDependencies;
+use super::failure::failed;
 use super::source::{Format, Line, Parsed, Source};
-use crate::dto::job::{BatchLineDto, BatchResultDto};
-use crate::jobs::{Context, blocking};
+use crate::dto::job::{BatchLineDto, BatchResultDto, JobKind};
 use crate::problem::{Problem, Result};
 
 /// Results read at a time when a batch goes on.
@@ -17,7 +20,7 @@ const PAGE: usize = 1000;
 
 /// What was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct BatchInput {
+pub(crate) struct Batch {
     /// What the upload is made of.
     pub(crate) format: Format,
     /// Comes before what the lines say.
@@ -29,10 +32,28 @@ pub(crate) struct BatchInput {
 /// Queries of people go first.
 const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
 
+impl BackgroundJob for Batch {
+    const NAME: &'static str = JobKind::Batch.name();
+    type Dependencies = JobDependencies;
+    type Checkpoint = ();
+    type Output = BatchResultDto;
+
+    async fn run(
+        self,
+        dependencies: JobDependencies,
+        context: JobContext<()>,
+    ) -> Result<BatchResultDto, JobFailure> {
+        work(self, dependencies, context).await.map_err(failed)
+    }
+}
+
 /// Makes the edits of an upload. A line whose result is kept is never worked on again; one that was
 /// interrupted before that is found by its idempotency key if it had become an edit.
-pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Result<Value> {
-    let input: BatchInput = context.input()?;
+async fn work(
+    input: Batch,
+    dependencies: JobDependencies,
+    context: JobContext<()>,
+) -> Result<BatchResultDto> {
     let (mut tally, last) = tally_of(&context).await?;
     let (path, item_bytes) = (context.upload(), dependencies.item_bytes);
     let mut source = blocking(move || Source::open(&path, input.format, item_bytes)).await?;
@@ -45,7 +66,7 @@ pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Res
                     other => break other,
                 }
             };
-            Ok((source, line))
+            Ok::<_, Problem>((source, line))
         })
         .await?;
         source = back;
@@ -66,8 +87,7 @@ pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Res
         count(&mut tally, &row);
         context.progress("edits", tally.made + tally.failed, input.lines);
     }
-    let result = BatchResultDto { lines: tally.made + tally.failed, ..tally };
-    serde_json::to_value(result).map_err(|error| Problem::internal(&error))
+    Ok(BatchResultDto { lines: tally.made + tally.failed, ..tally })
 }
 
 fn count(tally: &mut BatchResultDto, row: &BatchLineDto) {
@@ -79,7 +99,7 @@ fn count(tally: &mut BatchResultDto, row: &BatchLineDto) {
 }
 
 /// What was made before an interruption, and the last line that has a result.
-async fn tally_of(context: &Context) -> Result<(BatchResultDto, u64)> {
+async fn tally_of(context: &JobContext<()>) -> Result<(BatchResultDto, u64)> {
     let (mut tally, mut last) = (BatchResultDto::default(), 0);
     loop {
         let rows = context.pieces(last + 1, PAGE).await?;
@@ -96,7 +116,7 @@ async fn tally_of(context: &Context) -> Result<(BatchResultDto, u64)> {
 /// Makes the edit of one line. The inner result is the line's; the outer one ends the work.
 async fn edit(
     dependencies: &JobDependencies,
-    context: &Context,
+    context: &JobContext<()>,
     mut source: Source,
     line: Line,
     verify: Option<bool>,
@@ -113,7 +133,7 @@ async fn edit(
         // been reverted.
         let made = editor.edit_under_key(&before, &asked)?;
         let parsed = if made.is_none() { Some(source.parse(&line.bytes)) } else { None };
-        Ok((source, parsed, made))
+        Ok::<_, Problem>((source, parsed, made))
     })
     .await?;
     if let Some(edit) = made {
@@ -129,18 +149,22 @@ async fn edit(
         Err(problem) => return Ok((source, Err(problem))),
     };
     request.idempotency = Some(key);
-    let made = loop {
-        match dependencies.editor.edit(&name, request.clone(), CALL).await {
-            Ok(view) => break Ok(view.record.id),
-            // There is time: people who wait have the queue's places.
-            Err(EditorError::Engine(EngineError::QueueFull { retry_after })) => {
-                tokio::time::sleep(retry_after).await;
-            }
-            Err(error) if ends_the_work(&error) => return Err(error.into()),
-            Err(error) => break Err(error.into()),
-        }
+    let call = || dependencies.editor.edit(&name, request.clone(), CALL);
+    // There is time: people who wait have the queue's places.
+    let made = match retry(Backoff::constant(Duration::ZERO), call, queue_full).await {
+        Ok(view) => Ok(view.record.id),
+        Err(error) if ends_the_work(&error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     };
     Ok((source, made))
+}
+
+/// How long the engine's queue wants to be left alone, if it is full.
+fn queue_full(error: &EditorError) -> Option<Duration> {
+    match error {
+        EditorError::Engine(EngineError::QueueFull { retry_after }) => Some(*retry_after),
+        _ => None,
+    }
 }
 
 /// Whether the next line would fare no better, whatever it holds.

@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reasonedit_editor::{CallContext, ImportOptions, Priority};
-use serde_json::Value;
+use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
+use reasonedit_resilience::blocking;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::dependencies::JobDependencies;
+use super::failure::failed;
 use crate::dto::codebook::ImportDto;
-use crate::jobs::{Context, blocking};
+use crate::dto::job::JobKind;
 use crate::problem::{Problem, Result};
 
 /// Time between two reports of progress.
@@ -39,10 +42,30 @@ impl Read for Counting {
     }
 }
 
+/// What is asked for: the upload alone.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Import;
+
+impl BackgroundJob for Import {
+    const NAME: &'static str = JobKind::Import.name();
+    type Dependencies = JobDependencies;
+    /// How far it came, in bytes read and edits that got new keys.
+    type Checkpoint = u64;
+    type Output = ImportDto;
+
+    async fn run(
+        self,
+        dependencies: JobDependencies,
+        context: JobContext<u64>,
+    ) -> Result<ImportDto, JobFailure> {
+        work(dependencies, context).await.map_err(failed)
+    }
+}
+
 /// Takes in an archive: all of it, or nothing. After an interruption it begins again. The checkpoint is how
 /// far it came, in bytes read and edits that got new keys: an import that gets farther each time is tried
 /// again without end.
-pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Result<Value> {
+async fn work(dependencies: JobDependencies, context: JobContext<u64>) -> Result<ImportDto> {
     let path = context.upload();
     let (file, total) = blocking(move || {
         let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m.len())));
@@ -80,5 +103,5 @@ pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Res
         }
     };
     context.progress("bytes", total, total);
-    serde_json::to_value(ImportDto::from(summary)).map_err(|error| Problem::internal(&error))
+    Ok(ImportDto::from(summary))
 }

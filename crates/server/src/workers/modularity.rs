@@ -1,18 +1,17 @@
-//! `POST /modularity`: measures layers and weights, and moves the codebook to what is chosen;
-//! `POST /modularity/rollback` goes back.
+//! `POST /modularity`: measures layers and weights, and moves the codebook to what is chosen.
 
 use futures::future::BoxFuture;
-use reasonedit_editor::{
-    Editor, EditorError, EmbeddingChoice, GenerationId, ModularityState, ModularityWatch, ReembedProgress,
-    SampleSet,
-};
+use reasonedit_editor::{EditorError, EmbeddingChoice, ModularityState, ModularityWatch, SampleSet};
+use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
+use reasonedit_resilience::blocking;
 use reasonedit_topology::ModularityReport;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::dependencies::JobDependencies;
-use crate::dto::modularity::{Apply, ModularityRequestDto, ModularityResultDto, ReembedResultDto};
-use crate::jobs::{Context, blocking};
+use super::failure::failed;
+use super::reembed::{Tidy, telling};
+use crate::dto::job::JobKind;
+use crate::dto::modularity::{Apply, ModularityRequestDto, ModularityResultDto};
 use crate::problem::{Problem, Result};
 
 /// Number of the piece that holds the report.
@@ -21,7 +20,7 @@ pub(crate) const REPORT: u64 = 0;
 pub(crate) const CODEBOOK: &str = "codebook";
 
 /// Tells the job how far the measuring is.
-struct Telling<'a>(&'a Context);
+struct Telling<'a>(&'a JobContext<ModularityState>);
 
 impl ModularityWatch for Telling<'_> {
     fn progress(&self, stage: &'static str, done: u64, total: u64) {
@@ -31,42 +30,48 @@ impl ModularityWatch for Telling<'_> {
     fn checkpoint<'a>(&'a self, state: &'a ModularityState) -> BoxFuture<'a, Result<(), EditorError>> {
         Box::pin(async move {
             let kept = self.0.checkpoint(state).await;
-            // What refused is in the log.
-            kept.map_err(|_| EditorError::Storage(std::io::Error::other("a checkpoint can't be kept")))
+            kept.map_err(|error| {
+                tracing::error!(%error, job = %self.0.id(), "a checkpoint can't be kept");
+                EditorError::Storage(std::io::Error::other("a checkpoint can't be kept"))
+            })
         })
     }
 }
 
-/// Clears away half-made keys when the worker is dropped because its job was cancelled; when the service
-/// stops they are kept, to be gone on with.
-struct Tidy<'a> {
-    editor: &'a Editor,
-    context: &'a Context,
-}
+/// What is asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Modularity(pub(crate) ModularityRequestDto);
 
-impl Drop for Tidy<'_> {
-    fn drop(&mut self) {
-        if !self.context.cancelled() {
-            return;
-        }
-        let (editor, codebook) = (self.editor.clone(), self.context.codebook());
-        tokio::spawn(async move {
-            if let Err(error) = editor.discard_reembedding(&codebook).await {
-                tracing::warn!(%codebook, %error, "half-made keys are left until the next re-embedding");
-            }
-        });
+impl BackgroundJob for Modularity {
+    const NAME: &'static str = JobKind::Modularity.name();
+    const EXCLUSIVE: bool = true;
+    type Dependencies = JobDependencies;
+    /// The runs that are finished.
+    type Checkpoint = ModularityState;
+    type Output = ModularityResultDto;
+
+    async fn run(
+        self,
+        dependencies: JobDependencies,
+        context: JobContext<ModularityState>,
+    ) -> Result<ModularityResultDto, JobFailure> {
+        work(&self.0, dependencies, context).await.map_err(failed)
     }
 }
 
 /// Measures, keeps the report, and applies it if that was asked for. A finished run is not measured again; a
 /// finished report is not made again; a re-embedding goes on where it was.
-pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Result<Value> {
-    let asked: ModularityRequestDto = context.input()?;
+async fn work(
+    asked: &ModularityRequestDto,
+    dependencies: JobDependencies,
+    context: JobContext<ModularityState>,
+) -> Result<ModularityResultDto> {
     let codebook = context.codebook();
     let report = if let Some(report) = report_of(&context.pieces(REPORT, 1).await?)? {
         report
     } else {
-        let report = measured(&dependencies, &context, &asked).await?;
+        let report = measured(&dependencies, &context, asked).await?;
         context.append(REPORT, &report).await?;
         report
     };
@@ -88,21 +93,20 @@ pub(super) async fn work(dependencies: JobDependencies, context: Context) -> Res
     } else {
         dependencies.editor.active_embedding(&codebook).ok().map(|active| active.embedding.id)
     };
-    let result = ModularityResultDto {
+    Ok(ModularityResultDto {
         report: format!("/modularity/{}", context.id()),
         tap: tap.tap.clone(),
         lambda: weight,
         better,
         applied: apply,
         generation: generation.map(|id| id.to_string()),
-    };
-    serde_json::to_value(result).map_err(|error| Problem::internal(&error))
+    })
 }
 
 /// The report, from the runs that were finished before and those that are left.
 async fn measured(
     dependencies: &JobDependencies,
-    context: &Context,
+    context: &JobContext<ModularityState>,
     asked: &ModularityRequestDto,
 ) -> Result<ModularityReport> {
     let finished: ModularityState = context.resumed_from()?.unwrap_or_default();
@@ -110,41 +114,6 @@ async fn measured(
     let (codebook, request, telling) = (context.codebook(), asked.request(), Telling(context));
     let measuring = dependencies.editor.measure_modularity(&codebook, &samples, &request, finished, &telling);
     Ok(measuring.await?)
-}
-
-/// What a codebook is moved to without measuring. It stands in the job, so that one that is begun again does
-/// the same.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum ReembedInput {
-    /// Back to the generation before.
-    Back { to: GenerationId },
-    /// To what a report chose.
-    Chosen { choice: EmbeddingChoice },
-    /// To itself, with pictures read by today's rules.
-    Renewed { renew: bool },
-}
-
-/// Moves a codebook to another embedding, or back to the one before.
-pub(super) async fn reembed(dependencies: JobDependencies, context: Context) -> Result<Value> {
-    let (codebook, told, forever) = (context.codebook(), telling(&context), std::future::pending());
-    let _tidy = Tidy { editor: &dependencies.editor, context: &context };
-    let generation = match context.input()? {
-        ReembedInput::Back { to } => dependencies.editor.rollback(&codebook, Some(to), told, forever).await?,
-        ReembedInput::Chosen { choice } => {
-            dependencies.editor.reembed(&codebook, &choice, told, forever).await?
-        }
-        ReembedInput::Renewed { .. } => dependencies.editor.renew(&codebook, told, forever).await?,
-    };
-    let result = ReembedResultDto { generation: generation.to_string() };
-    serde_json::to_value(result).map_err(|error| Problem::internal(&error))
-}
-
-fn telling(context: &Context) -> impl FnMut(ReembedProgress) + Send + use<> {
-    let context = context.clone();
-    move |at| {
-        context.progress(at.stage.name(), at.done as u64, at.total as u64);
-    }
 }
 
 /// The report among the pieces of a job.
@@ -158,7 +127,7 @@ pub(crate) fn report_of(pieces: &[(u64, Vec<u8>)]) -> Result<Option<ModularityRe
 
 async fn samples(
     dependencies: &JobDependencies,
-    context: &Context,
+    context: &JobContext<ModularityState>,
     asked: &ModularityRequestDto,
 ) -> Result<SampleSet> {
     let name = asked.source.clone().unwrap_or_else(|| CODEBOOK.to_owned());

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use reasonedit_resilience::blocking;
 
 use super::LabelStudio;
 use super::dto::{
@@ -18,7 +19,6 @@ use super::predict::Asking;
 use super::projects::{ProjectRecord, codebook_in};
 use super::token::Secret;
 use super::version::{LOADING, version};
-use super::worker::blocking;
 use crate::limits::Deadline;
 use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::UntypedJson;
@@ -186,7 +186,7 @@ pub(super) async fn webhook(
     UntypedJson { value: input, held: _held }: UntypedJson<WebhookInput>,
 ) -> Result<Response> {
     let reading = studio.clone();
-    let read = blocking(move || Ok(received(&input, reading.config()))).await?;
+    let read = blocking(move || Ok::<_, Problem>(received(&input, reading.config()))).await?;
     let Some(received) = read else {
         let status = "Unknown event".to_owned();
         let unknown = WebhookDto { status, queued: Vec::new(), skipped: Vec::new(), note: None };

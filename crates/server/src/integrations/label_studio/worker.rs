@@ -14,6 +14,7 @@ use reasonedit_editor::{
     CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
     IdempotencyKey, Priority, StatementInput, Warning,
 };
+use reasonedit_resilience::{blocking, panic_message};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use super::dto::{OutcomeDto, OutcomeKind};
 use super::events::{Change, Event, Said, parse_time};
 use super::queue::{Next, Queue};
 use crate::dto::rfc3339;
-use crate::problem::{Problem, ProblemKind, Result, said_by};
+use crate::problem::{Problem, ProblemKind, Result};
 
 /// Queries of people go first.
 const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
@@ -92,7 +93,7 @@ impl Worker {
         let queue = Arc::clone(&self.queue);
         let event = blocking(move || queue.read(id)).await?;
         let came = AssertUnwindSafe(self.follow(&event)).catch_unwind().await;
-        let came = came.unwrap_or_else(|panic| Err(Problem::internal(&said_by(panic.as_ref()))));
+        let came = came.unwrap_or_else(|panic| Err(Problem::internal(&panic_message(panic.as_ref()))));
         let came = match came {
             Ok(came) => came,
             Err(problem) => {
@@ -302,13 +303,4 @@ async fn edits_of(
     let mut found = editor.find_records(filter).await?;
     found.retain(|(_, record)| text_of(record, "project") == project);
     Ok(found)
-}
-
-/// Runs what waits for the disk off the async threads.
-pub(super) async fn blocking<T, F>(work: F) -> Result<T>
-where
-    T: Send + 'static,
-    F: FnOnce() -> Result<T> + Send + 'static,
-{
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|failure| Err(Problem::internal(&failure)))
 }

@@ -10,12 +10,12 @@ const SPACING: Duration = Duration::from_millis(500);
 
 /// Remembers when how much was done.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct Eta {
     stage: String,
     points: VecDeque<(Instant, u64)>,
 }
 
-impl Pace {
+impl Eta {
     /// Takes note of what is done, and gives the milliseconds that the rest takes; `None` until something was
     /// done.
     pub(crate) fn remaining_ms(&mut self, stage: &str, done: u64, total: u64, now: Instant) -> Option<u64> {
@@ -51,29 +51,29 @@ mod tests {
 
     #[test]
     fn an_even_pace_goes_on() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
-        assert_eq!(pace.remaining_ms("edits", 0, 10, start), None);
+        let (mut eta, start) = (Eta::default(), Instant::now());
+        assert_eq!(eta.remaining_ms("edits", 0, 10, start), None);
         for done in 1..=10u64 {
             let now = start + Duration::from_secs(2 * done);
-            assert_eq!(pace.remaining_ms("edits", done, 10, now), Some((10 - done) * 2000));
+            assert_eq!(eta.remaining_ms("edits", done, 10, now), Some((10 - done) * 2000));
         }
     }
 
     #[test]
     fn the_pace_is_that_of_late_and_of_this_stage() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
+        let (mut eta, start) = (Eta::default(), Instant::now());
         let mut now = start;
         for done in 0..100 {
             now += Duration::from_secs(10);
-            pace.remaining_ms("slow", done, 1000, now);
+            eta.remaining_ms("slow", done, 1000, now);
         }
         for done in 100..300 {
             now += Duration::from_secs(1);
-            pace.remaining_ms("slow", done, 1000, now);
+            eta.remaining_ms("slow", done, 1000, now);
         }
-        assert_eq!(pace.remaining_ms("slow", 300, 1000, now + Duration::from_secs(1)), Some(700_000));
-        assert_eq!(pace.remaining_ms("next", 5, 10, now), None, "of another stage nothing is known yet");
-        assert_eq!(pace.remaining_ms("next", 3, 10, now), None, "nor after a step back");
+        assert_eq!(eta.remaining_ms("slow", 300, 1000, now + Duration::from_secs(1)), Some(700_000));
+        assert_eq!(eta.remaining_ms("next", 5, 10, now), None, "of another stage nothing is known yet");
+        assert_eq!(eta.remaining_ms("next", 3, 10, now), None, "nor after a step back");
     }
 
     proptest! {
@@ -81,10 +81,10 @@ mod tests {
         fn whatever_is_reported_nothing_overflows(
             steps in prop::collection::vec((0..4u64, any::<u64>(), any::<u64>(), 0..5000u64), 0..50)
         ) {
-            let (mut pace, mut now) = (Pace::default(), Instant::now());
+            let (mut eta, mut now) = (Eta::default(), Instant::now());
             for (stage, done, total, ms) in steps {
                 now += Duration::from_millis(ms);
-                let rest = pace.remaining_ms(&stage.to_string(), done, total, now);
+                let rest = eta.remaining_ms(&stage.to_string(), done, total, now);
                 if done >= total {
                     prop_assert!(rest.is_none_or(|ms| ms == 0));
                 }

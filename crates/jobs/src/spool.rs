@@ -9,47 +9,88 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 use ulid::Ulid;
 
-use crate::body::Pieces;
-use crate::problem::{Problem, Result};
+use crate::error::{JobsError, Result};
 
 /// What a file is called before it is whole.
 const UNFINISHED: &str = ".new-";
 
 /// The folder of inputs.
 #[derive(Clone, Debug)]
-pub(crate) struct Spool {
+pub struct Spool {
     folder: PathBuf,
+}
+
+/// An upload that is being received; gone when it is dropped.
+#[derive(Debug)]
+pub struct UploadWriter {
+    file: NamedTempFile,
+    writer: tokio::fs::File,
+    hasher: blake3::Hasher,
+}
+
+impl UploadWriter {
+    /// Writes the next bytes.
+    ///
+    /// # Errors
+    /// [`JobsError::Upload`] when the disk refuses.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.writer.write_all(bytes).await.map_err(refused)
+    }
+
+    /// The upload, durable but for its name.
+    ///
+    /// # Errors
+    /// [`JobsError::Upload`] when the disk refuses.
+    pub async fn finish(mut self) -> Result<Upload> {
+        self.writer.flush().await.map_err(refused)?;
+        self.writer.sync_all().await.map_err(refused)?;
+        Ok(Upload { file: self.file, digest: self.hasher.finalize() })
+    }
 }
 
 /// An upload on disk; gone when it is dropped, unless a job keeps it.
 #[derive(Debug)]
-pub(crate) struct Upload {
-    pub(crate) file: NamedTempFile,
+pub struct Upload {
+    file: NamedTempFile,
+    digest: blake3::Hash,
+}
+
+impl Upload {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Its bytes, if the disk says.
+    pub fn bytes(&self) -> Option<u64> {
+        self.file.as_file().metadata().ok().map(|metadata| metadata.len())
+    }
+
     /// BLAKE3 of its bytes.
-    pub(crate) digest: blake3::Hash,
+    pub fn digest(&self) -> blake3::Hash {
+        self.digest
+    }
 }
 
 impl Spool {
     /// The folder at `folder`; made if it is missing.
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Receives a body, without its codings, into a file that is no job's yet.
+    /// Begins a file that is no job's yet.
     ///
     /// # Errors
-    /// What ends the body before its end; 500 when the disk refuses.
-    pub(crate) async fn receive(&self, mut body: Pieces) -> Result<Upload> {
+    /// [`JobsError::Upload`] when the disk refuses.
+    pub fn receive(&self) -> Result<UploadWriter> {
         let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder).map_err(refused)?;
-        let mut writer = tokio::fs::File::from_std(file.reopen().map_err(refused)?);
-        let mut hasher = blake3::Hasher::new();
-        while let Some(piece) = body.next().await? {
-            hasher.update(&piece);
-            writer.write_all(&piece).await.map_err(refused)?;
-        }
-        writer.sync_all().await.map_err(refused)?;
-        Ok(Upload { file, digest: hasher.finalize() })
+        let writer = tokio::fs::File::from_std(file.reopen().map_err(refused)?);
+        Ok(UploadWriter { file, writer, hasher: blake3::Hasher::new() })
     }
 
     /// Where the input of a job lies.
@@ -58,9 +99,9 @@ impl Spool {
     }
 
     /// Makes an upload the input of a job: durable when this returns.
-    pub(crate) fn keep(&self, upload: Upload, job: Ulid) -> io::Result<()> {
-        upload.file.persist_noclobber(self.path(job)).map_err(|error| error.error)?;
-        File::open(&self.folder)?.sync_all()
+    pub(crate) fn keep(&self, upload: Upload, job: Ulid) -> Result<()> {
+        upload.file.persist_noclobber(self.path(job)).map_err(|error| refused(error.error))?;
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(refused)
     }
 
     /// Removes the input of a job. There need not be any.
@@ -91,28 +132,13 @@ impl Spool {
 
 /// The disk refused. The kind of the error and not its text, which may hold a path.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn refused(error: io::Error) -> Problem {
-    Problem::internal(&format!("an upload can't be kept: {}", error.kind()))
+fn refused(error: io::Error) -> JobsError {
+    JobsError::Upload(error.kind())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use axum::body::Body;
-    use axum::http::HeaderMap;
-    use futures::stream;
-
     use super::*;
-    use crate::body::BodyBudget;
-
-    fn body(pieces: &[&'static [u8]], whole: bool) -> Body {
-        let mut pieces: Vec<io::Result<&'static [u8]>> = pieces.iter().map(|&piece| Ok(piece)).collect();
-        if !whole {
-            pieces.push(Err(io::Error::other("reset")));
-        }
-        Body::from_stream(stream::iter(pieces))
-    }
 
     fn files(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(folder)
@@ -127,18 +153,19 @@ mod tests {
     async fn uploads_are_kept_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let receive = async |body: Body, limit| {
-            let budget = BodyBudget::new(0, 0, Duration::from_secs(5));
-            spool.receive(budget.pieces(&HeaderMap::new(), body, limit).unwrap()).await
+        let receive = async |pieces: &[&[u8]]| {
+            let mut upload = spool.receive().unwrap();
+            for piece in pieces {
+                upload.write(piece).await.unwrap();
+            }
+            upload
         };
-        let status = |result: Result<Upload>| result.unwrap_err().status().as_u16();
-        assert_eq!(status(receive(body(&[b"abc", b"def"], true), 5).await), 413);
-        assert_eq!(status(receive(body(&[b"abc"], false), 5).await), 400);
-        drop(receive(body(&[b"abc"], true), 5).await.unwrap());
+        drop(receive(&[b"abc", b"def"]).await);
+        drop(receive(&[b"abc"]).await.finish().await.unwrap());
         assert!(files(folder.path()).is_empty(), "nothing is left of any");
 
-        let upload = receive(body(&[b"abc", b"", b"de"], true), 5).await.unwrap();
-        assert_eq!(upload.digest, blake3::hash(b"abcde"));
+        let upload = receive(&[b"abc", b"", b"de"]).await.finish().await.unwrap();
+        assert_eq!((upload.digest(), upload.bytes()), (blake3::hash(b"abcde"), Some(5)));
         let job = Ulid::new();
         spool.keep(upload, job).unwrap();
         assert_eq!(fs::read(spool.path(job)).unwrap(), b"abcde");

@@ -1,0 +1,84 @@
+//! What is kept of all jobs: their records, what they came to piece by piece, and their inputs.
+
+use std::sync::Arc;
+
+use reasonedit_codebook::Journal;
+use reasonedit_resilience::blocking;
+use ulid::Ulid;
+
+use crate::entry::JobEntry;
+use crate::error::Result;
+use crate::record::JobRecord;
+use crate::spool::{Spool, Upload};
+
+/// What is kept of all jobs; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger {
+    pub(crate) records: Journal,
+    pub(crate) rows: Journal,
+    pub(crate) spool: Spool,
+}
+
+impl Ledger {
+    /// Makes a record durable. Blocks.
+    fn write(&self, record: &JobRecord) -> Result<()> {
+        Ok(self.records.put(record.id, 0, &serde_json::to_vec(record)?)?)
+    }
+
+    /// Keeps a new job and its input.
+    pub(crate) async fn enter(&self, record: JobRecord, upload: Option<Upload>) -> Result<()> {
+        let ledger = self.clone();
+        blocking(move || {
+            if let Some(upload) = upload {
+                ledger.spool.keep(upload, record.id)?;
+            }
+            ledger.write(&record).inspect_err(|_| ledger.spool.remove(record.id))
+        })
+        .await
+    }
+
+    /// Changes the record of a job that has not ended: first in the journal, then for everyone to see.
+    pub(crate) async fn change(
+        &self,
+        job: &Arc<JobEntry>,
+        change: impl FnOnce(&mut JobRecord) + Send + 'static,
+    ) -> Result<()> {
+        let (ledger, job) = (self.clone(), Arc::clone(job));
+        blocking(move || {
+            let _writing = job.writing.lock();
+            let mut next = job.record.borrow().clone();
+            // A worker that was dropped while it waited for this has nothing more to say.
+            if next.state.ended() {
+                return Ok(());
+            }
+            change(&mut next);
+            ledger.write(&next)?;
+            // Progress is told without the journal and may have gone on.
+            job.record.send_modify(|record| {
+                next.progress.clone_from(&record.progress);
+                *record = next;
+            });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps one piece of what a job comes to.
+    pub(crate) async fn append(&self, id: Ulid, number: u64, bytes: Vec<u8>) -> Result<()> {
+        let rows = self.rows.clone();
+        blocking(move || Ok(rows.put(id, number, &bytes)?)).await
+    }
+
+    /// At most `limit` of a job's pieces, from the number `from` on.
+    pub(crate) async fn pieces(&self, id: Ulid, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+        let rows = self.rows.clone();
+        blocking(move || Ok(rows.rows(id, from, limit)?)).await
+    }
+
+    /// Forgets a job. Blocks.
+    pub(crate) fn forget(&self, id: Ulid) -> Result<()> {
+        // The record last: what a crash leaves is found again.
+        self.rows.remove(id)?;
+        Ok(self.records.remove(id)?)
+    }
+}
