@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "names of this repository, in one case")]
 
+mod additions;
 mod circles;
 mod comments;
 mod documents;
