@@ -3,6 +3,7 @@
 use crate::config::ConfigError;
 use crate::integration::IntegrationError;
 use reasonedit_http::bind::BindAddress;
+use reasonedit_http::metrics::MetricsError;
 use reasonedit_jobs::OpenError;
 
 /// Why the service can't be started.
@@ -21,6 +22,9 @@ pub enum ServerError {
     /// An integration can't work.
     #[error(transparent)]
     Integration(#[from] IntegrationError),
+    /// Requests can't be counted.
+    #[error("metrics can't be set up: {0}")]
+    Metrics(#[from] MetricsError),
     /// The address can't be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Bind {

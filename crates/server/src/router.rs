@@ -26,7 +26,7 @@ use crate::handlers::{codebook, docs, edits, evidence, health, images, jobs, met
 use crate::limits::{Archives, Places, Times};
 use crate::openapi::ApiDoc;
 use crate::origin::Origins;
-use crate::policy::{BodyPolicy, Given, Policy, Routes};
+use crate::policy::{BodyPolicy, Given, Policies, Policy, Routes};
 use crate::prefix::{self, Prefixes};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -77,16 +77,17 @@ pub(crate) fn order_tags(contract: &mut OpenApi) {
     }
 }
 
-/// The whole service.
-pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
+/// The whole service, and what each of its routes asks of the layers.
+pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Policies>) {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let integrations = state.integrations().iter().map(|integration| integration.routes().with_state(()));
     let (routes, mut contract, policies) =
         integrations.fold(routes(), Routes::merge).merge(reasonedit_page::routes()).split();
     order_tags(&mut contract);
     state.set_contract(contract);
+    let policies = Arc::new(policies);
     let given = Given {
-        policies: Arc::new(policies),
+        policies: Arc::clone(&policies),
         budget: BodyBudget::new(limits.bodies_in_memory_bytes, limits.body_bytes, timeouts.body_idle()),
         archives: Archives::new(limits.archives),
     };
@@ -112,7 +113,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> Router {
     // Around the routes, since it may change the path that they are found by.
     let prefixes = Arc::new(Prefixes::new(&config.path_prefix, &config.trusted_proxies));
     let prefixes = from_fn_with_state(prefixes, prefix::apply);
-    Router::new().fallback_service(ServiceBuilder::new().layer(prefixes).service(served))
+    (Router::new().fallback_service(ServiceBuilder::new().layer(prefixes).service(served)), policies)
 }
 
 /// Tells problems under the paths of an integration in the form of its protocol, whoever found them.

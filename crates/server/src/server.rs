@@ -18,6 +18,7 @@ use tower::ServiceBuilder;
 
 use crate::config::ServerConfig;
 use crate::error::ServerError;
+use crate::policy::Policies;
 use crate::prefix::Peer;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
@@ -26,6 +27,7 @@ use crate::state::{AppState, EditorSlot};
 #[derive(Debug)]
 pub struct Server {
     router: Router,
+    policies: Arc<Policies>,
     config: ServerConfig,
     slot: EditorSlot,
 }
@@ -38,14 +40,20 @@ impl Server {
     pub fn new(config: ServerConfig) -> Result<(Self, EditorSlot), ServerError> {
         config.validate()?;
         let slot = EditorSlot::new(&config)?;
-        let state = AppState::new(&config, slot.clone());
-        let router = router::service(state, &config);
-        Ok((Self { router, config, slot: slot.clone() }, slot))
+        let state = AppState::new(&config, slot.clone())?;
+        let (router, policies) = router::service(state, &config);
+        Ok((Self { router, policies, config, slot: slot.clone() }, slot))
     }
 
     /// The service as a tower service, for tests and for embedding in another server.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// What each route asks of the layers around it, a line each: method, path, policy.
+    pub fn policies(&self) -> Vec<String> {
+        let all = self.policies.all().into_iter();
+        all.map(|(path, method, policy)| format!("{method} {path}: {policy}")).collect()
     }
 
     /// Listens on the configured address.

@@ -184,21 +184,24 @@ struct Shared {
 
 impl AppState {
     /// The state for a valid configuration.
-    pub(crate) fn new(config: &ServerConfig, slot: EditorSlot) -> Self {
+    ///
+    /// # Errors
+    /// [`ServerError::Metrics`] for metrics that can't be.
+    pub(crate) fn new(config: &ServerConfig, slot: EditorSlot) -> Result<Self, ServerError> {
         let limits = &config.limits;
-        Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             slot,
             batch: BatchLimits {
                 bytes: limits.batch_bytes,
                 lines: limits.batch_lines,
                 item_bytes: limits.body_bytes as u64,
             },
-            metrics: Arc::default(),
+            metrics: Arc::new(Metrics::new()?),
             import_bytes: limits.import_bytes,
             timeouts: config.timeouts.clone(),
             contract: OnceLock::new(),
             openapi: OnceLock::new(),
-        }))
+        })))
     }
 
     /// The editor, ready to work.

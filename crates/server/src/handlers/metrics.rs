@@ -7,9 +7,10 @@ use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
 use reasonedit_jobs::JobState;
 
 use crate::dto::job::JobKind;
-use crate::integration::{MetricFamily, MetricKind};
-use crate::metrics::{TEXT_FORMAT, Text};
+use crate::integration::MetricFamily;
+use crate::metrics::{MetricKind, TEXT_FORMAT, Text};
 use crate::openapi::LookupProblems;
+use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
 /// Codebooks that are told of one by one; clients choose the names, and series must not grow without bound.
@@ -20,13 +21,13 @@ const MAX_CODEBOOKS: usize = 100;
     get, path = "/metrics", operation_id = "get_metrics", tag = "service",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"), LookupProblems),
 )]
-pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
+pub(crate) async fn metrics(State(state): State<AppState>) -> Result<Response> {
     let mut text = Text::default();
     state.metrics().write(&mut text);
     let editor = state.ready_editor();
     text.single(
         "reasonedit_ready",
-        "gauge",
+        MetricKind::Gauge,
         "Whether the model is loaded and the codebook open.",
         f64::from(u8::from(editor.is_some())),
     );
@@ -40,32 +41,63 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
             }
         }
     }
-    ([(header::CONTENT_TYPE, TEXT_FORMAT)], text.finish()).into_response()
+    let text = text.finish().map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response())
 }
 
 fn write_engine(text: &mut Text, stats: &EngineStats) {
-    let rows: [(&str, &str, &str, f64); 16] = [
-        ("queue_depth", "gauge", "Requests waiting for the model.", stats.queue_depth as f64),
-        ("queue_capacity", "gauge", "Requests that may wait at once.", stats.queue_capacity as f64),
-        ("generations", "gauge", "Answers being generated.", stats.generations as f64),
-        ("cache_bytes", "gauge", "Bytes in the cache of features and prefixes.", stats.cache_bytes as f64),
-        ("cache_entries", "gauge", "Entries in it.", stats.cache_entries as f64),
-        ("cache_hits_total", "counter", "Pictures of which everything was cached.", stats.cache_hits as f64),
+    let rows: [(&str, MetricKind, &str, f64); 16] = [
+        ("queue_depth", MetricKind::Gauge, "Requests waiting for the model.", stats.queue_depth as f64),
+        ("queue_capacity", MetricKind::Gauge, "Requests that may wait at once.", stats.queue_capacity as f64),
+        ("generations", MetricKind::Gauge, "Answers being generated.", stats.generations as f64),
+        (
+            "cache_bytes",
+            MetricKind::Gauge,
+            "Bytes in the cache of features and prefixes.",
+            stats.cache_bytes as f64,
+        ),
+        ("cache_entries", MetricKind::Gauge, "Entries in it.", stats.cache_entries as f64),
+        (
+            "cache_hits_total",
+            MetricKind::Counter,
+            "Pictures of which everything was cached.",
+            stats.cache_hits as f64,
+        ),
         (
             "cache_misses_total",
-            "counter",
+            MetricKind::Counter,
             "Pictures of which something was computed.",
             stats.cache_misses as f64,
         ),
-        ("batches_total", "counter", "Batches run.", stats.batches as f64),
-        ("answered_total", "counter", "Engine requests answered.", stats.answered as f64),
-        ("failed_total", "counter", "Engine requests that failed.", stats.failed as f64),
-        ("skipped_total", "counter", "Engine requests dropped before any work.", stats.skipped as f64),
-        ("refused_total", "counter", "Engine requests refused by a full queue.", stats.refused as f64),
-        ("panics_total", "counter", "Panics of the model that were contained.", stats.panics as f64),
-        ("images_total", "counter", "Pictures run through the vision side.", stats.images as f64),
-        ("tokens_total", "counter", "Tokens run through the language side.", stats.tokens as f64),
-        ("busy_seconds_total", "counter", "Seconds in which the model computed.", stats.busy_seconds),
+        ("batches_total", MetricKind::Counter, "Batches run.", stats.batches as f64),
+        ("answered_total", MetricKind::Counter, "Engine requests answered.", stats.answered as f64),
+        ("failed_total", MetricKind::Counter, "Engine requests that failed.", stats.failed as f64),
+        (
+            "skipped_total",
+            MetricKind::Counter,
+            "Engine requests dropped before any work.",
+            stats.skipped as f64,
+        ),
+        (
+            "refused_total",
+            MetricKind::Counter,
+            "Engine requests refused by a full queue.",
+            stats.refused as f64,
+        ),
+        (
+            "panics_total",
+            MetricKind::Counter,
+            "Panics of the model that were contained.",
+            stats.panics as f64,
+        ),
+        ("images_total", MetricKind::Counter, "Pictures run through the vision side.", stats.images as f64),
+        ("tokens_total", MetricKind::Counter, "Tokens run through the language side.", stats.tokens as f64),
+        (
+            "busy_seconds_total",
+            MetricKind::Counter,
+            "Seconds in which the model computed.",
+            stats.busy_seconds,
+        ),
     ];
     for (name, kind, help, value) in rows {
         text.single(&format!("reasonedit_engine_{name}"), kind, help, value);
@@ -73,25 +105,21 @@ fn write_engine(text: &mut Text, stats: &EngineStats) {
 }
 
 fn write_family(text: &mut Text, family: &MetricFamily) {
-    let kind = match family.kind {
-        MetricKind::Counter => "counter",
-        MetricKind::Gauge => "gauge",
-    };
-    text.family(&family.name, kind, family.help);
+    text.family(&family.name, family.kind, family.help);
     for sample in &family.samples {
         let labels: Vec<_> = sample.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        text.sample(&family.name, &labels, sample.value);
+        text.sample(&labels, sample.value);
     }
 }
 
 fn write_jobs(text: &mut Text, state: &AppState) {
     let Ok(jobs) = state.jobs() else { return };
-    text.family("reasonedit_jobs", "gauge", "Jobs that have not ended.");
+    text.family("reasonedit_jobs", MetricKind::Gauge, "Jobs that have not ended.");
     let counts = jobs.unfinished();
     for kind in JobKind::ALL {
         for (state, name) in [(JobState::Queued, "queued"), (JobState::Running, "running")] {
             let count = counts.get(&(kind.name(), state)).copied().unwrap_or(0);
-            text.sample("reasonedit_jobs", &[("kind", kind.name()), ("state", name)], count as f64);
+            text.sample(&[("kind", kind.name()), ("state", name)], count as f64);
         }
     }
 }
@@ -117,9 +145,9 @@ async fn write_codebooks(text: &mut Text, editor: &Editor) {
     ];
     for (row, help, value) in families {
         let family = format!("reasonedit_codebook_{row}");
-        text.family(&family, "gauge", help);
+        text.family(&family, MetricKind::Gauge, help);
         for (name, stats) in &rows {
-            text.sample(&family, &[("codebook", name.as_str())], value(stats));
+            text.sample(&[("codebook", name.as_str())], value(stats));
         }
     }
 }

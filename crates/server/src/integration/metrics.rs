@@ -1,13 +1,6 @@
 //! Figures of an integration, in no library's form.
 
-/// What kind of figure it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MetricKind {
-    /// It only grows.
-    Counter,
-    /// It goes up and down.
-    Gauge,
-}
+pub(crate) use crate::metrics::MetricKind;
 
 /// A metric with its samples.
 #[derive(Clone, Debug, PartialEq)]

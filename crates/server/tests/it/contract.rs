@@ -5,7 +5,7 @@ mod additions;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use reasonedit_server::{contract, openapi_yaml};
+use reasonedit_server::{Server, ServerConfig, contract, openapi_yaml};
 use serde_json::Value;
 
 #[test]
@@ -98,4 +98,18 @@ fn the_contract_has_the_resources_it_promises() {
     }
     operations.sort();
     insta::assert_snapshot!(operations.join("\n"));
+}
+
+#[test]
+fn every_route_says_what_it_asks_of_the_layers() {
+    let spec = serde_json::to_value(contract()).unwrap();
+    let (server, _slot) = Server::new(ServerConfig::default()).unwrap();
+    let policies = server.policies();
+    for (path, item) in spec["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let head = format!("{} {path}: ", method.to_uppercase());
+            assert_eq!(policies.iter().filter(|line| line.starts_with(&head)).count(), 1, "{head}");
+        }
+    }
+    insta::assert_snapshot!(policies.join("\n"));
 }

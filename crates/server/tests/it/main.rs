@@ -7,6 +7,7 @@ mod context;
 mod contract;
 mod editing;
 mod errors;
+mod every_body;
 mod fuzz;
 mod http;
 mod jobs;
