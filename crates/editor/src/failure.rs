@@ -1,7 +1,7 @@
 //! What kind of failure an error of the editor is.
 
 use reasonedit_codebook::CodebookError;
-use reasonedit_failure::{Classify, Failure, FailureKind, Place};
+use reasonedit_failure::{Classify, Failure, FailureKind, InputFault};
 
 use crate::EditorError;
 
@@ -14,7 +14,7 @@ impl Classify for EditorError {
                     [one] => one.detail.clone(),
                     [first, rest @ ..] => format!("{} ({} more in `errors`)", first.detail, rest.len()),
                 };
-                let places = fields.into_iter().map(|f| Place { pointer: f.pointer, detail: f.detail });
+                let places = fields.into_iter().map(|f| InputFault { pointer: f.pointer, detail: f.detail });
                 Failure { places: places.collect(), ..Failure::new(FailureKind::Invalid, detail) }
             }
             EditorError::TooLong { pointer, tokens, limit, .. } => {

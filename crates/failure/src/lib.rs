@@ -45,7 +45,7 @@ pub enum FailureKind {
 
 /// One thing wrong with the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct InputFault {
     /// JSON pointer into what was asked.
     pub pointer: String,
     /// What is wrong with it.
@@ -60,7 +60,7 @@ pub struct Failure {
     /// What happened this time.
     pub detail: String,
     /// What is wrong with the input, place by place.
-    pub places: Vec<Place>,
+    pub places: Vec<InputFault>,
     /// When to try again.
     pub retry_after: Option<Duration>,
     /// The job that stands in the way.
@@ -88,7 +88,7 @@ impl Failure {
     /// Something wrong at one place of the input.
     pub fn at(kind: FailureKind, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let places = vec![Place { pointer: pointer.into(), detail: detail.clone() }];
+        let places = vec![InputFault { pointer: pointer.into(), detail: detail.clone() }];
         Self { places, ..Self::new(kind, detail) }
     }
 

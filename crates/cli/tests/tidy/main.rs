@@ -13,6 +13,7 @@
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "names of this repository, in one case")]
 
 mod additions;
+mod bodies;
 mod circles;
 mod comments;
 mod documents;

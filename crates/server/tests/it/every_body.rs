@@ -1,5 +1,5 @@
-//! Every route that takes a body, as the contract lists them: a body that stalls, is too large, or is of a type
-//! that is not read, is answered everywhere as it is anywhere.
+//! Every route that takes a body, as the contract lists them: a body that stalls, is too large, or is of a
+//! type that is not read, is answered everywhere as it is anywhere.
 
 use std::time::{Duration, Instant};
 
