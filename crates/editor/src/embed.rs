@@ -6,7 +6,7 @@
 use reasonedit_codebook::{Embedding, Generation, GenerationId};
 use reasonedit_imaging::PixelRules;
 use reasonedit_inference::{
-    CallOptions, EngineHandle, ImageInput, ModelInfo, Pooled, Pooling, SentenceInfo, TapName, TapStage,
+    CallOptions, EngineHandle, KeyedImage, ModelInfo, Pooled, Pooling, SentenceInfo, TapName, TapStage,
 };
 use ulid::Ulid;
 
@@ -150,7 +150,7 @@ impl Embedder {
     pub(crate) async fn keys(
         &self,
         engine: &EngineHandle,
-        images: Vec<ImageInput>,
+        images: Vec<KeyedImage>,
         texts: impl Future<Output = Result<Vec<String>, EditorError>>,
         pairs: &[(usize, usize)],
         options: CallOptions,
@@ -160,7 +160,7 @@ impl Embedder {
             let wanted = pairs
                 .iter()
                 .filter_map(|(image, text)| Some((images.get(*image)?.clone(), texts.get(*text)?.clone())));
-            let wanted: Vec<(ImageInput, String)> = wanted.collect();
+            let wanted: Vec<(KeyedImage, String)> = wanted.collect();
             let states = self.pairs(engine, wanted, options);
             let ((states, waited), (texts, _)) =
                 tokio::try_join!(states, self.texts(engine, texts, options))?;
@@ -183,7 +183,7 @@ impl Embedder {
     async fn pairs(
         &self,
         engine: &EngineHandle,
-        pairs: Vec<(ImageInput, String)>,
+        pairs: Vec<(KeyedImage, String)>,
         options: CallOptions,
     ) -> Result<(Vec<Vec<f32>>, f64), EditorError> {
         let (pooled, times) = engine.embed_pairs(pairs, vec![self.tap.clone()], options).await?;
@@ -199,7 +199,7 @@ impl Embedder {
     async fn pictures(
         &self,
         engine: &EngineHandle,
-        images: Vec<ImageInput>,
+        images: Vec<KeyedImage>,
         options: CallOptions,
     ) -> Result<(Vec<Vec<f32>>, f64), EditorError> {
         if images.is_empty() {
@@ -233,7 +233,7 @@ impl Embedder {
     pub(crate) async fn key(
         &self,
         engine: &EngineHandle,
-        image: ImageInput,
+        image: KeyedImage,
         text: &str,
         options: CallOptions,
     ) -> Result<(Vec<f32>, f64), EditorError> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use reasonedit_codebook::{EditId, EditRecord, EntryKind, Member, MemberId};
 use reasonedit_imaging::augment::augment;
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
-use reasonedit_inference::{CallOptions, FeatureKey, ImageInput};
+use reasonedit_inference::{CallOptions, FeatureKey, KeyedImage};
 
 use crate::config::{EditorConfig, Pair};
 use crate::core::Core;
@@ -86,7 +86,7 @@ impl EntryMaker<'_> {
         let texts = distinct(pairings.iter().map(|p| p.text(record).to_owned()));
         let areas: Vec<Option<PixelBox>> = distinct(pairings.iter().map(|p| p.area));
 
-        let mut inputs: Vec<ImageInput> = areas.iter().map(|area| picture.input(*area)).collect();
+        let mut inputs: Vec<KeyedImage> = areas.iter().map(|area| picture.input(*area)).collect();
         inputs.extend(augmented_inputs(self.core, record.id, picture, &areas).await?);
 
         let all_texts = async {
@@ -167,7 +167,7 @@ async fn augmented_inputs(
     edit: EditId,
     picture: &Picture,
     areas: &[Option<PixelBox>],
-) -> Result<Vec<ImageInput>, EditorError> {
+) -> Result<Vec<KeyedImage>, EditorError> {
     let radius = &core.config().radius;
     let (pairs, settings, limit) = (radius.pairs, radius.augment.clone(), radius.augment_pixels);
     let (backgrounds, pixels, id) =
@@ -186,7 +186,7 @@ async fn augmented_inputs(
                 let mut identity = blake3::Hasher::new();
                 identity.update(b"augmented").update(&id).update(&seed.to_le_bytes());
                 let key = FeatureKey { image: *identity.finalize().as_bytes(), area: None };
-                inputs.push(ImageInput { key, picture: Arc::new(augmented) });
+                inputs.push(KeyedImage { key, picture: Arc::new(augmented) });
             }
         }
         Ok(inputs)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
 use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
-use reasonedit_inference::{FeatureKey, ImageInput};
+use reasonedit_inference::{FeatureKey, KeyedImage};
 use reasonedit_text::Warning;
 
 use crate::error::EditorError;
@@ -36,8 +36,8 @@ impl Picture {
     }
 
     /// The whole picture (`None`) or a part of it as the engine takes it.
-    pub(crate) fn input(&self, area: Option<PixelBox>) -> ImageInput {
-        ImageInput { key: FeatureKey { image: self.key(), area }, picture: Arc::clone(&self.pixels) }
+    pub(crate) fn input(&self, area: Option<PixelBox>) -> KeyedImage {
+        KeyedImage { key: FeatureKey { image: self.key(), area }, picture: Arc::clone(&self.pixels) }
     }
 
     /// What its pixels are known by: the same bytes read by other rules can be another picture, and what was

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use reasonedit_imaging::RgbImage;
 use reasonedit_imaging::augment::textures;
 use reasonedit_inference::{
-    Answered, Ask, CallOptions, Conversation, EngineHandle, FeatureKey, ImageInput, Want,
+    Answered, Ask, CallOptions, Conversation, EngineHandle, FeatureKey, KeyedImage, Want,
 };
 
 use crate::error::{EditorError, FieldError};
@@ -40,7 +40,7 @@ impl EntailmentJudge<'_> {
     /// Asks about every statement with every picture.
     pub(crate) async fn matrix(
         self,
-        images: Vec<ImageInput>,
+        images: Vec<KeyedImage>,
         statements: &[&str],
     ) -> Result<Entailment, EditorError> {
         let pictures = images.len();
@@ -70,7 +70,7 @@ impl EntailmentJudge<'_> {
     /// milliseconds waited.
     pub(crate) async fn row(
         self,
-        image: ImageInput,
+        image: KeyedImage,
         statements: &[&str],
     ) -> Result<(Vec<Option<f64>>, f64), EditorError> {
         let Entailment { rows, queue_ms } = self.matrix(vec![image], statements).await?;
@@ -80,10 +80,10 @@ impl EntailmentJudge<'_> {
     /// What the model says of each statement whatever the picture: the mean over pictures without content,
     /// one grey and some textures. (The idea is that of contextual calibration, Zhao et al. 2021.)
     pub(crate) async fn priors(self, statements: &[&str]) -> Result<Vec<Option<f64>>, EditorError> {
-        static PICTURES: LazyLock<Vec<ImageInput>> = LazyLock::new(|| {
+        static PICTURES: LazyLock<Vec<KeyedImage>> = LazyLock::new(|| {
             let grey = RgbImage::from_raw(SIDE, SIDE, vec![128; (SIDE * SIDE * 3) as usize]);
             let pictures = grey.into_iter().chain(textures(0, TEXTURES, SIDE));
-            let input = |picture: RgbImage| ImageInput {
+            let input = |picture: RgbImage| KeyedImage {
                 key: FeatureKey { image: *blake3::hash(picture.as_raw()).as_bytes(), area: None },
                 picture: Arc::new(picture),
             };
@@ -99,7 +99,7 @@ impl EntailmentJudge<'_> {
 
     /// Whether each statement can be put to the model with every one of these pictures: to be verified, and
     /// to be scored as a description.
-    async fn askable(self, images: &[ImageInput], statements: &[&str]) -> Result<Vec<bool>, EditorError> {
+    async fn askable(self, images: &[KeyedImage], statements: &[&str]) -> Result<Vec<bool>, EditorError> {
         let (engine, prompts) = (self.engine, self.prompts);
         let sizes = engine.image_tokens(images).await?;
         let Some((_, costliest)) = sizes.iter().zip(images).max_by_key(|(size, _)| **size) else {

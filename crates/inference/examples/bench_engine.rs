@@ -12,7 +12,7 @@ use std::time::Instant;
 use reasonedit_imaging::{Filter, RgbImage, grid, resize};
 use reasonedit_inference::{
     Ask, CallOptions, Conversation, Engine, EngineConfig, EngineError, EngineHandle, FeatureKey,
-    GenerateRequest, ImageInput, Models, Pooling, Result, TapStage, Want,
+    GenerateRequest, KeyedImage, Models, Pooling, Result, TapStage, Want,
 };
 use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
@@ -75,7 +75,7 @@ async fn bench(folder: String, rounds: u8) -> Result<()> {
 }
 
 /// Gives the milliseconds of it on the device.
-async fn answer(engine: &EngineHandle, image: &ImageInput) -> Result<f64> {
+async fn answer(engine: &EngineHandle, image: &KeyedImage) -> Result<f64> {
     let info = engine.info().await?;
     let vision: Vec<_> = info.taps.iter().filter(|t| t.stage == TapStage::Vision).collect();
     let options = CallOptions::default();
@@ -91,11 +91,11 @@ async fn answer(engine: &EngineHandle, image: &ImageInput) -> Result<f64> {
 }
 
 /// Gives the milliseconds of it on the device.
-async fn verify(engine: &EngineHandle, image: &ImageInput) -> Result<f64> {
+async fn verify(engine: &EngineHandle, image: &KeyedImage) -> Result<f64> {
     let areas = grid::candidates(image.picture.width(), image.picture.height(), &grid::GridConfig::default());
-    let images: Vec<ImageInput> = areas
+    let images: Vec<KeyedImage> = areas
         .into_iter()
-        .map(|area| ImageInput {
+        .map(|area| KeyedImage {
             key: FeatureKey { area: Some(area), ..image.key },
             picture: Arc::clone(&image.picture),
         })
@@ -108,13 +108,13 @@ async fn verify(engine: &EngineHandle, image: &ImageInput) -> Result<f64> {
     Ok(engine.ask(images, asks, CallOptions::default()).await?.1.compute_ms)
 }
 
-fn picture(n: u8) -> ImageInput {
+fn picture(n: u8) -> KeyedImage {
     let pixels = (0..64u32 * 64)
         .flat_map(|i| [(i % 251) as u8 ^ n, (i * 7 % 253) as u8, (i / 17 % 255) as u8])
         .collect();
     let small = RgbImage::from_raw(64, 64, pixels).unwrap_or_default();
     let picture = Arc::new(resize(&small, 448, 448, Filter::Bicubic));
-    ImageInput { key: FeatureKey { image: [n; 32], area: None }, picture }
+    KeyedImage { key: FeatureKey { image: [n; 32], area: None }, picture }
 }
 
 fn milliseconds(since: Instant) -> f64 {

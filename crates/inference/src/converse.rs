@@ -11,7 +11,7 @@ use crate::picture::{cost, keys};
 use crate::prepare::{Prepared, Texts, conversations, image_tokens, token_want};
 use crate::queue::{Request, Work};
 use crate::request::{
-    Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, ImageInput,
+    Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, KeyedImage,
     Want,
 };
 use crate::stream::{GenerationStream, within};
@@ -77,7 +77,7 @@ impl EngineHandle {
     ///
     /// # Errors
     /// [`EngineError::Image`] for a shape that isn't looked at; as [`Self::wait_ready`].
-    pub async fn image_tokens(&self, images: &[ImageInput]) -> Result<Vec<usize>> {
+    pub async fn image_tokens(&self, images: &[KeyedImage]) -> Result<Vec<usize>> {
         let loaded = self.loaded().await?;
         images.iter().map(|image| image_tokens(loaded, image)).collect()
     }

@@ -11,7 +11,7 @@ use crate::loaded::Loaded;
 use crate::picture::{Picture, Prompt, TapSelection};
 use crate::prepare::{Needs, Texts, ask_units, look_at, shared_prefix};
 use crate::queue::{Place, Queue, Request, Work};
-use crate::request::{Answered, Ask, CallOptions, EngineTimes, ImageInput, Priority, SentenceInfo};
+use crate::request::{Answered, Ask, CallOptions, EngineTimes, KeyedImage, Priority, SentenceInfo};
 use crate::shared::{Readiness, Shared};
 use crate::stats::{Counters, EngineStats, count};
 use crate::stream::within;
@@ -140,7 +140,7 @@ impl EngineHandle {
     /// As [`Self::embed_images_taps`].
     pub async fn embed_images(
         &self,
-        images: Vec<ImageInput>,
+        images: Vec<KeyedImage>,
         tap: TapName,
         pooling: Pooling,
         options: CallOptions,
@@ -164,7 +164,7 @@ impl EngineHandle {
     /// [`EngineError::Closed`], and those of the model.
     pub async fn embed_images_taps(
         &self,
-        images: Vec<ImageInput>,
+        images: Vec<KeyedImage>,
         taps: Vec<TapName>,
         options: CallOptions,
     ) -> Result<(Vec<PooledTaps>, EngineTimes)> {
@@ -205,7 +205,7 @@ impl EngineHandle {
     /// As [`Self::embed_images_taps`], and [`EngineError::TooLong`].
     pub async fn embed_pairs(
         &self,
-        pairs: Vec<(ImageInput, String)>,
+        pairs: Vec<(KeyedImage, String)>,
         taps: Vec<TapName>,
         options: CallOptions,
     ) -> Result<(Vec<PooledTaps>, EngineTimes)> {
@@ -220,7 +220,7 @@ impl EngineHandle {
                         let mut texts = Texts::new(loaded);
                         let prompts: Vec<_> =
                             part.iter().map(|(_, text)| texts.prompt(1, text)).collect::<Result<_>>()?;
-                        let images: Vec<ImageInput> = part.into_iter().map(|(image, _)| image).collect();
+                        let images: Vec<KeyedImage> = part.into_iter().map(|(image, _)| image).collect();
                         let run = if taps.language.is_empty() { None } else { shared_prefix(&prompts) };
                         let needs = Needs { taps: &taps, prefix: run };
                         let pictures = look_at(shared, loaded, &images, needs, options.priority)?;
@@ -272,7 +272,7 @@ impl EngineHandle {
     /// [`EngineError::Closed`], and those of the model.
     pub async fn ask(
         &self,
-        images: Vec<ImageInput>,
+        images: Vec<KeyedImage>,
         asks: Vec<Ask>,
         options: CallOptions,
     ) -> Result<(Vec<Answered>, EngineTimes)> {
@@ -384,7 +384,7 @@ impl EngineHandle {
     /// The pooled taps of all pictures, if all are cached: answered without the engine's thread.
     fn all_cached(
         &self,
-        images: &[ImageInput],
+        images: &[KeyedImage],
         taps: &TapSelection,
         priority: Priority,
     ) -> Result<Option<Vec<PooledTaps>>> {

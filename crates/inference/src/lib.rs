@@ -73,7 +73,7 @@ pub use reasonedit_models::{
 };
 pub use request::{
     Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
-    GenerateRequest, Generated, ImageInput, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,
+    GenerateRequest, Generated, KeyedImage, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,
     SentenceInfo, TokenChoice, Want,
 };
 pub use stats::EngineStats;

@@ -9,7 +9,7 @@ use crate::cache::PrefixKey;
 use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::picture::{Picture, Prompt, TapSelection};
-use crate::request::{Ask, Conversation, ImageInput, Priority, Want};
+use crate::request::{Ask, Conversation, KeyedImage, Priority, Want};
 use crate::shared::Shared;
 use crate::stats::count;
 use crate::sync::lock;
@@ -67,7 +67,7 @@ pub(super) struct Needs<'a> {
 
 impl Picture {
     /// Looks a picture up; pixels are still missing where it is not [`Self::is_complete`].
-    pub(super) fn look_up(shared: &Shared, input: &ImageInput, needs: Needs<'_>, priority: Priority) -> Self {
+    pub(super) fn look_up(shared: &Shared, input: &KeyedImage, needs: Needs<'_>, priority: Priority) -> Self {
         let urgent = priority == Priority::Interactive;
         let mut cache = lock(&shared.cache);
         let prefix = needs.prefix.and_then(|tokens| {
@@ -90,7 +90,7 @@ impl Picture {
     }
 
     /// Crops and preprocesses.
-    pub(super) fn preprocess(&mut self, loaded: &Loaded, input: &ImageInput) -> Result<()> {
+    pub(super) fn preprocess(&mut self, loaded: &Loaded, input: &KeyedImage) -> Result<()> {
         let pixels = match input.key.area {
             Some(area) => {
                 let crop = reasonedit_imaging::crop(&input.picture, area)
@@ -242,7 +242,7 @@ fn prompt(rendered: RenderedPrompt, loaded: &Loaded) -> Result<Prompt> {
 ///
 /// # Errors
 /// [`EngineError::Image`] for a shape that isn't looked at.
-pub(super) fn image_tokens(loaded: &Loaded, image: &ImageInput) -> Result<usize> {
+pub(super) fn image_tokens(loaded: &Loaded, image: &KeyedImage) -> Result<usize> {
     let (width, height) =
         image.key.area.map_or_else(|| image.picture.dimensions(), |area| (area.width, area.height));
     Ok(loaded.preprocessor.image_tokens(width, height)?)
@@ -257,12 +257,12 @@ pub(super) fn check_length(tokens: usize, limit: usize) -> Result<()> {
 pub(super) fn look_at(
     shared: &Shared,
     loaded: &Loaded,
-    inputs: &[ImageInput],
+    inputs: &[KeyedImage],
     needs: Needs<'_>,
     priority: Priority,
 ) -> Result<Vec<Arc<Picture>>> {
     let mut index = HashMap::new();
-    let mut distinct: Vec<(&ImageInput, Picture)> = Vec::new();
+    let mut distinct: Vec<(&KeyedImage, Picture)> = Vec::new();
     for input in inputs {
         index.entry(input.key).or_insert_with(|| {
             distinct.push((input, Picture::look_up(shared, input, needs, priority)));
@@ -293,7 +293,7 @@ pub(super) fn conversations(
     // What precedes several pictures is looked up when it is run: it belongs to none of them.
     let alone = all.iter().all(|conversation| conversation.images.len() == 1);
     let needs = Needs { taps: &taps, prefix: if alone { shared_prefix(&prompts) } else { None } };
-    let inputs: Vec<ImageInput> = all.iter().flat_map(|conversation| conversation.images.clone()).collect();
+    let inputs: Vec<KeyedImage> = all.iter().flat_map(|conversation| conversation.images.clone()).collect();
     let mut pictures = look_at(shared, loaded, &inputs, needs, priority)?.into_iter();
     let own = |conversation: &&Conversation| pictures.by_ref().take(conversation.images.len()).collect();
     Ok(all.iter().map(own).zip(prompts).collect())
@@ -318,7 +318,7 @@ pub(super) fn token_want(texts: &mut Texts<'_>, begun: &str, want: &Want) -> Res
 pub(super) fn ask_units(
     shared: &Shared,
     loaded: &Loaded,
-    images: &[ImageInput],
+    images: &[KeyedImage],
     asks: &[Ask],
     priority: Priority,
 ) -> Result<Vec<AskUnit>> {
@@ -329,7 +329,7 @@ pub(super) fn ask_units(
         prompts.push(texts.prompt(1, &ask.prompt)?);
         wants.push(token_want(&mut texts, "", &ask.want)?);
     }
-    let inputs: Vec<ImageInput> = asks.iter().map(|ask| images[ask.image].clone()).collect();
+    let inputs: Vec<KeyedImage> = asks.iter().map(|ask| images[ask.image].clone()).collect();
     let taps = TapSelection::default();
     let needs = Needs { taps: &taps, prefix: shared_prefix(&prompts) };
     let pictures = look_at(shared, loaded, &inputs, needs, priority)?;

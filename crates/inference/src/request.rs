@@ -20,7 +20,7 @@ pub struct FeatureKey {
 /// A picture, or a crop of it, to be looked at. Cheap to clone. Cropping and preprocessing happen on the
 /// caller's side, and only when the features are not cached.
 #[derive(Clone, Debug)]
-pub struct ImageInput {
+pub struct KeyedImage {
     /// Its identity.
     pub key: FeatureKey,
     /// The whole upright picture; `key.area` says which part of it is meant.
@@ -155,7 +155,7 @@ impl Default for LogitRules {
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
     /// Pictures in order of appearance.
-    pub images: Vec<ImageInput>,
+    pub images: Vec<KeyedImage>,
     /// Turns, oldest first; they show as many pictures as there are.
     pub messages: Vec<ChatMessage>,
     /// How the reply begins; the model goes on behind it. Empty: it begins by itself.
@@ -164,7 +164,7 @@ pub struct Conversation {
 
 impl Conversation {
     /// One turn of the user: a picture, if any, and a text.
-    pub fn question(image: Option<ImageInput>, text: impl Into<String>) -> Self {
+    pub fn question(image: Option<KeyedImage>, text: impl Into<String>) -> Self {
         let mut content = vec![ContentPart::Image; usize::from(image.is_some())];
         content.push(ContentPart::Text(text.into()));
         let messages = vec![ChatMessage { role: Role::User, content }];

@@ -12,7 +12,7 @@ use reasonedit_imaging::RgbImage;
 use tokio::task::JoinHandle;
 
 use super::request::{
-    Ask, CallOptions, Conversation, FeatureKey, GenerateRequest, ImageInput, Sampling, Want,
+    Ask, CallOptions, Conversation, FeatureKey, GenerateRequest, KeyedImage, Sampling, Want,
 };
 use super::sync::lock;
 use super::toy::{Log, PICTURE_FIRST, Toy, models};
@@ -27,12 +27,12 @@ fn start(config: EngineConfig) -> (EngineHandle, Arc<Log>) {
 }
 
 /// A picture of its own for every number; odd ones are wide.
-fn picture(n: u8) -> ImageInput {
+fn picture(n: u8) -> KeyedImage {
     let size = if n % 2 == 1 { (24, 12) } else { (16, 16) };
     let image = RgbImage::from_fn(size.0, size.1, |x, y| {
         [n.wrapping_mul(37).wrapping_add((x * 9) as u8), (y * 13) as u8 ^ n, (x * y) as u8].into()
     });
-    ImageInput { key: FeatureKey { image: [n; 32], area: None }, picture: Arc::new(image) }
+    KeyedImage { key: FeatureKey { image: [n; 32], area: None }, picture: Arc::new(image) }
 }
 
 fn replies(image: usize, prompt: &str, texts: &[&str]) -> Ask {
@@ -45,7 +45,7 @@ fn first_token(image: usize, prompt: &str, groups: &[&[&str]]) -> Ask {
     Ask { image, prompt: prompt.into(), want: Want::FirstToken(groups) }
 }
 
-fn generation(image: Option<ImageInput>, prompt: &str, max_tokens: usize) -> GenerateRequest {
+fn generation(image: Option<KeyedImage>, prompt: &str, max_tokens: usize) -> GenerateRequest {
     GenerateRequest::greedy(Conversation::question(image, prompt), max_tokens)
 }
 
@@ -60,7 +60,7 @@ impl Scratch {
     /// Runs a whole conversation with its reply in one piece.
     fn whole(
         &self,
-        image: Option<&ImageInput>,
+        image: Option<&KeyedImage>,
         prompt: &str,
         reply: &[u32],
         logits: LogitsAt,
@@ -79,14 +79,14 @@ impl Scratch {
     }
 
     /// Log-probabilities of the token that follows the conversation so far.
-    fn next(&self, image: Option<&ImageInput>, prompt: &str, reply: &[u32]) -> Vec<f64> {
+    fn next(&self, image: Option<&KeyedImage>, prompt: &str, reply: &[u32]) -> Vec<f64> {
         let logits = self.whole(image, prompt, reply, LogitsAt::Last, &[]).logits;
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let total: f64 = logits.iter().map(|x| f64::from((x - max).exp())).sum::<f64>().ln();
         logits.iter().map(|x| f64::from(*x) - f64::from(max) - total).collect()
     }
 
-    fn log_likelihood(&self, image: &ImageInput, prompt: &str, reply: &str) -> (f64, usize) {
+    fn log_likelihood(&self, image: &KeyedImage, prompt: &str, reply: &str) -> (f64, usize) {
         let tokens = self.0.tokenizer().encode_reply(reply).unwrap();
         let sum = (0..tokens.len())
             .map(|at| self.next(Some(image), prompt, &tokens[..at])[tokens[at] as usize])
@@ -95,7 +95,7 @@ impl Scratch {
     }
 
     /// Greedy reply: its tokens, the sum of their log-probabilities, and whether it ended by itself.
-    fn greedy(&self, image: Option<&ImageInput>, prompt: &str, max_tokens: usize) -> (Vec<u32>, f64, bool) {
+    fn greedy(&self, image: Option<&KeyedImage>, prompt: &str, max_tokens: usize) -> (Vec<u32>, f64, bool) {
         let (mut tokens, mut sum) = (Vec::new(), 0.0);
         while tokens.len() < max_tokens {
             let next = self.next(image, prompt, &tokens);

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use reasonedit_imaging::{PixelBox, RgbImage};
 use reasonedit_inference::{
     Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
-    GenerateRequest, ImageInput, Models, Want,
+    GenerateRequest, KeyedImage, Models, Want,
 };
 use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
@@ -68,7 +68,7 @@ fn start((model, encoder): (&'static str, &'static str), cache_bytes: usize) -> 
     Engine::start(models, EngineConfig { cache_bytes, ..EngineConfig::default() }).unwrap()
 }
 
-fn picture(n: usize) -> ImageInput {
+fn picture(n: usize) -> KeyedImage {
     let image = RgbImage::from_fn(96, 80, |x, y| {
         let inside = (20..60).contains(&x) && (16..50).contains(&y);
         let far = (x + y) as u8;
@@ -77,7 +77,7 @@ fn picture(n: usize) -> ImageInput {
     let area = (n == 3).then_some(PixelBox { x: 10, y: 8, width: 50, height: 40 });
     // The last is a part of the first.
     let n = n % 3;
-    ImageInput { key: FeatureKey { image: [n as u8; 32], area }, picture: Arc::new(image) }
+    KeyedImage { key: FeatureKey { image: [n as u8; 32], area }, picture: Arc::new(image) }
 }
 
 async fn ask(engine: &EngineHandle, request: &Request) -> Bits {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use reasonedit_imaging::{DecodeLimits, PixelBox, crop, decode};
 use reasonedit_inference::{
     Answered, Ask, CallOptions, Conversation, Engine, EngineConfig, EngineHandle, FeatureKey,
-    GenerateRequest, ImageInput, Models, PooledTaps, Pooling, TapName, TapStage, Want,
+    GenerateRequest, KeyedImage, Models, PooledTaps, Pooling, TapName, TapStage, Want,
 };
 use reasonedit_models::{
     LoadOptions, LogitsAt, Piece, Sequence, SequenceOutput, VisionLanguageModel, load, load_sentence_encoder,
@@ -55,14 +55,14 @@ fn start(name: &'static str, config: EngineConfig) -> EngineHandle {
 }
 
 /// The golden's pictures, and a crop of each.
-fn pictures(name: &str) -> Vec<ImageInput> {
+fn pictures(name: &str) -> Vec<KeyedImage> {
     let mut all = Vec::new();
     for n in 0..3u8 {
         let bytes = std::fs::read(Path::new(&golden(name)).join(format!("images/{n}.png"))).unwrap();
         let picture = Arc::new(decode(&bytes, &DecodeLimits::default()).unwrap().image);
         let (width, height) = (picture.width() / 2, picture.height() / 2);
         for area in [None, Some(PixelBox { x: width / 2, y: 0, width, height })] {
-            all.push(ImageInput { key: FeatureKey { image: [n; 32], area }, picture: Arc::clone(&picture) });
+            all.push(KeyedImage { key: FeatureKey { image: [n; 32], area }, picture: Arc::clone(&picture) });
         }
     }
     all
@@ -71,7 +71,7 @@ fn pictures(name: &str) -> Vec<ImageInput> {
 /// Runs picture, prompt and the beginning of a reply in one piece.
 fn whole(
     model: &dyn VisionLanguageModel,
-    image: &ImageInput,
+    image: &KeyedImage,
     prompt: &str,
     reply: &[u32],
     logits: LogitsAt,
@@ -88,7 +88,7 @@ fn whole(
     (model.run(&[sequence], taps).unwrap().remove(0), features.taps.clone())
 }
 
-fn next(model: &dyn VisionLanguageModel, image: &ImageInput, prompt: &str, reply: &[u32]) -> Vec<f64> {
+fn next(model: &dyn VisionLanguageModel, image: &KeyedImage, prompt: &str, reply: &[u32]) -> Vec<f64> {
     let logits = whole(model, image, prompt, reply, LogitsAt::Last, &[]).0.logits;
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = logits.iter().map(|x| f64::from(x - max).exp()).sum::<f64>().ln();
@@ -127,7 +127,7 @@ fn assert_close(a: &[Answered], b: &[Answered]) {
 
 fn check_answers(
     model: &dyn VisionLanguageModel,
-    images: &[ImageInput],
+    images: &[KeyedImage],
     asks: &[Ask],
     answered: &[Answered],
 ) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use reasonedit_imaging::{PixelBox, RgbImage};
 use reasonedit_inference::prompt::{ChatMessage, ContentPart, Role};
 use reasonedit_inference::{
-    CallOptions, Conversation, Engine, EngineConfig, FeatureKey, ImageInput, Models, Want,
+    CallOptions, Conversation, Engine, EngineConfig, FeatureKey, KeyedImage, Models, Want,
 };
 use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 
@@ -60,7 +60,7 @@ async fn a_prompt_takes_as_many_tokens_as_the_engine_runs() {
             })
         };
         let engine = Engine::start(load, EngineConfig::default()).unwrap();
-        let input = |seed: u8, area| ImageInput {
+        let input = |seed: u8, area| KeyedImage {
             key: FeatureKey { image: [seed; 32], area },
             picture: picture(120, 90),
         };

@@ -6,7 +6,7 @@
 
 use reasonedit_codebook::{Evidence, EvidenceSource};
 use reasonedit_imaging::{PixelBox, grid};
-use reasonedit_inference::{Answered, Ask, ImageInput, Want};
+use reasonedit_inference::{Answered, Ask, KeyedImage, Want};
 
 use crate::config::PatchifyConfig;
 use crate::error::EditorError;
@@ -24,7 +24,7 @@ pub(crate) async fn search(
 ) -> Result<(Vec<PatchSearch>, f64), EditorError> {
     let (width, height) = picture.pixels.dimensions();
     let areas = grid::candidates(width, height, &config.grid);
-    let images: Vec<ImageInput> = areas.iter().map(|area| picture.input(Some(*area))).collect();
+    let images: Vec<KeyedImage> = areas.iter().map(|area| picture.input(Some(*area))).collect();
     let (engine, prompts, options) = (judge.engine, judge.prompts, judge.options);
     let Entailment { rows: p_yes, mut queue_ms } = judge.matrix(images.clone(), statements).await?;
     let kept = |area: usize, statement: usize| p_yes[area][statement].is_some_and(|p| p > config.min_p_yes);

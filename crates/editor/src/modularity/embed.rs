@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use reasonedit_imaging::augment::{augment, textures};
 use reasonedit_imaging::{PixelRules, RgbImage};
-use reasonedit_inference::{CallOptions, FeatureKey, ImageInput, PooledTaps, TapName};
+use reasonedit_inference::{CallOptions, FeatureKey, KeyedImage, PooledTaps, TapName};
 use reasonedit_topology::{
     Draw, Embeddings, Item, Measures, Network, NetworkSample, Pooling, SquaredDistances, TapKey, TapMeasures,
     TopologyError, WeightMeasures, measure,
@@ -42,7 +42,7 @@ pub(super) struct Measurer<'a> {
 
 /// Pictures and texts of one draw, in the draw's order.
 struct Materials {
-    pictures: Vec<ImageInput>,
+    pictures: Vec<KeyedImage>,
     texts: Vec<String>,
 }
 
@@ -246,8 +246,8 @@ impl<'a> Measurer<'a> {
         count: usize,
         hand: &[usize],
         run: u64,
-    ) -> Result<Vec<ImageInput>, EditorError> {
-        let input = |picture: Arc<RgbImage>, index: usize, what: &str| ImageInput {
+    ) -> Result<Vec<KeyedImage>, EditorError> {
+        let input = |picture: Arc<RgbImage>, index: usize, what: &str| KeyedImage {
             key: FeatureKey {
                 image: identity(&[what.as_bytes(), &run.to_le_bytes(), &index.to_le_bytes()]),
                 area: None,
@@ -255,7 +255,7 @@ impl<'a> Measurer<'a> {
             picture,
         };
         let backgrounds = self.editor.core.backgrounds(PixelRules::CURRENT);
-        let mut foreign: Vec<ImageInput> = (0..count.min(backgrounds.len()))
+        let mut foreign: Vec<KeyedImage> = (0..count.min(backgrounds.len()))
             .map(|at| input(Arc::new(backgrounds[at].clone()), at, "background"))
             .collect();
         let drawn: HashSet<usize> = hand.iter().copied().collect();
@@ -278,9 +278,9 @@ impl<'a> Measurer<'a> {
         &self,
         draw: &Draw,
         originals: Vec<Picture>,
-        foreign: Vec<ImageInput>,
+        foreign: Vec<KeyedImage>,
         run: u64,
-    ) -> Result<Vec<ImageInput>, EditorError> {
+    ) -> Result<Vec<KeyedImage>, EditorError> {
         let radius = &self.editor.core.config().radius;
         let (settings, limit) = (radius.augment.clone(), radius.augment_pixels);
         let backgrounds = Arc::clone(self.editor.core.backgrounds(PixelRules::CURRENT));
@@ -294,7 +294,7 @@ impl<'a> Measurer<'a> {
                 Item::View { pair, view } => {
                     let seed = seed.wrapping_add((pair * 1000 + view) as u64);
                     let id = originals[pair].key();
-                    ImageInput {
+                    KeyedImage {
                         key: FeatureKey { image: identity(&[b"view", &id, &seed.to_le_bytes()]), area: None },
                         picture: Arc::new(augment(&small[pair], &settings, &backgrounds, seed)),
                     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reasonedit_codebook::{EntryKind, ImageId};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
-use reasonedit_inference::{CallOptions, FeatureKey, ImageInput, PooledTaps, TapName};
+use reasonedit_inference::{CallOptions, FeatureKey, KeyedImage, PooledTaps, TapName};
 use reasonedit_topology::{Pooling, TapKey};
 
 use super::QuestionKind;
@@ -86,7 +86,7 @@ pub(super) async fn embed(
         let (edit, members) = &scene.edits[at];
         // What an entry is found by: an answer by its question, a statement by itself; as the editor pairs
         // them.
-        let mut points: Vec<(ImageInput, String)> = members
+        let mut points: Vec<(KeyedImage, String)> = members
             .iter()
             .map(|member| {
                 let text = match member.kind {
@@ -94,14 +94,14 @@ pub(super) async fn embed(
                     EntryKind::Statement => &member.sentence,
                 };
                 let key = FeatureKey { image: id.0, area: member.area };
-                (ImageInput { key, picture: Arc::clone(&pixels) }, text.clone())
+                (KeyedImage { key, picture: Arc::clone(&pixels) }, text.clone())
             })
             .collect();
         let mut kinds = Vec::new();
         for (kind, image, question) in questions(record) {
             let (id, picture) = pictures.get(image)?;
             let key = FeatureKey { image: id.0, area: None };
-            points.push((ImageInput { key, picture }, question.trim().to_owned()));
+            points.push((KeyedImage { key, picture }, question.trim().to_owned()));
             kinds.push(kind);
         }
         let places: Vec<usize> = points.iter().map(|(_, text)| texts.place(text)).collect();

@@ -22,7 +22,7 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 3e-7 * (1.0 + b.abs())
 }
 
-fn check(scratch: &Scratch, images: &[ImageInput], ask: &Ask, answered: &Answered) {
+fn check(scratch: &Scratch, images: &[KeyedImage], ask: &Ask, answered: &Answered) {
     let image = &images[ask.image];
     match (&ask.want, answered) {
         (Want::Replies(texts), Answered::Replies(scores)) => {
@@ -296,7 +296,7 @@ async fn crops_are_pictures_of_their_own() {
     let (answered, _) =
         engine.ask(vec![picture(0), crop.clone()], asks.clone(), CallOptions::default()).await.unwrap();
     let cut = reasonedit_imaging::crop(&crop.picture, area).unwrap();
-    let alone = ImageInput { key: crop.key, picture: Arc::new(cut) };
+    let alone = KeyedImage { key: crop.key, picture: Arc::new(cut) };
     check(&Scratch::new(), &[picture(0), alone], &asks[1], &answered[1]);
     crop.key.area = Some(reasonedit_imaging::PixelBox { x: 10, ..area });
     let outside = engine.ask(vec![crop], vec![asks[0].clone()], CallOptions::default()).await;
