@@ -13,6 +13,40 @@
 //! values kept, the longest common beginning of all prompts to a picture is run once per batch, and all
 //! replies continue their prompt's cache.
 //!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use reasonedit_imaging::RgbImage;
+//! use reasonedit_inference::{
+//!     CallOptions, Conversation, Engine, EngineConfig, FeatureKey, GenerateRequest, KeyedImage, Models,
+//! };
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo");
+//! let load = move || {
+//!     let options = Default::default();
+//!     Ok(Models {
+//!         vlm: reasonedit_models::load(&demo.join("vlm").to_string_lossy(), &options)?,
+//!         sentences: reasonedit_models::load_sentence_encoder(
+//!             &demo.join("sentence-encoder").to_string_lossy(),
+//!             &options,
+//!         )?,
+//!     })
+//! };
+//! let engine = Engine::start(load, EngineConfig::default())?;
+//!
+//! let picture = RgbImage::from_fn(64, 64, |x, _| [x as u8 * 3, 40, 90].into());
+//! // What is computed of a picture is kept under its key.
+//! let image = KeyedImage { key: FeatureKey { image: [1; 32], area: None }, picture: Arc::new(picture) };
+//! let prompt = Conversation::question(Some(image), "What is in the picture?");
+//! let (reply, times) = engine.generate_text(GenerateRequest::greedy(prompt, 8), CallOptions::default()).await?;
+//! assert!(reply.completion_tokens <= 8 && times.prompt_tokens > 64);
+//! engine.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What holds
 //! - A full queue is [`EngineError::QueueFull`] with a retry time, never an unbounded wait; a place is taken
 //!   before a picture is preprocessed, so that memory is bounded as well.

@@ -1,4 +1,25 @@
 //! Checkpoints to models: architectures, loading, prompts, and the contract that every model here keeps.
+//!
+//! ```
+//! use reasonedit_imaging::RgbImage;
+//! use reasonedit_models::{LoadOptions, LogitsAt, Piece, Sequence};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/vlm");
+//! let model = reasonedit_models::load(demo, &LoadOptions::default())?;
+//! let picture = RgbImage::from_fn(64, 64, |x, _| [x as u8 * 3, 40, 90].into());
+//! let pixels = model.preprocessor().preprocess(&picture)?;
+//! let features = model.encode_images(&[&pixels], &[])?;
+//!
+//! let prompt = model.tokenizer().render(1, "What is in the picture?")?;
+//! let mut pieces = prompt.prefix_pieces(|image| Ok(features[image].clone()))?;
+//! pieces.push(Piece::Tokens(prompt.suffix));
+//! let sequence = Sequence { past: None, pieces, logits: LogitsAt::Last, keep_cache: false };
+//! let output = model.run(&[sequence], &[])?.remove(0);
+//! assert_eq!(output.logits.len(), model.info().vocabulary);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod architecture;
 pub mod architectures;
