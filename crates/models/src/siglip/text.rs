@@ -124,7 +124,7 @@ impl TextTower {
         let x = self.tokens.index_select(&ids, 0)?.reshape((count, self.len, self.width))?;
         let mut x = x.broadcast_add(&self.positions)?.reshape((count * self.len, self.width))?;
         let spans = even_spans(count, self.len);
-        for i in 0..self.encoder.len() {
+        for i in 0..self.encoder.depth() {
             x = self.encoder.block(i, x, &spans)?;
         }
         // The last token stands for the text, be it padding.

@@ -116,7 +116,7 @@ impl Encoder {
     }
 
     /// Blocks.
-    pub fn len(&self) -> usize {
+    pub fn depth(&self) -> usize {
         self.blocks.len()
     }
 
@@ -226,7 +226,7 @@ impl VisionTransformer {
     /// Tap names with their widths, in forward order.
     pub fn taps(&self) -> impl Iterator<Item = (String, usize)> {
         std::iter::once("vision.embedding".to_owned())
-            .chain((0..self.encoder.len()).map(|i| format!("vision.{i}")))
+            .chain((0..self.encoder.depth()).map(|i| format!("vision.{i}")))
             .map(|name| (name, self.width))
     }
 
@@ -237,7 +237,7 @@ impl VisionTransformer {
 
     /// Blocks.
     pub fn layers(&self) -> usize {
-        self.encoder.len()
+        self.encoder.depth()
     }
 
     /// Tokens of a picture, class token included.
