@@ -1,5 +1,6 @@
-//! Matrix–vector products by what weights are held in, and the steps of a decoder: `cargo bench -p reasonedit-nn`.
-//! What a whole model takes is measured by the example `bench_model` of `reasonedit-models`.
+//! Matrix–vector products by what weights are held in, and the steps of a decoder:
+//! `cargo bench -p reasonedit-nn`. What a whole model takes is measured by the example `bench_model` of
+//! `reasonedit-models`.
 
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
