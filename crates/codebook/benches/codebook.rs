@@ -1,5 +1,5 @@
-//! The index's look-up and the fold, on random keys: `cargo bench -p reasonedit-codebook`. Random keys are the
-//! worst case for every bound of the index.
+//! The index's look-up and the fold, on random keys (the worst case for every bound of the index):
+//! `cargo bench -p reasonedit-codebook`.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

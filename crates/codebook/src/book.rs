@@ -58,7 +58,7 @@ pub struct AppliedEdit {
 
 /// An edit as it stands in the codebook.
 #[derive(Debug, Clone)]
-pub struct EditView {
+pub struct LiveEdit {
     /// The record.
     pub record: Arc<EditRecord>,
     /// Its entries in order, each with the key that it merged into.
@@ -331,13 +331,13 @@ impl Codebook {
     ///
     /// # Errors
     /// `UnknownEdit` if it isn't live.
-    pub fn edit(&self, id: EditId) -> Result<EditView> {
+    pub fn edit(&self, id: EditId) -> Result<LiveEdit> {
         let snapshot = self.snapshot();
         let record = Arc::clone(snapshot.edit(id).ok_or(CodebookError::UnknownEdit(id))?);
         let outcome = self.store.outcome(&self.name, id)?;
         // An edit was made, so there is an embedding.
         let generation = snapshot.embedding().map_or(record.embedding, |embedding| embedding.id);
-        Ok(EditView { record, entries: snapshot.entries_of(id), generation, outcome })
+        Ok(LiveEdit { record, entries: snapshot.entries_of(id), generation, outcome })
     }
 
     /// Live edits, newest first, from the one after `cursor` on.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::geometry;
 use crate::ids::{EditId, MemberId};
 use crate::key::{Key, KeyState};
-use crate::member::{Member, Place};
+use crate::member::{Member, MemberPosition};
 use crate::merge::MergeConfig;
 use crate::sorted::SortedMap;
 
@@ -48,7 +48,7 @@ fn sketch_distance(a: &Sketch, b: &Sketch) -> f64 {
 struct Folded {
     member: Arc<Member>,
     /// First member of the key that it is part of; itself if it began one.
-    key: Place,
+    key: MemberPosition,
     /// Distance to that key as it was when the member joined; 0 for the first member.
     distance: f64,
     /// The key's state once the member had joined.
@@ -59,20 +59,20 @@ struct Folded {
 #[derive(Debug, Clone)]
 pub(crate) struct Fold {
     config: MergeConfig,
-    members: SortedMap<Place, Arc<Folded>>,
+    members: SortedMap<MemberPosition, Arc<Folded>>,
     /// Members of each key in order, under the place of the first.
-    keys: SortedMap<Place, Arc<Vec<Place>>>,
+    keys: SortedMap<MemberPosition, Arc<Vec<MemberPosition>>>,
     /// Every state of every key by norm (the bits of a non-negative f64 sort like the number), found by the
     /// member that brought it about.
-    states: SortedMap<(u64, Place), Sketch>,
+    states: SortedMap<(u64, MemberPosition), Sketch>,
 }
 
 /// What a replay has altered so far.
 #[derive(Default)]
 struct Replay {
-    dirty: BTreeSet<Place>,
+    dirty: BTreeSet<MemberPosition>,
     /// Members taken out of dirty keys that are not decided again yet.
-    pending: BTreeSet<Place>,
+    pending: BTreeSet<MemberPosition>,
 }
 
 impl Fold {
@@ -103,7 +103,7 @@ impl Fold {
     /// The members of one edit in order, each with the id of the key that it merged into (`None` if it began
     /// one).
     pub(crate) fn members_of(&self, edit: EditId) -> impl Iterator<Item = (&Arc<Member>, Option<MemberId>)> {
-        self.members.from(&Place { edit, ordinal: 0 }).take_while(move |(p, _)| p.edit == edit).map(
+        self.members.from(&MemberPosition { edit, ordinal: 0 }).take_while(move |(p, _)| p.edit == edit).map(
             |(place, folded)| {
                 let merged = (folded.key != *place).then(|| self.key_id(folded.key)).flatten();
                 (&folded.member, merged)
@@ -117,31 +117,34 @@ impl Fold {
     }
 
     /// The key whose first member stands at `place`.
-    pub(crate) fn key(&self, place: Place) -> Option<Key> {
+    pub(crate) fn key(&self, place: MemberPosition) -> Option<Key> {
         let places = self.keys.get(&place)?;
         let state = &self.members.get(places.last()?)?.state;
         Key::new(&self.list(places), state)
     }
 
-    fn key_id(&self, key: Place) -> Option<MemberId> {
+    fn key_id(&self, key: MemberPosition) -> Option<MemberId> {
         self.members.get(&key).map(|folded| folded.member.id)
     }
 
-    fn list(&self, places: &[Place]) -> Vec<Arc<Member>> {
+    fn list(&self, places: &[MemberPosition]) -> Vec<Arc<Member>> {
         places.iter().filter_map(|p| self.members.get(p)).map(|f| Arc::clone(&f.member)).collect()
     }
 
     /// Adds the members of an edit. Returns the places of the keys that came, went or changed.
-    pub(crate) fn insert(&mut self, members: impl IntoIterator<Item = Arc<Member>>) -> BTreeSet<Place> {
+    pub(crate) fn insert(
+        &mut self,
+        members: impl IntoIterator<Item = Arc<Member>>,
+    ) -> BTreeSet<MemberPosition> {
         let added = members.into_iter().map(|m| (m.place(), m)).collect();
         self.replay(added, &BTreeSet::new())
     }
 
     /// Takes out the members of an edit. Returns the places of the keys that came, went or changed.
-    pub(crate) fn remove(&mut self, edit: EditId) -> BTreeSet<Place> {
+    pub(crate) fn remove(&mut self, edit: EditId) -> BTreeSet<MemberPosition> {
         let removed = self
             .members
-            .from(&Place { edit, ordinal: 0 })
+            .from(&MemberPosition { edit, ordinal: 0 })
             .take_while(|(place, _)| place.edit == edit)
             .map(|(place, _)| *place)
             .collect();
@@ -150,12 +153,12 @@ impl Fold {
 
     fn replay(
         &mut self,
-        mut added: BTreeMap<Place, Arc<Member>>,
-        removed: &BTreeSet<Place>,
-    ) -> BTreeSet<Place> {
+        mut added: BTreeMap<MemberPosition, Arc<Member>>,
+        removed: &BTreeSet<MemberPosition>,
+    ) -> BTreeSet<MemberPosition> {
         let Some(start) = added.keys().chain(removed).min().copied() else { return BTreeSet::new() };
         let last_change = added.keys().chain(removed).max().copied().unwrap_or(start);
-        let mut places: Vec<Place> = self.members.from(&start).map(|(place, _)| *place).collect();
+        let mut places: Vec<MemberPosition> = self.members.from(&start).map(|(place, _)| *place).collect();
         places.extend(added.keys());
         places.sort_unstable();
         let mut replay = Replay::default();
@@ -184,7 +187,7 @@ impl Fold {
 
     /// Takes a member out of its key. The key becomes dirty, and the members that joined it later are decided
     /// again.
-    fn detach(&mut self, place: Place, replay: &mut Replay) {
+    fn detach(&mut self, place: MemberPosition, replay: &mut Replay) {
         if replay.pending.remove(&place) {
             return;
         }
@@ -207,7 +210,7 @@ impl Fold {
     }
 
     /// Holds the decision of a member whose key is clean against the dirty keys.
-    fn reconsider(&mut self, place: Place, replay: &mut Replay) {
+    fn reconsider(&mut self, place: MemberPosition, replay: &mut Replay) {
         let Some(folded) = self.members.get(&place).cloned() else { return };
         let mut best = match self.key_id(folded.key) {
             Some(id) if folded.key != place => Some((folded.distance, id, folded.key)),
@@ -232,7 +235,7 @@ impl Fold {
     }
 
     /// The state of a key after its last member so far.
-    fn latest(&self, key: Place) -> Option<&KeyState> {
+    fn latest(&self, key: MemberPosition) -> Option<&KeyState> {
         let last = self.keys.get(&key)?.last()?;
         self.members.get(last).map(|folded| &folded.state)
     }
@@ -242,9 +245,9 @@ impl Fold {
         &self,
         member: &Member,
         norm: Option<f64>,
-        key: Place,
+        key: MemberPosition,
         state: &KeyState,
-    ) -> Option<(f64, MemberId, Place)> {
+    ) -> Option<(f64, MemberId, MemberPosition)> {
         if !self.config.enabled {
             return None;
         }
@@ -267,7 +270,7 @@ impl Fold {
         }
     }
 
-    fn nearest(&self, member: &Member) -> Option<(f64, MemberId, Place)> {
+    fn nearest(&self, member: &Member) -> Option<(f64, MemberId, MemberPosition)> {
         if !self.config.enabled {
             return None;
         }
@@ -276,9 +279,11 @@ impl Fold {
         let reach = self.config.reach(member.radius);
         let window = reach + slack(norm, norm + reach);
         let own = sketch(&member.key);
-        let from =
-            ((norm - window).max(0.0).to_bits(), Place { edit: EditId::from_bytes([0; 16]), ordinal: 0 });
-        let mut best: Option<(f64, MemberId, Place)> = None;
+        let from = (
+            (norm - window).max(0.0).to_bits(),
+            MemberPosition { edit: EditId::from_bytes([0; 16]), ordinal: 0 },
+        );
+        let mut best: Option<(f64, MemberId, MemberPosition)> = None;
         for ((bits, brought_by), theirs) in self.states.from(&from) {
             let their_norm = f64::from_bits(*bits);
             if their_norm > norm + window {
@@ -303,7 +308,7 @@ impl Fold {
         best
     }
 
-    fn join(&mut self, member: Arc<Member>, key: Place, distance: f64, replay: &mut Replay) {
+    fn join(&mut self, member: Arc<Member>, key: MemberPosition, distance: f64, replay: &mut Replay) {
         let place = member.place();
         let Some(list) = self.keys.get(&key) else { return };
         let at = list.partition_point(|p| *p < place);
@@ -333,7 +338,7 @@ impl Fold {
         }
     }
 
-    fn place(&mut self, member: Arc<Member>, key: Place, distance: f64, state: KeyState) {
+    fn place(&mut self, member: Arc<Member>, key: MemberPosition, distance: f64, state: KeyState) {
         let place = member.place();
         self.states.insert((state.norm.to_bits(), place), sketch(state.row.as_slice()));
         self.members.insert(place, Arc::new(Folded { member, key, distance, state }));
@@ -363,13 +368,13 @@ impl Fold {
 
 impl Folded {
     /// The member's own norm, which its state holds if it began its key.
-    fn state_norm_if_first(&self, place: Place) -> Option<f64> {
+    fn state_norm_if_first(&self, place: MemberPosition) -> Option<f64> {
         (self.key == place).then_some(self.state.norm)
     }
 }
 
 /// Nearest first, ties to the lowest id.
-fn nearer(a: &(f64, MemberId, Place), b: &(f64, MemberId, Place)) -> bool {
+fn nearer(a: &(f64, MemberId, MemberPosition), b: &(f64, MemberId, MemberPosition)) -> bool {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
 }
 

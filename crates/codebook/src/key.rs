@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::geometry;
 use crate::ids::{EditId, ImageId, MemberId};
-use crate::member::{EntryKind, Member, Place};
+use crate::member::{EntryKind, Member, MemberPosition};
 
 /// A key vector: a lone member's own, or the mean of several. Shared, never copied.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ pub struct Key {
     /// Id of its first member.
     pub id: MemberId,
     /// Place of its first member.
-    pub place: Place,
+    pub place: MemberPosition,
     /// Its members in order.
     pub members: Vec<MemberId>,
     /// The union of its members' sentences in order.

@@ -80,7 +80,7 @@ mod supersession;
 #[cfg(test)]
 mod testing;
 
-pub use book::{AppliedEdit, Codebook, EditFilter, EditView, Page, VerifyReport, check_edit};
+pub use book::{AppliedEdit, Codebook, EditFilter, LiveEdit, Page, VerifyReport, check_edit};
 pub use build::{Build, BuildProgress};
 pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams};
 pub use error::{CodebookError, Result};
@@ -89,7 +89,7 @@ pub use images::{ImageStore, StagedImages};
 pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};
 pub use library::Library;
-pub use member::{EntryKind, Member, Place};
+pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,

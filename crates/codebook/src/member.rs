@@ -20,7 +20,7 @@ pub enum EntryKind {
 
 /// Place of a member in the fold: by edit, then by ordinal within the edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct MemberPosition {
     /// The edit.
     pub edit: EditId,
     /// Number of the member within its edit, from 0.
@@ -57,8 +57,8 @@ pub(crate) const MAX_NORM: f64 = 1e15;
 
 impl Member {
     /// Its place in the fold.
-    pub fn place(&self) -> Place {
-        Place { edit: self.edit, ordinal: self.ordinal }
+    pub fn place(&self) -> MemberPosition {
+        MemberPosition { edit: self.edit, ordinal: self.ordinal }
     }
 
     /// Checks what the fold relies on.

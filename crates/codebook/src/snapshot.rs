@@ -10,7 +10,7 @@ use crate::config::{CodebookConfig, RetrievalParams};
 use crate::fold::Fold;
 use crate::ids::{EditId, MemberId};
 use crate::key::Key;
-use crate::member::{EntryKind, Member, Place};
+use crate::member::{EntryKind, Member, MemberPosition};
 use crate::records::{EditRecord, Embedding, Generation};
 use crate::sorted::SortedMap;
 use crate::space::{Space, View};
@@ -160,7 +160,7 @@ impl Snapshot {
     }
 
     /// Brings the spaces in line with the fold, where its keys changed.
-    fn follow(&mut self, changed: &BTreeSet<Place>) {
+    fn follow(&mut self, changed: &BTreeSet<MemberPosition>) {
         let changed: Vec<_> = changed
             .iter()
             .map(|place| (MemberId::derive(place.edit, place.ordinal), self.fold.key(*place).map(Arc::new)))

@@ -137,7 +137,7 @@ proptest! {
         let mut fold = Fold::new(config);
         let mut live = BTreeSet::new();
         for (insert, edit) in steps {
-            let before: BTreeMap<Place, Vec<MemberId>> =
+            let before: BTreeMap<MemberPosition, Vec<MemberId>> =
                 fold.keys().map(|key| (key.place, key.members)).collect();
             let changed = if live.remove(&edit) {
                 fold.remove(testing::edit_id(edit))
@@ -152,7 +152,7 @@ proptest! {
             prop_assert_eq!(fold.canonical(), expected.canonical());
             prop_assert_eq!(fold.states.len(), fold.members.len());
             // What changed is among what was reported.
-            let after: BTreeMap<Place, Vec<MemberId>> =
+            let after: BTreeMap<MemberPosition, Vec<MemberId>> =
                 fold.keys().map(|key| (key.place, key.members)).collect();
             for place in before.keys().chain(after.keys()) {
                 prop_assert!(before.get(place) == after.get(place) || changed.contains(place));

@@ -104,8 +104,8 @@ pub trait CodebookStore: Send + Sync {
     /// `Corrupt` with the name of the value that can't be read.
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook>;
 
-    /// Appends an edit with its members, made here or [`EventOrigin::Imported`]. `first` begins the codebook: it
-    /// must be given with the first edit and not after.
+    /// Appends an edit with its members, made here or [`EventOrigin::Imported`]. `first` begins the codebook:
+    /// it must be given with the first edit and not after.
     ///
     /// # Errors
     /// `Conflict` if the edit's id was ever used, or `first` doesn't fit.

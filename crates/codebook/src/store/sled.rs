@@ -2,10 +2,10 @@
 //!
 //! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and
 //! then `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit →
-//! radii and keys), `events` (sequence number → [`LoggedEvent`]), `reverts` (edit → sequence number), `outcomes`
-//! (edit → the caller's bytes), `idempotency` (BLAKE3 of the key → body hash and edit), `staged` (edit →
-//! generation: see [`edits`]). Beside them `journal` (see [`super::journal`]). All values are cut and checked
-//! as [`super::values`] says.
+//! radii and keys), `events` (sequence number → [`LoggedEvent`]), `reverts` (edit → sequence number),
+//! `outcomes` (edit → the caller's bytes), `idempotency` (BLAKE3 of the key → body hash and edit), `staged`
+//! (edit → generation: see [`edits`]). Beside them `journal` (see [`journal`]). All values are cut and checked
+//! as [`values`] says.
 //!
 //! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it
 //! returns.
