@@ -30,12 +30,12 @@ pub use unedited::UNEDITED;
 pub use variant::EditorVariant;
 
 /// The editors of each file, in the order of the tables.
-const ALL: [&[EditorDefinition]; 5] =
-    [unedited::EDITORS, reason_edit::EDITORS, oracle::EDITORS, ike::EDITORS, grace::EDITORS];
+const ALL: &[&[EditorDefinition]] =
+    &[unedited::EDITORS, reason_edit::EDITORS, oracle::EDITORS, ike::EDITORS, grace::EDITORS];
 
 /// Editors that no variant may be named after.
 fn definitions() -> impl Iterator<Item = &'static EditorDefinition> {
-    ALL.into_iter().flatten()
+    ALL.iter().copied().flatten()
 }
 
 /// Names of the editors that there are without further variants: the baselines, then the ablations.

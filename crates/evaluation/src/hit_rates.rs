@@ -68,7 +68,7 @@ impl QuestionKind {
 
 /// A share of questions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Share {
+pub struct HitShare {
     /// Hits by questions, 0 to 1; 0 without questions.
     pub value: f64,
     /// Its standard error over edits: questions about one edit are not independent. 0 where there is one edit
@@ -80,11 +80,11 @@ pub struct Share {
 
 /// How often a sentence of the right edit was retrieved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Hits {
+pub struct HitCounts {
     /// As the first sentence.
-    pub first: Share,
+    pub first: HitShare,
     /// From one of the first [`AMONG`] keys.
-    pub among: Share,
+    pub among: HitShare,
 }
 
 /// Hit rates of one kind of question.
@@ -94,12 +94,12 @@ pub struct KindHits {
     pub kind: QuestionKind,
     /// Their hit rates.
     #[serde(flatten)]
-    pub hits: Hits,
+    pub hits: HitCounts,
 }
 
 /// One tap with one weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
+pub struct HitRateCell {
     /// Index into [`HitRates::taps`].
     pub tap: usize,
     /// λ.
@@ -107,7 +107,7 @@ pub struct Cell {
     /// By kind of question, in the order of [`QuestionKind::ALL`].
     pub kinds: Vec<KindHits>,
     /// All questions but the edited ones, which lie at distance 0 of their own key.
-    pub other: Hits,
+    pub other: HitCounts,
 }
 
 /// A tap and what is known of it.
@@ -132,7 +132,7 @@ pub struct Difference {
     pub first: usize,
     /// Index of the one it is compared with.
     pub second: usize,
-    /// Difference of [`Cell::other`]'s first hits.
+    /// Difference of [`HitRateCell::other`]'s first hits.
     pub value: f64,
     /// Its standard error over edits; what the questions do to both cancels.
     pub standard_error: f64,
@@ -164,7 +164,7 @@ pub struct HitRates {
     /// The taps.
     pub taps: Vec<ComparedTap>,
     /// Every tap with every weight, tap by tap.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<HitRateCell>,
     /// Every pair of cells.
     pub differences: Vec<Difference>,
 }

@@ -58,7 +58,7 @@ pub use probes::perception;
 pub use questions::{EvaluationQuestion, Metric};
 pub use record::{Probe, ProbeKind, Record, Sample};
 pub use report::{
-    Course, Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, Named, NoiseFigures,
-    Provenance, SweepFigures, Test,
+    Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, NamedValues, NoiseFigures,
+    Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 pub use run::evaluate;

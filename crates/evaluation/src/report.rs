@@ -17,22 +17,22 @@ use crate::questions::Metric;
 
 /// Values under names, in an order of their own; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Named<T>(pub Vec<(String, T)>);
+pub struct NamedValues<T>(pub Vec<(String, T)>);
 
-impl<T> Named<T> {
+impl<T> NamedValues<T> {
     /// The value of this name.
     pub fn get(&self, name: &str) -> Option<&T> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 }
 
-impl<T> Default for Named<T> {
+impl<T> Default for NamedValues<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<T: Serialize> Serialize for Named<T> {
+impl<T: Serialize> Serialize for NamedValues<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (name, value) in &self.0 {
@@ -84,7 +84,7 @@ pub struct MetricFigure {
 }
 
 /// All metrics of one pass of one editor.
-pub type MetricFigures = Named<MetricFigure>;
+pub type MetricFigures = NamedValues<MetricFigure>;
 
 /// One editor with all edits live at once.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -96,7 +96,7 @@ pub struct EditorFigures {
     /// The metrics; empty where the pass was not made.
     pub metrics: MetricFigures,
     /// The difference to ReasonEdit on the same questions; empty for itself and where that was not measured.
-    pub over_reasonedit: Named<Estimate>,
+    pub over_reasonedit: NamedValues<Estimate>,
     /// Share of the unrelated questions before which any sentence stood.
     pub false_injection: Estimate,
     /// Kilobytes (1,000 bytes) kept for an edit.
@@ -111,7 +111,7 @@ pub struct EditorFigures {
 
 /// One test of the sequential protocol.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Test {
+pub struct SequentialTest {
     /// Edits that were live.
     pub edits: usize,
     /// The metrics.
@@ -129,16 +129,16 @@ pub struct Test {
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Drift {
     /// Share of right answers in the first ones.
-    pub first: Named<Estimate>,
+    pub first: NamedValues<Estimate>,
     /// In the last ones.
-    pub last: Named<Estimate>,
+    pub last: NamedValues<Estimate>,
 }
 
 /// The sequential protocol of one editor.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Course {
+pub struct SequentialFigures {
     /// The tests in order.
-    pub tests: Vec<Test>,
+    pub tests: Vec<SequentialTest>,
     /// First and last thousand, where there are that many.
     pub drift: Option<Drift>,
 }
@@ -189,17 +189,17 @@ pub struct EvaluationReport {
     /// Metrics for which the data have no questions.
     pub lacking: Vec<Metric>,
     /// What the unedited model sees; empty without probes.
-    pub perception: Named<Estimate>,
+    pub perception: NamedValues<Estimate>,
     /// All edits live at once.
-    pub editors: Named<EditorFigures>,
+    pub editors: NamedValues<EditorFigures>,
     /// How the sequential protocol was run, if it was.
     pub protocol: Option<Sequential>,
     /// The sequential protocol.
-    pub sequential: Named<Course>,
+    pub sequential: NamedValues<SequentialFigures>,
     /// Noise in the reasoning.
-    pub noise: Named<Vec<NoiseFigures>>,
+    pub noise: NamedValues<Vec<NoiseFigures>>,
     /// Settings of retrieval.
-    pub sensitivity: Named<Vec<SweepFigures>>,
+    pub sensitivity: NamedValues<Vec<SweepFigures>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

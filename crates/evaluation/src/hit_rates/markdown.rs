@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use reasonedit_topology::{Statistic, TapKey};
 
-use super::{AMONG, Cell, HitRates, Hits, Share};
+use super::{AMONG, HitCounts, HitRateCell, HitRates, HitShare};
 
 /// Differences within this many standard errors are not told apart.
 const ERRORS: f64 = 2.0;
@@ -42,7 +42,7 @@ impl HitRates {
         let mut agreement = Agreement::default();
         for difference in &self.differences {
             let (first, second) = (&self.cells[difference.first], &self.cells[difference.second]);
-            let modularity = |cell: &Cell| self.taps[cell.tap].bimodal_modularity.mean;
+            let modularity = |cell: &HitRateCell| self.taps[cell.tap].bimodal_modularity.mean;
             let order = modularity(first) - modularity(second);
             if first.tap == second.tap || first.weight != second.weight || order == 0.0 {
                 continue;
@@ -139,7 +139,7 @@ impl HitRates {
     }
 
     /// The cell of most first hits among these; of equal ones the first.
-    fn best(&self, among: impl Fn(&Cell) -> bool) -> Option<usize> {
+    fn best(&self, among: impl Fn(&HitRateCell) -> bool) -> Option<usize> {
         let of = |at: usize| self.cells[at].other.first.value;
         let cells = (0..self.cells.len()).rev().filter(|at| among(&self.cells[*at]));
         cells.max_by(|a, b| of(*a).total_cmp(&of(*b)))
@@ -207,7 +207,7 @@ impl HitRates {
         Ok(())
     }
 
-    fn write_hits(&self, page: &mut String, title: &str, of: fn(&Hits) -> Share) -> std::fmt::Result {
+    fn write_hits(&self, page: &mut String, title: &str, of: fn(&HitCounts) -> HitShare) -> std::fmt::Result {
         let Some(any) = self.cells.first() else { return Ok(()) };
         let counts: Vec<usize> =
             any.kinds.iter().map(|kind| of(&kind.hits).n).chain([of(&any.other).n]).collect();
@@ -251,7 +251,7 @@ fn tap_name(key: &TapKey) -> String {
 }
 
 /// A share; empty, never zero, where nothing was asked.
-fn percent(share: Share) -> String {
+fn percent(share: HitShare) -> String {
     if share.n == 0 { "-".to_owned() } else { format!("{:.3} ± {:.3}", share.value, share.standard_error) }
 }
 

@@ -11,7 +11,7 @@ use reasonedit_editor::EditorError;
 use reasonedit_imaging::PixelRules;
 use reasonedit_topology::TapKey;
 
-use super::{AMONG, Cell, Difference, Hits, KindHits, QuestionKind, Share};
+use super::{AMONG, Difference, HitCounts, HitRateCell, HitShare, KindHits, QuestionKind};
 use crate::EvaluationError;
 
 /// Entries among which mean distances are taken: enough for two digits.
@@ -140,13 +140,13 @@ pub(super) fn retrieve(
 }
 
 /// The hit rates of one tap and weight.
-pub(super) fn cell(scene: &Scene, tap: usize, weight: f64, found: &[Outcome]) -> Cell {
-    let hits = |wanted: &dyn Fn(QuestionKind) -> bool| Hits {
+pub(super) fn cell(scene: &Scene, tap: usize, weight: f64, found: &[Outcome]) -> HitRateCell {
+    let hits = |wanted: &dyn Fn(QuestionKind) -> bool| HitCounts {
         first: share(&tally(scene, found, wanted, |outcome| outcome.first)),
         among: share(&tally(scene, found, wanted, |outcome| outcome.among)),
     };
     let of_kind = |kind| KindHits { kind, hits: hits(&|other| other == kind) };
-    Cell {
+    HitRateCell {
         tap,
         weight,
         kinds: QuestionKind::ALL.into_iter().map(of_kind).collect(),
@@ -164,7 +164,7 @@ pub(super) fn differences(scene: &Scene, cells: &[Vec<Outcome>]) -> Vec<Differen
         for (second, other) in tallies.iter().enumerate().skip(first + 1) {
             let by_edit: Vec<Tally> =
                 own.iter().zip(other).map(|(a, b)| Tally { sum: a.sum - b.sum, n: a.n }).collect();
-            let Share { value, standard_error, .. } = share(&by_edit);
+            let HitShare { value, standard_error, .. } = share(&by_edit);
             differences.push(Difference { first, second, value, standard_error });
         }
     }
@@ -199,16 +199,16 @@ fn tally(
 
 /// The share over all questions and its standard error over edits: that of a ratio of sums, √(m/(m−1) · Σ(hᵢ
 /// − p·nᵢ)²) / n.
-pub(super) fn share(tallies: &[Tally]) -> Share {
+pub(super) fn share(tallies: &[Tally]) -> HitShare {
     let n: usize = tallies.iter().map(|tally| tally.n).sum();
     if n == 0 {
-        return Share::default();
+        return HitShare::default();
     }
     let value = tallies.iter().map(|tally| tally.sum).sum::<f64>() / n as f64;
     let edits = tallies.iter().filter(|tally| tally.n > 0).count() as f64;
     let squares: f64 = tallies.iter().map(|tally| (tally.sum - value * tally.n as f64).powi(2)).sum();
     let standard_error = if edits > 1.0 { (edits / (edits - 1.0) * squares).sqrt() / n as f64 } else { 0.0 };
-    Share { value, standard_error, n }
+    HitShare { value, standard_error, n }
 }
 
 /// Share of keys that hold a sentence of the right edit, over all questions but the edited ones.

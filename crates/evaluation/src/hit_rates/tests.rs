@@ -88,12 +88,12 @@ fn a_scripted_scene_has_the_hit_rates_it_must_have() {
     let rates = |tap, weight: f64| {
         let cell = cell(&scene, tap, weight, &ask(&scene, tap, weight));
         let of = |kind| cell.kinds.iter().find(|k| k.kind == kind).unwrap().hits;
-        let six = |share: Share| (share.value * share.n as f64).round() as usize;
+        let six = |share: HitShare| (share.value * share.n as f64).round() as usize;
         let counts = [QuestionKind::Edited, QuestionKind::Similar, QuestionKind::Rationale].map(|kind| {
             assert_eq!(of(kind).first.n, EDITS);
             (six(of(kind).first), six(of(kind).among))
         });
-        assert_eq!(of(QuestionKind::Related).first, Share::default(), "nothing was asked");
+        assert_eq!(of(QuestionKind::Related).first, HitShare::default(), "nothing was asked");
         (counts, cell.other.first)
     };
     // Where words count for little, the picture misleads: the own statement is among the nearest, but never
@@ -124,7 +124,7 @@ fn what_taps_find_is_compared_question_by_question() {
 
     // By hand: p = 1/2, residuals 1/2 and -1/2, so √(2/1 · 1/2) / 4.
     let by_edit = [Tally { sum: 2.0, n: 3 }, Tally { sum: 0.0, n: 1 }, Tally::default()];
-    assert_eq!(share(&by_edit), Share { value: 0.5, standard_error: 0.25, n: 4 });
+    assert_eq!(share(&by_edit), HitShare { value: 0.5, standard_error: 0.25, n: 4 });
     assert_eq!(share(&by_edit[..1]).standard_error, 0.0);
     assert_eq!(mean_distance(&[&[0.0, 0.0], &[3.0, 4.0], &[0.0, 0.0]]), 10.0 / 3.0);
     assert_eq!(mean_distance(&[&[1.0]]), 0.0);
@@ -182,9 +182,10 @@ fn found(difference: f64) -> HitRates {
         picture_distance: 2.0,
     };
     let cell = |tap, value| {
-        let hits = Hits { first: Share { value, standard_error: 0.02, n: 40 }, ..Hits::default() };
-        let kinds = QuestionKind::ALL.map(|kind| KindHits { kind, hits: Hits::default() });
-        Cell { tap, weight: 5.0, kinds: kinds.to_vec(), other: hits }
+        let hits =
+            HitCounts { first: HitShare { value, standard_error: 0.02, n: 40 }, ..HitCounts::default() };
+        let kinds = QuestionKind::ALL.map(|kind| KindHits { kind, hits: HitCounts::default() });
+        HitRateCell { tap, weight: 5.0, kinds: kinds.to_vec(), other: hits }
     };
     HitRates {
         records: ["r0".to_owned(), "r9".to_owned()],
@@ -244,7 +245,7 @@ fn many_taps_have_a_rank_correlation() {
         found.cells = (0..hits.len())
             .flat_map(|tap| [(tap, 0.0), (tap, hits[tap])])
             .map(|(tap, value)| {
-                let mut cell = Cell { tap, ..cell.clone() };
+                let mut cell = HitRateCell { tap, ..cell.clone() };
                 cell.other.first.value = value;
                 cell
             })

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Course, EditorFigures, EvaluationReport, MetricFigures, Named};
+use super::{EditorFigures, EvaluationReport, MetricFigures, NamedValues, SequentialFigures};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::Estimate;
 use crate::questions::Metric;
@@ -309,7 +309,7 @@ fn write_sequential(report: &EvaluationReport, page: &mut String) -> std::fmt::R
     write_drift(&report.sequential, page)
 }
 
-fn write_drift(sequential: &Named<Course>, page: &mut String) -> std::fmt::Result {
+fn write_drift(sequential: &NamedValues<SequentialFigures>, page: &mut String) -> std::fmt::Result {
     let drifts: Vec<_> =
         sequential.0.iter().filter_map(|(name, course)| Some((name, course.drift.as_ref()?))).collect();
     if drifts.is_empty() {
@@ -321,8 +321,9 @@ fn write_drift(sequential: &Named<Course>, page: &mut String) -> std::fmt::Resul
     )?;
     let mut rows = vec![head_of_metrics()];
     for (name, drift) in drifts {
-        let of =
-            |part: &Named<Estimate>, metric: Metric| part.get(metric.name()).copied().unwrap_or_default();
+        let of = |part: &NamedValues<Estimate>, metric: Metric| {
+            part.get(metric.name()).copied().unwrap_or_default()
+        };
         let row = |label: &str, text: &dyn Fn(Metric) -> String| {
             let mut row = vec![format!("{name}, {label}")];
             row.extend(Metric::ALL.map(text));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Course, Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, Named, NoiseFigures,
-    Provenance, SweepFigures, Test,
+    Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, NamedValues, NoiseFigures,
+    Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 use crate::baseline::{Profile, RetrievalSetting};
 use crate::editors::{REASONEDIT, UNEDITED};
@@ -51,12 +51,12 @@ impl EvaluationReport {
                 .filter(|question| question.sample.choices.is_empty())
                 .count(),
             lacking: measured.lacking.clone(),
-            perception: Named(perception),
-            editors: Named::default(),
+            perception: NamedValues(perception),
+            editors: NamedValues::default(),
             protocol: None,
-            sequential: Named::default(),
-            noise: Named::default(),
-            sensitivity: Named::default(),
+            sequential: NamedValues::default(),
+            noise: NamedValues::default(),
+            sensitivity: NamedValues::default(),
         };
         for (profile, journal) in &measured.editors {
             let name = &profile.name;
@@ -125,7 +125,9 @@ impl<'a> Reader<'a> {
                 rejected: if profile.gated { part(&|o: &QuestionOutcome| o.rejected) } else { None },
             }
         };
-        Named(Metric::ALL.into_iter().map(|metric| (metric.name().to_owned(), figure(metric))).collect())
+        NamedValues(
+            Metric::ALL.into_iter().map(|metric| (metric.name().to_owned(), figure(metric))).collect(),
+        )
     }
 
     fn false_injection(&self, profile: &Profile, asked: &[Asked<'_>]) -> Estimate {
@@ -173,7 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Differences to the reference, question by question; `None` where it was not asked.
-    fn over(&self, asked: &[Asked<'_>], reference: &'a OutcomeJournal) -> Option<Named<Estimate>> {
+    fn over(&self, asked: &[Asked<'_>], reference: &'a OutcomeJournal) -> Option<NamedValues<Estimate>> {
         reference.ended(STATIC)?;
         let difference = |metric: Metric| {
             self.estimate(asked, |(question, outcome)| {
@@ -182,10 +184,14 @@ impl<'a> Reader<'a> {
             })
         };
         let all = Metric::ALL.into_iter().map(|metric| (metric.name().to_owned(), difference(metric)));
-        Some(Named(all.collect()))
+        Some(NamedValues(all.collect()))
     }
 
-    fn course(&self, profile: &Profile, journal: &'a OutcomeJournal) -> Option<(Sequential, Course)> {
+    fn course(
+        &self,
+        profile: &Profile,
+        journal: &'a OutcomeJournal,
+    ) -> Option<(Sequential, SequentialFigures)> {
         let mut passes: Vec<(usize, usize, String)> =
             journal.sequential().map(|(sample, edits, end)| (edits, sample, end.ended.clone())).collect();
         passes.sort();
@@ -200,7 +206,7 @@ impl<'a> Reader<'a> {
             .map(|((edits, asked), (_, _, pass))| {
                 let end = journal.ended(pass);
                 let kept = end.and_then(|end| end.kept);
-                Test {
+                SequentialTest {
                     edits: *edits,
                     metrics: self.figures(profile, asked),
                     kb_per_edit_merged: kept.map(|kept| kept.merged as f64 / 1e3 / *edits as f64),
@@ -217,11 +223,11 @@ impl<'a> Reader<'a> {
                 let estimates = Metric::ALL
                     .into_iter()
                     .map(|metric| (metric.name().to_owned(), self.right(&all, metric)));
-                Named(estimates.collect())
+                NamedValues(estimates.collect())
             };
             Drift { first: within(0, STRETCH), last: within(last - STRETCH, last) }
         });
-        Some((Sequential { every, sample }, Course { tests, drift }))
+        Some((Sequential { every, sample }, SequentialFigures { tests, drift }))
     }
 
     fn noise(&self, profile: &Profile, journal: &'a OutcomeJournal) -> Vec<NoiseFigures> {

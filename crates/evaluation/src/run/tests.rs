@@ -161,8 +161,9 @@ fn one_edit_after_another_shows_what_is_forgotten() {
     let (report, _) = measure(&records(50), &plan, Scripts::default()).unwrap();
     let tests = |name: &str| {
         let course = report.sequential.get(name).unwrap();
-        let right =
-            |test: &crate::report::Test| test.metrics.get("reliability").unwrap().right.value.unwrap();
+        let right = |test: &crate::report::SequentialTest| {
+            test.metrics.get("reliability").unwrap().right.value.unwrap()
+        };
         let reliability: Vec<f64> = course.tests.iter().map(right).collect();
         (course.tests.iter().map(|test| test.edits).collect::<Vec<_>>(), reliability)
     };
