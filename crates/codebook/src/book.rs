@@ -248,7 +248,7 @@ impl Codebook {
         let merging = Instant::now();
         let mut next = current.with_edit(&Arc::new(embedding.clone()), Arc::clone(&record), shared);
         if first.is_some() {
-            next = next.standing(generation.chosen, None);
+            next = next.with_generation(generation.chosen, None);
         }
         let merge_time = merging.elapsed();
         let storing = Instant::now();
@@ -267,7 +267,7 @@ impl Codebook {
     ///
     /// # Errors
     /// As [`Self::apply`], but for `AlreadyMade`. Nothing has changed then.
-    pub fn take_in(&self, edits: Vec<SharedEdit>, generation: &Generation) -> Result<Vec<EditId>> {
+    pub fn import(&self, edits: Vec<SharedEdit>, generation: &Generation) -> Result<Vec<EditId>> {
         let embedding = &generation.embedding;
         for (record, members) in &edits {
             check_edit(record, members, embedding)?;
@@ -296,7 +296,7 @@ impl Codebook {
         let first = current.embedding().is_none().then_some(generation);
         let mut next = current.with_edits(&Arc::new(embedding.clone()), &new);
         if first.is_some() {
-            next = next.standing(generation.chosen, None);
+            next = next.with_generation(generation.chosen, None);
         }
         let commit = || self.store.commit_edits(&self.name, &new, first, EventOrigin::Imported);
         self.publish(&mut writer, next, commit)?;
@@ -440,7 +440,7 @@ fn fold(stored: StoredCodebook, config: &Arc<CodebookConfig>) -> Snapshot {
         stored.edits.into_iter().map(Arc::new),
         stored.members.into_iter().map(Arc::new),
     )
-    .standing(chosen, stored.previous.map(Arc::new))
+    .with_generation(chosen, stored.previous.map(Arc::new))
 }
 
 /// Whether an edit and its members can be stored with keys of this embedding, as far as they show it by

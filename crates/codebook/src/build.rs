@@ -118,7 +118,7 @@ impl Codebook {
             return Err(CodebookError::UnknownCodebook(self.name.clone()));
         };
         let generation = Generation { chosen: true, ..generation };
-        let next = live.copy().standing(true, live.previous().cloned());
+        let next = live.copy().with_generation(true, live.previous().cloned());
         self.publish(&mut writer, next, || self.store.swap(&self.name, &generation))?;
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Build {
             return Ok(None);
         }
         let Some(next) = self.next.take() else { return Ok(None) };
-        let next = next.standing(self.target.chosen, live.generation().map(Arc::new));
+        let next = next.with_generation(self.target.chosen, live.generation().map(Arc::new));
         let published = book.publish(&mut writer, next, || book.store.swap(&book.name, &self.target))?;
         drop(writer);
         self.state = State::Finished;

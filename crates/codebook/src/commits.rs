@@ -98,7 +98,7 @@ mod tests {
         book.revert(testing::edit_id(2)).unwrap();
         assert!(book.revert(testing::edit_id(2)).is_err());
         let imported = (testing::record(4, 2), testing::members(4, 3, 2, 0.1));
-        book.take_in(testing::shared([imported]), &testing::generation(2)).unwrap();
+        book.import(testing::shared([imported]), &testing::generation(2)).unwrap();
         assert_eq!((told.load(Ordering::SeqCst), book.recorded()), (5, 5));
 
         let events = book.events(2, 2).unwrap();

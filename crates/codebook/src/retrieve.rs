@@ -103,7 +103,7 @@ impl Snapshot {
         if params.reject_percentile.is_some_and(|p| !(0.0..=100.0).contains(&p)) {
             return Err(CodebookError::InvalidQuery("the percentile must lie between 0 and 100"));
         }
-        let spaces = self.looked_up();
+        let spaces = self.lookup_spaces();
         let mut found: Vec<Found> = spaces.iter().map(|space| self.look_up(space, query, params)).collect();
         let superseded =
             found.iter_mut().filter(|f| !f.rejected).flat_map(|f| std::mem::take(&mut f.superseded));

@@ -95,7 +95,7 @@ impl Snapshot {
         let changed = snapshot.fold.insert(members);
         snapshot.follow(&changed);
         if snapshot.config.retrieval.hubness {
-            for space in snapshot.looked_up() {
+            for space in snapshot.lookup_spaces() {
                 space.hubness();
             }
         }
@@ -103,7 +103,7 @@ impl Snapshot {
     }
 
     /// This codebook, its embedding chosen for it or not, with this generation of keys kept from before.
-    pub(crate) fn standing(mut self, chosen: bool, previous: Option<Arc<Generation>>) -> Self {
+    pub(crate) fn with_generation(mut self, chosen: bool, previous: Option<Arc<Generation>>) -> Self {
         (self.chosen, self.previous) = (chosen, previous);
         self
     }
@@ -172,7 +172,7 @@ impl Snapshot {
     }
 
     /// The spaces that a retrieval looks into: one for each kind of entry, or the joint one.
-    pub(crate) fn looked_up(&self) -> &[Space] {
+    pub(crate) fn lookup_spaces(&self) -> &[Space] {
         self.by_kind.as_ref().map_or_else(|| std::slice::from_ref(&self.joint), |spaces| spaces.as_slice())
     }
 
@@ -304,7 +304,7 @@ impl Snapshot {
     /// The gate's threshold for a retrieval with these parameters, in the units of its scores; `None` without
     /// keys. Where kinds of entries have spaces of their own, that of the answers.
     pub fn threshold(&self, params: &RetrievalParams) -> Option<f64> {
-        self.threshold_in(self.looked_up().first()?, params)
+        self.threshold_in(self.lookup_spaces().first()?, params)
     }
 
     pub(crate) fn threshold_in(&self, space: &Space, params: &RetrievalParams) -> Option<f64> {

@@ -221,7 +221,7 @@ impl Editor {
         }
         let added = loop {
             incoming.name_embedding(embedder.embedding.id);
-            match self.take_in(codebook, &incoming, &embedder).await {
+            match self.commit_import(codebook, &incoming, &embedder).await {
                 // The codebook has moved to another embedding since the keys were made.
                 Err(EditorError::Codebook(error @ CodebookError::EmbeddingMismatch { .. })) => {
                     let now = self.core.embedder_of(codebook)?;
@@ -244,7 +244,7 @@ impl Editor {
 
     /// Puts what is to come in into the stores. Once begun it runs to its end, even if nobody waits for it
     /// any more.
-    async fn take_in(
+    async fn commit_import(
         &self,
         codebook: &CodebookName,
         incoming: &Incoming,
@@ -258,7 +258,7 @@ impl Editor {
             let added = if edits.is_empty() {
                 0
             } else {
-                editor.core.library().get_or_create(&name)?.take_in(edits, &generation)?.len()
+                editor.core.library().get_or_create(&name)?.import(edits, &generation)?.len()
             };
             drop(gate);
             Ok(added)

@@ -43,11 +43,11 @@ fn many_edits_taken_in_are_those_made_one_by_one() {
         apply(&at_once, n, 0.1);
     }
     // In an order of their own, some of them there already.
-    let new = at_once.take_in(archived((1..=40).rev()), &generation()).unwrap();
+    let new = at_once.import(archived((1..=40).rev()), &generation()).unwrap();
     assert_eq!(new.len(), 38);
     assert_eq!(at_once.snapshot().canonical(), one_by_one.snapshot().canonical());
     assert!(at_once.verify().unwrap().ok());
-    assert_eq!(at_once.take_in(archived(1..=40), &generation()).unwrap(), []);
+    assert_eq!(at_once.import(archived(1..=40), &generation()).unwrap(), []);
     assert_eq!(at_once.recorded(), 40);
 }
 
@@ -76,11 +76,11 @@ fn what_cannot_be_taken_in_whole_is_not_taken_in() {
         archived(2..=6),
     ];
     for edits in bad {
-        assert!(book.take_in(edits, &generation()).is_err());
+        assert!(book.import(edits, &generation()).is_err());
         assert!(Arc::ptr_eq(&before, &book.snapshot()));
         assert!(book.verify().unwrap().ok());
     }
-    assert_eq!(book.take_in(archived(3..=6), &generation()).unwrap().len(), 4);
+    assert_eq!(book.import(archived(3..=6), &generation()).unwrap().len(), 4);
 }
 
 #[test]
@@ -90,16 +90,16 @@ fn an_idempotency_key_stays_with_the_edit_that_was_made_here() {
         let idempotency = Some(crate::Idempotency { key: "case 7".to_owned(), body: [n as u8; 32] });
         (EditRecord { idempotency, ..record(n) }, testing::members(n, 3, DIM, 0.1))
     };
-    let take_in = |book: &Codebook, edits: Vec<(EditRecord, Vec<Member>)>| {
-        book.take_in(testing::shared(edits), &generation()).unwrap().len()
+    let import = |book: &Codebook, edits: Vec<(EditRecord, Vec<Member>)>| {
+        book.import(testing::shared(edits), &generation()).unwrap().len()
     };
     let (made, members) = keyed(1);
     book.apply(made, members, &generation()).unwrap();
-    assert_eq!(take_in(&book, vec![keyed(2)]), 1);
+    assert_eq!(import(&book, vec![keyed(2)]), 1);
     assert_eq!(book.idempotency("case 7").unwrap(), Some(([1; 32], testing::edit_id(1))));
     assert_eq!(book.record(testing::edit_id(2)).unwrap().idempotency, None);
     let elsewhere = memory(CodebookConfig::default());
-    assert_eq!(take_in(&elsewhere, vec![keyed(2), keyed(3)]), 2);
+    assert_eq!(import(&elsewhere, vec![keyed(2), keyed(3)]), 2);
     assert_eq!(elsewhere.idempotency("case 7").unwrap(), Some(([2; 32], testing::edit_id(2))));
 }
 
