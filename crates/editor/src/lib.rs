@@ -121,7 +121,7 @@ pub use types::{
     Withheld, WithheldReason,
 };
 
-/// Durable storage for what goes on beside edits and queries: small rows in tables, and the history of commits.
+/// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.
 pub mod storage {
     pub use reasonedit_codebook::{
         Codebook, Event, EventOrigin, Journal, Library, LoggedEvent, MAX_ROW_BYTES, RowKey,

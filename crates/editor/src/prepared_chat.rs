@@ -238,6 +238,31 @@ mod tests {
         );
     }
 
+    #[test]
+    fn retrieval_is_about_the_last_picture_and_what_was_said_last() {
+        let shown = |shade: u8| {
+            let pixels = reasonedit_imaging::RgbImage::from_pixel(8, 8, image::Rgb([shade; 3]));
+            Picture::plain(reasonedit_codebook::ImageId([shade; 32]), std::sync::Arc::new(pixels))
+        };
+        let question = PreparedChat::question(shown(1), " What is it? ");
+        let (about, said) = question.subject().unwrap();
+        assert_eq!((about.id.0[0], said.as_str()), (1, " What is it? "));
+        assert_eq!(asked_text(&question.with(["A is b."])), "A is b. What is it?");
+        assert!(PreparedChat::question(shown(1), " ").subject().is_none(), "a key is of both");
+
+        let turn = |role, content| ChatTurn { role, content };
+        let turns = [
+            turn(Role::User, vec![text("Is it"), picture(), text("dark?")]),
+            turn(Role::Assistant, vec![text("No.")]),
+            turn(Role::User, vec![picture()]),
+        ];
+        let chat = PreparedChat::new(&turns, false, vec![shown(1), shown(2)]).unwrap();
+        let (about, said) = chat.subject().unwrap();
+        assert_eq!((about.id.0[0], said.as_str()), (2, "Is it\ndark?"));
+        let blind = PreparedChat::new(&turns[..1], false, Vec::new()).unwrap();
+        assert!(blind.subject().is_none());
+    }
+
     /// A tokenizer whose template knows instructions at the beginning alone, and no pictures unless
     /// `pictures`.
     fn tokenizer(pictures: bool) -> PromptTokenizer {

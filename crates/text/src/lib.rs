@@ -1,5 +1,5 @@
-//! Texts of people: when two are the same, what unreadable characters were meant, and where one statement of a
-//! rationale ends and the next begins.
+//! Texts of people: when two are the same, what unreadable characters were meant, and where one statement of
+//! a rationale ends and the next begins.
 //!
 //! ```
 //! use reasonedit_text::{repair, same, split_text};

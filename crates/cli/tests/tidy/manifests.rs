@@ -40,15 +40,15 @@ const FLOORS: [(&str, &[&str]); 17] = [
     ("nn", &[]),
     ("topology", &["figure"]),
     ("world", &["imaging"]),
-    ("codebook", &["failure", "imaging"]),
+    ("codebook", &["failure", "imaging", "text"]),
     ("models", &["imaging", "nn"]),
     ("inference", &["failure", "imaging", "models", "nn"]),
     ("editor", &["codebook", "failure", "imaging", "inference", "text", "topology"]),
-    ("evaluation", &["codebook", "editor", "figure", "imaging", "inference", "models", "topology"]),
+    ("evaluation", &["codebook", "editor", "figure", "imaging", "inference", "models", "text", "topology"]),
     ("http", &["failure"]),
     ("jobs", &["codebook"]),
     ("page", &["http"]),
-    ("server", &["editor", "http", "imaging", "jobs", "page", "topology"]),
+    ("server", &["editor", "http", "imaging", "jobs", "page", "text", "topology"]),
     (
         "cli",
         &[

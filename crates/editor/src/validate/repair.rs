@@ -4,8 +4,8 @@ use reasonedit_text::{Warning, repair, same, trimmed};
 
 use crate::types::{ChatPart, ChatRequest, EditRequest, QueryRequest};
 
-/// Repairs an edit's texts. Question, answer, choices and statements lose what nobody sees at their edges, and
-/// an answer that is one of the choices in another form becomes that choice.
+/// Repairs an edit's texts. Question, answer, choices and statements lose what nobody sees at their edges,
+/// and an answer that is one of the choices in another form becomes that choice.
 pub(crate) fn edit(request: &mut EditRequest) {
     let EditRequest { question, answer, reasoning, choices, author, tags, warnings, .. } = request;
     let mut texts: Vec<(String, &mut String)> =
