@@ -14,6 +14,8 @@ const MOST_LINES: usize = 800;
 const MANY_LINES: usize = 500;
 /// A crate has fewer lines of source than this, files of tests left out.
 const LARGEST_CRATE: usize = 9_000;
+/// What a crate's manifest takes from the workspace's.
+const FIELDS: [&str; 6] = ["version", "edition", "rust-version", "license", "repository", "publish"];
 /// A README is read on one screen.
 const SCREEN: usize = 80;
 
@@ -97,6 +99,11 @@ fn incomplete_crates(tree: &Tree) -> Vec<String> {
         if !tree.manifest(folder).contains("[lints]\nworkspace = true") {
             offenders.push(format!("{folder}/Cargo.toml: takes the workspace's lints"));
         }
+        for field in FIELDS {
+            if !tree.manifest(folder).lines().any(|line| line == format!("{field}.workspace = true")) {
+                offenders.push(format!("{folder}/Cargo.toml: takes the workspace's {field}"));
+            }
+        }
         let root = roots(tree, folder).into_iter().next().unwrap_or_default();
         if !tree.read(&root).unwrap_or_default().starts_with("//!") {
             offenders.push(format!("{folder}/src: its first file is to say what the crate is for"));
@@ -171,17 +178,20 @@ fn another_layout_is_seen() {
 #[test]
 fn an_incomplete_crate_is_seen() {
     let long = "a\n".repeat(SCREEN + 1);
+    let fields = FIELDS.map(|field| format!("{field}.workspace = true\n")).concat();
+    let (one, two) = (format!("{fields}[lints]\nworkspace = true\n"), fields.replace("edition", "#"));
     let tree = Tree::of(&[
-        ("crates/group/one/Cargo.toml", "[lints]\nworkspace = true\n"),
+        ("crates/group/one/Cargo.toml", &one),
         ("crates/group/one/src/lib.rs", "//! One."),
-        ("crates/group/two/Cargo.toml", "[package]"),
+        ("crates/group/two/Cargo.toml", &two),
         ("crates/group/two/README.md", &long),
         ("crates/group/two/src/main.rs", "fn main() {}"),
     ]);
     let expected = [
         "crates/group/one/README.md: it is",
         "crates/group/two/README.md: 81 lines",
-        "crates/group/two/Cargo.toml: takes",
+        "crates/group/two/Cargo.toml: takes the workspace's lints",
+        "crates/group/two/Cargo.toml: takes the workspace's edition",
         "crates/group/two/src: its first",
     ];
     assert_seen(&incomplete_crates(&tree), &expected);

@@ -8,7 +8,10 @@ use crate::tree::Tree;
 use crate::{assert_seen, fail_if_any, fail_in_the_end};
 
 /// Names that several crates have, and why they are one idea.
-const ONE_IDEA: [(&str, &str); 0] = [];
+const ONE_IDEA: [(&str, &str); 2] = [
+    ("Pooling", "how states over tokens become one vector; `topology` is pure and names no layer of a model"),
+    ("Result", "that of the standard library with the crate's own error"),
+];
 
 /// Names of several public types, with the places of each.
 fn shared_names(tree: &Tree) -> Vec<String> {
