@@ -9,7 +9,7 @@ use ulid::Ulid;
 use crate::entry::JobEntry;
 use crate::error::Result;
 use crate::record::JobRecord;
-use crate::spool::{Spool, Upload};
+use crate::spool::{Spool, SpooledUpload};
 
 /// What is kept of all jobs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ impl Ledger {
     }
 
     /// Keeps a new job and its input.
-    pub(crate) async fn enter(&self, record: JobRecord, upload: Option<Upload>) -> Result<()> {
+    pub(crate) async fn enter(&self, record: JobRecord, upload: Option<SpooledUpload>) -> Result<()> {
         let ledger = self.clone();
         blocking(move || {
             if let Some(upload) = upload {

@@ -1,10 +1,10 @@
 //! Work in the background that outlives its request: kept, resumed after a restart, cancellable, with
 //! progress.
 //!
-//! A job is a record in a journal beside the codebooks. A kind of job is a type ([`BackgroundJob`]) and a line
-//! in the registry ([`JobRegistry`]); [`Jobs`] keeps them all and gives each its turn, at most one of a kind
-//! at a time. How a job fails is [`JobFailure`]: in passing or for good; what is told of it is in the form of
-//! whoever runs the jobs.
+//! A job is a record in a journal beside the codebooks. A kind of job is a type ([`BackgroundJob`]) and a
+//! line in the registry ([`JobRegistry`]); [`Jobs`] keeps them all and gives each its turn, at most one of a
+//! kind at a time. How a job fails is [`JobFailure`]: in passing or for good; what is told of it is in the
+//! form of whoever runs the jobs.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -66,5 +66,5 @@ pub use failure::{FailureReport, JobFailure};
 pub use job::BackgroundJob;
 pub use record::{JobProgress, JobRecord, JobState, JobView, SubmissionKey};
 pub use registry::JobRegistry;
-pub use spool::{Spool, Upload, UploadWriter};
+pub use spool::{Spool, SpooledUpload, UploadWriter};
 pub use system::{JobLimits, Jobs, Submission};

@@ -42,21 +42,21 @@ impl UploadWriter {
     ///
     /// # Errors
     /// [`JobsError::Upload`] when the disk refuses.
-    pub async fn finish(mut self) -> Result<Upload> {
+    pub async fn finish(mut self) -> Result<SpooledUpload> {
         self.writer.flush().await.map_err(refused)?;
         self.writer.sync_all().await.map_err(refused)?;
-        Ok(Upload { file: self.file, digest: self.hasher.finalize() })
+        Ok(SpooledUpload { file: self.file, digest: self.hasher.finalize() })
     }
 }
 
 /// An upload on disk; gone when it is dropped, unless a job keeps it.
 #[derive(Debug)]
-pub struct Upload {
+pub struct SpooledUpload {
     file: NamedTempFile,
     digest: blake3::Hash,
 }
 
-impl Upload {
+impl SpooledUpload {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         self.file.path()
@@ -99,7 +99,7 @@ impl Spool {
     }
 
     /// Makes an upload the input of a job: durable when this returns.
-    pub(crate) fn keep(&self, upload: Upload, job: Ulid) -> Result<()> {
+    pub(crate) fn keep(&self, upload: SpooledUpload, job: Ulid) -> Result<()> {
         upload.file.persist_noclobber(self.path(job)).map_err(|error| refused(error.error))?;
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(refused)
     }

@@ -22,7 +22,7 @@ use crate::job::BackgroundJob;
 use crate::ledger::Ledger;
 use crate::record::{JobProgress, JobRecord, JobState, JobView, SubmissionKey};
 use crate::registry::{JobKind, JobRegistry};
-use crate::spool::{Spool, Upload};
+use crate::spool::{Spool, SpooledUpload};
 
 /// How long a cancellation is waited for before it is answered.
 const CANCEL_WAIT: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub struct Submission {
     /// The codebook it works on.
     pub codebook: CodebookName,
     /// What is too large for the job itself.
-    pub upload: Option<Upload>,
+    pub upload: Option<SpooledUpload>,
     /// Steps, if they are known.
     pub total: Option<u64>,
     /// Makes submitting it twice harmless.
@@ -179,7 +179,7 @@ impl Jobs {
         &self,
         kind: &JobKind,
         mut record: JobRecord,
-        upload: Option<Upload>,
+        upload: Option<SpooledUpload>,
     ) -> Result<JobView> {
         let _one = self.0.submitting.lock().await;
         if self.0.stopping.is_cancelled() {

@@ -1,6 +1,6 @@
 //! Uploads on their way to a job.
 
-use reasonedit_jobs::{Spool, Upload};
+use reasonedit_jobs::{Spool, SpooledUpload};
 
 use crate::body::Pieces;
 use crate::problem::Result;
@@ -9,7 +9,7 @@ use crate::problem::Result;
 ///
 /// # Errors
 /// What ends the body before its end; 500 when the disk refuses.
-pub(crate) async fn receive(spool: &Spool, mut body: Pieces) -> Result<Upload> {
+pub(crate) async fn receive(spool: &Spool, mut body: Pieces) -> Result<SpooledUpload> {
     let mut upload = spool.receive()?;
     while let Some(piece) = body.next().await? {
         upload.write(&piece).await?;
@@ -45,7 +45,7 @@ mod tests {
             let budget = BodyBudget::new(0, 0, Duration::from_secs(5));
             super::receive(&spool, budget.pieces(&HeaderMap::new(), body, limit).unwrap()).await
         };
-        let status = |result: Result<Upload>| result.unwrap_err().status().as_u16();
+        let status = |result: Result<SpooledUpload>| result.unwrap_err().status().as_u16();
         assert_eq!(status(receive(body(&[b"abc", b"def"], true), 5).await), 413);
         assert_eq!(status(receive(body(&[b"abc"], false), 5).await), 400);
         drop(receive(body(&[b"abc"], true), 5).await.unwrap());

@@ -4,8 +4,8 @@
 //! then `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit →
 //! radii and keys), `events` (sequence number → [`LoggedEvent`]), `reverts` (edit → sequence number),
 //! `outcomes` (edit → the caller's bytes), `idempotency` (BLAKE3 of the key → body hash and edit), `staged`
-//! (edit → generation: see [`edits`]). Beside them `journal` (see [`journal`]). All values are cut and checked
-//! as [`values`] says.
+//! (edit → generation: see [`edits`]). Beside them `journal` (see [`journal`]). All values are cut and
+//! checked as [`values`] says.
 //!
 //! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it
 //! returns.
