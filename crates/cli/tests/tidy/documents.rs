@@ -19,8 +19,11 @@ fn is_document(path: &str) -> bool {
             || [".github/", "docs/", "crates/"].iter().any(|folder| path.starts_with(folder)))
 }
 
+/// Parts of a document, with their lines.
+type Mentions<'a> = Vec<(usize, &'a str)>;
+
 /// What stands in backticks on the lines outside of fenced blocks, and the targets of links: (line, text).
-fn mentions(document: &str) -> (Vec<(usize, &str)>, Vec<(usize, &str)>) {
+fn mentions(document: &str) -> (Mentions<'_>, Mentions<'_>) {
     let (mut spans, mut links) = (Vec::new(), Vec::new());
     let mut fenced = false;
     for (number, line) in document.lines().enumerate() {

@@ -89,7 +89,7 @@ fn incomplete_crates(tree: &Tree) -> Vec<String> {
     for folder in tree.crates() {
         match tree.read(&format!("{folder}/README.md")).map(str::trim) {
             None | Some("") => {
-                offenders.push(format!("{folder}/README.md: it is to say what the crate is for"))
+                offenders.push(format!("{folder}/README.md: it is to say what the crate is for"));
             }
             Some(text) if text.lines().count() > SCREEN => {
                 offenders.push(format!("{folder}/README.md: {} lines", text.lines().count()));

@@ -304,7 +304,7 @@ fn crates_use_what_stands_below_them() {
 
 #[test]
 fn every_dependency_is_used() {
-    fail_in_the_end("dependencies that nothing names", &unused(Tree::checkout(), &UNNAMED));
+    fail_if_any("dependencies that nothing names", &unused(Tree::checkout(), &UNNAMED));
 }
 
 #[test]

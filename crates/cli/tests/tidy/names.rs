@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::circles::roots;
 use crate::modules::Modules;
 use crate::tree::Tree;
-use crate::{assert_seen, fail_if_any, fail_in_the_end};
+use crate::{assert_seen, fail_if_any};
 
 /// Names that several crates have, and why they are one idea.
 const ONE_IDEA: [(&str, &str); 2] = [
@@ -39,7 +39,7 @@ fn a_public_name_means_one_thing() {
         .filter(|offender| !ONE_IDEA.iter().any(|(name, _)| is(offender, name)))
         .cloned()
         .collect();
-    fail_in_the_end("public types of one name", &offenders);
+    fail_if_any("public types of one name", &offenders);
     let stale: Vec<String> = ONE_IDEA
         .iter()
         .filter(|(name, _)| !shared.iter().any(|offender| is(offender, name)))
