@@ -41,7 +41,7 @@
 //! let image = KeyedImage { key: FeatureKey { image: [1; 32], area: None }, picture: Arc::new(picture) };
 //! let prompt = Conversation::question(Some(image), "What is in the picture?");
 //! let (reply, times) = engine.generate_text(GenerateRequest::greedy(prompt, 8), CallOptions::default()).await?;
-//! assert!(reply.completion_tokens <= 8 && times.prompt_tokens > 64);
+//! assert!(reply.completion_tokens <= 8 && times.prompt_tokens > 0);
 //! engine.shutdown().await;
 //! # Ok(())
 //! # }
