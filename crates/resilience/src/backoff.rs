@@ -128,8 +128,8 @@ mod tests {
     use super::*;
 
     const FIRST: Duration = Duration::from_secs(5);
-    const LONGEST: Duration = Duration::from_secs(3600);
-    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const LONGEST: Duration = Duration::from_hours(1);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn spread_out() -> Backoff {
         Backoff::doubling(FIRST, LONGEST).with_jitter().at_most_asked(DAY)
