@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use reasonedit_resilience::Backoff;
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -15,9 +16,9 @@ use crate::error::{CliError, Result};
 /// A connection may take this long; answers may take longer (an import embeds every edit).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a busy service is asked again.
-const TRIES: usize = 20;
-/// Longest wait in between.
-const WAIT: Duration = Duration::from_secs(30);
+const TRIES: u32 = 20;
+/// The wait in between: what the service asks for, within bounds.
+const WAIT: Backoff = Backoff::constant(Duration::from_secs(1)).at_most_asked(Duration::from_secs(30));
 
 /// A running service.
 pub(crate) struct Client {
@@ -63,7 +64,7 @@ impl Client {
     /// As [`Client::post`]; a service that stays busy.
     pub(crate) async fn post_patiently(&self, path: &str, body: &Value) -> Result<Value> {
         let text = bytes::Bytes::from(serde_json::to_vec(body).map_err(CliError::failed)?);
-        for _ in 1..TRIES {
+        for failures in 1..TRIES {
             let body = Body::from(text.clone());
             let response = self.ask(Method::POST, path, Some(("application/json", body))).await?;
             if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -71,7 +72,7 @@ impl Client {
             }
             let told =
                 response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-            tokio::time::sleep(Duration::from_secs(told.unwrap_or(1)).min(WAIT)).await;
+            tokio::time::sleep(WAIT.wait(failures, told.map(Duration::from_secs))).await;
         }
         let body = Body::from(text);
         read_json(self.send(Method::POST, path, Some(("application/json", body))).await?).await

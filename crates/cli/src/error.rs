@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+use reasonedit_resilience::WorkLost;
+
 use crate::settings::SettingsError;
 
 /// Errors of the program: messages for a person at a terminal.
@@ -47,6 +49,12 @@ impl CliError {
     /// A [`CliError::Failed`] from what another crate says.
     pub(crate) fn failed(error: impl Display) -> Self {
         Self::Failed(error.to_string())
+    }
+}
+
+impl From<WorkLost> for CliError {
+    fn from(lost: WorkLost) -> Self {
+        Self::failed(lost)
     }
 }
 

@@ -19,6 +19,7 @@ mod sources;
 use std::process::ExitCode;
 
 use clap::Parser;
+use reasonedit_resilience::blocking;
 
 use args::{Cli, Command};
 use error::{CliError, Result};
@@ -58,9 +59,4 @@ async fn run(cli: Cli) -> Result<()> {
         Command::HitRates(args) => commands::hit_rates::run(&args).await,
         Command::Config(args) => commands::config::run(&args),
     }
-}
-
-/// Runs long synchronous work beside the runtime.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(CliError::failed)?
 }

@@ -3,6 +3,7 @@
 use reasonedit_codebook::{CodebookError, EditId, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::{EngineError, ModelError};
+use reasonedit_resilience::WorkLost;
 use reasonedit_topology::TopologyError;
 use serde::Serialize;
 use thiserror::Error;
@@ -110,6 +111,16 @@ impl From<ModelError> for EditorError {
 impl From<TopologyError> for EditorError {
     fn from(error: TopologyError) -> Self {
         Self::Invalid(vec![FieldError::new("/samples", error.to_string())])
+    }
+}
+
+impl From<WorkLost> for EditorError {
+    fn from(lost: WorkLost) -> Self {
+        tracing::error!(failure = %lost, "blocking work failed");
+        match lost {
+            WorkLost::Panicked(_) => Self::Internal("a piece of work panicked"),
+            WorkLost::Cancelled => Self::Cancelled,
+        }
     }
 }
 

@@ -181,18 +181,10 @@ impl Pictures {
 }
 
 /// Runs blocking work off the async threads; a panic there is an internal error here, not a crash.
-pub(crate) async fn blocking<T, F>(work: F) -> Result<T, EditorError>
-where
-    T: Send + 'static,
-    F: FnOnce() -> Result<T, EditorError> + Send + 'static,
-{
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|failure| {
-        tracing::error!(%failure, "blocking work failed");
-        if failure.is_panic() {
-            return Err(EditorError::Internal("a piece of work panicked"));
-        }
-        Err(EditorError::Cancelled)
-    })
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EditorError> + Send + 'static,
+) -> Result<T, EditorError> {
+    reasonedit_resilience::blocking(work).await
 }
 
 #[cfg(test)]

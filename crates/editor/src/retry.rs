@@ -1,10 +1,10 @@
 //! Waiting for a place in the engine's queue: work in the background has time, people who wait have the
 //! places.
 
-use std::future::Future;
 use std::time::Duration;
 
 use reasonedit_inference::EngineError;
+use reasonedit_resilience::{Backoff, retry};
 
 use crate::error::EditorError;
 
@@ -16,12 +16,9 @@ pub(crate) async fn retry_when_full<T, F>(call: impl Fn() -> F) -> Result<T, Edi
 where
     F: Future<Output = Result<T, EditorError>>,
 {
-    loop {
-        match call().await {
-            Err(EditorError::Engine(EngineError::QueueFull { retry_after })) => {
-                tokio::time::sleep(retry_after.max(PAUSE)).await;
-            }
-            outcome => return outcome,
-        }
-    }
+    let full = |error: &EditorError| match error {
+        EditorError::Engine(EngineError::QueueFull { retry_after }) => Some(*retry_after),
+        _ => None,
+    };
+    retry(Backoff::constant(PAUSE), call, full).await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use reasonedit_resilience::panic_message;
 use tokio::sync::{oneshot, watch};
 
 use crate::cache::FeatureCache;
@@ -15,7 +16,7 @@ use crate::request::{Answered, Ask, CallOptions, EngineTimes, KeyedImage, Priori
 use crate::shared::{Readiness, Shared};
 use crate::stats::{Counters, EngineStats, count};
 use crate::stream::within;
-use crate::sync::{lock, panic_message};
+use crate::sync::lock;
 use crate::units::{ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
 use reasonedit_models::Result as ModelResult;
 use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
@@ -375,7 +376,7 @@ impl EngineHandle {
         });
         task.await.unwrap_or_else(|error| {
             Err(match error.try_into_panic() {
-                Ok(panic) => EngineError::Panicked(panic_message(&*panic)),
+                Ok(panic) => EngineError::Panicked(panic_message(&*panic).to_owned()),
                 Err(_) => EngineError::Closed,
             })
         })

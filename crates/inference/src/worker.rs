@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use reasonedit_resilience::panic_message;
+
 use crate::compute::Compute;
 use crate::error::{EngineError, Result};
 use crate::generate::{Generation, RequestTimes};
@@ -13,7 +15,7 @@ use crate::queue::{Batch, Next, Request, Share, Work, WorkKind};
 use crate::request::SentenceInfo;
 use crate::shared::{Readiness, Shared};
 use crate::stats::count;
-use crate::sync::{lock, panic_message};
+use crate::sync::lock;
 use crate::units::Units;
 
 /// Loads the models and serves until the queue is closed and empty.
@@ -295,5 +297,5 @@ fn model_calls(work: &mut Work) -> Option<&mut Units<crate::units::ModelCallUnit
 fn contained<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     // What the closures touch is either dropped after a panic or cleared by `guarded`.
     catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|panic| Err(EngineError::Panicked(panic_message(&*panic))))
+        .unwrap_or_else(|panic| Err(EngineError::Panicked(panic_message(&*panic).to_owned())))
 }
