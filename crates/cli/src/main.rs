@@ -22,7 +22,7 @@ use clap::Parser;
 use reasonedit_resilience::blocking;
 
 use args::{Cli, Command};
-use error::{CliError, Result};
+use error::Result;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
