@@ -10,9 +10,8 @@ use crate::tree::{Tree, short};
 const MOST_FILES: usize = 3;
 
 /// Circles between files of which none is the parts' whole, and why each is left. A module and what lies in
-/// its folder may use each other as they like.
-const LEFT: [(&str, &[&str], &str); 9] = [
-    ("cli", &["commands/models.rs", "main.rs"], "a command waits with the program's own helper"),
+/// its folder may use each other, as a crate's first file and the others may.
+const LEFT: [(&str, &[&str], &str); 8] = [
     ("codebook", &["book.rs", "commits.rs"], "a book tells its listeners, who are given the book"),
     (
         "codebook",
@@ -52,7 +51,9 @@ impl Circle {
     fn is_one_module(&self) -> bool {
         self.files.iter().any(|whole| {
             let folder = whole.strip_suffix(".rs").unwrap_or(whole);
-            let within = |file: &String| file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+            let first = ["lib.rs", "main.rs"].contains(&whole.as_str());
+            let within =
+                |file: &String| first || file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
             self.files.iter().all(|file| file == whole || within(file))
         })
     }
