@@ -1,9 +1,9 @@
 //! Why the service can't be started.
 
 use crate::config::ConfigError;
-use crate::integration::IntegrationError;
 use reasonedit_http::bind::BindAddress;
 use reasonedit_http::metrics::MetricsError;
+use reasonedit_integration::IntegrationError;
 use reasonedit_jobs::OpenError;
 
 /// Why the service can't be started.

@@ -1,20 +1,16 @@
-//! Other programs' protocols: one folder each, with its shapes, its handlers and its settings.
+//! The one list of integrations.
 
-pub(crate) mod label_studio;
-pub(crate) mod openai;
-pub(crate) mod webhooks;
-
-/// The one list of integrations: the settings of each with the key that they have below `server`. Hands them
-/// to the macro of this name, which makes a field, a check or a value of each.
+/// The integrations: the settings of each with the key that they have below `server`. Hands them to the macro of
+/// this name, which makes a field, a check or a value of each.
 macro_rules! with_integrations {
     ($with:ident) => {
         $with! {
             /// Projects of Label Studio.
-            label_studio: crate::integrations::label_studio::LabelStudioConfig,
+            label_studio: reasonedit_label_studio::LabelStudioConfig,
             /// Chat completions for `OpenAI`'s clients.
-            openai: crate::integrations::openai::OpenAiConfig,
+            openai: reasonedit_openai::OpenAiConfig,
             /// Who is told what happens to codebooks.
-            webhooks: crate::integrations::webhooks::WebhooksConfig,
+            webhooks: reasonedit_webhooks::WebhooksConfig,
         }
     };
 }

@@ -5,8 +5,8 @@
 //! function of the editor and shape its answer; statuses of failures are chosen in one table ([`problem`]).
 
 use reasonedit_http::{
-    auth, base64, body, fetch, headers, json, limits, metrics, multipart, newline, origin, outbound, payload,
-    policy, prefix, request_id,
+    auth, body, fetch, headers, json, limits, metrics, multipart, newline, origin, payload, policy, prefix,
+    request_id,
 };
 
 mod archive;
@@ -16,8 +16,6 @@ pub mod dto;
 mod error;
 mod handlers;
 mod idempotency;
-mod image_input;
-mod integration;
 mod integrations;
 mod openapi;
 mod router;
@@ -34,12 +32,6 @@ pub use reasonedit_http::problem;
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
 pub use contract::{contract, openapi_yaml};
 pub use error::ServerError;
-pub use integration::IntegrationError;
-pub use integrations::label_studio::LabelStudioConfig;
-pub use integrations::openai::{OlderPictures, OpenAiConfig};
-pub use integrations::webhooks::{
-    EndpointConfig, EventKind, OutboxError, Secret, WebhooksConfig, WebhooksError,
-};
 pub use server::Server;
 pub use sources::Sources;
 pub use state::EditorSlot;

@@ -1,10 +1,9 @@
 //! What the contract says beside its routes.
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::{Modify, OpenApi};
 
 use crate::dto::job::BatchLineDto;
-use crate::problem::ProblemBody;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,65 +39,4 @@ impl Modify for BearerScheme {
         http.description = Some("Needed when the service is configured with tokens.".to_owned());
         components.add_security_scheme("bearer", SecurityScheme::Http(http));
     }
-}
-
-/// Failures of any look-up.
-#[derive(IntoResponses)]
-#[allow(dead_code, reason = "describes the problems in the contract")]
-pub(crate) enum LookupProblems {
-    /// No valid bearer token.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(ProblemBody),
-    /// A parameter can't be used.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Invalid(ProblemBody),
-    /// A fault of the service.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(ProblemBody),
-    /// The model is being loaded, or the service is busy; `Retry-After` says when to come back.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(ProblemBody),
-    /// The deadline passed.
-    #[response(status = 504, content_type = "application/problem+json")]
-    Deadline(ProblemBody),
-}
-
-/// Failures of requests with a body that the model works on.
-#[derive(IntoResponses)]
-#[allow(dead_code, reason = "describes the problems in the contract")]
-pub(crate) enum InputProblems {
-    /// The body can't be parsed.
-    #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(ProblemBody),
-    /// No valid bearer token.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(ProblemBody),
-    /// A web page of an origin that is not allowed.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(ProblemBody),
-    /// The body came too slowly.
-    #[response(status = 408, content_type = "application/problem+json")]
-    RequestTimeout(ProblemBody),
-    /// The body, or the picture in it, is too large.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(ProblemBody),
-    /// Not an image, not a media type that is read, or a content encoding that is not decoded:
-    /// `Accept-Encoding` names those that are.
-    #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(ProblemBody),
-    /// Understood but unusable; `errors` says where.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Invalid(ProblemBody),
-    /// The queue is full; `Retry-After` says when to come back.
-    #[response(status = 429, content_type = "application/problem+json")]
-    QueueFull(ProblemBody),
-    /// A fault of the service.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(ProblemBody),
-    /// The model is being loaded, or the service is busy; `Retry-After` says when to come back.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(ProblemBody),
-    /// The deadline passed.
-    #[response(status = 504, content_type = "application/problem+json")]
-    Deadline(ProblemBody),
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _, stream};
-use reasonedit_editor::{EditorError, QueryEvent};
+use reasonedit_api::events::{Events, first_event, next_event};
+use reasonedit_editor::QueryEvent;
 use reasonedit_jobs::{JobRecord, JobState};
 use serde::Serialize;
-use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -18,40 +18,8 @@ use utoipa::ToSchema;
 
 use crate::dto::job::JobDto;
 use crate::dto::query::{AnswerDto, RetrievalDto};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::problem::Result;
 pub(crate) use reasonedit_http::sse::{event, unbuffered};
-
-/// Events of a query that is worked on.
-pub(crate) type Events = Receiver<Result<QueryEvent, EditorError>>;
-
-/// The first event.
-///
-/// # Errors
-/// Why there is none.
-pub(crate) async fn first_event(events: &mut Events) -> Result<QueryEvent> {
-    match events.recv().await {
-        Some(first) => Ok(first?),
-        None => Err(EditorError::Cancelled.into()),
-    }
-}
-
-/// The next event; `span` is the request's, for what is logged.
-///
-/// # Errors
-/// What ended the query before its answer was whole.
-pub(crate) async fn next_event(
-    events: &mut Events,
-    deadline: tokio::time::Instant,
-    span: &Span,
-) -> Result<QueryEvent> {
-    match tokio::time::timeout_at(deadline, events.recv()).await {
-        Ok(Some(Ok(event))) => Ok(event),
-        Ok(Some(Err(error))) => Err(span.in_scope(|| Problem::from(error))),
-        // The editor ends with `Done` or an error; anything else means that it was stopped.
-        Ok(None) => Err(EditorError::Cancelled.into()),
-        Err(_) => Err(Problem::new(ProblemKind::DeadlineExceeded, "The answer was not complete in time.")),
-    }
-}
 
 /// Data of a `token` event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -178,7 +146,7 @@ pub(crate) fn job(
 mod tests {
     use std::collections::BTreeMap;
 
-    use reasonedit_editor::{EngineError, FinishReason, QueryOutcome, Retrieval, Usage};
+    use reasonedit_editor::{EditorError, EngineError, FinishReason, QueryOutcome, Retrieval, Usage};
     use tokio::sync::mpsc;
 
     use super::*;

@@ -12,11 +12,11 @@ use utoipa::openapi::OpenApi;
 use crate::config::{ServerConfig, TimeoutsConfig};
 use crate::error::ServerError;
 use crate::fetch::Fetcher;
-use crate::integration::{EditorCell, Integration, ServiceContext};
 use crate::metrics::Metrics;
 use crate::problem::{Problem, Result};
 use crate::sources::Sources;
 use crate::workers::{self, JobDependencies};
+use reasonedit_integration::{EditorCell, Integration, ServiceContext};
 
 /// Where the editor arrives once its model is loaded; until then edits and queries are answered with 503.
 #[derive(Clone)]

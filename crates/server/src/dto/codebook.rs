@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::BoxDto;
-use super::edit::KindDto;
+use super::KindDto;
 
 /// Which codebooks are listed.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use reasonedit_editor::{
-    Absence, AbsentReason, Conflict, EditRecord, EditView, EntryKind, EntryView, Evidence, EvidenceSource,
-    ImageInfo,
+    Absence, AbsentReason, Conflict, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Metadata, OpinionDto, WarningDto, rfc3339, rounded};
+use super::{KindDto, Metadata, OpinionDto, WarningDto, rfc3339, rounded};
 
 /// An edit with everything known of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -201,26 +200,6 @@ pub enum EvidenceSourceDto {
     User,
     /// The model.
     Model,
-}
-
-/// What an entry stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = Kind)]
-pub enum KindDto {
-    /// The answer.
-    Answer,
-    /// A statement of the reasoning.
-    Statement,
-}
-
-impl From<EntryKind> for KindDto {
-    fn from(kind: EntryKind) -> Self {
-        match kind {
-            EntryKind::Answer => Self::Answer,
-            EntryKind::Statement => Self::Statement,
-        }
-    }
 }
 
 /// An entry that an edit made.

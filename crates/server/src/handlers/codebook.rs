@@ -18,12 +18,12 @@ use crate::handlers::jobs::accepted;
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::json::Query;
 use crate::limits::{Archives, Deadline};
-use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::Upload;
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 use crate::upload;
 use crate::workers::Import;
+use reasonedit_api::problems::{InputProblems, LookupProblems};
 
 /// Media types of a tar, plain and compressed; what it is, its first bytes tell.
 const TAR: [&str; 9] = [

@@ -15,16 +15,16 @@ use crate::dto::job::{BatchParams, JobDto};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::{LINES, accepted};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
-use crate::image_input::resolve;
 use crate::json::Query;
 use crate::limits::{Archives, Deadline};
-use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::{Payload, Upload};
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 use crate::upload;
 use crate::workers::Batch;
 use crate::workers::source::{Format, Source, SourceLimits};
+use reasonedit_api::problems::{InputProblems, LookupProblems};
+use reasonedit_api::resolve;
 
 /// Tells a repeated request's answer from the first.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

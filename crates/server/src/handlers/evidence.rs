@@ -6,13 +6,13 @@ use reasonedit_editor::CallContext;
 
 use crate::dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::image_input::resolve;
 use crate::json::Query;
 use crate::limits::Deadline;
-use crate::openapi::InputProblems;
 use crate::payload::Payload;
 use crate::problem::{ProblemBody, Result};
 use crate::state::AppState;
+use reasonedit_api::problems::InputProblems;
+use reasonedit_api::resolve;
 
 /// Look for evidence
 ///

@@ -8,11 +8,11 @@ use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
 
 use crate::dto::image::CropParams;
 use crate::dto::{File, codebook_name};
-use crate::image_input::image_id;
 use crate::json::Query;
-use crate::openapi::LookupProblems;
 use crate::problem::{Problem, ProblemBody, Result};
 use crate::state::AppState;
+use reasonedit_api::image_id;
+use reasonedit_api::problems::LookupProblems;
 
 /// The bytes behind an id never change; `private`, since a token may have been needed to see them.
 const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");

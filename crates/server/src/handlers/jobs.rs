@@ -16,10 +16,10 @@ use ulid::Ulid;
 use crate::dto::job::{JobDto, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
 use crate::dto::{File, codebook_name, page_cursor, page_limit};
 use crate::json::Query;
-use crate::openapi::LookupProblems;
 use crate::problem::{Problem, ProblemBody, Result};
 use crate::sse;
 use crate::state::AppState;
+use reasonedit_api::problems::LookupProblems;
 
 /// Media type of JSON Lines.
 pub(crate) const LINES: &str = "application/x-ndjson";

@@ -7,11 +7,11 @@ use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
 use reasonedit_jobs::JobState;
 
 use crate::dto::job::JobKind;
-use crate::integration::MetricFamily;
 use crate::metrics::{MetricKind, TEXT_FORMAT, Text};
-use crate::openapi::LookupProblems;
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
+use reasonedit_api::problems::LookupProblems;
+use reasonedit_integration::MetricFamily;
 
 /// Codebooks that are told of one by one; clients choose the names, and series must not grow without bound.
 const MAX_CODEBOOKS: usize = 100;

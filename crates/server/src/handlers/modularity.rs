@@ -16,12 +16,12 @@ use crate::dto::{CodebookParams, codebook_name};
 use crate::handlers::jobs::{JobIdPath, accepted, job_id};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::json::Query;
-use crate::openapi::{InputProblems, LookupProblems};
 use crate::payload::OptionalJson;
 use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 use crate::workers::modularity::{CODEBOOK, REPORT, report_of};
 use crate::workers::{Modularity, Reembed};
+use reasonedit_api::problems::{InputProblems, LookupProblems};
 
 /// Media type of the figures.
 const SVG: &str = "image/svg+xml";

@@ -7,14 +7,14 @@ use reasonedit_editor::{CallContext, QueryRequest};
 
 use crate::dto::query::{AnswerDto, QueryForm, QueryInput};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::image_input::resolve;
 use crate::json::Query;
 use crate::limits::Deadline;
-use crate::openapi::InputProblems;
 use crate::payload::Payload;
 use crate::problem::{ProblemBody, Result};
 use crate::sse;
 use crate::state::AppState;
+use reasonedit_api::problems::InputProblems;
+use reasonedit_api::resolve;
 
 /// Ask about a picture
 ///

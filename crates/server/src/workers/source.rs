@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::dto::BoxInput;
 use crate::dto::edit_input::EditInput;
 use crate::fetch::Fetcher;
-use crate::image_input::resolve;
 use crate::json::from_slice;
 use crate::problem::{Problem, ProblemKind, Result};
+use reasonedit_api::resolve;
 
 /// The file of native records within a tar.
 const RECORDS: &str = "edits.jsonl";

@@ -2,7 +2,7 @@
 //! answers that were begun, forms, samplers.
 
 use axum::Router;
-use reasonedit_server::OlderPictures;
+use reasonedit_openai::OlderPictures;
 use serde_json::{Value, json};
 
 use crate::common::post_json;

@@ -8,7 +8,8 @@ use axum::http::Method;
 use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{Editor, EmbeddingChoice};
 use reasonedit_inference::Pooling;
-use reasonedit_server::{Server, ServerConfig, WebhooksConfig};
+use reasonedit_server::{Server, ServerConfig};
+use reasonedit_webhooks::WebhooksConfig;
 use serde_json::{Value, json};
 
 use crate::common::{bare, delete, get, post, request, send};

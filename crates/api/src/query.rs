@@ -1,0 +1,380 @@
+//! Queries and their answers.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use reasonedit_editor::{
+    ChoiceScore, Fact, FinishReason, QueryOutcome, Retrieval, RetrievalOverride, Superseded, Verification,
+    Withheld, WithheldReason,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::image::{ImageInput, ImageSchema};
+use crate::{BoxDto, KindDto, OpinionDto, WarningDto, rounded};
+use reasonedit_http::multipart::{Field, FormBody};
+
+/// A question about a picture.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueryInput {
+    /// The picture.
+    #[schema(value_type = ImageSchema)]
+    pub image: ImageInput,
+    /// The question.
+    #[schema(min_length = 1, example = "Is this lesion benign or malignant?")]
+    pub question: String,
+    /// Answers to choose from; without them the answer is generated.
+    #[schema(example = json!(["benign", "malignant"]))]
+    pub choices: Option<Vec<String>>,
+    /// Most tokens to generate.
+    #[schema(minimum = 1, example = 64)]
+    pub max_tokens: Option<usize>,
+    /// Answer as server-sent events: `retrieval`, `token`…, `done`.
+    pub stream: Option<bool>,
+    /// Settings of retrieval.
+    pub retrieval: Option<RetrievalInput>,
+    /// Answer without the codebook too.
+    pub compare: Option<bool>,
+    /// Give the prompt as the model got it.
+    pub explain: Option<bool>,
+}
+
+impl FormBody for QueryInput {
+    const FIELDS: &'static [(&'static str, Field)] = &[
+        ("question", Field::Text),
+        ("choices", Field::Texts),
+        ("max_tokens", Field::Json),
+        ("stream", Field::Json),
+        ("retrieval", Field::Json),
+        ("compare", Field::Json),
+        ("explain", Field::Json),
+    ];
+
+    fn set_image(&mut self, bytes: Bytes) {
+        self.image = ImageInput::Bytes(bytes);
+    }
+}
+
+/// Settings of retrieval; what is left out is as configured.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetrievalInput {
+    /// Whether to retrieve at all.
+    pub enabled: Option<bool>,
+    /// How many keys.
+    #[schema(minimum = 1, example = 5)]
+    pub k: Option<usize>,
+    /// Percentile of pairwise key distances beyond which nothing is retrieved.
+    #[schema(minimum = 0, maximum = 100, example = 30.0)]
+    pub reject_percentile: Option<f64>,
+    /// Whether a statement is put in front only where the model says that this picture bears it out.
+    pub verify: Option<bool>,
+}
+
+impl From<RetrievalInput> for RetrievalOverride {
+    fn from(input: RetrievalInput) -> Self {
+        Self {
+            enabled: input.enabled,
+            k: input.k,
+            reject_percentile: input.reject_percentile,
+            verify: input.verify,
+        }
+    }
+}
+
+/// `POST /query` as a form.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the form in the contract")]
+pub struct QueryForm {
+    /// The picture file; or as a text what `image` of the JSON body has.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// The question.
+    question: String,
+    /// One choice each (also as `choices[]`), or one JSON list.
+    #[schema(nullable = false)]
+    choices: Option<Vec<String>>,
+    /// Most tokens to generate.
+    #[schema(nullable = false)]
+    max_tokens: Option<usize>,
+    /// `true` or `false`.
+    #[schema(nullable = false)]
+    stream: Option<bool>,
+    /// A JSON object.
+    #[schema(nullable = false)]
+    retrieval: Option<String>,
+    /// `true` or `false`.
+    #[schema(nullable = false)]
+    compare: Option<bool>,
+    /// `true` or `false`.
+    #[schema(nullable = false)]
+    explain: Option<bool>,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Answer)]
+pub struct AnswerDto {
+    /// The answer.
+    #[schema(example = "malignant")]
+    pub answer: String,
+    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the
+    /// choices.
+    #[schema(minimum = 0, maximum = 1, example = 0.98)]
+    pub probability: f64,
+    /// Every choice, in the order asked; present when asked with choices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub choices: Option<Vec<ChoiceDto>>,
+    /// What was put in front of the model, and why or why not.
+    pub retrieval: RetrievalDto,
+    /// The answer without the codebook; present when asked to compare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub unedited: Option<OpinionDto>,
+    /// The prompt as the model got it; present when asked to explain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub prompt: Option<String>,
+    /// ULID of the generation of keys that was asked; `null` if none was.
+    pub generation: Option<String>,
+    /// Why generation ended; present when the answer was generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub finish_reason: Option<FinishReasonDto>,
+    /// Tokens counted.
+    pub usage: UsageDto,
+    /// Milliseconds by stage: queue, embed, retrieve, verify, answer, total.
+    pub timings_ms: BTreeMap<String, f64>,
+    /// What of the request was not taken as it came, such as a picture whose greys were scaled.
+    pub warnings: Vec<WarningDto>,
+}
+
+/// Why generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = FinishReason)]
+pub enum FinishReasonDto {
+    /// The model ended its turn.
+    Stop,
+    /// `max_tokens` was reached.
+    Length,
+}
+
+/// A choice and how probable it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Choice)]
+pub struct ChoiceDto {
+    /// The choice.
+    pub text: String,
+    /// Summed log-likelihood of its tokens as the reply.
+    pub log_probability: f64,
+    /// Softmax over the choices.
+    #[schema(minimum = 0, maximum = 1)]
+    pub probability: f64,
+}
+
+impl From<&ChoiceScore> for ChoiceDto {
+    fn from(score: &ChoiceScore) -> Self {
+        Self {
+            text: score.text.clone(),
+            log_probability: score.log_probability,
+            probability: score.probability,
+        }
+    }
+}
+
+/// Tokens counted.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
+pub struct UsageDto {
+    /// Of the prompt, picture included.
+    pub prompt_tokens: usize,
+    /// Generated.
+    pub completion_tokens: usize,
+}
+
+/// What was retrieved, and why or why not.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Retrieval)]
+pub struct RetrievalDto {
+    /// The query was too far from every edit, the codebook is empty, or retrieval is off.
+    pub rejected: bool,
+    /// Distance to the nearest key; `null` without keys.
+    pub nearest_distance: Option<f64>,
+    /// The distance beyond which nothing is retrieved; `null` without keys.
+    pub threshold: Option<f64>,
+    /// Keys asked for.
+    pub k: usize,
+    /// Statements put in front of the question, nearest first.
+    pub facts: Vec<FactDto>,
+    /// Statements that were retrieved and not put in front; present when what was retrieved was judged on the
+    /// picture, or when there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub withheld: Option<Vec<WithheldDto>>,
+    /// Statements that were left out because the model's context has no more room beside the question and its
+    /// answer, nearest first.
+    pub omitted: Vec<OmittedDto>,
+    /// The nearest statement, when it was too far to be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nearest: Option<FactDto>,
+}
+
+/// A retrieved statement that was not put in front of the question.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Withheld)]
+pub struct WithheldDto {
+    /// The statement.
+    #[serde(flatten)]
+    pub fact: FactDto,
+    /// Why not.
+    pub reason: WithheldReasonDto,
+    /// ULIDs of the edits that stand in its place; present where it is superseded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub superseded_by: Option<Vec<String>>,
+}
+
+/// A retrieved statement that was left out.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Omitted)]
+pub struct OmittedDto {
+    /// The statement.
+    #[serde(flatten)]
+    pub fact: FactDto,
+    /// Why.
+    pub reason: OmittedReasonDto,
+}
+
+/// Why a retrieved statement was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = OmittedReason)]
+pub enum OmittedReasonDto {
+    /// The model's context has no room for it.
+    ContextFull,
+}
+
+/// Why a retrieved statement was not put in front of the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = WithheldReason)]
+pub enum WithheldReasonDto {
+    /// The model says that the picture doesn't show it.
+    NotShown,
+    /// Another answer to the same question is borne out better.
+    Contradicted,
+    /// Nothing that it rests on can be judged, and the question is outside of the radius of its key.
+    OutOfReach,
+    /// A newer edit about the same picture and question gives another answer, and no edit that stands says
+    /// this too.
+    Superseded,
+}
+
+impl From<WithheldReason> for WithheldReasonDto {
+    fn from(reason: WithheldReason) -> Self {
+        match reason {
+            WithheldReason::NotShown => Self::NotShown,
+            WithheldReason::Contradicted => Self::Contradicted,
+            WithheldReason::OutOfReach => Self::OutOfReach,
+        }
+    }
+}
+
+/// A statement from the codebook.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Fact)]
+pub struct FactDto {
+    /// The key it belongs to.
+    pub entry_id: String,
+    /// The edits it comes from.
+    pub edit_ids: Vec<String>,
+    /// What it stands for.
+    pub kind: KindDto,
+    /// The statement.
+    pub value: String,
+    /// Distance of the query to the key.
+    pub distance: f64,
+    /// Probability, by the model, that the asked picture bears it out, of an answer the mean over the
+    /// statements of its edit; present where it was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 1)]
+    pub support: Option<f64>,
+    /// The picture it was said about.
+    pub image_id: String,
+    /// The part of that picture; `null` for the whole.
+    pub evidence: Option<BoxDto>,
+}
+
+impl FactDto {
+    fn new(fact: &Fact, verification: Option<&Verification>) -> Self {
+        Self {
+            entry_id: fact.entry_id.to_string(),
+            edit_ids: fact.edit_ids.iter().map(ToString::to_string).collect(),
+            kind: fact.kind.into(),
+            value: fact.value.clone(),
+            distance: fact.distance,
+            support: verification.and_then(|v| v.support.get(&fact.value)).copied(),
+            image_id: fact.image_id.to_string(),
+            evidence: fact.evidence.map(Into::into),
+        }
+    }
+}
+
+impl RetrievalDto {
+    /// What was retrieved, with what was judged on the picture.
+    pub fn new(report: &Retrieval, verification: Option<&Verification>) -> Self {
+        let fact = |fact: &Fact| FactDto::new(fact, verification);
+        let judged =
+            |w: &Withheld| WithheldDto { fact: fact(&w.fact), reason: w.reason.into(), superseded_by: None };
+        let superseded = |s: &Superseded| WithheldDto {
+            fact: fact(&s.fact),
+            reason: WithheldReasonDto::Superseded,
+            superseded_by: Some(s.by.iter().map(ToString::to_string).collect()),
+        };
+        let withheld = verification.into_iter().flat_map(|v| &v.withheld).map(judged);
+        let withheld: Vec<WithheldDto> = withheld.chain(report.superseded.iter().map(superseded)).collect();
+        Self {
+            rejected: report.rejected,
+            nearest_distance: report.nearest_distance,
+            threshold: report.threshold,
+            k: report.k,
+            facts: report.facts.iter().map(fact).collect(),
+            withheld: (verification.is_some() || !withheld.is_empty()).then_some(withheld),
+            omitted: report
+                .omitted
+                .iter()
+                .map(|one| OmittedDto { fact: fact(one), reason: OmittedReasonDto::ContextFull })
+                .collect(),
+            nearest: report.nearest.as_ref().filter(|_| report.rejected).map(fact),
+        }
+    }
+}
+
+impl AnswerDto {
+    /// The answer with, if `explain`, its prompt.
+    pub fn new(outcome: QueryOutcome, explain: bool) -> Self {
+        Self {
+            answer: outcome.answer,
+            probability: outcome.probability,
+            choices: outcome.choices.map(|scores| scores.iter().map(Into::into).collect()),
+            retrieval: RetrievalDto::new(&outcome.retrieval, outcome.verification.as_ref()),
+            unedited: outcome.unedited.as_ref().map(Into::into),
+            prompt: explain.then_some(outcome.prompt),
+            generation: outcome.generation.map(|id| id.to_string()),
+            finish_reason: outcome.finish.map(|reason| match reason {
+                FinishReason::Stop => FinishReasonDto::Stop,
+                FinishReason::Length => FinishReasonDto::Length,
+            }),
+            usage: UsageDto {
+                prompt_tokens: outcome.usage.prompt_tokens,
+                completion_tokens: outcome.usage.completion_tokens,
+            },
+            timings_ms: rounded(&outcome.timings_ms),
+            warnings: outcome.warnings.iter().map(Into::into).collect(),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The routes that Label Studio asks.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use reasonedit_resilience::blocking;
+
+use super::LabelStudio;
+use super::dto::{
+    AnnotationsDto, HealthDto, PredictInput, PredictionsDto, SetupDto, SetupInput, VersionsDto, WebhookDto,
+    WebhookInput,
+};
+use super::events::{is_project, received};
+use super::labels::Interface;
+use super::predict::Asking;
+use super::projects::{ProjectRecord, codebook_in};
+use super::token::Secret;
+use super::version::{LOADING, version};
+use reasonedit_api::problems::{InputProblems, LookupProblems};
+use reasonedit_http::limits::Deadline;
+use reasonedit_http::payload::UntypedJson;
+use reasonedit_http::problem::{Problem, ProblemBody, Result};
+
+fn up() -> Json<HealthDto> {
+    Json(HealthDto { status: "UP".to_owned(), model_class: "ReasonEdit".to_owned() })
+}
+
+/// Say that the backend is there
+///
+/// Label Studio's backends answer at their address itself too.
+#[utoipa::path(
+    get, path = "/integrations/label-studio", operation_id = "label_studio_root", tag = "label-studio",
+    responses((status = 200, description = "It is.", body = HealthDto), LookupProblems),
+)]
+pub(super) async fn root() -> Json<HealthDto> {
+    up()
+}
+
+/// Say that the backend is there
+///
+/// Also while the model is being loaded: a project can be connected by then.
+#[utoipa::path(
+    get, path = "/integrations/label-studio/health", operation_id = "label_studio_health", tag = "label-studio",
+    responses((status = 200, description = "It is.", body = HealthDto), LookupProblems),
+)]
+pub(super) async fn health() -> Json<HealthDto> {
+    up()
+}
+
+/// Figures of a training, of which there is none
+#[utoipa::path(
+    get, path = "/integrations/label-studio/metrics", operation_id = "label_studio_metrics", tag = "label-studio",
+    responses((status = 200, description = "None; `/metrics` has those of the service.", body = Object), LookupProblems),
+)]
+pub(super) async fn metrics() -> Json<serde_json::Value> {
+    Json(serde_json::json!({}))
+}
+
+/// The version of the model
+#[utoipa::path(
+    get, path = "/integrations/label-studio/versions", operation_id = "label_studio_versions", tag = "label-studio",
+    responses((status = 200, description = "The one that the projects without a codebook of their own ask.", body = VersionsDto), LookupProblems),
+)]
+pub(super) async fn versions(State(studio): State<LabelStudio>) -> Result<Json<VersionsDto>> {
+    let codebook = studio.codebook(&ProjectRecord::default());
+    Ok(Json(VersionsDto { versions: vec![model_version(&studio, &codebook).await?] }))
+}
+
+/// What became of annotations
+///
+/// Label Studio is answered before an annotation becomes an edit. Here stands what became of the last 200,
+/// and how many wait.
+#[utoipa::path(
+    get, path = "/integrations/label-studio/annotations", operation_id = "label_studio_annotations", tag = "label-studio",
+    responses((status = 200, description = "The last 200, newest first.", body = AnnotationsDto), LookupProblems),
+)]
+pub(super) async fn annotations(State(studio): State<LabelStudio>) -> Result<Json<AnnotationsDto>> {
+    let (waiting, ended) = studio.queue()?.look();
+    Ok(Json(AnnotationsDto { waiting, ended }))
+}
+
+async fn model_version(studio: &LabelStudio, codebook: &reasonedit_editor::CodebookName) -> Result<String> {
+    match studio.service().editor.loaded() {
+        Some(editor) => version(editor, codebook).await,
+        None => Ok(LOADING.to_owned()),
+    }
+}
+
+/// Connect a project
+///
+/// Label Studio does so when the backend is added, and before it asks for predictions. Answered at once, also
+/// while the model is being loaded. What the project is given here (codebook, token) holds after a restart
+/// too.
+#[utoipa::path(
+    post, path = "/integrations/label-studio/setup", operation_id = "label_studio_setup", tag = "label-studio",
+    request_body = SetupInput,
+    responses((status = 200, description = "The version of the model, and what is missing.", body = SetupDto), InputProblems),
+)]
+pub(super) async fn setup(
+    State(studio): State<LabelStudio>,
+    UntypedJson { value: input, held: _held }: UntypedJson<SetupInput>,
+) -> Result<Json<SetupDto>> {
+    if !is_project(&input.project) {
+        return Err(Problem::invalid(
+            "/project",
+            "A project is its id, a full stop, and the second it was made in.",
+        ));
+    }
+    let interface = Interface::parse(input.schema.as_deref().unwrap_or("<View/>"), studio.config())?;
+    let record = ProjectRecord {
+        codebook: codebook_in(input.extra_params.as_ref())?,
+        hostname: input.hostname.filter(|host| !host.is_empty()),
+        // Not kept where it would be of no use.
+        token: input.access_token.filter(|_| studio.pictures().want_token()).as_deref().and_then(Secret::new),
+    };
+    let codebook = studio.codebook(&record);
+    let mut missing = interface.missing(studio.config());
+    if !studio.pictures().reach_label_studio() {
+        missing.push(
+            "`server.label_studio.url` is not set: pictures that lie in Label Studio can't be read."
+                .to_owned(),
+        );
+    }
+    let (project, keeping) = (input.project.clone(), studio.clone());
+    blocking(move || keeping.projects().put(&project, record)).await?;
+    for what in &missing {
+        tracing::info!(project = %input.project, %what, "a project lacks something");
+    }
+    let model_version = model_version(&studio, &codebook).await?;
+    Ok(Json(SetupDto { model_version, codebook: codebook.to_string(), missing }))
+}
+
+/// Predict tasks
+///
+/// Asks each task's question of its picture. The answer becomes a region of the project's choices or text
+/// area, the evidence of the facts used becomes rectangles where the project has such a tag. A task that
+/// can't be predicted has an empty list; if none can, the first one's problem is answered.
+#[utoipa::path(
+    post, path = "/integrations/label-studio/predict", operation_id = "label_studio_predict", tag = "label-studio",
+    request_body = PredictInput,
+    responses(
+        (status = 200, description = "One entry per task, in order.", body = PredictionsDto),
+        (status = 409, description = "The codebook was made with another embedding.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 502, description = "Label Studio does not give the pictures.", body = ProblemBody, content_type = "application/problem+json"),
+        InputProblems,
+    ),
+)]
+pub(super) async fn predict(
+    State(studio): State<LabelStudio>,
+    deadline: Deadline,
+    UntypedJson { value: input, held: _held }: UntypedJson<PredictInput>,
+) -> Result<Json<PredictionsDto>> {
+    let editor = studio.service().editor.ready()?;
+    let interface = Interface::parse(input.label_config.as_deref().unwrap_or("<View/>"), studio.config())?;
+    let known = input.project.as_deref().map(|project| studio.project(project)).unwrap_or_default();
+    let asking = Asking {
+        studio: &studio,
+        editor,
+        interface: &interface,
+        codebook: studio.codebook(&known),
+        origin: LabelStudio::origin(known),
+        until: deadline.0.min(Instant::now() + Duration::from_millis(studio.config().predict_ms)),
+    };
+    Ok(Json(PredictionsDto { results: asking.all(input.tasks).await? }))
+}
+
+/// Take up what happened in Label Studio
+///
+/// A submitted annotation with an answer and reasoning becomes an edit; an updated one replaces it; a deleted
+/// one takes it back. Answered when the annotation waits durably, since Label Studio waits a second and does
+/// not send it again; `/integrations/label-studio/annotations` tells what became of it.
+#[utoipa::path(
+    post, path = "/integrations/label-studio/webhook", operation_id = "label_studio_webhook", tag = "label-studio",
+    request_body = WebhookInput,
+    responses(
+        (status = 201, description = "What becomes of it.", body = WebhookDto),
+        (status = 200, description = "An event that nothing is known of.", body = WebhookDto),
+        InputProblems,
+    ),
+)]
+pub(super) async fn webhook(
+    State(studio): State<LabelStudio>,
+    UntypedJson { value: input, held: _held }: UntypedJson<WebhookInput>,
+) -> Result<Response> {
+    let reading = studio.clone();
+    let read = blocking(move || Ok::<_, Problem>(received(&input, reading.config()))).await?;
+    let Some(received) = read else {
+        let status = "Unknown event".to_owned();
+        let unknown = WebhookDto { status, queued: Vec::new(), skipped: Vec::new(), note: None };
+        return Ok((StatusCode::OK, Json(unknown)).into_response());
+    };
+    for skipped in &received.skipped {
+        tracing::info!(annotation = skipped.annotation, reason = %skipped.reason, "nothing follows from an annotation");
+    }
+    let queued = received.events.iter().map(|event| event.annotation).collect::<Vec<_>>();
+    if !queued.is_empty() {
+        let queue = studio.queue()?;
+        let events = received.events;
+        blocking(move || queue.push(events)).await?;
+    }
+    let note = received.note.map(str::to_owned);
+    let answer = WebhookDto { status: "ok".to_owned(), queued, skipped: received.skipped, note };
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}

@@ -1,0 +1,183 @@
+//! Annotation in Label Studio: predictions out, corrections in.
+//!
+//! Speaks the protocol of its machine learning backends. A project is read by its labeling configuration
+//! (`labels`); a task's question is asked of its picture (`predict`, `pictures`); a submitted annotation with
+//! reasoning (`events`, `annotation`) waits durably (`queue`) until it has become an edit (`worker`). Which
+//! edits are of which annotation stands in the edits; `projects` keeps what only setup tells.
+
+mod annotation;
+mod config;
+mod dto;
+mod events;
+mod handlers;
+mod labels;
+mod pictures;
+mod predict;
+mod projects;
+mod queue;
+mod regions;
+mod token;
+mod version;
+mod worker;
+
+use std::sync::{Arc, OnceLock};
+
+use reasonedit_codebook::{CodebookError, CodebookName, Library};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa_axum::routes;
+
+pub use self::config::LabelStudioConfig;
+use self::pictures::{Origin, Pictures};
+use self::projects::{ProjectRecord, Projects};
+use self::queue::Queue;
+use reasonedit_http::policy::{BodyPolicy, Policy, Routes};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
+use reasonedit_integration::{
+    Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext, Unusable,
+};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(tags((
+    name = "label-studio",
+    description = "The machine learning backend of Label Studio. Its basic authentication takes a token as password."
+)))]
+struct ApiDoc;
+
+/// Label Studio knows no tokens but passwords, and doesn't always say that it sends JSON.
+const POLICY: Policy = Policy::PASSWORD;
+const POSTED: Policy = POLICY.body(BodyPolicy::UntypedJson);
+
+/// The routes of the integration.
+fn routes() -> Routes<LabelStudio> {
+    Routes::with_openapi(ApiDoc::openapi())
+        .route(POLICY, routes!(handlers::root))
+        .route(POLICY, routes!(handlers::health))
+        .route(POLICY, routes!(handlers::metrics))
+        .route(POLICY, routes!(handlers::versions))
+        .route(POLICY, routes!(handlers::annotations))
+        .route(POSTED, routes!(handlers::setup))
+        .route(POSTED, routes!(handlers::predict))
+        .route(POSTED, routes!(handlers::webhook))
+}
+
+/// Why the integration can't work.
+#[derive(Debug, thiserror::Error)]
+enum LabelStudioError {
+    /// TLS can't be set up.
+    #[error("the client that fetches pictures can't be set up: {0}")]
+    Client(#[from] reqwest::Error),
+    /// What was kept can't be read.
+    #[error("the jobs of before can't be read: {0}")]
+    Kept(#[from] CodebookError),
+}
+
+impl IntegrationConfig for LabelStudioConfig {
+    fn validate(&self) -> Result<(), Unusable> {
+        self.fault().map_or(Ok(()), Err)
+    }
+
+    fn masked(&self) -> Self {
+        Self { token: self.token.as_ref().map(|_| LEFT_OUT.to_owned()), ..self.clone() }
+    }
+
+    fn contract() -> utoipa::openapi::OpenApi {
+        routes().split().1
+    }
+
+    fn integrate(&self, service: &ServiceContext) -> Result<Arc<dyn Integration>, IntegrationError> {
+        let (fetcher, max_bytes) = (service.fetcher.clone(), service.picture_bytes);
+        let pictures =
+            Pictures::new(self, fetcher, max_bytes, service.fetch).map_err(LabelStudioError::Client);
+        Ok(Arc::new(LabelStudio(Arc::new(Inner {
+            service: service.clone(),
+            config: self.clone(),
+            pictures: pictures.map_err(IntegrationError::new)?,
+            projects: Projects::default(),
+            queue: OnceLock::new(),
+        }))))
+    }
+}
+
+/// What the integration knows; cheap to clone.
+#[derive(Clone)]
+struct LabelStudio(Arc<Inner>);
+
+struct Inner {
+    service: ServiceContext,
+    config: LabelStudioConfig,
+    pictures: Pictures,
+    projects: Projects,
+    /// There once the codebooks are open.
+    queue: OnceLock<Arc<Queue>>,
+}
+
+impl Integration for LabelStudio {
+    fn routes(&self) -> Routes {
+        routes().with_state(self.clone())
+    }
+
+    /// From now on annotations are taken up.
+    fn open(&self, library: &Arc<Library>) -> Result<(), IntegrationError> {
+        self.read(library).map_err(|error| IntegrationError::new(LabelStudioError::Kept(error)))
+    }
+
+    /// Begins to make edits of annotations.
+    fn start(&self, stopping: &CancellationToken) {
+        if let (Some(queue), Some(editor)) = (self.0.queue.get(), self.0.service.editor.get()) {
+            let work = worker::run(self.clone(), Arc::clone(queue), editor.clone(), stopping.clone());
+            tokio::spawn(work);
+        }
+    }
+}
+
+impl LabelStudio {
+    fn read(&self, library: &Library) -> reasonedit_codebook::Result<()> {
+        if self.0.queue.get().is_none() {
+            self.0.projects.open(library)?;
+            let _ = self.0.queue.set(Arc::new(Queue::open(library, self.0.config.waiting)?));
+        }
+        Ok(())
+    }
+
+    fn service(&self) -> &ServiceContext {
+        &self.0.service
+    }
+
+    fn config(&self) -> &LabelStudioConfig {
+        &self.0.config
+    }
+
+    fn pictures(&self) -> &Pictures {
+        &self.0.pictures
+    }
+
+    fn projects(&self) -> &Projects {
+        &self.0.projects
+    }
+
+    /// What setup told of a project.
+    fn project(&self, project: &str) -> ProjectRecord {
+        self.0.projects.get(project)
+    }
+
+    /// The codebook of a project.
+    fn codebook(&self, known: &ProjectRecord) -> CodebookName {
+        // The configured one was checked at the start.
+        known.codebook.clone().unwrap_or_else(|| self.0.config.codebook.parse().unwrap_or_default())
+    }
+
+    /// What a project's pictures need.
+    fn origin(known: ProjectRecord) -> Origin {
+        Origin { hostname: known.hostname, token: known.token }
+    }
+
+    /// The queue of annotations.
+    ///
+    /// # Errors
+    /// 503 until the codebooks are open.
+    fn queue(&self) -> Result<Arc<Queue>> {
+        let opened = self.0.queue.get().map(Arc::clone);
+        opened.ok_or_else(|| Problem::new(ProblemKind::NotReady, "The codebooks are being opened."))
+    }
+}

@@ -1,0 +1,306 @@
+//! Makes edits of annotations that wait, one after the other, and takes them back.
+//!
+//! Which edits are of an annotation stands in the edits themselves: a tag finds them, their metadata says of
+//! which project. Nothing else is kept, so nothing can disagree. An update makes the new edit first and takes
+//! the earlier ones back then; whatever fails in between, both hold until it is tried again, and trying again
+//! finds the new edit by its idempotency key and goes on with the reverts.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use reasonedit_editor::{
+    CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
+    IdempotencyKey, Priority, StatementInput, Warning,
+};
+use reasonedit_resilience::{blocking, panic_message};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use super::LabelStudio;
+use super::annotation::Reason;
+use super::dto::{OutcomeDto, OutcomeKind};
+use super::events::{Change, Event, Said, parse_time};
+use super::queue::{Next, Queue};
+use reasonedit_api::rfc3339;
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
+
+/// Queries of people go first.
+const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
+/// What may pass (a full queue, Label Studio away, a refused token) is tried again for this long.
+const PATIENCE: Duration = Duration::from_hours(24);
+/// A fault of the service is tried again this often.
+const FAULTS: u32 = 4;
+/// Field of an edit's metadata.
+const METADATA: &str = "label_studio";
+
+/// What came of an event.
+struct Came {
+    outcome: OutcomeKind,
+    edit: Option<EditId>,
+    reverted: Vec<EditId>,
+    detail: Option<String>,
+    warnings: Vec<Warning>,
+}
+
+impl Came {
+    fn to(outcome: OutcomeKind) -> Self {
+        Self { outcome, edit: None, reverted: Vec::new(), detail: None, warnings: Vec::new() }
+    }
+
+    fn because(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+}
+
+/// Works on the queue until the service stops.
+pub(super) async fn run(studio: LabelStudio, queue: Arc<Queue>, editor: Editor, stopping: CancellationToken) {
+    let worker = Worker { studio, queue, editor };
+    // Dropping the work midway does no harm: it is taken up again at the next start.
+    stopping.run_until_cancelled(Box::pin(worker.work())).await;
+}
+
+struct Worker {
+    studio: LabelStudio,
+    queue: Arc<Queue>,
+    editor: Editor,
+}
+
+impl Worker {
+    async fn work(&self) {
+        loop {
+            let (id, outdated) = match self.queue.next(Instant::now()) {
+                Next::Work { id, outdated } => (id, outdated),
+                Next::Idle(until) => {
+                    self.queue.wait(until).await;
+                    continue;
+                }
+            };
+            let done = if outdated { self.end(id, None).await } else { self.one(id).await };
+            if let Err(problem) = done {
+                // Others need not wait for one that can't be read.
+                self.queue.put_off(id, Instant::now());
+                tracing::error!(event = %id, detail = %problem.body().detail, "the queue of annotations can't be worked on");
+            }
+        }
+    }
+
+    /// Works on one event, ends it or puts it off. Errors are those of the queue itself.
+    async fn one(&self, id: Ulid) -> Result<()> {
+        let queue = Arc::clone(&self.queue);
+        let event = blocking(move || queue.read(id)).await?;
+        let came = AssertUnwindSafe(self.follow(&event)).catch_unwind().await;
+        let came = came.unwrap_or_else(|panic| Err(Problem::internal(&panic_message(panic.as_ref()))));
+        let came = match came {
+            Ok(came) => came,
+            Err(problem) => {
+                let detail = problem.body().detail;
+                if self.may_pass(id, &problem) {
+                    let wait = self.queue.put_off(id, Instant::now());
+                    tracing::warn!(annotation = event.annotation, project = %event.project, %detail, seconds = wait.as_secs(), "an annotation is tried again");
+                    return Ok(());
+                }
+                tracing::error!(annotation = event.annotation, project = %event.project, %detail, "an annotation can't become an edit");
+                Came::to(OutcomeKind::Failed).because(detail)
+            }
+        };
+        let outcome = OutcomeDto {
+            annotation: event.annotation,
+            project: event.project.clone(),
+            outcome: came.outcome,
+            deleted: event.change == Change::Deleted,
+            updated_at: event.change.updated_at().map(str::to_owned),
+            edit: came.edit.map(|edit| edit.to_string()),
+            reverted: came.reverted.iter().map(ToString::to_string).collect(),
+            detail: came.detail,
+            warnings: came.warnings.iter().map(Into::into).collect(),
+            ended_at: rfc3339(OffsetDateTime::now_utc()),
+        };
+        tracing::info!(
+            annotation = outcome.annotation, project = %outcome.project, outcome = ?outcome.outcome,
+            edit = outcome.edit.as_deref(), reverted = outcome.reverted.len(), "an annotation was worked on"
+        );
+        self.end(id, Some(outcome)).await
+    }
+
+    async fn end(&self, id: Ulid, outcome: Option<OutcomeDto>) -> Result<()> {
+        let queue = Arc::clone(&self.queue);
+        blocking(move || queue.end(id, outcome)).await
+    }
+
+    /// Whether the same may succeed later.
+    fn may_pass(&self, id: Ulid, problem: &Problem) -> bool {
+        let Some(patience) = self.queue.patience(id) else { return false };
+        let waited = OffsetDateTime::now_utc() - patience.received_at;
+        match problem.kind() {
+            ProblemKind::Internal => patience.tries < FAULTS,
+            ProblemKind::Upstream => waited < PATIENCE,
+            _ => problem.passing() && waited < PATIENCE,
+        }
+    }
+
+    async fn follow(&self, event: &Event) -> Result<Came> {
+        let live = edits_of(&self.editor, &event.project, event.annotation).await?;
+        match &event.change {
+            Change::Says(said) => {
+                let came = self.learn(event, said, live).await?;
+                // What was told of the edit when it was made, or of the annotation if there is none.
+                let warnings =
+                    if came.warnings.is_empty() { said.correction.warnings.clone() } else { came.warnings };
+                Ok(Came { warnings, ..came })
+            }
+            Change::Deleted | Change::Withdrawn { .. } if live.is_empty() => {
+                let reason = match &event.change {
+                    Change::Withdrawn { reason, .. } => reason,
+                    _ => "No edit came of it.",
+                };
+                Ok(Came::to(OutcomeKind::Skipped).because(reason))
+            }
+            Change::Withdrawn { .. } if self.queue.heard_more(event) => Ok(overtaken()),
+            Change::Withdrawn { reason, .. } => {
+                Ok(Came { reverted: self.revert(live, None).await?, ..Came::to(OutcomeKind::Reverted) }
+                    .because(reason))
+            }
+            Change::Deleted => {
+                Ok(Came { reverted: self.revert(live, None).await?, ..Came::to(OutcomeKind::Reverted) })
+            }
+        }
+    }
+
+    /// Makes the edit of a correction unless it was made, then takes the earlier ones of its annotation back.
+    async fn learn(
+        &self,
+        event: &Event,
+        said: &Said,
+        live: Vec<(CodebookName, Arc<EditRecord>)>,
+    ) -> Result<Came> {
+        let digest = said.correction.digest();
+        let stamp = if said.updated_at.is_empty() { &digest } else { &said.updated_at };
+        let key = format!("label-studio/{}/{}/{stamp}", event.project, event.annotation);
+        let known = self.studio.project(&event.project);
+        let codebook = self.studio.codebook(&known);
+
+        let made = self.editor.edit_under_key_anywhere(&key).await?;
+        if let Some(edit) = made {
+            // Made before an interruption, or sent again.
+            let stands = live.iter().any(|(_, record)| record.id == edit);
+            let reverted = if stands { self.revert(live, Some(edit)).await? } else { Vec::new() };
+            let came = Came { edit: stands.then_some(edit), reverted, ..Came::to(OutcomeKind::Edited) };
+            return Ok(if stands {
+                came
+            } else {
+                came.because("Its edit was made before and taken back since.")
+            });
+        }
+        let newer =
+            |record: &EditRecord| parse_time(text_of(record, "updated_at")) > parse_time(&said.updated_at);
+        if self.queue.heard_more(event) || live.iter().any(|(_, record)| newer(record)) {
+            return Ok(overtaken());
+        }
+        // The same words again, say because the annotation was starred.
+        let same = |(book, record): &&(CodebookName, Arc<EditRecord>)| {
+            *book == codebook && text_of(record, "digest") == digest
+        };
+        if let Some(edit) = live.iter().find(same).map(|(_, record)| record.id) {
+            let reverted = self.revert(live, Some(edit)).await?;
+            return Ok(Came { edit: Some(edit), reverted, ..Came::to(OutcomeKind::Unchanged) });
+        }
+
+        let origin = LabelStudio::origin(known);
+        let image = self.studio.pictures().get(&said.correction.picture, &origin).await?;
+        let info = self.editor.image_info(&codebook, &image).await?;
+        let mut warnings = said.correction.warnings.clone();
+        let mut evidence = |reason: &Reason| {
+            let boxes = reason.boxes.iter().map(|area| area.to_pixels(info.width, info.height));
+            let inside: Vec<_> = boxes.flatten().collect();
+            if inside.len() < reason.boxes.len() {
+                let detail = "what was drawn outside of the picture was left out".to_owned();
+                let (code, pointer) = ("region_unused".to_owned(), "/result".to_owned());
+                warnings.push(Warning { code, pointer, detail });
+            }
+            inside.into_iter().map(Into::into).collect()
+        };
+        let reasoning: Vec<StatementInput> = said
+            .correction
+            .reasoning
+            .iter()
+            .map(|reason| StatementInput { statement: reason.statement.clone(), evidence: evidence(reason) })
+            .collect();
+        let request = EditRequest {
+            warnings,
+            image,
+            question: said.correction.question.clone(),
+            answer: said.correction.answer.clone(),
+            reasoning,
+            choices: said.correction.choices.clone(),
+            author: said.by.map(|user| format!("label-studio:{user}")),
+            tags: vec!["label-studio".to_owned(), tag(event.annotation)],
+            metadata: json!({METADATA: {
+                "url": self.studio.config().url,
+                "project": event.project,
+                "task": said.task,
+                "annotation": event.annotation,
+                "completed_by": said.by,
+                "updated_at": said.updated_at,
+                "digest": digest,
+            }}),
+            verify: true,
+            idempotency: Some(IdempotencyKey {
+                key,
+                body: *blake3::hash(digest.as_bytes()).as_bytes(),
+                former: Vec::new(),
+            }),
+        };
+        let record = self.editor.edit(&codebook, request, CALL).await?.record;
+        let reverted = self.revert(live, Some(record.id)).await?;
+        let (edit, warnings) = (Some(record.id), record.warnings);
+        Ok(Came { edit, reverted, warnings, ..Came::to(OutcomeKind::Edited) })
+    }
+
+    /// Takes edits back, all but one.
+    async fn revert(
+        &self,
+        edits: Vec<(CodebookName, Arc<EditRecord>)>,
+        but: Option<EditId>,
+    ) -> Result<Vec<EditId>> {
+        let mut reverted = Vec::new();
+        for (book, record) in edits.into_iter().filter(|(_, record)| Some(record.id) != but) {
+            match self.editor.revert(&book, record.id).await {
+                Ok(()) => reverted.push(record.id),
+                // By someone else, meanwhile.
+                Err(EditorError::UnknownEdit(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(reverted)
+    }
+}
+
+fn overtaken() -> Came {
+    Came::to(OutcomeKind::Skipped).because("More was heard of the annotation already.")
+}
+
+/// The tag that the edits of an annotation bear.
+fn tag(annotation: u64) -> String {
+    format!("label-studio:annotation:{annotation}")
+}
+
+/// A text of an edit's metadata.
+fn text_of<'a>(record: &'a EditRecord, field: &str) -> &'a str {
+    record.metadata.get(METADATA).and_then(|of| of.get(field)).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The live edits of an annotation, in whatever codebook: its project's may have been another.
+async fn edits_of(
+    editor: &Editor,
+    project: &str,
+    annotation: u64,
+) -> Result<Vec<(CodebookName, Arc<EditRecord>)>> {
+    let filter = EditFilter { tag: Some(tag(annotation)), ..EditFilter::default() };
+    let mut found = editor.find_records(filter).await?;
+    found.retain(|(_, record)| text_of(record, "project") == project);
+    Ok(found)
+}

@@ -1,0 +1,142 @@
+//! `POST /v1/chat/completions`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use reasonedit_editor::{CallContext, QueryEvent};
+use time::OffsetDateTime;
+use tracing::Span;
+use ulid::Ulid;
+
+use super::OpenAi;
+use super::errors::{ChatErrors, placed};
+use super::input::{ChatInput, InputRules, Prepared};
+use super::models::Served;
+use super::output::{Asked, CompletionChoice, CompletionDto, Head, LogprobsDto, ProvenanceDto, ReplyDto};
+use super::stream::{self, Told};
+use reasonedit_api::codebook_name;
+use reasonedit_api::events::{Events, first_event, next_event};
+use reasonedit_http::limits::Deadline;
+use reasonedit_http::payload::JsonPayload;
+use reasonedit_http::problem::{Problem, Result};
+use reasonedit_http::request_id::RequestId;
+
+/// Digits of the model's fingerprint that clients are told.
+const FINGERPRINT: usize = 10;
+
+/// Reply to a conversation
+///
+/// As `OpenAI` documents it, for chat clients that take a base URL. What the codebook knows about the user's
+/// last turn and its picture (else the last picture before it) is put in front of that turn's text; turns
+/// before reach the model as they are, with up to as many pictures as the configuration allows: of more the
+/// oldest are left out, and `reasonedit.omitted_pictures` names them. Without any picture the model answers
+/// by itself, and `reasonedit.skipped` says so. A last message of the assistant's is gone on with: the answer
+/// is what comes behind it. What the answer rests on stands under `reasonedit`. With `stream` it comes as
+/// server-sent events: chunks, then `[DONE]`; a failure on the way is an event named `error`. An answer is
+/// made greedily unless a `temperature` is asked for.
+#[utoipa::path(
+    post, path = "/v1/chat/completions", operation_id = "create_chat_completion", tag = "openai",
+    request_body(content = ChatInput),
+    responses(
+        (status = 200, description = "The answer, at once or, as data of events, in `ChatCompletionChunk`s.",
+            content((CompletionDto = "application/json"), (String = "text/event-stream"))),
+        ChatErrors,
+    ),
+)]
+pub(crate) async fn complete(
+    State(openai): State<OpenAi>,
+    deadline: Deadline,
+    Extension(request_id): Extension<RequestId>,
+    JsonPayload { value: input, held: _held }: JsonPayload<ChatInput>,
+) -> Result<Response> {
+    let served = Served::new(&openai).await?;
+    let own = input.reasonedit.as_ref();
+    let mut codebook = served.codebook(&input.model)?;
+    if let Some(name) = own.and_then(|own| own.codebook.as_deref()) {
+        let named = codebook_name(Some(name))
+            .map_err(|problem| problem.relocated(|pointer| Some(format!("/reasonedit{pointer}"))))?;
+        if input.model != served.name && named != codebook {
+            let detail = "`model` names another codebook.";
+            return Err(Problem::invalid("/reasonedit/codebook", detail));
+        }
+        codebook = named;
+    }
+    let explain = own.and_then(|own| own.explain).unwrap_or(false);
+    let streams = input.stream.unwrap_or(false);
+    let usage = input.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false);
+    let head = Head {
+        id: format!("chatcmpl-{}", Ulid::new()),
+        created: OffsetDateTime::now_utc().unix_timestamp(),
+        model: input.model.clone(),
+        fingerprint: format!("fp_{}", served.fingerprint.get(..FINGERPRINT).unwrap_or(&served.fingerprint)),
+    };
+
+    let config = served.editor.config();
+    let info = served.editor.model().await?;
+    let rules = InputRules {
+        pictures: config.limits.pictures,
+        older_pictures: openai.config.older_pictures,
+        characters: config.limits.conversation_chars,
+        positions: info.max_positions,
+        vocabulary: info.vocabulary,
+        fetcher: &openai.service.fetcher,
+    };
+    let Prepared { request, choices_at, omitted_pictures } = input.request(&rules).await?;
+    let asked = Asked {
+        request_id: request_id.to_string(),
+        codebook: codebook.to_string(),
+        image: request.subject().map(|(turn, part)| format!("/messages/{turn}/content/{part}")),
+        omitted_pictures,
+        says: !request.question().trim().is_empty(),
+        retrieves: request.retrieval.enabled.unwrap_or(config.retrieval.enabled),
+        explain,
+    };
+    let logprobs = request.decoding.alternatives.is_some();
+    let events = served
+        .editor
+        .chat_stream(&codebook, request, CallContext::interactive(deadline.0))
+        .map_err(|error| placed(error.into(), &choices_at))?;
+    let told = Told { head, asked, choices_at: choices_at.clone(), logprobs, usage };
+    let answer = if streams {
+        stream::answer(events, told, deadline.0, openai.service.keep_alive).await
+    } else {
+        whole(events, told, deadline).await.map(|whole| Json(whole).into_response())
+    };
+    answer.map_err(|problem| placed(problem, &choices_at))
+}
+
+/// Waits for the whole answer: the same pieces that a stream brings.
+async fn whole(mut events: Events, told: Told, deadline: Deadline) -> Result<CompletionDto> {
+    let Told { head, asked, logprobs, .. } = told;
+    let (mut grounds, mut content, mut tokens) = (ProvenanceDto::default(), String::new(), Vec::new());
+    let mut next = first_event(&mut events).await?;
+    let outcome = loop {
+        match next {
+            QueryEvent::Retrieval(report, verification) => {
+                grounds = asked.grounds(&report, verification.as_ref());
+            }
+            QueryEvent::Token { text, tokens: more, .. } => {
+                content.push_str(&text);
+                tokens.extend(more);
+            }
+            QueryEvent::Done(outcome) => break *outcome,
+        }
+        next = next_event(&mut events, deadline.0.into(), &Span::current()).await?;
+    };
+    let choice = CompletionChoice {
+        index: 0,
+        message: ReplyDto { role: "assistant", content, refusal: () },
+        logprobs: logprobs.then(|| LogprobsDto::new(&tokens)),
+        finish_reason: outcome.finish.into(),
+    };
+    Ok(CompletionDto {
+        id: head.id,
+        object: "chat.completion",
+        created: head.created,
+        model: head.model,
+        choices: vec![choice],
+        usage: outcome.usage.into(),
+        system_fingerprint: head.fingerprint,
+        reasonedit: asked.figures(outcome, grounds),
+    })
+}

@@ -1,0 +1,152 @@
+//! `/v1/models`: one model for each codebook, so that clients choose codebooks where they choose models.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use reasonedit_editor::{CodebookName, CodebookSummary, Editor};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::OpenAi;
+use super::errors::{ErrorBody, LookupErrors};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
+
+/// The models that can be asked.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenAiModelList)]
+pub(crate) struct ModelListDto {
+    /// Always `list`.
+    object: &'static str,
+    /// The default codebook's first.
+    data: Vec<ModelDto>,
+}
+
+/// The loaded model with one of the codebooks.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenAiModel)]
+pub(crate) struct ModelDto {
+    /// The model's name with the default codebook, `NAME@CODEBOOK` with another.
+    #[schema(example = "demo@skin")]
+    id: String,
+    /// Always `model`.
+    object: &'static str,
+    /// Seconds since 1970: with the default codebook when the model was loaded, with another when the oldest
+    /// of its live edits was made.
+    created: i64,
+    /// Always `reasonedit`.
+    owned_by: &'static str,
+    /// This service's own part.
+    reasonedit: OwnModelDto,
+}
+
+/// A model's codebook.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReasonEditModel)]
+pub(crate) struct OwnModelDto {
+    /// Its name.
+    codebook: String,
+    /// Live edits.
+    edits: usize,
+}
+
+/// The loaded model under the name it is served by.
+pub(super) struct Served<'a> {
+    pub(super) editor: &'a Editor,
+    pub(super) name: String,
+    /// BLAKE3 (hex) of configuration, tokenizer and weights.
+    pub(super) fingerprint: String,
+    /// Seconds since 1970.
+    loaded: i64,
+}
+
+impl<'a> Served<'a> {
+    /// # Errors
+    /// 503 while the model is being loaded.
+    pub(super) async fn new(openai: &'a OpenAi) -> Result<Self> {
+        let editor = openai.service.editor.ready()?;
+        let info = editor.model().await?;
+        Ok(Self {
+            editor,
+            name: openai.config.model.clone().unwrap_or_else(|| info.name.clone()),
+            fingerprint: info.fingerprint.clone(),
+            loaded: openai.service.editor.since().map_or(0, time::OffsetDateTime::unix_timestamp),
+        })
+    }
+
+    /// The codebook that is meant by a model's name.
+    ///
+    /// # Errors
+    /// 404 for another model, and for a codebook that isn't there.
+    pub(super) fn codebook(&self, model: &str) -> Result<CodebookName> {
+        let name = match model.strip_prefix(self.name.as_str()) {
+            Some("") => Some(CodebookName::default()),
+            Some(rest) => rest.strip_prefix('@').and_then(|name| name.parse().ok()),
+            None => None,
+        };
+        name.filter(|name| self.editor.known_codebook(name).is_ok()).ok_or_else(|| {
+            let detail = format!("The model `{model}` does not exist; GET /v1/models lists those that do.");
+            Problem::at(ProblemKind::NotFound, "/model", detail)
+        })
+    }
+
+    fn describe(&self, codebook: &CodebookSummary) -> ModelDto {
+        let name = &codebook.name;
+        let is_default = *name == CodebookName::default();
+        let oldest = codebook.oldest_edit.map(time::OffsetDateTime::unix_timestamp);
+        ModelDto {
+            id: if is_default { self.name.clone() } else { format!("{}@{name}", self.name) },
+            object: "model",
+            created: oldest.filter(|_| !is_default).unwrap_or(self.loaded),
+            owned_by: "reasonedit",
+            reasonedit: OwnModelDto { codebook: name.to_string(), edits: codebook.edits },
+        }
+    }
+}
+
+/// List models
+///
+/// One for each codebook: the model's name with the default codebook, `NAME@CODEBOOK` with the others.
+#[utoipa::path(
+    get, path = "/v1/models", operation_id = "list_models", tag = "openai",
+    responses((status = 200, description = "The models.", body = ModelListDto), LookupErrors),
+)]
+pub(crate) async fn list(State(openai): State<OpenAi>) -> Result<Json<ModelListDto>> {
+    let served = Served::new(&openai).await?;
+    let mut codebooks = served.editor.open_codebooks();
+    codebooks.sort_by_key(|codebook| codebook.name != CodebookName::default());
+    let data = codebooks.iter().map(|codebook| served.describe(codebook)).collect();
+    Ok(Json(ModelListDto { object: "list", data }))
+}
+
+/// Get a model
+#[utoipa::path(
+    get, path = "/v1/models/{id}", operation_id = "get_model", tag = "openai",
+    params(("id" = String, Path, description = "One of `GET /v1/models`.")),
+    responses(
+        (status = 200, description = "The model.", body = ModelDto),
+        (status = 404, description = "No such model, or no such codebook.", body = ErrorBody),
+        LookupErrors,
+    ),
+)]
+pub(crate) async fn get(
+    State(openai): State<OpenAi>,
+    path: std::result::Result<Path<String>, PathRejection>,
+) -> Result<Json<ModelDto>> {
+    let id = path.map(|Path(id)| id).unwrap_or_default();
+    found(&openai, &id).await
+}
+
+/// As [`get`], of a name with a slash in it.
+pub(super) async fn get_of_owner(
+    State(openai): State<OpenAi>,
+    path: std::result::Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<ModelDto>> {
+    let id = path.map(|Path((owner, name))| format!("{owner}/{name}")).unwrap_or_default();
+    found(&openai, &id).await
+}
+
+async fn found(openai: &OpenAi, id: &str) -> Result<Json<ModelDto>> {
+    let served = Served::new(openai).await?;
+    let codebook = served.editor.known_codebook(&served.codebook(id)?)?;
+    Ok(Json(served.describe(&codebook)))
+}
