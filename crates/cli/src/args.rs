@@ -1,6 +1,10 @@
 //! The command line: every subcommand, option and help text.
 
-#![allow(clippy::doc_markdown, reason = "doc comments here are help texts, shown as they are")]
+#![allow(
+    clippy::doc_markdown,
+    rustdoc::broken_intra_doc_links,
+    reason = "doc comments here are help texts, shown as they are"
+)]
 
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
 //! The index's look-up and the fold, on random keys (the worst case for every bound of the index):
 //! `cargo bench -p reasonedit-codebook`.
 
+#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;

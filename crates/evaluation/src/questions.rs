@@ -152,15 +152,15 @@ pub(crate) fn changing(edits: &[&Record]) -> Vec<EvaluationQuestion> {
 /// The questions whose answers the edits should not change, before it is known which of them the unedited
 /// model answers rightly. `all` are the records of the whole data, edited or not.
 pub(crate) fn keeping(edits: &[&Record], all: &[Record]) -> Vec<EvaluationQuestion> {
-    let questions: HashSet<&str> = edits.iter().map(|record| record.sample.question.trim()).collect();
+    let edited: HashSet<&str> = edits.iter().map(|record| record.sample.question.trim()).collect();
     let images: HashSet<&str> = edits.iter().map(|record| record.sample.image.as_str()).collect();
     let unrelated = |sample: &&Sample| {
-        !questions.contains(sample.question.trim()) && !images.contains(sample.image.as_str())
+        !edited.contains(sample.question.trim()) && !images.contains(sample.image.as_str())
     };
     let mut questions = Vec::new();
     for (edit, record) in edits.iter().enumerate() {
         let mut add = |metric, sample: &Sample| {
-            questions.push(EvaluationQuestion { metric, edit, sample: sample.clone() })
+            questions.push(EvaluationQuestion { metric, edit, sample: sample.clone() });
         };
         record.unrelated.iter().filter(unrelated).for_each(|sample| add(Metric::Locality, sample));
         record.contrast.iter().for_each(|sample| add(Metric::Contrast, sample));

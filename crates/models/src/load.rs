@@ -35,8 +35,8 @@ pub struct LoadOptions {
 /// Loads a vision-language model from a folder or hub id.
 ///
 /// # Errors
-/// [`reasonedit_nn::error::ModelError::Load`] or [`ModelError::Read`], naming what is at fault and what to do
-/// about it.
+/// [`reasonedit_nn::error::ModelError::Load`] or [`reasonedit_nn::error::ModelError::Read`], naming what is
+/// at fault and what to do about it.
 pub fn load(source: &str, options: &LoadOptions) -> Result<Box<dyn VisionLanguageModel>> {
     load_with_progress(source, options, &|_| {})
 }

@@ -150,7 +150,7 @@ impl Siglip {
     /// Loads a checkpoint from a folder or hub id.
     ///
     /// # Errors
-    /// As [`crate::load`].
+    /// As [`crate::load()`].
     pub fn load(source: &str, options: &LoadOptions) -> Result<Self> {
         let checkpoint = resolve(source, options, &|_| {})?;
         let json = checkpoint.required_json("config.json")?;

@@ -97,7 +97,7 @@ impl WeightType {
 }
 
 /// Blocks that the language model's layers are held in, quantised while they are loaded. The output matrix is
-/// then in 8 bits; embeddings, norms and the vision side stay as [`LoadOptions::dtype`] says.
+/// then in 8 bits; embeddings, norms and the vision side stay as `LoadOptions::dtype` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockType {

@@ -1,6 +1,6 @@
 //! Contexts put in front of questions, with the answers that follow from them.
 //!
-//! A context is a list of [`Item`]s whose meaning is known, so that every answer is derived from what the
+//! A context is a list of `Item`s whose meaning is known, so that every answer is derived from what the
 //! context says and never decided beside it: what the context does not settle has the default answer.
 
 mod loose_facts;
