@@ -1,7 +1,7 @@
 //! The one list of integrations.
 
-/// The integrations: the settings of each with the key that they have below `server`. Hands them to the macro of
-/// this name, which makes a field, a check or a value of each.
+/// The integrations: the settings of each with the key that they have below `server`. Hands them to the macro
+/// of this name, which makes a field, a check or a value of each.
 macro_rules! with_integrations {
     ($with:ident) => {
         $with! {

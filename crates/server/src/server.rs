@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 
+use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
+
 use crate::config::ServerConfig;
 use crate::error::ServerError;
 use crate::policy::Policies;
@@ -38,8 +40,20 @@ impl Server {
     /// # Errors
     /// [`ServerError::Config`] for unusable settings, [`ServerError::Client`] when TLS can't be set up.
     pub fn new(config: ServerConfig) -> Result<(Self, EditorSlot), ServerError> {
+        Self::with(config, |_| Ok(Vec::new()))
+    }
+
+    /// The same with integrations beside those of the list, for who embeds the service and has one of their
+    /// own.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and what `more` says.
+    pub fn with(
+        config: ServerConfig,
+        more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
+    ) -> Result<(Self, EditorSlot), ServerError> {
         config.validate()?;
-        let slot = EditorSlot::new(&config)?;
+        let slot = EditorSlot::new(&config, more)?;
         let state = AppState::new(&config, slot.clone())?;
         let (router, policies) = router::service(state, &config);
         Ok((Self { router, policies, config, slot: slot.clone() }, slot))

@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::problem::{Problem, Result};
 use crate::sources::Sources;
 use crate::workers::{self, JobDependencies};
-use reasonedit_integration::{EditorCell, Integration, ServiceContext};
+use reasonedit_integration::{EditorCell, Integration, IntegrationError, ServiceContext};
 
 /// Where the editor arrives once its model is loaded; until then edits and queries are answered with 503.
 #[derive(Clone)]
@@ -51,7 +51,10 @@ impl EditorSlot {
     /// # Errors
     /// [`ServerError::Client`] when pictures may be fetched by URL and TLS can't be set up,
     /// [`ServerError::Integration`] when an integration can't be made.
-    pub(crate) fn new(config: &ServerConfig) -> Result<Self, ServerError> {
+    pub(crate) fn new(
+        config: &ServerConfig,
+        more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
+    ) -> Result<Self, ServerError> {
         let limits = &config.limits;
         let (hosts, timeout) = (&config.allowed_image_hosts, config.timeouts.fetch());
         let fetcher = Fetcher::new(hosts, limits.fetched_image_bytes, timeout)?;
@@ -62,8 +65,10 @@ impl EditorSlot {
             fetch: timeout,
             keep_alive: config.timeouts.keep_alive(),
         };
+        let mut integrations = config.integrations(&service)?;
+        integrations.extend(more(&service)?);
         Ok(Self(Arc::new(Slot {
-            integrations: config.integrations(&service)?,
+            integrations,
             editor: service.editor,
             jobs: OnceLock::new(),
             fetcher,

@@ -17,7 +17,7 @@ use utoipa::openapi::OpenApi;
 
 pub use self::context::{EditorCell, ServiceContext};
 pub use self::error::IntegrationError;
-pub use self::metrics::{MetricFamily, MetricKind, Sample};
+pub use self::metrics::{MetricFamily, MetricKind, MetricSample};
 use reasonedit_http::policy::Routes;
 use reasonedit_http::problem::Problem;
 

@@ -12,12 +12,12 @@ pub struct MetricFamily {
     /// What it means.
     pub help: &'static str,
     /// Values with the label that tells them apart.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<MetricSample>,
 }
 
 /// A value of a metric.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub struct MetricSample {
     /// Names and values of its labels.
     pub labels: Vec<(&'static str, String)>,
     /// What it is now.

@@ -57,7 +57,7 @@ struct Item {
 }
 
 /// A text of the rationale, line by line, and the regions it belongs to.
-struct Said {
+struct RationaleText {
     /// Indices of its statements.
     statements: std::ops::Range<usize>,
     id: Option<String>,
@@ -130,7 +130,7 @@ fn texts(value: &Value, field: &str) -> Vec<String> {
 }
 
 /// A line is a statement; a single line is split into sentences.
-fn reasoning(items: &[&Item], warnings: &mut Vec<Warning>) -> (Vec<Reason>, Vec<Said>) {
+fn reasoning(items: &[&Item], warnings: &mut Vec<Warning>) -> (Vec<Reason>, Vec<RationaleText>) {
     let lines = |item: &Item| -> Vec<String> {
         let texts = texts(&item.value, "text");
         let lines = texts.iter().flat_map(|text| text.lines()).map(trimmed).filter(|line| is_visible(line));
@@ -149,7 +149,7 @@ fn reasoning(items: &[&Item], warnings: &mut Vec<Warning>) -> (Vec<Reason>, Vec<
         let statements =
             lines.into_iter().flat_map(|line| if single { split(line, warnings) } else { vec![line] });
         reasons.extend(statements.map(|statement| Reason { statement, boxes: Vec::new() }));
-        said.push(Said {
+        said.push(RationaleText {
             statements: first..reasons.len(),
             id: item.id.clone(),
             parent: item.parent.clone(),
@@ -206,7 +206,7 @@ fn answer(
 /// `image_rotation` tells the screen's turn only.
 fn attach(
     reasoning: &mut [Reason],
-    said: &[Said],
+    said: &[RationaleText],
     items: &[Item],
     is_evidence: impl Fn(&Item) -> bool,
     warnings: &mut Vec<Warning>,
@@ -214,13 +214,13 @@ fn attach(
     let same_id = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
     for item in items {
         let Some(drawn) = Drawn::read(&item.kind, &item.value) else { continue };
-        let related = |other: &Said| {
+        let related = |other: &RationaleText| {
             items.iter().filter(|i| i.kind == "relation").any(|i| {
                 (same_id(&i.from_id, &item.id) && same_id(&i.to_id, &other.id))
                     || (same_id(&i.to_id, &item.id) && same_id(&i.from_id, &other.id))
             })
         };
-        let tied = |other: &&Said| {
+        let tied = |other: &&RationaleText| {
             same_id(&other.id, &item.id)
                 || same_id(&other.parent, &item.id)
                 || same_id(&item.parent, &other.id)

@@ -24,7 +24,7 @@ const TIME_CHARS: usize = 64;
 #[serde(tag = "change", rename_all = "snake_case")]
 pub(super) enum Change {
     /// A correction.
-    Says(Box<Said>),
+    Says(Box<SubmittedCorrection>),
     /// Nothing that an edit could be made of any more, and why.
     Withdrawn { reason: String, updated_at: String },
     /// It is gone.
@@ -33,7 +33,7 @@ pub(super) enum Change {
 
 /// A correction with where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Said {
+pub(super) struct SubmittedCorrection {
     pub(super) correction: Correction,
     pub(super) updated_at: String,
     pub(super) task: Option<u64>,
@@ -146,7 +146,7 @@ pub(super) fn received(input: &WebhookInput, config: &LabelStudioConfig) -> Opti
                 let updated_at: String =
                     annotation.updated_at.as_deref().unwrap_or_default().chars().take(TIME_CHARS).collect();
                 let change = match read {
-                    Ok((correction, task)) => Change::Says(Box::new(Said {
+                    Ok((correction, task)) => Change::Says(Box::new(SubmittedCorrection {
                         correction,
                         updated_at,
                         task,

@@ -28,7 +28,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 
 pub use self::config::LabelStudioConfig;
-use self::pictures::{Origin, Pictures};
+use self::pictures::{PictureOrigin, Pictures};
 use self::projects::{ProjectRecord, Projects};
 use self::queue::Queue;
 use reasonedit_http::policy::{BodyPolicy, Policy, Routes};
@@ -168,8 +168,8 @@ impl LabelStudio {
     }
 
     /// What a project's pictures need.
-    fn origin(known: ProjectRecord) -> Origin {
-        Origin { hostname: known.hostname, token: known.token }
+    fn origin(known: ProjectRecord) -> PictureOrigin {
+        PictureOrigin { hostname: known.hostname, token: known.token }
     }
 
     /// The queue of annotations.

@@ -38,7 +38,7 @@ pub(super) struct Pictures {
 
 /// What setup told of a project that its pictures may need.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Origin {
+pub(super) struct PictureOrigin {
     /// The name that Label Studio gives itself: what begins with it lies at the configured address.
     pub(super) hostname: Option<String>,
     pub(super) token: Option<Secret>,
@@ -89,7 +89,7 @@ impl Pictures {
     /// # Errors
     /// 422 where it can't be one or may not be fetched, 413 when it is too large, 502 when Label Studio can't
     /// be asked or refuses, 504 when it takes too long.
-    pub(super) async fn get(&self, value: &str, origin: &Origin) -> Result<ImageSource> {
+    pub(super) async fn get(&self, value: &str, origin: &PictureOrigin) -> Result<ImageSource> {
         match self.place(value.trim(), origin.hostname.as_deref())? {
             Place::Data => resolve(ImageInput::Data(value.trim().to_owned()), &self.fetcher).await,
             Place::Elsewhere => resolve(ImageInput::Url(value.trim().to_owned()), &self.fetcher).await,

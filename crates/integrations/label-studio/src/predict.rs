@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::LabelStudio;
 use super::dto::{PredictionDto, RegionDto, TaskInput};
 use super::labels::{AnswerForm, Choice, Control, Interface, Rectangles, at, choices_of, question_of};
-use super::pictures::Origin;
+use super::pictures::PictureOrigin;
 use super::regions::PercentBox;
 use super::version::version;
 use reasonedit_http::problem::{Problem, Result};
@@ -29,7 +29,7 @@ pub(super) struct Asking<'a> {
     pub(super) editor: &'a Editor,
     pub(super) interface: &'a Interface,
     pub(super) codebook: CodebookName,
-    pub(super) origin: Origin,
+    pub(super) origin: PictureOrigin,
     /// What is not answered by then is left for another request.
     pub(super) until: Instant,
 }

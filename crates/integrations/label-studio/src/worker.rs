@@ -23,7 +23,7 @@ use ulid::Ulid;
 use super::LabelStudio;
 use super::annotation::Reason;
 use super::dto::{OutcomeDto, OutcomeKind};
-use super::events::{Change, Event, Said, parse_time};
+use super::events::{Change, Event, SubmittedCorrection, parse_time};
 use super::queue::{Next, Queue};
 use reasonedit_api::rfc3339;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
@@ -38,7 +38,7 @@ const FAULTS: u32 = 4;
 const METADATA: &str = "label_studio";
 
 /// What came of an event.
-struct Came {
+struct SyncOutcome {
     outcome: OutcomeKind,
     edit: Option<EditId>,
     reverted: Vec<EditId>,
@@ -46,7 +46,7 @@ struct Came {
     warnings: Vec<Warning>,
 }
 
-impl Came {
+impl SyncOutcome {
     fn to(outcome: OutcomeKind) -> Self {
         Self { outcome, edit: None, reverted: Vec::new(), detail: None, warnings: Vec::new() }
     }
@@ -104,7 +104,7 @@ impl Worker {
                     return Ok(());
                 }
                 tracing::error!(annotation = event.annotation, project = %event.project, %detail, "an annotation can't become an edit");
-                Came::to(OutcomeKind::Failed).because(detail)
+                SyncOutcome::to(OutcomeKind::Failed).because(detail)
             }
         };
         let outcome = OutcomeDto {
@@ -142,7 +142,7 @@ impl Worker {
         }
     }
 
-    async fn follow(&self, event: &Event) -> Result<Came> {
+    async fn follow(&self, event: &Event) -> Result<SyncOutcome> {
         let live = edits_of(&self.editor, &event.project, event.annotation).await?;
         match &event.change {
             Change::Says(said) => {
@@ -150,23 +150,25 @@ impl Worker {
                 // What was told of the edit when it was made, or of the annotation if there is none.
                 let warnings =
                     if came.warnings.is_empty() { said.correction.warnings.clone() } else { came.warnings };
-                Ok(Came { warnings, ..came })
+                Ok(SyncOutcome { warnings, ..came })
             }
             Change::Deleted | Change::Withdrawn { .. } if live.is_empty() => {
                 let reason = match &event.change {
                     Change::Withdrawn { reason, .. } => reason,
                     _ => "No edit came of it.",
                 };
-                Ok(Came::to(OutcomeKind::Skipped).because(reason))
+                Ok(SyncOutcome::to(OutcomeKind::Skipped).because(reason))
             }
             Change::Withdrawn { .. } if self.queue.heard_more(event) => Ok(overtaken()),
-            Change::Withdrawn { reason, .. } => {
-                Ok(Came { reverted: self.revert(live, None).await?, ..Came::to(OutcomeKind::Reverted) }
-                    .because(reason))
+            Change::Withdrawn { reason, .. } => Ok(SyncOutcome {
+                reverted: self.revert(live, None).await?,
+                ..SyncOutcome::to(OutcomeKind::Reverted)
             }
-            Change::Deleted => {
-                Ok(Came { reverted: self.revert(live, None).await?, ..Came::to(OutcomeKind::Reverted) })
-            }
+            .because(reason)),
+            Change::Deleted => Ok(SyncOutcome {
+                reverted: self.revert(live, None).await?,
+                ..SyncOutcome::to(OutcomeKind::Reverted)
+            }),
         }
     }
 
@@ -174,9 +176,9 @@ impl Worker {
     async fn learn(
         &self,
         event: &Event,
-        said: &Said,
+        said: &SubmittedCorrection,
         live: Vec<(CodebookName, Arc<EditRecord>)>,
-    ) -> Result<Came> {
+    ) -> Result<SyncOutcome> {
         let digest = said.correction.digest();
         let stamp = if said.updated_at.is_empty() { &digest } else { &said.updated_at };
         let key = format!("label-studio/{}/{}/{stamp}", event.project, event.annotation);
@@ -188,7 +190,11 @@ impl Worker {
             // Made before an interruption, or sent again.
             let stands = live.iter().any(|(_, record)| record.id == edit);
             let reverted = if stands { self.revert(live, Some(edit)).await? } else { Vec::new() };
-            let came = Came { edit: stands.then_some(edit), reverted, ..Came::to(OutcomeKind::Edited) };
+            let came = SyncOutcome {
+                edit: stands.then_some(edit),
+                reverted,
+                ..SyncOutcome::to(OutcomeKind::Edited)
+            };
             return Ok(if stands {
                 came
             } else {
@@ -206,7 +212,7 @@ impl Worker {
         };
         if let Some(edit) = live.iter().find(same).map(|(_, record)| record.id) {
             let reverted = self.revert(live, Some(edit)).await?;
-            return Ok(Came { edit: Some(edit), reverted, ..Came::to(OutcomeKind::Unchanged) });
+            return Ok(SyncOutcome { edit: Some(edit), reverted, ..SyncOutcome::to(OutcomeKind::Unchanged) });
         }
 
         let origin = LabelStudio::origin(known);
@@ -257,7 +263,7 @@ impl Worker {
         let record = self.editor.edit(&codebook, request, CALL).await?.record;
         let reverted = self.revert(live, Some(record.id)).await?;
         let (edit, warnings) = (Some(record.id), record.warnings);
-        Ok(Came { edit, reverted, warnings, ..Came::to(OutcomeKind::Edited) })
+        Ok(SyncOutcome { edit, reverted, warnings, ..SyncOutcome::to(OutcomeKind::Edited) })
     }
 
     /// Takes edits back, all but one.
@@ -279,8 +285,8 @@ impl Worker {
     }
 }
 
-fn overtaken() -> Came {
-    Came::to(OutcomeKind::Skipped).because("More was heard of the annotation already.")
+fn overtaken() -> SyncOutcome {
+    SyncOutcome::to(OutcomeKind::Skipped).because("More was heard of the annotation already.")
 }
 
 /// The tag that the edits of an annotation bear.

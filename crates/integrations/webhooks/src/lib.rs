@@ -38,7 +38,7 @@ use event::MessageDto;
 use reasonedit_http::policy::{Policy, Routes};
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_integration::{
-    Integration, IntegrationConfig, IntegrationError, MetricFamily, MetricKind, Sample, ServiceContext,
+    Integration, IntegrationConfig, IntegrationError, MetricFamily, MetricKind, MetricSample, ServiceContext,
     Unusable,
 };
 use send::{Sender, SenderError};
@@ -184,7 +184,7 @@ impl Integration for Webhooks {
                     help,
                     samples: reports
                         .iter()
-                        .map(|(endpoint, report)| Sample {
+                        .map(|(endpoint, report)| MetricSample {
                             labels: vec![("endpoint", (*endpoint).to_owned())],
                             value: value(report),
                         })

@@ -10,6 +10,7 @@ mod errors;
 mod every_body;
 mod fuzz;
 mod http;
+mod integration;
 mod jobs;
 mod kill;
 mod label_studio;
