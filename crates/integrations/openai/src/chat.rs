@@ -10,9 +10,10 @@ use ulid::Ulid;
 
 use super::OpenAi;
 use super::errors::{ChatErrors, placed};
-use super::input::{ChatInput, InputRules, Prepared};
+use super::input::{ChatInput, Prepared};
 use super::models::Served;
 use super::output::{Asked, CompletionChoice, CompletionDto, Head, LogprobsDto, ProvenanceDto, ReplyDto};
+use super::rules::InputRules;
 use super::stream::{self, Told};
 use reasonedit_api::codebook_name;
 use reasonedit_api::events::{Events, first_event, next_event};

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::input::{given, unsupported};
+use super::rules::{given, unsupported};
 use reasonedit_http::problem::{Problem, Result};
 
 /// Fields of [`FormsInput`].

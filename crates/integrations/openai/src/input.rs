@@ -11,13 +11,12 @@ use serde_json::{Map, Value};
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-use super::config::OlderPictures;
 use super::form::{self, Asked, FormsInput};
 use super::message::{MessageInput, turns};
 use super::neutral;
+use super::rules::{InputRules, unsupported};
 use super::samplers::{self, SamplersInput};
 use reasonedit_api::query::RetrievalInput;
-use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::json::from_value;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
@@ -168,21 +167,6 @@ impl<'de> Deserialize<'de> for Stops {
     }
 }
 
-/// Something known that is not done here (400).
-pub(super) fn unsupported(pointer: impl Into<String>, what: &str) -> Problem {
-    Problem::at(ProblemKind::Unsupported, pointer, format!("{what} by this service."))
-}
-
-/// Whether something is asked for: `null`, `false` and what is empty ask for nothing.
-pub(super) fn given(value: Option<&Value>) -> bool {
-    match value {
-        None | Some(Value::Null | Value::Bool(false)) => false,
-        Some(Value::Array(list)) => !list.is_empty(),
-        Some(Value::Object(fields)) => !fields.is_empty(),
-        Some(_) => true,
-    }
-}
-
 impl ChatInput {
     /// Refuses what would change the answer and isn't done.
     fn supported(&self) -> Result<()> {
@@ -330,21 +314,6 @@ impl ChatInput {
         };
         Ok(Prepared { request, choices_at, omitted_pictures })
     }
-}
-
-/// What requests are held to.
-pub(super) struct InputRules<'a> {
-    /// Pictures that the model is shown.
-    pub(super) pictures: usize,
-    /// What becomes of older ones.
-    pub(super) older_pictures: OlderPictures,
-    /// Characters of all turns together.
-    pub(super) characters: usize,
-    /// Tokens that the model takes.
-    pub(super) positions: usize,
-    /// Tokens that the model knows.
-    pub(super) vocabulary: usize,
-    pub(super) fetcher: &'a Fetcher,
 }
 
 /// Refuses a conversation before its tokens are counted.

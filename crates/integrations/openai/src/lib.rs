@@ -12,6 +12,7 @@ mod message;
 mod models;
 mod neutral;
 mod output;
+mod rules;
 mod samplers;
 mod stream;
 

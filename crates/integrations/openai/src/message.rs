@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::config::OlderPictures;
-use super::input::{InputRules, given, unsupported};
+use super::rules::{InputRules, given, unsupported};
 use reasonedit_api::image::ImageInput;
 use reasonedit_api::resolve;
 use reasonedit_http::fetch::Fetcher;

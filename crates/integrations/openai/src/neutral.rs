@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::input::{given, unsupported};
+use super::rules::{given, unsupported};
 use reasonedit_http::problem::Result;
 
 /// The values of a parameter that change nothing, `null` aside.
