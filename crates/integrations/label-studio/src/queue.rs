@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reasonedit_codebook::{Journal, Library, RowKey};
+use reasonedit_resilience::Backoff;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -24,6 +25,8 @@ const KEPT: usize = 200;
 const PAGE: usize = 64;
 /// The longest that is waited before an annotation is tried again.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// When an annotation is tried again.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(1), LONGEST_WAIT);
 
 /// An event that waits, without what it says.
 #[derive(Clone, Debug)]
@@ -202,8 +205,8 @@ impl Queue {
     pub(super) fn put_off(&self, id: Ulid, now: Instant) -> Duration {
         let mut state = self.lock();
         let Some(event) = state.waiting.get_mut(&id) else { return Duration::ZERO };
-        let wait = Duration::from_secs(1 << event.tries.min(9)).min(LONGEST_WAIT);
         event.tries = event.tries.saturating_add(1);
+        let wait = BACKOFF.wait(event.tries, None);
         event.not_before = now + wait;
         wait
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reasonedit_codebook::CodebookName;
+use reasonedit_resilience::Backoff;
 use reqwest::Url;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,6 +16,8 @@ use utoipa::ToSchema;
 
 use reasonedit_http::outbound::{self, Reach};
 
+/// Longest wait that a receiver can ask for.
+const MOST_ASKED: Duration = Duration::from_hours(24);
 /// What stands before the base64 of a secret (Standard Webhooks).
 const PREFIX: &str = "whsec_";
 /// Bytes that a secret may have (Standard Webhooks).
@@ -221,6 +224,15 @@ impl WebhooksConfig {
         Duration::from_millis(self.timeout_ms)
     }
 
+    /// When a failed delivery is tried again: doubling from the first wait to the longest, its second half at
+    /// random; never less than the receiver asked for, up to a day.
+    pub(super) fn backoff(&self) -> Backoff {
+        let milliseconds = Duration::from_millis;
+        Backoff::doubling(milliseconds(self.retry_first_ms), milliseconds(self.retry_longest_ms))
+            .with_jitter()
+            .at_most_asked(MOST_ASKED)
+    }
+
     pub(super) fn give_up(&self) -> Duration {
         Duration::from_millis(self.give_up_ms)
     }
@@ -236,6 +248,16 @@ mod tests {
         let mut endpoint = EndpointConfig::new("https://hooks.example.org/in", Secret::new(SECRET));
         change(&mut endpoint);
         WebhooksConfig { endpoints: [("audit".to_owned(), endpoint)].into(), ..WebhooksConfig::default() }
+    }
+
+    #[test]
+    fn waits_double_within_bounds_and_a_receiver_is_given_the_time_it_asks_for() {
+        let backoff = WebhooksConfig::default().backoff();
+        assert_eq!(backoff.wait_by(1, None, 0), Duration::from_millis(2500));
+        assert_eq!(backoff.wait_by(1, None, u64::MAX), Duration::from_millis(4999));
+        assert_eq!(backoff.wait_by(200, None, 0), Duration::from_mins(30));
+        assert_eq!(backoff.wait(1, Some(Duration::from_hours(2))), Duration::from_hours(2));
+        assert_eq!(backoff.wait(1, Some(Duration::from_hours(200))), Duration::from_hours(24));
     }
 
     #[test]

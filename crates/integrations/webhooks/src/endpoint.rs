@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::config::{EndpointConfig, WebhooksConfig};
 use super::event::about;
 use super::outbox::{Kept, Next, Outbox, OutboxError, Place, Receiver, look};
-use super::retry;
 use super::send::{Outcome, Sender};
 
 /// How long an attempt may go on when the service stops. What is cut off is sent again after the next start.
@@ -253,13 +252,13 @@ impl Endpoint {
         let now = OffsetDateTime::now_utc();
         let mut state = self.state.lock().await;
         state.failures = state.failures.saturating_add(1);
-        state.due = Instant::now() + retry::wait(&self.settings, state.failures, asked);
+        state.due = Instant::now() + self.settings.backoff().wait(state.failures, asked);
         state.told.failed += 1;
         state.told.last_failure = Some((now, reason.clone()));
         let failures = state.failures;
         let Some(standing) = state.places.get_mut(codebook) else { return };
         standing.failures = standing.failures.saturating_add(1);
-        standing.due = Instant::now() + retry::wait(&self.settings, standing.failures, None);
+        standing.due = Instant::now() + self.settings.backoff().wait(standing.failures, None);
         // What came before it and is none of this receiver's business is not looked at again.
         let moved = standing.place.next < number;
         standing.place.next = standing.place.next.max(number);

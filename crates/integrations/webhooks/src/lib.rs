@@ -15,7 +15,6 @@ mod endpoint;
 mod event;
 mod handlers;
 mod outbox;
-mod retry;
 mod send;
 
 use std::sync::{Arc, OnceLock};

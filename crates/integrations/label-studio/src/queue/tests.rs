@@ -48,6 +48,39 @@ fn drain(queue: &Queue) -> Vec<(u64, bool)> {
 }
 
 #[test]
+fn what_waited_before_is_read_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = library(folder.path());
+    let (first, second, third) = (Ulid::from_parts(1, 1), Ulid::from_parts(2, 1), Ulid::from_parts(3, 1));
+    // Byte for byte as the first version wrote them.
+    let rows = [
+        (
+            first,
+            r#"{"received_at":"2026-11-20T10:00:00.5Z","project":"1.5","annotation":7,"change":"says","correction":{"picture":"/data/a.png","question":"q","answer":"a","choices":[],"reasoning":[{"statement":"s","boxes":[]}]},"updated_at":"2026-11-20T10:01:00.5Z","task":3,"by":null}"#,
+        ),
+        (
+            second,
+            r#"{"received_at":"2026-11-20T10:00:01Z","project":"1.5","annotation":8,"change":"withdrawn","reason":"x","updated_at":"2026-11-20T10:02:00.5Z"}"#,
+        ),
+        (
+            third,
+            r#"{"received_at":"2026-11-20T10:00:02Z","project":"1.5","annotation":9,"change":"deleted"}"#,
+        ),
+    ];
+    for (id, bytes) in rows {
+        let row: Row = serde_json::from_str(bytes).unwrap();
+        assert_eq!(serde_json::to_string(&row).unwrap(), bytes);
+        library.journal("label-studio-events").put(id, 0, bytes.as_bytes()).unwrap();
+    }
+    let outcome = serde_json::to_vec(&outcome(6, OutcomeKind::Skipped)).unwrap();
+    library.journal("label-studio-outcomes").put(Ulid::from_parts(0, 1), 0, &outcome).unwrap();
+    let queue = Queue::open(&library, 1000).unwrap();
+    assert_eq!(queue.look(), (3, vec![self::outcome(6, OutcomeKind::Skipped)]));
+    assert!(matches!(queue.read(first).unwrap().change, Change::Says(said) if said.correction.answer == "a"));
+    assert_eq!(drain(&queue), [(7, false), (8, false), (9, false)]);
+}
+
+#[test]
 fn what_was_taken_up_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     {

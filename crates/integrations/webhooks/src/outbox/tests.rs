@@ -93,6 +93,27 @@ fn what_nobody_wants_is_passed_over() {
 }
 
 #[test]
+fn places_of_before_are_read_as_they_were_written() {
+    let library = library(&Arc::default());
+    for number in 0..5 {
+        edit(&library, "skin", number);
+    }
+    let endpoints = endpoints(7);
+    let address = blake3::hash(endpoints["audit"].url.as_bytes()).to_hex().to_string();
+    // Byte for byte as the first version wrote them.
+    let receiver = format!(r#"{{"row":"receiver","endpoint":"audit","codebooks":[],"address":"{address}"}}"#);
+    let place = r#"{"row":"place","endpoint":"audit","codebook":"skin","next":3}"#;
+    let journal = library.journal(TABLE);
+    for bytes in [receiver.as_str(), place] {
+        let row: Row = serde_json::from_str(bytes).unwrap();
+        assert_eq!(serde_json::to_string(&row).unwrap(), bytes);
+        journal.put(row.id(), 0, bytes.as_bytes()).unwrap();
+    }
+    let kept = take_up(&library, &endpoints).unwrap();
+    assert_eq!(kept["audit"].places[&"skin".parse().unwrap()].next, 3, "it goes on where it was");
+}
+
+#[test]
 fn what_a_later_version_wrote_is_not_written_over() {
     let library = library(&Arc::default());
     library.journal(TABLE).put(Ulid::new(), 0, br#"{"row": "ledger", "endpoint": "audit"}"#).unwrap();
