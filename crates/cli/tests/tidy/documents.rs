@@ -1,7 +1,7 @@
 //! Documents: every path that one names is there.
 
 use crate::tree::Tree;
-use crate::{assert_seen, fail_in_the_end};
+use crate::{assert_seen, fail_if_any};
 
 /// Endings of names that only files of this repository have where they stand in a document.
 const SOURCES: [&str; 3] = [".rs", ".py", ".sh"];
@@ -181,7 +181,7 @@ fn lost(tree: &Tree) -> Vec<String> {
 
 #[test]
 fn documents_speak_of_what_is_there() {
-    fail_in_the_end("named and not there", &lost(Tree::checkout()));
+    fail_if_any("named and not there", &lost(Tree::checkout()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::circles::roots;
 use crate::modules::Modules;
 use crate::tree::{Tree, short};
-use crate::{assert_seen, fail_if_any, fail_in_the_end};
+use crate::{assert_seen, fail_if_any};
 
 /// A file above this does not pass.
 const MOST_LINES: usize = 800;
@@ -128,7 +128,7 @@ fn no_crate_is_too_large() {
     for (folder, lines) in sizes(tree) {
         println!("{:>6} {}", lines, short(folder));
     }
-    fail_in_the_end(&format!("crates of {LARGEST_CRATE} lines or more"), &too_large(tree));
+    fail_if_any(&format!("crates of {LARGEST_CRATE} lines or more"), &too_large(tree));
 }
 
 #[test]

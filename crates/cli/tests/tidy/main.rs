@@ -38,16 +38,3 @@ fn assert_seen(offenders: &[String], expected: &[&str]) {
         && offenders.iter().zip(expected).all(|(offender, begin)| offender.starts_with(begin));
     assert!(all, "seen: {offenders:#?}\nexpected: {expected:#?}");
 }
-
-/// While the house is being put in order: what is left is only told.
-const IN_ORDER: bool = false;
-
-/// [`fail_if_any`], once the house is in order.
-#[track_caller]
-fn fail_in_the_end(rule: &str, offenders: &[String]) {
-    if IN_ORDER {
-        fail_if_any(rule, offenders);
-    } else {
-        println!("{rule}: {}\n  {}", offenders.len(), offenders.join("\n  "));
-    }
-}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tokens::{Kind, Token, tokens};
 use crate::tree::{Tree, short};
-use crate::{assert_seen, fail_if_any, fail_in_the_end};
+use crate::{assert_seen, fail_if_any};
 
 /// The crates whose layers compute with tensors, and those that speak HTTP.
 const TENSORS: &[&str] = &["nn", "models", "inference"];
@@ -326,7 +326,7 @@ fn manifests_name_a_dependency_only_where_allowed() {
 
 #[test]
 fn crates_use_what_stands_below_them() {
-    fail_in_the_end("architecture invariant 9", &off_their_floors(Tree::checkout(), &FLOORS));
+    fail_if_any("architecture invariant 9", &off_their_floors(Tree::checkout(), &FLOORS));
 }
 
 #[test]
