@@ -12,9 +12,6 @@ pub(crate) mod metrics;
 pub(crate) mod modularity;
 pub(crate) mod query;
 
-#[cfg(test)]
-mod tests;
-
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
 use axum::http::request::Parts;
@@ -35,3 +32,6 @@ impl<S: Send + Sync> FromRequestParts<S> for EditIdPath {
         id.map(Self).ok_or_else(|| Problem::not_found("No edit has an id like this."))
     }
 }
+
+#[cfg(test)]
+mod tests;

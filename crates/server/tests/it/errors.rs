@@ -33,21 +33,28 @@ const MAKERS: [(&str, &str); 18] = [
 ];
 
 /// Errors of the crates beneath whose own words are told, by the file that words them.
-const WORDED: [(&str, &str); 5] = [
+const WORDED: [(&str, &str); 6] = [
     ("crates/imaging/src/error.rs", "ImagingError"),
     ("crates/editor/src/error.rs", "EditorError"),
     ("crates/codebook/src/error.rs", "CodebookError"),
     ("crates/inference/src/error.rs", "EngineError"),
     ("crates/http/src/outbound.rs", "Refusal"),
+    ("crates/jobs/src/error.rs", "JobsError"),
 ];
 
 /// Of those, what is told to the log alone, or has no words of its own.
-const UNTOLD: [&str; 5] = [
+const UNTOLD: [&str; 11] = [
     "EditorError::Storage",
     "EditorError::Config",
     "EditorError::Internal",
     "EditorError::Engine",
     "EngineError::QueueFull",
+    "JobsError::Folder",
+    "JobsError::Form",
+    "JobsError::Panicked",
+    "JobsError::Records",
+    "JobsError::UnknownKind",
+    "JobsError::Upload",
 ];
 
 fn root() -> PathBuf {
@@ -168,7 +175,9 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
     };
     let mut files = Vec::new();
     sources(&root().join("crates/server/src"), &mut files);
-    sources(&root().join("crates/http/src"), &mut files);
+    for name in ["http", "jobs", "text"] {
+        sources(&root().join(format!("crates/{name}/src")), &mut files);
+    }
     sources(&root().join("crates/page/src"), &mut files);
     sources(&root().join("crates/editor/src"), &mut files);
     files.push(root().join("crates/inference/src/failure.rs"));
@@ -212,7 +221,7 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     // What each crate says of its own errors.
-    let table: String = ["editor", "codebook", "vlm"]
+    let table: String = ["editor", "codebook", "inference"]
         .iter()
         .map(|name| code(&root().join(format!("crates/{name}/src/failure.rs"))))
         .collect();
@@ -230,7 +239,7 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
                 .take_while(|c| c.is_alphanumeric())
                 .collect();
             let name = format!("{kind}::{variant}");
-            let told = kind == "Refusal" || kind == "ImagingError" || table.contains(&name);
+            let told = ["Refusal", "ImagingError", "JobsError"].contains(&kind) || table.contains(&name);
             if told && !UNTOLD.contains(&name.as_str()) {
                 for text in &words {
                     keep("", text);
