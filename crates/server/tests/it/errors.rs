@@ -174,12 +174,9 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     let mut files = Vec::new();
-    sources(&root().join("crates/server/src"), &mut files);
-    for name in ["http", "jobs", "text"] {
-        sources(&root().join(format!("crates/{name}/src")), &mut files);
+    for name in ["api", "editor", "http", "integrations", "jobs", "page", "server/src", "text"] {
+        sources(&root().join("crates").join(name), &mut files);
     }
-    sources(&root().join("crates/page/src"), &mut files);
-    sources(&root().join("crates/editor/src"), &mut files);
     files.push(root().join("crates/inference/src/failure.rs"));
     for path in &files {
         let code = code(path);
