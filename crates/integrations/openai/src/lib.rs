@@ -1,6 +1,6 @@
-//! `OpenAI`'s chat completions, so that any chat client with a base URL can ask: [`input`] (requests;
-//! [`message`]s, [`samplers`], [`form`]s of answers, and what is taken at its [`neutral`] value alone),
-//! [`output`] (answers), [`errors`], [`models`] (one for each codebook), [`chat`] (the handler), [`stream`]
+//! `OpenAI`'s chat completions, so that any chat client with a base URL can ask: `input` (requests;
+//! `message`s, `samplers`, `form`s of answers, and what is taken at its `neutral` value alone),
+//! `output` (answers), `errors`, `models` (one for each codebook), `chat` (the handler), `stream`
 //! (server-sent events).
 
 mod chat;
