@@ -56,7 +56,7 @@ const FLOORS: [(&str, &[&str]); 23] = [
         &["api", "codebook", "editor", "http", "imaging", "integrations/core", "resilience", "text"],
     ),
     ("integrations/openai", &["api", "editor", "http", "integrations/core"]),
-    ("integrations/webhooks", &["api", "codebook", "editor", "http", "integrations/core"]),
+    ("integrations/webhooks", &["api", "codebook", "editor", "http", "integrations/core", "resilience"]),
     (
         "server",
         &[
