@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use reasonedit_resilience::blocking;
 
-use super::LabelStudio;
 use super::dto::{
     AnnotationsDto, HealthDto, PredictInput, PredictionsDto, SetupDto, SetupInput, VersionsDto, WebhookDto,
     WebhookInput,
@@ -17,6 +16,7 @@ use super::events::{is_project, received};
 use super::labels::Interface;
 use super::predict::Asking;
 use super::projects::{ProjectRecord, codebook_in};
+use super::studio::LabelStudio;
 use super::token::Secret;
 use super::version::{LOADING, version};
 use reasonedit_api::problems::{InputProblems, LookupProblems};

@@ -16,23 +16,22 @@ mod predict;
 mod projects;
 mod queue;
 mod regions;
+mod studio;
 mod token;
 mod version;
 mod worker;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use reasonedit_codebook::{CodebookError, CodebookName, Library};
+use reasonedit_codebook::{CodebookError, Library};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 
 pub use self::config::LabelStudioConfig;
-use self::pictures::{PictureOrigin, Pictures};
-use self::projects::{ProjectRecord, Projects};
-use self::queue::Queue;
+use self::pictures::Pictures;
+use self::studio::LabelStudio;
 use reasonedit_http::policy::{BodyPolicy, Policy, Routes};
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_integration::{
     Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext, Unusable,
 };
@@ -89,27 +88,9 @@ impl IntegrationConfig for LabelStudioConfig {
         let (fetcher, max_bytes) = (service.fetcher.clone(), service.picture_bytes);
         let pictures =
             Pictures::new(self, fetcher, max_bytes, service.fetch).map_err(LabelStudioError::Client);
-        Ok(Arc::new(LabelStudio(Arc::new(Inner {
-            service: service.clone(),
-            config: self.clone(),
-            pictures: pictures.map_err(IntegrationError::new)?,
-            projects: Projects::default(),
-            queue: OnceLock::new(),
-        }))))
+        let pictures = pictures.map_err(IntegrationError::new)?;
+        Ok(Arc::new(LabelStudio::new(service.clone(), self.clone(), pictures)))
     }
-}
-
-/// What the integration knows; cheap to clone.
-#[derive(Clone)]
-struct LabelStudio(Arc<Inner>);
-
-struct Inner {
-    service: ServiceContext,
-    config: LabelStudioConfig,
-    pictures: Pictures,
-    projects: Projects,
-    /// There once the codebooks are open.
-    queue: OnceLock<Arc<Queue>>,
 }
 
 impl Integration for LabelStudio {
@@ -124,60 +105,9 @@ impl Integration for LabelStudio {
 
     /// Begins to make edits of annotations.
     fn start(&self, stopping: &CancellationToken) {
-        if let (Some(queue), Some(editor)) = (self.0.queue.get(), self.0.service.editor.get()) {
-            let work = worker::run(self.clone(), Arc::clone(queue), editor.clone(), stopping.clone());
+        if let (Some(queue), Some(editor)) = (self.opened(), self.service().editor.get()) {
+            let work = worker::run(self.clone(), queue, editor.clone(), stopping.clone());
             tokio::spawn(work);
         }
-    }
-}
-
-impl LabelStudio {
-    fn read(&self, library: &Library) -> reasonedit_codebook::Result<()> {
-        if self.0.queue.get().is_none() {
-            self.0.projects.open(library)?;
-            let _ = self.0.queue.set(Arc::new(Queue::open(library, self.0.config.waiting)?));
-        }
-        Ok(())
-    }
-
-    fn service(&self) -> &ServiceContext {
-        &self.0.service
-    }
-
-    fn config(&self) -> &LabelStudioConfig {
-        &self.0.config
-    }
-
-    fn pictures(&self) -> &Pictures {
-        &self.0.pictures
-    }
-
-    fn projects(&self) -> &Projects {
-        &self.0.projects
-    }
-
-    /// What setup told of a project.
-    fn project(&self, project: &str) -> ProjectRecord {
-        self.0.projects.get(project)
-    }
-
-    /// The codebook of a project.
-    fn codebook(&self, known: &ProjectRecord) -> CodebookName {
-        // The configured one was checked at the start.
-        known.codebook.clone().unwrap_or_else(|| self.0.config.codebook.parse().unwrap_or_default())
-    }
-
-    /// What a project's pictures need.
-    fn origin(known: ProjectRecord) -> PictureOrigin {
-        PictureOrigin { hostname: known.hostname, token: known.token }
-    }
-
-    /// The queue of annotations.
-    ///
-    /// # Errors
-    /// 503 until the codebooks are open.
-    fn queue(&self) -> Result<Arc<Queue>> {
-        let opened = self.0.queue.get().map(Arc::clone);
-        opened.ok_or_else(|| Problem::new(ProblemKind::NotReady, "The codebooks are being opened."))
     }
 }

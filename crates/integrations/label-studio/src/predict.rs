@@ -12,11 +12,11 @@ use reasonedit_imaging::PixelBox;
 use reasonedit_text::same;
 use serde_json::{Value, json};
 
-use super::LabelStudio;
 use super::dto::{PredictionDto, RegionDto, TaskInput};
 use super::labels::{AnswerForm, Choice, Control, Interface, Rectangles, at, choices_of, question_of};
 use super::pictures::PictureOrigin;
 use super::regions::PercentBox;
+use super::studio::LabelStudio;
 use super::version::version;
 use reasonedit_http::problem::{Problem, Result};
 

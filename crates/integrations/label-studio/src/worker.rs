@@ -20,11 +20,11 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::LabelStudio;
 use super::annotation::Reason;
 use super::dto::{OutcomeDto, OutcomeKind};
 use super::events::{Change, Event, SubmittedCorrection, parse_time};
 use super::queue::{Next, Queue};
+use super::studio::LabelStudio;
 use reasonedit_api::rfc3339;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
