@@ -124,6 +124,7 @@ pub use types::{
 /// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.
 pub mod storage {
     pub use reasonedit_codebook::{
-        Codebook, Event, EventOrigin, Journal, Library, LoggedEvent, MAX_ROW_BYTES, RowKey,
+        Codebook, Event, EventOrigin, Journal, Library, LoggedEvent, MAX_ROW_BYTES, Result as StorageResult,
+        RowKey,
     };
 }

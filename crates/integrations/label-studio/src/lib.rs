@@ -23,7 +23,7 @@ mod worker;
 
 use std::sync::Arc;
 
-use reasonedit_codebook::{CodebookError, Library};
+use reasonedit_editor::{CodebookError, Library};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use reasonedit_codebook::{CodebookName, Journal, Library};
+use reasonedit_editor::storage::{Journal, StorageResult};
+use reasonedit_editor::{CodebookName, Library};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
@@ -61,7 +62,7 @@ impl Projects {
     ///
     /// # Errors
     /// What the store says.
-    pub(super) fn open(&self, library: &Library) -> reasonedit_codebook::Result<()> {
+    pub(super) fn open(&self, library: &Library) -> StorageResult<()> {
         let journal = library.journal("label-studio-projects");
         let mut state = self.lock();
         for (project, record) in &state.known {
@@ -107,7 +108,7 @@ impl Projects {
     }
 }
 
-fn write(journal: &Journal, project: &str, record: &ProjectRecord) -> reasonedit_codebook::Result<()> {
+fn write(journal: &Journal, project: &str, record: &ProjectRecord) -> StorageResult<()> {
     let row = Row { project: project.to_owned(), record: record.clone() };
     // A record of texts is always JSON.
     journal.put(row_id(project), 0, &serde_json::to_vec(&row).unwrap_or_default())

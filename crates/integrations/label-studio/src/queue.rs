@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reasonedit_codebook::{Journal, Library, RowKey};
+use reasonedit_editor::Library;
+use reasonedit_editor::storage::{Journal, MAX_ROW_BYTES, RowKey, StorageResult};
 use reasonedit_resilience::Backoff;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -86,7 +87,7 @@ impl Queue {
     ///
     /// # Errors
     /// What the store says.
-    pub(super) fn open(library: &Library, limit: usize) -> reasonedit_codebook::Result<Self> {
+    pub(super) fn open(library: &Library, limit: usize) -> StorageResult<Self> {
         let queue = Self {
             events: library.journal("label-studio-events"),
             outcomes: library.journal("label-studio-outcomes"),
@@ -134,7 +135,7 @@ impl Queue {
             let received_at = OffsetDateTime::now_utc();
             let row = Row { received_at, event };
             let bytes = serde_json::to_vec(&row).map_err(|error| Problem::internal(&error))?;
-            if bytes.len() > reasonedit_codebook::MAX_ROW_BYTES {
+            if bytes.len() > MAX_ROW_BYTES {
                 return Err(Problem::new(
                     ProblemKind::TooLarge,
                     "The annotation with its task is larger than a megabyte: upload pictures to Label Studio instead of writing them into tasks.",
@@ -271,7 +272,7 @@ fn waiting(event: &Event, received_at: OffsetDateTime, now: Instant) -> Waiting 
 }
 
 /// Every row of a table, a page at a time: together they may be large.
-fn scan(journal: &Journal, mut each: impl FnMut(Ulid, Vec<u8>)) -> reasonedit_codebook::Result<()> {
+fn scan(journal: &Journal, mut each: impl FnMut(Ulid, Vec<u8>)) -> StorageResult<()> {
     let last = RowKey { id: Ulid::from_bytes([0xFF; 16]), number: u64::MAX };
     let mut from = RowKey { id: Ulid::from_bytes([0; 16]), number: 0 };
     loop {

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use reasonedit_codebook::{CodebookName, Library};
+use reasonedit_editor::storage::StorageResult;
+use reasonedit_editor::{CodebookName, Library};
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_integration::ServiceContext;
 
@@ -32,7 +33,7 @@ impl LabelStudio {
     }
 
     /// Reads what was kept; a second time is ignored. Blocks.
-    pub(super) fn read(&self, library: &Library) -> reasonedit_codebook::Result<()> {
+    pub(super) fn read(&self, library: &Library) -> StorageResult<()> {
         if self.0.queue.get().is_none() {
             self.0.projects.open(library)?;
             let _ = self.0.queue.set(Arc::new(Queue::open(library, self.0.config.waiting)?));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reasonedit_codebook::CodebookName;
+use reasonedit_editor::CodebookName;
 use reasonedit_resilience::Backoff;
 use reqwest::Url;
 use serde::de::Error as _;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reasonedit_codebook::{Codebook, CodebookName, Library};
+use reasonedit_editor::storage::Codebook;
+use reasonedit_editor::{CodebookName, Library};
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;

@@ -4,9 +4,8 @@
 //! a token for `GET /edits/{id}`, or a receiver with `texts`.
 
 use bytes::Bytes;
-use reasonedit_codebook::{
-    Codebook, CodebookName, EditRecord, Embedding, Event, EventOrigin, LoggedEvent, Result,
-};
+use reasonedit_editor::storage::{Codebook, Event, EventOrigin, LoggedEvent, StorageResult as Result};
+use reasonedit_editor::{CodebookName, EditRecord, Embedding};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;

@@ -11,7 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use reasonedit_codebook::{Codebook, CodebookError, CodebookName, Journal, Library};
+use reasonedit_editor::storage::{Codebook, Journal};
+use reasonedit_editor::{CodebookError, CodebookName, Library};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use ulid::Ulid;
