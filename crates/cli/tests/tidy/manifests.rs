@@ -53,10 +53,10 @@ const FLOORS: [(&str, &[&str]); 23] = [
     ("integrations/core", &["editor", "http"]),
     (
         "integrations/label-studio",
-        &["api", "codebook", "editor", "http", "imaging", "integrations/core", "resilience", "text"],
+        &["api", "editor", "http", "imaging", "integrations/core", "resilience", "text"],
     ),
     ("integrations/openai", &["api", "editor", "http", "integrations/core"]),
-    ("integrations/webhooks", &["api", "codebook", "editor", "http", "integrations/core", "resilience"]),
+    ("integrations/webhooks", &["api", "editor", "http", "integrations/core", "resilience"]),
     (
         "server",
         &[
