@@ -53,10 +53,10 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Codebook(args) => commands::codebook::run(&args).await,
         Command::Models(args) => commands::models::run(&args).await,
         Command::World(args) => blocking(move || commands::world::run(&args)).await,
-        Command::Bench(args) => commands::bench::run(&args).await,
+        Command::Bench(args) => Box::pin(commands::bench::run(&args)).await,
         Command::Eval(args) => commands::eval::run(&args).await,
         Command::Modularity(args) => commands::modularity::run(&args).await,
-        Command::HitRates(args) => commands::hit_rates::run(&args).await,
+        Command::HitRates(args) => Box::pin(commands::hit_rates::run(&args)).await,
         Command::Config(args) => commands::config::run(&args),
     }
 }

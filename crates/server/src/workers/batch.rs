@@ -43,7 +43,7 @@ impl BackgroundJob for Batch {
         dependencies: JobDependencies,
         context: JobContext<()>,
     ) -> Result<BatchResultDto, JobFailure> {
-        work(self, dependencies, context).await.map_err(failed)
+        Box::pin(work(self, dependencies, context)).await.map_err(failed)
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn report(error: JobsError) -> FailureReport {
 }
 
 /// How a worker's problem ends its job, or has it tried again.
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands on")]
 pub(super) fn failed(problem: Problem) -> JobFailure {
     let report = reported(&problem);
     if problem.passing() {

@@ -52,7 +52,7 @@ impl Operation {
     async fn status(&self, router: &Router, kind: &str, announced: Option<usize>, body: Body) -> u16 {
         let mut request = Request::builder()
             .method(&*self.method)
-            .uri(self.path.replace('{', "").replace('}', ""))
+            .uri(self.path.replace(['{', '}'], ""))
             .header(header::CONTENT_TYPE, kind);
         if let Some(length) = announced {
             request = request.header(header::CONTENT_LENGTH, length);

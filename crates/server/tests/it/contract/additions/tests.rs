@@ -144,7 +144,7 @@ fn a_request_that_is_asked_for_more_is_seen() {
     );
     assert_lost(
         |contract| {
-            push(&mut post(contract)["parameters"], json!({"name": "new", "in": "query", "required": true}))
+            push(&mut post(contract)["parameters"], json!({"name": "new", "in": "query", "required": true}));
         },
         &["POST /things: parameter \"new\" is new and has to be given"],
     );
