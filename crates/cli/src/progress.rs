@@ -1,10 +1,10 @@
 //! Progress of long work: a bar on a terminal, a log line now and then otherwise.
 
 use std::cell::RefCell;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 use crate::output;
 
@@ -73,7 +73,7 @@ pub(crate) struct Stages(Mutex<Option<(String, Progress)>>);
 impl Stages {
     /// Says how much of a stage is done.
     pub(crate) fn set(&self, stage: &str, done: u64, total: u64) {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.lock();
         if current.as_ref().is_none_or(|(shown, _)| shown != stage) {
             if let Some((_, ended)) = current.take() {
                 ended.finish();
@@ -87,7 +87,7 @@ impl Stages {
 
     /// Takes the last bar away.
     pub(crate) fn finish(&self) {
-        if let Some((_, last)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some((_, last)) = self.0.lock().take() {
             last.finish();
         }
     }

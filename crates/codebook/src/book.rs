@@ -2,11 +2,12 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::commits::Listeners;
@@ -183,7 +184,7 @@ impl Codebook {
     }
 
     pub(crate) fn write(&self) -> Result<MutexGuard<'_, Writer>> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.lock();
         if writer.failed {
             return Err(CodebookError::store(
                 "write",
@@ -395,7 +396,7 @@ impl Codebook {
     /// # Errors
     /// `Store` or `Corrupt` if the store can't be read.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writer = self.writer.lock();
         let live = self.snapshot();
         let events = self.store.history(&self.name, 0, usize::MAX)?;
         let mut logged = BTreeSet::new();

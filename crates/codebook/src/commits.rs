@@ -5,14 +5,15 @@
 //! missing from it; and nothing shows here before it is on disk, so nobody is told of what a crash could
 //! still take back.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::book::Codebook;
 use crate::ids::EditId;
 use crate::records::EditRecord;
 use crate::store::{Event, LoggedEvent};
 use crate::{CodebookError, Result};
+use parking_lot::RwLock;
 
 type Listener = Box<dyn Fn() + Send + Sync>;
 
@@ -22,11 +23,11 @@ pub(crate) struct Listeners(RwLock<Vec<Listener>>);
 
 impl Listeners {
     pub(crate) fn add(&self, listener: Listener) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+        self.0.write().push(listener);
     }
 
     pub(crate) fn tell(&self) {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|listener| listener());
+        self.0.read().iter().for_each(|listener| listener());
     }
 }
 

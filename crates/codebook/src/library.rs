@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::book::{Codebook, Page};
 use crate::commits::Listeners;
@@ -12,6 +12,7 @@ use crate::ids::CodebookName;
 use crate::journal::Journal;
 use crate::store::CodebookStore;
 use crate::{CodebookError, Result};
+use parking_lot::RwLock;
 
 /// All codebooks of a store. A codebook begins with its first edit; the default one is always there.
 pub struct Library {
@@ -47,7 +48,7 @@ impl Library {
     /// # Errors
     /// `UnknownCodebook` if it is not the default one and was never written to.
     pub fn get(&self, name: &CodebookName) -> Result<Arc<Codebook>> {
-        let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
+        let books = self.books.read();
         books.get(name).cloned().ok_or_else(|| CodebookError::UnknownCodebook(name.clone()))
     }
 
@@ -59,7 +60,7 @@ impl Library {
         if let Ok(book) = self.get(name) {
             return Ok(book);
         }
-        let mut books = self.books.write().unwrap_or_else(PoisonError::into_inner);
+        let mut books = self.books.write();
         if let Some(book) = books.get(name) {
             return Ok(Arc::clone(book));
         }
@@ -84,7 +85,7 @@ impl Library {
     /// At most `limit` codebooks that ever had an edit, and the default one, in order of their names, from
     /// the one after `cursor` on.
     pub fn page(&self, cursor: Option<&CodebookName>, limit: usize) -> Page<Arc<Codebook>, CodebookName> {
-        let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
+        let books = self.books.read();
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let begun =
             |name: &CodebookName, book: &Codebook| book.recorded() > 0 || *name == CodebookName::default();
@@ -95,7 +96,7 @@ impl Library {
 
     /// All codebooks that are open, in order of their names.
     pub fn books(&self) -> Vec<Arc<Codebook>> {
-        self.books.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.books.read().values().cloned().collect()
     }
 }
 

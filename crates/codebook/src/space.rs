@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crate::hubness::Hubness;
 use crate::ids::MemberId;
@@ -16,6 +16,7 @@ use crate::key::Key;
 use crate::member::EntryKind;
 use crate::reservoir::Reservoir;
 use crate::{CodebookConfig, Embedding};
+use parking_lot::Mutex;
 
 /// Thresholds that one space remembers; callers choose percentiles, so there must be a limit.
 const REMEMBERED: usize = 64;
@@ -183,7 +184,7 @@ impl Space {
             // Before the lock is taken, for the same reason as in there.
             self.hubness();
         }
-        let mut known = self.thresholds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.thresholds.lock();
         if let Some((_, threshold)) = known.iter().find(|(other, _)| *other == name) {
             return *threshold;
         }

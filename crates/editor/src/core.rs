@@ -1,8 +1,9 @@
 //! What every stage works with: engine, codebooks, pictures, settings, and the locks between edits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use reasonedit_codebook::{Codebook, CodebookError, CodebookName, ImageStore, Library};
 use reasonedit_imaging::{PixelRules, RgbImage};
 use reasonedit_inference::{EngineHandle, ModelInfo, SentenceInfo};
@@ -134,7 +135,7 @@ impl Core {
 
     /// A new id, above every one given before in this process.
     pub(crate) fn next_id(&self) -> Ulid {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self.ids.lock();
         // The generator fails only after 2^80 ids within one millisecond.
         ids.generate().unwrap_or_else(|_| Ulid::new())
     }
@@ -142,7 +143,7 @@ impl Core {
     /// Waits until no other request with this idempotency key is being worked on.
     pub(crate) async fn idempotency_turn(&self, codebook: &CodebookName, key: &str) -> OwnedMutexGuard<()> {
         let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = self.turns.lock();
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(turns.entry((codebook.clone(), key.to_owned())).or_default())
         };

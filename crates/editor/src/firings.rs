@@ -1,8 +1,8 @@
 //! How often edits were used, and how that and the rest of what became known of an edit is stored beside it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use reasonedit_codebook::{CodebookName, EditId, Library, Opinion};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -71,25 +71,21 @@ pub(crate) struct Tally {
     turn: Mutex<()>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Tally {
     /// Nothing is written while this is held.
     pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
-        lock(&self.turn)
+        self.turn.lock()
     }
 
     /// What was counted of an edit and is not written yet.
     pub(crate) fn pending(&self, codebook: &CodebookName, edit: EditId) -> Firings {
-        lock(&self.pending).get(&(codebook.clone(), edit)).copied().unwrap_or_default()
+        self.pending.lock().get(&(codebook.clone(), edit)).copied().unwrap_or_default()
     }
 
     /// Counts one query for each of the edits. Whether these are the first that wait to be written.
     pub(crate) fn count(&self, codebook: &CodebookName, edits: BTreeSet<EditId>) -> bool {
         let once = Firings { queries: 1, last: Some(OffsetDateTime::now_utc()) };
-        let mut pending = lock(&self.pending);
+        let mut pending = self.pending.lock();
         let first = pending.is_empty() && !edits.is_empty();
         for edit in edits {
             let firings = pending.entry((codebook.clone(), edit)).or_default();
@@ -100,10 +96,10 @@ impl Tally {
 
     /// Writes what is pending.
     pub(crate) fn write(&self, library: &Library) {
-        let waiting: Vec<_> = lock(&self.pending).keys().cloned().collect();
+        let waiting: Vec<_> = self.pending.lock().keys().cloned().collect();
         for (name, edit) in waiting {
-            let _turn = lock(&self.turn);
-            let Some(fired) = lock(&self.pending).remove(&(name.clone(), edit)) else { continue };
+            let _turn = self.turn.lock();
+            let Some(fired) = self.pending.lock().remove(&(name.clone(), edit)) else { continue };
             let written = library.get(&name).map_err(EditorError::from).and_then(|book| {
                 let found = book.edit(edit)?;
                 let mut outcome = StoredOutcome::read(found.outcome.as_deref()).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! Pictures at hand: uploaded bytes to upright pixels, by id, with a small cache of decoded ones.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
 use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
 use reasonedit_inference::{FeatureKey, KeyedImage};
@@ -165,12 +166,12 @@ impl Pictures {
     }
 
     fn recent(&self, id: ImageId, rules: PixelRules) -> Option<Pixels> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.recent.lock();
         recent.iter().find(|(known, _)| *known == (id, rules)).map(|(_, pixels)| pixels.clone())
     }
 
     fn remember(&self, id: ImageId, rules: PixelRules, pixels: &Pixels) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         recent.push_back(((id, rules), pixels.clone()));
         let mut held: usize = recent.iter().map(|(_, p)| p.image.as_raw().len()).sum();
         while held > self.budget {

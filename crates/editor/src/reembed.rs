@@ -11,10 +11,11 @@
 //! swaps back. So edits cost nothing more while it is kept, and none is lost by going back.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
+use parking_lot::Mutex;
 use reasonedit_codebook::{
     Build, BuildProgress, Codebook, CodebookError, CodebookName, EditRecord, Generation, GenerationId,
     Member, Snapshot,
@@ -363,16 +364,12 @@ impl Editor {
 struct Shared(Arc<Mutex<Build>>);
 
 impl Shared {
-    fn lock(build: &Mutex<Build>) -> MutexGuard<'_, Build> {
-        build.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Build) -> Result<T, EditorError> + Send + 'static,
     ) -> Result<T, EditorError> {
         let build = Arc::clone(&self.0);
-        blocking(move || work(&mut Self::lock(&build))).await
+        blocking(move || work(&mut build.lock())).await
     }
 
     /// What lacks keys, and a state of the codebook that has those edits unless they were reverted.

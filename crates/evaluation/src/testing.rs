@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use reasonedit_editor::ImageSource;
 
 use crate::baseline::{
@@ -150,7 +150,7 @@ impl Scripted<'_> {
     fn reply(&self, question: &EditorQuestion) -> EditorReply {
         let ImageSource::Bytes(bytes) = &question.image else { panic!("scripted pictures are bytes") };
         let keeps = bytes.starts_with(b"u") || bytes.starts_with(b"c");
-        let edits = self.edits.lock().unwrap();
+        let edits = self.edits.lock();
         let right_edit = vec![vec![question.of_edit]];
         let (special, in_front) = match self.behaviour {
             Behaviour::Unedited | Behaviour::Never => (false, Vec::new()),
@@ -181,7 +181,7 @@ impl BaselineEditor for Scripted<'_> {
 
     fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
         let says = correction.reasoning.iter().any(|s| s.statement == format!("It is number {number}."));
-        let before = self.edits.lock().unwrap().insert(number, says);
+        let before = self.edits.lock().insert(number, says);
         assert_eq!(before, None, "edit {number} was made twice");
         Box::pin(async { Ok(Some(2.0)) })
     }
@@ -199,7 +199,7 @@ impl BaselineEditor for Scripted<'_> {
     }
 
     fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
-        let edits = self.edits.lock().unwrap().len() as u64;
+        let edits = self.edits.lock().len() as u64;
         let kept = (self.behaviour != Behaviour::Unedited)
             .then_some(MemoryFootprint { merged: 500 * edits, unmerged: 1000 * edits });
         Box::pin(async move { Ok(kept) })

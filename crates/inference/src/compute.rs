@@ -1,7 +1,7 @@
 //! Features and prefixes: what is computed once per picture.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::cache::{Prefix, PrefixKey};
 use crate::error::{EngineError, Result};
@@ -11,7 +11,6 @@ use crate::prepare::check_length;
 use crate::request::FeatureKey;
 use crate::shared::Shared;
 use crate::stats::count;
-use crate::sync::lock;
 use reasonedit_models::prompt::prefix_pieces;
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
@@ -134,7 +133,7 @@ impl<'a> Compute<'a> {
             let given = picture.features.as_ref().filter(|f| taps.iter().all(|t| f.taps.contains_key(t)));
             let features = match given {
                 Some(features) => Some(Arc::clone(features)),
-                None => lock(&self.shared.cache).features(picture.key, taps, picture.urgent),
+                None => self.shared.cache.lock().features(picture.key, taps, picture.urgent),
             };
             if let Some(features) = features {
                 found.insert(picture.key, features);
@@ -146,7 +145,7 @@ impl<'a> Compute<'a> {
         }
         missing.retain(|(picture, _)| !found.contains_key(&picture.key));
         let mut wanted: BTreeSet<TapName> = taps.iter().cloned().collect();
-        wanted.extend(self.shared.always_taps.read().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        wanted.extend(self.shared.always_taps.read().iter().cloned());
         // In forward order: what the model is asked for doesn't depend on how it was asked for.
         let wanted: Vec<TapName> =
             self.loaded.info.taps.iter().map(|t| &t.name).filter(|t| wanted.contains(*t)).cloned().collect();
@@ -168,7 +167,7 @@ impl<'a> Compute<'a> {
                 )));
             }
             count(&self.shared.counters.images, part.len());
-            let mut cache = lock(&self.shared.cache);
+            let mut cache = self.shared.cache.lock();
             for ((picture, _), features) in part.iter().zip(features) {
                 cache.insert_features(picture.key, &features, picture.urgent);
                 found.insert(picture.key, features);
@@ -199,7 +198,7 @@ impl<'a> Compute<'a> {
             let kv = Arc::new(output.cache.ok_or_else(no_cache)?);
             let prefix = Arc::new(Prefix { kv, taps: output.taps });
             let (key, pictures, _) = &missing[at];
-            lock(cache).insert_prefix(key.clone(), &prefix, urgent(pictures));
+            cache.lock().insert_prefix(key.clone(), &prefix, urgent(pictures));
             known.insert(key.clone(), prefix);
             Ok(())
         })?;
@@ -250,7 +249,7 @@ impl<'a> Compute<'a> {
             return Ok(());
         }
         let prefix = Prefix { kv: Arc::new(kv.beginning(start.lead_tokens())?), taps: PooledTaps::new() };
-        lock(&self.shared.cache).insert_prefix(
+        self.shared.cache.lock().insert_prefix(
             prefix_key(pictures, prompt),
             &Arc::new(prefix),
             urgent(pictures),
@@ -278,7 +277,7 @@ impl<'a> Compute<'a> {
             let given = given.filter(|p| taps.iter().all(|t| p.taps.contains_key(t)));
             let prefix = match given {
                 Some(prefix) => Some(Arc::clone(prefix)),
-                None => lock(&self.shared.cache).prefix(&key, taps, urgent(pictures)),
+                None => self.shared.cache.lock().prefix(&key, taps, urgent(pictures)),
             };
             if let Some(prefix) = prefix {
                 known.insert(key, prefix);

@@ -1,7 +1,8 @@
 //! The caller's side of conversations: replies token by token, and likelihoods of replies.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};

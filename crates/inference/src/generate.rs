@@ -1,8 +1,9 @@
 //! Replies, token by token.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::cache::Prefix;
@@ -14,7 +15,6 @@ use crate::queue::{Request, times};
 use crate::request::{CallOptions, EngineTimes, FinishReason, GenerateEvent, ScoredToken, TokenChoice};
 use crate::sampling::{Sampler, Taken};
 use crate::score::Softmax;
-use crate::sync::lock;
 use crate::units::{Begin, GenerateUnit};
 use reasonedit_models::prompt::TokenStream;
 use reasonedit_nn::kv_cache::KvCache;
@@ -97,7 +97,7 @@ impl Generation {
             alternatives: begin.unit.alternatives,
             unsent: Unsent::default(),
         };
-        lock(&this.shared_times).prompt_tokens = this.prompt_tokens;
+        this.shared_times.lock().prompt_tokens = this.prompt_tokens;
         if this.max_tokens == 0 {
             this.end(loaded, FinishReason::Length);
             return None;
@@ -187,7 +187,7 @@ impl Generation {
             Err(error) => return self.fail(error.into()),
         }
         let spent = times(self.submitted, self.compute);
-        *lock(&self.shared_times) = EngineTimes { prompt_tokens: self.prompt_tokens, ..spent };
+        *self.shared_times.lock() = EngineTimes { prompt_tokens: self.prompt_tokens, ..spent };
         self.send(Ok(GenerateEvent::Done {
             reason,
             prompt_tokens: self.prompt_tokens,

@@ -1,7 +1,8 @@
 //! The caller's side of the engine.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::{Mutex, RwLock};
 use reasonedit_resilience::panic_message;
 use tokio::sync::{oneshot, watch};
 
@@ -16,7 +17,6 @@ use crate::request::{Answered, Ask, CallOptions, EngineTimes, KeyedImage, Priori
 use crate::shared::{Readiness, Shared};
 use crate::stats::{Counters, EngineStats, count};
 use crate::stream::within;
-use crate::sync::lock;
 use crate::units::{ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
 use reasonedit_models::Result as ModelResult;
 use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
@@ -112,7 +112,7 @@ impl EngineHandle {
     /// [`Self::wait_ready`].
     pub async fn set_always_taps(&self, taps: Vec<TapName>) -> Result<()> {
         TapSelection::vision_only(self.loaded().await?, &taps)?;
-        *self.shared.always_taps.write().unwrap_or_else(PoisonError::into_inner) = taps;
+        *self.shared.always_taps.write() = taps;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl EngineHandle {
         let mut stats = self.shared.counters.snapshot();
         stats.queue_depth = self.shared.queue.depth();
         stats.queue_capacity = self.shared.config.queue_capacity;
-        let cache = lock(&self.shared.cache);
+        let cache = self.shared.cache.lock();
         (stats.cache_bytes, stats.cache_entries) = (cache.bytes(), cache.len());
         stats
     }
@@ -331,7 +331,7 @@ impl EngineHandle {
             let place = self.shared.queue.reserve()?;
             let (unit, result) = ModelCallUnit::new(cost, call);
             let (_, times) = answer(place, vec![unit], Work::ModelCalls, options).await?;
-            let result = lock(&result).take();
+            let result = result.lock().take();
             Ok((result.ok_or(EngineError::Closed)?, times))
         })
         .await
@@ -355,7 +355,7 @@ impl EngineHandle {
         match (now, self.shared.loaded.get()) {
             (Ok(Readiness::Ready), Some(loaded)) => Ok(loaded),
             (Ok(Readiness::Failed), _) => {
-                let mut slot = lock(&self.shared.load_error);
+                let mut slot = self.shared.load_error.lock();
                 let error = slot.take().unwrap_or(EngineError::Closed);
                 *slot = Some(EngineError::load("the model", error.to_string()));
                 Err(error)
@@ -390,7 +390,7 @@ impl EngineHandle {
         priority: Priority,
     ) -> Result<Option<Vec<PooledTaps>>> {
         let urgent = priority == Priority::Interactive;
-        let mut cache = lock(&self.shared.cache);
+        let mut cache = self.shared.cache.lock();
         let found: Option<Vec<_>> =
             images.iter().map(|image| cache.features(image.key, &taps.vision, urgent)).collect();
         drop(cache);

@@ -88,7 +88,6 @@ mod score;
 mod shared;
 mod stats;
 mod stream;
-mod sync;
 mod units;
 mod worker;
 

@@ -12,7 +12,6 @@ use crate::picture::{Picture, Prompt, TapSelection};
 use crate::request::{Ask, Conversation, KeyedImage, Priority, Want};
 use crate::shared::Shared;
 use crate::stats::count;
-use crate::sync::lock;
 use crate::units::{AskUnit, TokenWant};
 use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
 use reasonedit_nn::taps::{TapName, TapStage};
@@ -69,7 +68,7 @@ impl Picture {
     /// Looks a picture up; pixels are still missing where it is not [`Self::is_complete`].
     pub(super) fn look_up(shared: &Shared, input: &KeyedImage, needs: Needs<'_>, priority: Priority) -> Self {
         let urgent = priority == Priority::Interactive;
-        let mut cache = lock(&shared.cache);
+        let mut cache = shared.cache.lock();
         let prefix = needs.prefix.and_then(|tokens| {
             let key = PrefixKey { images: Box::new([input.key]), tokens: Arc::clone(tokens) };
             cache.prefix(&key, &needs.taps.language, urgent)

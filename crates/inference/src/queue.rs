@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::EngineConfig;
 use crate::error::{EngineError, Result};
 use crate::request::{CallOptions, EngineTimes, Priority};
 use crate::stats::{Counters, count};
-use crate::sync::lock;
 use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
+use parking_lot::{Condvar, Mutex};
 use reasonedit_nn::taps::PooledTaps;
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
@@ -244,25 +244,25 @@ impl Queue {
 
     /// Requests waiting or being prepared.
     pub(super) fn depth(&self) -> usize {
-        lock(&self.state).depth()
+        self.state.lock().depth()
     }
 
     /// Requests that wait, those not counted that are still prepared.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.depth() - state.reserved
     }
 
     /// Whether new requests are refused.
     #[cfg(test)]
     pub(super) fn is_closed(&self) -> bool {
-        lock(&self.state).closed
+        self.state.lock().closed
     }
 
     /// Takes a place, to be filled after preparation.
     pub(super) fn reserve(self: &Arc<Self>) -> Result<Place> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.closed {
             return Err(EngineError::Closed);
         }
@@ -280,7 +280,7 @@ impl Queue {
     /// The next batch of at most about as many tokens as the configuration has for its urgency; begins at
     /// most `generations` generations.
     pub(super) fn next(&self, config: &EngineConfig, generations: usize) -> Next {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.skip_abandoned(&self.counters);
         let order = if state.streak >= INTERACTIVE_STREAK {
             [Priority::Background, Priority::Interactive]
@@ -303,31 +303,31 @@ impl Queue {
 
     /// Waits until something has come or the queue is closed.
     pub(super) fn wait(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         while state.interactive.is_empty()
             && state.background.is_empty()
             && !(state.closed && state.reserved == 0)
         {
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.wake.wait(&mut state);
         }
     }
 
     /// Puts a request with units left back to where it was.
     pub(super) fn put_back(&self, request: Request) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let priority = request.options.priority;
         state.lane(priority).push_front(request);
     }
 
     /// Refuses all new requests; those that hold a place are still served.
     pub(super) fn close(&self) {
-        lock(&self.state).closed = true;
+        self.state.lock().closed = true;
         self.wake.notify_all();
     }
 
     /// Closes, and fails all that waits and all that still comes: the engine's thread ends.
     pub(super) fn fail_all(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.closed = true;
         state.dead = true;
         let all: Vec<Request> = state.interactive.drain(..).collect();
@@ -349,7 +349,7 @@ pub(super) struct Place {
 impl Place {
     /// Puts a request into the place.
     pub(super) fn submit(mut self, request: Request) {
-        let mut state = lock(&self.queue.state);
+        let mut state = self.queue.state.lock();
         if state.dead {
             drop(state);
             request.work.fail(EngineError::Closed);
@@ -370,7 +370,7 @@ impl Drop for Place {
         if self.filled {
             return;
         }
-        lock(&self.queue.state).reserved -= 1;
+        self.queue.state.lock().reserved -= 1;
         // A closed queue may be waiting for just this.
         self.queue.wake.notify_all();
     }

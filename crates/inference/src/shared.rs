@@ -1,6 +1,6 @@
 //! What handles and the engine's thread share.
 
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use crate::cache::FeatureCache;
 use crate::config::EngineConfig;
@@ -8,6 +8,7 @@ use crate::error::EngineError;
 use crate::loaded::Loaded;
 use crate::queue::Queue;
 use crate::stats::Counters;
+use parking_lot::{Mutex, RwLock};
 use reasonedit_nn::taps::TapName;
 use tokio::sync::watch;
 

@@ -1,14 +1,14 @@
 //! The caller's end of a generation.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::error::{EngineError, Result};
 use crate::request::{EngineTimes, GenerateEvent};
-use crate::sync::lock;
 
 /// A reply that is being generated. Dropping it cancels the generation before its next token.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl GenerationStream {
 
     /// Where its time went, known once it has ended; the tokens of its prompt, known once there is text.
     pub fn times(&self) -> EngineTimes {
-        *lock(&self.times)
+        *self.times.lock()
     }
 }
 

@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 use super::request::{
     Ask, CallOptions, Conversation, FeatureKey, GenerateRequest, KeyedImage, Sampling, Want,
 };
-use super::sync::lock;
 use super::toy::{Log, PICTURE_FIRST, Toy, models};
 use super::{Engine, EngineConfig, EngineHandle};
 use reasonedit_models::model::VisionLanguageModel;

@@ -1,14 +1,14 @@
 //! A tiny causal model in plain loops, for tests: every row is computed alone and in a fixed order, so that
 //! running a sequence in parts, or among others, gives the same bits as running it whole and alone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 
 use candle_core::{Device, Tensor};
+use parking_lot::{Condvar, Mutex};
 use reasonedit_imaging::RgbImage;
 
 use crate::loaded::Models;
-use crate::sync::lock;
 use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 use reasonedit_models::prompt::{PromptSettings, PromptTokenizer};
 use reasonedit_nn::error::{ModelError, Result};
@@ -64,32 +64,32 @@ struct Gate {
 impl Log {
     /// Makes every following call of the model wait.
     pub(super) fn hold(&self) {
-        *lock(&self.gate) = Gate { held: true, ..Gate::default() };
+        *self.gate.lock() = Gate { held: true, ..Gate::default() };
     }
 
     /// Lets that many calls through.
     pub(super) fn admit(&self, calls: usize) {
-        lock(&self.gate).admitted += calls;
+        self.gate.lock().admitted += calls;
         self.opened.notify_all();
     }
 
     /// Whether a call waits and none may go on.
     pub(super) fn waiting(&self) -> bool {
-        let gate = lock(&self.gate);
+        let gate = self.gate.lock();
         gate.waiting && gate.admitted == 0
     }
 
     /// Lets all go on.
     pub(super) fn release(&self) {
-        lock(&self.gate).held = false;
+        self.gate.lock().held = false;
         self.opened.notify_all();
     }
 
     fn brake(&self) {
-        let mut gate = lock(&self.gate);
+        let mut gate = self.gate.lock();
         while gate.held && gate.admitted == 0 {
             gate.waiting = true;
-            gate = self.opened.wait(gate).unwrap();
+            self.opened.wait(&mut gate);
         }
         gate.waiting = false;
         gate.admitted = gate.admitted.saturating_sub(1);
@@ -312,7 +312,7 @@ impl VisionLanguageModel for Toy {
 
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
         self.log.brake();
-        lock(&self.log.runs).push(batch.len());
+        self.log.runs.lock().push(batch.len());
         batch.iter().map(|sequence| self.one(sequence, taps)).collect()
     }
 }

@@ -1,12 +1,12 @@
 //! What requests are made of: units of each kind of work, computed one beside the other in batches.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::constrain::CompiledForm;
 use crate::error::Result;
 use crate::picture::{Picture, Prompt, TapSelection};
 use crate::request::{Answered, EngineTimes, GenerateEvent, LogitRules, Sampling};
-use crate::sync::lock;
+use parking_lot::Mutex;
 use reasonedit_models::Result as ModelResult;
 use reasonedit_models::model::VisionLanguageModel;
 use tokio::sync::{mpsc, oneshot};
@@ -99,7 +99,7 @@ impl ModelCallUnit {
         let slot = Arc::clone(&result);
         let call = Box::new(move |model: &dyn VisionLanguageModel| {
             let value = call(model)?;
-            *lock(&slot) = Some(value);
+            *slot.lock() = Some(value);
             Ok(())
         });
         (Self { cost, call }, result)

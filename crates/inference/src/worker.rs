@@ -15,7 +15,6 @@ use crate::queue::{Batch, Next, Request, Share, Work, WorkKind};
 use crate::request::SentenceInfo;
 use crate::shared::{Readiness, Shared};
 use crate::stats::count;
-use crate::sync::lock;
 use crate::units::Units;
 
 /// Loads the models and serves until the queue is closed and empty.
@@ -30,7 +29,7 @@ pub(super) fn main(load: impl FnOnce() -> Result<Models>, shared: &Shared) {
         }
         Err(error) => {
             tracing::error!(%error, "the models could not be loaded");
-            *lock(&shared.load_error) = Some(error);
+            *shared.load_error.lock() = Some(error);
             shared.state.send_replace(Readiness::Failed);
         }
     }
@@ -255,7 +254,7 @@ impl<'a> Worker<'a> {
             let shared = self.compute.shared;
             count(&shared.counters.panics, 1);
             // A panic may have poisoned the locks inside cached tensors.
-            lock(&shared.cache).clear();
+            shared.cache.lock().clear();
         }
         result
     }

@@ -1,9 +1,10 @@
 //! What all requests share.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use reasonedit_editor::{Editor, Library};
 use reasonedit_jobs::{JobLimits, Jobs};
 use tokio_util::sync::CancellationToken;
@@ -113,7 +114,7 @@ impl EditorSlot {
     /// [`ServerError::Jobs`] when the jobs of before can't be taken up, [`ServerError::Integration`] when an
     /// integration can't be opened; the slot stays empty.
     pub fn fill(&self, editor: Editor, folder: &Path) -> Result<bool, ServerError> {
-        let _filling = self.0.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _filling = self.0.filling.lock();
         if self.get().is_some() {
             return Ok(false);
         }

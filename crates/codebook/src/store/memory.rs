@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use ulid::Ulid;
 
 use super::contract::{
@@ -83,11 +83,11 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<CodebookName, Contents>> {
-        self.codebooks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.codebooks.lock()
     }
 
     fn lock_journal(&self) -> MutexGuard<'_, BTreeMap<(String, RowKey), Vec<u8>>> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+        self.journal.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Measuring with random weights: the figures mean nothing, but they have to be the same however the work was
 //! cut.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use futures::future::BoxFuture;
 
@@ -40,15 +40,15 @@ struct Keeping {
 
 impl ModularityWatch for Keeping {
     fn progress(&self, stage: &'static str, done: u64, total: u64) {
-        self.steps.lock().unwrap().push((stage, done, total));
+        self.steps.lock().push((stage, done, total));
     }
 
     fn checkpoint<'a>(&'a self, state: &'a ModularityState) -> BoxFuture<'a, Result<(), EditorError>> {
         Box::pin(async move {
             // As a journal does.
             let json = serde_json::to_vec(state).unwrap();
-            *self.kept.lock().unwrap() = Some(serde_json::from_slice(&json).unwrap());
-            let mut count = self.count.lock().unwrap();
+            *self.kept.lock() = Some(serde_json::from_slice(&json).unwrap());
+            let mut count = self.count.lock();
             *count += 1;
             if *count == self.last { Err(EditorError::Cancelled) } else { Ok(()) }
         })
@@ -74,7 +74,7 @@ async fn an_interrupted_measurement_ends_like_an_uninterrupted_one() {
         let ended =
             editor.measure_modularity(&name, &samples, &request, ModularityState::default(), &first).await;
         assert!(matches!(ended, Err(EditorError::Cancelled)));
-        let state = first.kept.into_inner().unwrap().unwrap();
+        let state = first.kept.into_inner().unwrap();
         let again = editor.measure_modularity(&name, &samples, &request, state, &()).await.unwrap();
         assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&whole).unwrap());
     }
@@ -84,7 +84,7 @@ async fn an_interrupted_measurement_ends_like_an_uninterrupted_one() {
     // The three that were asked for, and the one in use.
     assert_eq!(whole.weights.len(), 4);
     assert!(whole.network.is_some());
-    let steps = all.steps.into_inner().unwrap();
+    let steps = all.steps.into_inner();
     for stage in ["taps", "weights"] {
         let (_, done, total) = *steps.iter().rfind(|(name, ..)| *name == stage).unwrap();
         assert!(done == total && total > 0, "{stage}: {done} of {total}");

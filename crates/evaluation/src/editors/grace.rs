@@ -8,8 +8,9 @@
 
 mod codebook;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_inference::CallOptions;
@@ -127,7 +128,7 @@ impl Grace {
             .call_model(move |model| {
                 let (past, last) = run(model, &prompt)?;
                 let key = model.forward_from_layer(layer, &behind(&past, &[last]))?.before().to_vec();
-                let codebook = codebook.read().unwrap_or_else(PoisonError::into_inner);
+                let codebook = codebook.read();
                 let placing = codebook.place(&key, &wanted, settings.radius);
                 let value = match placing {
                     Placing::Expand { .. } => Vec::new(),
@@ -136,7 +137,7 @@ impl Grace {
                 Ok((key, placing, value))
             })
             .await?;
-        let mut codebook = self.codebook.write().unwrap_or_else(PoisonError::into_inner);
+        let mut codebook = self.codebook.write();
         codebook.put(&placing, Entry { key, value, radius: 0.0, label: label.to_owned(), edit });
         Ok(())
     }
@@ -171,7 +172,7 @@ impl BaselineEditor for Grace {
                 .call_model(move |model| {
                     let (past, last) = run(model, &prompt)?;
                     let suffix = model.forward_from_layer(layer, &behind(&past, &[last]))?;
-                    let codebook = codebook.read().unwrap_or_else(PoisonError::into_inner);
+                    let codebook = codebook.read();
                     let found = codebook.lookup(suffix.before());
                     let value = found.map(|entry| entry.value.as_slice());
                     let best = choose(model, &past, last, &choices, layer, value)?;
@@ -189,7 +190,7 @@ impl BaselineEditor for Grace {
 
     fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async {
-            let bytes = self.codebook.read().unwrap_or_else(PoisonError::into_inner).bytes();
+            let bytes = self.codebook.read().bytes();
             Ok(Some(MemoryFootprint { merged: bytes, unmerged: bytes }))
         })
     }

@@ -8,7 +8,7 @@
 //! stream of human corrections does not have, so that the facts are the edits themselves, as in the VLM
 //! evaluations.
 
-use std::sync::{PoisonError, RwLock};
+use parking_lot::RwLock;
 
 use reasonedit_editor::{CallContext, Editor};
 use reasonedit_inference::CallOptions;
@@ -105,7 +105,7 @@ impl BaselineEditor for Ike {
                 line.push_str(statement.statement.trim());
             }
             let fact = Fact { edit: number, embedding, line };
-            self.facts.write().unwrap_or_else(PoisonError::into_inner).push(fact);
+            self.facts.write().push(fact);
             Ok(Some(began.elapsed().as_secs_f64() * 1e3))
         })
     }
@@ -114,7 +114,7 @@ impl BaselineEditor for Ike {
         Box::pin(async {
             let asked = self.embed(question.question.trim().to_owned()).await?;
             let (edits, prompt) = {
-                let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+                let facts = self.facts.read();
                 let found = nearest(&asked, &facts, question.retrieval.k.unwrap_or(NEAREST));
                 (found.iter().map(|fact| vec![fact.edit]).collect(), prompt(&found, &question.question))
             };
@@ -125,7 +125,7 @@ impl BaselineEditor for Ike {
 
     fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
         Box::pin(async {
-            let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+            let facts = self.facts.read();
             let bytes = |fact: &Fact| (size_of_val(fact.embedding.as_slice()) + fact.line.len()) as u64;
             let all = facts.iter().map(bytes).sum();
             Ok(Some(MemoryFootprint { merged: all, unmerged: all }))

@@ -1,8 +1,8 @@
 //! The ceiling of retrieval: every question is asked with the facts of the edit that it belongs to.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use reasonedit_editor::{Editor, with_facts};
 
 use super::answer::answer;
@@ -56,7 +56,7 @@ impl BaselineEditor for Oracle {
             let prompts = &self.editor.config().prompts;
             let mut facts = vec![prompts.answer_entry(&correction.question, &correction.answer)];
             facts.extend(correction.reasoning.iter().map(|s| s.statement.clone()));
-            self.facts.write().unwrap_or_else(PoisonError::into_inner).insert(number, facts);
+            self.facts.write().insert(number, facts);
             Ok(None)
         })
     }
@@ -64,7 +64,7 @@ impl BaselineEditor for Oracle {
     fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             let facts = {
-                let known = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+                let known = self.facts.read();
                 known.get(&question.of_edit).cloned().unwrap_or_default()
             };
             let prompt = with_facts(facts.iter().map(String::as_str), &question.question);

@@ -1,8 +1,9 @@
 //! `ReasonEdit` itself, with whatever settings a variant has.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use reasonedit_codebook::{CodebookName, EditId};
 use reasonedit_editor::{CallContext, Editor, EditorConfig, EditorError, QueryRequest, RetrievalOverride};
 
@@ -73,7 +74,7 @@ impl BaselineEditor for ReasonEdit {
             let book =
                 self.editor.library().get_or_create(&CodebookName::default()).map_err(EditorError::from)?;
             book.apply(made.record, made.members, &made.generation).map_err(EditorError::from)?;
-            self.numbers.write().unwrap_or_else(PoisonError::into_inner).insert(id, number);
+            self.numbers.write().insert(id, number);
             Ok(made.ms.filter(|_| !self.pool.borrows()))
         })
     }
@@ -91,7 +92,7 @@ impl BaselineEditor for ReasonEdit {
             };
             let outcome =
                 self.editor.query(&CodebookName::default(), request, CallContext::default()).await?;
-            let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
+            let numbers = self.numbers.read();
             let from = |ids: &[EditId]| ids.iter().filter_map(|id| numbers.get(id).copied()).collect();
             Ok(EditorReply {
                 answer: outcome.answer,

@@ -98,7 +98,7 @@ async fn sharing_runs_every_token_once() {
     // The first prompt runs on with its one long reply, the second's two replies continue its cache.
     let expected = prefix + 80 + (2 + around + 1) + (3 + around) + 2 + 2;
     assert_eq!(log.tokens.load(Ordering::SeqCst), expected);
-    assert_eq!(*lock(&log.runs), [1, 2, 2], "what is common, the prompts, the replies");
+    assert_eq!(*log.runs.lock(), [1, 2, 2], "what is common, the prompts, the replies");
     assert_eq!(engine.stats().tokens as usize, expected);
 }
 
@@ -107,7 +107,7 @@ async fn a_one_token_reply_costs_no_run_of_its_own() {
     let (engine, log) = start(EngineConfig::default());
     let asks = vec![replies(0, "a or b?", &["a", "b"]), first_token(0, "a or b?", &[&["a"], &["b"]])];
     let (answered, _) = engine.ask(vec![picture(0)], asks, CallOptions::default()).await.unwrap();
-    assert_eq!(*lock(&log.runs), [1], "the picture's prefix with the prompt");
+    assert_eq!(*log.runs.lock(), [1], "the picture's prefix with the prompt");
     let [Answered::Replies(scores), Answered::FirstToken(p)] = answered.as_slice() else {
         panic!("an answer of another kind")
     };
@@ -245,7 +245,7 @@ async fn generations_equal_greedy_from_scratch_whatever_runs_beside() {
         assert_eq!(prompt_tokens, whole.cache.unwrap().len);
         assert_eq!(times.prompt_tokens, prompt_tokens);
     }
-    assert!(lock(&log.runs).contains(&3), "generations decode together");
+    assert!(log.runs.lock().contains(&3), "generations decode together");
     eventually(|| engine.stats().generations == 0).await;
 }
 

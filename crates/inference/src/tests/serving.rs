@@ -92,7 +92,7 @@ async fn what_waits_is_taken_together_and_urgent_first() {
     for task in background {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(*lock(&log.runs), [4], "one batch");
+    assert_eq!(*log.runs.lock(), [4], "one batch");
     assert_eq!(engine.stats().batches - before, 3, "the first, the questions, the sentences");
 }
 

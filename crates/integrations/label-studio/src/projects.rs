@@ -1,8 +1,8 @@
 //! What setup told of projects, kept for webhooks, which don't tell it again.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use reasonedit_editor::storage::{Journal, StorageResult};
 use reasonedit_editor::{CodebookName, Library};
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ fn row_id(project: &str) -> Ulid {
 
 impl Projects {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Reads what was kept, and keeps what came before it could be. Blocks.

@@ -5,9 +5,9 @@
 //! says last is what counts: events of one annotation that wait together are one.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use reasonedit_editor::Library;
 use reasonedit_editor::storage::{Journal, MAX_ROW_BYTES, RowKey, StorageResult};
 use reasonedit_resilience::Backoff;
@@ -116,7 +116,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Takes events up: all of them are durable when this returns. Blocks.

@@ -1,11 +1,10 @@
 //! Tokens of Label Studio, and how each kind of them is sent.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -58,7 +57,7 @@ pub(super) struct Access(Mutex<Option<(Secret, Secret, Instant)>>);
 impl Access {
     /// The access token for this personal access token, as long as it lasts.
     pub(super) fn get(&self, refresh: &Secret, now: Instant) -> Option<Secret> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.0.lock();
         held.as_ref()
             .filter(|(of, _, until)| of == refresh && now < *until)
             .map(|(_, access, _)| access.clone())
@@ -72,13 +71,12 @@ impl Access {
             _ => UNSAID,
         };
         let until = now + lasts.saturating_sub(MARGIN);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((refresh.clone(), access.clone(), until));
+        *self.0.lock() = Some((refresh.clone(), access.clone(), until));
     }
 
     /// Forgets it: it was refused.
     pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock() = None;
     }
 }
 

@@ -4,9 +4,9 @@
 //! on how many rows are computed at once, and not even by that between products of one kind.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::product::product;
@@ -53,7 +53,7 @@ fn with_scratch<R>(
 ) -> candle_core::Result<R> {
     /// As many as were in use at once, by all threads.
     static KEPT: Mutex<Vec<Tensor>> = Mutex::new(Vec::new());
-    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = || KEPT.lock();
     if count > BLOCK {
         return f(&Tensor::zeros(count, DType::F32, &Device::Cpu)?);
     }
