@@ -7,12 +7,12 @@ use reasonedit_editor::{
     ChoiceScore, Fact, FinishReason, QueryOutcome, Retrieval, RetrievalOverride, Superseded, Verification,
     Withheld, WithheldReason,
 };
+use reasonedit_http::multipart::{Field, FormBody};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::image::{ImageInput, ImageSchema};
 use crate::{BoxDto, KindDto, OpinionDto, WarningDto, rounded};
-use reasonedit_http::multipart::{Field, FormBody};
 
 /// A question about a picture.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

@@ -3,11 +3,11 @@
 use base64::{DecodeError, Engine as _};
 use bytes::Bytes;
 use reasonedit_editor::{ImageId, ImageSource};
-
-use crate::image::ImageInput;
 use reasonedit_http::base64::{BASE64, is_digest};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::{Problem, Result};
+
+use crate::image::ImageInput;
 
 /// Decodes or fetches the picture.
 ///

@@ -18,11 +18,10 @@ mod sources;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use reasonedit_resilience::blocking;
-
 use args::{Cli, Command};
+use clap::Parser;
 use error::Result;
+use reasonedit_resilience::blocking;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

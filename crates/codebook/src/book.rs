@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
+use reasonedit_text::{canonical, searchable};
 use serde::{Deserialize, Serialize};
 
 use crate::commits::Listeners;
@@ -20,7 +21,6 @@ use crate::retrieve::Retrieval;
 use crate::snapshot::{EntryView, Snapshot, Stats};
 use crate::store::{CodebookStore, Event, EventOrigin, SharedEdit, StoredCodebook};
 use crate::{CodebookError, Result};
-use reasonedit_text::{canonical, searchable};
 
 /// A codebook under one name. Writers wait for each other and for the disk; readers never wait for either.
 pub struct Codebook {

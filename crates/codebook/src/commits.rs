@@ -8,12 +8,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::RwLock;
+
 use crate::book::Codebook;
 use crate::ids::EditId;
 use crate::records::EditRecord;
 use crate::store::{Event, LoggedEvent};
 use crate::{CodebookError, Result};
-use parking_lot::RwLock;
 
 type Listener = Box<dyn Fn() + Send + Sync>;
 

@@ -5,6 +5,8 @@ use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use crate::book::{Codebook, Page};
 use crate::commits::Listeners;
 use crate::config::CodebookConfig;
@@ -12,7 +14,6 @@ use crate::ids::CodebookName;
 use crate::journal::Journal;
 use crate::store::CodebookStore;
 use crate::{CodebookError, Result};
-use parking_lot::RwLock;
 
 /// All codebooks of a store. A codebook begins with its first edit; the default one is always there.
 pub struct Library {

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
 use crate::hubness::Hubness;
 use crate::ids::MemberId;
 use crate::index::{Hit, Index, Slot};
@@ -16,7 +18,6 @@ use crate::key::Key;
 use crate::member::EntryKind;
 use crate::reservoir::Reservoir;
 use crate::{CodebookConfig, Embedding};
-use parking_lot::Mutex;
 
 /// Thresholds that one space remembers; callers choose percentiles, so there must be a limit.
 const REMEMBERED: usize = 64;

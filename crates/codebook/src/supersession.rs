@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use reasonedit_text::canonical;
+
 use crate::ids::{EditId, ImageId};
 use crate::records::EditRecord;
 use crate::sorted::SortedMap;
-use reasonedit_text::canonical;
 
 /// Hash of a text in the form that texts are compared in.
 type Digest = [u8; 32];

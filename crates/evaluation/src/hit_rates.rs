@@ -18,12 +18,12 @@ use reasonedit_codebook::CodebookName;
 use reasonedit_editor::{CallContext, EditRequest, Editor, EditorError, StatementInput};
 use reasonedit_imaging::DrawnBox;
 use reasonedit_topology::{ModularityReport, Pooling, Stage, Statistic, TapKey};
+use score::{Layout, Scene};
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
 use crate::dataset::Dataset;
 use crate::record::Record;
-use score::{Layout, Scene};
 
 /// Sentences that are still "among the first": as many as the paper puts in front of a question (paper
 /// section 4.2).

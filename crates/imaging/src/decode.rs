@@ -2,15 +2,16 @@
 
 use std::io::Cursor;
 
-use crate::decoded::{CUT_SHORT, DecodeLimits, DecodeNote, Decoded, PixelRules, StoredPixels};
-use crate::depth::{self, Declared, Extent, SampleKind};
-use crate::{ImageFormat, ImagingError, flatten, foreign, jpeg, orient, tiff};
 use image::error::{ImageError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{
     DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Limits, RgbImage,
     RgbaImage,
 };
+
+use crate::decoded::{CUT_SHORT, DecodeLimits, DecodeNote, Decoded, PixelRules, StoredPixels};
+use crate::depth::{self, Declared, Extent, SampleKind};
+use crate::{ImageFormat, ImagingError, flatten, foreign, jpeg, orient, tiff};
 
 /// Decodes an upload to an upright RGB picture.
 ///

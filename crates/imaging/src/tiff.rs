@@ -12,11 +12,11 @@ mod faults;
 mod layout;
 mod samples;
 
+use directory::{Directory, tag};
 use image::metadata::Orientation;
 
 use crate::ImagingError;
 use crate::decoded::{DecodeLimits, DecodeNote, StoredPixels};
-use directory::{Directory, tag};
 
 /// Reads the first picture of a TIFF.
 ///

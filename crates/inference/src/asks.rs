@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
+
 use crate::compute::{Compute, Load, Start, no_cache};
 use crate::error::{EngineError, Result};
 use crate::picture::{Picture, Prompt, keys};
@@ -10,7 +12,6 @@ use crate::prepare::check_length;
 use crate::request::{Answered, FeatureKey, ReplyScore};
 use crate::score::{Softmax, each};
 use crate::units::{AskOutput, AskUnit, TokenWant};
-use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
 
 /// Tokens that sharing the beginnings of a batch's prompts must save to be worth a run of its own.
 const SHARED_SAVING: usize = 64;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::request::FeatureKey;
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::ImageFeatures;
 use reasonedit_nn::taps::{PooledTaps, TapName};
+
+use crate::request::FeatureKey;
 
 /// A prompt up to and including its picture, as run once.
 #[derive(Debug)]

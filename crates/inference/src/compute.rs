@@ -3,6 +3,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use reasonedit_models::prompt::prefix_pieces;
+use reasonedit_nn::kv_cache::KvCache;
+use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::{PooledTaps, TapName};
+
 use crate::cache::{Prefix, PrefixKey};
 use crate::error::{EngineError, Result};
 use crate::loaded::{Loaded, Models};
@@ -11,10 +16,6 @@ use crate::prepare::check_length;
 use crate::request::FeatureKey;
 use crate::shared::Shared;
 use crate::stats::count;
-use reasonedit_models::prompt::prefix_pieces;
-use reasonedit_nn::kv_cache::KvCache;
-use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
-use reasonedit_nn::taps::{PooledTaps, TapName};
 
 /// The models and what they have computed; lives on the engine's thread.
 pub(super) struct Compute<'a> {

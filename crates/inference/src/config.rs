@@ -1,7 +1,8 @@
 //! Limits of an engine.
 
-use crate::error::{EngineError, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::error::{EngineError, Result};
 
 /// Limits of an engine. None of them changes an answer; they bound memory and waiting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,10 +12,10 @@ use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
 use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, TokRxInfo, TokTrie};
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
+use reasonedit_models::prompt::{PromptTokenizer, Spelling};
 use serde_json::Value;
 
 use crate::error::{EngineError, Result};
-use reasonedit_models::prompt::{PromptTokenizer, Spelling};
 
 /// Longest grammar or regular expression, in bytes.
 const LONGEST: usize = 64 << 10;

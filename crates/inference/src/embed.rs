@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
+use reasonedit_nn::taps::{Pooled, PooledTaps, TapName};
+
 use crate::compute::{Compute, past_len};
 use crate::error::{EngineError, Result};
 use crate::picture::Picture;
 use crate::prepare::check_length;
 use crate::units::{ImageUnit, PairUnit, SentenceUnit};
-use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence};
-use reasonedit_nn::taps::{Pooled, PooledTaps, TapName};
 
 impl Compute<'_> {
     pub(super) fn embed_images(&mut self, units: &[&ImageUnit]) -> Result<Vec<PooledTaps>> {

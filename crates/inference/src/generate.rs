@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use reasonedit_models::prompt::TokenStream;
+use reasonedit_nn::kv_cache::KvCache;
+use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence, SequenceOutput};
 use tokio::sync::mpsc;
 
 use crate::cache::Prefix;
@@ -16,9 +19,6 @@ use crate::request::{CallOptions, EngineTimes, FinishReason, GenerateEvent, Scor
 use crate::sampling::{Sampler, Taken};
 use crate::score::Softmax;
 use crate::units::{Begin, GenerateUnit};
-use reasonedit_models::prompt::TokenStream;
-use reasonedit_nn::kv_cache::KvCache;
-use reasonedit_nn::sequence::{LogitsAt, Piece, Sequence, SequenceOutput};
 
 /// State after some tokens: what continues, and the logits of the next token.
 pub(super) struct DecodeState {

@@ -3,6 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
+use reasonedit_models::Result as ModelResult;
+use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
+use reasonedit_models::prompt::PromptTokenizer;
+use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
 use reasonedit_resilience::panic_message;
 use tokio::sync::{oneshot, watch};
 
@@ -18,10 +22,6 @@ use crate::shared::{Readiness, Shared};
 use crate::stats::{Counters, EngineStats, count};
 use crate::stream::within;
 use crate::units::{ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
-use reasonedit_models::Result as ModelResult;
-use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
-use reasonedit_models::prompt::PromptTokenizer;
-use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
 
 /// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so
 /// that their pixels don't fill the memory.

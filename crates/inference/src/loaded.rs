@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::constrain::FormCompiler;
-use crate::request::SentenceInfo;
 use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
 use reasonedit_models::{ModelError, Result as ModelResult};
+
+use crate::constrain::FormCompiler;
+use crate::request::SentenceInfo;
 
 /// The models an engine owns.
 pub struct Models {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::cache::Prefix;
-use crate::request::FeatureKey;
 use reasonedit_models::prompt::PromptPiece;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::TapName;
+
+use crate::cache::Prefix;
+use crate::request::FeatureKey;
 
 /// Taps by where they are read.
 #[derive(Debug, Default)]

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
+use reasonedit_nn::taps::{TapName, TapStage};
 
 use crate::cache::PrefixKey;
 use crate::error::{EngineError, Result};
@@ -13,8 +15,6 @@ use crate::request::{Ask, Conversation, KeyedImage, Priority, Want};
 use crate::shared::Shared;
 use crate::stats::count;
 use crate::units::{AskUnit, TokenWant};
-use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
-use reasonedit_nn::taps::{TapName, TapStage};
 
 /// Stands for the picture in [`PrefixKey::tokens`].
 const IMAGE_MARK: u32 = u32::MAX;

@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
+use reasonedit_nn::taps::PooledTaps;
+
 use crate::config::EngineConfig;
 use crate::error::{EngineError, Result};
 use crate::request::{CallOptions, EngineTimes, Priority};
 use crate::stats::{Counters, count};
 use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
-use parking_lot::{Condvar, Mutex};
-use reasonedit_nn::taps::PooledTaps;
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
 /// load, but never starves.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_imaging::{PixelBox, RgbImage};
+use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
 
 use crate::constrain::CompiledForm;
-use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
 
 /// Identity of a picture's features in the cache: the picture, and the part of it that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSampling};
+use reasonedit_models::ModelError;
 
 use crate::constrain::{CompiledForm, FormState};
 use crate::error::{EngineError, Result};
 use crate::request::{LogitRules, Sampling};
 use crate::score::argmax;
-use reasonedit_models::ModelError;
 
 /// Chooses the tokens of one reply.
 pub(super) struct Sampler {

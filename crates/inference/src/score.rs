@@ -1,9 +1,9 @@
 //! Logits to log-probabilities and to the most probable token.
 
 use rayon::prelude::*;
+use reasonedit_nn::blocks::math;
 
 use crate::error::{EngineError, Result};
-use reasonedit_nn::blocks::math;
 
 /// Logits from which it pays to score on several threads: waking them costs as much as some thousand
 /// exponentials.

@@ -2,15 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::{Mutex, RwLock};
+use reasonedit_nn::taps::TapName;
+use tokio::sync::watch;
+
 use crate::cache::FeatureCache;
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::loaded::Loaded;
 use crate::queue::Queue;
 use crate::stats::Counters;
-use parking_lot::{Mutex, RwLock};
-use reasonedit_nn::taps::TapName;
-use tokio::sync::watch;
 
 /// How far an engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

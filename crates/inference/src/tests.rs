@@ -9,6 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reasonedit_imaging::RgbImage;
+use reasonedit_models::model::VisionLanguageModel;
+use reasonedit_nn::sequence::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
+use reasonedit_nn::taps::TapName;
 use tokio::task::JoinHandle;
 
 use super::request::{
@@ -16,9 +19,6 @@ use super::request::{
 };
 use super::toy::{Log, PICTURE_FIRST, Toy, models};
 use super::{Engine, EngineConfig, EngineHandle};
-use reasonedit_models::model::VisionLanguageModel;
-use reasonedit_nn::sequence::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
-use reasonedit_nn::taps::TapName;
 
 fn start(config: EngineConfig) -> (EngineHandle, Arc<Log>) {
     let (models, log) = models(PICTURE_FIRST);

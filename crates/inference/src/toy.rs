@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{Device, Tensor};
 use parking_lot::{Condvar, Mutex};
 use reasonedit_imaging::RgbImage;
-
-use crate::loaded::Models;
 use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 use reasonedit_models::prompt::{PromptSettings, PromptTokenizer};
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::kv_cache::{KvCache, Stretch};
 use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{Pooled, PooledTaps, TapInfo, TapName, TapStage};
+
+use crate::loaded::Models;
 
 const WIDTH: usize = 8;
 const LAYERS: usize = 2;

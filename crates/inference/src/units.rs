@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::constrain::CompiledForm;
-use crate::error::Result;
-use crate::picture::{Picture, Prompt, TapSelection};
-use crate::request::{Answered, EngineTimes, GenerateEvent, LogitRules, Sampling};
 use parking_lot::Mutex;
 use reasonedit_models::Result as ModelResult;
 use reasonedit_models::model::VisionLanguageModel;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::constrain::CompiledForm;
+use crate::error::Result;
+use crate::picture::{Picture, Prompt, TapSelection};
+use crate::request::{Answered, EngineTimes, GenerateEvent, LogitRules, Sampling};
 
 /// A request that is answered all at once, unit by unit.
 pub(super) struct Units<U, O> {

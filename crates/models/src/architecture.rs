@@ -1,13 +1,13 @@
 //! What an architecture says of itself, and what its models are built from.
 
-use serde_json::Value;
-
-use crate::load::checkpoint::Checkpoint;
-use crate::model::{ModelInfo, VisionLanguageModel};
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::precision::{BlockType, device_name};
 use reasonedit_nn::taps::TapInfo;
 use reasonedit_nn::weights::Weights;
+use serde_json::Value;
+
+use crate::load::checkpoint::Checkpoint;
+use crate::model::{ModelInfo, VisionLanguageModel};
 
 /// Names and shapes of tensors.
 pub type ParameterList = Vec<(String, Vec<usize>)>;

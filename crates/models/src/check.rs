@@ -11,15 +11,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::kv_cache::KvCache;
+use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence};
+use reasonedit_nn::taps::{PooledTaps, TapName};
 use serde::{Deserialize, Serialize};
 
 use crate::load::{LoadOptions, load, load_sentence_encoder};
 use crate::model::{ImagePreprocessor, SentenceEncoder, VisionLanguageModel};
 use crate::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
-use reasonedit_nn::error::{ModelError, Result};
-use reasonedit_nn::kv_cache::KvCache;
-use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence};
-use reasonedit_nn::taps::{PooledTaps, TapName};
 
 /// Greatest relative error of logits, taps and embeddings that counts as equal.
 pub const TOLERANCE: f64 = 1e-4;

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::architecture::{Architecture, Parts};
-use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
-use crate::prompt::PromptTokenizer;
 use reasonedit_nn::blocks::decoder::Decoder;
 use reasonedit_nn::error::Result;
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName};
+
+use crate::architecture::{Architecture, Parts};
+use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
+use crate::prompt::PromptTokenizer;
 
 /// Pixels to image tokens, whatever lies between.
 pub(crate) trait PictureTower: fmt::Debug + Send + Sync {

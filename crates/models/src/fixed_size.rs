@@ -2,11 +2,11 @@
 //! `LlavaImageProcessor`, `SiglipImageProcessor` and `BlipImageProcessor`.
 
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
+use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::sequence::PixelInput;
 use serde_json::Value;
 
 use crate::model::ImagePreprocessor;
-use reasonedit_nn::error::{ModelError, Result};
-use reasonedit_nn::sequence::PixelInput;
 
 /// File whose settings these are.
 const FILE: &str = "preprocessor_config.json";

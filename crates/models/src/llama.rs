@@ -1,9 +1,8 @@
 //! What models around a Llama (Vicuna) language model share: settings that `config.json` may leave out, names
 //! that differ between releases of transformers.
 
-use serde_json::{Value, json};
-
 use reasonedit_nn::weights::{Scope, Weights};
+use serde_json::{Value, json};
 
 /// The first of `prefixes` below which there is a tensor `marker`; the first of all if there is none, whose
 /// tensors are then missed by their published names.

@@ -6,15 +6,15 @@ pub mod source;
 
 use std::path::PathBuf;
 
+use reasonedit_nn::error::Result;
+use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
+use reasonedit_nn::weights::Weights;
 use serde::{Deserialize, Serialize};
+use source::{DownloadProgress, resolve};
 
 use crate::architecture::{Architecture, Parts};
 use crate::model::{SentenceEncoder, VisionLanguageModel};
 use crate::sentence;
-use reasonedit_nn::error::Result;
-use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
-use reasonedit_nn::weights::Weights;
-use source::{DownloadProgress, resolve};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
-use serde::{Deserialize, Serialize};
-
-use crate::prompt::PromptTokenizer;
 use reasonedit_nn::error::ModelError;
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{TapInfo, TapName};
+use serde::{Deserialize, Serialize};
+
+use crate::prompt::PromptTokenizer;
 
 /// What a loaded model says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,12 +5,11 @@ pub(crate) mod config;
 pub(crate) mod patches;
 pub(crate) mod preprocess;
 
-use serde_json::Value;
-
 use preprocess::Qwen2VlProcessor;
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 use reasonedit_nn::taps::{TapInfo, TapName, TapStage};
+use serde_json::Value;
 
 /// The processor of `preprocessor_config.json`, whose patches must be those of `config.json`: patch, merge
 /// and temporal sizes.

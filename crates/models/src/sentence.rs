@@ -4,11 +4,6 @@
 mod config;
 
 use candle_core::{Device, Tensor};
-use tokenizers::{Encoding, Tokenizer, TruncationParams};
-
-use crate::load::checkpoint::Checkpoint;
-use crate::model::SentenceEncoder;
-use crate::tokenizer_file;
 use config::{Family, NetworkConfig, Surroundings};
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::attention::{HeadLayout, PositionBias, Span, attend};
@@ -17,6 +12,11 @@ use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::{add, pool};
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::{Scope, Weights};
+use tokenizers::{Encoding, Tokenizer, TruncationParams};
+
+use crate::load::checkpoint::Checkpoint;
+use crate::model::SentenceEncoder;
+use crate::tokenizer_file;
 
 /// Tokens that are run together; more texts are run in turns, which changes no vector.
 const TOKENS_AT_ONCE: usize = 8192;

@@ -11,12 +11,6 @@ mod text;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use serde_json::Value;
-
-use crate::fixed_size::FixedSizeProcessor;
-use crate::load::LoadOptions;
-use crate::load::source::resolve;
-use crate::model::{ImagePreprocessor, ModelInfo};
 use config::SiglipConfig;
 use reasonedit_nn::blocks::add;
 use reasonedit_nn::blocks::cross::cross_attend;
@@ -29,7 +23,13 @@ use reasonedit_nn::precision::Precision;
 use reasonedit_nn::sequence::PixelInput;
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
 use reasonedit_nn::weights::{Scope, Weights};
+use serde_json::Value;
 use text::{SiglipTokenizer, TextTower};
+
+use crate::fixed_size::FixedSizeProcessor;
+use crate::load::LoadOptions;
+use crate::load::source::resolve;
+use crate::model::{ImagePreprocessor, ModelInfo};
 
 /// Texts that are run together; more are run in turns, which changes no vector.
 const TEXTS_AT_ONCE: usize = 128;

@@ -11,7 +11,6 @@ use candle_core::{DType, Device, Tensor};
 use reasonedit_models::siglip::Siglip;
 use reasonedit_models::{LoadOptions, load, load_sentence_encoder};
 use serde_json::{Value, json};
-
 use support::{copy_of, golden, set};
 
 /// What is done to a folder.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use reasonedit_models::{
     LoadOptions, LogitsAt, ModelError, Piece, Sequence, VisionLanguageModel, WeightType, load,
 };
-
 use support::golden;
 
 /// The published sizes ask for exactly the parameters of transformers' class (`tools/parameter_lists.py`).

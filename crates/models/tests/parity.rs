@@ -10,7 +10,6 @@ use std::process::Command;
 
 use reasonedit_models::check::{TOLERANCE, check};
 use reasonedit_models::{ARCHITECTURES, Architecture, LoadOptions, load, load_sentence_encoder};
-
 use support::{copy_of, golden, goldens_of, json};
 
 fn assert_equal_to_reference(folder: &Path) {

@@ -7,9 +7,9 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use reasonedit_http::problem::Problem;
 
 use self::files::File;
-use reasonedit_http::problem::Problem;
 
 /// The page may run its own scripts, show its own and uploaded pictures, and call this service. Texts can't
 /// become markup: the sinks that would make them are refused.

@@ -1,10 +1,11 @@
 //! Why the service can't be started.
 
-use crate::config::ConfigError;
 use reasonedit_http::bind::BindAddress;
 use reasonedit_http::metrics::MetricsError;
 use reasonedit_integration::IntegrationError;
 use reasonedit_jobs::OpenError;
+
+use crate::config::ConfigError;
 
 /// Why the service can't be started.
 #[derive(Debug, thiserror::Error)]

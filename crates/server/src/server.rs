@@ -11,12 +11,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceBuilder;
-
-use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
 
 use crate::config::ServerConfig;
 use crate::error::ServerError;

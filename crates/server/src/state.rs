@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use reasonedit_editor::{Editor, Library};
+use reasonedit_integration::{EditorCell, Integration, IntegrationError, ServiceContext};
 use reasonedit_jobs::{JobLimits, Jobs};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
@@ -17,7 +18,6 @@ use crate::metrics::Metrics;
 use crate::problem::{Problem, Result};
 use crate::sources::Sources;
 use crate::workers::{self, JobDependencies};
-use reasonedit_integration::{EditorCell, Integration, IntegrationError, ServiceContext};
 
 /// Where the editor arrives once its model is loaded; until then edits and queries are answered with 503.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! One scene's training episode: a few views, and rows of questions about each.
 
+use reasonedit_imaging::PixelBox;
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
@@ -11,7 +12,6 @@ use crate::render::render;
 use crate::scene::{Scene, Traits};
 use crate::view::{View, ViewPixels, free_cut, grid_cut, pixels};
 use crate::vocabulary::Split;
-use reasonedit_imaging::PixelBox;
 
 /// Rows made for each view.
 pub const ROWS_PER_VIEW: usize = 3;

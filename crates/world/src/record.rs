@@ -1,5 +1,6 @@
 //! Native records: edits of one universe with everything that is measured about them (method section 7).
 
+use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 
 use crate::WorldError;
@@ -14,7 +15,6 @@ use crate::render::render;
 use crate::scene::{Attribute, Scene, Traits};
 use crate::universe::{Chain, KnowledgeKind, Rule, Universe};
 use crate::view::View;
-use reasonedit_imaging::PixelBox;
 
 /// A question about a picture with its answer among choices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

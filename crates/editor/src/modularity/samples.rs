@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use reasonedit_codebook::{CodebookName, ImageId};
+use reasonedit_text::{is_visible, searchable};
 
 use crate::editor::Editor;
 use crate::error::EditorError;
 use crate::types::ImageSource;
-use reasonedit_text::{is_visible, searchable};
 
 /// A picture and a text that belongs to it.
 #[derive(Clone, Debug)]

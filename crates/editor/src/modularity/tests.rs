@@ -1,9 +1,8 @@
 //! Measuring with random weights: the figures mean nothing, but they have to be the same however the work was
 //! cut.
 
-use parking_lot::Mutex;
-
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::*;
 use crate::testing::{config, engine, picture};

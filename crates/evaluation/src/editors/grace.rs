@@ -10,6 +10,7 @@ mod codebook;
 
 use std::sync::Arc;
 
+use codebook::{Entry, GraceCodebook, Placing};
 use parking_lot::RwLock;
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
@@ -24,7 +25,6 @@ use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
 };
-use codebook::{Entry, GraceCodebook, Placing};
 
 const GRACE: &str = "grace";
 const GRACE_COT: &str = "grace-cot";

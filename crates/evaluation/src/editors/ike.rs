@@ -9,7 +9,6 @@
 //! evaluations.
 
 use parking_lot::RwLock;
-
 use reasonedit_editor::{CallContext, Editor};
 use reasonedit_inference::CallOptions;
 

@@ -1,12 +1,12 @@
 //! Results.
 
 use proptest::prelude::*;
+use reasonedit_nn::taps::Pooling;
 
 use super::super::request::{Answered, FinishReason, Generated};
 use super::super::toy::{TEXT_FIRST, tap};
 use super::*;
 use crate::error::EngineError;
-use reasonedit_nn::taps::Pooling;
 
 const PROMPTS: [&str; 5] = [
     "Does the image show a red circle?",

@@ -1,9 +1,10 @@
 //! Conversations: turns before the question, several pictures, none.
 
+use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
+
 use super::super::request::{Answered, Conversation, FinishReason, GenerateEvent};
 use super::*;
 use crate::error::EngineError;
-use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
 
 /// A turn; digits in the text stand for pictures.
 fn turn(role: Role, text: &str) -> ChatMessage {

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use reasonedit_models::ModelError;
+use reasonedit_nn::taps::Pooling;
+
 use super::super::request::{GenerateEvent, Priority};
 use super::super::toy::{FAIL, MAX_POSITIONS, NAN, PANIC, tap};
 use super::*;
 use crate::error::EngineError;
-use reasonedit_models::ModelError;
-use reasonedit_nn::taps::Pooling;
 
 const NOW: CallOptions = CallOptions { priority: Priority::Interactive, deadline: None };
 

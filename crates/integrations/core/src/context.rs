@@ -4,10 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reasonedit_editor::Editor;
-use time::OffsetDateTime;
-
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
+use time::OffsetDateTime;
 
 /// What the service gives to its integrations; cheap to clone.
 #[derive(Clone)]

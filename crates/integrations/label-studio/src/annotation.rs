@@ -2,6 +2,7 @@
 //! drawn for each.
 
 use reasonedit_editor::Warning;
+use reasonedit_http::json::from_ref;
 use reasonedit_text::{is_visible, same, split_text, trimmed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,7 +10,6 @@ use serde_json::{Map, Value};
 use super::config::LabelStudioConfig;
 use super::labels::{AnswerForm, Choice, ChoiceList, Interface, at, choices_of, question_of};
 use super::regions::{Area, Drawn};
-use reasonedit_http::json::from_ref;
 
 /// What an annotator said of a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,9 +1,8 @@
 //! Settings of the integration.
 
+use reasonedit_http::outbound::{self, Reach};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
-
-use reasonedit_http::outbound::{self, Reach};
 
 /// How a project of Label Studio is read, and where its pictures come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

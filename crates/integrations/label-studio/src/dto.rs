@@ -1,11 +1,10 @@
 //! What goes over the wire between Label Studio and its backend. Unknown fields are the other side's business
 //! and are ignored.
 
+use reasonedit_api::WarningDto;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-use reasonedit_api::WarningDto;
 
 /// That the backend is there.
 #[derive(Clone, Debug, Serialize, ToSchema)]

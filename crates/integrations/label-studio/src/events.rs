@@ -5,6 +5,7 @@
 //! project; deleted ones as ids, in a list under `annotations` (and with nothing at all when one is turned
 //! back into a draft). Deleted tasks and projects name no annotations.
 
+use reasonedit_http::json::from_ref;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -14,7 +15,6 @@ use super::annotation::Correction;
 use super::config::LabelStudioConfig;
 use super::dto::{SkippedDto, WebhookInput};
 use super::labels::Interface;
-use reasonedit_http::json::from_ref;
 
 /// Most characters of a time from outside.
 const TIME_CHARS: usize = 64;

@@ -6,6 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use reasonedit_api::problems::{InputProblems, LookupProblems};
+use reasonedit_http::limits::Deadline;
+use reasonedit_http::payload::UntypedJson;
+use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_resilience::blocking;
 
 use super::dto::{
@@ -19,10 +23,6 @@ use super::projects::{ProjectRecord, codebook_in};
 use super::studio::LabelStudio;
 use super::token::Secret;
 use super::version::{LOADING, version};
-use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_http::limits::Deadline;
-use reasonedit_http::payload::UntypedJson;
-use reasonedit_http::problem::{Problem, ProblemBody, Result};
 
 fn up() -> Json<HealthDto> {
     Json(HealthDto { status: "UP".to_owned(), model_class: "ReasonEdit".to_owned() })

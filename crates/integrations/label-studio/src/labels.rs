@@ -4,11 +4,11 @@
 //! It is XML that a person typed. It is parsed by a library without documents' type definitions, so without
 //! entities, and within bounds.
 
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::{Map, Value};
 
 use super::config::LabelStudioConfig;
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
 /// Most bytes of a configuration; the longest templates of Label Studio have a hundredth of it.
 const MAX_BYTES: usize = 1 << 20;

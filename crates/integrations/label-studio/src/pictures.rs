@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use reasonedit_api::image::ImageInput;
+use reasonedit_api::resolve;
 use reasonedit_editor::ImageSource;
+use reasonedit_http::fetch::Fetcher;
+use reasonedit_http::outbound::{self, Reach};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::Deserialize;
 
 use super::config::{LabelStudioConfig, base_of};
 use super::token::{Access, Secret};
-use reasonedit_api::image::ImageInput;
-use reasonedit_api::resolve;
-use reasonedit_http::fetch::Fetcher;
-use reasonedit_http::outbound::{self, Reach};
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
 /// Where Label Studio keeps pictures: uploads and local files, exports of a storage, and files of cloud
 /// storages that it passes on. A task can't make this service ask for anything else with the operator's

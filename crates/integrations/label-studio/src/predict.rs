@@ -8,6 +8,7 @@ use reasonedit_editor::{
     CallContext, CodebookName, Editor, EntryKind, Evidence, EvidenceSource, Fact, ImageId, ImageInfo,
     ImageSource, Priority, QueryOutcome, QueryRequest, RetrievalOverride,
 };
+use reasonedit_http::problem::{Problem, Result};
 use reasonedit_imaging::PixelBox;
 use reasonedit_text::same;
 use serde_json::{Value, json};
@@ -18,7 +19,6 @@ use super::pictures::PictureOrigin;
 use super::regions::PercentBox;
 use super::studio::LabelStudio;
 use super::version::version;
-use reasonedit_http::problem::{Problem, Result};
 
 /// Tasks that are worked on at a time, so that the engine has something to put together.
 const AT_ONCE: usize = 4;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use parking_lot::{Mutex, MutexGuard};
 use reasonedit_editor::storage::{Journal, StorageResult};
 use reasonedit_editor::{CodebookName, Library};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
 
 use super::token::Secret;
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
 /// Most projects that are remembered.
 const MAX_PROJECTS: usize = 10_000;

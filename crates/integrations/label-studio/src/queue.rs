@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use reasonedit_editor::Library;
 use reasonedit_editor::storage::{Journal, MAX_ROW_BYTES, RowKey, StorageResult};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_resilience::Backoff;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -18,7 +19,6 @@ use ulid::Ulid;
 
 use super::dto::OutcomeDto;
 use super::events::{Change, Event, parse_time};
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
 /// What became of this many annotations is kept.
 const KEPT: usize = 200;

@@ -1,10 +1,9 @@
 //! What is drawn in Label Studio, in percent of the picture, and boxes of pixels.
 
+use reasonedit_http::json::from_ref;
 use reasonedit_imaging::{PixelBox, pixels_between};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use reasonedit_http::json::from_ref;
 
 /// A rectangle in percent of the upright picture; turned by `rotation` degrees clockwise about its top left
 /// corner.

@@ -2,7 +2,6 @@
 //! another.
 
 use reasonedit_editor::{CodebookName, Editor};
-
 use reasonedit_http::problem::{Problem, Result};
 
 /// What stands in the place of a version until the model is there.

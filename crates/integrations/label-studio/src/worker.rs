@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
+use reasonedit_api::rfc3339;
 use reasonedit_editor::{
     CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
     IdempotencyKey, Priority, StatementInput, Warning,
 };
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_resilience::{blocking, panic_message};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -25,8 +27,6 @@ use super::dto::{OutcomeDto, OutcomeKind};
 use super::events::{Change, Event, SubmittedCorrection, parse_time};
 use super::queue::{Next, Queue};
 use super::studio::LabelStudio;
-use reasonedit_api::rfc3339;
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
 /// Queries of people go first.
 const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };

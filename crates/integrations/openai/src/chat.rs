@@ -3,7 +3,13 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use reasonedit_api::codebook_name;
+use reasonedit_api::events::{Events, first_event, next_event};
 use reasonedit_editor::{CallContext, QueryEvent};
+use reasonedit_http::limits::Deadline;
+use reasonedit_http::payload::JsonPayload;
+use reasonedit_http::problem::{Problem, Result};
+use reasonedit_http::request_id::RequestId;
 use time::OffsetDateTime;
 use tracing::Span;
 use ulid::Ulid;
@@ -15,12 +21,6 @@ use super::models::Served;
 use super::output::{Asked, CompletionChoice, CompletionDto, Head, LogprobsDto, ProvenanceDto, ReplyDto};
 use super::rules::InputRules;
 use super::stream::{self, Told};
-use reasonedit_api::codebook_name;
-use reasonedit_api::events::{Events, first_event, next_event};
-use reasonedit_http::limits::Deadline;
-use reasonedit_http::payload::JsonPayload;
-use reasonedit_http::problem::{Problem, Result};
-use reasonedit_http::request_id::RequestId;
 
 /// Digits of the model's fingerprint that clients are told.
 const FINGERPRINT: usize = 10;

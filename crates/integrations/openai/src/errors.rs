@@ -1,9 +1,8 @@
 //! Problems in the form that `OpenAI`'s clients read. Statuses are those of the one table.
 
+use reasonedit_http::problem::{Problem, ProblemKind};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
-
-use reasonedit_http::problem::{Problem, ProblemKind};
 
 /// Faults of the input that are told in words; all of them are counted.
 const TOLD: usize = 4;

@@ -2,12 +2,12 @@
 //! newer names.
 
 use reasonedit_editor::ReplyForm;
+use reasonedit_http::problem::{Problem, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::rules::{given, unsupported};
-use reasonedit_http::problem::{Problem, Result};
 
 /// Fields of [`FormsInput`].
 pub(super) const NAMES: [&str; 7] = [

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
+use reasonedit_api::query::RetrievalInput;
 use reasonedit_editor::{AskedForm, ChatRequest, Decoding, Sampling, Warning};
+use reasonedit_http::json::from_value;
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -16,9 +19,6 @@ use super::message::{MessageInput, turns};
 use super::neutral;
 use super::rules::{InputRules, unsupported};
 use super::samplers::{self, SamplersInput};
-use reasonedit_api::query::RetrievalInput;
-use reasonedit_http::json::from_value;
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
 /// Temperatures below it are greedy: logits divided by less leave the range of numbers.
 const COLDEST: f64 = 1e-4;

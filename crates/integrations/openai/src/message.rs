@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use reasonedit_api::image::ImageInput;
+use reasonedit_api::resolve;
 use reasonedit_editor::{ChatPart, ChatTurn, Role};
+use reasonedit_http::fetch::Fetcher;
+use reasonedit_http::problem::{Problem, Result};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,10 +15,6 @@ use utoipa::ToSchema;
 
 use super::config::OlderPictures;
 use super::rules::{InputRules, given, unsupported};
-use reasonedit_api::image::ImageInput;
-use reasonedit_api::resolve;
-use reasonedit_http::fetch::Fetcher;
-use reasonedit_http::problem::{Problem, Result};
 
 /// A message.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use reasonedit_editor::{CodebookName, CodebookSummary, Editor};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::OpenAi;
 use super::errors::{ErrorBody, LookupErrors};
-use reasonedit_http::problem::{Problem, ProblemKind, Result};
 
 /// The models that can be asked.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,10 +1,10 @@
 //! Parameters that would change the answer and can't be served: taken at the value that changes nothing, else
 //! refused by name.
 
+use reasonedit_http::problem::Result;
 use serde_json::{Map, Value};
 
 use super::rules::{given, unsupported};
-use reasonedit_http::problem::Result;
 
 /// The values of a parameter that change nothing, `null` aside.
 enum Neutral {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use reasonedit_api::query::{ChoiceDto, RetrievalDto};
+use reasonedit_api::{OpinionDto, WarningDto, rounded};
 use reasonedit_editor::{
     FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, Verification,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use reasonedit_api::query::{ChoiceDto, RetrievalDto};
-use reasonedit_api::{OpinionDto, WarningDto, rounded};
 
 /// The least log-probability that is told: what is less probable has no number in JSON.
 const LEAST: f64 = -9999.0;

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use reasonedit_editor::LogitRules;
+use reasonedit_http::problem::{Problem, Result};
 use serde::Deserialize;
 use utoipa::ToSchema;
-
-use reasonedit_http::problem::{Problem, Result};
 
 /// Greatest bias of a token, either way.
 const MOST_BIAS: f64 = 100.0;

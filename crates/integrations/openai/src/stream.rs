@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
+use reasonedit_api::events::{Events, first_event, next_event};
 use reasonedit_editor::QueryEvent;
+use reasonedit_http::problem::{Problem, Result};
+use reasonedit_http::sse::unbuffered;
 use serde::Serialize;
 use tracing::Span;
 
 use super::errors::{ErrorBody, placed};
 use super::output::{Asked, ChunkDto, DeltaDto, Head, LogprobsDto, ProvenanceDto};
-use reasonedit_api::events::{Events, first_event, next_event};
-use reasonedit_http::problem::{Problem, Result};
-use reasonedit_http::sse::unbuffered;
 
 /// Answers with the chunks. Dropping the answer (the client has gone) drops the receiver, which cancels the
 /// work.

@@ -7,14 +7,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reasonedit_editor::CodebookName;
+use reasonedit_http::outbound::{self, Reach};
 use reasonedit_resilience::Backoff;
 use reqwest::Url;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use standardwebhooks::Webhook;
 use utoipa::ToSchema;
-
-use reasonedit_http::outbound::{self, Reach};
 
 /// Longest wait that a receiver can ask for.
 const MOST_ASKED: Duration = Duration::from_hours(24);

@@ -1,12 +1,12 @@
 //! How receivers are, on the wire.
 
+use reasonedit_api::rfc3339;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 use super::config::EventKind;
 use super::endpoint::{Endpoint, Report};
-use reasonedit_api::rfc3339;
 
 /// Names of codebooks that are listed at most; clients choose them.
 const MOST_NAMES: usize = 100;

@@ -4,6 +4,7 @@
 //! a token for `GET /edits/{id}`, or a receiver with `texts`.
 
 use bytes::Bytes;
+use reasonedit_api::rfc3339;
 use reasonedit_editor::storage::{Codebook, Event, EventOrigin, LoggedEvent, StorageResult as Result};
 use reasonedit_editor::{CodebookName, EditRecord, Embedding};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::config::{EndpointConfig, EventKind};
-use reasonedit_api::rfc3339;
 
 /// Begins the id of every message (Standard Webhooks).
 const ID_PREFIX: &str = "msg_";

@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-
-use super::Webhooks;
-use super::dto::{ResumeParams, WebhookDto, WebhookListDto};
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
+
+use super::Webhooks;
+use super::dto::{ResumeParams, WebhookDto, WebhookListDto};
 
 /// List webhooks
 ///

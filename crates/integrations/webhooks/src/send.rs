@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
+use reasonedit_http::outbound;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
@@ -10,7 +11,6 @@ use time::OffsetDateTime;
 
 use super::config::EndpointConfig;
 use super::event::Message;
-use reasonedit_http::outbound;
 
 /// Bytes of an answer that are read, so that its connection can be used again. What it says doesn't matter.
 const READ_BYTES: usize = 16 << 10;

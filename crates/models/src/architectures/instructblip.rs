@@ -11,13 +11,6 @@ mod qformer;
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::architecture::{Architecture, KnownModel, Parts};
-use crate::composed::{Composed, InstructedBatch, PictureTower};
-use crate::fixed_size::FixedSizeProcessor;
-use crate::llama::{LLAMA_THETA, llama_defaults};
-use crate::model::VisionLanguageModel;
 use config::InstructBlipConfig;
 use qformer::{Instructed, QFormer};
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
@@ -27,6 +20,13 @@ use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::{ImageFeatures, Piece, PixelInput, Sequence};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
 use reasonedit_nn::weights::Weights;
+use serde_json::Value;
+
+use crate::architecture::{Architecture, KnownModel, Parts};
+use crate::composed::{Composed, InstructedBatch, PictureTower};
+use crate::fixed_size::FixedSizeProcessor;
+use crate::llama::{LLAMA_THETA, llama_defaults};
+use crate::model::VisionLanguageModel;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
-use serde_json::{Value, json};
-
-use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
-use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
-use crate::prompt::PromptTokenizer;
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::TapName;
 use reasonedit_nn::weights::Weights;
+use serde_json::{Value, json};
+
+use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
+use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
+use crate::prompt::PromptTokenizer;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {

@@ -9,17 +9,17 @@ mod config;
 mod positions;
 mod vision;
 
+use config::Qwen3VlConfig;
+use reasonedit_nn::blocks::decoder::{Decoder, Variant};
+use reasonedit_nn::error::Result;
+use reasonedit_nn::weights::Weights;
 use serde_json::Value;
+use vision::VisionTower;
 
 use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::composed::Composed;
 use crate::model::VisionLanguageModel;
 use crate::qwen_vision::processor_for;
-use config::Qwen3VlConfig;
-use reasonedit_nn::blocks::decoder::{Decoder, Variant};
-use reasonedit_nn::error::Result;
-use reasonedit_nn::weights::Weights;
-use vision::VisionTower;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use reasonedit_nn::error::Result;
+use reasonedit_nn::taps::TapName;
+
 use super::{CheckReport, Reference, TapErrors, Tensors, reference_pixels, relative_error, values};
 use crate::load::LoadOptions;
 use crate::siglip::Siglip;
-use reasonedit_nn::error::Result;
-use reasonedit_nn::taps::TapName;
 
 pub(super) fn check(folder: &Path, reference: &Reference, tensors: &Tensors) -> Result<CheckReport> {
     let model = Siglip::load(&folder.to_string_lossy(), &LoadOptions::default())?;

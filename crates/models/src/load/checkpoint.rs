@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::settings;
+use reasonedit_nn::weights::Weights;
 use serde_json::Value;
 
 use super::foreign::{instead_of_weights, refuse_quantised};
 use crate::prompt::{PromptSettings, PromptTokenizer};
-use reasonedit_nn::error::{ModelError, Result};
-use reasonedit_nn::settings;
-use reasonedit_nn::weights::Weights;
 
 /// The settings of the image processor by themselves.
 const IMAGE_PROCESSOR: &str = "preprocessor_config.json";

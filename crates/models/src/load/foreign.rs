@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::file::WeightFile;
+use serde_json::Value;
 
 /// What to do with weights of another form.
 const CONVERT: &str =

@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reasonedit_nn::error::{ModelError, Result};
 use serde_json::Value;
 
 use super::LoadOptions;
 use super::checkpoint::{Checkpoint, weight_shards};
 use super::foreign::foreign_file;
-use reasonedit_nn::error::{ModelError, Result};
 
 /// Characters of an organisation's or a model's name on the hub, at most.
 const LONGEST_NAME: usize = 96;

@@ -1,8 +1,7 @@
 //! Tokens that stand for single bytes (SentencePiece's `byte_fallback`): how a run of them becomes text.
 
-use tokenizers::{Decoder, Tokenizer};
-
 use reasonedit_nn::error::{ModelError, Result};
+use tokenizers::{Decoder, Tokenizer};
 
 /// The byte tokens of a tokenizer.
 #[derive(Debug)]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use tokenizers::AddedToken;
-
 use reasonedit_nn::error::{ModelError, Result};
+use tokenizers::AddedToken;
 
 /// A stretch of a rendered prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]

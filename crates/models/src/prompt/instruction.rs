@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use reasonedit_nn::error::{ModelError, Result};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::tokenizer_file;
-use reasonedit_nn::error::{ModelError, Result};
 
 /// The Q-Former's tokenizer.
 #[derive(Debug)]

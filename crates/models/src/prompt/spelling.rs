@@ -1,7 +1,8 @@
 //! What every token of a vocabulary adds to a text, in bytes.
 
-use super::PromptTokenizer;
 use reasonedit_nn::error::{ModelError, Result};
+
+use super::PromptTokenizer;
 
 /// Stands for a space at the beginning of a word in SentencePiece's vocabularies.
 const WORD_MARK: char = '\u{2581}';

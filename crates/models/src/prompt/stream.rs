@@ -1,7 +1,8 @@
 //! Tokens to text, one at a time.
 
-use super::PromptTokenizer;
 use reasonedit_nn::error::Result;
+
+use super::PromptTokenizer;
 
 /// Turns a growing reply into pieces of text that end at whole characters; their concatenation is what
 /// [`PromptTokenizer::decode`] gives for all tokens at once.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
-
 use reasonedit_nn::error::{ModelError, Result};
 
 const NAME: &str = "chat";

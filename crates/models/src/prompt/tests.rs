@@ -1,6 +1,7 @@
-use super::*;
 use proptest::prelude::*;
 use serde_json::json;
+
+use super::*;
 
 const TOKENIZER: &[u8] = include_bytes!("../../tests/goldens/qwen3_vl-1/tokenizer.json");
 const TEMPLATE: &str = "{%- for message in messages -%}\n    {{- '<|im_start|>' + message.role + '\\n' -}}\n    \

@@ -1,11 +1,11 @@
 //! Pictures to patches, equal to transformers' `Qwen2VLImageProcessor`.
 
 use reasonedit_imaging::{Filter, RgbImage, resize, smart_resize};
+use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::sequence::PixelInput;
 use serde_json::Value;
 
 use crate::model::ImagePreprocessor;
-use reasonedit_nn::error::{ModelError, Result};
-use reasonedit_nn::sequence::PixelInput;
 
 /// Settings of `preprocessor_config.json`.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,12 @@
 //! Configuration of sentence encoders: the network's `config.json` and the files of a sentence-transformers
 //! folder.
 
+use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::load::checkpoint::Checkpoint;
-use reasonedit_nn::error::{ModelError, Result};
-use reasonedit_nn::settings;
 
 /// Networks that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,10 @@
 //! `config.json` of SigLIP checkpoints.
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use reasonedit_nn::blocks::vit::EncoderSizes;
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::vision_config::{SiglipTower, VisionConfig, encoder_sizes};
 

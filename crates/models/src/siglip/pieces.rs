@@ -3,12 +3,11 @@
 //! The file is a message of Protocol Buffers, of which three fields are read: the pieces with their scores,
 //! how the model cuts texts, and the table that characters are made uniform with.
 
+use reasonedit_nn::error::{ModelError, Result};
 use tokenizers::Tokenizer;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::Precompiled;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
-
-use reasonedit_nn::error::{ModelError, Result};
 
 /// Name of the file.
 pub(super) const FILE: &str = "spiece.model";

@@ -1,18 +1,18 @@
 //! SigLIP's text tower and its tokenizer.
 
 use candle_core::{Device, Tensor};
-use tokenizers::Tokenizer;
-
-use super::config::SiglipTextConfig;
-use super::pieces;
-use crate::load::checkpoint::Checkpoint;
-use crate::tokenizer_file;
 use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::select_rows;
 use reasonedit_nn::blocks::vit::{AttentionNames, Encoder, even_rows, even_spans, layer_norm};
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::Scope;
+use tokenizers::Tokenizer;
+
+use super::config::SiglipTextConfig;
+use super::pieces;
+use crate::load::checkpoint::Checkpoint;
+use crate::tokenizer_file;
 
 /// SentencePiece's mark for a space.
 pub(super) const MARK: char = '\u{2581}';

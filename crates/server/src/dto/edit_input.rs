@@ -3,7 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use reasonedit_editor::{EditRequest, ImageSource, StatementInput, Warning};
+use reasonedit_api::resolve;
+use reasonedit_editor::{EditRequest, StatementInput, Warning};
 use reasonedit_text::{repair, split_text};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -13,7 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::image::{ImageInput, ImageSchema};
 use super::{BoxInput, Metadata};
+use crate::fetch::Fetcher;
 use crate::multipart::{Field, FormBody};
+use crate::problem::Result;
 
 /// A correction: what was shown and asked, what is right, and why.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -48,11 +51,6 @@ pub struct EditInput {
 }
 
 impl EditInput {
-    /// Takes the picture out, so that it can be turned into the one of [`Self::into_request`].
-    pub(crate) fn take_image(&mut self) -> ImageInput {
-        std::mem::replace(&mut self.image, ImageInput::Bytes(Bytes::new()))
-    }
-
     /// The reasoning, if it is one text.
     pub(crate) fn reasoning_text(&self) -> Option<&str> {
         match &self.reasoning {
@@ -61,11 +59,16 @@ impl EditInput {
         }
     }
 
-    /// What the editor is asked for, without an idempotency key. `verify` comes before what the body says.
-    pub(crate) fn into_request(self, image: ImageSource, verify: Option<bool>) -> EditRequest {
+    /// What the editor is asked for, its picture at hand, without an idempotency key. `verify` comes before
+    /// what the body says.
+    ///
+    /// # Errors
+    /// 422 and what fetching says for pictures that can't be had.
+    pub(crate) async fn into_request(self, fetcher: &Fetcher, verify: Option<bool>) -> Result<EditRequest> {
+        let image = resolve(self.image, fetcher).await?;
         let mut warnings = Vec::new();
         let reasoning = self.reasoning.map(|said| said.into_statements(&mut warnings)).unwrap_or_default();
-        EditRequest {
+        Ok(EditRequest {
             warnings,
             image,
             question: self.question,
@@ -77,7 +80,7 @@ impl EditInput {
             metadata: Value::Object(self.metadata.unwrap_or_default()),
             verify: verify.or(self.verify).unwrap_or(true),
             idempotency: None,
-        }
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::{CallContext, CodebookName, MemberId};
 use reasonedit_jobs::Submission;
 
@@ -23,7 +24,6 @@ use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 use crate::upload;
 use crate::workers::Import;
-use reasonedit_api::problems::{InputProblems, LookupProblems};
 
 /// Media types of a tar, plain and compressed; what it is, its first bytes tell.
 const TAR: [&str; 9] = [

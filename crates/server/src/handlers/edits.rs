@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::{CallContext, EditFilter, EditId};
 use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
@@ -23,8 +24,6 @@ use crate::state::AppState;
 use crate::upload;
 use crate::workers::Batch;
 use crate::workers::source::{Format, Source, SourceLimits};
-use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_api::resolve;
 
 /// Tells a repeated request's answer from the first.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -54,13 +53,12 @@ pub(crate) async fn create(
     Query(params): Query<CreateParams>,
     deadline: Deadline,
     headers: HeaderMap,
-    Payload { value: mut input, held: _held }: Payload<EditInput>,
+    Payload { value: input, held: _held }: Payload<EditInput>,
 ) -> Result<Response> {
     let codebook = codebook_name(params.codebook.as_deref())?;
     let editor = state.editor()?;
-    let image = resolve(input.take_image(), state.fetcher()).await?;
     let text = input.reasoning_text().map(str::to_owned);
-    let mut request = input.into_request(image, params.verify);
+    let mut request = input.into_request(state.fetcher(), params.verify).await?;
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
     let view = editor.edit(&codebook, request, CallContext::interactive(deadline.0)).await?;
     let mut location = format!("/edits/{}", view.record.id);

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use reasonedit_api::problems::InputProblems;
+use reasonedit_api::resolve;
 use reasonedit_editor::CallContext;
 
 use crate::dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
@@ -11,8 +13,6 @@ use crate::limits::Deadline;
 use crate::payload::Payload;
 use crate::problem::{ProblemBody, Result};
 use crate::state::AppState;
-use reasonedit_api::problems::InputProblems;
-use reasonedit_api::resolve;
 
 /// Look for evidence
 ///

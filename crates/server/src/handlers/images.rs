@@ -3,6 +3,8 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use reasonedit_api::image_id;
+use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::EditorError;
 use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
 
@@ -11,8 +13,6 @@ use crate::dto::{File, codebook_name};
 use crate::json::Query;
 use crate::problem::{Problem, ProblemBody, Result};
 use crate::state::AppState;
-use reasonedit_api::image_id;
-use reasonedit_api::problems::LookupProblems;
 
 /// The bytes behind an id never change; `private`, since a token may have been needed to see them.
 const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use reasonedit_api::problems::LookupProblems;
 use reasonedit_jobs::JobView;
 use ulid::Ulid;
 
@@ -19,7 +20,6 @@ use crate::json::Query;
 use crate::problem::{Problem, ProblemBody, Result};
 use crate::sse;
 use crate::state::AppState;
-use reasonedit_api::problems::LookupProblems;
 
 /// Media type of JSON Lines.
 pub(crate) const LINES: &str = "application/x-ndjson";

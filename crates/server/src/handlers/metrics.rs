@@ -3,15 +3,15 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
+use reasonedit_integration::MetricFamily;
 use reasonedit_jobs::JobState;
 
 use crate::dto::job::JobKind;
 use crate::metrics::{MetricKind, TEXT_FORMAT, Text};
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
-use reasonedit_api::problems::LookupProblems;
-use reasonedit_integration::MetricFamily;
 
 /// Codebooks that are told of one by one; clients choose the names, and series must not grow without bound.
 const MAX_CODEBOOKS: usize = 100;

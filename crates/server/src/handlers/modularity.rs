@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::{CodebookName, EmbeddingChoice};
 use reasonedit_jobs::{BackgroundJob as _, JobState, Submission};
 use reasonedit_topology::{ModularityReport, figure};
@@ -21,7 +22,6 @@ use crate::problem::{Problem, ProblemBody, ProblemKind, Result};
 use crate::state::AppState;
 use crate::workers::modularity::{CODEBOOK, REPORT, report_of};
 use crate::workers::{Modularity, Reembed};
-use reasonedit_api::problems::{InputProblems, LookupProblems};
 
 /// Media type of the figures.
 const SVG: &str = "image/svg+xml";

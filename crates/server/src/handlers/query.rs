@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use reasonedit_api::problems::InputProblems;
+use reasonedit_api::resolve;
 use reasonedit_editor::{CallContext, QueryRequest};
 
 use crate::dto::query::{AnswerDto, QueryForm, QueryInput};
@@ -13,8 +15,6 @@ use crate::payload::Payload;
 use crate::problem::{ProblemBody, Result};
 use crate::sse;
 use crate::state::AppState;
-use reasonedit_api::problems::InputProblems;
-use reasonedit_api::resolve;
 
 /// Ask about a picture
 ///

@@ -15,7 +15,6 @@ use crate::dto::edit_input::EditInput;
 use crate::fetch::Fetcher;
 use crate::json::from_slice;
 use crate::problem::{Problem, ProblemKind, Result};
-use reasonedit_api::resolve;
 
 /// The file of native records within a tar.
 const RECORDS: &str = "edits.jsonl";
@@ -179,10 +178,7 @@ impl Parsed {
     /// 422 and what fetching says for pictures that can't be had.
     pub(crate) async fn into_request(self, fetcher: &Fetcher, verify: Option<bool>) -> Result<EditRequest> {
         match self {
-            Self::Body(mut input) => {
-                let image = resolve(input.take_image(), fetcher).await?;
-                Ok(input.into_request(image, verify))
-            }
+            Self::Body(input) => input.into_request(fetcher, verify).await,
             Self::Request(request) => {
                 Ok(EditRequest { verify: verify.unwrap_or(request.verify), ..*request })
             }

@@ -1,12 +1,13 @@
 //! Edits, queries, pictures and archives over HTTP, with a real model.
 
-use crate::common::{Answer, delete, get, post, post_json, send};
-use crate::model::{picture, service};
 use axum::body::Body;
 use axum::http::{Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+
+use crate::common::{Answer, delete, get, post, post_json, send};
+use crate::model::{picture, service};
 
 const RED: [u8; 3] = [200, 40, 40];
 const BLUE: [u8; 3] = [40, 60, 200];

@@ -1,13 +1,14 @@
 //! Malformed requests of many kinds: whatever comes, it is answered, and never with a fault of the service.
 
-use crate::common::{get, post};
-use crate::model::{picture, service};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+
+use crate::common::{get, post};
+use crate::model::{picture, service};
 
 /// JSON of any shape, with the names that the service knows more often than others.
 pub(crate) fn any_json() -> impl Strategy<Value = Value> {

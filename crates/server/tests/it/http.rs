@@ -1,9 +1,10 @@
 //! What holds of every request, whether the model is loaded or not.
 
-use crate::common::{bare, delete, get, post, post_json, request, send};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::json;
+
+use crate::common::{bare, delete, get, post, post_json, request, send};
 
 #[tokio::test]
 async fn health_tells_living_from_ready() {

@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reasonedit_server::ServerConfig;
 use serde_json::{Value, json};
 
 use crate::common::{delete, get, post, post_json};
 use crate::jobs::edit;
 use crate::model::{Service, picture, server_on, service};
-use reasonedit_server::ServerConfig;
 
 fn image(colour: [u8; 3]) -> Value {
     json!({"data": STANDARD.encode(picture(colour))})

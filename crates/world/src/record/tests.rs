@@ -1,9 +1,10 @@
 //! Records are true in their universe.
 
+use std::collections::{HashMap, HashSet};
+
 use super::*;
 use crate::scene::Condition;
 use crate::vocabulary::{EVALUATION_SEED_START, Split};
-use std::collections::{HashMap, HashSet};
 
 const SEED: u64 = EVALUATION_SEED_START + 17;
 

@@ -1,9 +1,10 @@
 //! Layout, labels and cuts of views.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::random::stream;
 use crate::render::render;
-use proptest::prelude::*;
 
 fn scene(seed: u64) -> (Scene, RenderedScene) {
     let scene = Scene::random(&mut stream(seed, "test", 0));

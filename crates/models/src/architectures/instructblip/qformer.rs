@@ -7,8 +7,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-
-use super::config::{InstructBlipConfig, QFormerConfig};
 use reasonedit_nn::blocks::attention::{HeadLayout, Span, attend};
 use reasonedit_nn::blocks::cross::cross_attend;
 use reasonedit_nn::blocks::linear::Linear;
@@ -19,6 +17,8 @@ use reasonedit_nn::blocks::{add, select_rows};
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::ImageFeatures;
 use reasonedit_nn::weights::Scope;
+
+use super::config::{InstructBlipConfig, QFormerConfig};
 
 /// A picture and what is asked of it.
 pub(super) type Instructed = (Arc<ImageFeatures>, Arc<[u32]>);

@@ -1,10 +1,9 @@
 //! `config.json` of LLaVA checkpoints.
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::vision_config::{Clip, VisionConfig};
 

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use super::config::LlavaConfig;
-use crate::composed::PictureTower;
-use crate::llama::first_scope;
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::pool::TapCollector;
@@ -14,6 +11,10 @@ use reasonedit_nn::error::Result;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapInfo, TapName, TapStage};
 use reasonedit_nn::weights::Weights;
+
+use super::config::LlavaConfig;
+use crate::composed::PictureTower;
+use crate::llama::first_scope;
 
 /// Tap of the image tokens.
 const PROJECTOR: &str = "projector";

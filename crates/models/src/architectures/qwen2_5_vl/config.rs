@@ -1,11 +1,10 @@
 //! `config.json` of Qwen2.5-VL checkpoints.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-
 use reasonedit_nn::blocks::decoder::{Axes, TextConfig, Variant, require, require_sizes};
 use reasonedit_nn::error::Result;
 use reasonedit_nn::settings;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::qwen_vision::config::QwenVisionConfig;
 

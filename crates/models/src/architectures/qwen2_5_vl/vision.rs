@@ -5,12 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-
-use super::config::WindowConfig;
-use super::windows::windows;
-use crate::composed::PictureTower;
-use crate::qwen_vision::config::QwenVisionConfig;
-use crate::qwen_vision::{check_pixels, patches, vision_taps};
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::add;
 use reasonedit_nn::blocks::attention::{HeadLayout, Span, attend};
@@ -22,6 +16,12 @@ use reasonedit_nn::error::Result;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapInfo, TapName};
 use reasonedit_nn::weights::Scope;
+
+use super::config::WindowConfig;
+use super::windows::windows;
+use crate::composed::PictureTower;
+use crate::qwen_vision::config::QwenVisionConfig;
+use crate::qwen_vision::{check_pixels, patches, vision_taps};
 
 /// ε of every norm of the tower.
 const EPSILON: f64 = 1e-6;

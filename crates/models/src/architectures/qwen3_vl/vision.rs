@@ -3,12 +3,6 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-
-use super::config::DeepStackConfig;
-use super::positions::interpolate_positions;
-use crate::composed::PictureTower;
-use crate::qwen_vision::config::QwenVisionConfig;
-use crate::qwen_vision::{check_pixels, patches, vision_taps};
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::add;
 use reasonedit_nn::blocks::attention::{HeadLayout, Span, attend};
@@ -20,6 +14,12 @@ use reasonedit_nn::error::Result;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapInfo, TapName};
 use reasonedit_nn::weights::Scope;
+
+use super::config::DeepStackConfig;
+use super::positions::interpolate_positions;
+use crate::composed::PictureTower;
+use crate::qwen_vision::config::QwenVisionConfig;
+use crate::qwen_vision::{check_pixels, patches, vision_taps};
 
 /// ε of every layer norm of the tower.
 const EPSILON: f64 = 1e-6;
