@@ -26,7 +26,7 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogSettings {
-    /// Least level, or a filter by module (`info`, `warn,reasonedit_server=debug`). The variables
+    /// Least level, or a filter by module (`info`, `warn,reasonedit=debug`). The variables
     /// `REASONEDIT_LOG` and `RUST_LOG` come before it.
     pub(crate) level: String,
     /// How lines look.
