@@ -93,8 +93,9 @@ const FLOORS: [(&str, &[&str]); 23] = [
 ];
 
 /// Dependencies that no source names, and why they are there.
-const UNNAMED: [(&str, &str, &str); 2] = [
+const UNNAMED: [(&str, &str, &str); 3] = [
     ("server", "hyper", "turns on both versions of HTTP for hyper-util"),
+    ("http", "idna", "one set of features for builds and tests"),
     ("nn", "gemm", "turns on the AVX-512 kernels of candle's matrix products"),
 ];
 
