@@ -1,6 +1,8 @@
 //! What models around a Llama (Vicuna) language model share: settings that `config.json` may leave out, names
 //! that differ between releases of transformers.
 
+use reasonedit_nn::blocks::decoder::TextConfig;
+use reasonedit_nn::error::Result;
 use reasonedit_nn::weights::{Scope, Weights};
 use serde_json::{Value, json};
 
@@ -27,7 +29,7 @@ pub(crate) const LLAMA_THETA: f64 = 10_000.0;
 
 /// What `LlamaConfig` assumes; the published LLaVA and InstructBLIP files name little but what differs from
 /// it.
-pub(crate) fn llama_defaults() -> [(&'static str, Value); 8] {
+fn llama_defaults() -> [(&'static str, Value); 8] {
     [
         ("vocab_size", json!(32_000)),
         ("hidden_size", json!(4096)),
@@ -38,4 +40,12 @@ pub(crate) fn llama_defaults() -> [(&'static str, Value); 8] {
         ("max_position_embeddings", json!(2048)),
         ("rms_norm_eps", json!(1e-6)),
     ]
+}
+
+/// The language model's part of `config.json`.
+///
+/// # Errors
+/// A value of the wrong kind, or one that is not computed here.
+pub(crate) fn text_config(config: &Value) -> Result<TextConfig> {
+    TextConfig::parse(&config["text_config"], "text_config", &llama_defaults())
 }

@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::architecture::{Architecture, KnownModel, Parts};
 use crate::composed::{Composed, InstructedBatch, PictureTower};
 use crate::fixed_size::FixedSizeProcessor;
-use crate::llama::{LLAMA_THETA, llama_defaults};
+use crate::llama::{LLAMA_THETA, text_config};
 use crate::model::VisionLanguageModel;
 
 /// See [`Architecture`].
@@ -187,10 +187,6 @@ impl PictureTower for InstructBlipTower {
         };
         Ok(Some((replaced, groups.iter().map(of_sequence).collect())))
     }
-}
-
-fn text_config(config: &Value) -> Result<TextConfig> {
-    TextConfig::parse(&config["text_config"], "text_config", &llama_defaults())
 }
 
 fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {

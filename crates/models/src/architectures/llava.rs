@@ -18,7 +18,7 @@ use tower::LlavaTower;
 use crate::architecture::{Architecture, KnownModel, Parts};
 use crate::composed::Composed;
 use crate::fixed_size::FixedSizeProcessor;
-use crate::llama::{LLAMA_THETA, first_prefix, llama_defaults, under};
+use crate::llama::{LLAMA_THETA, first_prefix, text_config, under};
 use crate::model::VisionLanguageModel;
 
 /// See [`Architecture`].
@@ -62,10 +62,6 @@ fn networks(config: &LlavaConfig, text: &TextConfig, weights: &Weights) -> Resul
         name.ends_with("embeddings.position_ids") || (tied && name.ends_with("lm_head.weight"))
     })?;
     Ok((tower, decoder))
-}
-
-fn text_config(config: &Value) -> Result<TextConfig> {
-    TextConfig::parse(&config["text_config"], "text_config", &llama_defaults())
 }
 
 fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {
