@@ -1,11 +1,14 @@
 //! What is evaluated: an editor behind one trait, so that the protocols, the metrics and the report know none
 //! of them.
 
+use std::path::Path;
+
 use futures::future::BoxFuture;
 use reasonedit_editor::{ImageSource, RetrievalOverride, StatementInput};
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
+use crate::settings::{EditorSettings, TuningSpace};
 
 /// A correction as an editor is given it. The protocol has put noise into the reasoning already, where it
 /// does that.
@@ -108,19 +111,32 @@ pub struct Profile {
 /// What an editor does in the background.
 pub type EditorFuture<'a, T> = BoxFuture<'a, Result<T, EvaluationError>>;
 
-/// An editor that is evaluated. Edits are numbered in the order in which they are made, from 0; each is made
-/// once in an instance, and the same one made again after a restart costs next to nothing where the editor
-/// keeps what it made.
+/// What became of an edit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EditOutcome {
+    /// It is made, in so many milliseconds; `None` where they say nothing (part of the work was borrowed).
+    Made(Option<f64>),
+    /// It could not be made, for example because its loss was no finite number: why, in a few words. The
+    /// editor stands as it did before, and goes on with the next edit. It counts as a failed edit, and its
+    /// questions are asked like any other's.
+    Failed(String),
+}
+
+/// An editor that is evaluated. Edits bear the numbers of their records, from 0, and are made in this order,
+/// each once in an instance (or once after [`BaselineEditor::reset`]); the first one that is made need not be
+/// the first record's.
+///
+/// What an editor does not support it need not implement: then it is made anew instead.
 pub trait BaselineEditor: Send + Sync {
     /// What it says of itself.
     fn profile(&self) -> &Profile;
 
-    /// Makes an edit; returns the milliseconds it took, `None` where they say nothing (part of the work was
-    /// borrowed).
+    /// Makes an edit.
     ///
     /// # Errors
-    /// The editor failed.
-    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>>;
+    /// What ends the whole run: the engine is gone, a picture can't be read. An edit that can't be made is
+    /// [`EditOutcome::Failed`].
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome>;
 
     /// Answers a question.
     ///
@@ -133,14 +149,72 @@ pub trait BaselineEditor: Send + Sync {
     /// # Errors
     /// The editor failed.
     fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>>;
+
+    /// Takes back all edits, so that the editor stands as it was made. `false`: it can't, and another is made
+    /// in its place, after it is gone.
+    ///
+    /// # Errors
+    /// The editor failed, and is of no use any more.
+    fn reset(&self) -> EditorFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    /// Writes what the edits made so far have changed into an empty folder, so that a run that was stopped
+    /// goes on from there. `false`: there is nothing to write, and the edits are made again after a restart:
+    /// right for an editor that makes them in no time, or keeps what it made somewhere else.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    fn save<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        let _ = folder;
+        Box::pin(async { Ok(false) })
+    }
+
+    /// Reads what [`BaselineEditor::save`] wrote with the same settings, model and edits, into an editor
+    /// without edits. `false`: it can't be read (another version wrote it), and the edits are made again.
+    ///
+    /// # Errors
+    /// The editor failed, and is of no use any more.
+    fn restore<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        let _ = folder;
+        Box::pin(async { Ok(false) })
+    }
 }
 
 /// Makes the editors to be evaluated.
 pub trait EditorFactory: Sync {
+    /// Settings that the editor of this name is made with beside its defaults: outcomes under other settings
+    /// are not gone on with.
+    fn settings(&self, name: &str) -> EditorSettings {
+        let _ = name;
+        EditorSettings::default()
+    }
+
+    /// BLAKE3 of the records that the editor of this name was trained on before any edit, if it was: the same.
+    fn training(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
+
     /// A fresh editor without edits. `set` names the edits that it will be given: where the same set is made
     /// again, by another editor or after a restart, work may be shared.
     ///
     /// # Errors
     /// An unknown name, settings that the editor can't follow.
     fn editor<'a>(&'a self, name: &'a str, set: &'a str) -> EditorFuture<'a, Box<dyn BaselineEditor>>;
+}
+
+/// Makes editors with settings of somebody's choice.
+pub trait TunableFactory: EditorFactory + Sized {
+    /// What of an editor can be tuned.
+    ///
+    /// # Errors
+    /// An unknown editor, or one that has nothing to tune.
+    fn space(&self, name: &str) -> Result<TuningSpace, EvaluationError>;
+
+    /// The same with an editor that has these settings: under its own name, or under a label (`ft@3`).
+    ///
+    /// # Errors
+    /// An unknown editor, a setting that it has not.
+    fn with_settings(self, name: &str, settings: EditorSettings) -> Result<Self, EvaluationError>;
 }

@@ -1,5 +1,7 @@
 //! Shares with their uncertainty: the percentile bootstrap over edits.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -62,6 +64,60 @@ impl Bootstrap {
     }
 }
 
+impl Bootstrap {
+    /// The harmonic mean of several shares, each with its groups by edit: it is near the least of them, and 0
+    /// where one is. The interval is that of the mean over resamples of edits, each with all its questions of
+    /// all shares. A share without questions is left out; `n` is the number of all questions.
+    pub fn harmonic_mean(&self, shares: &[BTreeMap<usize, (f64, usize)>]) -> Estimate {
+        let shares: Vec<&BTreeMap<usize, (f64, usize)>> =
+            shares.iter().filter(|groups| groups.values().any(|(_, n)| *n > 0)).collect();
+        let edits: BTreeSet<usize> = shares.iter().flat_map(|groups| groups.keys().copied()).collect();
+        let n = shares.iter().flat_map(|groups| groups.values()).map(|(_, n)| n).sum();
+        if n == 0 {
+            return Estimate::default();
+        }
+        // By share and edit, so that a draw of an edit draws its part of all shares.
+        let table: Vec<Vec<(f64, usize)>> = shares
+            .iter()
+            .map(|groups| edits.iter().map(|edit| groups.get(edit).copied().unwrap_or_default()).collect())
+            .collect();
+        let mean_of = |drawn: &mut dyn FnMut() -> Option<usize>| {
+            let mut sums = vec![(0.0, 0); table.len()];
+            while let Some(edit) = drawn() {
+                for (sum, row) in sums.iter_mut().zip(&table) {
+                    sum.0 += row[edit].0;
+                    sum.1 += row[edit].1;
+                }
+            }
+            harmonic_mean(sums.into_iter().filter(|(_, n)| *n > 0).map(|(points, n)| points / n as f64))
+        };
+        let mut all = 0..edits.len();
+        let value = mean_of(&mut || all.next());
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut means: Vec<f64> = (0..self.resamples.max(1))
+            .filter_map(|_| {
+                let mut left = edits.len();
+                mean_of(&mut || {
+                    left = left.checked_sub(1)?;
+                    Some(rng.random_range(0..edits.len()))
+                })
+            })
+            .collect();
+        means.sort_by(f64::total_cmp);
+        Estimate { value, n, low: percentile(&means, 2.5), high: percentile(&means, 97.5) }
+    }
+}
+
+/// The harmonic mean: 0 where one of them is 0; `None` of none.
+pub(crate) fn harmonic_mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let (mut inverses, mut count) = (0.0, 0);
+    for value in values {
+        inverses += 1.0 / value.max(0.0);
+        count += 1;
+    }
+    (count > 0).then(|| f64::from(count) / inverses)
+}
+
 /// Percentile of sorted values, between two of them by proportion; `None` of none.
 pub(crate) fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let place = percent / 100.0 * sorted.len().checked_sub(1)? as f64;
@@ -106,6 +162,27 @@ mod tests {
         let width = |e: Estimate| e.high.unwrap() - e.low.unwrap();
         let bootstrap = Bootstrap::default();
         assert!(width(bootstrap.estimate(&together)) > 2.0 * width(bootstrap.estimate(&apart)));
+    }
+
+    #[test]
+    fn a_harmonic_mean_is_near_the_least_and_knows_what_stands_together() {
+        assert_eq!(harmonic_mean([0.5, 1.0]), Some(2.0 / 3.0));
+        assert_eq!((harmonic_mean([0.0, 1.0]), harmonic_mean([])), (Some(0.0), None));
+        // Of 200 edits the first half are right in one share, and the second half in the other: each is .5.
+        let share = |right: fn(usize) -> bool| -> BTreeMap<usize, (f64, usize)> {
+            (0..200).map(|edit| (edit, (f64::from(u8::from(right(edit))), 1))).collect()
+        };
+        let (first, second) = (share(|edit| edit < 100), share(|edit| edit >= 100));
+        let bootstrap = Bootstrap { resamples: 2000, seed: 5 };
+        let width = |e: Estimate| e.high.unwrap() - e.low.unwrap();
+        let against = bootstrap.harmonic_mean(&[first.clone(), second]);
+        assert_eq!((against.value, against.n), (Some(0.5), 400));
+        // What one gains by a draw the other loses, so that the mean varies less than either share.
+        let together = bootstrap.harmonic_mean(&[first.clone(), first.clone(), BTreeMap::new()]);
+        assert_eq!(together.value, Some(0.5));
+        assert!(width(against) < 0.5 * width(together), "{against:?} {together:?}");
+        assert_eq!(together, Estimate { n: 400, ..bootstrap.harmonic_mean(&[first]) });
+        assert_eq!(bootstrap.harmonic_mean(&[BTreeMap::new()]), Estimate::default());
     }
 
     #[test]

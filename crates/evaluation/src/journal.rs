@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::EvaluationError;
 use crate::baseline::MemoryFootprint;
+use crate::plan::{SEQUENTIAL, STATIC};
 
 /// Folder of the outcomes.
 const OUTCOMES: &str = "outcomes";
@@ -58,19 +59,56 @@ pub struct PassEnd {
     pub kept: Option<MemoryFootprint>,
 }
 
+/// What became of one edit. The first line of an edit counts: made again after a restart, it says nothing new.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EditLine {
+    /// The edits that it is one of: `plain` (one after another), `single` (alone on the unedited model),
+    /// `replace-30` …
+    pub set: String,
+    /// Its number.
+    pub edit: usize,
+    /// Milliseconds, where they say something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<f64>,
+    /// Why it could not be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Bytes kept for it, where it was made alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<MemoryFootprint>,
+}
+
+/// A stretch of work: what it cost, whatever came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkLine {
+    /// What was done: the name of a pass, or `edits:` and that of a set.
+    pub worked: String,
+    /// Seconds since the line before, or since the editor was made.
+    pub seconds: f64,
+    /// The most memory that the program has held since it began with this editor, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
     End(PassEnd),
+    Work(WorkLine),
+    Edit(EditLine),
     Outcome(QuestionOutcome),
 }
 
 /// All outcomes of one editor.
+#[derive(Default)]
 pub struct OutcomeJournal {
     file: Option<(PathBuf, File)>,
     /// By pass and question.
     outcomes: BTreeMap<String, BTreeMap<usize, QuestionOutcome>>,
     ends: BTreeMap<String, PassEnd>,
+    /// By set and number.
+    edits: BTreeMap<String, BTreeMap<usize, EditLine>>,
+    work: Vec<WorkLine>,
 }
 
 impl OutcomeJournal {
@@ -79,7 +117,7 @@ impl OutcomeJournal {
     /// # Errors
     /// A folder or file that can't be read or written; a line that is no outcome.
     pub fn open(folder: Option<&Path>, editor: &str) -> Result<Self, EvaluationError> {
-        let mut journal = Self { file: None, outcomes: BTreeMap::new(), ends: BTreeMap::new() };
+        let mut journal = Self::default();
         let Some(folder) = folder else { return Ok(journal) };
         let folder = folder.join(OUTCOMES);
         std::fs::create_dir_all(&folder).map_err(|error| EvaluationError::file(&folder, error))?;
@@ -94,6 +132,8 @@ impl OutcomeJournal {
             match serde_json::from_str(line) {
                 Ok(Line::Outcome(outcome)) => journal.keep(outcome),
                 Ok(Line::End(end)) => drop(journal.ends.insert(end.ended.clone(), end)),
+                Ok(Line::Edit(edit)) => journal.keep_edit(edit),
+                Ok(Line::Work(work)) => journal.work.push(work),
                 Err(error) => {
                     let what = format!("line {}: {error}", number + 1);
                     return Err(EvaluationError::Resume { file: path, what });
@@ -113,6 +153,10 @@ impl OutcomeJournal {
 
     fn keep(&mut self, outcome: QuestionOutcome) {
         self.outcomes.entry(outcome.pass.clone()).or_default().insert(outcome.question, outcome);
+    }
+
+    fn keep_edit(&mut self, edit: EditLine) {
+        self.edits.entry(edit.set.clone()).or_default().entry(edit.edit).or_insert(edit);
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), EvaluationError> {
@@ -144,6 +188,49 @@ impl OutcomeJournal {
         Ok(())
     }
 
+    /// Writes down what became of an edit, the first time that it is made.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn add_edit(&mut self, edit: EditLine) -> Result<(), EvaluationError> {
+        if self.edit(&edit.set, edit.edit).is_none() {
+            self.write(&edit)?;
+            self.keep_edit(edit);
+        }
+        Ok(())
+    }
+
+    /// Writes down what a stretch of work cost.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn add_work(&mut self, work: WorkLine) -> Result<(), EvaluationError> {
+        self.write(&work)?;
+        self.work.push(work);
+        Ok(())
+    }
+
+    /// What became of an edit.
+    pub fn edit(&self, set: &str, number: usize) -> Option<&EditLine> {
+        self.edits.get(set)?.get(&number)
+    }
+
+    /// The edits of a set, by number.
+    pub fn edits(&self, set: &str) -> impl Iterator<Item = &EditLine> {
+        self.edits.get(set).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Seconds of everything that was done with this editor; `None` where an earlier version measured it.
+    pub fn seconds(&self) -> Option<f64> {
+        let any = !self.work.is_empty();
+        any.then(|| self.work.iter().map(|work| work.seconds).sum())
+    }
+
+    /// The most memory that the program held meanwhile, in bytes.
+    pub fn peak_bytes(&self) -> Option<u64> {
+        self.work.iter().filter_map(|work| work.peak_bytes).max()
+    }
+
     /// What stood when a pass ended; `None` of one that is not whole.
     pub fn ended(&self, pass: &str) -> Option<&PassEnd> {
         self.ends.get(pass)
@@ -157,9 +244,16 @@ impl OutcomeJournal {
     /// Passes of the sequential protocol that are whole: edits drawn, edits live, and what stood at the end.
     pub fn sequential(&self) -> impl Iterator<Item = (usize, usize, &PassEnd)> {
         self.ends.values().filter_map(|end| {
-            let (sample, edits) = end.ended.strip_prefix("sequential:")?.split_once(':')?;
+            let (sample, edits) = end.ended.strip_prefix(SEQUENTIAL)?.split_once(':')?;
             Some((sample.parse().ok()?, edits.parse().ok()?, end))
         })
+    }
+
+    /// Whole passes of the static protocol on the first edits alone: how many, and what stood at the end.
+    pub fn sizes(&self) -> impl Iterator<Item = (usize, &PassEnd)> {
+        self.ends
+            .values()
+            .filter_map(|end| Some((end.ended.strip_prefix(STATIC)?.strip_prefix(':')?.parse().ok()?, end)))
     }
 
     /// Values of a setting of retrieval of which there is a whole pass.

@@ -29,7 +29,9 @@ mod estimate;
 mod files;
 pub mod hit_rates;
 mod journal;
+mod memory;
 mod noise;
+mod overlap;
 mod plan;
 mod probes;
 mod published;
@@ -38,27 +40,35 @@ mod record;
 mod report;
 mod run;
 mod runner;
+mod saved_states;
+mod settings;
 mod splits;
 #[cfg(test)]
 mod testing;
+mod tune;
+mod tuned;
 mod vlkeb;
 
 pub use baseline::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile, RetrievalSetting,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile, RetrievalSetting, TunableFactory,
 };
 pub use dataset::Dataset;
 pub use editors::{EditorRegistry, EditorVariant, GraceSettings, REASONEDIT, UNEDITED, editor_names};
 pub use error::EvaluationError;
 pub use estimate::{Bootstrap, Estimate};
-pub use journal::{OutcomeJournal, PassEnd, QuestionOutcome};
+pub use journal::{EditLine, OutcomeJournal, PassEnd, QuestionOutcome, WorkLine};
 pub use noise::NoiseKind;
-pub use plan::{EvaluationPlan, Measured, ProgressCallback, Sequential};
+pub use overlap::DataDigests;
+pub use plan::{EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, Sequential};
 pub use probes::perception;
 pub use questions::{EvaluationQuestion, Metric};
 pub use record::{Probe, ProbeKind, Record, Sample};
 pub use report::{
-    Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, NamedValues, NoiseFigures,
-    Provenance, SequentialFigures, SequentialTest, SweepFigures,
+    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NamedValues,
+    NoiseFigures, ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 pub use run::evaluate;
+pub use settings::{EditorSettings, TuningSpace};
+pub use tune::{TuningPlan, tune};
+pub use tuned::{Trial, Tuned, TunedEditor};

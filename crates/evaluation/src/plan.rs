@@ -9,9 +9,17 @@ use crate::estimate::Bootstrap;
 use crate::journal::OutcomeJournal;
 use crate::noise::NoiseKind;
 use crate::questions::{EvaluationQuestion, Metric};
+use crate::settings::EditorSettings;
 
 /// The pass of all edits and all questions.
 pub(crate) const STATIC: &str = "static";
+/// The pass of each edit alone on the unedited model; also the name of these edits.
+pub(crate) const SINGLE: &str = "single";
+/// What the passes of the sequential protocol begin with.
+pub(crate) const SEQUENTIAL: &str = "sequential:";
+/// The edits as they are, one after another, without noise.
+pub(crate) const PLAIN: &str = "plain";
+
 /// Edits one after another, tested in between (paper section 4.4: every 200 edits, 50 of them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequential {
@@ -32,6 +40,10 @@ pub struct EvaluationPlan {
     pub given_boxes: bool,
     /// All edits, then all questions.
     pub all_at_once: bool,
+    /// The same with the first edits alone, so many of them; only sizes below [`Self::edits`] count.
+    pub sizes: Vec<usize>,
+    /// Each edit alone on the unedited model, with its own questions.
+    pub single: bool,
     /// Tests in between.
     pub sequential: Option<Sequential>,
     /// Noise in the reasoning, and percent of the statements.
@@ -40,10 +52,17 @@ pub struct EvaluationPlan {
     pub sweeps: Vec<(RetrievalSetting, Vec<f64>)>,
     /// Seed of samples and noise.
     pub seed: u64,
+    /// Edits between two states that are written down, of editors that write theirs.
+    pub save_every: usize,
     /// How intervals are found.
     pub bootstrap: Bootstrap,
     /// Folder of outcomes, and of what editors keep; none: nothing outlasts the program.
     pub out: Option<PathBuf>,
+}
+
+impl EvaluationPlan {
+    /// Edits between two saved states, where nobody says otherwise.
+    pub const SAVE_EVERY: usize = 50;
 }
 
 /// What was measured: everything that a report is made of.
@@ -58,12 +77,27 @@ pub struct Measured {
     pub lacking: Vec<Metric>,
     /// Editors and their outcomes: the unedited model, then those asked for, then those that the folder has
     /// from before.
-    pub editors: Vec<(Profile, OutcomeJournal)>,
+    pub editors: Vec<MeasuredEditor>,
+}
+
+/// One editor and what became of everything it was asked.
+pub struct MeasuredEditor {
+    /// What it says of itself.
+    pub profile: Profile,
+    /// What it was made with beside its defaults.
+    pub settings: EditorSettings,
+    /// Edits and outcomes.
+    pub journal: OutcomeJournal,
 }
 
 /// Name of the pass at a test of the sequential protocol.
 pub(crate) fn sequential_pass(edits: usize, sample: usize) -> String {
-    format!("sequential:{sample}:{edits}")
+    format!("{SEQUENTIAL}{sample}:{edits}")
+}
+
+/// Name of the pass with the first edits alone.
+pub(crate) fn size_pass(edits: usize) -> String {
+    format!("{STATIC}:{edits}")
 }
 
 /// Name of the pass with noise.

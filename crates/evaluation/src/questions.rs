@@ -44,6 +44,16 @@ impl Metric {
         Self::Contrast,
     ];
 
+    /// Those of the paper (section 4.1), in the order of its table 1.
+    pub const PAPER: [Self; 6] = [
+        Self::Reliability,
+        Self::TextGenerality,
+        Self::ImageGenerality,
+        Self::CoeGenerality,
+        Self::RationaleGenerality,
+        Self::Locality,
+    ];
+
     /// As it is named in `report.json`.
     pub fn name(self) -> &'static str {
         match self {

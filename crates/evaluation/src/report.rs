@@ -1,11 +1,23 @@
 //! From outcomes to figures: what is written into `report.json`, and what the Markdown and the pictures are
 //! made of.
 
+mod comparison;
+mod drawing;
 mod figures;
+mod groups;
 mod markdown;
+mod protocols;
+mod published;
+mod scatter;
 mod summary;
+mod table;
+mod tuning;
 mod write;
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
@@ -14,6 +26,8 @@ use crate::estimate::{Bootstrap, Estimate};
 use crate::noise::NoiseKind;
 use crate::plan::Sequential;
 use crate::questions::Metric;
+use crate::settings::EditorSettings;
+use crate::tuned::Tuned;
 
 /// Values under names, in an order of their own; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +37,11 @@ impl<T> NamedValues<T> {
     /// The value of this name.
     pub fn get(&self, name: &str) -> Option<&T> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -39,6 +58,28 @@ impl<T: Serialize> Serialize for NamedValues<T> {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedValues<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+            type Value = NamedValues<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(NamedValues(all))
+            }
+        }
+        deserializer.deserialize_map(InOrder(PhantomData))
     }
 }
 
@@ -86,15 +127,39 @@ pub struct MetricFigure {
 /// All metrics of one pass of one editor.
 pub type MetricFigures = NamedValues<MetricFigure>;
 
+impl MetricFigures {
+    /// Share of right answers; nothing where it was not asked.
+    fn right(&self, metric: Metric) -> Estimate {
+        self.get(metric.name()).map(|figure| figure.right).unwrap_or_default()
+    }
+}
+
+/// Several figures as one: their harmonic mean, which is near the least of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct HarmonicMeans {
+    /// Of the paper's six ([`Metric::PAPER`]).
+    pub paper: Estimate,
+    /// Of all that the data have questions for.
+    pub all: Estimate,
+}
+
 /// One editor with all edits live at once.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct EditorFigures {
     /// What it does.
     pub about: String,
+    /// What it was made with beside its defaults.
+    #[serde(skip_serializing_if = "EditorSettings::is_empty")]
+    pub settings: EditorSettings,
     /// Edits that were live.
     pub edits: usize,
+    /// Those of them that could not be made; their questions count like any other's.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_edits: usize,
     /// The metrics; empty where the pass was not made.
     pub metrics: MetricFigures,
+    /// The metrics as one figure.
+    pub harmonic_mean: HarmonicMeans,
     /// The difference to ReasonEdit on the same questions; empty for itself and where that was not measured.
     pub over_reasonedit: NamedValues<Estimate>,
     /// Share of the unrelated questions before which any sentence stood.
@@ -107,6 +172,28 @@ pub struct EditorFigures {
     pub edit_ms: Option<f64>,
     /// Median milliseconds of a question that is asked alone, on a picture that was looked at before.
     pub query_ms: Option<f64>,
+    /// Seconds of everything that was done with it: edits and questions of all protocols.
+    pub seconds: Option<f64>,
+    /// The most memory that the program held meanwhile, in megabytes (1,000,000 bytes).
+    pub peak_mb: Option<f64>,
+}
+
+/// One editor with some edits: each of them alone on the unedited model, or the first ones at once.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct ProtocolFigures {
+    /// Edits that were made.
+    pub edits: usize,
+    /// Those of them that could not be made.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_edits: usize,
+    /// The metrics, with the questions of these edits.
+    pub metrics: MetricFigures,
+    /// The metrics as one figure.
+    pub harmonic_mean: HarmonicMeans,
+    /// Kilobytes kept for an edit.
+    pub kb_per_edit_merged: Option<f64>,
+    /// Median milliseconds of an edit.
+    pub edit_ms: Option<f64>,
 }
 
 /// One test of the sequential protocol.
@@ -114,8 +201,13 @@ pub struct EditorFigures {
 pub struct SequentialTest {
     /// Edits that were live.
     pub edits: usize,
+    /// Those of them that could not be made.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_edits: usize,
     /// The metrics.
     pub metrics: MetricFigures,
+    /// The metrics as one figure.
+    pub harmonic_mean: HarmonicMeans,
     /// Kilobytes kept for an edit.
     pub kb_per_edit_merged: Option<f64>,
     /// Median milliseconds of an edit since the test before.
@@ -192,6 +284,15 @@ pub struct EvaluationReport {
     pub perception: NamedValues<Estimate>,
     /// All edits live at once.
     pub editors: NamedValues<EditorFigures>,
+    /// Each edit alone on the unedited model.
+    #[serde(skip_serializing_if = "NamedValues::is_empty")]
+    pub single: NamedValues<ProtocolFigures>,
+    /// The first edits live at once, by how many.
+    #[serde(skip_serializing_if = "NamedValues::is_empty")]
+    pub sizes: NamedValues<Vec<ProtocolFigures>>,
+    /// How the editors' settings were chosen, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuned>,
     /// How the sequential protocol was run, if it was.
     pub protocol: Option<Sequential>,
     /// The sequential protocol.
@@ -200,6 +301,13 @@ pub struct EvaluationReport {
     pub noise: NamedValues<Vec<NoiseFigures>>,
     /// Settings of retrieval.
     pub sensitivity: NamedValues<Vec<SweepFigures>>,
+}
+
+impl EvaluationReport {
+    /// Editors of which the static pass is whole.
+    fn measured(&self) -> impl Iterator<Item = &(String, EditorFigures)> {
+        self.editors.0.iter().filter(|(_, editor)| !editor.metrics.is_empty())
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

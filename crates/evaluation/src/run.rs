@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use reasonedit_editor::{RetrievalOverride, StatementInput};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::EvaluationError;
@@ -14,14 +15,13 @@ use crate::editors::UNEDITED;
 use crate::journal::{OutcomeJournal, hold_to};
 use crate::noise::{NoiseKind, disturb};
 use crate::plan::{
-    EvaluationPlan, Measured, ProgressCallback, STATIC, Sequential, noise_pass, sequential_pass, sweep_pass,
+    EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, SEQUENTIAL, STATIC, Sequential, noise_pass,
+    sequential_pass, size_pass, sweep_pass,
 };
 use crate::questions::{EvaluationQuestion, Metric};
 use crate::record::{Record, Sample};
-use crate::runner::Runner;
-
-/// The set of edits as they are, without noise.
-const PLAIN: &str = "plain";
+use crate::runner::{Asking, Runner};
+use crate::settings::EditorSettings;
 
 /// Measures. `identity` is everything beside the plan that decides outcomes (data, model, configuration);
 /// outcomes that are there from another are refused.
@@ -35,37 +35,21 @@ pub async fn evaluate(
     identity: &Value,
     progress: ProgressCallback<'_>,
 ) -> Result<Measured, EvaluationError> {
-    if let Some(folder) = &plan.out {
-        let EvaluationPlan { edits, given_boxes, seed, .. } = plan;
-        let settings =
-            json!({"edits": edits, "given_boxes": given_boxes, "seed": seed, "measured_on": identity});
-        hold_to(folder, "settings.json", &settings)?;
-    }
-    let mut unedited = Runner::open(factory, plan, data, progress, UNEDITED, PLAIN, "").await?;
-    let (records, right_before) = unedited.find_errors(&data.records).await?;
-    if records.is_empty() {
-        return Err(EvaluationError::Data(format!(
-            "the unedited model answers all {right_before} records rightly: there is nothing to edit"
-        )));
-    }
-    let questions = unedited.choose_questions(&records, &data.records).await?;
-    let lacking = lacking(&questions, &records);
-    unedited.ask(STATIC, &questions, 0..questions.len(), RetrievalOverride::default(), true).await?;
-    unedited.end(STATIC, 0, Vec::new()).await?;
-    let mut editors = vec![unedited.done()];
-
-    let work = Work { records: &records, questions: &questions, plan, data };
+    let (work, unedited) = Work::prepare(factory, data, plan, identity, progress, &Metric::ALL).await?;
+    let mut editors = vec![unedited];
     let wanted: Vec<&String> = plan.editors.iter().filter(|name| *name != UNEDITED).collect();
     for (at, name) in wanted.iter().enumerate() {
+        // One after another: an editor is gone before the next is made.
         let place = format!(" ({} of {})", at + 1, wanted.len());
         editors.push(work.measure(factory, progress, name, &place).await?);
     }
     for name in from_before(plan)? {
-        if !editors.iter().any(|(profile, _)| profile.name == name) {
+        if !editors.iter().any(|editor| editor.profile.name == name) {
             editors.push(found(plan, &name)?);
         }
     }
-    let edited = records.iter().map(|record| record.uid.clone()).collect();
+    let edited = work.records.iter().map(|record| record.uid.clone()).collect();
+    let Work { questions, right_before, lacking, .. } = work;
     Ok(Measured { questions, edited, right_before, lacking, editors })
 }
 
@@ -95,119 +79,184 @@ fn from_before(plan: &EvaluationPlan) -> Result<Vec<String>, EvaluationError> {
     Ok(names)
 }
 
-fn found(plan: &EvaluationPlan, name: &str) -> Result<(Profile, OutcomeJournal), EvaluationError> {
+/// What the folder says of an editor: its profile, and its settings if it has any beside its defaults.
+#[derive(Deserialize)]
+struct Description {
+    #[serde(flatten)]
+    profile: Profile,
+    #[serde(default)]
+    settings: EditorSettings,
+}
+
+fn found(plan: &EvaluationPlan, name: &str) -> Result<MeasuredEditor, EvaluationError> {
     let file = plan.out.clone().unwrap_or_default().join(format!("outcomes/{name}.json"));
     let text = std::fs::read_to_string(&file).map_err(|error| EvaluationError::file(&file, error))?;
-    let profile = serde_json::from_str(&text)
+    let Description { profile, settings } = serde_json::from_str(&text)
         .map_err(|error| EvaluationError::Resume { file, what: error.to_string() })?;
-    Ok((profile, OutcomeJournal::open(plan.out.as_deref(), name)?))
+    Ok(MeasuredEditor { profile, settings, journal: OutcomeJournal::open(plan.out.as_deref(), name)? })
 }
 
 /// What all editors are measured on.
-struct Work<'a> {
-    records: &'a [&'a Record],
-    questions: &'a [EvaluationQuestion],
+pub(crate) struct Work<'a> {
+    /// The edits.
+    pub(crate) records: Vec<&'a Record>,
+    /// Every question.
+    pub(crate) questions: Vec<EvaluationQuestion>,
+    /// Numbers of the questions of each edit.
+    of_edit: BTreeMap<usize, Vec<usize>>,
+    right_before: usize,
+    lacking: Vec<Metric>,
     plan: &'a EvaluationPlan,
     data: &'a Dataset,
 }
 
-impl Work<'_> {
+/// Questions that are asked when so many edits are live.
+struct Test {
+    edits: usize,
+    pass: String,
+    retrieval: RetrievalOverride,
+    timed: bool,
+    asked: Vec<usize>,
+}
+
+impl<'a> Work<'a> {
+    /// Finds the edits (errors of the unedited model) and the questions that these metrics ask; also what the
+    /// unedited model answers to them.
+    pub(crate) async fn prepare(
+        factory: &dyn EditorFactory,
+        data: &'a Dataset,
+        plan: &'a EvaluationPlan,
+        identity: &Value,
+        progress: ProgressCallback<'_>,
+        metrics: &[Metric],
+    ) -> Result<(Self, MeasuredEditor), EvaluationError> {
+        if let Some(folder) = &plan.out {
+            let EvaluationPlan { edits, given_boxes, seed, .. } = plan;
+            let settings =
+                json!({"edits": edits, "given_boxes": given_boxes, "seed": seed, "measured_on": identity});
+            hold_to(folder, "settings.json", &settings)?;
+        }
+        let mut unedited = Runner::open(factory, plan, data, progress, UNEDITED, "").await?;
+        let (records, right_before) = unedited.find_errors(&data.records).await?;
+        if records.is_empty() {
+            return Err(EvaluationError::Data(format!(
+                "the unedited model answers all {right_before} records rightly: there is nothing to edit"
+            )));
+        }
+        let questions = unedited.choose_questions(&records, &data.records, metrics).await?;
+        let lacking = lacking(&questions, &records);
+        unedited.ask(Asking::timed(STATIC), &questions, 0..questions.len()).await?;
+        unedited.end(STATIC, 0..0).await?;
+        let mut of_edit: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, question) in questions.iter().enumerate() {
+            of_edit.entry(question.edit).or_default().push(at);
+        }
+        Ok((Self { records, questions, of_edit, right_before, lacking, plan, data }, unedited.done()))
+    }
+
     /// Everything that the plan says of one editor.
-    async fn measure(
+    pub(crate) async fn measure(
         &self,
         factory: &dyn EditorFactory,
         progress: ProgressCallback<'_>,
         name: &str,
         place: &str,
-    ) -> Result<(Profile, OutcomeJournal), EvaluationError> {
+    ) -> Result<MeasuredEditor, EvaluationError> {
         let (plan, data) = (self.plan, self.data);
-        let mut run = Runner::open(factory, plan, data, progress, name, PLAIN, place).await?;
+        let mut run = Runner::open(factory, plan, data, progress, name, place).await?;
         let plain = self.corrections(None)?;
-        if let Some(sequential) = plan.sequential {
-            self.one_after_another(&mut run, &plain, sequential).await?;
+        if plan.single {
+            run.each_alone(&plain, &self.questions, &self.of_edit).await?;
         }
-        let retrieval_settings = run.profile.retrieval_settings.clone();
-        let sweeps: Vec<(RetrievalSetting, f64)> = plan
-            .sweeps
-            .iter()
-            .filter(|(setting, _)| retrieval_settings.contains(setting))
-            .flat_map(|(setting, values)| values.iter().map(|value| (*setting, *value)))
-            .collect();
-        let noise: Vec<(NoiseKind, u32)> = plan
-            .noise
-            .iter()
-            .copied()
-            .filter(|(_, percent)| *percent > 0 && run.profile.uses_reasoning)
-            .collect();
-        // Without noise is what noise is compared with.
-        let wants_static = plan.all_at_once || !sweeps.is_empty() || !plan.noise.is_empty();
-        let mut passes: Vec<(String, RetrievalOverride)> = Vec::new();
-        if wants_static {
-            passes.push((STATIC.to_owned(), RetrievalOverride::default()));
-        }
-        passes.extend(
-            sweeps.iter().map(|(setting, value)| (sweep_pass(*setting, *value), setting.set(*value))),
-        );
-        self.all_at_once(&mut run, &plain, &passes).await?;
-        for (kind, percent) in noise {
+        let tests = self.tests(&run.profile);
+        self.test(&mut run, &plain, tests).await?;
+        for (kind, percent) in plan.noise.iter().copied() {
             let pass = noise_pass(kind, percent);
-            if run.journal.ended(&pass).is_none() {
+            let wanted = percent > 0 && run.profile.uses_reasoning;
+            if wanted && run.journal.ended(&pass).is_none() {
                 let noisy = self.corrections(Some((kind, percent)))?;
-                run.renew(factory, &format!("{}-{percent}", kind.name())).await?;
-                self.all_at_once(&mut run, &noisy, &[(pass, RetrievalOverride::default())]).await?;
+                run.renew(&format!("{}-{percent}", kind.name())).await?;
+                self.test(&mut run, &noisy, vec![self.all_questions(pass)]).await?;
             }
         }
         Ok(run.done())
     }
 
-    /// All edits, then all questions, once per pass.
-    async fn all_at_once(
-        &self,
-        run: &mut Runner<'_>,
-        corrections: &[EditorCorrection],
-        passes: &[(String, RetrievalOverride)],
-    ) -> Result<(), EvaluationError> {
-        if passes.iter().all(|(pass, _)| run.journal.ended(pass).is_some()) {
-            return Ok(());
+    /// Tests with the edits as they are, by how many of them are live: one editor that grows passes them all.
+    fn tests(&self, profile: &Profile) -> Vec<Test> {
+        let (plan, count) = (self.plan, self.records.len());
+        let mut tests = Vec::new();
+        if let Some(Sequential { every, sample }) = plan.sequential {
+            let every = every.max(1);
+            let last = Some(count).filter(|count| !count.is_multiple_of(every));
+            for edits in (1..=count / every).map(|test| test * every).chain(last) {
+                let pass = sequential_pass(edits, sample);
+                let asked = self.drawn(edits, sample);
+                tests.push(Test { edits, pass, retrieval: RetrievalOverride::default(), timed: true, asked });
+            }
         }
-        let edit_ms = run.edit(corrections, corrections.len()).await?;
-        for (pass, retrieval) in passes {
-            run.ask(pass, self.questions, 0..self.questions.len(), *retrieval, pass == STATIC).await?;
-            run.end(pass, corrections.len(), edit_ms.clone()).await?;
+        let sweeps: Vec<(RetrievalSetting, f64)> = plan
+            .sweeps
+            .iter()
+            .filter(|(setting, _)| profile.retrieval_settings.contains(setting))
+            .flat_map(|(setting, values)| values.iter().map(|value| (*setting, *value)))
+            .collect();
+        if plan.all_at_once {
+            let sizes = plan.sizes.iter().copied().filter(|size| *size > 0 && *size < count);
+            tests.extend(sizes.map(|size| {
+                let asked = self.of_edit.range(..size).flat_map(|(_, own)| own).copied();
+                Test {
+                    edits: size,
+                    timed: false,
+                    asked: asked.collect(),
+                    ..self.all_questions(size_pass(size))
+                }
+            }));
         }
-        Ok(())
+        // Without noise is what noise is compared with.
+        if plan.all_at_once || !sweeps.is_empty() || !plan.noise.is_empty() {
+            tests.push(Test { timed: true, ..self.all_questions(STATIC.to_owned()) });
+        }
+        tests.extend(sweeps.into_iter().map(|(setting, value)| Test {
+            retrieval: setting.set(value),
+            ..self.all_questions(sweep_pass(setting, value))
+        }));
+        tests.sort_by_key(|test| test.edits);
+        tests
     }
 
-    async fn one_after_another(
+    fn all_questions(&self, pass: String) -> Test {
+        let asked = (0..self.questions.len()).collect();
+        Test { edits: self.records.len(), pass, retrieval: RetrievalOverride::default(), timed: false, asked }
+    }
+
+    /// The questions of edits that are drawn from the first ones.
+    fn drawn(&self, edits: usize, sample: usize) -> Vec<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
+        rng.set_stream(edits as u64);
+        let mut drawn = rand::seq::index::sample(&mut rng, edits, sample.min(edits)).into_vec();
+        drawn.sort_unstable();
+        drawn.iter().filter_map(|edit| self.of_edit.get(edit)).flatten().copied().collect()
+    }
+
+    /// Edit after edit, with the tests in between.
+    async fn test(
         &self,
         run: &mut Runner<'_>,
         corrections: &[EditorCorrection],
-        sequential: Sequential,
+        tests: Vec<Test>,
     ) -> Result<(), EvaluationError> {
-        let mut questions: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (at, question) in self.questions.iter().enumerate() {
-            questions.entry(question.edit).or_default().push(at);
-        }
-        let every = sequential.every.max(1);
-        let mut tests: Vec<usize> = (1..=corrections.len() / every).map(|test| test * every).collect();
-        if !corrections.len().is_multiple_of(every) {
-            tests.push(corrections.len());
-        }
-        for edits in tests {
-            let pass = sequential_pass(edits, sequential.sample);
-            if run.journal.ended(&pass).is_some() {
-                continue;
+        let mut sequential_before = 0;
+        for Test { edits, pass, retrieval, timed, asked } in tests {
+            // Of the sequential protocol the edits since the test before are told, else all.
+            let is_sequential = pass.starts_with(SEQUENTIAL);
+            let from = if is_sequential { std::mem::replace(&mut sequential_before, edits) } else { 0 };
+            if run.journal.ended(&pass).is_none() {
+                run.edit(corrections, edits).await?;
+                run.ask(Asking { retrieval, timed, ..Asking::untimed(&pass) }, &self.questions, asked)
+                    .await?;
+                run.end(&pass, from..edits).await?;
             }
-            let edit_ms = run.edit(corrections, edits).await?;
-            let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
-            rng.set_stream(edits as u64);
-            let mut drawn =
-                rand::seq::index::sample(&mut rng, edits, sequential.sample.min(edits)).into_vec();
-            drawn.sort_unstable();
-            let asked: Vec<usize> =
-                drawn.iter().filter_map(|edit| questions.get(edit)).flatten().copied().collect();
-            run.ask(&pass, self.questions, asked, RetrievalOverride::default(), true).await?;
-            run.end(&pass, edits, edit_ms).await?;
         }
         Ok(())
     }

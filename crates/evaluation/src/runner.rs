@@ -1,18 +1,25 @@
 //! One editor at work: makes edits, is asked questions, and writes down what comes of them.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Instant;
+
 use futures::stream::{self, StreamExt as _};
 use reasonedit_editor::RetrievalOverride;
 use serde_json::json;
 
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, Profile,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, Profile,
 };
 use crate::dataset::Dataset;
-use crate::journal::{OutcomeJournal, PassEnd, QuestionOutcome, hold_to};
-use crate::plan::{EvaluationPlan, ProgressCallback, STATIC};
+use crate::journal::{EditLine, OutcomeJournal, PassEnd, QuestionOutcome, WorkLine, hold_to};
+use crate::memory::{forget_peak, peak};
+use crate::plan::{EvaluationPlan, MeasuredEditor, PLAIN, ProgressCallback, SINGLE, STATIC};
 use crate::questions::{EvaluationQuestion, Metric, changing, is_right, keeping};
 use crate::record::{Record, Sample};
+use crate::saved_states::SavedStates;
+use crate::settings::EditorSettings;
 
 /// Questions under way at once: enough for the engine to batch, few enough for its queue.
 const CONCURRENCY: usize = 8;
@@ -25,85 +32,219 @@ const SEARCH: &str = "search";
 /// Whether it answers a question rightly that edits should not change.
 const BEFORE: &str = "before";
 
+/// How questions are asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    /// The pass.
+    pub(crate) pass: &'a str,
+    /// Settings of retrieval.
+    pub(crate) retrieval: RetrievalOverride,
+    /// Whether some are asked alone, to see how long one takes.
+    pub(crate) timed: bool,
+    /// Whether progress is told.
+    pub(crate) told: bool,
+}
+
+impl<'a> Asking<'a> {
+    /// Several at once.
+    pub(crate) fn untimed(pass: &'a str) -> Self {
+        Self { pass, retrieval: RetrievalOverride::default(), timed: false, told: true }
+    }
+
+    /// Some of them alone.
+    pub(crate) fn timed(pass: &'a str) -> Self {
+        Self { timed: true, ..Self::untimed(pass) }
+    }
+}
+
 /// One editor at work.
 pub(crate) struct Runner<'a> {
-    baseline: Box<dyn BaselineEditor>,
+    factory: &'a dyn EditorFactory,
+    /// Gone only while another is made: there are never two of them.
+    baseline: Option<Box<dyn BaselineEditor>>,
     pub(crate) profile: Profile,
+    settings: EditorSettings,
     pub(crate) journal: OutcomeJournal,
     data: &'a Dataset,
     plan: &'a EvaluationPlan,
     progress: ProgressCallback<'a>,
     /// Stands behind the editor's name where progress is told.
     place: &'a str,
-    /// Edits that the editor has.
+    /// The edits that the editor is given.
+    set: String,
+    /// How many of them it has.
     made: usize,
+    states: SavedStates,
+    clock: Instant,
 }
 
 impl<'a> Runner<'a> {
     pub(crate) async fn open(
-        factory: &dyn EditorFactory,
+        factory: &'a dyn EditorFactory,
         plan: &'a EvaluationPlan,
         data: &'a Dataset,
         progress: ProgressCallback<'a>,
         name: &str,
-        set: &str,
         place: &'a str,
     ) -> Result<Self, EvaluationError> {
-        let baseline = factory.editor(name, set).await?;
-        let profile = baseline.profile().clone();
+        forget_peak();
+        let clock = Instant::now();
+        let baseline = factory.editor(name, PLAIN).await?;
+        // The factory knows it under the name that it was asked for: with other settings it is another row.
+        let profile = Profile { name: name.to_owned(), ..baseline.profile().clone() };
+        let settings = factory.settings(name);
         let journal = OutcomeJournal::open(plan.out.as_deref(), name)?;
         if let Some(folder) = &plan.out {
-            hold_to(&folder.join("outcomes"), &format!("{name}.json"), &json!(profile))?;
+            let mut said = json!(profile);
+            if !settings.is_empty() {
+                said["settings"] = json!(settings);
+            }
+            if let Some(training) = factory.training(name) {
+                said["training"] = json!(training);
+            }
+            hold_to(&folder.join("outcomes"), &format!("{name}.json"), &said)?;
         }
-        Ok(Self { baseline, profile, journal, data, plan, progress, place, made: 0 })
+        let states = SavedStates::new(plan.out.as_deref(), name, PLAIN);
+        let (baseline, set) = (Some(baseline), PLAIN.to_owned());
+        Ok(Self {
+            factory,
+            baseline,
+            profile,
+            settings,
+            journal,
+            data,
+            plan,
+            progress,
+            place,
+            set,
+            made: 0,
+            states,
+            clock,
+        })
     }
 
-    /// Begins anew with an editor without edits.
-    pub(crate) async fn renew(
-        &mut self,
-        factory: &dyn EditorFactory,
-        set: &str,
-    ) -> Result<(), EvaluationError> {
-        self.baseline = factory.editor(&self.profile.name, set).await?;
+    /// Begins anew with an editor without edits, that is given those of this set.
+    pub(crate) async fn renew(&mut self, set: &str) -> Result<(), EvaluationError> {
+        let reset = self.set == set && self.baseline()?.reset().await?;
+        if !reset {
+            self.baseline = None;
+            self.baseline = Some(self.factory.editor(&self.profile.name, set).await?);
+        }
+        if self.set != set {
+            self.states = SavedStates::new(self.plan.out.as_deref(), &self.profile.name, set);
+            set.clone_into(&mut self.set);
+        }
         self.made = 0;
         Ok(())
     }
 
-    pub(crate) fn done(self) -> (Profile, OutcomeJournal) {
-        (self.profile, self.journal)
+    fn baseline(&self) -> Result<&dyn BaselineEditor, EvaluationError> {
+        // After an error nothing goes on.
+        self.baseline.as_deref().ok_or_else(|| EvaluationError::Data("the editor is gone".to_owned()))
     }
 
-    fn tell(&self, what: &str, done: usize, all: usize) {
+    pub(crate) fn done(self) -> MeasuredEditor {
+        MeasuredEditor { profile: self.profile, settings: self.settings, journal: self.journal }
+    }
+
+    /// Says how much is done of what is being done.
+    pub(crate) fn tell(&self, what: &str, done: usize, all: usize) {
         (self.progress)(&format!("{}{}: {what}", self.profile.name, self.place), done, all);
     }
 
-    /// Makes edits until there are `count`; returns the milliseconds of those made now.
+    /// Makes edits until there are `count`, beginning with those of a saved state, where there is one.
     pub(crate) async fn edit(
         &mut self,
         corrections: &[EditorCorrection],
         count: usize,
-    ) -> Result<Vec<f64>, EvaluationError> {
-        let mut took = Vec::new();
+    ) -> Result<(), EvaluationError> {
+        if self.made == 0 {
+            let baseline = self.baseline()?;
+            let restored = self.states.restore(baseline, count).await?;
+            self.made = restored;
+        }
         for (number, correction) in corrections.iter().enumerate().take(count).skip(self.made) {
             self.tell("edits", number, count);
-            took.extend(self.baseline.edit(number, correction).await?);
+            let set = self.set.clone();
+            self.make(&set, number, correction, false).await?;
             self.made = number + 1;
+            if self.made.is_multiple_of(self.plan.save_every.max(1)) || self.made == count {
+                self.worked(&format!("edits:{set}"))?;
+                let baseline = self.baseline.as_deref();
+                if let Some(baseline) = baseline {
+                    self.states.save(baseline, self.made).await?;
+                }
+            }
         }
-        Ok(took)
+        Ok(())
     }
 
-    /// Writes down that a pass is whole, once.
-    pub(crate) async fn end(
+    /// Makes one edit and writes down what became of it.
+    async fn make(
         &mut self,
-        pass: &str,
-        edits: usize,
-        edit_ms: Vec<f64>,
+        set: &str,
+        number: usize,
+        correction: &EditorCorrection,
+        alone: bool,
     ) -> Result<(), EvaluationError> {
+        let baseline = self.baseline()?;
+        let (ms, failed) = match baseline.edit(number, correction).await? {
+            EditOutcome::Made(ms) => (ms, None),
+            EditOutcome::Failed(why) => (None, Some(why)),
+        };
+        let kept = if alone { baseline.kept().await? } else { None };
+        self.journal.add_edit(EditLine { set: set.to_owned(), edit: number, ms, failed, kept })
+    }
+
+    /// Each edit alone on the unedited model, and its own questions: `asked` are theirs, by edit.
+    pub(crate) async fn each_alone(
+        &mut self,
+        corrections: &[EditorCorrection],
+        questions: &[EvaluationQuestion],
+        asked: &BTreeMap<usize, Vec<usize>>,
+    ) -> Result<(), EvaluationError> {
+        if self.journal.ended(SINGLE).is_some() {
+            return Ok(());
+        }
+        let mut untouched = self.made == 0;
+        for (number, correction) in corrections.iter().enumerate() {
+            let own = asked.get(&number).map(Vec::as_slice).unwrap_or_default();
+            let whole = self.journal.missing(SINGLE, own.iter().copied()).is_empty();
+            if whole && self.journal.edit(SINGLE, number).is_some() {
+                continue;
+            }
+            self.tell("edits, each alone", number, corrections.len());
+            if !std::mem::take(&mut untouched) {
+                self.renew(PLAIN).await?;
+            }
+            self.make(SINGLE, number, correction, true).await?;
+            let asking = Asking { told: false, ..Asking::untimed(SINGLE) };
+            self.ask(asking, questions, own.iter().copied()).await?;
+        }
+        if !untouched {
+            self.renew(PLAIN).await?;
+        }
+        self.end(SINGLE, 0..corrections.len()).await
+    }
+
+    /// Writes down that a pass is whole, once. `edits`: those that were made for it, since the pass before.
+    pub(crate) async fn end(&mut self, pass: &str, edits: Range<usize>) -> Result<(), EvaluationError> {
         if self.journal.ended(pass).is_some() {
             return Ok(());
         }
-        let kept = self.baseline.kept().await?;
-        self.journal.end(PassEnd { ended: pass.to_owned(), edits, edit_ms, kept })
+        let alone = pass == SINGLE;
+        let kept = if alone { None } else { self.baseline()?.kept().await? };
+        let set = if alone { SINGLE } else { self.set.as_str() };
+        let made = edits.clone().filter_map(|number| self.journal.edit(set, number));
+        let edit_ms = made.filter_map(|edit| edit.ms).collect();
+        self.journal.end(PassEnd { ended: pass.to_owned(), edits: edits.end, edit_ms, kept })
+    }
+
+    /// Writes down what the work since the last time cost.
+    fn worked(&mut self, what: &str) -> Result<(), EvaluationError> {
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.clock = Instant::now();
+        self.journal.add_work(WorkLine { worked: what.to_owned(), seconds, peak_bytes: peak() })
     }
 
     async fn put(
@@ -119,22 +260,21 @@ impl<'a> Runner<'a> {
             of_edit,
             retrieval,
         };
-        self.baseline.ask(&question).await
+        self.baseline()?.ask(&question).await
     }
 
-    /// Asks those of these questions of which the pass has no outcome yet. With `timed`, some of them alone,
-    /// to see how long one takes.
+    /// Asks those of these questions of which the pass has no outcome yet.
     pub(crate) async fn ask(
         &mut self,
-        pass: &str,
+        asking: Asking<'_>,
         questions: &[EvaluationQuestion],
         numbers: impl IntoIterator<Item = usize>,
-        retrieval: RetrievalOverride,
-        timed: bool,
     ) -> Result<(), EvaluationError> {
+        let Asking { pass, retrieval, timed, told } = asking;
         let numbers: Vec<usize> = numbers.into_iter().collect();
         let (all, mut missing) = (numbers.len(), self.journal.missing(pass, numbers));
-        let mut done = all - missing.len();
+        let before = all - missing.len();
+        let mut done = before;
         if timed && self.journal.outcomes(pass).all(|outcome| outcome.ms.is_none()) {
             let step = (missing.len() / TIMED).max(1);
             let alone: Vec<usize> = missing.iter().copied().step_by(step).take(TIMED).collect();
@@ -162,9 +302,11 @@ impl<'a> Runner<'a> {
                 self.journal.add(outcome(pass, *number, &questions[*number], reply?))?;
             }
             done += stretch.len();
-            self.tell(pass, done, all);
+            if told {
+                self.tell(pass, done, all);
+            }
         }
-        Ok(())
+        if done > before { self.worked(pass) } else { Ok(()) }
     }
 
     /// The first records whose question the model answers wrongly, and how many it answered rightly on the
@@ -181,7 +323,7 @@ impl<'a> Runner<'a> {
         let mut searched = 0;
         while searched < records.len() && errors.len() < self.plan.edits {
             let until = (searched + SEARCHED).min(records.len());
-            self.ask(SEARCH, &questions, searched..until, RetrievalOverride::default(), false).await?;
+            self.ask(Asking::untimed(SEARCH), &questions, searched..until).await?;
             for (number, record) in records.iter().enumerate().take(until).skip(searched) {
                 if errors.len() == self.plan.edits {
                     break;
@@ -196,16 +338,19 @@ impl<'a> Runner<'a> {
         Ok((errors, right))
     }
 
-    /// All questions: those that edits should change, and of those that they should not the ones that the
+    /// All questions of these metrics: those that edits should change, and of those that they should not the ones that the
     /// model answers rightly now.
     pub(crate) async fn choose_questions(
         &mut self,
         edits: &[&Record],
         all: &[Record],
+        metrics: &[Metric],
     ) -> Result<Vec<EvaluationQuestion>, EvaluationError> {
-        let mut questions = changing(edits);
-        let candidates = keeping(edits, all);
-        self.ask(BEFORE, &candidates, 0..candidates.len(), RetrievalOverride::default(), false).await?;
+        let (mut questions, mut candidates) = (changing(edits), keeping(edits, all));
+        for wanted in [&mut questions, &mut candidates] {
+            wanted.retain(|question| metrics.contains(&question.metric));
+        }
+        self.ask(Asking::untimed(BEFORE), &candidates, 0..candidates.len()).await?;
         for (number, candidate) in candidates.into_iter().enumerate() {
             let Some(before) = self.journal.outcome(BEFORE, number).filter(|before| before.right).cloned()
             else {

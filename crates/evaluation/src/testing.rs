@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use reasonedit_editor::ImageSource;
 
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile, RetrievalSetting,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile, RetrievalSetting, TunableFactory,
 };
+use crate::settings::{EditorSettings, TuningSpace, unlabelled};
 use crate::{Bootstrap, Dataset, EvaluationError, EvaluationPlan, Record, Sample};
 
 /// A question that edits change: the model says the first choice, and the second is right.
@@ -69,10 +70,13 @@ pub(crate) fn plan(editors: &[&str], edits: usize) -> EvaluationPlan {
         edits,
         given_boxes: false,
         all_at_once: true,
+        sizes: Vec::new(),
+        single: false,
         sequential: None,
         noise: Vec::new(),
         sweeps: Vec::new(),
         seed: 7,
+        save_every: 5,
         bootstrap: Bootstrap { resamples: 200, seed: 1 },
         out: None,
     }
@@ -97,6 +101,12 @@ enum Behaviour {
     Reader,
     /// Finds the right edit as its third sentence, if so many are asked for.
     Third,
+    /// Right where the edit was made; every third can't be.
+    Fragile,
+    /// Right where the edit was made, and its state can be written and read.
+    Weights,
+    /// Right on so many of ten edits as its setting says, and none can be made with 7.
+    Tunable,
 }
 
 /// Makes scripted editors, and counts what they do.
@@ -106,18 +116,60 @@ pub(crate) struct Scripts {
     pub(crate) asked: AtomicUsize,
     /// After so many of them everything fails.
     pub(crate) fails_after: Option<usize>,
+    /// They fail by no fault of the editor's.
+    pub(crate) gone: bool,
+    /// Edits made by editors that write their state.
+    pub(crate) made: AtomicUsize,
+    /// Editors that there are, and the most that there were.
+    pub(crate) alive: AtomicUsize,
+    pub(crate) most_alive: AtomicUsize,
+    pub(crate) settings: Mutex<HashMap<String, EditorSettings>>,
 }
 
 struct Scripted<'a> {
     profile: Profile,
     behaviour: Behaviour,
     scripts: &'a Scripts,
+    settings: EditorSettings,
     /// Whether the reasoning of an edit says its number.
     edits: Mutex<HashMap<usize, bool>>,
 }
 
+impl Drop for Scripted<'_> {
+    fn drop(&mut self) {
+        self.scripts.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl TunableFactory for &'static Scripts {
+    fn space(&self, name: &str) -> Result<TuningSpace, EvaluationError> {
+        if name != "tunable" {
+            return Err(EvaluationError::Variant { name: name.into(), what: "nothing to tune".into() });
+        }
+        let strengths = (0..10).map(f64::from).collect();
+        Ok(TuningSpace {
+            published: EditorSettings::new([("strength", 2.0)]),
+            grid: vec![("strength".into(), strengths)],
+        })
+    }
+
+    fn with_settings(self, name: &str, settings: EditorSettings) -> Result<Self, EvaluationError> {
+        self.settings.lock().insert(name.to_owned(), settings);
+        Ok(self)
+    }
+}
+
 impl EditorFactory for &'static Scripts {
+    fn settings(&self, name: &str) -> EditorSettings {
+        self.settings.lock().get(name).cloned().unwrap_or_default()
+    }
+
     fn editor<'a>(&'a self, name: &'a str, _: &'a str) -> EditorFuture<'a, Box<dyn BaselineEditor>> {
+        let settings = EditorFactory::settings(self, name);
+        if settings.get("strength") == Some(7.0) {
+            return Box::pin(async { Err(EvaluationError::Data("7 is too strong".into())) });
+        }
+        let name = unlabelled(name);
         let behaviour = match name {
             "unedited" => Behaviour::Unedited,
             "always" => Behaviour::Always,
@@ -127,6 +179,9 @@ impl EditorFactory for &'static Scripts {
             "forgetful" => Behaviour::Forgetful,
             "reader" => Behaviour::Reader,
             "third" => Behaviour::Third,
+            "fragile" => Behaviour::Fragile,
+            "weights" => Behaviour::Weights,
+            "tunable" => Behaviour::Tunable,
             other => panic!("no script for {other}"),
         };
         let profile = Profile {
@@ -141,7 +196,9 @@ impl EditorFactory for &'static Scripts {
                 Vec::new()
             },
         };
-        let scripted = Scripted { profile, behaviour, scripts: self, edits: Mutex::default() };
+        let alive = self.alive.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_alive.fetch_max(alive, Ordering::Relaxed);
+        let scripted = Scripted { profile, behaviour, scripts: self, settings, edits: Mutex::default() };
         Box::pin(async { Ok(Box::new(scripted) as Box<dyn BaselineEditor>) })
     }
 }
@@ -161,8 +218,21 @@ impl Scripted<'_> {
             }
             Behaviour::Perfect if keeps => (false, Vec::new()),
             Behaviour::Perfect => (true, right_edit),
-            Behaviour::Forgetful => (!keeps && question.of_edit + 10 >= edits.len(), Vec::new()),
+            Behaviour::Forgetful => {
+                let latest = edits.keys().max().copied().unwrap_or_default();
+                (
+                    !keeps && edits.contains_key(&question.of_edit) && question.of_edit + 10 > latest,
+                    Vec::new(),
+                )
+            }
             Behaviour::Reader => (!keeps && edits[&question.of_edit], Vec::new()),
+            Behaviour::Fragile | Behaviour::Weights => {
+                (!keeps && edits.contains_key(&question.of_edit), Vec::new())
+            }
+            Behaviour::Tunable => {
+                let strength = self.settings.or("strength", 5.0);
+                (!keeps && ((question.of_edit % 10) as f64) < strength, Vec::new())
+            }
             Behaviour::Third => {
                 let k = question.retrieval.k.unwrap_or(5);
                 let others = [vec![usize::MAX], vec![usize::MAX], vec![question.of_edit]];
@@ -179,11 +249,17 @@ impl BaselineEditor for Scripted<'_> {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
+        if self.behaviour == Behaviour::Fragile && number % 3 == 1 {
+            return Box::pin(async { Ok(EditOutcome::Failed("the loss was no number".into())) });
+        }
+        if self.behaviour == Behaviour::Weights {
+            self.scripts.made.fetch_add(1, Ordering::Relaxed);
+        }
         let says = correction.reasoning.iter().any(|s| s.statement == format!("It is number {number}."));
         let before = self.edits.lock().insert(number, says);
         assert_eq!(before, None, "edit {number} was made twice");
-        Box::pin(async { Ok(Some(2.0)) })
+        Box::pin(async { Ok(EditOutcome::Made(Some(2.0))) })
     }
 
     fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
@@ -191,7 +267,12 @@ impl BaselineEditor for Scripted<'_> {
             if self.behaviour != Behaviour::Unedited {
                 let before = self.scripts.asked.fetch_add(1, Ordering::Relaxed);
                 if self.scripts.fails_after.is_some_and(|most| before >= most) {
-                    return Err(EvaluationError::Data("the power went".into()));
+                    let why = "the power went".to_owned();
+                    return Err(if self.scripts.gone {
+                        EvaluationError::Service(why)
+                    } else {
+                        EvaluationError::Data(why)
+                    });
                 }
             }
             Ok(self.reply(question))
@@ -203,5 +284,25 @@ impl BaselineEditor for Scripted<'_> {
         let kept = (self.behaviour != Behaviour::Unedited)
             .then_some(MemoryFootprint { merged: 500 * edits, unmerged: 1000 * edits });
         Box::pin(async move { Ok(kept) })
+    }
+
+    fn save<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        Box::pin(async move {
+            if self.behaviour != Behaviour::Weights {
+                return Ok(false);
+            }
+            let state = serde_json::to_string(&*self.edits.lock()).unwrap();
+            std::fs::write(folder.join("state.json"), state).unwrap();
+            Ok(true)
+        })
+    }
+
+    fn restore<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        Box::pin(async move {
+            assert!(self.edits.lock().is_empty(), "a state belongs into an editor without edits");
+            let state = std::fs::read_to_string(folder.join("state.json")).unwrap();
+            *self.edits.lock() = serde_json::from_str(&state).unwrap();
+            Ok(true)
+        })
     }
 }

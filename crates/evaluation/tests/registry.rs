@@ -8,8 +8,8 @@ use std::path::Path;
 use bytes::Bytes;
 use reasonedit_editor::{EditorConfig, ImageSource, Paraphrase, RetrievalOverride, StatementInput};
 use reasonedit_evaluation::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorRegistry, EditorReply,
-    EditorVariant, MemoryFootprint, RetrievalSetting,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorQuestion, EditorRegistry,
+    EditorReply, EditorSettings, EditorVariant, MemoryFootprint, RetrievalSetting, TunableFactory,
 };
 use reasonedit_imaging::{RgbImage, encode_png};
 use reasonedit_inference::{Engine, EngineConfig, EngineHandle, Models};
@@ -70,7 +70,10 @@ async fn edited(registry: &EditorRegistry, name: &str) -> (Box<dyn BaselineEdito
     let baseline = registry.editor(name, "plain").await.unwrap();
     let mut took = Vec::new();
     for number in 0..3 {
-        took.push(baseline.edit(number, &correction(number)).await.unwrap());
+        match baseline.edit(number, &correction(number)).await.unwrap() {
+            EditOutcome::Made(ms) => took.push(ms),
+            EditOutcome::Failed(why) => panic!("{why}"),
+        }
     }
     (baseline, took)
 }
@@ -167,4 +170,51 @@ async fn names_are_known_or_refused() {
         let error = make(text).err().unwrap().to_string();
         assert!(error.contains(named), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_editor_has_the_settings_of_its_label_or_of_a_tuning() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine();
+    let registry = registry(&engine, folder.path());
+    assert!(
+        registry.knows("ike@published") && !registry.knows("ike@1") && !registry.knows("oracle@published")
+    );
+    assert!(!registry.names().contains(&"ike@published".to_owned()), "only beside a tuned one");
+    assert_eq!(EditorFactory::settings(&registry, "ike@published").get("facts"), Some(3.0));
+    assert!(EditorFactory::settings(&registry, "ike").is_empty());
+    let registry = registry.with_settings("ike", EditorSettings::new([("facts", 1.0)])).unwrap();
+    let place = registry.names().iter().position(|name| name == "ike").unwrap();
+    assert_eq!(registry.names()[place + 1], "ike@published");
+    for (name, facts) in [("ike", 1), ("ike@published", 3)] {
+        let (ike, _) = edited(&registry, name).await;
+        assert_eq!(ask(&*ike, 1).await.in_front.len(), facts, "{name}");
+    }
+    let switched = EditorSettings::new([("codebook.retrieval.hubness", 0.0), ("codebook.retrieval.k", 2.0)]);
+    let registry = registry.with_settings("reasonedit@2", switched).unwrap();
+    let about = registry.editor("reasonedit@2", "plain").await.unwrap().profile().about.clone();
+    assert!(about.contains("codebook.retrieval.k 2"), "{about}");
+    assert!(registry.tunable().contains(&"grace-cot".to_owned()));
+    let wrong = registry.with_settings("ike", EditorSettings::new([("radius", 1.0)])).err().unwrap();
+    assert!(wrong.to_string().contains("`radius`") && wrong.to_string().contains("facts"), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_saved_state_answers_as_the_editor_that_wrote_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = registry(&engine(), folder.path());
+    let (grace, _) = edited(&registry, "grace").await;
+    let state = folder.path().join("state");
+    std::fs::create_dir_all(&state).unwrap();
+    assert!(grace.save(&state).await.unwrap());
+    let again = registry.editor("grace", "plain").await.unwrap();
+    assert!(again.restore(&state).await.unwrap());
+    assert_eq!(kept(&*again).await, kept(&*grace).await);
+    for number in 0..3 {
+        assert_eq!(ask(&*again, number).await, ask(&*grace, number).await);
+    }
+    assert!(!again.restore(&folder.path().join("nothing")).await.unwrap());
+    // One whose edits are kept elsewhere has no state of its own.
+    let (reasonedit, _) = edited(&registry, "reasonedit").await;
+    assert!(!reasonedit.save(&state).await.unwrap());
 }

@@ -21,7 +21,9 @@ const EXAMPLES: &str = "With --out, an evaluation that was stopped goes on where
     reasonedit eval --data world:1000009:500 --editors reasonedit --variant 'k3:codebook.retrieval.k=3'\n  \
     reasonedit eval --data RationaleVQA/AOKVQA/test.parquet --images coco --out figures\n  \
     reasonedit eval --data world:1000009:100 --server http://127.0.0.1:8080 --out figures\n  \
-    reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course";
+    reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course\n  \
+    reasonedit eval --data world:7:120 --edits 40 --editors all --tune tuned.json --out trials\n  \
+    reasonedit eval --editors all --tuned tuned.json --count 500 --seed 1000009 --out figures";
 
 /// `eval`.
 #[derive(Clone, Debug, Args)]
@@ -30,8 +32,12 @@ pub(crate) struct EvalArgs {
     /// Records: a folder (native edits.jsonl and images; published records as JSON, JSON Lines, Parquet,
     /// Arrow or CSV; what Hugging Face's save_to_disk wrote), one file of published records, or
     /// world:SEED:COUNT for the synthetic picture world
-    #[arg(long, value_name = "DIR_OR_FILE_OR_WORLD", alias = "input")]
-    pub(crate) data: String,
+    #[arg(long, value_name = "DIR_OR_FILE_OR_WORLD", alias = "input", required_unless_present = "count")]
+    pub(crate) data: Option<String>,
+
+    /// In the place of --data: so many records of the synthetic picture world with --seed, and so many edits
+    #[arg(long, value_name = "N", conflicts_with = "data", value_parser = positive)]
+    pub(crate) count: Option<usize>,
 
     /// Folder of the pictures of published records, where they are not below that of the records
     #[arg(long, value_name = "DIR")]
@@ -63,13 +69,19 @@ pub(crate) struct EvalArgs {
     #[arg(long = "variant", value_name = "NAME:PATH=VALUE")]
     pub(crate) variants: Vec<String>,
 
-    /// All edits and then all questions, or questions after every few edits
-    #[arg(long, value_enum, default_value_t = Protocol::Static)]
-    pub(crate) protocol: Protocol,
+    /// All edits and then all questions, questions after every few edits, or each edit alone on the unedited
+    /// model
+    #[arg(long, value_enum, value_name = "PROTOCOL,…", value_delimiter = ',', default_value = "static")]
+    pub(crate) protocol: Vec<Protocol>,
 
-    /// Edits to make; fewer where the unedited model makes fewer errors
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) edits: usize,
+    /// Edits to make; fewer where the unedited model makes fewer errors [default: 100, or --count]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) edits: Option<usize>,
+
+    /// With the static protocol: also with the first edits alone, so many of them; sizes from --edits on are
+    /// left out [default: 1,10,100,500, and none with --server]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = positive)]
+    pub(crate) sizes: Option<Vec<usize>>,
 
     /// With the sequential protocol: edits between two tests
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = positive)]
@@ -92,6 +104,24 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_enum, value_name = "SETTING")]
     pub(crate) sweep: Vec<SweepChoice>,
 
+    /// Instead of measuring: try settings of each editor on these data, and write those that do best into this
+    /// file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tuned", "server", "variants", "noise", "sweep"])]
+    pub(crate) tune: Option<PathBuf>,
+
+    /// With --tune: most trials of each editor
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive, requires = "tune")]
+    pub(crate) trials: usize,
+
+    /// Settings that --tune wrote; each editor that has some is also measured as published
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub(crate) tuned: Option<PathBuf>,
+
+    /// Records for editors that are trained before any edit: written as --data, and none of them evaluated
+    /// [default: another world, where one is evaluated]
+    #[arg(long, value_name = "DIR_OR_FILE_OR_WORLD", conflicts_with = "server")]
+    pub(crate) training: Option<String>,
+
     /// Use the records' own boxes instead of letting the model look for evidence
     #[arg(long)]
     pub(crate) given_boxes: bool,
@@ -105,7 +135,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "SHARE")]
     pub(crate) grace_radius: Option<f32>,
 
-    /// Seed of samples, noise and intervals
+    /// Seed of samples, noise and intervals, of the world with --count, and of the trials with --tune
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
 
@@ -128,6 +158,8 @@ pub(crate) enum Protocol {
     Static,
     /// After every few edits the questions of some of them
     Sequential,
+    /// Each edit alone on the unedited model, then its questions
+    Single,
 }
 
 /// What noise does to statements.
@@ -190,8 +222,19 @@ mod tests {
             &["--data", "d", "--noise", "less"],
             &["--data", "d", "--noise-levels", "0"],
             &["--data", "d", "--protocol", "both"],
+            &["--data", "d", "--count", "5"],
+            &["--count", "0"],
+            &["--count", "5", "--sizes", "0"],
+            &["--count", "5", "--trials", "3"],
+            &["--count", "5", "--tune", "t.json", "--tuned", "t.json"],
+            &["--count", "5", "--tuned", "t.json", "--server", "http://x"],
         ] {
             assert!(parse(wrong).is_none(), "{wrong:?}");
         }
+        let whole =
+            parse(&["--count", "500", "--seed", "3", "--protocol", "single,static", "--sizes", "1,20"])
+                .unwrap();
+        assert_eq!((whole.count, whole.edits, whole.sizes.as_deref()), (Some(500), None, Some(&[1, 20][..])));
+        assert_eq!(whole.protocol, [Protocol::Single, Protocol::Static]);
     }
 }

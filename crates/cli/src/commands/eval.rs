@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::{logging, output, serve, service};
 
 mod remote;
+mod tuning;
 
 /// Most probes of perception that are made with a world.
 const PROBES: usize = 300;
@@ -28,6 +29,10 @@ const PROBES: usize = 300;
 const K: [f64; 6] = [1.0, 2.0, 3.0, 5.0, 8.0, 12.0];
 /// Values of τ that are tried (paper section 4.5: 10 to 50; authors' code: 1).
 const TAU: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0];
+/// Edits, where nobody says how many.
+const EDITS: usize = 100;
+/// Sizes of the static protocol, where nobody names any.
+const SIZES: [usize; 4] = [1, 10, 100, 500];
 /// Folder of what editors keep, below the results.
 const WORK: &str = "work";
 
@@ -46,26 +51,45 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
         .map(|text| EditorVariant::parse(text))
         .collect::<Result<_, _>>()
         .map_err(|error| usage(&error))?;
-    let folder = data_folder(&args.data, scratch.path())?;
+    let folder = data_folder("--data", &source(args), &scratch.path().join("world"))?;
     let data = Dataset::open_with(&folder, args.images.as_deref(), args.split.as_deref())
         .map_err(CliError::failed)?;
     if let Some(url) = &args.server {
         return of_a_service(args, url, &data, variants).await;
     }
 
+    let tuned = tuning::read(args, &data)?;
     let local = service::open(&settings).await?;
     let work = args.out.as_deref().unwrap_or(scratch.path()).join(WORK);
     let registry =
         EditorRegistry::new(local.editor.engine().clone(), settings.editor.clone(), work, variants);
-    let registry = registry.map_err(|error| usage(&error))?.with_grace(grace(args)?);
-    let plan = plan(args, &registry.names())?;
+    let mut registry = registry.map_err(|error| usage(&error))?.with_grace(grace(args)?);
     let provenance = provenance(args, &settings, &local, &data).await?;
+    if let Some(tuned) = &tuned {
+        tuned.check_model(&provenance.model_fingerprint).map_err(CliError::failed)?;
+        registry = tuned.apply(registry).map_err(|error| usage(&error))?;
+    }
+    let known = registry.names();
+    let mut plan = plan(args, &known, |name| registry.knows(name))?;
+    if args.tune.is_some() && args.editors.iter().any(|name| name == "all") {
+        plan.editors = registry.tunable();
+    }
+    if tuned.is_some() {
+        tuning::beside_published(&mut plan.editors, &known);
+    }
     let identity = json!({
         "data": provenance.data_digest,
         "model": provenance.model_fingerprint,
         "sentence_encoder": provenance.encoder_fingerprint,
         "editor": provenance.configuration,
     });
+    let trained = registry.trained(&plan.editors);
+    if let Some(training) = tuning::training(args, &trained, &data, scratch.path())? {
+        registry = registry.with_training(training);
+    }
+    if let Some(file) = &args.tune {
+        return tuning::run(args, file, registry, plan.editors, &data, &provenance, &identity).await;
+    }
 
     let bars = Stages::default();
     let told = |stage: &str, done: usize, all: usize| bars.set(stage, done as u64, all as u64);
@@ -76,7 +100,19 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     .await;
     bars.finish();
     let (seen, measured) = measured.map_err(failed)?;
-    tell(args, &EvaluationReport::new(&measured, &plan, provenance, seen))
+    let mut report = EvaluationReport::new(&measured, &plan, provenance, seen);
+    if let Some(tuned) = &tuned {
+        report = report.with_tuning(tuned);
+    }
+    tell(args, &report)
+}
+
+/// Where the records come from: as it is said, or a world of so many.
+fn source(args: &EvalArgs) -> String {
+    match (&args.data, args.count) {
+        (Some(data), _) => data.clone(),
+        (None, count) => format!("world:{}:{}", args.seed, count.unwrap_or_default()),
+    }
 }
 
 /// The same of a running service. What it was given is taken back, however the evaluation ends.
@@ -104,7 +140,7 @@ async fn of_a_service(
             known.join(", ")
         )));
     }
-    let plan = plan(args, &known)?;
+    let plan = plan(args, &known, |name| known.iter().any(|own| own == name))?;
     let model = remote.model().await?;
     let left = remote.clear().await?;
     if left > 0 {
@@ -127,7 +163,7 @@ async fn of_a_service(
         command: command(std::env::args()),
         version: remote.version().await?.unwrap_or_else(|| "unknown".to_owned()),
         git_revision: None,
-        data: data_name(&args.data),
+        data: data_name(&source(args)),
         data_digest: data.digest().to_owned(),
         notes,
         model: model.name,
@@ -212,28 +248,27 @@ fn failed(error: EvaluationError) -> CliError {
     }
 }
 
-/// The folder of the data; a world is written into a temporary one.
-fn data_folder(data: &str, scratch: &Path) -> Result<PathBuf> {
+/// The folder of the data; a world is written into this one. `option` is where they are named.
+fn data_folder(option: &str, data: &str, folder: &Path) -> Result<PathBuf> {
     let Some(world) = data.strip_prefix("world:") else { return Ok(PathBuf::from(data)) };
     let numbers =
         world.split_once(':').and_then(|(seed, count)| Some((seed.parse().ok()?, count.parse().ok()?)));
     let Some((seed, count)) = numbers.filter(|(_, count): &(u64, usize)| *count > 0) else {
         return Err(CliError::Usage(format!(
-            "--data {data}: world:SEED:COUNT is wanted, as in world:1000009:500"
+            "{option} {data}: world:SEED:COUNT is wanted, as in world:1000009:500"
         )));
     };
-    let folder = scratch.join("world");
-    world::write_records(seed, count, &folder)?;
-    write_probes(&folder, seed, count.min(PROBES), |_, _| {}).map_err(CliError::failed)?;
-    Ok(folder)
+    world::write_records(seed, count, folder)?;
+    write_probes(folder, seed, count.min(PROBES), |_, _| {}).map_err(CliError::failed)?;
+    Ok(folder.to_owned())
 }
 
-/// What was asked for. `known` are the editors that there are: a name that is none of them is told before
-/// anything is measured.
-fn plan(args: &EvalArgs, known: &[String]) -> Result<EvaluationPlan> {
+/// What was asked for. `known` are the editors that there are, and `can_be_made` says whether one can be made
+/// under a name: one that can't is told before anything is measured.
+fn plan(args: &EvalArgs, known: &[String], can_be_made: impl Fn(&str) -> bool) -> Result<EvaluationPlan> {
     let all = args.editors.iter().any(|name| name == "all");
     let mut editors = if all { known.to_vec() } else { args.editors.clone() };
-    if let Some(name) = editors.iter().find(|name| !known.contains(name)) {
+    if let Some(name) = editors.iter().find(|name| !can_be_made(name)) {
         let known = known.join(", ");
         return Err(CliError::Usage(format!(
             "--editors: there is no editor `{name}`; there are {known}, all"
@@ -257,20 +292,33 @@ fn plan(args: &EvalArgs, known: &[String]) -> Result<EvaluationPlan> {
         SweepChoice::K => (RetrievalSetting::K, K.to_vec()),
         SweepChoice::Tau => (RetrievalSetting::Tau, TAU.to_vec()),
     };
-    let sequential = (args.protocol == Protocol::Sequential)
-        .then_some(Sequential { every: args.every, sample: args.sample });
+    let wanted = |protocol: Protocol| args.protocol.contains(&protocol);
+    let sequential =
+        wanted(Protocol::Sequential).then_some(Sequential { every: args.every, sample: args.sample });
     Ok(EvaluationPlan {
         editors,
-        edits: args.edits,
+        edits: edits(args),
         given_boxes: args.given_boxes,
-        all_at_once: sequential.is_none(),
+        all_at_once: wanted(Protocol::Static),
+        // A service's editors take over each other's edits, which smaller sizes would revert.
+        sizes: args
+            .sizes
+            .clone()
+            .unwrap_or_else(|| if args.server.is_some() { Vec::new() } else { SIZES.to_vec() }),
+        single: wanted(Protocol::Single),
         sequential,
         noise: noise.collect(),
         sweeps: args.sweep.iter().map(sweep).collect(),
         seed: args.seed,
+        save_every: EvaluationPlan::SAVE_EVERY,
         bootstrap: Bootstrap { seed: args.seed, ..Bootstrap::default() },
         out: args.out.clone(),
     })
+}
+
+/// Edits to make at most.
+fn edits(args: &EvalArgs) -> usize {
+    args.edits.or(args.count).unwrap_or(EDITS)
 }
 
 async fn provenance(
@@ -285,7 +333,7 @@ async fn provenance(
         command: command(std::env::args()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_revision: git_revision(),
-        data: data_name(&args.data),
+        data: data_name(&source(args)),
         data_digest: data.digest().to_owned(),
         notes: data.notes.clone(),
         model: model.name.clone(),
@@ -366,7 +414,10 @@ mod tests {
         assert_eq!(data_name("/home/somebody/vqa/"), "the folder vqa");
         let scratch = tempfile::tempdir().unwrap();
         for wrong in ["world:", "world:1", "world:x:2", "world:1:0"] {
-            assert!(matches!(data_folder(wrong, scratch.path()), Err(CliError::Usage(_))), "{wrong}");
+            assert!(
+                matches!(data_folder("--data", wrong, scratch.path()), Err(CliError::Usage(_))),
+                "{wrong}"
+            );
         }
     }
 

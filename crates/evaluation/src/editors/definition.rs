@@ -1,15 +1,25 @@
-//! How a baseline editor is defined: by its name, and by what makes it.
+//! How a baseline editor is defined: by its name, by what makes it, and by what of it can be tuned.
+
+use std::path::Path;
 
 use reasonedit_editor::EditorConfig;
 
 use super::edit_cache::SharedEditCache;
 use super::grace_settings::GraceSettings;
 use crate::baseline::{BaselineEditor, EditorFuture};
+use crate::dataset::Dataset;
+use crate::settings::EditorSettings;
 
 /// An editor by its name. The file of an editor defines it, once or under several names.
 pub(super) struct EditorDefinition {
     /// Its name in options, files and tables.
     pub(super) name: &'static str,
+    /// Its settings as they were published: the editor `NAME@published`. Empty: there is none.
+    pub(super) published: &'static [(&'static str, f64)],
+    /// What a tuning tries: each setting with its values. A trial is one value of each.
+    pub(super) grid: &'static [(&'static str, &'static [f64])],
+    /// Whether it is trained before any edit, on records of which none is evaluated ([`EditorParts::training`]).
+    pub(super) trained: bool,
     /// Makes a fresh one, without edits.
     pub(super) make: for<'a> fn(&'a EditorParts<'a>) -> EditorFuture<'a, Box<dyn BaselineEditor>>,
 }
@@ -22,6 +32,15 @@ pub(super) struct EditorParts<'a> {
     pub(super) base: &'a EditorConfig,
     /// Settings of GRACE.
     pub(super) grace: GraceSettings,
+    /// Settings by name, of those that the definition names: those of a trial, a tuning or a publication.
+    /// What they don't say is the editor's own default.
+    pub(super) settings: &'a EditorSettings,
+    /// Records to train on before any edit, none of which is evaluated; `None`: nobody named any.
+    #[allow(dead_code, reason = "the editors that are trained come next")]
+    pub(super) training: Option<&'a Dataset>,
+    /// Where an editor may keep what it made of them, in a folder of its own name.
+    #[allow(dead_code, reason = "the editors that are trained come next")]
+    pub(super) folder: &'a Path,
     /// Names the edits that the editor will be given.
     pub(super) set: &'a str,
 }

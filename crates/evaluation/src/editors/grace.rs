@@ -8,6 +8,7 @@
 
 mod codebook;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use codebook::{Entry, GraceCodebook, Placing};
@@ -19,11 +20,12 @@ use reasonedit_models::{
     KvCache, LogitsAt, ModelError, Piece, Result as ModelResult, Sequence, VisionLanguageModel,
 };
 
-use super::definition::EditorDefinition;
+use super::definition::{EditorDefinition, EditorParts};
 use super::grace_settings::GraceSettings;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile,
 };
 
 const GRACE: &str = "grace";
@@ -33,24 +35,41 @@ const GRACE_COT: &str = "grace-cot";
 pub(super) const EDITORS: &[EditorDefinition] = &[
     EditorDefinition {
         name: GRACE,
-        make: |parts| {
-            Box::pin(async {
-                let editor = parts.edit_cache.plain(parts.base).await?;
-                Ok(Box::new(Grace::new(false, editor, parts.grace).await?) as _)
-            })
-        },
+        published: PUBLISHED,
+        grid: GRID,
+        trained: false,
+        make: |parts| Box::pin(async { Ok(Box::new(Grace::new(false, parts).await?) as _) }),
     },
     EditorDefinition {
         name: GRACE_COT,
-        make: |parts| {
-            Box::pin(async {
-                let editor = parts.edit_cache.plain(parts.base).await?;
-                Ok(Box::new(Grace::new(true, editor, parts.grace).await?) as _)
-            })
-        },
+        published: PUBLISHED,
+        grid: GRID,
+        trained: false,
+        make: |parts| Box::pin(async { Ok(Box::new(Grace::new(true, parts).await?) as _) }),
     },
 ];
 
+/// Where the layer lies: 0 the first, 1 the last.
+const DEPTH: &str = "depth";
+/// See [`GraceSettings`].
+const RADIUS: &str = "radius";
+/// See [`GraceSettings`].
+const RATE: &str = "rate";
+/// See [`GraceSettings`].
+const STEPS: &str = "steps";
+/// ReasonEdit's authors edit the last block for all editors, with 100 steps at least (appendix D.4); GRACE's
+/// own radius and rate are numbers for the states of its models, and have no counterpart here.
+const PUBLISHED: &[(&str, f64)] = &[(DEPTH, 1.0), (RADIUS, 0.2), (RATE, 0.3), (STEPS, 100.0)];
+/// What is tried.
+const GRID: &[(&str, &[f64])] = &[
+    (DEPTH, &[0.0, 0.34, 0.67, 1.0]),
+    (RADIUS, &[0.05, 0.1, 0.2, 0.4]),
+    (RATE, &[0.1, 0.3]),
+    (STEPS, &[100.0]),
+];
+
+/// File of a saved codebook.
+const SAVED: &str = "grace.json";
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
 /// Mean loss of the right answer's tokens (nats) at which a value is good enough: the answer then has a
@@ -76,11 +95,21 @@ struct Prompt {
 
 impl Grace {
     /// `reasoning`: with an entry for every statement.
-    async fn new(reasoning: bool, editor: Editor, settings: GraceSettings) -> Result<Self, EvaluationError> {
+    async fn new(reasoning: bool, parts: &EditorParts<'_>) -> Result<Self, EvaluationError> {
+        let editor = parts.edit_cache.plain(parts.base).await?;
+        let mut settings = parts.grace;
         let info = editor.engine().info().await.map_err(EditorError::from)?;
         let layers = info.taps.iter().filter_map(|tap| tap.name.0.strip_prefix("language.")?.parse().ok());
         let depth = layers.max().map_or(0, |last: usize| last + 1);
-        let layer = settings.layer.unwrap_or(depth / 3).min(depth.saturating_sub(1));
+        let last = depth.saturating_sub(1);
+        let layer = match parts.settings.get(DEPTH) {
+            Some(share) => (share * last as f64).round() as usize,
+            None => settings.layer.unwrap_or(depth / 3),
+        };
+        let layer = layer.min(last);
+        settings.radius = parts.settings.or(RADIUS, f64::from(settings.radius)) as f32;
+        settings.rate = parts.settings.or(RATE, f64::from(settings.rate)) as f32;
+        settings.steps = parts.settings.count_or(STEPS, settings.steps);
         let statements = if reasoning {
             ", and an entry for each statement of the reasoning, keyed by the question whether the picture shows it, whose value says yes"
         } else {
@@ -120,8 +149,8 @@ impl Grace {
         Ok(done.map_err(EditorError::from)?.0)
     }
 
-    /// Makes the model say `label` to a prompt.
-    async fn learn(&self, edit: usize, prompt: Prompt, label: &str) -> Result<(), EvaluationError> {
+    /// Makes the model say `label` to a prompt; `false`: gradient descent left the numbers.
+    async fn learn(&self, edit: usize, prompt: Prompt, label: &str) -> Result<bool, EvaluationError> {
         let (layer, settings) = (self.layer, self.settings);
         let (codebook, wanted) = (Arc::clone(&self.codebook), label.to_owned());
         let (key, placing, value) = self
@@ -137,9 +166,12 @@ impl Grace {
                 Ok((key, placing, value))
             })
             .await?;
-        let mut codebook = self.codebook.write();
-        codebook.put(&placing, Entry { key, value, radius: 0.0, label: label.to_owned(), edit });
-        Ok(())
+        let learned = value.iter().all(|x| x.is_finite());
+        if learned {
+            let mut codebook = self.codebook.write();
+            codebook.put(&placing, Entry { key, value, radius: 0.0, label: label.to_owned(), edit });
+        }
+        Ok(learned)
     }
 }
 
@@ -148,18 +180,23 @@ impl BaselineEditor for Grace {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
         Box::pin(async move {
             let began = std::time::Instant::now();
             let prompt = self.prompt(&correction.image, &correction.question)?;
-            self.learn(number, prompt.clone(), correction.answer.trim()).await?;
+            let before = self.codebook.read().mark();
+            let mut learned = self.learn(number, prompt.clone(), correction.answer.trim()).await?;
             let prompts = &self.editor.config().prompts;
             let yes = prompts.yes.first().map_or("yes", String::as_str);
             for statement in correction.reasoning.iter().filter(|_| self.reasoning) {
                 let text = prompts.verify(&statement.statement);
-                self.learn(number, Prompt { text, ..prompt.clone() }, yes).await?;
+                learned &= self.learn(number, Prompt { text, ..prompt.clone() }, yes).await?;
             }
-            Ok(Some(began.elapsed().as_secs_f64() * 1e3))
+            if !learned {
+                self.codebook.write().back_to(&before);
+                return Ok(EditOutcome::Failed("the loss of a value was no finite number".to_owned()));
+            }
+            Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3)))
         })
     }
 
@@ -192,6 +229,26 @@ impl BaselineEditor for Grace {
         Box::pin(async {
             let bytes = self.codebook.read().bytes();
             Ok(Some(MemoryFootprint { merged: bytes, unmerged: bytes }))
+        })
+    }
+
+    fn save<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        Box::pin(async move {
+            let file = folder.join(SAVED);
+            let written = serde_json::to_vec(&*self.codebook.read()).map_err(std::io::Error::from);
+            written
+                .and_then(|bytes| std::fs::write(&file, bytes))
+                .map_err(|error| EvaluationError::file(&file, error))?;
+            Ok(true)
+        })
+    }
+
+    fn restore<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        Box::pin(async move {
+            let Ok(bytes) = std::fs::read(folder.join(SAVED)) else { return Ok(false) };
+            let Ok(codebook) = serde_json::from_slice(&bytes) else { return Ok(false) };
+            *self.codebook.write() = codebook;
+            Ok(true)
         })
     }
 }

@@ -13,11 +13,11 @@ use reasonedit_editor::{CallContext, Editor};
 use reasonedit_inference::CallOptions;
 
 use super::answer::answer;
-use super::definition::EditorDefinition;
+use super::definition::{EditorDefinition, EditorParts};
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
-    RetrievalSetting,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile, RetrievalSetting,
 };
 
 const IKE: &str = "ike";
@@ -27,24 +27,28 @@ const IKE_COT: &str = "ike-cot";
 pub(super) const EDITORS: &[EditorDefinition] = &[
     EditorDefinition {
         name: IKE,
-        make: |parts| {
-            Box::pin(async {
-                Ok(Box::new(Ike::new(IKE, false, parts.edit_cache.plain(parts.base).await?)) as _)
-            })
-        },
+        published: PUBLISHED,
+        grid: GRID,
+        trained: false,
+        make: |parts| Box::pin(async { Ok(Box::new(Ike::new(IKE, false, parts).await?) as _) }),
     },
     EditorDefinition {
         name: IKE_COT,
-        make: |parts| {
-            Box::pin(async {
-                Ok(Box::new(Ike::new(IKE_COT, true, parts.edit_cache.plain(parts.base).await?)) as _)
-            })
-        },
+        published: PUBLISHED,
+        grid: GRID,
+        trained: false,
+        make: |parts| Box::pin(async { Ok(Box::new(Ike::new(IKE_COT, true, parts).await?) as _) }),
     },
 ];
 
 /// Edits in front of a question (method section 7: 3).
 const NEAREST: usize = 3;
+/// The setting of how many that are.
+const FACTS: &str = "facts";
+/// What is tuned, as it is without.
+const PUBLISHED: &[(&str, f64)] = &[(FACTS, NEAREST as f64)];
+/// What is tried.
+const GRID: &[(&str, &[f64])] = &[(FACTS, &[1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 12.0, 16.0])];
 
 /// An edit as it is kept.
 struct Fact {
@@ -59,17 +63,21 @@ struct Ike {
     profile: Profile,
     reasoning: bool,
     editor: Editor,
+    /// Edits in front of a question.
+    nearest: usize,
     facts: RwLock<Vec<Fact>>,
 }
 
 impl Ike {
     /// With `reasoning`, each fact is followed by its statements (the variant that the paper calls COT).
-    fn new(name: &str, reasoning: bool, editor: Editor) -> Self {
+    async fn new(name: &str, reasoning: bool, parts: &EditorParts<'_>) -> Result<Self, EvaluationError> {
+        let editor = parts.edit_cache.plain(parts.base).await?;
+        let nearest = parts.settings.count_or(FACTS, NEAREST);
         let more = if reasoning { ", each followed by its reasoning" } else { "" };
         let profile = Profile {
             name: name.to_owned(),
             about: format!(
-                "In-context editing (Zheng et al. 2023): the {NEAREST} edits whose question and answer are nearest to the question by the \
+                "In-context editing (Zheng et al. 2023): the {nearest} edits whose question and answer are nearest to the question by the \
                  sentence encoder stand before it as `New Fact: …` lines{more}; the picture plays no part and there is no gate."
             ),
             retrieves: true,
@@ -77,7 +85,7 @@ impl Ike {
             uses_reasoning: reasoning,
             retrieval_settings: vec![RetrievalSetting::K],
         };
-        Self { profile, reasoning, editor, facts: RwLock::default() }
+        Ok(Self { profile, reasoning, editor, nearest, facts: RwLock::default() })
     }
 
     async fn embed(&self, text: String) -> Result<Vec<f32>, EvaluationError> {
@@ -93,7 +101,7 @@ impl BaselineEditor for Ike {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
         Box::pin(async move {
             let began = std::time::Instant::now();
             let text = format!("{} {}", correction.question.trim(), correction.answer.trim());
@@ -105,7 +113,7 @@ impl BaselineEditor for Ike {
             }
             let fact = Fact { edit: number, embedding, line };
             self.facts.write().push(fact);
-            Ok(Some(began.elapsed().as_secs_f64() * 1e3))
+            Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3)))
         })
     }
 
@@ -114,7 +122,7 @@ impl BaselineEditor for Ike {
             let asked = self.embed(question.question.trim().to_owned()).await?;
             let (edits, prompt) = {
                 let facts = self.facts.read();
-                let found = nearest(&asked, &facts, question.retrieval.k.unwrap_or(NEAREST));
+                let found = nearest(&asked, &facts, question.retrieval.k.unwrap_or(self.nearest));
                 (found.iter().map(|fact| vec![fact.edit]).collect(), prompt(&found, &question.question))
             };
             let answer = answer(&self.editor, question, prompt).await?;

@@ -8,14 +8,19 @@ use reasonedit_editor::{Editor, with_facts};
 use super::answer::answer;
 use super::definition::EditorDefinition;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile,
 };
 
-const ORACLE: &str = "oracle";
+/// Its name.
+pub(super) const ORACLE: &str = "oracle";
 
 /// The ceiling.
 pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
     name: ORACLE,
+    published: &[],
+    grid: &[],
+    trained: false,
     make: |parts| {
         Box::pin(async { Ok(Box::new(Oracle::new(parts.edit_cache.plain(parts.base).await?)) as _) })
     },
@@ -51,13 +56,13 @@ impl BaselineEditor for Oracle {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
         Box::pin(async move {
             let prompts = &self.editor.config().prompts;
             let mut facts = vec![prompts.answer_entry(&correction.question, &correction.answer)];
             facts.extend(correction.reasoning.iter().map(|s| s.statement.clone()));
             self.facts.write().insert(number, facts);
-            Ok(None)
+            Ok(EditOutcome::Made(None))
         })
     }
 

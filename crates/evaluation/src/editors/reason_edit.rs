@@ -12,7 +12,8 @@ use super::edit_cache::{KeyPool, SharedEditCache};
 use super::variant::EditorVariant;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile,
 };
 
 /// The editor that every other is compared with.
@@ -21,7 +22,22 @@ pub const REASONEDIT: &str = "reasonedit";
 /// As it is configured.
 pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
     name: REASONEDIT,
-    make: |parts| variant_of(parts, EditorVariant::unchanged(REASONEDIT)),
+    // The paper's method (sections 3.2 and 4.2) without what goes beyond it; of τ it says that 10 to 50 are
+    // good.
+    published: &[
+        ("codebook.retrieval.k", 5.0),
+        ("codebook.gate.percentile", 30.0),
+        ("codebook.retrieval.hubness", 0.0),
+        ("retrieval.verify.enabled", 0.0),
+    ],
+    grid: &[
+        ("codebook.retrieval.k", &[3.0, 5.0, 8.0]),
+        ("codebook.gate.percentile", &[10.0, 30.0, 50.0]),
+        ("codebook.retrieval.hubness", &[0.0, 1.0]),
+        ("retrieval.verify.enabled", &[0.0, 1.0]),
+    ],
+    trained: false,
+    make: |parts| variant_of(parts, EditorVariant::with_settings(REASONEDIT, parts.settings, parts.base)),
 }];
 
 /// The editor with the settings of a variant.
@@ -67,7 +83,7 @@ impl BaselineEditor for ReasonEdit {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
         Box::pin(async move {
             let made = self.pool.make(&self.set, number, correction).await?;
             let id = made.record.id;
@@ -75,7 +91,7 @@ impl BaselineEditor for ReasonEdit {
                 self.editor.library().get_or_create(&CodebookName::default()).map_err(EditorError::from)?;
             book.apply(made.record, made.members, &made.generation).map_err(EditorError::from)?;
             self.numbers.write().insert(id, number);
-            Ok(made.ms.filter(|_| !self.pool.borrows()))
+            Ok(EditOutcome::Made(made.ms.filter(|_| !self.pool.borrows())))
         })
     }
 

@@ -5,7 +5,8 @@ use reasonedit_editor::Editor;
 use super::answer::answer;
 use super::definition::EditorDefinition;
 use crate::baseline::{
-    BaselineEditor, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile,
 };
 
 /// The model as it is.
@@ -14,6 +15,9 @@ pub const UNEDITED: &str = "unedited";
 /// The editor.
 pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
     name: UNEDITED,
+    published: &[],
+    grid: &[],
+    trained: false,
     make: |parts| {
         Box::pin(async { Ok(Box::new(Unedited::new(parts.edit_cache.plain(parts.base).await?)) as _) })
     },
@@ -44,8 +48,8 @@ impl BaselineEditor for Unedited {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, _: usize, _: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
-        Box::pin(async { Ok(None) })
+    fn edit<'a>(&'a self, _: usize, _: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
+        Box::pin(async { Ok(EditOutcome::Made(None)) })
     }
 
     fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {

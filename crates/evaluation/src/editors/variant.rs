@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::EvaluationError;
 use crate::baseline::{Profile, RetrievalSetting};
+use crate::settings::EditorSettings;
 
 /// Settings of the editor changed under a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,26 @@ impl EditorVariant {
     pub(super) fn unchanged(name: &str) -> Self {
         let about = "ReasonEdit as it is configured.".to_owned();
         Self { name: name.to_owned(), about, changes: Vec::new() }
+    }
+
+    /// The editor with settings that are numbers by their paths; of a switch 0 is off.
+    pub(super) fn with_settings(name: &str, settings: &EditorSettings, base: &EditorConfig) -> Self {
+        let mut variant = Self::unchanged(name);
+        if settings.is_empty() {
+            return variant;
+        }
+        let base = json!(base);
+        for (path, value) in settings.iter() {
+            let before = base.pointer(&format!("/{}", path.replace('.', "/")));
+            let value = match before {
+                Some(Value::Bool(_)) => json!(value != 0.0),
+                _ if value.fract() == 0.0 && (0.0..1e15).contains(&value) => json!(value as u64),
+                _ => json!(value),
+            };
+            variant.changes.push((path.to_owned(), value));
+        }
+        variant.about = format!("ReasonEdit with {}.", settings.describe());
+        variant
     }
 
     /// A variant as people write it: `NAME:PATH=VALUE[,PATH=VALUE…]`, paths as in the settings file with or

@@ -2,9 +2,11 @@
 
 use reasonedit_figure::WIDTH;
 use reasonedit_figure::axis::{Panel, Point, Series};
-use reasonedit_figure::colour::{INK, MUTED, NEUTRAL, series};
+use reasonedit_figure::colour::{INK, MUTED};
 use reasonedit_figure::svg::{Anchor, Style, Svg, text_width};
 
+use super::drawing::{LEFT, RIGHT, colour, legend, title};
+use super::scatter::{cost, decay, generality};
 use super::{EditorFigures, EvaluationReport, MetricFigures};
 use crate::baseline::RetrievalSetting;
 use crate::editors::UNEDITED;
@@ -12,8 +14,6 @@ use crate::estimate::Estimate;
 use crate::noise::NoiseKind;
 use crate::questions::Metric;
 
-const LEFT: f64 = 62.0;
-const RIGHT: f64 = 20.0;
 /// Between panels beside one another.
 const GAP: f64 = 44.0;
 /// Between panels above one another.
@@ -32,7 +32,10 @@ impl EvaluationReport {
             files.extend(picture.map(|picture| (name.to_owned(), picture)));
         };
         add("metrics.svg", bars(self));
+        add("generality.svg", generality(self));
+        add("cost.svg", cost(self));
         add("sequential.svg", sequential(self));
+        add("decay.svg", decay(self));
         add("noise.svg", noise(self));
         add("sensitivity.svg", sensitivity(self));
         files
@@ -42,32 +45,6 @@ impl EvaluationReport {
 fn estimate(figures: &MetricFigures, metric: Metric) -> Option<(f64, f64, f64)> {
     let Estimate { value, low, high, .. } = figures.get(metric.name())?.right;
     Some((value?, low?, high?))
-}
-
-/// An editor has one colour in all pictures.
-fn colour(report: &EvaluationReport, name: &str) -> &'static str {
-    let others = report.editors.0.iter().filter(|(other, _)| other != UNEDITED);
-    let place = others.map(|(other, _)| other).position(|other| other == name);
-    place.map_or(NEUTRAL, series)
-}
-
-fn title(svg: &mut Svg, text: &str) {
-    svg.text((20.0, 26.0), Style::LABEL.at(Anchor::Start).size(16.0).bold(), text);
-}
-
-/// Names with their colours, in as many lines as they need; returns the height of the last line.
-fn legend(svg: &mut Svg, names: &[(&str, &str)], top: f64) -> f64 {
-    let (mut x, mut y) = (LEFT, top);
-    for (colour, name) in names {
-        let width = 18.0 + text_width(name, 12.0) + 18.0;
-        if x + width > WIDTH - RIGHT && x > LEFT {
-            (x, y) = (LEFT, y + 20.0);
-        }
-        svg.rectangle(x, y - 10.0, 12.0, 12.0, colour);
-        svg.text((x + 18.0, y), Style::LABEL.at(Anchor::Start), name);
-        x += width;
-    }
-    y
 }
 
 /// A group of bars for every metric, a bar for every editor, with the intervals.

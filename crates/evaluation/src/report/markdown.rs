@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{EditorFigures, EvaluationReport, MetricFigures, NamedValues, SequentialFigures};
+use super::comparison::{write_paper, write_standing};
+use super::protocols::{write_single, write_sizes};
+use super::table::{NOTHING, cell, decimals, plain, signed, table, with_interval};
+use super::tuning::write_tuning;
+use super::{EvaluationReport, NamedValues, SequentialFigures};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::Estimate;
 use crate::questions::Metric;
-
-/// What stands where nothing was measured.
-const NOTHING: &str = "–";
 
 impl EvaluationReport {
     /// For a person to read: what was measured, how, and what came out. Refers to the pictures of
@@ -22,71 +23,23 @@ impl EvaluationReport {
 
     /// A table for a terminal: an editor a row, a metric a column.
     pub fn rows(&self) -> Vec<Vec<String>> {
-        let head = std::iter::once("editor").chain(Metric::ALL.map(Metric::title)).chain(["false injection"]);
+        let head = std::iter::once("editor").chain(Metric::ALL.map(Metric::title));
+        let head = head.chain(["false injection", "harmonic mean"]);
         let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
-        for (name, editor) in measured(self) {
+        for (name, editor) in self.measured() {
             let mut row = vec![name.clone()];
-            row.extend(Metric::ALL.map(|metric| plain(estimate(&editor.metrics, metric))));
+            row.extend(Metric::ALL.map(|metric| plain(editor.metrics.right(metric))));
             row.push(plain(editor.false_injection));
+            row.push(plain(editor.harmonic_mean.all));
             rows.push(row);
         }
         rows
     }
 }
 
-/// Editors of which the static pass is whole.
-fn measured(report: &EvaluationReport) -> impl Iterator<Item = &(String, EditorFigures)> {
-    report.editors.0.iter().filter(|(_, editor)| !editor.metrics.0.is_empty())
-}
-
 /// Whether any edit was tested with all of them live; else only the unedited model was asked everything.
 fn all_at_once(report: &EvaluationReport) -> bool {
-    measured(report).any(|(name, _)| name != UNEDITED)
-}
-
-fn estimate(figures: &MetricFigures, metric: Metric) -> Estimate {
-    figures.get(metric.name()).map(|figure| figure.right).unwrap_or_default()
-}
-
-fn plain(estimate: Estimate) -> String {
-    estimate.value.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.3}"))
-}
-
-fn with_interval(estimate: Estimate) -> String {
-    match (estimate.value, estimate.low, estimate.high) {
-        (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
-        _ => NOTHING.to_owned(),
-    }
-}
-
-fn signed(estimate: Estimate) -> String {
-    match (estimate.value, estimate.low, estimate.high) {
-        (Some(value), Some(low), Some(high)) => {
-            let text = format!("{value:+.3}").replace('-', "−");
-            if low > 0.0 || high < 0.0 { format!("**{text}**") } else { text }
-        }
-        _ => NOTHING.to_owned(),
-    }
-}
-
-fn decimals(value: Option<f64>, decimals: usize) -> String {
-    value.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.decimals$}"))
-}
-
-/// Text that can't leave its cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
-}
-
-/// Rows as a Markdown table: the first column to the left, the others to the right.
-fn table(page: &mut String, rows: &[Vec<String>]) -> std::fmt::Result {
-    for (at, row) in rows.iter().enumerate() {
-        writeln!(page, "| {} |", row.join(" | "))?;
-        if at == 0 {
-            writeln!(page, "| --- |{}", " ---: |".repeat(row.len() - 1))?;
-        }
-    }
-    Ok(())
+    report.measured().any(|(name, _)| name != UNEDITED)
 }
 
 fn write_page(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
@@ -105,12 +58,18 @@ fn write_page(report: &EvaluationReport, page: &mut String) -> std::fmt::Result 
         }
     )?;
     write_metrics(report, page)?;
-    if measured(report).next().is_some() {
+    if report.measured().next().is_some() {
         write_static(report, page)?;
+        write_standing(report, page)?;
+        if all_at_once(report) {
+            write_paper(report, page)?;
+        }
         write_retrieval(report, page)?;
         write_costs(report, page)?;
         write_differences(report, page)?;
     }
+    write_single(report, page)?;
+    write_sizes(report, page)?;
     if !report.sequential.0.is_empty() {
         write_sequential(report, page)?;
     }
@@ -120,6 +79,7 @@ fn write_page(report: &EvaluationReport, page: &mut String) -> std::fmt::Result 
     if !report.sensitivity.0.is_empty() {
         write_sensitivity(report, page)?;
     }
+    write_tuning(report, page)?;
     write_editors(report, page)?;
     write_provenance(report, page)
 }
@@ -186,17 +146,21 @@ fn write_static(report: &EvaluationReport, page: &mut String) -> std::fmt::Resul
     } else {
         writeln!(page, "\n## Before any of the {} edits\n", report.edits)?;
     }
-    let mut rows = vec![head_of_metrics()];
-    for (name, editor) in measured(report) {
+    let mut head = head_of_metrics();
+    head.push("harmonic mean of all".to_owned());
+    let mut rows = vec![head];
+    for (name, editor) in report.measured() {
         let mut row = vec![name.clone()];
-        row.extend(Metric::ALL.map(|metric| with_interval(estimate(&editor.metrics, metric))));
+        row.extend(Metric::ALL.map(|metric| with_interval(editor.metrics.right(metric))));
+        row.push(with_interval(editor.harmonic_mean.all));
         rows.push(row);
     }
     let mut row = vec!["questions".to_owned()];
     row.extend(Metric::ALL.map(|metric| {
-        let most = measured(report).map(|(_, editor)| estimate(&editor.metrics, metric).n).max();
+        let most = report.measured().map(|(_, editor)| editor.metrics.right(metric).n).max();
         most.filter(|n| *n > 0).map_or_else(|| NOTHING.to_owned(), |n| n.to_string())
     }));
+    row.push(String::new());
     rows.push(row);
     table(page, &rows)?;
     writeln!(page, "\n![Share of right answers by metric and editor](metrics.svg)")
@@ -217,7 +181,7 @@ fn write_retrieval(report: &EvaluationReport, page: &mut String) -> std::fmt::Re
     head.extend(changing.iter().map(|metric| format!("{} first / first five", metric.title())));
     head.extend(["false injection", "gate closed, edited", "gate closed, unrelated"].map(str::to_owned));
     let mut rows = vec![head];
-    for (name, editor) in measured(report) {
+    for (name, editor) in report.measured() {
         if editor.metrics.0.iter().all(|(_, figure)| figure.hit_at_1.is_none()) {
             continue;
         }
@@ -241,26 +205,41 @@ fn write_costs(report: &EvaluationReport, page: &mut String) -> std::fmt::Result
     }
     writeln!(
         page,
-        "\n## What it costs\n\nKilobytes (1,000 bytes) of keys and sentences for an edit; medians of milliseconds. A question is asked alone, on a \
-         picture that was looked at before. {NOTHING}: nothing is kept, or part of the work was taken over from another editor.\n"
+        "\n## What it costs\n\nKilobytes (1,000 bytes) of keys and sentences, or of weights, for an edit; medians of milliseconds. A question is asked \
+         alone, on a picture that was looked at before. Seconds: everything that was done with the editor here, edits and questions of all protocols. \
+         Megabytes (1,000,000 bytes): the most that the program held meanwhile, the model in it. Failed: edits that could not be made; their questions \
+         count like any other's. {NOTHING}: nothing is kept, part of the work was taken over from another editor, or an earlier version measured it.\n"
     )?;
-    let head = ["editor", "KB an edit", "KB unmerged", "ms an edit", "ms a question"];
+    let head = [
+        "editor",
+        "KB an edit",
+        "KB unmerged",
+        "ms an edit",
+        "ms a question",
+        "seconds in all",
+        "MB at most",
+        "failed edits",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for (name, editor) in measured(report) {
+    for (name, editor) in report.measured() {
         rows.push(vec![
             name.clone(),
             decimals(editor.kb_per_edit_merged, 1),
             decimals(editor.kb_per_edit_unmerged, 1),
             decimals(editor.edit_ms, 0),
             decimals(editor.query_ms, 1),
+            decimals(editor.seconds, 0),
+            decimals(editor.peak_mb, 0),
+            editor.failed_edits.to_string(),
         ]);
     }
-    table(page, &rows)
+    table(page, &rows)?;
+    writeln!(page, "\n![Cost of an edit against quality](cost.svg)")
 }
 
 fn write_differences(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     let compared: Vec<_> =
-        measured(report).filter(|(_, editor)| !editor.over_reasonedit.0.is_empty()).collect();
+        report.measured().filter(|(_, editor)| !editor.over_reasonedit.0.is_empty()).collect();
     if compared.is_empty() {
         return Ok(());
     }
@@ -286,22 +265,25 @@ fn write_sequential(report: &EvaluationReport, page: &mut String) -> std::fmt::R
     writeln!(
         page,
         "\n## One edit after another\n\nEvery {every} edits all questions of {sample} edits were asked, drawn from those made so far. Bands are 95 % \
-         intervals.\n\n![Share of right answers over sequential edits](sequential.svg)\n"
+         intervals.\n\n![Share of right answers over sequential edits](sequential.svg)\n\n![Harmonic mean over sequential edits](decay.svg)\n"
     )?;
     let mut rows = vec![
         std::iter::once("editor".to_owned())
             .chain(["edits".to_owned()])
             .chain(Metric::ALL.map(|metric| metric.title().to_owned()))
-            .chain(["KB an edit".to_owned(), "ms an edit".to_owned(), "ms a question".to_owned()])
+            .chain(["harmonic mean of all".to_owned()])
+            .chain(["KB an edit", "ms an edit", "ms a question", "failed edits"].map(str::to_owned))
             .collect::<Vec<_>>(),
     ];
     for (name, course) in &report.sequential.0 {
         for test in &course.tests {
             let mut row = vec![name.clone(), test.edits.to_string()];
-            row.extend(Metric::ALL.map(|metric| plain(estimate(&test.metrics, metric))));
+            row.extend(Metric::ALL.map(|metric| plain(test.metrics.right(metric))));
+            row.push(plain(test.harmonic_mean.all));
             row.push(decimals(test.kb_per_edit_merged, 1));
             row.push(decimals(test.edit_ms, 0));
             row.push(decimals(test.query_ms, 1));
+            row.push(test.failed_edits.to_string());
             rows.push(row);
         }
     }
@@ -354,7 +336,7 @@ fn write_noise(report: &EvaluationReport, page: &mut String) -> std::fmt::Result
     for (name, levels) in &report.noise.0 {
         for level in levels {
             let mut row = vec![name.clone(), format!("{} {} %", level.kind.name(), level.percent)];
-            row.extend(Metric::ALL.map(|metric| plain(estimate(&level.metrics, metric))));
+            row.extend(Metric::ALL.map(|metric| plain(level.metrics.right(metric))));
             rows.push(row);
         }
     }
@@ -374,7 +356,7 @@ fn write_sensitivity(report: &EvaluationReport, page: &mut String) -> std::fmt::
     for (name, sweep) in &report.sensitivity.0 {
         for point in sweep {
             let mut row = vec![name.clone(), format!("{} = {}", point.setting.name(), point.value)];
-            row.extend(Metric::ALL.map(|metric| plain(estimate(&point.metrics, metric))));
+            row.extend(Metric::ALL.map(|metric| plain(point.metrics.right(metric))));
             row.push(plain(point.false_injection));
             rows.push(row);
         }
@@ -385,7 +367,12 @@ fn write_sensitivity(report: &EvaluationReport, page: &mut String) -> std::fmt::
 fn write_editors(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
     writeln!(page, "\n## The editors\n")?;
     for (name, editor) in &report.editors.0 {
-        writeln!(page, "- **{name}**: {}", editor.about)?;
+        let settings = if editor.settings.is_empty() {
+            String::new()
+        } else {
+            format!(" Settings: {}.", editor.settings.describe())
+        };
+        writeln!(page, "- **{name}**: {}{settings}", editor.about)?;
     }
     writeln!(
         page,

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::groups::together;
 use super::{
-    Drift, EditorFigures, EvaluationReport, MetricFigure, MetricFigures, NamedValues, NoiseFigures,
-    Provenance, SequentialFigures, SequentialTest, SweepFigures,
+    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NamedValues,
+    NoiseFigures, ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 use crate::baseline::{Profile, RetrievalSetting};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::{Bootstrap, Estimate, median};
 use crate::journal::{OutcomeJournal, QuestionOutcome};
 use crate::noise::NoiseKind;
-use crate::plan::{EvaluationPlan, Measured, STATIC, Sequential, noise_pass};
+use crate::overlap::DataDigests;
+use crate::plan::{
+    EvaluationPlan, Measured, MeasuredEditor, PLAIN, SINGLE, STATIC, Sequential, noise_pass, size_pass,
+};
 use crate::questions::{EvaluationQuestion, Metric};
+use crate::tuned::Tuned;
 
 /// Sentences among which a hit counts beside the first.
 const AMONG: usize = 5;
@@ -37,7 +42,7 @@ impl EvaluationReport {
         perception: Vec<(String, Estimate)>,
     ) -> Self {
         let reader = Reader { questions: &measured.questions, bootstrap: plan.bootstrap };
-        let reference = measured.editors.iter().find(|(profile, _)| profile.name == REASONEDIT);
+        let reference = measured.editors.iter().find(|editor| editor.profile.name == REASONEDIT);
         let mut report = Self {
             provenance,
             seed: plan.seed,
@@ -53,15 +58,28 @@ impl EvaluationReport {
             lacking: measured.lacking.clone(),
             perception: NamedValues(perception),
             editors: NamedValues::default(),
+            single: NamedValues::default(),
+            sizes: NamedValues::default(),
+            tuning: None,
             protocol: None,
             sequential: NamedValues::default(),
             noise: NamedValues::default(),
             sensitivity: NamedValues::default(),
         };
-        for (profile, journal) in &measured.editors {
+        let mut editors: Vec<&MeasuredEditor> = measured.editors.iter().collect();
+        together(&mut editors, |editor| &editor.profile.name);
+        for editor in editors {
+            let MeasuredEditor { profile, journal, .. } = editor;
             let name = &profile.name;
-            let own = reader.editor(profile, journal, reference.map(|(_, journal)| journal));
+            let own = reader.editor(editor, reference.map(|editor| &editor.journal));
             report.editors.0.push((name.clone(), own));
+            if let Some(single) = reader.single(profile, journal) {
+                report.single.0.push((name.clone(), single));
+            }
+            let sizes = reader.sizes(profile, journal);
+            if !sizes.is_empty() {
+                report.sizes.0.push((name.clone(), sizes));
+            }
             if let Some((protocol, course)) = reader.course(profile, journal) {
                 report.protocol = Some(protocol);
                 report.sequential.0.push((name.clone(), course));
@@ -77,6 +95,13 @@ impl EvaluationReport {
         }
         report
     }
+
+    /// The same with how the editors' settings were chosen.
+    #[must_use]
+    pub fn with_tuning(self, tuned: &Tuned) -> Self {
+        // Which pictures they were chosen on stands in the tuning's own file.
+        Self { tuning: Some(Tuned { used: DataDigests::default(), ..tuned.clone() }), ..self }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -88,17 +113,21 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// Points summed by edit, of the questions that `counts` lets through.
+    /// Points summed by edit, of the questions that `points` lets through.
     fn estimate(&self, asked: &[Asked<'_>], points: impl Fn(&Asked<'_>) -> Option<f64>) -> Estimate {
-        let mut groups: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
-        for one in asked {
-            if let Some(points) = points(one) {
-                let group = groups.entry(one.0.edit).or_default();
-                group.0 += points;
-                group.1 += 1;
-            }
-        }
-        self.bootstrap.estimate(&groups.into_values().collect::<Vec<_>>())
+        self.bootstrap.estimate(&by_edit(asked, points).into_values().collect::<Vec<_>>())
+    }
+
+    fn harmonic(&self, asked: &[Asked<'_>]) -> HarmonicMeans {
+        let mean = |metrics: &[Metric]| {
+            let right = |metric: &Metric| {
+                by_edit(asked, |(question, outcome)| {
+                    (question.metric == *metric).then(|| share(outcome.right))
+                })
+            };
+            self.bootstrap.harmonic_mean(&metrics.iter().map(right).collect::<Vec<_>>())
+        };
+        HarmonicMeans { paper: mean(&Metric::PAPER), all: mean(&Metric::ALL) }
     }
 
     fn right(&self, asked: &[Asked<'_>], metric: Metric) -> Estimate {
@@ -139,16 +168,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn editor(
-        &self,
-        profile: &Profile,
-        journal: &'a OutcomeJournal,
-        reference: Option<&'a OutcomeJournal>,
-    ) -> EditorFigures {
-        let about = profile.about.clone();
-        let Some(end) = journal.ended(STATIC) else {
-            return EditorFigures { about, ..EditorFigures::default() };
+    fn editor(&self, editor: &'a MeasuredEditor, reference: Option<&'a OutcomeJournal>) -> EditorFigures {
+        let MeasuredEditor { profile, settings, journal } = editor;
+        let (about, settings) = (profile.about.clone(), settings.clone());
+        let (seconds, peak) = (journal.seconds(), journal.peak_bytes());
+        let costs = EditorFigures {
+            about,
+            settings,
+            seconds,
+            peak_mb: peak.map(|bytes| bytes as f64 / 1e6),
+            ..EditorFigures::default()
         };
+        let Some(end) = journal.ended(STATIC) else { return costs };
         let asked = self.asked(journal, STATIC);
         let edits = end.edits;
         let kept = end.kept.filter(|_| edits > 0);
@@ -162,16 +193,60 @@ impl<'a> Reader<'a> {
             end.edit_ms.clone()
         };
         EditorFigures {
-            about,
             edits,
+            failed_edits: failed(journal, PLAIN, edits),
             metrics: self.figures(profile, &asked),
+            harmonic_mean: self.harmonic(&asked),
             over_reasonedit: over,
             false_injection: self.false_injection(profile, &asked),
             kb_per_edit_merged: kept.map(|kept| kilobytes(kept.merged)),
             kb_per_edit_unmerged: kept.map(|kept| kilobytes(kept.unmerged)),
             edit_ms: median(edit_ms),
             query_ms: query_ms(&asked),
+            ..costs
         }
+    }
+
+    /// Each edit alone.
+    fn single(&self, profile: &Profile, journal: &'a OutcomeJournal) -> Option<ProtocolFigures> {
+        let edits = journal.ended(SINGLE)?.edits;
+        let asked = self.asked(journal, SINGLE);
+        let kept: Vec<u64> =
+            journal.edits(SINGLE).filter_map(|edit| Some(edit.kept.as_ref()?.merged)).collect();
+        let mean = kept.iter().sum::<u64>() as f64 / 1e3 / kept.len().max(1) as f64;
+        Some(ProtocolFigures {
+            edits,
+            failed_edits: failed(journal, SINGLE, edits),
+            metrics: self.figures(profile, &asked),
+            harmonic_mean: self.harmonic(&asked),
+            kb_per_edit_merged: (!kept.is_empty()).then_some(mean),
+            edit_ms: median(journal.edits(SINGLE).filter_map(|edit| edit.ms).collect()),
+        })
+    }
+
+    /// The first edits at once, by how many; all of them are the last.
+    fn sizes(&self, profile: &Profile, journal: &'a OutcomeJournal) -> Vec<ProtocolFigures> {
+        let mut sizes: Vec<(usize, String)> =
+            journal.sizes().map(|(edits, _)| (edits, size_pass(edits))).collect();
+        if sizes.is_empty() {
+            return Vec::new();
+        }
+        sizes.sort();
+        sizes.extend(journal.ended(STATIC).map(|end| (end.edits, STATIC.to_owned())));
+        let figures = |(edits, pass): (usize, String)| {
+            let asked = self.asked(journal, &pass);
+            let end = journal.ended(&pass);
+            let kept = end.and_then(|end| end.kept).filter(|_| edits > 0);
+            ProtocolFigures {
+                edits,
+                failed_edits: failed(journal, PLAIN, edits),
+                metrics: self.figures(profile, &asked),
+                harmonic_mean: self.harmonic(&asked),
+                kb_per_edit_merged: kept.map(|kept| kept.merged as f64 / 1e3 / edits as f64),
+                edit_ms: end.and_then(|end| median(end.edit_ms.clone())),
+            }
+        };
+        sizes.into_iter().map(figures).collect()
     }
 
     /// Differences to the reference, question by question; `None` where it was not asked.
@@ -208,7 +283,9 @@ impl<'a> Reader<'a> {
                 let kept = end.and_then(|end| end.kept);
                 SequentialTest {
                     edits: *edits,
+                    failed_edits: failed(journal, PLAIN, *edits),
                     metrics: self.figures(profile, asked),
+                    harmonic_mean: self.harmonic(asked),
                     kb_per_edit_merged: kept.map(|kept| kept.merged as f64 / 1e3 / *edits as f64),
                     edit_ms: end.and_then(|end| median(end.edit_ms.clone())),
                     query_ms: query_ms(asked),
@@ -266,6 +343,24 @@ impl<'a> Reader<'a> {
         }
         found
     }
+}
+
+/// Points and questions by edit, of the questions that `points` lets through.
+fn by_edit(asked: &[Asked<'_>], points: impl Fn(&Asked<'_>) -> Option<f64>) -> BTreeMap<usize, (f64, usize)> {
+    let mut groups: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
+    for one in asked {
+        if let Some(points) = points(one) {
+            let group = groups.entry(one.0.edit).or_default();
+            group.0 += points;
+            group.1 += 1;
+        }
+    }
+    groups
+}
+
+/// How many of the first edits of a set could not be made.
+fn failed(journal: &OutcomeJournal, set: &str, edits: usize) -> usize {
+    journal.edits(set).filter(|edit| edit.edit < edits && edit.failed.is_some()).count()
 }
 
 fn share(yes: bool) -> f64 {

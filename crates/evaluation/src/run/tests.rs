@@ -1,7 +1,8 @@
 use futures::executor::block_on;
 
 use super::*;
-use crate::report::{EvaluationReport, Provenance};
+use crate::plan::Sequential;
+use crate::report::{EvaluationReport, MetricFigures, Provenance};
 use crate::runner::SEARCHED;
 use crate::testing::{Scripts, plan, record, world};
 
@@ -147,6 +148,12 @@ fn an_evaluation_that_was_stopped_goes_on_and_gives_the_same() {
 fn untimed(mut report: EvaluationReport) -> EvaluationReport {
     for (_, editor) in &mut report.editors.0 {
         (editor.query_ms, editor.edit_ms) = (None, None);
+        (editor.seconds, editor.peak_mb) = (None, None);
+    }
+    for (_, course) in &mut report.sequential.0 {
+        for test in &mut course.tests {
+            test.query_ms = None;
+        }
     }
     report
 }
@@ -245,7 +252,7 @@ fn the_report_is_written_whole() {
     let (report, _) = measure(&records(20), &plan, Scripts::default()).unwrap();
     report.write(folder.path()).unwrap();
     let page = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
-    for picture in ["metrics", "sequential", "noise", "sensitivity"] {
+    for picture in ["metrics", "generality", "cost", "sequential", "decay", "noise", "sensitivity"] {
         let svg = std::fs::read_to_string(folder.path().join(format!("{picture}.svg"))).unwrap();
         assert!(page.contains(&format!("({picture}.svg)")), "{picture}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{picture}: a coordinate is no number");
@@ -259,4 +266,144 @@ fn the_shape_of_the_report_holds() {
     let report = untimed(report);
     insta::assert_snapshot!("report_json", serde_json::to_string_pretty(&report).unwrap());
     insta::assert_snapshot!("report_markdown", report.markdown());
+}
+
+/// The share of right answers to the edited questions.
+fn reliability(figures: &MetricFigures) -> f64 {
+    figures.get("reliability").unwrap().right.value.unwrap()
+}
+
+#[test]
+fn an_edit_alone_knows_nothing_of_the_others() {
+    let plan = EvaluationPlan { single: true, ..plan(&["forgetful", "fragile", "always"], 40) };
+    let (report, _) = measure(&records(40), &plan, Scripts::default()).unwrap();
+    let single = |name: &str| report.single.get(name).unwrap();
+    // All at once the last ten are remembered; alone each is.
+    assert_eq!(reliability(&report.editors.get("forgetful").unwrap().metrics), 0.25);
+    assert_eq!(reliability(&single("forgetful").metrics), 1.0);
+    let metrics = &single("forgetful").metrics;
+    assert!(metrics.0.iter().all(|(_, figure)| figure.right.value == Some(1.0)), "{metrics:?}");
+    // One edit at a time is kept: 500 bytes.
+    let forgetful = single("forgetful");
+    assert_eq!(
+        (forgetful.edits, forgetful.kb_per_edit_merged, forgetful.edit_ms),
+        (40, Some(0.5), Some(2.0))
+    );
+    // What says the same to everything keeps nothing: its mean is 0, whatever else it does.
+    assert_eq!(single("always").harmonic_mean.all.value, Some(0.0));
+    assert_eq!(single("forgetful").harmonic_mean.paper.value, Some(1.0));
+    assert!(report.markdown().contains("## Each edit alone"));
+}
+
+#[test]
+fn the_first_edits_are_tested_when_they_are_all_that_there_are() {
+    let plan = EvaluationPlan { sizes: vec![20, 1, 10, 40, 500], ..plan(&["forgetful"], 40) };
+    let (report, _) = measure(&records(40), &plan, Scripts::default()).unwrap();
+    let sizes = report.sizes.get("forgetful").unwrap();
+    let seen: Vec<(usize, f64, usize)> = sizes
+        .iter()
+        .map(|size| {
+            (size.edits, reliability(&size.metrics), size.metrics.get("reliability").unwrap().right.n)
+        })
+        .collect();
+    assert_eq!(seen, [(1, 1.0, 1), (10, 1.0, 10), (20, 0.5, 20), (40, 0.25, 40)]);
+    assert!(report.markdown().contains("## So many edits live at once"));
+}
+
+#[test]
+fn edits_that_fail_are_counted_and_the_others_go_on() {
+    let plan = EvaluationPlan {
+        single: true,
+        sizes: vec![10],
+        sequential: Some(Sequential { every: 10, sample: 10 }),
+        ..plan(&["fragile"], 30)
+    };
+    let (report, _) = measure(&records(30), &plan, Scripts::default()).unwrap();
+    let whole = report.editors.get("fragile").unwrap();
+    // 1, 4, … 28.
+    assert_eq!((whole.edits, whole.failed_edits), (30, 10));
+    assert!((reliability(&whole.metrics) - 2.0 / 3.0).abs() < 1e-9);
+    let single = report.single.get("fragile").unwrap();
+    assert_eq!((single.edits, single.failed_edits), (30, 10));
+    assert!((reliability(&single.metrics) - 2.0 / 3.0).abs() < 1e-9);
+    let sizes: Vec<usize> =
+        report.sizes.get("fragile").unwrap().iter().map(|size| size.failed_edits).collect();
+    assert_eq!(sizes, [3, 10]);
+    let tests = &report.sequential.get("fragile").unwrap().tests;
+    assert_eq!(tests.iter().map(|test| test.failed_edits).collect::<Vec<_>>(), [3, 7, 10]);
+    assert!(report.markdown().contains("failed edits"));
+}
+
+/// A plan with every protocol, of an editor that writes its state.
+fn everything(out: &std::path::Path) -> EvaluationPlan {
+    EvaluationPlan {
+        single: true,
+        sizes: vec![1, 7],
+        sequential: Some(Sequential { every: 8, sample: 4 }),
+        out: Some(out.to_owned()),
+        ..plan(&["weights"], 20)
+    }
+}
+
+#[test]
+fn edits_are_not_made_again_where_the_editor_writes_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let (expected, asked) =
+        measure(&records(20), &everything(&folder.path().join("whole")), Scripts::default()).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let data = world(data.path(), &records(20));
+    // Stopped after every question: what it costs is the edits since the last state, and one that is alone.
+    let stopped = everything(&folder.path().join("stopped"));
+    let mut made = 0;
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        let scripts = Scripts { fails_after: Some(9), ..Scripts::default() };
+        let scripts: &'static Scripts = Box::leak(Box::new(scripts));
+        let done = block_on(evaluate(&scripts, &data, &stopped, &json!({"data": "x"}), &|_, _, _| {}));
+        made += scripts.made.load(std::sync::atomic::Ordering::Relaxed);
+        match done {
+            Ok(measured) => {
+                let report = EvaluationReport::new(&measured, &stopped, Provenance::default(), Vec::new());
+                assert_eq!(untimed(report), untimed(expected));
+                break;
+            }
+            Err(error) => assert!(error.to_string().contains("the power went"), "{error}"),
+        }
+        assert!(rounds < asked, "it doesn't go on");
+    }
+    assert!(rounds > 10, "it was not stopped often enough to show anything: {rounds}");
+    // 20 alone and 20 one after another; of the latter none twice, because every stop comes behind a state.
+    assert!((40..=40 + rounds).contains(&made), "{made} edits in {rounds} rounds");
+    let states = std::fs::read_dir(folder.path().join("stopped/state/weights/plain")).unwrap();
+    let names: Vec<String> =
+        states.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(names, ["edits-20"], "the last state alone is kept");
+}
+
+#[test]
+fn there_is_one_editor_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = world(folder.path(), &records(10));
+    let plan = EvaluationPlan {
+        single: true,
+        noise: vec![(NoiseKind::Replace, 50)],
+        ..plan(&["weights", "reader", "fragile"], 10)
+    };
+    let scripts: &'static Scripts = Box::leak(Box::default());
+    block_on(evaluate(&scripts, &data, &plan, &json!({}), &|_, _, _| {})).unwrap();
+    assert_eq!(scripts.most_alive.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
+fn the_report_says_where_reasonedit_is_not_ahead() {
+    let (report, _) =
+        measure(&records(40), &plan(&["reasonedit", "forgetful", "always"], 40), Scripts::default()).unwrap();
+    let page = report.markdown();
+    assert!(page.contains("is ahead of each of the 2 other editors; the next is forgetful"), "{page}");
+    assert!(page.contains("In no single figure is another editor ahead of it."));
+    // The edits remembered are enough: both are perfect.
+    let (report, _) =
+        measure(&records(10), &plan(&["reasonedit", "forgetful"], 10), Scripts::default()).unwrap();
+    assert!(report.markdown().contains("is not ahead of forgetful"), "{}", report.markdown());
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use reasonedit_editor::{ImageSource, RetrievalOverride};
 use reasonedit_evaluation::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
     EditorVariant, EvaluationError, MemoryFootprint, Profile, REASONEDIT, RetrievalSetting, UNEDITED,
 };
 use serde::Deserialize;
@@ -51,9 +51,16 @@ struct Shared {
 struct EditsMade {
     /// The set that they are the first of.
     set: String,
-    /// By number: the id, and the milliseconds it took.
-    edits: Vec<(String, f64)>,
+    /// In the order in which they were made.
+    edits: Vec<MadeEdit>,
     numbers: HashMap<String, usize>,
+}
+
+/// An edit that is live.
+struct MadeEdit {
+    number: usize,
+    id: String,
+    ms: f64,
 }
 
 /// The model that a service answers with.
@@ -260,19 +267,21 @@ impl BaselineEditor for Remotely {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, Option<f64>> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
         Box::pin(async move {
             if !self.edited {
-                return Ok(None);
+                return Ok(EditOutcome::Made(None));
             }
             let mut made = self.shared.made.lock().await;
-            if made.edits.len() == number {
+            let at = self.made.load(Ordering::Relaxed);
+            if made.edits.get(at).is_none_or(|edit| edit.number != number) {
+                self.shared.keep_first(&mut made, at).await.map_err(failed)?;
                 let (id, ms) = self.shared.edit(correction).await.map_err(failed)?;
                 made.numbers.insert(id.clone(), number);
-                made.edits.push((id, ms));
+                made.edits.push(MadeEdit { number, id, ms });
             }
-            self.made.store(number + 1, Ordering::Relaxed);
-            Ok(made.edits.get(number).map(|(_, ms)| *ms))
+            self.made.store(at + 1, Ordering::Relaxed);
+            Ok(EditOutcome::Made(made.edits.get(at).map(|edit| edit.ms)))
         })
     }
 
@@ -310,6 +319,12 @@ impl BaselineEditor for Remotely {
             }
             Ok(Some(MemoryFootprint { merged: own.bytes_merged, unmerged: own.bytes_unmerged }))
         })
+    }
+
+    fn reset(&self) -> EditorFuture<'_, bool> {
+        // What it has made is reverted when its next edit or question comes.
+        self.made.store(0, Ordering::Relaxed);
+        Box::pin(async { Ok(true) })
     }
 }
 
@@ -362,7 +377,7 @@ impl Shared {
     /// Reverts all but the first edits: those that the editor before has made and this one hasn't yet.
     async fn keep_first(&self, made: &mut EditsMade, count: usize) -> Result<()> {
         while made.edits.len() > count {
-            let Some((id, _)) = made.edits.pop() else { break };
+            let Some(MadeEdit { id, .. }) = made.edits.pop() else { break };
             made.numbers.remove(&id);
             self.client.delete(&format!("edits/{id}")).await?;
         }

@@ -1,15 +1,19 @@
 //! GRACE's codebook: keys with deferral radii that grow and split (Hartvigsen et al. 2023, section 3.2,
 //! algorithm 1).
 
+use serde::{Deserialize, Serialize};
+
 /// What a split leaves between two radii, as a share of the distance of their keys: no state is within both.
 const GAP: f32 = 1e-5;
 
 /// One key with its value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// The state that enters the layer.
+    #[serde(with = "bits")]
     pub(super) key: Vec<f32>,
     /// What leaves it instead.
+    #[serde(with = "bits")]
     pub(super) value: Vec<f32>,
     /// Deferral radius ε, Euclidean.
     pub(super) radius: f32,
@@ -20,7 +24,7 @@ pub(super) struct Entry {
 }
 
 /// All entries, in the order in which they were made.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct GraceCodebook {
     entries: Vec<Entry>,
 }
@@ -64,6 +68,19 @@ impl GraceCodebook {
         }
     }
 
+    /// What [`Self::back_to`] goes back to: the radii.
+    pub(super) fn mark(&self) -> Vec<f32> {
+        self.entries.iter().map(|entry| entry.radius).collect()
+    }
+
+    /// As it was when it was marked.
+    pub(super) fn back_to(&mut self, mark: &[f32]) {
+        self.entries.truncate(mark.len());
+        for (entry, radius) in self.entries.iter_mut().zip(mark) {
+            entry.radius = *radius;
+        }
+    }
+
     /// The nearest entry, if the state is within its radius.
     pub(super) fn lookup(&self, key: &[f32]) -> Option<&Entry> {
         let (at, distance) = self.nearest(key)?;
@@ -81,6 +98,19 @@ impl GraceCodebook {
         let distance =
             |entry: &Entry| entry.key.iter().zip(key).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
         self.entries.iter().map(distance).enumerate().min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+/// Numbers to the last bit, whatever JSON makes of fractions.
+mod bits {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(numbers: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(numbers.iter().map(|x| x.to_bits()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+        Ok(Vec::<u32>::deserialize(deserializer)?.into_iter().map(f32::from_bits).collect())
     }
 }
 
