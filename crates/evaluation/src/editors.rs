@@ -6,6 +6,7 @@
 mod answer;
 mod definition;
 mod edit_cache;
+mod fine_tuning;
 mod grace;
 mod grace_settings;
 mod ike;
@@ -13,6 +14,7 @@ mod oracle;
 mod reason_edit;
 mod unedited;
 mod variant;
+mod weight_editor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -33,8 +35,14 @@ pub use unedited::UNEDITED;
 pub use variant::EditorVariant;
 
 /// The editors of each file, in the order of the tables.
-const ALL: &[&[EditorDefinition]] =
-    &[unedited::EDITORS, reason_edit::EDITORS, oracle::EDITORS, ike::EDITORS, grace::EDITORS];
+const ALL: &[&[EditorDefinition]] = &[
+    unedited::EDITORS,
+    reason_edit::EDITORS,
+    oracle::EDITORS,
+    ike::EDITORS,
+    grace::EDITORS,
+    fine_tuning::EDITORS,
+];
 
 /// Editors that no variant may be named after.
 fn definitions() -> impl Iterator<Item = &'static EditorDefinition> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use reasonedit_editor::EditorError;
+use reasonedit_tuning::TuningError;
 use thiserror::Error;
 
 /// Why an evaluation failed.
@@ -26,6 +27,9 @@ pub enum EvaluationError {
     /// The editor failed.
     #[error(transparent)]
     Editor(#[from] EditorError),
+    /// An editor that changes weights failed.
+    #[error(transparent)]
+    Tuning(#[from] TuningError),
     /// There is no editor of this name.
     #[error("there is no editor `{name}`; there are: {known}")]
     UnknownEditor {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use reasonedit_nn::blocks::decoder::Decoder;
+use reasonedit_nn::blocks::decoder::{Cut, Decoder, DifferentiableSuffix, HiddenStates};
 use reasonedit_nn::error::Result;
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
@@ -91,6 +91,17 @@ impl<P: ImagePreprocessor + 'static> VisionLanguageModel for Composed<P> {
             output.taps.extend(seen);
         }
         Ok(outputs)
+    }
+
+    fn hidden_states(&self, batch: &[Sequence], cut: Cut) -> Result<Vec<HiddenStates>> {
+        match self.tower.instruct(batch, &[])? {
+            Some((batch, _)) => self.decoder.hidden_states(&batch, cut),
+            None => self.decoder.hidden_states(batch, cut),
+        }
+    }
+
+    fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix> {
+        self.decoder.differentiable(cut)
     }
 
     fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {

@@ -44,6 +44,9 @@ pub use load::{
     LoadOptions, load, load_sentence_encoder, load_sentence_encoder_with_progress, load_with_progress, pull,
 };
 pub use model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
+pub use reasonedit_nn::blocks::decoder::{
+    Adaptation, Cut, DifferentiableSuffix, HiddenStates, Projection, Unadapted,
+};
 pub use reasonedit_nn::error::{ModelError, Result};
 pub use reasonedit_nn::kv_cache::{KvCache, Past, Stretch};
 pub use reasonedit_nn::layer_suffix::LayerSuffix;

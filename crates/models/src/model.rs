@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
+use reasonedit_nn::blocks::decoder::{Cut, DifferentiableSuffix, HiddenStates};
 use reasonedit_nn::error::ModelError;
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
@@ -108,6 +109,26 @@ pub trait VisionLanguageModel: Send + Sync {
             "hidden states of {} can't be replaced",
             self.info().architecture
         )))
+    }
+
+    /// Runs sequences up to a cut in the decoder; what [`Self::differentiable`] goes on from.
+    ///
+    /// # Errors
+    /// As [`reasonedit_nn::blocks::decoder::Decoder::hidden_states`]; [`ModelError::Unsupported`] for models
+    /// that can't.
+    fn hidden_states(&self, batch: &[Sequence], cut: Cut) -> Result<Vec<HiddenStates>, ModelError> {
+        let _ = (batch, cut);
+        Err(ModelError::Unsupported(format!("{} has no gradients", self.info().architecture)))
+    }
+
+    /// The decoder from a cut on, with gradients. It shares the model's weights and changes none.
+    ///
+    /// # Errors
+    /// As [`reasonedit_nn::blocks::decoder::Decoder::differentiable`]; [`ModelError::Unsupported`] for models
+    /// that can't.
+    fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix, ModelError> {
+        let _ = cut;
+        Err(ModelError::Unsupported(format!("{} has no gradients", self.info().architecture)))
     }
 }
 

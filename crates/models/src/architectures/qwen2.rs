@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
-use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
+use reasonedit_nn::blocks::decoder::{
+    Axes, Cut, Decoder, DifferentiableSuffix, HiddenStates, TextConfig, Variant,
+};
 use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
@@ -125,6 +127,14 @@ impl VisionLanguageModel for TextModel {
 
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
         self.decoder.run(batch, taps)
+    }
+
+    fn hidden_states(&self, batch: &[Sequence], cut: Cut) -> Result<Vec<HiddenStates>> {
+        self.decoder.hidden_states(batch, cut)
+    }
+
+    fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix> {
+        self.decoder.differentiable(cut)
     }
 
     fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {

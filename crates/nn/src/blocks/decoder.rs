@@ -7,13 +7,17 @@
 //! layer (before `DeepStack` features are added).
 
 mod config;
+mod differentiable;
 mod layer_suffix;
 mod pack;
 mod rope;
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 
 pub use config::{RopeConfig, TextConfig, Variant, require, require_sizes};
+pub use differentiable::{Adaptation, Cut, DifferentiableSuffix, HiddenStates, Projection, Unadapted};
 pub use rope::Axes;
 
 use self::layer_suffix::DecoderSuffix;
@@ -43,6 +47,9 @@ struct Layer {
     post_norm: RmsNorm,
     gate_up: Linear,
     down: Linear,
+    /// Widths of the hidden states and of the feed-forward.
+    width: usize,
+    inner: usize,
 }
 
 impl Layer {
@@ -67,6 +74,8 @@ impl Layer {
             post_norm: norm(layer, "post_attention_layernorm", hidden)?,
             gate_up: layer.linear(&[("mlp.gate_proj", inner), ("mlp.up_proj", inner)], hidden, false)?,
             down: layer.linear(&[("mlp.down_proj", hidden)], inner, false)?,
+            width: hidden,
+            inner,
         })
     }
 
@@ -82,6 +91,11 @@ impl Layer {
         norm_and_rotate(qkv, layout, self.head_norms.as_ref().map(|(q, k)| (q, k)), table)
     }
 
+    /// `x`, which must not be used elsewhere, and what attention adds to it.
+    fn attended(&self, x: Tensor, attended: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
+        add(x, &self.o.forward_as(attended, kind)?)
+    }
+
     /// The rest of the layer behind attention. `x` must not be used elsewhere.
     fn finish(
         &self,
@@ -90,7 +104,7 @@ impl Layer {
         attended: &Tensor,
         kind: RowKind,
     ) -> candle_core::Result<Tensor> {
-        let x = add(x, &self.o.forward_as(attended, kind)?)?;
+        let x = self.attended(x, attended, kind)?;
         let inner = self.gate_up.forward_as(&self.post_norm.forward(&x)?, kind)?;
         add(x, &self.down.forward_as(&activation.gated(&inner)?, kind)?)
     }
@@ -108,9 +122,9 @@ pub struct Decoder {
     rope: TextRope,
     /// (vocabulary, width), perhaps in a narrower type than what is computed in.
     embedding: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<Arc<Layer>>,
     norm: RmsNorm,
-    head: Linear,
+    head: Arc<Linear>,
     /// The type that is computed in.
     dtype: DType,
     width: usize,
@@ -130,7 +144,9 @@ impl Decoder {
         // The layers are what is quantised, when that is asked for.
         let quantisable = model.quantisable();
         let layers = (0..config.num_hidden_layers)
-            .map(|i| Layer::new(&quantisable.scope(format_args!("layers.{i}")), config, &variant))
+            .map(|i| {
+                Layer::new(&quantisable.scope(format_args!("layers.{i}")), config, &variant).map(Arc::new)
+            })
             .collect::<Result<_>>()?;
         let head = if variant.tied {
             model.tied_head("embed_tokens.weight", &embedding)?
@@ -148,7 +164,7 @@ impl Decoder {
             embedding,
             layers,
             norm: rms_norm(model, "norm", width, config)?,
-            head,
+            head: Arc::new(head),
             dtype: model.dtype(),
             width,
             vocabulary,

@@ -1,6 +1,6 @@
 //! Linear layers.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use super::activation::{Activation, ScalarUser};
 use super::product::{RowKind, product};
@@ -58,6 +58,23 @@ impl Linear {
         Self { weight: weight.into(), bias }
     }
 
+    /// The bias, (outputs).
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// A copy of the weights, (outputs, inputs), f32.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn matrix(&self) -> candle_core::Result<Tensor> {
+        match &self.weight {
+            Weight::Dense(weight) => weight.t()?.to_dtype(DType::F32)?.force_contiguous(),
+            Weight::Rows(weight) => weight.to_dtype(DType::F32)?.force_contiguous(),
+            Weight::Quantised(weight) => weight.dequantised(&Device::Cpu),
+        }
+    }
+
     /// x of shape (rows, inputs) to (rows, outputs).
     pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         self.forward_as(x, RowKind::Prompt)
@@ -109,7 +126,6 @@ impl Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
     use proptest::prelude::*;
 
     proptest! {

@@ -150,7 +150,7 @@ impl QuantisedRows {
     }
 
     /// What the blocks stand for: (outputs, inputs), f32.
-    fn dequantised(&self, device: &Device) -> candle_core::Result<Tensor> {
+    pub(super) fn dequantised(&self, device: &Device) -> candle_core::Result<Tensor> {
         let parts: Vec<Tensor> = self
             .parts
             .iter()

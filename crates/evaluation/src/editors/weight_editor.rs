@@ -1,0 +1,176 @@
+//! Editors that change (copies of) weights: any [`EditingMethod`] as a [`BaselineEditor`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use reasonedit_editor::{Editor, EditorError, ImageSource};
+use reasonedit_imaging::decode;
+use reasonedit_inference::CallOptions;
+use reasonedit_models::VisionLanguageModel;
+use reasonedit_tuning::{Correction, EditingMethod, Question, TuningError};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::definition::EditorParts;
+use crate::EvaluationError;
+use crate::baseline::{
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+};
+
+/// Tokens that a call of the model is said to cost.
+const CALL_COST: usize = 512;
+
+/// What distinguishes an editor that changes weights from the others.
+pub(super) struct WeightEditorProfile {
+    /// Its name in options, files and tables.
+    pub(super) name: &'static str,
+    /// A sentence on what it does.
+    pub(super) about: String,
+    /// Whether it is trained to reply with the reasoning behind the answer (the paper's -COT).
+    pub(super) with_reasoning: bool,
+    /// Whether it chooses among edits, so that there are hits to count.
+    pub(super) retrieves: bool,
+}
+
+/// See the module's description.
+pub(super) struct WeightEditor<M> {
+    profile: Profile,
+    editor: Editor,
+    with_reasoning: bool,
+    fresh: Box<dyn Fn() -> M + Send + Sync>,
+    method: Arc<Mutex<M>>,
+}
+
+impl<M: EditingMethod + 'static> WeightEditor<M> {
+    /// `editor` decodes pictures as the service does and has the engine; `fresh` makes the method without
+    /// edits.
+    pub(super) fn new(
+        profile: WeightEditorProfile,
+        editor: Editor,
+        fresh: impl Fn() -> M + Send + Sync + 'static,
+    ) -> Self {
+        let WeightEditorProfile { name, about, with_reasoning, retrieves } = profile;
+        let profile = Profile {
+            name: name.to_owned(),
+            about,
+            retrieves,
+            gated: retrieves,
+            uses_reasoning: with_reasoning,
+            retrieval_settings: Vec::new(),
+        };
+        let method = Arc::new(Mutex::new(fresh()));
+        Self { profile, editor, with_reasoning, fresh: Box::new(fresh), method }
+    }
+
+    fn question(
+        &self,
+        image: &ImageSource,
+        text: &str,
+        choices: &[String],
+    ) -> Result<Question, EvaluationError> {
+        let ImageSource::Bytes(bytes) = image else {
+            return Err(EvaluationError::Data(format!("{} takes pictures as bytes", self.profile.name)));
+        };
+        let picture = decode(bytes, &self.editor.config().image).map_err(EditorError::from)?.image;
+        Ok(Question { picture: Arc::new(picture), text: text.trim().to_owned(), choices: choices.to_vec() })
+    }
+
+    /// What `call` returns, on the engine's thread.
+    async fn with_model<T: Send + 'static>(
+        &self,
+        call: impl Fn(&mut M, &dyn VisionLanguageModel) -> Result<T, TuningError> + Send + Sync + 'static,
+    ) -> Result<Result<T, TuningError>, EvaluationError> {
+        let method = Arc::clone(&self.method);
+        let engine = self.editor.engine();
+        let call = move |model: &dyn VisionLanguageModel| Ok(call(&mut method.lock(), model));
+        let done = engine.call_model(CALL_COST, call, CallOptions::default()).await;
+        Ok(done.map_err(EditorError::from)?.0)
+    }
+}
+
+/// The settings of a method, of those that are said; what is not said is its default.
+///
+/// # Errors
+/// A setting that it has not, or a value that it can't follow.
+pub(super) fn settings_of<S: DeserializeOwned>(parts: &EditorParts<'_>) -> Result<S, EvaluationError> {
+    let number = |value: f64| {
+        // Counts are whole numbers.
+        if value.fract() == 0.0 && value.abs() < 1e9 { Value::from(value as i64) } else { Value::from(value) }
+    };
+    let named = parts.settings.iter().map(|(name, value)| (name.to_owned(), number(value))).collect();
+    serde_json::from_value(Value::Object(named))
+        .map_err(|error| EvaluationError::Tuning(TuningError::Setting(error.to_string())))
+}
+
+/// The answer with the reasoning behind it, as it is trained.
+fn with_reasoning(correction: &EditorCorrection) -> String {
+    let mut reply = correction.answer.trim().to_owned();
+    for statement in &correction.reasoning {
+        if !reply.ends_with(['.', '!', '?']) {
+            reply.push('.');
+        }
+        reply.push(' ');
+        reply.push_str(statement.statement.trim());
+    }
+    reply
+}
+
+impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn edit<'a>(&'a self, _: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
+        Box::pin(async move {
+            let began = std::time::Instant::now();
+            let EditorCorrection { image, question, answer, choices, .. } = correction;
+            let reply =
+                if self.with_reasoning { with_reasoning(correction) } else { answer.trim().to_owned() };
+            let correction = Correction { question: self.question(image, question, choices)?, reply };
+            match self.with_model(move |method, model| method.edit(model, &correction)).await? {
+                Ok(()) => Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3))),
+                Err(failed @ TuningError::NonFiniteLoss { .. }) => Ok(EditOutcome::Failed(failed.to_string())),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
+        Box::pin(async {
+            let question = self.question(&question.image, &question.question, &question.choices)?;
+            let answer = self.with_model(move |method, model| method.answer(model, &question)).await??;
+            let in_front = answer.used.into_iter().map(|edit| vec![edit]).collect();
+            Ok(EditorReply { answer: answer.text, in_front, rejected: answer.rejected })
+        })
+    }
+
+    fn kept(&self) -> EditorFuture<'_, Option<MemoryFootprint>> {
+        Box::pin(async {
+            let bytes = self.method.lock().bytes();
+            Ok(Some(MemoryFootprint { merged: bytes, unmerged: bytes }))
+        })
+    }
+
+    fn reset(&self) -> EditorFuture<'_, bool> {
+        Box::pin(async {
+            *self.method.lock() = (self.fresh)();
+            Ok(true)
+        })
+    }
+
+    fn save<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        Box::pin(async {
+            self.method.lock().save(folder)?;
+            Ok(true)
+        })
+    }
+
+    fn restore<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
+        Box::pin(async {
+            let folder = folder.to_owned();
+            // What can't be read is made again.
+            Ok(self.with_model(move |method, model| method.restore(model, &folder)).await?.is_ok())
+        })
+    }
+}

@@ -1,0 +1,490 @@
+//! The upper part of a decoder with gradients: the same layers, begun from hidden states that the fast path
+//! has computed once, with a way in for whoever changes weights or outputs.
+//!
+//! Nothing here changes the model: the layers are shared with it and constant, what is trained are copies and
+//! additions that an [`Adaptation`] hands in. Where nothing tracks a gradient, the slice forms are computed.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+
+use super::pack::Packed;
+use super::rope::{Position, TextRope};
+use super::{Decoder, Layer};
+use crate::blocks::activation::Activation;
+use crate::blocks::attention::{HeadLayout, Span, attend};
+use crate::blocks::linear::Linear;
+use crate::blocks::norm::RmsNorm;
+use crate::blocks::product::RowKind;
+use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
+use crate::blocks::{add, select_rows};
+use crate::error::{ModelError, Result};
+use crate::kv_cache::Past;
+use crate::sequence::Sequence;
+
+/// Where the differentiable part of a decoder begins; layers are counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// At the state that enters a layer.
+    Layer(usize),
+    /// Behind a layer's attention and its residual, before the norm of its feed-forward.
+    FeedForward(usize),
+}
+
+impl Cut {
+    /// The layer that it lies in.
+    pub fn layer(self) -> usize {
+        match self {
+            Self::Layer(layer) | Self::FeedForward(layer) => layer,
+        }
+    }
+}
+
+/// A linear map of a decoder layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Projection {
+    /// Queries.
+    Query,
+    /// Keys.
+    Key,
+    /// Values.
+    Value,
+    /// The output of attention.
+    Output,
+    /// The gate of the feed-forward.
+    Gate,
+    /// What the gate is multiplied with.
+    Up,
+    /// The output of the feed-forward.
+    Down,
+}
+
+impl Projection {
+    /// All, in the order of a layer.
+    pub const ALL: [Self; 7] =
+        [Self::Query, Self::Key, Self::Value, Self::Output, Self::Gate, Self::Up, Self::Down];
+
+    /// As checkpoints name it below a layer, `self_attn.q_proj` for one.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Query => "self_attn.q_proj",
+            Self::Key => "self_attn.k_proj",
+            Self::Value => "self_attn.v_proj",
+            Self::Output => "self_attn.o_proj",
+            Self::Gate => "mlp.gate_proj",
+            Self::Up => "mlp.up_proj",
+            Self::Down => "mlp.down_proj",
+        }
+    }
+}
+
+/// Hidden states of one sequence at a cut, computed by the fast path: what a differentiable suffix goes on
+/// from, as often as it likes.
+#[derive(Clone, Debug)]
+pub struct HiddenStates {
+    /// Where they were taken.
+    pub cut: Cut,
+    /// (rows, width), f32. Behind the last attention only the rows whose logits were asked for.
+    pub states: Tensor,
+    /// Rows, from the first, that no logits were asked of.
+    skip: usize,
+    /// Position of every row.
+    positions: Vec<Position>,
+    /// What is added to the rows after the layers from the cut's on.
+    deepstack: Vec<Tensor>,
+}
+
+impl HiddenStates {
+    /// Rows with logits.
+    pub fn outputs(&self) -> usize {
+        self.positions.len() - self.skip
+    }
+
+    /// Memory in bytes.
+    pub fn bytes(&self) -> usize {
+        let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        of(&self.states) + self.deepstack.iter().map(of).sum::<usize>()
+    }
+}
+
+/// What is different from a model's own layers. Every method leaves things as they are unless it is
+/// implemented. `rows` are the rows of each sequence of the batch.
+pub trait Adaptation {
+    /// The weight, (outputs, inputs), that is used in the place of the layer's own.
+    fn weight(&self, layer: usize, projection: Projection) -> Option<&Tensor> {
+        let _ = (layer, projection);
+        None
+    }
+
+    /// What is used in the place of a projection's `output`, (rows, outputs), of `input`, (rows, inputs).
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn projected(
+        &self,
+        layer: usize,
+        projection: Projection,
+        input: &Tensor,
+        output: Tensor,
+        rows: &[Range<usize>],
+    ) -> Result<Tensor> {
+        let _ = (layer, projection, input, rows);
+        Ok(output)
+    }
+
+    /// Whether [`Self::projected`] has anything to say of a projection: if not, packed weights stay packed.
+    fn projects(&self, layer: usize, projection: Projection) -> bool {
+        let _ = (layer, projection);
+        false
+    }
+
+    /// What is used in the place of the `state` behind a layer, (rows, width).
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn layer_output(&self, layer: usize, state: Tensor, rows: &[Range<usize>]) -> Result<Tensor> {
+        let _ = (layer, rows);
+        Ok(state)
+    }
+}
+
+/// The model as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unadapted;
+
+impl Adaptation for Unadapted {}
+
+/// The layers of a decoder from a cut on, its last norm and its output matrix.
+#[derive(Clone, Debug)]
+pub struct DifferentiableSuffix {
+    cut: Cut,
+    layout: HeadLayout,
+    activation: Activation,
+    rope: TextRope,
+    /// From the cut's on.
+    layers: Vec<Arc<Layer>>,
+    norm: RmsNorm,
+    head: Arc<Linear>,
+    vocabulary: usize,
+    width: usize,
+}
+
+impl Decoder {
+    /// Its layers from `cut` on.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for a layer that it doesn't have, and for weights that are not computed
+    /// with in f32.
+    pub fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix> {
+        self.check(cut)?;
+        Ok(DifferentiableSuffix {
+            cut,
+            layout: self.layout,
+            activation: self.activation,
+            rope: self.rope.clone(),
+            layers: self.layers[cut.layer()..].to_vec(),
+            norm: self.norm.clone(),
+            head: Arc::clone(&self.head),
+            vocabulary: self.vocabulary,
+            width: self.width,
+        })
+    }
+
+    fn check(&self, cut: Cut) -> Result<()> {
+        let layers = self.layers.len();
+        if cut.layer() >= layers {
+            return Err(ModelError::Unsupported(format!(
+                "decoder layer {} of a model of {layers}",
+                cut.layer()
+            )));
+        }
+        if self.dtype != DType::F32 {
+            return Err(ModelError::Unsupported(
+                "gradients are computed in f32: start the model with `dtype` f32".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Number of its layers.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// A copy of a weight of a layer, (outputs, inputs), f32.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for a layer that it doesn't have.
+    pub fn weight(&self, layer: usize, projection: Projection) -> Result<Tensor> {
+        self.check(Cut::Layer(layer))?;
+        self.layers[layer].weight(self.layout, projection)
+    }
+
+    /// Runs sequences up to a cut and returns their states there. A sequence may go on from a past only where
+    /// no attention follows the cut, at the feed-forward of the last layer.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; [`ModelError::Unsupported`] for a past below a cut that attention follows.
+    pub fn hidden_states<'s>(&self, batch: &'s [Sequence], cut: Cut) -> Result<Vec<HiddenStates>> {
+        self.check(cut)?;
+        let rows_only = cut == Cut::FeedForward(self.layers.len() - 1);
+        if !rows_only && batch.iter().any(|sequence| sequence.past.is_some()) {
+            return Err(ModelError::Unsupported("a past below layers that are adapted".into()));
+        }
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let packed = Packed::new(self, batch)?;
+        let table = self.rope.table(&packed.positions);
+        let mut x = packed.embedded.clone();
+        let mut rows = packed.rows.clone();
+        let spans = |layer: usize, skip: bool| -> Vec<Span<'s>> {
+            let of = |((sequence, rows), first): ((&'s Sequence, &Range<usize>), &usize)| Span {
+                skip: if skip { *first } else { 0 },
+                past: sequence.past.as_deref().map_or_else(Past::default, |past| past.layer(layer)),
+                ..Span::alone(rows.start, rows.len())
+            };
+            batch.iter().zip(&packed.rows).zip(&packed.first_logits).map(of).collect()
+        };
+        for (i, layer) in self.layers.iter().enumerate().take(cut.layer()) {
+            let qkv = layer.project(self.layout, &x, &table, RowKind::Prompt)?;
+            let attended = attend(&qkv, self.layout, &spans(i, false), true, None)?;
+            x = layer.finish(self.activation, x, &attended, RowKind::Prompt)?;
+            if let Some(features) = packed.deepstack.get(i) {
+                x = add(x, features)?;
+            }
+        }
+        if let Cut::FeedForward(i) = cut {
+            let layer = &self.layers[i];
+            let qkv = layer.project(self.layout, &x, &table, RowKind::Prompt)?;
+            let attended = attend(&qkv, self.layout, &spans(i, rows_only), true, None)?;
+            if rows_only {
+                rows = packed.logits_rows();
+                x = select_rows(&x, &rows)?;
+            }
+            x = layer.attended(x, &attended, RowKind::Prompt)?;
+        }
+        let mut start = 0;
+        batch
+            .iter()
+            .zip(rows)
+            .zip(&packed.first_logits)
+            .map(|((_, rows), first)| {
+                let states = x.narrow(0, start, rows.len())?.force_contiguous()?;
+                start += rows.len();
+                let deepstack = packed.deepstack.get(cut.layer()..).unwrap_or_default().iter();
+                let deepstack =
+                    deepstack.map(|all| Ok(all.narrow(0, rows.start, rows.len())?.force_contiguous()?));
+                Ok(HiddenStates {
+                    cut,
+                    states,
+                    skip: if rows_only { 0 } else { *first },
+                    positions: packed.positions[rows.clone()].to_vec(),
+                    deepstack: deepstack.collect::<Result<_>>()?,
+                })
+            })
+            .collect()
+    }
+}
+
+impl DifferentiableSuffix {
+    /// Where it begins.
+    pub fn cut(&self) -> Cut {
+        self.cut
+    }
+
+    /// Layers of the whole model: the last is one below.
+    pub fn layers(&self) -> usize {
+        self.cut.layer() + self.layers.len()
+    }
+
+    /// Width of the hidden states.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Size of the vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    /// Inputs and outputs of a projection.
+    pub fn shape(&self, projection: Projection) -> (usize, usize) {
+        let (attention, kv) =
+            (self.layout.heads * self.layout.head_dim, self.layout.kv_heads * self.layout.head_dim);
+        let inner = self.layers.first().map_or(0, |layer| layer.inner);
+        match projection {
+            Projection::Query => (self.width, attention),
+            Projection::Key | Projection::Value => (self.width, kv),
+            Projection::Output => (attention, self.width),
+            Projection::Gate | Projection::Up => (self.width, inner),
+            Projection::Down => (inner, self.width),
+        }
+    }
+
+    /// A copy of a weight of a layer, (outputs, inputs), f32.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for a layer that it doesn't have.
+    pub fn weight(&self, layer: usize, projection: Projection) -> Result<Tensor> {
+        let own = layer.checked_sub(self.cut.layer()).and_then(|at| self.layers.get(at));
+        let own = own.ok_or_else(|| {
+            ModelError::Unsupported(format!("layer {layer} of a suffix that begins at {:?}", self.cut))
+        })?;
+        own.weight(self.layout, projection)
+    }
+
+    /// f32 logits of the rows that need some, (rows of all sequences one behind the other, vocabulary).
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] for states of another cut; those of the device and of `adaptation`.
+    pub fn logits(&self, batch: &[&HiddenStates], adaptation: &dyn Adaptation) -> Result<Tensor> {
+        if batch.is_empty() || batch.iter().any(|states| states.cut != self.cut) {
+            return Err(ModelError::Shape(format!("states that were not taken at {:?}", self.cut)));
+        }
+        let states: Vec<&Tensor> = batch.iter().map(|one| &one.states).collect();
+        // A fresh tensor even of one: the layers add to it in place.
+        let mut x = Tensor::cat(&states, 0)?.force_contiguous()?;
+        let mut rows = Vec::with_capacity(batch.len());
+        let mut positions = Vec::new();
+        for one in batch {
+            rows.push(positions.len()..positions.len() + one.positions.len());
+            positions.extend_from_slice(&one.positions);
+        }
+        let table = self.rope.table(&positions);
+        let spans: Vec<Span<'_>> = rows.iter().map(|rows| Span::alone(rows.start, rows.len())).collect();
+        for (at, layer) in self.layers.iter().enumerate() {
+            let i = self.cut.layer() + at;
+            let adapted = Adapted { layer, i, adaptation, rows: &rows };
+            if at > 0 || matches!(self.cut, Cut::Layer(_)) {
+                x = adapted.attention(self.layout, x, &table, &spans)?;
+            }
+            x = adapted.feed_forward(self.activation, x)?;
+            x = adaptation.layer_output(i, x, &rows)?;
+            if let Some(features) = self.deepstack(batch, at)? {
+                x = add(x, &features)?;
+            }
+        }
+        let wanted: Vec<Range<usize>> =
+            rows.iter().zip(batch).map(|(rows, one)| rows.start + one.skip..rows.end).collect();
+        let x = select_rows(&x, &wanted)?;
+        Ok(self.head.forward(&self.norm.forward(&x)?)?.to_dtype(DType::F32)?)
+    }
+
+    /// Picture features that are added behind a layer of the suffix, for all sequences.
+    fn deepstack(&self, batch: &[&HiddenStates], at: usize) -> Result<Option<Tensor>> {
+        if batch.iter().all(|one| one.deepstack.get(at).is_none()) {
+            return Ok(None);
+        }
+        let parts: Vec<Tensor> = batch
+            .iter()
+            .map(|one| match one.deepstack.get(at) {
+                Some(features) => Ok(features.clone()),
+                None => one.states.zeros_like(),
+            })
+            .collect::<candle_core::Result<_>>()?;
+        Ok(Some(Tensor::cat(&parts, 0)?))
+    }
+}
+
+/// A layer with what is different about it.
+struct Adapted<'a> {
+    layer: &'a Layer,
+    i: usize,
+    adaptation: &'a dyn Adaptation,
+    rows: &'a [Range<usize>],
+}
+
+impl Adapted<'_> {
+    fn touched(&self, projection: Projection) -> bool {
+        self.adaptation.weight(self.i, projection).is_some() || self.adaptation.projects(self.i, projection)
+    }
+
+    /// `packed` weights hold the `projections` one after the other; (rows, outputs of all).
+    fn project(
+        &self,
+        layout: HeadLayout,
+        packed: &Linear,
+        projections: &[Projection],
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        if !projections.iter().any(|projection| self.touched(*projection)) {
+            return Ok(packed.forward(x)?);
+        }
+        // The layer's own product is only made where something of it is used.
+        let replaced = |projection: &Projection| self.adaptation.weight(self.i, *projection).is_some();
+        let own = if projections.iter().all(replaced) { None } else { Some(packed.forward(x)?) };
+        let mut start = 0;
+        let mut parts = Vec::with_capacity(projections.len());
+        for &projection in projections {
+            let width = self.layer.outputs(layout, projection);
+            let mut y = match (self.adaptation.weight(self.i, projection), &own) {
+                (None, Some(own)) => own.narrow(1, start, width)?,
+                (None, None) => packed.forward(x)?.narrow(1, start, width)?,
+                (Some(weight), _) => {
+                    let y = x.matmul(&weight.t()?)?;
+                    match packed.bias() {
+                        Some(bias) => y.broadcast_add(&bias.narrow(0, start, width)?)?,
+                        None => y,
+                    }
+                }
+            };
+            if self.adaptation.projects(self.i, projection) {
+                y = self.adaptation.projected(self.i, projection, x, y, self.rows)?;
+            }
+            parts.push(y);
+            start += width;
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 1)? })
+    }
+
+    fn attention(
+        &self,
+        layout: HeadLayout,
+        x: Tensor,
+        table: &RotaryTable,
+        spans: &[Span<'_>],
+    ) -> Result<Tensor> {
+        use Projection::{Key, Output, Query, Value};
+        let layer = self.layer;
+        let qkv = self.project(layout, &layer.qkv, &[Query, Key, Value], &layer.input_norm.forward(&x)?)?;
+        let qkv = norm_and_rotate(qkv, layout, layer.head_norms.as_ref().map(|(q, k)| (q, k)), table)?;
+        let attended = attend(&qkv, layout, spans, true, None)?;
+        Ok(add(x, &self.project(layout, &layer.o, &[Output], &attended)?)?)
+    }
+
+    fn feed_forward(&self, activation: Activation, x: Tensor) -> Result<Tensor> {
+        use Projection::{Down, Gate, Up};
+        let (layer, layout) = (self.layer, HeadLayout { heads: 0, kv_heads: 0, head_dim: 0 });
+        let inner = self.project(layout, &layer.gate_up, &[Gate, Up], &layer.post_norm.forward(&x)?)?;
+        Ok(add(x, &self.project(layout, &layer.down, &[Down], &activation.gated(&inner)?)?)?)
+    }
+}
+
+impl Layer {
+    fn outputs(&self, layout: HeadLayout, projection: Projection) -> usize {
+        match projection {
+            Projection::Query => layout.heads * layout.head_dim,
+            Projection::Key | Projection::Value => layout.kv_heads * layout.head_dim,
+            Projection::Gate | Projection::Up => self.inner,
+            Projection::Output | Projection::Down => self.width,
+        }
+    }
+
+    /// A copy of a weight, (outputs, inputs), f32.
+    fn weight(&self, layout: HeadLayout, projection: Projection) -> Result<Tensor> {
+        let (packed, before): (&Linear, &[Projection]) = match projection {
+            Projection::Query => (&self.qkv, &[]),
+            Projection::Key => (&self.qkv, &[Projection::Query]),
+            Projection::Value => (&self.qkv, &[Projection::Query, Projection::Key]),
+            Projection::Output => (&self.o, &[]),
+            Projection::Gate => (&self.gate_up, &[]),
+            Projection::Up => (&self.gate_up, &[Projection::Gate]),
+            Projection::Down => (&self.down, &[]),
+        };
+        let start = before.iter().map(|projection| self.outputs(layout, *projection)).sum();
+        let all = packed.matrix()?;
+        Ok(all.narrow(0, start, self.outputs(layout, projection))?.force_contiguous()?)
+    }
+}

@@ -1,0 +1,113 @@
+//! FT: the weights of the last feed-forward are trained on every edit (paper, appendix D.3; method section
+//! 9.1).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Var;
+use reasonedit_models::{DifferentiableSuffix, Projection, VisionLanguageModel};
+use serde::{Deserialize, Serialize};
+
+use crate::answer::answer;
+use crate::error::Result;
+use crate::loss::cross_entropy;
+use crate::method::{Answer, Correction, EditingMethod, Question};
+use crate::minimise::{Schedule, minimise};
+use crate::prompt::Prompt;
+use crate::weights::{WeightPatch, last_feed_forward};
+
+/// What is trained: the three matrices of a feed-forward.
+const TRAINED: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
+const FILE: &str = "weights.safetensors";
+
+/// Settings of FT.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FineTuningSettings {
+    /// AdamW's learning rate.
+    pub learning_rate: f64,
+    /// Steps of an edit at most (paper: 100 to 500).
+    pub steps: usize,
+    /// Steps without a better loss after which an edit ends (paper: 50).
+    pub patience: usize,
+    /// Mean loss of the reply's tokens (nats) below which it ends.
+    pub good_enough: f64,
+}
+
+impl Default for FineTuningSettings {
+    fn default() -> Self {
+        Self { learning_rate: 1e-3, steps: 100, patience: 50, good_enough: 1e-2 }
+    }
+}
+
+/// FT. The weights of all edits are one set: each begins from where the one before ended.
+#[derive(Debug)]
+pub struct FineTuning {
+    settings: FineTuningSettings,
+    weights: WeightPatch,
+}
+
+impl FineTuning {
+    /// Without edits.
+    pub fn new(settings: FineTuningSettings) -> Self {
+        Self { settings, weights: WeightPatch::default() }
+    }
+
+    fn suffix(model: &dyn VisionLanguageModel) -> Result<DifferentiableSuffix> {
+        Ok(model.differentiable(last_feed_forward(model)?)?)
+    }
+}
+
+impl EditingMethod for FineTuning {
+    fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
+        let suffix = Self::suffix(model)?;
+        let layer = suffix.cut().layer();
+        let question = &correction.question;
+        let prompt = Prompt::new(model, &question.picture, &question.text, suffix.cut())?;
+        let example = prompt.example(model, &correction.reply)?;
+        let variables: Vec<Var> = TRAINED
+            .iter()
+            .map(|&projection| {
+                let own = match self.weights.0.get(&(layer, projection)) {
+                    Some(weight) => weight.copy()?,
+                    None => suffix.weight(layer, projection)?,
+                };
+                Ok(Var::from_tensor(&own)?)
+            })
+            .collect::<Result<_>>()?;
+        let trained: BTreeMap<_, _> =
+            TRAINED.iter().zip(&variables).map(|(p, v)| ((layer, *p), v.as_tensor().clone())).collect();
+        let trained = WeightPatch(trained);
+        let FineTuningSettings { learning_rate: rate, steps, patience, good_enough } = self.settings;
+        let schedule = Schedule { steps, rate, patience, good_enough };
+        minimise(&variables, &schedule, |_| cross_entropy(&suffix, &[&example], &trained))?;
+        let constant = TRAINED.iter().zip(&variables).map(|(p, v)| Ok(((layer, *p), v.as_detached_tensor())));
+        self.weights = WeightPatch(constant.collect::<Result<_>>()?);
+        Ok(())
+    }
+
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer> {
+        let text = answer(model, &Self::suffix(model)?, question, &self.weights)?;
+        Ok(Answer { text, ..Answer::default() })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.weights.bytes()
+    }
+
+    fn save(&self, folder: &Path) -> Result<()> {
+        self.weights.write(&folder.join(FILE))
+    }
+
+    fn restore(&mut self, model: &dyn VisionLanguageModel, folder: &Path) -> Result<()> {
+        let suffix = Self::suffix(model)?;
+        let layer = suffix.cut().layer();
+        let shape = |projection: Projection| {
+            let (inputs, outputs) = suffix.shape(projection);
+            ((layer, projection), (outputs, inputs))
+        };
+        let places = TRAINED.into_iter().map(shape).collect();
+        self.weights = WeightPatch::read(&folder.join(FILE), &places)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! What changes weights, on copies of them: gradients through a model's language side, and the editors that
+//! use them.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use reasonedit_imaging::RgbImage;
+//! use reasonedit_models::LoadOptions;
+//! use reasonedit_tuning::{Correction, EditingMethod, FineTuning, FineTuningSettings, Question};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/vlm");
+//! let model = reasonedit_models::load(demo, &LoadOptions::default())?;
+//! let picture = Arc::new(RgbImage::from_fn(64, 64, |x, _| [x as u8 * 3, 40, 90].into()));
+//! let choices = vec!["pumpkin".to_owned(), "square".to_owned()];
+//!
+//! let mut editor = FineTuning::new(FineTuningSettings::default());
+//! let question = Question { picture, text: "What is this specimen called?".into(), choices };
+//! editor.edit(&*model, &Correction { question: question.clone(), reply: "pumpkin".into() })?;
+//! assert_eq!(editor.answer(&*model, &question)?.text, "pumpkin");
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod error;
+mod fine_tuning;
+mod loss;
+mod method;
+mod minimise;
+mod prompt;
+mod weights;
+
+pub use answer::{best_choice, generate, reply_log_likelihoods};
+pub use error::TuningError;
+pub use fine_tuning::{FineTuning, FineTuningSettings};
+pub use loss::cross_entropy;
+pub use method::{Answer, Correction, EditingMethod, Question};
+pub use minimise::{Minimised, Schedule, minimise};
+pub use prompt::{Example, Prompt};
+pub use weights::{WeightPatch, last_feed_forward};

@@ -1,0 +1,100 @@
+//! Prompts that are run once, and replies to them whose hidden states are kept.
+
+use std::sync::Arc;
+
+use reasonedit_imaging::RgbImage;
+use reasonedit_models::{
+    Cut, HiddenStates, KvCache, LogitsAt, ModelError, Piece, Sequence, VisionLanguageModel,
+};
+
+use crate::error::Result;
+
+/// A picture with a question, ready for replies.
+pub struct Prompt {
+    /// All but the last token.
+    pieces: Vec<Piece>,
+    /// Tokens in them.
+    tokens: usize,
+    last: u32,
+    /// Keys and values of them, where the cut is behind all attention: then they are what replies need of it.
+    past: Option<Arc<KvCache>>,
+    cut: Cut,
+}
+
+impl Prompt {
+    /// Looks at the picture and runs what comes before every reply, as far as `cut` allows: to that cut are the
+    /// states of [`Self::states`] taken.
+    ///
+    /// # Errors
+    /// A picture or text that the model can't take.
+    pub fn new(model: &dyn VisionLanguageModel, picture: &RgbImage, text: &str, cut: Cut) -> Result<Self> {
+        let rendered = model.tokenizer().render(1, text.trim())?;
+        let pixels = model.preprocessor().preprocess(picture)?;
+        let features = model.encode_images(&[&pixels], &[])?;
+        let mut pieces =
+            rendered.prefix_pieces(|image| features.get(image).map(Arc::clone).ok_or_else(nothing))?;
+        let (last, suffix) = rendered.suffix.split_last().ok_or_else(nothing)?;
+        pieces.push(Piece::Tokens(suffix.to_vec()));
+        let tokens = pieces.iter().map(Piece::tokens).sum();
+        let mut prompt = Self { pieces, tokens, last: *last, past: None, cut };
+        let layers = model.differentiable(cut)?.layers();
+        if cut == Cut::FeedForward(layers - 1) {
+            let pieces = std::mem::take(&mut prompt.pieces);
+            let sequence = Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true };
+            let output = model.run(&[sequence], &[])?.pop();
+            let cache = output.and_then(|output| output.cache).ok_or_else(nothing)?;
+            prompt.past = Some(Arc::new(cache));
+        }
+        Ok(prompt)
+    }
+
+    /// Where states are taken.
+    pub fn cut(&self) -> Cut {
+        self.cut
+    }
+
+    /// Hidden states of the prompt with each of `replies` behind it; their outputs are the rows that predict
+    /// the replies' tokens.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn states(&self, model: &dyn VisionLanguageModel, replies: &[&[u32]]) -> Result<Vec<HiddenStates>> {
+        let sequences: Vec<Sequence> = replies
+            .iter()
+            .map(|reply| {
+                let given = reply[..reply.len().saturating_sub(1)].iter().copied();
+                let mut pieces = self.pieces.clone();
+                pieces.push(Piece::Tokens(std::iter::once(self.last).chain(given).collect()));
+                let logits = LogitsAt::From(if self.past.is_some() { 0 } else { self.tokens });
+                Sequence { past: self.past.clone(), pieces, logits, keep_cache: false }
+            })
+            .collect();
+        Ok(model.hidden_states(&sequences, self.cut)?)
+    }
+
+    /// A reply to it, for training.
+    ///
+    /// # Errors
+    /// As [`Self::states`]; a reply without tokens.
+    pub fn example(&self, model: &dyn VisionLanguageModel, reply: &str) -> Result<Example> {
+        let targets = model.tokenizer().encode_reply(reply.trim())?;
+        if targets.is_empty() {
+            return Err(nothing().into());
+        }
+        let states = self.states(model, &[&targets])?.pop().ok_or_else(nothing)?;
+        Ok(Example { states, targets })
+    }
+}
+
+/// A prompt with a reply to be trained.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Of prompt and reply; its outputs predict the reply.
+    pub states: HiddenStates,
+    /// Tokens of the reply.
+    pub targets: Vec<u32>,
+}
+
+pub(crate) fn nothing() -> ModelError {
+    ModelError::Shape("a prompt or reply without tokens, picture or cache".into())
+}
