@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::definition::EditorParts;
 use crate::EvaluationError;
 use crate::baseline::{
-    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply, MemoryFootprint, Profile,
+    BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
+    MemoryFootprint, Profile,
 };
 
 /// Tokens that a call of the model is said to cost.
@@ -130,7 +131,9 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
             let correction = Correction { question: self.question(image, question, choices)?, reply };
             match self.with_model(move |method, model| method.edit(model, &correction)).await? {
                 Ok(()) => Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3))),
-                Err(failed @ TuningError::NonFiniteLoss { .. }) => Ok(EditOutcome::Failed(failed.to_string())),
+                Err(failed @ TuningError::NonFiniteLoss { .. }) => {
+                    Ok(EditOutcome::Failed(failed.to_string()))
+                }
                 Err(error) => Err(error.into()),
             }
         })
