@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, DType, Storage, Tensor};
 
 use super::gemv::{self, WeightElement};
-use super::product::RowKind;
+use super::product::{self, RowKind};
 use super::transpose::transpose_into;
 use super::widened::{self, FEW_ROWS};
 use super::{contiguous, is_fast, with_values};
@@ -14,7 +14,7 @@ use super::{contiguous, is_fast, with_values};
 pub(super) fn matmul(x: &Tensor, weight: &Tensor, kind: RowKind) -> candle_core::Result<Tensor> {
     if !is_fast(x) {
         if x.track_op() {
-            return x.matmul(&weight.to_dtype(x.dtype())?.t()?);
+            return product::tracked_rows(x, &weight.to_dtype(x.dtype())?);
         }
         return matmul(&x.to_dtype(DType::F32)?.contiguous()?, weight, kind)?.to_dtype(x.dtype());
     }
