@@ -1,6 +1,6 @@
 //! Attention over packed sequences: each span of rows attends to its own past and itself, nothing is padded.
 
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::{attention_cpu, is_fast};
 use crate::kv_cache::Past;
@@ -90,6 +90,11 @@ pub fn attend(
     if is_fast(qkv) {
         return attention_cpu::attend(qkv, layout, spans, causal, bias);
     }
+    // Gradients of slices are as large as all of it, so that they are not taken span by span.
+    let whole = |span: &Span<'_>| span.skip == 0 && span.len > 0 && span.past.stretches().next().is_none();
+    if qkv.track_op() && causal && bias.is_none() && spans.len() > 1 && spans.iter().all(whole) {
+        return together(qkv, layout, spans);
+    }
     let outputs = spans
         .iter()
         .filter(|span| span.queries() > 0)
@@ -115,6 +120,46 @@ pub fn keys_and_values(
             .contiguous()
     };
     Ok((part(layout.heads)?, part(layout.heads + layout.kv_heads)?))
+}
+
+/// Causal attention within whole spans, by plain tensor operations on all of them, filled up to the longest.
+fn together(qkv: &Tensor, layout: HeadLayout, spans: &[Span<'_>]) -> candle_core::Result<Tensor> {
+    let (count, d) = (spans.len(), layout.head_dim);
+    let longest = spans.iter().map(|span| span.len).max().unwrap_or(0);
+    let (mut filled, mut own) = (Vec::with_capacity(count * longest), Vec::new());
+    for (at, span) in spans.iter().enumerate() {
+        // What fills up stands behind everything of the span, where no query of its own sees it.
+        filled.extend((0..longest).map(|row| (span.start + row.min(span.len - 1)) as u32));
+        own.extend((0..span.len).map(|row| (at * longest + row) as u32));
+    }
+    let rows = qkv.index_select(&Tensor::new(filled, qkv.device())?, 0)?;
+    let part = |head: usize, heads: usize| {
+        rows.narrow(1, head * d, heads * d)?
+            .reshape((count, longest, heads, d))?
+            .transpose(1, 2)?
+            .contiguous()?
+            .reshape((count * layout.kv_heads, heads / layout.kv_heads * longest, d))
+    };
+    let (q, k) = (part(0, layout.heads)?, part(layout.heads, layout.kv_heads)?);
+    let v = part(layout.heads + layout.kv_heads, layout.kv_heads)?;
+    let scores = (q.matmul(&k.t()?.contiguous()?)?.to_dtype(DType::F32)? * f64::from(layout.scale()))?;
+    let mask: Vec<f32> = (0..longest)
+        .flat_map(|query| (0..longest).map(move |key| if key <= query { 0.0 } else { f32::NEG_INFINITY }))
+        .collect();
+    let scores = scores
+        .reshape((count, layout.heads, longest, longest))?
+        .broadcast_add(&Tensor::from_vec(mask, (1, 1, longest, longest), qkv.device())?)?;
+    // The greatest is constant: softmax does not depend on it.
+    let exp = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?.exp()?;
+    let weights = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?.to_dtype(qkv.dtype())?;
+    weights
+        .reshape((count * layout.kv_heads, layout.group() * longest, longest))?
+        .matmul(&v)?
+        .reshape((count, layout.heads, longest, d))?
+        .transpose(1, 2)?
+        .contiguous()?
+        .reshape((count * longest, layout.heads * d))?
+        .index_select(&Tensor::new(own, qkv.device())?, 0)
 }
 
 /// One span by plain tensor operations; scores and softmax in f32.
@@ -168,7 +213,7 @@ fn plain(
     };
     // The fused form has no derivative.
     let weights = if scores.track_op() {
-        candle_nn::ops::softmax(&scores, candle_core::D::Minus1)?
+        candle_nn::ops::softmax(&scores, D::Minus1)?
     } else {
         candle_nn::ops::softmax_last_dim(&scores)?
     };
@@ -249,6 +294,23 @@ mod tests {
             let together = fast.narrow(0, fast.dim(0).unwrap() - queries, queries).unwrap();
             prop_assert_eq!(error(&alone, &together), 0.0);
         }
+    }
+
+    #[test]
+    fn spans_have_the_same_gradients_together_as_alone() {
+        let layout = HeadLayout { heads: 4, kv_heads: 2, head_dim: 8 };
+        let qkv = candle_core::Var::from_tensor(&random(&[17, layout.width()])).unwrap();
+        let spans = [Span::alone(0, 5), Span::alone(5, 9), Span::alone(14, 3)];
+        let toward = random(&[17, 32]);
+        let gradient = |output: &Tensor| {
+            let loss = (output * &toward).unwrap().sum_all().unwrap();
+            loss.backward().unwrap().get(&qkv).unwrap().clone()
+        };
+        let all = attend(qkv.as_tensor(), layout, &spans, true, None).unwrap();
+        let each: Vec<_> =
+            spans.iter().map(|s| plain(qkv.as_tensor(), layout, s, true, None).unwrap()).collect();
+        let each = Tensor::cat(&each, 0).unwrap();
+        assert!(error(&all, &each) < 1e-5 && error(&gradient(&all), &gradient(&each)) < 1e-5);
     }
 
     #[test]
