@@ -10,6 +10,8 @@ mod fine_tuning;
 mod grace;
 mod grace_settings;
 mod ike;
+mod live_edit;
+mod mend;
 mod oracle;
 mod reason_edit;
 mod unedited;
@@ -26,6 +28,7 @@ use crate::EvaluationError;
 use crate::baseline::{BaselineEditor, EditorFactory, EditorFuture, TunableFactory};
 use crate::dataset::Dataset;
 use crate::settings::{EditorSettings, PUBLISHED, TuningSpace, labelled, unlabelled};
+use crate::training::TrainingCallback;
 
 use definition::{EditorDefinition, EditorParts};
 use edit_cache::SharedEditCache;
@@ -42,6 +45,8 @@ const ALL: &[&[EditorDefinition]] = &[
     ike::EDITORS,
     grace::EDITORS,
     fine_tuning::EDITORS,
+    mend::EDITORS,
+    live_edit::EDITORS,
 ];
 
 /// Editors that no variant may be named after.
@@ -74,6 +79,7 @@ pub struct EditorRegistry {
     /// Settings by the whole name: of a tuning under the editor's own, others under a label.
     settings: BTreeMap<String, EditorSettings>,
     training: Option<Dataset>,
+    training_progress: Option<TrainingCallback>,
     folder: PathBuf,
 }
 
@@ -105,7 +111,8 @@ impl EditorRegistry {
         }
         let edit_cache = SharedEditCache::new(engine, folder.clone());
         let (grace, settings, training) = (GraceSettings::default(), BTreeMap::new(), None);
-        Ok(Self { edit_cache, base, variants: all, grace, settings, training, folder })
+        let training_progress = None;
+        Ok(Self { edit_cache, base, variants: all, grace, settings, training, training_progress, folder })
     }
 
     /// The same with another layer, radius or training of GRACE.
@@ -119,6 +126,12 @@ impl EditorRegistry {
     #[must_use]
     pub fn with_training(self, training: Dataset) -> Self {
         Self { training: Some(training), ..self }
+    }
+
+    /// The same, telling how a training goes.
+    #[must_use]
+    pub fn with_training_progress(self, progress: TrainingCallback) -> Self {
+        Self { training_progress: Some(progress), ..self }
     }
 
     /// Names of all editors, in the order of the tables. One that has settings of a tuning stands beside
@@ -181,6 +194,7 @@ impl EditorRegistry {
             settings,
             training: self.training.as_ref(),
             folder: &self.folder,
+            training_progress: self.training_progress.as_ref(),
             set,
         };
         if let Some(variant) = self.variants.iter().find(|variant| variant.name == name) {

@@ -45,6 +45,7 @@ mod settings;
 mod splits;
 #[cfg(test)]
 mod testing;
+mod training;
 mod tune;
 mod tuned;
 mod vlkeb;
@@ -70,5 +71,6 @@ pub use report::{
 };
 pub use run::evaluate;
 pub use settings::{EditorSettings, TuningSpace};
+pub use training::TrainingCallback;
 pub use tune::{TuningPlan, tune};
 pub use tuned::{Trial, Tuned, TunedEditor};

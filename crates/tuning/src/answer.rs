@@ -105,9 +105,20 @@ pub(crate) fn answer(
     adaptation: &dyn Adaptation,
 ) -> Result<String> {
     let prompt = Prompt::new(model, &question.picture, &question.text, suffix.cut())?;
+    answer_prompt(model, suffix, &prompt, question, adaptation)
+}
+
+/// As [`answer`], of a question whose prompt was run.
+pub(crate) fn answer_prompt(
+    model: &dyn VisionLanguageModel,
+    suffix: &DifferentiableSuffix,
+    prompt: &Prompt,
+    question: &Question,
+    adaptation: &dyn Adaptation,
+) -> Result<String> {
     if question.choices.is_empty() {
-        return generate(model, suffix, &prompt, LONGEST, adaptation);
+        return generate(model, suffix, prompt, LONGEST, adaptation);
     }
-    let best = best_choice(model, suffix, &prompt, &question.choices, adaptation)?;
+    let best = best_choice(model, suffix, prompt, &question.choices, adaptation)?;
     Ok(question.choices[best].clone())
 }

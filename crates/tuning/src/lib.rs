@@ -25,17 +25,23 @@
 mod answer;
 mod error;
 mod fine_tuning;
+mod live_edit;
 mod loss;
+mod mend;
 mod method;
 mod minimise;
 mod prompt;
+mod training_case;
 mod weights;
 
 pub use answer::{best_choice, generate, reply_log_likelihoods};
 pub use error::TuningError;
 pub use fine_tuning::{FineTuning, FineTuningSettings};
+pub use live_edit::{LiveEdit, LiveEditNetwork, LiveEditSettings};
 pub use loss::cross_entropy;
+pub use mend::{Mend, MendNetwork, MendSettings};
 pub use method::{Answer, Correction, EditingMethod, Question};
 pub use minimise::{Minimised, Schedule, minimise};
 pub use prompt::{Example, Prompt};
+pub use training_case::{EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress};
 pub use weights::{WeightPatch, last_feed_forward};

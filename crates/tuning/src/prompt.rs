@@ -1,5 +1,6 @@
 //! Prompts that are run once, and replies to them whose hidden states are kept.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
@@ -51,6 +52,23 @@ impl Prompt {
     /// Where states are taken.
     pub fn cut(&self) -> Cut {
         self.cut
+    }
+
+    /// Rows of the picture's tokens; none where the prompt is kept as a cache.
+    pub fn picture_rows(&self) -> Range<usize> {
+        let mut start = 0;
+        for piece in &self.pieces {
+            if !matches!(piece, Piece::Tokens(_)) {
+                return start..start + piece.tokens();
+            }
+            start += piece.tokens();
+        }
+        0..0
+    }
+
+    /// Rows of the prompt's tokens behind the picture.
+    pub fn question_rows(&self) -> Range<usize> {
+        self.picture_rows().end..self.tokens + 1
     }
 
     /// Hidden states of the prompt with each of `replies` behind it; their outputs are the rows that predict

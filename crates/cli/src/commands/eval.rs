@@ -85,7 +85,7 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     });
     let trained = registry.trained(&plan.editors);
     if let Some(training) = tuning::training(args, &trained, &data, scratch.path())? {
-        registry = registry.with_training(training);
+        registry = registry.with_training(training).with_training_progress(tuning::training_progress());
     }
     if let Some(file) = &args.tune {
         return tuning::run(args, file, registry, plan.editors, &data, &provenance, &identity).await;

@@ -9,6 +9,7 @@ use super::grace_settings::GraceSettings;
 use crate::baseline::{BaselineEditor, EditorFuture};
 use crate::dataset::Dataset;
 use crate::settings::EditorSettings;
+use crate::training::{Training, TrainingCallback};
 
 /// An editor by its name. The file of an editor defines it, once or under several names.
 pub(super) struct EditorDefinition {
@@ -36,11 +37,18 @@ pub(super) struct EditorParts<'a> {
     /// What they don't say is the editor's own default.
     pub(super) settings: &'a EditorSettings,
     /// Records to train on before any edit, none of which is evaluated; `None`: nobody named any.
-    #[allow(dead_code, reason = "the editors that are trained come next")]
     pub(super) training: Option<&'a Dataset>,
     /// Where an editor may keep what it made of them, in a folder of its own name.
-    #[allow(dead_code, reason = "the editors that are trained come next")]
     pub(super) folder: &'a Path,
+    /// Is told how training goes.
+    pub(super) training_progress: Option<&'a TrainingCallback>,
     /// Names the edits that the editor will be given.
     pub(super) set: &'a str,
+}
+
+impl EditorParts<'_> {
+    /// What trained editors have their networks from.
+    pub(super) fn training(&self) -> Training<'_> {
+        Training { data: self.training, folder: self.folder, progress: self.training_progress }
+    }
 }

@@ -18,6 +18,7 @@ use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
 };
+use crate::training::reply;
 
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
@@ -104,19 +105,6 @@ pub(super) fn settings_of<S: DeserializeOwned>(parts: &EditorParts<'_>) -> Resul
         .map_err(|error| EvaluationError::Tuning(TuningError::Setting(error.to_string())))
 }
 
-/// The answer with the reasoning behind it, as it is trained.
-fn with_reasoning(correction: &EditorCorrection) -> String {
-    let mut reply = correction.answer.trim().to_owned();
-    for statement in &correction.reasoning {
-        if !reply.ends_with(['.', '!', '?']) {
-            reply.push('.');
-        }
-        reply.push(' ');
-        reply.push_str(statement.statement.trim());
-    }
-    reply
-}
-
 impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
     fn profile(&self) -> &Profile {
         &self.profile
@@ -126,8 +114,8 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
         Box::pin(async move {
             let began = std::time::Instant::now();
             let EditorCorrection { image, question, answer, choices, .. } = correction;
-            let reply =
-                if self.with_reasoning { with_reasoning(correction) } else { answer.trim().to_owned() };
+            let reasoning = correction.reasoning.iter().filter(|_| self.with_reasoning);
+            let reply = reply(answer, reasoning.map(|statement| statement.statement.as_str()));
             let correction = Correction { question: self.question(image, question, choices)?, reply };
             match self.with_model(move |method, model| method.edit(model, &correction)).await? {
                 Ok(()) => Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3))),

@@ -1,9 +1,11 @@
 //! `eval --tune`, and what of it `eval --tuned` takes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use reasonedit_evaluation::{
-    DataDigests, Dataset, EditorRegistry, EvaluationError, Provenance, Tuned, TuningPlan, tune,
+    DataDigests, Dataset, EditorRegistry, EvaluationError, Provenance, TrainingCallback, Tuned, TuningPlan,
+    tune,
 };
 use serde_json::Value;
 
@@ -127,6 +129,18 @@ pub(super) fn training(
     let own = DataDigests::of(&training).map_err(CliError::failed)?;
     own.keep_apart("training", &evaluated).map_err(|error| usage(&error))?;
     Ok(Some(training))
+}
+
+/// Shows how a training goes.
+pub(super) fn training_progress() -> TrainingCallback {
+    let bars = Stages::default();
+    Arc::new(move |stage: &str, done: usize, all: usize| {
+        if done < all {
+            bars.set(stage, done as u64, all as u64);
+        } else {
+            bars.finish();
+        }
+    })
 }
 
 /// Puts each editor as published beside itself with tuned settings, where `known` has it.

@@ -139,6 +139,15 @@ pub trait Adaptation {
         false
     }
 
+    /// What is used in the place of the `state` that enters the suffix, (rows, width).
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn entering(&self, state: Tensor, rows: &[Range<usize>]) -> Result<Tensor> {
+        let _ = rows;
+        Ok(state)
+    }
+
     /// What is used in the place of the `state` behind a layer, (rows, width).
     ///
     /// # Errors
@@ -352,6 +361,7 @@ impl DifferentiableSuffix {
             rows.push(positions.len()..positions.len() + one.positions.len());
             positions.extend_from_slice(&one.positions);
         }
+        x = adaptation.entering(x, &rows)?;
         let table = self.rope.table(&positions);
         let spans: Vec<Span<'_>> = rows.iter().map(|rows| Span::alone(rows.start, rows.len())).collect();
         for (at, layer) in self.layers.iter().enumerate() {

@@ -1,0 +1,102 @@
+//! Training of a network on one small batch after another.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
+use serde::{Deserialize, Serialize};
+
+use super::TrainingProgress;
+use crate::error::{Result, TuningError};
+
+/// Points of a loss curve.
+const POINTS: usize = 100;
+
+/// Mean losses of stretches of a training, by name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LossCurves {
+    /// Steps that a point is the mean of.
+    pub stretch: usize,
+    /// One value for each stretch.
+    pub curves: BTreeMap<String, Vec<f64>>,
+}
+
+impl LossCurves {
+    /// The last point of a curve.
+    pub fn last(&self, name: &str) -> Option<f64> {
+        self.curves.get(name)?.last().copied()
+    }
+}
+
+/// Variables with the learning rate that they begin with.
+pub(crate) struct Group {
+    pub(crate) variables: Vec<Var>,
+    pub(crate) rate: f64,
+}
+
+/// Losses of a step by name; the first is what is minimised.
+pub(crate) type StepLosses = Vec<(&'static str, Tensor)>;
+
+/// Adam without decay (AdamW's of Loshchilov and Hutter 2019), rates falling to 0 by half a cosine, gradients
+/// cut to a length of `longest`. `losses` are told the step.
+///
+/// # Errors
+/// [`TuningError::NonFiniteLoss`]; those of `losses`.
+pub(crate) fn optimise(
+    groups: &[Group],
+    steps: usize,
+    longest: f64,
+    progress: TrainingProgress<'_>,
+    mut losses: impl FnMut(usize) -> Result<StepLosses>,
+) -> Result<LossCurves> {
+    let adam = |group: &Group| {
+        let parameters = ParamsAdamW { lr: group.rate, weight_decay: 0.0, ..ParamsAdamW::default() };
+        AdamW::new(group.variables.clone(), parameters)
+    };
+    let mut optimisers = groups.iter().map(adam).collect::<candle_core::Result<Vec<_>>>()?;
+    let stretch = steps.div_ceil(POINTS).max(1);
+    let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut sums: BTreeMap<&'static str, f64> = BTreeMap::new();
+    for step in 0..steps {
+        progress(step, steps);
+        let losses = losses(step)?;
+        let Some((_, loss)) = losses.first() else { break };
+        for (name, loss) in &losses {
+            *sums.entry(name).or_default() += f64::from(loss.to_scalar::<f32>()?);
+        }
+        if !loss.to_scalar::<f32>()?.is_finite() {
+            return Err(TuningError::NonFiniteLoss { steps: step });
+        }
+        let mut gradients = loss.backward()?;
+        let variables = || groups.iter().flat_map(|group| &group.variables);
+        let mut square = 0f64;
+        for variable in variables() {
+            if let Some(gradient) = gradients.get(variable) {
+                square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+            }
+        }
+        if !square.is_finite() {
+            return Err(TuningError::NonFiniteLoss { steps: step });
+        }
+        if square.sqrt() > longest {
+            for variable in variables() {
+                if let Some(gradient) = gradients.remove(variable) {
+                    gradients.insert(variable, (gradient * (longest / square.sqrt()))?);
+                }
+            }
+        }
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
+        for (optimiser, group) in optimisers.iter_mut().zip(groups) {
+            optimiser.set_learning_rate(group.rate * cosine);
+            optimiser.step(&gradients)?;
+        }
+        if (step + 1).is_multiple_of(stretch) || step + 1 == steps {
+            let count = step % stretch + 1;
+            for (name, sum) in std::mem::take(&mut sums) {
+                curves.entry(name.to_owned()).or_default().push(sum / count as f64);
+            }
+        }
+    }
+    progress(steps, steps);
+    Ok(LossCurves { stretch, curves })
+}
