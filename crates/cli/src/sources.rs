@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use reasonedit_dataset::Dataset;
 use reasonedit_editor::SampleSet;
-use reasonedit_evaluation::Dataset;
 use reasonedit_server::Sources;
 use reasonedit_world::vocabulary::EVALUATION_SEED_START;
 use reasonedit_world::writer::write_records;

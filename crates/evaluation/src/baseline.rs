@@ -190,7 +190,8 @@ pub trait EditorFactory: Sync {
         EditorSettings::default()
     }
 
-    /// BLAKE3 of the records that the editor of this name was trained on before any edit, if it was: the same.
+    /// BLAKE3 of the records that the editor of this name is trained on before any edit, if it is: outcomes
+    /// after another training are not gone on with.
     fn training(&self, name: &str) -> Option<String> {
         let _ = name;
         None

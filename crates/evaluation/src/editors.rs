@@ -21,12 +21,12 @@ mod weight_editor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use reasonedit_dataset::Dataset;
 use reasonedit_editor::EditorConfig;
 use reasonedit_inference::EngineHandle;
 
 use crate::EvaluationError;
 use crate::baseline::{BaselineEditor, EditorFactory, EditorFuture, TunableFactory};
-use crate::dataset::Dataset;
 use crate::settings::{EditorSettings, PUBLISHED, TuningSpace, labelled, unlabelled};
 use crate::training::TrainingCallback;
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use reasonedit_dataset::DatasetError;
 use reasonedit_editor::EditorError;
 use reasonedit_tuning::TuningError;
 use thiserror::Error;
@@ -10,6 +11,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum EvaluationError {
     /// The data can't be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The data can't be used.
     #[error("the data can't be used: {0}")]
     Data(String),
     /// What editors are tuned or trained on is evaluated too.

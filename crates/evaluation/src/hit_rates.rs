@@ -15,6 +15,7 @@ mod tests;
 use std::path::Path;
 
 use reasonedit_codebook::CodebookName;
+use reasonedit_dataset::{Dataset, Record};
 use reasonedit_editor::{CallContext, EditRequest, Editor, EditorError, StatementInput};
 use reasonedit_imaging::DrawnBox;
 use reasonedit_topology::{ModularityReport, Pooling, Stage, Statistic, TapKey};
@@ -22,8 +23,6 @@ use score::{Layout, Scene};
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
-use crate::dataset::Dataset;
-use crate::record::Record;
 
 /// Sentences that are still "among the first": as many as the paper puts in front of a question (paper
 /// section 4.2).

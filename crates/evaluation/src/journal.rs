@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::EvaluationError;
 use crate::baseline::MemoryFootprint;
-use crate::plan::{SEQUENTIAL, STATIC};
+use crate::passes::{SEQUENTIAL, STATIC};
 
 /// Folder of the outcomes.
 const OUTCOMES: &str = "outcomes";
@@ -59,7 +59,8 @@ pub struct PassEnd {
     pub kept: Option<MemoryFootprint>,
 }
 
-/// What became of one edit. The first line of an edit counts: made again after a restart, it says nothing new.
+/// What became of one edit. The first line of an edit counts: made again after a restart, it says nothing
+/// new.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EditLine {
     /// The edits that it is one of: `plain` (one after another), `single` (alone on the unedited model),

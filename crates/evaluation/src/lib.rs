@@ -22,52 +22,47 @@
 //! ```
 
 mod baseline;
-mod dataset;
 mod editors;
 mod error;
 mod estimate;
-mod files;
 pub mod hit_rates;
 mod journal;
 mod memory;
+mod named_values;
 mod noise;
 mod overlap;
+mod passes;
 mod plan;
 mod probes;
-mod published;
 mod questions;
-mod record;
 mod report;
 mod run;
 mod runner;
 mod saved_states;
 mod settings;
-mod splits;
 #[cfg(test)]
 mod testing;
 mod training;
 mod tune;
 mod tuned;
-mod vlkeb;
 
 pub use baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile, RetrievalSetting, TunableFactory,
 };
-pub use dataset::Dataset;
 pub use editors::{EditorRegistry, EditorVariant, GraceSettings, REASONEDIT, UNEDITED, editor_names};
 pub use error::EvaluationError;
 pub use estimate::{Bootstrap, Estimate};
 pub use journal::{EditLine, OutcomeJournal, PassEnd, QuestionOutcome, WorkLine};
+pub use named_values::NamedValues;
 pub use noise::NoiseKind;
 pub use overlap::DataDigests;
 pub use plan::{EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, Sequential};
 pub use probes::perception;
 pub use questions::{EvaluationQuestion, Metric};
-pub use record::{Probe, ProbeKind, Record, Sample};
 pub use report::{
-    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NamedValues,
-    NoiseFigures, ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
+    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NoiseFigures,
+    ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 pub use run::evaluate;
 pub use settings::{EditorSettings, TuningSpace};

@@ -8,12 +8,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::ImageSource;
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
-use crate::dataset::Dataset;
-use crate::record::{Record, Sample};
 
 /// Hexadecimal digits of a digest: enough that two of a million differ.
 const DIGITS: usize = 16;

@@ -11,15 +11,6 @@ use crate::noise::NoiseKind;
 use crate::questions::{EvaluationQuestion, Metric};
 use crate::settings::EditorSettings;
 
-/// The pass of all edits and all questions.
-pub(crate) const STATIC: &str = "static";
-/// The pass of each edit alone on the unedited model; also the name of these edits.
-pub(crate) const SINGLE: &str = "single";
-/// What the passes of the sequential protocol begin with.
-pub(crate) const SEQUENTIAL: &str = "sequential:";
-/// The edits as they are, one after another, without noise.
-pub(crate) const PLAIN: &str = "plain";
-
 /// Edits one after another, tested in between (paper section 4.4: every 200 edits, 50 of them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequential {
@@ -88,26 +79,6 @@ pub struct MeasuredEditor {
     pub settings: EditorSettings,
     /// Edits and outcomes.
     pub journal: OutcomeJournal,
-}
-
-/// Name of the pass at a test of the sequential protocol.
-pub(crate) fn sequential_pass(edits: usize, sample: usize) -> String {
-    format!("{SEQUENTIAL}{sample}:{edits}")
-}
-
-/// Name of the pass with the first edits alone.
-pub(crate) fn size_pass(edits: usize) -> String {
-    format!("{STATIC}:{edits}")
-}
-
-/// Name of the pass with noise.
-pub(crate) fn noise_pass(kind: NoiseKind, percent: u32) -> String {
-    format!("noise:{}:{percent}", kind.name())
-}
-
-/// Name of the pass with a setting of retrieval.
-pub(crate) fn sweep_pass(setting: RetrievalSetting, value: f64) -> String {
-    format!("{}:{value}", setting.name())
 }
 
 /// Is told what is being done, how much of it is done, and of how much.

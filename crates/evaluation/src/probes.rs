@@ -3,12 +3,11 @@
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use reasonedit_codebook::CodebookName;
+use reasonedit_dataset::{Dataset, Probe, ProbeKind};
 use reasonedit_editor::{CallContext, Editor, QueryRequest, RetrievalOverride};
 
 use crate::EvaluationError;
-use crate::dataset::Dataset;
 use crate::estimate::{Bootstrap, Estimate};
-use crate::record::{Probe, ProbeKind};
 
 /// Questions under way at once.
 const CONCURRENCY: usize = 8;

@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use reasonedit_dataset::{Record, Sample};
 use serde::{Deserialize, Serialize};
-
-use crate::record::{Record, Sample};
 
 /// Unrelated questions that each edit contributes to hard locality.
 const HARD_PER_EDIT: usize = 2;

@@ -4,22 +4,19 @@ use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::{RetrievalOverride, StatementInput};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::EvaluationError;
 use crate::baseline::{EditorCorrection, EditorFactory, Profile, RetrievalSetting};
-use crate::dataset::Dataset;
 use crate::editors::UNEDITED;
 use crate::journal::{OutcomeJournal, hold_to};
 use crate::noise::{NoiseKind, disturb};
-use crate::plan::{
-    EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, SEQUENTIAL, STATIC, Sequential, noise_pass,
-    sequential_pass, size_pass, sweep_pass,
-};
+use crate::passes::{SEQUENTIAL, STATIC, noise_pass, sequential_pass, size_pass, sweep_pass};
+use crate::plan::{EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, Sequential};
 use crate::questions::{EvaluationQuestion, Metric};
-use crate::record::{Record, Sample};
 use crate::runner::{Asking, Runner};
 use crate::settings::EditorSettings;
 

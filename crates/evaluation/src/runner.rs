@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _};
+use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::RetrievalOverride;
 use serde_json::json;
 
@@ -12,12 +13,11 @@ use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorQuestion, EditorReply, Profile,
 };
-use crate::dataset::Dataset;
 use crate::journal::{EditLine, OutcomeJournal, PassEnd, QuestionOutcome, WorkLine, hold_to};
 use crate::memory::{forget_peak, peak};
-use crate::plan::{EvaluationPlan, MeasuredEditor, PLAIN, ProgressCallback, SINGLE, STATIC};
+use crate::passes::{PLAIN, SINGLE, STATIC};
+use crate::plan::{EvaluationPlan, MeasuredEditor, ProgressCallback};
 use crate::questions::{EvaluationQuestion, Metric, changing, is_right, keeping};
-use crate::record::{Record, Sample};
 use crate::saved_states::SavedStates;
 use crate::settings::EditorSettings;
 
@@ -338,8 +338,8 @@ impl<'a> Runner<'a> {
         Ok((errors, right))
     }
 
-    /// All questions of these metrics: those that edits should change, and of those that they should not the ones that the
-    /// model answers rightly now.
+    /// All questions of these metrics: those that edits should change, and of those that they should not the
+    /// ones that the model answers rightly now.
     pub(crate) async fn choose_questions(
         &mut self,
         edits: &[&Record],

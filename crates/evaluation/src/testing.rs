@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::ImageSource;
 
 use crate::baseline::{
@@ -12,7 +13,7 @@ use crate::baseline::{
     MemoryFootprint, Profile, RetrievalSetting, TunableFactory,
 };
 use crate::settings::{EditorSettings, TuningSpace, unlabelled};
-use crate::{Bootstrap, Dataset, EvaluationError, EvaluationPlan, Record, Sample};
+use crate::{Bootstrap, EvaluationError, EvaluationPlan};
 
 /// A question that edits change: the model says the first choice, and the second is right.
 pub(crate) fn sample(image: &str) -> Sample {

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{DecodeLimits, RgbImage, decode};
 use reasonedit_inference::CallOptions;
 use reasonedit_tuning::{Correction, EditorNetwork, NetworkOrigin, Question, TrainingCase, TuningError};
 
 use crate::EvaluationError;
-use crate::dataset::Dataset;
-use crate::record::{Record, Sample};
 
 /// Folder of trained networks, below that of what editors keep.
 const NETWORKS: &str = "networks";

@@ -7,16 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use reasonedit_dataset::Dataset;
 use serde_json::Value;
 
 use crate::EvaluationError;
 use crate::baseline::TunableFactory;
-use crate::dataset::Dataset;
 use crate::estimate::{Bootstrap, harmonic_mean};
+use crate::named_values::NamedValues;
 use crate::overlap::DataDigests;
-use crate::plan::{EvaluationPlan, MeasuredEditor, PLAIN, ProgressCallback, STATIC};
+use crate::passes::{PLAIN, STATIC};
+use crate::plan::{EvaluationPlan, MeasuredEditor, ProgressCallback};
 use crate::questions::Metric;
-use crate::report::NamedValues;
 use crate::run::Work;
 use crate::settings::{EditorSettings, labelled};
 use crate::tuned::{Trial, Tuned, TunedEditor};
@@ -115,6 +116,7 @@ fn is_of_the_trial(error: &EvaluationError) -> bool {
     !matches!(
         error,
         EvaluationError::File { .. }
+            | EvaluationError::Dataset(_)
             | EvaluationError::Resume { .. }
             | EvaluationError::Service(_)
             | EvaluationError::UnknownEditor { .. }

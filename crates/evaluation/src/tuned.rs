@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
 use crate::baseline::TunableFactory;
+use crate::named_values::NamedValues;
 use crate::overlap::DataDigests;
-use crate::report::NamedValues;
 use crate::settings::EditorSettings;
 
 /// The settings that were chosen for each editor, and how.

@@ -104,8 +104,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_enum, value_name = "SETTING")]
     pub(crate) sweep: Vec<SweepChoice>,
 
-    /// Instead of measuring: try settings of each editor on these data, and write those that do best into this
-    /// file
+    /// Instead of measuring: try settings of each editor on these data, and write those that do best into
+    /// this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tuned", "server", "variants", "noise", "sweep"])]
     pub(crate) tune: Option<PathBuf>,
 

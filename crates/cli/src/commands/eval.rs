@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use reasonedit_dataset::Dataset;
 use reasonedit_evaluation::{
-    Bootstrap, Dataset, EditorRegistry, EditorVariant, EvaluationError, EvaluationPlan, EvaluationReport,
+    Bootstrap, EditorRegistry, EditorVariant, EvaluationError, EvaluationPlan, EvaluationReport,
     GraceSettings, NoiseKind, Provenance, RetrievalSetting, Sequential, evaluate, perception,
 };
 use reasonedit_world::writer::write_probes;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use reasonedit_dataset::Dataset;
 use reasonedit_editor::EditorConfig;
 
 use super::edit_cache::SharedEditCache;
 use super::grace_settings::GraceSettings;
 use crate::baseline::{BaselineEditor, EditorFuture};
-use crate::dataset::Dataset;
 use crate::settings::EditorSettings;
 use crate::training::{Training, TrainingCallback};
 
@@ -19,7 +19,8 @@ pub(super) struct EditorDefinition {
     pub(super) published: &'static [(&'static str, f64)],
     /// What a tuning tries: each setting with its values. A trial is one value of each.
     pub(super) grid: &'static [(&'static str, &'static [f64])],
-    /// Whether it is trained before any edit, on records of which none is evaluated ([`EditorParts::training`]).
+    /// Whether it is trained before any edit, on records of which none is evaluated
+    /// ([`EditorParts::training`]).
     pub(super) trained: bool,
     /// Makes a fresh one, without edits.
     pub(super) make: for<'a> fn(&'a EditorParts<'a>) -> EditorFuture<'a, Box<dyn BaselineEditor>>,

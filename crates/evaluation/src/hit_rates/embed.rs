@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use reasonedit_codebook::{EntryKind, ImageId};
+use reasonedit_dataset::{Dataset, Record};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_inference::{CallOptions, FeatureKey, KeyedImage, PooledTaps, TapName};
@@ -12,8 +13,6 @@ use reasonedit_topology::{Pooling, TapKey};
 use super::QuestionKind;
 use super::score::{Halves, Question, Scene};
 use crate::EvaluationError;
-use crate::dataset::Dataset;
-use crate::record::Record;
 
 /// Sentences handed to the engine at once.
 const SENTENCES: usize = 64;

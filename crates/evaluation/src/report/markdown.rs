@@ -6,9 +6,10 @@ use super::comparison::{write_paper, write_standing};
 use super::protocols::{write_single, write_sizes};
 use super::table::{NOTHING, cell, decimals, plain, signed, table, with_interval};
 use super::tuning::write_tuning;
-use super::{EvaluationReport, NamedValues, SequentialFigures};
+use super::{EvaluationReport, SequentialFigures};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::Estimate;
+use crate::named_values::NamedValues;
 use crate::questions::Metric;
 
 impl EvaluationReport {

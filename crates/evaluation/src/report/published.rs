@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::NamedValues;
+use crate::named_values::NamedValues;
 
 /// The figures (`docs/method.md` shows the same).
 const FIGURES: &str = include_str!("published_figures.json");

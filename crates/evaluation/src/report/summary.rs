@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use super::groups::together;
 use super::{
-    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NamedValues,
-    NoiseFigures, ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
+    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NoiseFigures,
+    ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 use crate::baseline::{Profile, RetrievalSetting};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::{Bootstrap, Estimate, median};
 use crate::journal::{OutcomeJournal, QuestionOutcome};
+use crate::named_values::NamedValues;
 use crate::noise::NoiseKind;
 use crate::overlap::DataDigests;
-use crate::plan::{
-    EvaluationPlan, Measured, MeasuredEditor, PLAIN, SINGLE, STATIC, Sequential, noise_pass, size_pass,
-};
+use crate::passes::{PLAIN, SINGLE, STATIC, noise_pass, size_pass};
+use crate::plan::{EvaluationPlan, Measured, MeasuredEditor, Sequential};
 use crate::questions::{EvaluationQuestion, Metric};
 use crate::tuned::Tuned;
 
@@ -332,7 +332,7 @@ impl<'a> Reader<'a> {
             let mut values: Vec<f64> = journal.sweep(setting.name()).collect();
             values.sort_by(f64::total_cmp);
             for value in values {
-                let asked = self.asked(journal, &crate::plan::sweep_pass(setting, value));
+                let asked = self.asked(journal, &crate::passes::sweep_pass(setting, value));
                 found.push(SweepFigures {
                     setting,
                     value,

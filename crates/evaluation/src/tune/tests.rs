@@ -17,7 +17,7 @@ fn tuning(editors: &[&str], budget: usize, out: Option<&std::path::Path>) -> Tun
 
 fn run(plan: &TuningPlan, scripts: Scripts) -> (Result<Tuned, EvaluationError>, &'static Scripts) {
     let folder = tempfile::tempdir().unwrap();
-    let records: Vec<crate::Record> = (0..25).map(record).collect();
+    let records: Vec<reasonedit_dataset::Record> = (0..25).map(record).collect();
     let data = world(folder.path(), &records);
     let scripts: &'static Scripts = Box::leak(Box::new(scripts));
     (block_on(tune(scripts, &data, plan, &json!({}), &|_, _, _| {})), scripts)

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use reasonedit_dataset::Dataset;
 use reasonedit_evaluation::{
-    DataDigests, Dataset, EditorRegistry, EvaluationError, Provenance, TrainingCallback, Tuned, TuningPlan,
-    tune,
+    DataDigests, EditorRegistry, EvaluationError, Provenance, TrainingCallback, Tuned, TuningPlan, tune,
 };
 use serde_json::Value;
 

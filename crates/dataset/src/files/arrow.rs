@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::binary::{self, DEPTH, Extracted};
 use super::pictures::Pictures;
 use super::raw_record::{RawRecord, canonical};
-use crate::EvaluationError;
+use crate::DatasetError;
 
 /// What a file of the indexed form begins with.
 pub(super) const MAGIC: &[u8; 6] = b"ARROW1";
@@ -40,7 +40,7 @@ pub(super) fn rows(
     columns: &[&str],
     most: usize,
     pictures: &mut Pictures,
-) -> Result<Vec<RawRecord>, EvaluationError> {
+) -> Result<Vec<RawRecord>, DatasetError> {
     binary::rows(path, "an Arrow file", |file| read(file, columns, most, pictures))
 }
 

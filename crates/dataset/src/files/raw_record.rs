@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::EvaluationError;
+use crate::DatasetError;
 
 /// A record as it stands in its file, by column. Pictures within a Parquet file are their names in
 /// [`Pictures`].
@@ -16,8 +16,8 @@ pub(crate) fn canonical(name: &str) -> String {
 }
 
 /// An error in the data of this file, by its name.
-pub(crate) fn data(path: &Path, what: &dyn std::fmt::Display) -> EvaluationError {
-    EvaluationError::Data(format!("{}: {what}", name(path)))
+pub(crate) fn data(path: &Path, what: &dyn std::fmt::Display) -> DatasetError {
+    DatasetError::Data(format!("{}: {what}", name(path)))
 }
 
 /// The last name of a path: where it lies on this machine is nobody's business.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::binary::{self, DEPTH, Extracted};
 use super::pictures::Pictures;
 use super::raw_record::{RawRecord, canonical};
-use crate::EvaluationError;
+use crate::DatasetError;
 
 /// Rows of a file: each becomes a record.
 const ROWS: i64 = 2_000_000;
@@ -34,7 +34,7 @@ pub(super) fn rows(
     columns: &[&str],
     most: usize,
     pictures: &mut Pictures,
-) -> Result<Vec<RawRecord>, EvaluationError> {
+) -> Result<Vec<RawRecord>, DatasetError> {
     binary::rows(path, "a Parquet file", |file| read(file, columns, most, pictures))
 }
 

@@ -10,7 +10,7 @@ use super::answers::choices;
 use super::cells::{among, parts, text};
 use super::companion_set::CompanionSet;
 use super::layout::Layout;
-use crate::EvaluationError;
+use crate::DatasetError;
 use crate::files::{Pictures, RawRecord};
 use crate::record::{Record, Sample};
 
@@ -38,14 +38,11 @@ impl<'a> Companions<'a> {
         records: &'a mut [Record],
         pictures: &'a Pictures,
         layout: &'a Layout,
-    ) -> Result<Self, EvaluationError> {
+    ) -> Result<Self, DatasetError> {
         let mut by_uid = HashMap::new();
         for (at, record) in records.iter().enumerate() {
             if by_uid.insert(record.uid.clone(), at).is_some() {
-                return Err(EvaluationError::Data(format!(
-                    "there are two records of the uid {}",
-                    record.uid
-                )));
+                return Err(DatasetError::Data(format!("there are two records of the uid {}", record.uid)));
             }
         }
         Ok(Self { records, by_uid, pictures, names: &layout.names, notes: Vec::new() })
@@ -60,7 +57,7 @@ impl<'a> Companions<'a> {
         set: CompanionSet,
         name: &str,
         rows: &[RawRecord],
-    ) -> Result<(), EvaluationError> {
+    ) -> Result<(), DatasetError> {
         let (mut joined, mut unmatched, mut unusable) = (0, 0, 0);
         let by_picture = if set == CompanionSet::Images { self.by_picture(rows) } else { HashMap::new() };
         for row in rows {
@@ -101,7 +98,7 @@ impl<'a> Companions<'a> {
     }
 
     /// Whether the row holds something that can be asked.
-    fn add(&mut self, set: CompanionSet, at: usize, row: &RawRecord) -> Result<bool, EvaluationError> {
+    fn add(&mut self, set: CompanionSet, at: usize, row: &RawRecord) -> Result<bool, DatasetError> {
         match set {
             CompanionSet::Texts => {
                 let lines = |text: &str| text.lines().map(str::to_owned).collect();
@@ -160,12 +157,7 @@ impl<'a> Companions<'a> {
 
     /// A question of a set; what a scene leaves out is as in its record. `None` without a picture, a question
     /// or an answer.
-    fn sample(
-        &self,
-        set: CompanionSet,
-        at: usize,
-        row: &RawRecord,
-    ) -> Result<Option<Sample>, EvaluationError> {
+    fn sample(&self, set: CompanionSet, at: usize, row: &RawRecord) -> Result<Option<Sample>, DatasetError> {
         let Some(image) = self.image(row)? else { return Ok(None) };
         let own = &self.records[at].sample;
         if set == CompanionSet::Errors
@@ -187,7 +179,7 @@ impl<'a> Companions<'a> {
     }
 
     /// The picture of a row: by its path, or where the authors keep it by its number.
-    fn image(&self, row: &RawRecord) -> Result<Option<String>, EvaluationError> {
+    fn image(&self, row: &RawRecord) -> Result<Option<String>, DatasetError> {
         let given = text(row, &["image_path", "image"]);
         let numbered = text(row, &["sid"]).into_iter().flat_map(|sid| {
             let folders = self.names.iter().map(|name| format!("data/r_gen/image/{name}"));
@@ -202,7 +194,7 @@ impl<'a> Companions<'a> {
     }
 
     /// Pictures in a folder of the authors', `data/KIND/NAME/inner`.
-    fn listed(&self, kind: &str, inner: &str) -> Result<Vec<String>, EvaluationError> {
+    fn listed(&self, kind: &str, inner: &str) -> Result<Vec<String>, DatasetError> {
         for name in self.names {
             let found = self.pictures.list(&format!("data/{kind}/{name}/{inner}"))?;
             if !found.is_empty() {
@@ -214,7 +206,7 @@ impl<'a> Companions<'a> {
 
     /// Scenes that stand in the authors' folders and in no file:
     /// `data/coe_gen_merge/image/NAME/MODEL/UID/scenario_0.png`.
-    fn scenes(&mut self) -> Result<(), EvaluationError> {
+    fn scenes(&mut self) -> Result<(), DatasetError> {
         let kind = "coe_gen_merge/image";
         let models = self.listed(kind, "")?;
         let [model] = models.as_slice() else {
@@ -246,7 +238,7 @@ impl<'a> Companions<'a> {
     ///
     /// # Errors
     /// A path that leads out of the folders.
-    pub(crate) fn finish(mut self) -> Result<Vec<String>, EvaluationError> {
+    pub(crate) fn finish(mut self) -> Result<Vec<String>, DatasetError> {
         self.scenes()?;
         let records = &*self.records;
         let any = |has: &dyn Fn(&Record) -> bool| records.iter().any(has);

@@ -19,7 +19,7 @@ pub(crate) use pictures::Pictures;
 use raw_record::canonical;
 pub(crate) use raw_record::{RawRecord, data, name};
 
-use crate::EvaluationError;
+use crate::DatasetError;
 
 /// Bytes of a file of text: it is held whole.
 const TEXT_BYTES: u64 = 1 << 30;
@@ -35,10 +35,10 @@ pub(crate) fn rows(
     columns: &[&str],
     most: usize,
     pictures: &mut Pictures,
-) -> Result<Vec<RawRecord>, EvaluationError> {
-    let mut file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
+) -> Result<Vec<RawRecord>, DatasetError> {
+    let mut file = File::open(path).map_err(|error| DatasetError::file(path, error))?;
     let mut head = [0; 6];
-    let length = read_head(&mut file, &mut head).map_err(|error| EvaluationError::file(path, error))?;
+    let length = read_head(&mut file, &mut head).map_err(|error| DatasetError::file(path, error))?;
     let head = &head[..length];
     if head.starts_with(b"PAR1") {
         return parquet::rows(path, columns, most, pictures);
@@ -80,7 +80,7 @@ fn separated(path: &Path) -> Option<u8> {
 }
 
 /// The rows of a table whose first line names the columns. What is empty is not there.
-fn table(path: &Path, text: &str, delimiter: u8, most: usize) -> Result<Vec<RawRecord>, EvaluationError> {
+fn table(path: &Path, text: &str, delimiter: u8, most: usize) -> Result<Vec<RawRecord>, DatasetError> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     let failed = |error: csv::Error| match error.position() {
         Some(place) => {
@@ -104,8 +104,8 @@ fn table(path: &Path, text: &str, delimiter: u8, most: usize) -> Result<Vec<RawR
 ///
 /// # Errors
 /// A file that can't be read, is too large or no UTF-8.
-pub(crate) fn text(path: &Path) -> Result<String, EvaluationError> {
-    let failed = |error| EvaluationError::file(path, error);
+pub(crate) fn text(path: &Path) -> Result<String, DatasetError> {
+    let failed = |error| DatasetError::file(path, error);
     let mut text = String::new();
     File::open(path).and_then(|file| file.take(TEXT_BYTES + 1).read_to_string(&mut text)).map_err(failed)?;
     if text.len() as u64 > TEXT_BYTES {

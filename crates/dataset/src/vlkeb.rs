@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::EvaluationError;
+use crate::DatasetError;
 use crate::files::{Pictures, RawRecord, data};
 use crate::record::{Record, Sample};
 
@@ -92,7 +92,7 @@ pub(crate) fn records(
     file: &Path,
     rows: Vec<RawRecord>,
     pictures: &Pictures,
-) -> Result<(Vec<Record>, Vec<String>), EvaluationError> {
+) -> Result<(Vec<Record>, Vec<String>), DatasetError> {
     let (all, mut records, mut unused) = (rows.len(), Vec::new(), Unused::default());
     let mut missing = None;
     for (number, row) in rows.into_iter().enumerate() {
@@ -122,7 +122,7 @@ fn record(
     number: usize,
     pictures: &Pictures,
     unused: &mut Unused,
-) -> Result<Option<Record>, EvaluationError> {
+) -> Result<Option<Record>, DatasetError> {
     let Some(answer) = published.alt.text() else {
         unused.without_answer += 1;
         return Ok(None);
@@ -142,7 +142,7 @@ fn record(
             unused.other_pictures += 1;
             Ok(None)
         }
-        None => Ok::<_, EvaluationError>(None),
+        None => Ok::<_, DatasetError>(None),
     };
     let similar = there(published.image_rephrase)?;
     let elsewhere = there(published.m_loc)?;

@@ -11,7 +11,7 @@ use crate::files::{Pictures, data, name, rows, text};
 use crate::published::{COLUMNS, CompanionSet, Companions, Layout};
 use crate::record::{Probe, Record};
 use crate::splits::{describes, is_of, part_of};
-use crate::{EvaluationError, published, splits, vlkeb};
+use crate::{DatasetError, published, splits, vlkeb};
 
 /// File of native records.
 const NATIVE: &str = "edits.jsonl";
@@ -42,7 +42,7 @@ impl Dataset {
     /// # Errors
     /// Files that can't be read, lines that are no records: the file and the line are named. No records, or
     /// several files of them. No picture.
-    pub fn open(path: &Path) -> Result<Self, EvaluationError> {
+    pub fn open(path: &Path) -> Result<Self, DatasetError> {
         Self::open_with(path, None, None)
     }
 
@@ -51,11 +51,7 @@ impl Dataset {
     ///
     /// # Errors
     /// As there.
-    pub fn open_with(
-        path: &Path,
-        images: Option<&Path>,
-        split: Option<&str>,
-    ) -> Result<Self, EvaluationError> {
+    pub fn open_with(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<Self, DatasetError> {
         let native = if path.file_name().is_some_and(|name| name == NATIVE) {
             path.to_owned()
         } else {
@@ -64,17 +60,17 @@ impl Dataset {
         if native.is_file() { Self::native(&native) } else { Self::published(path, images, split) }
     }
 
-    fn native(file: &Path) -> Result<Self, EvaluationError> {
+    fn native(file: &Path) -> Result<Self, DatasetError> {
         let folder = file.parent().unwrap_or_else(|| Path::new("."));
         let records = read_lines(file)?;
         let probes = folder.join(PROBES);
         let probes = if probes.exists() { read_lines(&probes)? } else { Vec::new() };
-        let bytes = std::fs::read(file).map_err(|error| EvaluationError::file(file, error))?;
+        let bytes = std::fs::read(file).map_err(|error| DatasetError::file(file, error))?;
         let digest = blake3::hash(&bytes).to_hex().to_string();
         Ok(Self { pictures: Pictures::within(folder), digest, records, probes, notes: Vec::new() })
     }
 
-    fn published(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<Self, EvaluationError> {
+    fn published(path: &Path, images: Option<&Path>, split: Option<&str>) -> Result<Self, DatasetError> {
         let folder =
             splits::folder(path, split, |folder| candidates(folder).is_ok_and(|files| !files.is_empty()))?;
         // A folder that was chosen by its split holds that alone.
@@ -121,7 +117,7 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::picture`].
-    pub fn samples(&self, name: &str, count: usize) -> Result<SampleSet, EvaluationError> {
+    pub fn samples(&self, name: &str, count: usize) -> Result<SampleSet, DatasetError> {
         let mut samples = SampleSet::new(name);
         for record in &self.records {
             if samples.len() == count {
@@ -138,7 +134,7 @@ impl Dataset {
     ///
     /// # Errors
     /// A path that leads out of the folders, a file that can't be read.
-    pub fn picture(&self, name: &str) -> Result<ImageSource, EvaluationError> {
+    pub fn picture(&self, name: &str) -> Result<ImageSource, DatasetError> {
         Ok(ImageSource::from(self.pictures.read(name)?))
     }
 }
@@ -149,12 +145,12 @@ struct Found {
     records: Vec<PathBuf>,
     sets: Vec<(CompanionSet, PathBuf)>,
     /// Why others can't be read.
-    faults: Vec<EvaluationError>,
+    faults: Vec<DatasetError>,
 }
 
 impl Found {
     /// What there is at this place: in a folder, or in that of the one file of records that is meant.
-    fn at(path: &Path) -> Result<Self, EvaluationError> {
+    fn at(path: &Path) -> Result<Self, DatasetError> {
         let meant = path.is_file().then(|| path.file_name()).flatten();
         let mut found = Self::default();
         for file in candidates(path)? {
@@ -179,7 +175,7 @@ impl Found {
     }
 
     /// The file of records, by its first part, and its parts; of several splits the one that is meant.
-    fn records(&self, path: &Path, split: Option<&str>) -> Result<(PathBuf, Vec<PathBuf>), EvaluationError> {
+    fn records(&self, path: &Path, split: Option<&str>) -> Result<(PathBuf, Vec<PathBuf>), DatasetError> {
         let meant = |file: &&PathBuf| split.is_none_or(|split| is_of(file, split));
         let files: Vec<PathBuf> = self.records.iter().filter(meant).cloned().collect();
         let names: Vec<String> = files.iter().map(|file| name(file)).collect();
@@ -194,7 +190,7 @@ impl Found {
                 }
                 _ => Ok((first.clone(), files)),
             },
-            Some(_) => Err(EvaluationError::Data(format!(
+            Some(_) => Err(DatasetError::Data(format!(
                 "{} files hold records: name the one that is meant, or its split with --split ({})",
                 names.len(),
                 names.join(", ")
@@ -215,7 +211,7 @@ impl Found {
 }
 
 /// Files that may hold records, sorted: of a folder, or of the folder of a file.
-fn candidates(path: &Path) -> Result<Vec<PathBuf>, EvaluationError> {
+fn candidates(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let failed = |error: std::io::Error| data(path, &error);
     let folder = match path.parent() {
         Some(parent) if path.is_file() && parent.as_os_str().is_empty() => Path::new("."),
@@ -235,7 +231,7 @@ fn candidates(path: &Path) -> Result<Vec<PathBuf>, EvaluationError> {
     Ok(found)
 }
 
-fn read_lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, EvaluationError> {
+fn read_lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, DatasetError> {
     text(path)?
         .lines()
         .enumerate()

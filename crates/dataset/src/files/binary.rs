@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::pictures::Pictures;
 use super::raw_record::{RawRecord, data};
-use crate::EvaluationError;
+use crate::DatasetError;
 
 /// Lists within lists, groups within groups.
 pub(super) const DEPTH: usize = 4;
@@ -28,8 +28,8 @@ pub(super) fn rows(
     path: &Path,
     format: &str,
     read: impl FnOnce(File) -> Result<Vec<RawRecord>, String>,
-) -> Result<Vec<RawRecord>, EvaluationError> {
-    let file = File::open(path).map_err(|error| EvaluationError::file(path, error))?;
+) -> Result<Vec<RawRecord>, DatasetError> {
+    let file = File::open(path).map_err(|error| DatasetError::file(path, error))?;
     let what = match catch_unwind(AssertUnwindSafe(|| read(file))) {
         Ok(Ok(rows)) => return Ok(rows),
         Ok(Err(what)) => what,

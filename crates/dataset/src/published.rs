@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use reasonedit_text::split_sentences;
 use serde_json::Value;
 
-use crate::EvaluationError;
+use crate::DatasetError;
 use crate::files::{Pictures, RawRecord, data};
 use crate::record::{Record, Sample};
 
@@ -165,7 +165,7 @@ pub(crate) fn records(
     file: &Path,
     rows: &[RawRecord],
     pictures: &Pictures,
-) -> Result<(Vec<Record>, Vec<String>), EvaluationError> {
+) -> Result<(Vec<Record>, Vec<String>), DatasetError> {
     let mut left_out = LeftOut::default();
     let mut read = Vec::new();
     for (number, row) in rows.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::EvaluationError;
+use crate::DatasetError;
 use crate::files::{data, name, text};
 
 /// Lists the splits of a folder that `DatasetDict.save_to_disk` wrote.
@@ -34,7 +34,7 @@ pub(crate) fn folder(
     path: &Path,
     split: Option<&str>,
     has_records: impl Fn(&Path) -> bool,
-) -> Result<PathBuf, EvaluationError> {
+) -> Result<PathBuf, DatasetError> {
     let dictionary = path.join(DICTIONARY);
     if !dictionary.is_file() {
         let inner = path.join(DATA);

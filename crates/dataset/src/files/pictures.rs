@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::EvaluationError;
+use crate::DatasetError;
 
 /// Bytes of pictures within files: they are held in memory, and written nowhere.
 const EMBEDDED_BYTES: usize = 4 << 30;
@@ -75,7 +75,7 @@ impl Pictures {
     ///
     /// # Errors
     /// A path that leads out of the folders.
-    pub(crate) fn has(&self, name: &str) -> Result<bool, EvaluationError> {
+    pub(crate) fn has(&self, name: &str) -> Result<bool, DatasetError> {
         Ok(self.embedded.contains_key(name) || self.find(name)?.is_some())
     }
 
@@ -83,13 +83,13 @@ impl Pictures {
     ///
     /// # Errors
     /// A path that leads out of the folders, a file that is not there or can't be read.
-    pub(crate) fn read(&self, name: &str) -> Result<Bytes, EvaluationError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Bytes, DatasetError> {
         if let Some(bytes) = self.embedded.get(name) {
             return Ok(bytes.clone());
         }
-        let missing = || EvaluationError::Data(format!("{name}: there is no such picture"));
+        let missing = || DatasetError::Data(format!("{name}: there is no such picture"));
         let path = self.find(name)?.ok_or_else(missing)?;
-        let bytes = std::fs::read(path).map_err(|error| EvaluationError::Data(format!("{name}: {error}")))?;
+        let bytes = std::fs::read(path).map_err(|error| DatasetError::Data(format!("{name}: {error}")))?;
         Ok(Bytes::from(bytes))
     }
 
@@ -98,7 +98,7 @@ impl Pictures {
     ///
     /// # Errors
     /// A path that leads out of the folders.
-    pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>, EvaluationError> {
+    pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>, DatasetError> {
         let folder = folder.trim_end_matches('/');
         let Some(found) = self.locate(folder, Path::is_dir, 2)? else { return Ok(Vec::new()) };
         let mut names: Vec<String> = std::fs::read_dir(found)
@@ -112,7 +112,7 @@ impl Pictures {
         Ok(names)
     }
 
-    fn find(&self, name: &str) -> Result<Option<PathBuf>, EvaluationError> {
+    fn find(&self, name: &str) -> Result<Option<PathBuf>, DatasetError> {
         self.locate(name, Path::is_file, usize::MAX)
     }
 
@@ -122,13 +122,13 @@ impl Pictures {
         name: &str,
         is: fn(&Path) -> bool,
         most: usize,
-    ) -> Result<Option<PathBuf>, EvaluationError> {
+    ) -> Result<Option<PathBuf>, DatasetError> {
         let mut parts = Vec::new();
         for part in Path::new(name).components() {
             match part {
                 Component::Normal(part) => parts.push(part),
                 Component::CurDir => {}
-                _ => return Err(EvaluationError::Data(format!("{name} leads out of the data folder"))),
+                _ => return Err(DatasetError::Data(format!("{name} leads out of the data folder"))),
             }
         }
         let lost = parts.len().min(if self.lenient { most } else { 1 });
