@@ -13,12 +13,14 @@ use reasonedit_server::BindAddress;
 
 mod edit;
 mod eval;
+mod export;
 mod hit_rates;
 mod modularity;
 mod shared;
 
 pub(crate) use edit::EditArgs;
 pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
+pub(crate) use export::ExportArgs;
 pub(crate) use hit_rates::HitRatesArgs;
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
 pub(crate) use shared::{CommonArgs, SettingsArgs, TargetArgs};
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Look into a codebook, carry it elsewhere, check it
     Codebook(CodebookArgs),
+    /// Write a codebook's edits as training data for other people's trainers
+    Export(ExportArgs),
     /// Look at models, fetch them, check them against reference outputs
     Models(ModelsArgs),
     /// Write pictures, questions and edits of the synthetic picture world

@@ -50,6 +50,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Edit(args) => commands::edit::run(&args).await,
         Command::Query(args) => commands::query::run(&args).await,
         Command::Codebook(args) => commands::codebook::run(&args).await,
+        Command::Export(args) => commands::export::run(&args).await,
         Command::Models(args) => commands::models::run(&args).await,
         Command::World(args) => blocking(move || commands::world::run(&args)).await,
         Command::Bench(args) => Box::pin(commands::bench::run(&args)).await,

@@ -28,7 +28,7 @@ pub struct Codebook {
     pub(crate) store: Arc<dyn CodebookStore>,
     pub(crate) config: Arc<CodebookConfig>,
     live: ArcSwap<Snapshot>,
-    writer: Mutex<Writer>,
+    pub(crate) writer: Mutex<Writer>,
     /// Whether a generation is being made: one at a time.
     pub(crate) building: AtomicBool,
     /// Events that are on disk and may be told of.

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use crate::book::Codebook;
 use crate::ids::EditId;
 use crate::records::EditRecord;
+use crate::snapshot::Snapshot;
 use crate::store::{Event, LoggedEvent};
 use crate::{CodebookError, Result};
 
@@ -36,6 +37,13 @@ impl Codebook {
     /// How many events are on disk: the number of the next one.
     pub fn recorded(&self) -> u64 {
         self.recorded.load(Ordering::Acquire)
+    }
+
+    /// The state right now, and how many events led to it. Waits for a write that is under way.
+    pub fn numbered_snapshot(&self) -> (Arc<Snapshot>, u64) {
+        // State and number are published one after the other, by whoever holds this.
+        let _writer = self.writer.lock();
+        (self.snapshot(), self.recorded())
     }
 
     /// At most `limit` events from number `from` on, oldest first; those that are on disk.
@@ -102,6 +110,9 @@ mod tests {
         let imported = (testing::record(4, 2), testing::members(4, 3, 2, 0.1));
         book.import(testing::shared([imported]), &testing::generation(2)).unwrap();
         assert_eq!((told.load(Ordering::SeqCst), book.recorded()), (5, 5));
+
+        let (snapshot, number) = book.numbered_snapshot();
+        assert_eq!((snapshot.edit_count(), number), (3, 5));
 
         let events = book.events(2, 2).unwrap();
         assert_eq!(events[0].event, Event::Edited(testing::edit_id(3)));

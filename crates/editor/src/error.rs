@@ -5,6 +5,7 @@ use reasonedit_imaging::ImagingError;
 use reasonedit_inference::{EngineError, ModelError};
 use reasonedit_resilience::WorkLost;
 use reasonedit_topology::TopologyError;
+use reasonedit_training_data::TrainingDataError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -120,6 +121,19 @@ impl From<WorkLost> for EditorError {
         match lost {
             WorkLost::Panicked(_) => Self::Internal("a piece of work panicked"),
             WorkLost::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// An option comes from the caller.
+impl From<TrainingDataError> for EditorError {
+    fn from(error: TrainingDataError) -> Self {
+        match error {
+            TrainingDataError::Option { name, detail } => {
+                Self::Invalid(vec![FieldError::new(format!("/{name}"), detail)])
+            }
+            TrainingDataError::Codebook(error) => error.into(),
+            TrainingDataError::Write(error) => Self::Storage(error),
         }
     }
 }

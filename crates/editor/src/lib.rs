@@ -87,6 +87,7 @@ mod stream;
 mod testing;
 mod timing;
 mod token_budget;
+mod training_data;
 mod types;
 mod validate;
 mod visual_entailment;
@@ -113,6 +114,9 @@ pub use reasonedit_inference::{
     EngineError, EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
 };
 pub use reasonedit_text::Warning;
+pub use reasonedit_training_data::{
+    LeftOut, PicturePlace, ReasoningPlace, Trainer, TrainingManifest, TrainingOptions, TrainingTask,
+};
 pub use types::{
     Absence, AbsentReason, ActiveEmbedding, AskedForm, CallContext, ChatPart, ChatRequest, ChatTurn,
     ChoiceScore, Conflict, Decoding, EditRequest, EditView, EmbeddingChoice, EvidenceFound, Firings,

@@ -71,4 +71,16 @@ impl ImageFormat {
             Self::Tiff => "image/tiff",
         }
     }
+
+    /// What names of such files end with, without the dot.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::WebP => "webp",
+            Self::Gif => "gif",
+            Self::Bmp => "bmp",
+            Self::Tiff => "tif",
+        }
+    }
 }

@@ -110,6 +110,22 @@ fn frame(bytes: &[u8]) -> Option<Frame> {
     })
 }
 
+/// Whether it is of a process and of colours that every reader takes alike: baseline or progressive, 8 bits,
+/// grey or YCbCr.
+pub(crate) fn is_common(bytes: &[u8]) -> bool {
+    frame(bytes).is_some_and(|frame| {
+        matches!(frame, Frame { marker: 0xC0..=0xC2, precision: 8, height: 1.., components: 1 | 3, .. })
+    })
+}
+
+/// What programs keep beside the pixels: EXIF, XMP, profiles.
+pub(crate) fn application_data(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Segments::new(bytes).filter_map(|segment| match segment {
+        Segment::Marker(0xE0..=0xEF, body) => Some(body),
+        _ => None,
+    })
+}
+
 /// Refuses the processes of the JPEG standards that no decoder here reads, by their names.
 ///
 /// # Errors

@@ -9,9 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf as _, Bytes};
 use futures::{StreamExt as _, stream};
-use reasonedit_editor::{
-    CallContext, CodebookName, Editor, EditorError, ExportSummary, ImportOptions, ImportSummary,
-};
+use reasonedit_editor::{CallContext, CodebookName, Editor, EditorError, ImportOptions, ImportSummary};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -30,7 +28,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// The end of the pipe that the editor writes into. Blocks while the client is slow; fails once it has gone,
 /// or takes nothing for too long.
-struct PipeWriter {
+pub(crate) struct PipeWriter {
     pieces: mpsc::Sender<Bytes>,
     runtime: Handle,
     patience: Duration,
@@ -54,23 +52,27 @@ impl Write for PipeWriter {
     }
 }
 
-/// Answers with the archive while it is being written. `permit` is held until then.
+/// Answers with an archive while it is being written. `permit` is held until then.
 ///
 /// # Errors
-/// What the editor says, if it fails before the first byte; later failures cut the answer short, which the
+/// What the writer says, if it fails before the first byte; later failures cut the answer short, which the
 /// client notices.
-pub(crate) async fn export(
-    editor: Editor,
-    codebook: CodebookName,
+pub(crate) async fn stream<T, Written>(
+    name: &str,
     permit: OwnedSemaphorePermit,
     patience: Duration,
-) -> Result<Response> {
+    write: impl FnOnce(PipeWriter) -> Written,
+) -> Result<Response>
+where
+    T: Send + 'static,
+    Written: Future<Output = Result<T, EditorError>> + Send + 'static,
+{
     let (sender, mut pieces) = mpsc::channel(PIECES);
-    let disposition = format!("attachment; filename=\"reasonedit-{codebook}.tar\"");
-    let writer = PipeWriter { pieces: sender, runtime: Handle::current(), patience };
+    let disposition = format!("attachment; filename=\"{name}.tar\"");
+    let written = write(PipeWriter { pieces: sender, runtime: Handle::current(), patience });
     let writing = tokio::spawn(async move {
         let _permit = permit;
-        editor.export(&codebook, writer).await
+        written.await.map(drop)
     });
     let first = pieces.recv().await;
     let headers = [(header::CONTENT_TYPE, TAR), (header::CONTENT_DISPOSITION, &*disposition)];
@@ -96,7 +98,7 @@ pub(crate) async fn export(
     Ok((headers, Body::from_stream(body.fuse())).into_response())
 }
 
-async fn finished(writing: JoinHandle<Result<ExportSummary, EditorError>>) -> Result<ExportSummary> {
+async fn finished(writing: JoinHandle<Result<(), EditorError>>) -> Result<()> {
     match writing.await {
         Ok(result) => Ok(result?),
         Err(failure) => Err(Problem::internal(&failure)),

@@ -10,6 +10,7 @@ mod form_tests;
 pub mod health;
 pub mod job;
 pub mod modularity;
+pub mod training_data;
 
 pub use reasonedit_api::{
     BoxDto, BoxInput, CodebookParams, File, KindDto, Metadata, OpinionDto, WarningDto, image, query,

@@ -11,6 +11,7 @@ pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod modularity;
 pub(crate) mod query;
+pub(crate) mod training_data;
 
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;

@@ -22,7 +22,9 @@ use utoipa_axum::routes;
 use crate::auth::Tokens;
 use crate::body::BodyBudget;
 use crate::config::ServerConfig;
-use crate::handlers::{codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query};
+use crate::handlers::{
+    codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query, training_data,
+};
 use crate::limits::{Archives, Places, Times};
 use crate::openapi::ApiDoc;
 use crate::origin::Origins;
@@ -60,6 +62,7 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::TOKEN, routes!(codebook::entry))
         .route(Policy::TOKEN.streamed().archives(), routes!(codebook::export))
         .route(Policy::TOKEN.upload().archives(), routes!(codebook::import))
+        .route(Policy::TOKEN.streamed().archives(), routes!(training_data::export))
         .route(Policy::TOKEN, routes!(images::get))
         .route(Policy::PROBE, routes!(health::live))
         .route(Policy::PROBE, routes!(health::ready))

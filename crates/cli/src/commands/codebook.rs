@@ -7,6 +7,7 @@ use reasonedit_editor::{CallContext, ImportOptions};
 use serde_json::{Value, json};
 
 use super::target::{Target, codebook_name};
+use super::unfinished_file::UnfinishedFile;
 use crate::args::{CodebookArgs, CodebookCommand, SettingsArgs, TargetArgs};
 use crate::error::{CliError, Result};
 use crate::settings::Settings;
@@ -43,39 +44,14 @@ fn is_standard(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// Writes beside the file and renames at the end: a broken export never looks like a whole one.
-struct Out {
-    file: tempfile::NamedTempFile,
-    path: std::path::PathBuf,
-}
-
-impl Out {
-    fn create(path: &Path) -> Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| CliError::file(path, error))?;
-        Ok(Self { file, path: path.to_owned() })
-    }
-
-    fn writer(&self) -> Result<std::fs::File> {
-        self.file.reopen().map_err(|error| CliError::file(&self.path, error))
-    }
-
-    fn keep(self) -> Result<()> {
-        let path = self.path;
-        self.file.as_file().sync_all().map_err(|error| CliError::file(&path, error))?;
-        self.file.persist(&path).map_err(|error| CliError::file(&path, error.error))?;
-        Ok(())
-    }
-}
-
 async fn export(file: &Path, args: &TargetArgs) -> Result<()> {
-    let out = if is_standard(file) { None } else { Some(Out::create(file)?) };
+    let out = if is_standard(file) { None } else { Some(UnfinishedFile::create(file)?) };
     let said = match Target::open(args).await? {
         Target::Remote(client) => {
             let count = match &out {
                 None => client.download("codebook/export", file, &mut tokio::io::stdout()).await?,
                 Some(out) => {
-                    let mut writer = tokio::fs::File::from_std(out.writer()?);
+                    let mut writer = tokio::fs::File::from_std(out.open()?);
                     client.download("codebook/export", file, &mut writer).await?
                 }
             };
@@ -84,7 +60,7 @@ async fn export(file: &Path, args: &TargetArgs) -> Result<()> {
         Target::Local(local, name) => {
             let writer: Box<dyn Write + Send> = match &out {
                 None => Box::new(io::stdout()),
-                Some(out) => Box::new(io::BufWriter::new(out.writer()?)),
+                Some(out) => Box::new(io::BufWriter::new(out.open()?)),
             };
             let summary = local.editor.export(&name, writer).await.map_err(service::refused)?;
             format!("{} edits, {} pictures", summary.edits, summary.images)

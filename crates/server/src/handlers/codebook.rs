@@ -134,7 +134,9 @@ pub(crate) async fn export(
     let codebook = codebook_name(params.codebook.as_deref())?;
     let editor = state.editor()?.clone();
     let permit = archives.take()?;
-    archive::export(editor, codebook, permit, state.timeouts().body_idle()).await
+    let name = format!("reasonedit-{codebook}");
+    let write = async move |out| editor.export(&codebook, out).await;
+    archive::stream(&name, permit, state.timeouts().body_idle(), write).await
 }
 
 /// Import a codebook

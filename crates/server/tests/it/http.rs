@@ -29,6 +29,7 @@ async fn until_the_model_is_loaded_everything_else_says_when_to_come_back() {
         get(&router, "/codebook").await,
         get(&router, "/codebook/entries").await,
         get(&router, "/codebook/export").await,
+        get(&router, "/export?format=trl").await,
         post(&router, "/codebook/import", "application/x-tar", "").await,
         get(&router, &format!("/images/{}", "0f".repeat(32))).await,
         post_json(&router, "/query", &query).await,
@@ -82,6 +83,8 @@ async fn parameters_are_checked() {
         ("/codebook/entries?limit=0", "/limit"),
         ("/codebook/entries?cursor=%F0%9F%A6%80", "/cursor"),
         ("/codebook/export?codebook=..", "/codebook"),
+        ("/export", "/format"),
+        ("/export?format=trl&split=1", "/split"),
         ("/images/0f?x=1", "/y"),
         ("/images/0f?x=1&y=1&width=0&height=1", "/width"),
         ("/images/0f?x=-1&y=1&width=1&height=1", "/x"),
@@ -129,7 +132,7 @@ async fn tokens_are_asked_for_where_they_are_configured() {
     for uri in ["/health/live", "/docs", "/docs/app.js", "/docs/style.css", "/openapi.json"] {
         assert_eq!(get(&router, uri).await.code(), 200, "{uri}");
     }
-    for uri in ["/edits", "/codebook", "/metrics", "/nothing", "/codebook/export"] {
+    for uri in ["/edits", "/codebook", "/metrics", "/nothing", "/codebook/export", "/export?format=trl"] {
         let answer = get(&router, uri).await;
         answer.problem(401);
         assert!(answer.header("www-authenticate").starts_with("Bearer"), "{uri}");

@@ -26,5 +26,6 @@ mod receiver;
 mod serve;
 mod superseded;
 mod texts;
+mod training_data;
 mod webhooks;
 mod words;

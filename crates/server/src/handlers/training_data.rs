@@ -1,0 +1,43 @@
+//! `/export`.
+
+use axum::extract::State;
+use axum::response::Response;
+use reasonedit_api::problems::LookupProblems;
+use reasonedit_editor::EditorError;
+
+use crate::archive;
+use crate::dto::training_data::TrainingDataParams;
+use crate::dto::{File, codebook_name};
+use crate::json::Query;
+use crate::limits::Archives;
+use crate::problem::Result;
+use crate::state::AppState;
+
+/// Export edits as training data
+///
+/// The live edits of a codebook for one trainer: conversations with pictures for supervised fine-tuning, or
+/// pairs of the correction and what the model had said before. A tar, written as it is read: pictures, rows,
+/// and last `manifest.json`, which names the revision of the codebook and counts what was left out, by
+/// reason. Edits of one picture are never on both sides of a split, and stay on theirs in later exports with
+/// the same seed.
+#[utoipa::path(
+    get, path = "/export", operation_id = "export_training_data", tag = "codebook", params(TrainingDataParams),
+    responses(
+        (status = 200, description = "The archive.", body = File, content_type = "application/x-tar"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn export(
+    State(state): State<AppState>,
+    Query(params): Query<TrainingDataParams>,
+    archives: Archives,
+) -> Result<Response> {
+    let codebook = codebook_name(params.codebook.as_deref())?;
+    let options = params.options();
+    options.check().map_err(EditorError::from)?;
+    let editor = state.editor()?.clone();
+    let permit = archives.take()?;
+    let name = format!("reasonedit-{codebook}-{}-{}", options.format.word(), options.task.word());
+    let write = async move |out| editor.training_data(&codebook, options, out).await;
+    archive::stream(&name, permit, state.timeouts().body_idle(), write).await
+}
