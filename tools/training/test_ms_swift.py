@@ -34,7 +34,7 @@ def said(labels, tokenizer):
 def tokens(text, tokenizer):
     """The tokens of a text, none of which steers the model."""
     ids = tokenizer.encode(text, add_special_tokens=False)
-    assert not set(ids) & set(tokenizer.all_special_ids), text
+    assert not set(ids) & set(tokenizer.get_added_vocab().values()), text
     return ids
 
 
