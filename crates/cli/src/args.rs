@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reasonedit_server::BindAddress;
 
+mod adapt;
 mod edit;
 mod eval;
 mod export;
@@ -18,6 +19,7 @@ mod hit_rates;
 mod modularity;
 mod shared;
 
+pub(crate) use adapt::{AdaptArgs, TargetChoice};
 pub(crate) use edit::EditArgs;
 pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 pub(crate) use export::ExportArgs;
@@ -72,6 +74,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Measure what edits do, beside what other editors do
     Eval(EvalArgs),
+    /// Train a low-rank adapter of the model from a codebook's live edits
+    Adapt(AdaptArgs),
     /// Choose the layer and the weight of the text by topology
     Modularity(ModularityArgs),
     /// Compare what topology says of layers and weights with what they retrieve

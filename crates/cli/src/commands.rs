@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub(crate) mod adapt;
 pub(crate) mod batch;
 pub(crate) mod bench;
 pub(crate) mod codebook;

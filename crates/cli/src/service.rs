@@ -125,8 +125,8 @@ pub(crate) struct Engines {
 /// A wrong device or type, an engine that can't be started.
 pub(crate) fn start_engines(settings: &Settings, sources: ModelSources) -> Result<Engines> {
     let paraphraser = sources.paraphraser.clone().map(|source| {
-        // The revision is the vision-language model's.
-        let options = LoadOptions { revision: None, ..settings.model.load_options() };
+        // Revision and adapter are the vision-language model's.
+        let options = LoadOptions { revision: None, adapter: None, ..settings.model.load_options() };
         let load = move || Ok(Models::writer(load_with_progress(&source, &options, &download_progress())?));
         started(load, settings)
     });
@@ -148,11 +148,12 @@ fn start_engine(settings: &Settings, sources: ModelSources) -> Result<EngineHand
     let load = move || {
         let began = std::time::Instant::now();
         let vlm = load_with_progress(&sources.vlm, &options, &download_progress())?;
-        // The revision is the model's; the encoder is small enough for the processor and for full precision.
+        // Revision and adapter are the model's; the encoder is small enough for the processor and for full precision.
         let options = LoadOptions {
             device: DeviceChoice::Cpu,
             dtype: WeightType::F32,
             quantize: None,
+            adapter: None,
             revision: None,
             offline: options.offline,
         };

@@ -155,6 +155,7 @@ fn options_of(args: &CommonArgs) -> Result<Vec<(String, Value)>, SettingsError> 
     let named = [
         ("model.source", args.model.clone()),
         ("model.sentence_encoder", args.sentence_encoder.clone()),
+        ("model.adapter", args.adapter.as_ref().map(|folder| folder.display().to_string())),
         ("model.device", args.device.clone()),
         ("model.dtype", args.dtype.clone()),
     ];

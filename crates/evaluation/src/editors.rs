@@ -11,6 +11,7 @@ mod grace;
 mod grace_settings;
 mod ike;
 mod live_edit;
+mod lora;
 mod mend;
 mod oracle;
 mod reason_edit;
@@ -47,6 +48,7 @@ const ALL: &[&[EditorDefinition]] = &[
     fine_tuning::EDITORS,
     mend::EDITORS,
     live_edit::EDITORS,
+    lora::EDITORS,
 ];
 
 /// Editors that no variant may be named after.

@@ -9,7 +9,9 @@ use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{DecodeLimits, RgbImage, decode};
 use reasonedit_inference::CallOptions;
-use reasonedit_tuning::{Correction, EditorNetwork, NetworkOrigin, Question, TrainingCase, TuningError};
+use reasonedit_tuning::{
+    Correction, EditorNetwork, NetworkOrigin, Question, TrainingCase, TuningError, reply_with_reasoning,
+};
 
 use crate::EvaluationError;
 
@@ -102,19 +104,6 @@ async fn call<T: Send + 'static>(
     Ok(done.map_err(EditorError::from)?.0?)
 }
 
-/// The reply that an edit trains: the answer, with the reasoning behind it where that is trained too.
-pub(crate) fn reply<'a>(answer: &str, reasoning: impl IntoIterator<Item = &'a str>) -> String {
-    let mut reply = answer.trim().to_owned();
-    for statement in reasoning {
-        if !reply.ends_with(['.', '!', '?']) {
-            reply.push('.');
-        }
-        reply.push(' ');
-        reply.push_str(statement.trim());
-    }
-    reply
-}
-
 /// What there is to train on in records.
 fn cases(
     data: &Dataset,
@@ -147,7 +136,7 @@ fn case(
     };
     let own = &record.sample;
     let statements = record.reasoning.iter().map(String::as_str).filter(|_| with_reasoning);
-    let reply = reply(&own.answer, statements);
+    let reply = reply_with_reasoning(&own.answer, statements);
     let mut correction = |sample: &Sample| -> Result<Correction, EvaluationError> {
         Ok(Correction { question: question(sample)?, reply: reply.clone() })
     };

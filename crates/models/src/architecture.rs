@@ -19,6 +19,9 @@ pub struct Architecture {
     pub model_type: &'static str,
     /// Whether it looks at pictures.
     pub pictures: bool,
+    /// Where its language model lies among the modules of transformers' class (from 4.52 on): adapters name
+    /// what they change by it.
+    pub language_modules: &'static str,
     /// Published checkpoints whose parameters are known to be those asked for.
     pub known: &'static [KnownModel],
     /// Names and shapes of the parameters that a checkpoint with this `config.json` must have.

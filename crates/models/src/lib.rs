@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+pub mod adapter;
 pub mod architecture;
 pub mod architectures;
 pub mod check;
@@ -36,6 +37,7 @@ pub mod siglip;
 mod tokenizer_file;
 mod vision_config;
 
+pub use adapter::{LowRankAdapter, LowRankFactors};
 pub use architecture::{Architecture, KnownModel};
 pub use architectures::ARCHITECTURES;
 pub use check::{CheckReport, check};

@@ -12,6 +12,7 @@ use reasonedit_nn::weights::Weights;
 use serde::{Deserialize, Serialize};
 use source::{DownloadProgress, resolve};
 
+use crate::adapter::merged;
 use crate::architecture::{Architecture, Parts};
 use crate::model::{SentenceEncoder, VisionLanguageModel};
 use crate::sentence;
@@ -26,6 +27,9 @@ pub struct LoadOptions {
     pub dtype: WeightType,
     /// Blocks of fewer bits for the language model's layers; none: as `dtype` says.
     pub quantize: Option<BlockType>,
+    /// Folder of a low-rank adapter in PEFT's layout, merged into the language model's weights while they are
+    /// read; sentence encoders have none.
+    pub adapter: Option<PathBuf>,
     /// Branch, tag or commit on the hub; its main branch when absent. Unused for folders.
     pub revision: Option<String>,
     /// Use only what was downloaded before.
@@ -55,7 +59,10 @@ pub fn load_with_progress(
     let architecture = Architecture::of(&config)?;
     let device = options.device.open()?;
     let precision = Precision::on(&device, options.dtype, options.quantize);
-    let weights = Weights::open(&checkpoint.whole_weight_files(&config)?, precision, device)?;
+    let mut weights = Weights::open(&checkpoint.whole_weight_files(&config)?, precision, device)?;
+    if let Some(folder) = &options.adapter {
+        weights = merged(weights, folder)?;
+    }
     (architecture.load)(&Parts { checkpoint: &checkpoint, config: &config, weights: &weights })
 }
 

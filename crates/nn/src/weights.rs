@@ -2,7 +2,10 @@
 
 mod convert;
 pub mod file;
+mod low_rank;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod tied;
 
 use std::cell::RefCell;
@@ -15,6 +18,7 @@ use candle_core::{DType, Device, Tensor};
 
 use self::convert::{Half, narrow_into, widen};
 use self::file::WeightFile;
+pub use self::low_rank::LowRankUpdate;
 pub use self::scope::Scope;
 use crate::blocks::linear::Weight;
 use crate::blocks::quantised::QuantisedRows;
@@ -47,6 +51,8 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub struct Weights {
     pub(super) source: Source,
+    /// What is added to tensors, by name.
+    updates: BTreeMap<String, LowRankUpdate>,
     pub(super) precision: Precision,
     device: Device,
 }
@@ -69,12 +75,36 @@ impl Weights {
             opened.push(weights);
         }
         let source = Source::Files { files: opened, entries, used: RefCell::default() };
-        Ok(Self { source, precision: precision.into(), device })
+        Ok(Self { source, updates: BTreeMap::new(), precision: precision.into(), device })
+    }
+
+    /// The same tensors with something added to some, by their names.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] for the first tensor that there is not, or that has another shape.
+    pub fn with_updates(self, updates: BTreeMap<String, LowRankUpdate>) -> Result<Self> {
+        for (name, update) in &updates {
+            match self.shape(name) {
+                Some(shape) if shape == update.shape() => {}
+                Some(shape) => {
+                    let reason =
+                        format!("its shape is {shape:?}, what is to be added has {:?}", update.shape());
+                    return Err(ModelError::load(name, reason));
+                }
+                None => return Err(ModelError::load(name, "there is no such tensor to be added to")),
+            }
+        }
+        Ok(Self { updates, ..self })
     }
 
     /// Weights without content that note what is asked for.
     pub fn names_only() -> Self {
-        Self { source: Source::Names(RefCell::default()), precision: DType::F32.into(), device: Device::Cpu }
+        Self {
+            source: Source::Names(RefCell::default()),
+            updates: BTreeMap::new(),
+            precision: DType::F32.into(),
+            device: Device::Cpu,
+        }
     }
 
     /// What was asked for so far, in that order; empty unless [`Self::names_only`].
@@ -89,7 +119,24 @@ impl Weights {
         matches!(self.source, Source::Names(_))
     }
 
-    /// Hashes every file, its length first.
+    /// Names of all tensors of the files, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let entries = match &self.source {
+            Source::Files { entries, .. } => Some(entries),
+            Source::Names(_) => None,
+        };
+        entries.into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
+    /// The shape of a tensor, if there is one of that name in the files.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        match &self.source {
+            Source::Files { entries, .. } => entries.get(name).map(|entry| entry.shape.as_slice()),
+            Source::Names(_) => None,
+        }
+    }
+
+    /// Hashes every file, its length first, and what is added to tensors.
     pub fn hash_into(&self, hasher: &mut blake3::Hasher) -> Result<()> {
         let Source::Files { files, .. } = &self.source else { return Ok(()) };
         for file in files {
@@ -97,6 +144,10 @@ impl Weights {
             file.all(|bytes| {
                 hasher.update_rayon(bytes);
             })?;
+        }
+        for (name, update) in &self.updates {
+            hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            update.hash_into(hasher);
         }
         Ok(())
     }
@@ -211,9 +262,18 @@ impl Weights {
     ) -> Result<()> {
         let Some((file, entry)) = self.entry(name, shape)? else { return Ok(()) };
         let mut wide = Vec::new();
-        file.rows(&entry.bytes, width * entry.dtype.size_in_bytes(), |row, bytes| {
+        let Some(update) = self.updates.get(name) else {
+            return file.rows(&entry.bytes, width * entry.dtype.size_in_bytes(), |row, bytes| {
+                widen(entry.dtype, bytes, &mut wide);
+                f(row, &wide)
+            });
+        };
+        // Whole rows of the matrix, however few values are asked for at a time.
+        let [_, inputs] = update.shape();
+        file.rows(&entry.bytes, inputs * entry.dtype.size_in_bytes(), |row, bytes| {
             widen(entry.dtype, bytes, &mut wide);
-            f(row, &wide)
+            update.add_to(row, &mut wide);
+            f(row * inputs / width, &wide)
         })
     }
 
@@ -233,6 +293,12 @@ impl Weights {
 
     /// Appends a tensor's values in half precision.
     fn narrow<T: Half>(&self, name: &str, shape: &[usize], to: &mut Vec<T>) -> Result<()> {
+        if self.updates.contains_key(name) {
+            return self.wide_rows(name, shape, 1, |_, piece| {
+                to.extend(piece.iter().map(|value| T::of_f32(*value)));
+                Ok(())
+            });
+        }
         let Some((file, entry)) = self.entry(name, shape)? else { return Ok(()) };
         let mut wide = Vec::new();
         file.rows(&entry.bytes, entry.dtype.size_in_bytes(), |_, bytes| {
@@ -358,83 +424,4 @@ fn not_floating(name: &str, stored: &str) -> ModelError {
              quantised: model.quantize does that while loading"
         ),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashMap;
-
-    fn file(tensors: &[(&str, Tensor)]) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let map: HashMap<String, Tensor> =
-            tensors.iter().map(|(n, t)| ((*n).to_owned(), t.clone())).collect();
-        candle_core::safetensors::save(&map, file.path()).unwrap();
-        file
-    }
-
-    fn random(shape: &[usize]) -> Tensor {
-        Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
-    }
-
-    #[test]
-    fn fused_linear_equals_separate_ones_in_every_stored_type() {
-        let (a, b, bias) = (random(&[5, 70]), random(&[3, 70]), random(&[5]));
-        for dtype in [DType::F32, DType::BF16, DType::F16] {
-            let [a, b] = [&a, &b].map(|t| t.to_dtype(dtype).unwrap());
-            let saved = file(&[
-                ("m.a.weight", a.clone()),
-                ("m.b.weight", b.clone()),
-                ("m.a.bias", bias.clone()),
-                ("m.b.bias", random(&[3])),
-            ]);
-            let weights = Weights::open(&[saved.path()], DType::F32, Device::Cpu).unwrap();
-            let x = random(&[4, 70]);
-            let linear = weights.scope("m").linear(&[("a", 5), ("b", 3)], 70, true).unwrap();
-            let y = linear.forward(&x).unwrap().narrow(1, 0, 5).unwrap();
-            let want = x.matmul(&a.to_dtype(DType::F32).unwrap().t().unwrap()).unwrap();
-            let want = want.broadcast_add(&bias).unwrap();
-            let error = (y - want).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-            assert!(error < 1e-4);
-            weights.finish(|_| false).unwrap();
-            assert_eq!(weights.parameters(), 8 * 70 + 8);
-        }
-    }
-
-    #[test]
-    fn errors_name_the_tensor() {
-        let saved = file(&[("a.weight", random(&[2, 3])), ("left.over", random(&[1]))]);
-        let weights = Weights::open(&[saved.path()], DType::F32, Device::Cpu).unwrap();
-        let says = |e: ModelError, words: [&str; 2]| {
-            let text = e.to_string();
-            assert!(words.iter().all(|w| text.contains(w)), "{text}");
-        };
-        says(weights.scope("").tensor("b.weight", &[2]).unwrap_err(), ["b.weight", "no such tensor"]);
-        says(weights.scope("").tensor("a.weight", &[3, 2]).unwrap_err(), ["a.weight", "[2, 3]"]);
-        weights.scope("").tensor("a.weight", &[2, 3]).unwrap();
-        says(weights.finish(|_| false).unwrap_err(), ["left.over", "1 tensors"]);
-        weights.finish(|n| n == "left.over").unwrap();
-    }
-
-    #[test]
-    fn truncated_files_are_refused() {
-        let saved = file(&[("a", random(&[20, 30]))]);
-        let bytes = std::fs::read(saved.path()).unwrap();
-        for len in [0, 4, 60, bytes.len() - 1] {
-            let cut = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(cut.path(), &bytes[..len]).unwrap();
-            assert!(Weights::open(&[cut.path()], DType::F32, Device::Cpu).is_err(), "{len}");
-        }
-    }
-
-    #[test]
-    fn names_are_noted_without_memory() {
-        let weights = Weights::names_only();
-        // 4·10¹² values would not fit anywhere.
-        weights.scope("x").linear(&[("big", 2_000_000)], 2_000_000, true).unwrap();
-        assert_eq!(
-            weights.asked(),
-            [("x.big.weight".into(), vec![2_000_000, 2_000_000]), ("x.big.bias".into(), vec![2_000_000])]
-        );
-    }
 }

@@ -22,10 +22,12 @@
 //! # }
 //! ```
 
+mod adapter_training;
 mod answer;
 mod error;
 mod fine_tuning;
 mod live_edit;
+mod lora;
 mod loss;
 mod mend;
 mod method;
@@ -34,13 +36,15 @@ mod prompt;
 mod training_case;
 mod weights;
 
+pub use adapter_training::{AdapterProgress, AdapterSettings, AdapterTraining};
 pub use answer::{best_choice, generate, reply_log_likelihoods};
 pub use error::TuningError;
 pub use fine_tuning::{FineTuning, FineTuningSettings};
 pub use live_edit::{LiveEdit, LiveEditNetwork, LiveEditSettings};
+pub use lora::{Lora, LoraSettings};
 pub use loss::cross_entropy;
 pub use mend::{Mend, MendNetwork, MendSettings};
-pub use method::{Answer, Correction, EditingMethod, Question};
+pub use method::{Answer, Correction, EditingMethod, Question, reply_with_reasoning};
 pub use minimise::{Minimised, Schedule, minimise};
 pub use prompt::{Example, Prompt};
 pub use training_case::{EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress};

@@ -28,6 +28,19 @@ pub struct Correction {
     pub reply: String,
 }
 
+/// An answer with the reasoning behind it, as it is trained: sentences, one after another.
+pub fn reply_with_reasoning<'s>(answer: &str, statements: impl IntoIterator<Item = &'s str>) -> String {
+    let mut reply = answer.trim().to_owned();
+    for statement in statements {
+        if !reply.ends_with(['.', '!', '?']) {
+            reply.push('.');
+        }
+        reply.push(' ');
+        reply.push_str(statement.trim());
+    }
+    reply
+}
+
 /// An editor's answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {

@@ -33,6 +33,10 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "DIR_OR_ID")]
     pub(crate) sentence_encoder: Option<String>,
 
+    /// Low-rank adapter of the model in PEFT's layout [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+
     /// Device that runs the model: cpu, cuda:0 … [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,

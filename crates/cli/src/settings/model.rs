@@ -25,6 +25,9 @@ pub(crate) struct ModelSettings {
     pub(crate) sentence_encoder: Option<String>,
     /// A model that rephrases texts, a folder or a hub id; none: the vision-language model does.
     pub(crate) paraphraser: Option<String>,
+    /// Folder of a low-rank adapter in PEFT's layout, merged into the model's language side; none: the model
+    /// as it is.
+    pub(crate) adapter: Option<PathBuf>,
     /// Branch, tag or commit of a hub id.
     pub(crate) revision: Option<String>,
     /// Device that runs the model.
@@ -75,12 +78,13 @@ impl ModelSettings {
         Ok(ModelSources { vlm, sentence_encoder, paraphraser, samples })
     }
 
-    /// How the models are loaded. A revision is that of the vision-language model.
+    /// How the models are loaded. Revision and adapter are the vision-language model's.
     pub(crate) fn load_options(&self) -> LoadOptions {
         LoadOptions {
             device: self.device,
             dtype: self.dtype,
             quantize: self.quantize,
+            adapter: self.adapter.clone(),
             revision: self.revision.clone(),
             offline: self.offline,
         }

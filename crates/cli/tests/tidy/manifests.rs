@@ -97,6 +97,7 @@ const FLOORS: [(&str, &[&str]); 26] = [
             "resilience",
             "server",
             "topology",
+            "tuning",
             "world",
         ],
     ),

@@ -8,7 +8,7 @@ use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::decode;
 use reasonedit_inference::CallOptions;
 use reasonedit_models::VisionLanguageModel;
-use reasonedit_tuning::{Correction, EditingMethod, Question, TuningError};
+use reasonedit_tuning::{Correction, EditingMethod, Question, TuningError, reply_with_reasoning};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -18,7 +18,6 @@ use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
 };
-use crate::training::reply;
 
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
@@ -115,7 +114,7 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
             let began = std::time::Instant::now();
             let EditorCorrection { image, question, answer, choices, .. } = correction;
             let reasoning = correction.reasoning.iter().filter(|_| self.with_reasoning);
-            let reply = reply(answer, reasoning.map(|statement| statement.statement.as_str()));
+            let reply = reply_with_reasoning(answer, reasoning.map(|statement| statement.statement.as_str()));
             let correction = Correction { question: self.question(image, question, choices)?, reply };
             match self.with_model(move |method, model| method.edit(model, &correction)).await? {
                 Ok(()) => Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3))),

@@ -32,6 +32,7 @@ use crate::model::VisionLanguageModel;
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
     model_type: "instructblip",
     pictures: true,
+    language_modules: "language_model.model",
     known: &[KnownModel {
         id: "Salesforce/instructblip-vicuna-7b",
         parameters: 7_913_210_624,

@@ -25,6 +25,7 @@ use crate::model::VisionLanguageModel;
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
     model_type: "llava",
     pictures: true,
+    language_modules: "model.language_model",
     known: &[KnownModel {
         id: "llava-hf/llava-1.5-7b-hf",
         parameters: 7_063_427_072,

@@ -24,6 +24,7 @@ use crate::prompt::PromptTokenizer;
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
     model_type: "qwen2",
     pictures: false,
+    language_modules: "model",
     known: &[
         KnownModel {
             id: "Qwen/Qwen2.5-0.5B-Instruct",

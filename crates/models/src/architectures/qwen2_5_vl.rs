@@ -26,6 +26,7 @@ use crate::qwen_vision::processor_for;
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
     model_type: "qwen2_5_vl",
     pictures: true,
+    language_modules: "model.language_model",
     known: &[
         KnownModel {
             id: "Qwen/Qwen2.5-VL-3B-Instruct",

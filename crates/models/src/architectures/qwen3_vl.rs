@@ -25,6 +25,7 @@ use crate::qwen_vision::processor_for;
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
     model_type: "qwen3_vl",
     pictures: true,
+    language_modules: "model.language_model",
     known: &[
         KnownModel {
             id: "Qwen/Qwen3-VL-4B-Instruct",

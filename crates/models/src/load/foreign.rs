@@ -90,9 +90,9 @@ fn adapter(folder: &Path) -> ModelError {
     ModelError::load(
         "adapter_config.json",
         format!(
-            "the folder holds an adapter ({kind}) without the model it belongs to{base}. Merge the two with \
-             peft's merge_and_unload, write the result with save_pretrained, tokenizer and processor too, \
-             and load that"
+            "the folder holds an adapter ({kind}) without the model it belongs to{base}. Name that model, and \
+             this folder as model.adapter (--adapter); or merge the two with peft's merge_and_unload, write \
+             the result with save_pretrained, tokenizer and processor too, and load that"
         ),
     )
 }
