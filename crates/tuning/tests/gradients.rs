@@ -2,6 +2,7 @@
 //! (`tests/goldens`, made by `tools/gradients.py`).
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+#![allow(clippy::print_stdout, reason = "the errors themselves are shown with --nocapture")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -166,6 +167,7 @@ fn assert_gradient(golden: &Tensors, name: &str, gradient: &Tensor) {
         let right = gradient.matmul(&vector(columns).unsqueeze(1).unwrap()).unwrap();
         errors.push(distance(&floats(&right), &floats(part("right"))));
     }
+    println!("{name}: {errors:.1e?}");
     assert!(errors.iter().all(|error| *error < GRADIENTS), "{name}: {errors:?}");
 }
 
@@ -232,12 +234,13 @@ fn forward_equals_the_fast_path_and_pytorch(name: &str) {
     let want = golden.tensors("feed_forward.safetensors");
     assert!(forward_error(&fast, &floats(&want["logits"])) < GRADIENTS);
     for cut in [golden.last(), Cut::FeedForward(golden.about.middle), Cut::Layer(0)] {
-        let logits = golden.logits(cut, &Unadapted);
-        assert!(forward_error(&floats(&logits), &fast) < FORWARD, "{cut:?}");
         // Copies of the weights go through the operations that track gradients.
         let (_variables, patch) = copies(&golden, cut, &FEED_FORWARD);
-        let error = forward_error(&floats(&golden.logits(cut, &patch)), &fast);
-        assert!(error < FORWARD, "{cut:?}: {error}");
+        for adaptation in [&Unadapted as &dyn Adaptation, &patch] {
+            let error = forward_error(&floats(&golden.logits(cut, adaptation)), &fast);
+            println!("{name}, {cut:?}: {error:.1e}");
+            assert!(error < FORWARD, "{cut:?}: {error}");
+        }
     }
     let hidden = golden.states(golden.last()).states;
     assert!(forward_error(&floats(&hidden), &floats(&want["hidden"])) < GRADIENTS);
