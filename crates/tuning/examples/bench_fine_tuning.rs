@@ -25,9 +25,8 @@ struct Request {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = match (arguments.next().as_deref(), arguments.next()) {
-        (Some("--model"), Some(folder)) => folder,
-        _ => return Err("usage: bench_fine_tuning --model FOLDER".into()),
+    let (Some("--model"), Some(folder)) = (arguments.next().as_deref(), arguments.next()) else {
+        return Err("usage: bench_fine_tuning --model FOLDER".into());
     };
     let model = load(&folder, &LoadOptions::default())?;
     print(&serde_json::json!({"ready": true}))?;

@@ -167,7 +167,7 @@ fn assert_gradient(golden: &Tensors, name: &str, gradient: &Tensor) {
         let right = gradient.matmul(&vector(columns).unsqueeze(1).unwrap()).unwrap();
         errors.push(distance(&floats(&right), &floats(part("right"))));
     }
-    println!("{name}: {errors:.1e?}");
+    println!("{name}: {errors:?}");
     assert!(errors.iter().all(|error| *error < GRADIENTS), "{name}: {errors:?}");
 }
 
