@@ -18,6 +18,7 @@ mod reason_edit;
 mod unedited;
 mod variant;
 mod weight_editor;
+mod wise;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ const ALL: &[&[EditorDefinition]] = &[
     mend::EDITORS,
     live_edit::EDITORS,
     lora::EDITORS,
+    wise::EDITORS,
 ];
 
 /// Editors that no variant may be named after.

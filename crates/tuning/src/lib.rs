@@ -35,6 +35,7 @@ mod minimise;
 mod prompt;
 mod training_case;
 mod weights;
+mod wise;
 
 pub use adapter_training::{AdapterProgress, AdapterSettings, AdapterTraining};
 pub use answer::{best_choice, generate, reply_log_likelihoods};
@@ -45,7 +46,8 @@ pub use lora::{Lora, LoraSettings};
 pub use loss::cross_entropy;
 pub use mend::{Mend, MendNetwork, MendSettings};
 pub use method::{Answer, Correction, EditingMethod, Question, reply_with_reasoning};
-pub use minimise::{Minimised, Schedule, minimise};
+pub use minimise::{Minimised, Optimiser, Schedule, minimise};
 pub use prompt::{Example, Prompt};
 pub use training_case::{EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress};
 pub use weights::{WeightPatch, last_feed_forward};
+pub use wise::{Wise, WiseSettings};

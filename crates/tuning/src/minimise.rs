@@ -1,9 +1,15 @@
 //! Gradient descent as all editors here use it.
 
+mod optimiser;
+#[cfg(test)]
+mod tests;
+
+use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
-use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use serde::{Deserialize, Serialize};
 
+pub use self::optimiser::Optimiser;
+use self::optimiser::Trained;
 use crate::error::{Result, TuningError};
 
 /// How long and how fast weights are trained.
@@ -32,9 +38,9 @@ impl Schedule {
 pub struct Minimised {
     /// Steps that were made.
     pub steps: usize,
-    /// The first loss and the least.
+    /// The first loss.
     pub first: f64,
-    /// The loss of the weights that are left.
+    /// The loss of the weights that are left, the least.
     pub best: f64,
 }
 
@@ -48,41 +54,61 @@ pub fn minimise(
     schedule: &Schedule,
     mut loss: impl FnMut(usize) -> Result<Tensor>,
 ) -> Result<Minimised> {
-    let parameters = ParamsAdamW { lr: schedule.rate, weight_decay: 0.0, ..ParamsAdamW::default() };
-    let mut optimiser = AdamW::new(variables.to_vec(), parameters)?;
-    let copies = || variables.iter().map(|v| v.as_tensor().copy()).collect::<candle_core::Result<Vec<_>>>();
-    let begin = copies()?;
-    let mut kept = begin.clone();
+    descend(variables, schedule, Optimiser::Adam, |step| {
+        let loss = loss(step)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let gradients = move || {
+            let mut all: GradStore = loss.backward()?;
+            Ok(variables.iter().map(|variable| all.remove(variable)).collect())
+        };
+        Ok((value, gradients))
+    })
+}
+
+/// As [`minimise`], of a loss whose gradients by the variables `evaluate` says itself; they are asked for
+/// where another step is made.
+pub(crate) fn descend<G: FnOnce() -> Result<Vec<Option<Tensor>>>>(
+    variables: &[Var],
+    schedule: &Schedule,
+    optimiser: Optimiser,
+    mut evaluate: impl FnMut(usize) -> Result<(f64, G)>,
+) -> Result<Minimised> {
+    let mut trained: Vec<Trained> =
+        variables.iter().map(|variable| Trained::new(variable, optimiser)).collect::<Result<_>>()?;
     let mut outcome = Minimised { steps: 0, first: f64::NAN, best: f64::INFINITY };
     let mut since_best = 0;
     for step in 0..=schedule.steps {
-        let now = loss(step)?;
-        let value = f64::from(now.to_scalar::<f32>()?);
+        let (value, gradients) = evaluate(step)?;
         if !value.is_finite() {
-            put_back(variables, &begin)?;
+            trained.iter().try_for_each(Trained::begin_again)?;
             return Err(TuningError::NonFiniteLoss { steps: step });
         }
         if step == 0 {
             outcome.first = value;
         }
-        if value < outcome.best {
+        let better = value < outcome.best;
+        if better {
             outcome.best = value;
             since_best = 0;
-            kept = copies()?;
         } else {
             since_best += 1;
         }
         if value < schedule.good_enough || since_best > schedule.patience || step == schedule.steps {
+            if !better {
+                trained.iter().try_for_each(Trained::put_back)?;
+            }
             break;
         }
-        optimiser.set_learning_rate(schedule.rate_at(step));
-        optimiser.backward_step(&now)?;
+        let rate = schedule.rate_at(step);
+        for (variable, gradient) in trained.iter_mut().zip(gradients()?) {
+            if better {
+                variable.keep()?;
+            }
+            if let Some(gradient) = gradient {
+                variable.step(&gradient, rate, step + 1)?;
+            }
+        }
         outcome.steps = step + 1;
     }
-    put_back(variables, &kept)?;
     Ok(outcome)
-}
-
-fn put_back(variables: &[Var], values: &[Tensor]) -> candle_core::Result<()> {
-    variables.iter().zip(values).try_for_each(|(variable, value)| variable.set(value))
 }

@@ -58,6 +58,10 @@ impl Adaptation for WeightPatch {
     fn weight(&self, layer: usize, projection: Projection) -> Option<&Tensor> {
         self.0.get(&(layer, projection))
     }
+
+    fn is_row_wise(&self) -> bool {
+        true
+    }
 }
 
 /// The cut before the last feed-forward of a model: what most editors of weights change (paper, appendix

@@ -64,6 +64,12 @@ impl<M: EditingMethod + 'static> WeightEditor<M> {
         Self { profile, editor, with_reasoning, fresh: Box::new(fresh), method }
     }
 
+    /// The same of a method that may keep all edits back without choosing among them.
+    pub(super) fn gated(mut self) -> Self {
+        self.profile.gated = true;
+        self
+    }
+
     fn question(
         &self,
         image: &ImageSource,

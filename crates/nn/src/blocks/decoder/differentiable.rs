@@ -16,7 +16,7 @@ use crate::blocks::activation::Activation;
 use crate::blocks::attention::{HeadLayout, Span, attend};
 use crate::blocks::linear::Linear;
 use crate::blocks::norm::RmsNorm;
-use crate::blocks::product::RowKind;
+use crate::blocks::product::{RowKind, tracked_rows};
 use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
 use crate::blocks::{add, select_rows};
 use crate::error::{ModelError, Result};
@@ -139,6 +139,12 @@ pub trait Adaptation {
         false
     }
 
+    /// Whether what it does to a row depends on that row alone: then rows that no logits are asked of are left
+    /// out of the last layer, where only their keys and values are of use.
+    fn is_row_wise(&self) -> bool {
+        false
+    }
+
     /// What is used in the place of the `state` that enters the suffix, (rows, width).
     ///
     /// # Errors
@@ -162,7 +168,11 @@ pub trait Adaptation {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unadapted;
 
-impl Adaptation for Unadapted {}
+impl Adaptation for Unadapted {
+    fn is_row_wise(&self) -> bool {
+        true
+    }
+}
 
 /// The layers of a decoder from a cut on, its last norm and its output matrix.
 #[derive(Clone, Debug)]
@@ -344,6 +354,35 @@ impl DifferentiableSuffix {
         own.weight(self.layout, projection)
     }
 
+    /// Takes states at a feed-forward through it, as the model does: what its down projection is given, (rows,
+    /// inner), and the states that enter the next layer.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] for states of another cut, and where it is before no feed-forward.
+    pub fn feed_forward(&self, before: &HiddenStates) -> Result<(Tensor, HiddenStates)> {
+        let (Cut::FeedForward(i), Some(layer)) = (self.cut, self.layers.first()) else {
+            return Err(ModelError::Shape(format!("{:?} is before no feed-forward", self.cut)));
+        };
+        if before.cut != self.cut {
+            return Err(ModelError::Shape(format!("states that were not taken at {:?}", self.cut)));
+        }
+        // The layer adds to it in place.
+        let x = before.states.copy()?;
+        let inner = self.activation.gated(&layer.gate_up.forward(&layer.post_norm.forward(&x)?)?)?;
+        let mut states = add(x, &layer.down.forward(&inner)?)?;
+        if let Some(features) = before.deepstack.first() {
+            states = add(states, features)?;
+        }
+        let after = HiddenStates {
+            cut: Cut::Layer(i + 1),
+            states,
+            skip: before.skip,
+            positions: before.positions.clone(),
+            deepstack: before.deepstack.get(1..).unwrap_or_default().to_vec(),
+        };
+        Ok((inner, after))
+    }
+
     /// f32 logits of the rows that need some, (rows of all sequences one behind the other, vocabulary).
     ///
     /// # Errors
@@ -362,22 +401,26 @@ impl DifferentiableSuffix {
             positions.extend_from_slice(&one.positions);
         }
         x = adaptation.entering(x, &rows)?;
+        let wanted: Vec<Range<usize>> =
+            rows.iter().zip(batch).map(|(rows, one)| rows.start + one.skip..rows.end).collect();
         let table = self.rope.table(&positions);
-        let spans: Vec<Span<'_>> = rows.iter().map(|rows| Span::alone(rows.start, rows.len())).collect();
+        let last = self.layers.len() - 1;
         for (at, layer) in self.layers.iter().enumerate() {
             let i = self.cut.layer() + at;
-            let adapted = Adapted { layer, i, adaptation, rows: &rows };
+            let features = self.deepstack(batch, at)?;
             if at > 0 || matches!(self.cut, Cut::Layer(_)) {
-                x = adapted.attention(self.layout, x, &table, &spans)?;
+                // Behind the last attention the others are of no use.
+                let left = (at == last && features.is_none() && adaptation.is_row_wise()).then_some(&wanted);
+                (x, rows) = Adapted { layer, i, adaptation, rows: &rows }.attention(self.layout, x, &table, left)?;
             }
+            let adapted = Adapted { layer, i, adaptation, rows: &rows };
             x = adapted.feed_forward(self.activation, x)?;
             x = adaptation.layer_output(i, x, &rows)?;
-            if let Some(features) = self.deepstack(batch, at)? {
+            if let Some(features) = features {
                 x = add(x, &features)?;
             }
         }
-        let wanted: Vec<Range<usize>> =
-            rows.iter().zip(batch).map(|(rows, one)| rows.start + one.skip..rows.end).collect();
+        // All of them where they are what is left.
         let x = select_rows(&x, &wanted)?;
         Ok(self.head.forward(&self.norm.forward(&x)?)?.to_dtype(DType::F32)?)
     }
@@ -433,7 +476,7 @@ impl Adapted<'_> {
                 (None, Some(own)) => own.narrow(1, start, width)?,
                 (None, None) => packed.forward(x)?.narrow(1, start, width)?,
                 (Some(weight), _) => {
-                    let y = x.matmul(&weight.t()?)?;
+                    let y = tracked_rows(x, weight)?;
                     match packed.bias() {
                         Some(bias) => y.broadcast_add(&bias.narrow(0, start, width)?)?,
                         None => y,
@@ -449,19 +492,34 @@ impl Adapted<'_> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 1)? })
     }
 
+    /// Of the rows that are `left`, if not of all, and where these lie then.
     fn attention(
         &self,
         layout: HeadLayout,
-        x: Tensor,
+        mut x: Tensor,
         table: &RotaryTable,
-        spans: &[Span<'_>],
-    ) -> Result<Tensor> {
+        left: Option<&Vec<Range<usize>>>,
+    ) -> Result<(Tensor, Vec<Range<usize>>)> {
         use Projection::{Key, Output, Query, Value};
         let layer = self.layer;
         let qkv = self.project(layout, &layer.qkv, &[Query, Key, Value], &layer.input_norm.forward(&x)?)?;
         let qkv = norm_and_rotate(qkv, layout, layer.head_norms.as_ref().map(|(q, k)| (q, k)), table)?;
-        let attended = attend(&qkv, layout, spans, true, None)?;
-        Ok(add(x, &self.project(layout, &layer.o, &[Output], &attended)?)?)
+        let skip = |at: usize| left.map_or(0, |left| left[at].start - self.rows[at].start);
+        let alone = |(at, rows): (usize, &Range<usize>)| Span {
+            skip: skip(at),
+            ..Span::alone(rows.start, rows.len())
+        };
+        let spans: Vec<Span<'_>> = self.rows.iter().enumerate().map(alone).collect();
+        let attended = attend(&qkv, layout, &spans, true, None)?;
+        let mut rows = self.rows.to_vec();
+        if let Some(left) = left {
+            x = select_rows(&x, left)?;
+            let mut start = 0;
+            rows = left.iter().map(|rows| (start..start + rows.len(), start += rows.len()).0).collect();
+        }
+        let behind = Adapted { rows: &rows, ..*self };
+        let x = add(x, &behind.project(layout, &layer.o, &[Output], &attended)?)?;
+        Ok((x, rows))
     }
 
     fn feed_forward(&self, activation: Activation, x: Tensor) -> Result<Tensor> {
