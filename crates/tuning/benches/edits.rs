@@ -62,15 +62,20 @@ fn fine_tuning(criterion: &mut Criterion, model: &dyn VisionLanguageModel) {
     group.bench_function("100_steps", |bencher| {
         bencher.iter(|| minimise(&variables, &schedule, |_| Ok(loss())).unwrap());
     });
-    let settings =
-        FineTuningSettings { steps: STEPS, patience: STEPS, good_enough: 0.0, ..FineTuningSettings::default() };
+    let settings = FineTuningSettings {
+        steps: STEPS,
+        patience: STEPS,
+        good_enough: 0.0,
+        ..FineTuningSettings::default()
+    };
     edits(&mut group, model, || FineTuning::new(settings));
     group.finish();
 }
 
 fn wise(criterion: &mut Criterion, model: &dyn VisionLanguageModel) {
     let mut group = criterion.benchmark_group("wise");
-    let settings = WiseSettings { steps: STEPS, patience: STEPS, good_enough: 0.0, ..WiseSettings::default() };
+    let settings =
+        WiseSettings { steps: STEPS, patience: STEPS, good_enough: 0.0, ..WiseSettings::default() };
     let irrelevant = [question(7, "How many lights are on?"), question(9, "Is there a red circle?")];
     edits(&mut group, model, || Wise::new(settings, irrelevant.to_vec()));
     group.finish();
@@ -87,7 +92,9 @@ fn edits<M: EditingMethod>(
     });
     let mut edited = fresh();
     edited.edit(model, &correction).unwrap();
-    for (name, question) in [("answer", correction.question), ("answer_elsewhere", question(50, "Which colour?"))] {
+    for (name, question) in
+        [("answer", correction.question), ("answer_elsewhere", question(50, "Which colour?"))]
+    {
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(edited.answer(model, &question).unwrap()));
         });

@@ -16,9 +16,7 @@ use std::path::Path;
 use candle_core::{Tensor, Var};
 use rand::Rng as _;
 use rand::seq::index;
-use reasonedit_models::{
-    Cut, DifferentiableSuffix, Projection, Unadapted, VisionLanguageModel,
-};
+use reasonedit_models::{Cut, DifferentiableSuffix, Projection, Unadapted, VisionLanguageModel};
 
 use self::memory::{Memories, Memory, SideMemory, activation};
 pub use self::settings::WiseSettings;
@@ -93,7 +91,13 @@ impl Wise {
     }
 
     /// Trains a side memory from `start` on; with the activation of the edit in it.
-    fn train(&self, layers: &Layers, start: &Tensor, mask: &Tensor, sample: &Sample) -> Result<(Tensor, f64)> {
+    fn train(
+        &self,
+        layers: &Layers,
+        start: &Tensor,
+        mask: &Tensor,
+        sample: &Sample,
+    ) -> Result<(Tensor, f64)> {
         let settings = &self.settings;
         let variable = Var::from_tensor(start)?;
         let bound = settings.weight_bound;

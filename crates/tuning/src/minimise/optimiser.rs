@@ -166,7 +166,9 @@ impl InplaceOp2 for AdamStep<'_> {
         let (keep_1, take_1) = (BETA_1 as f32, (1.0 - BETA_1) as f32);
         let (keep_2, take_2) = (BETA_2 as f32, (1.0 - BETA_2) as f32);
         let (rate, scale_2, epsilon) = (self.rate, self.scale_2, EPSILON as f32);
-        for (((value, g), m), v) in values.iter_mut().zip(gradient).zip(first.iter_mut()).zip(second.iter_mut()) {
+        for (((value, g), m), v) in
+            values.iter_mut().zip(gradient).zip(first.iter_mut()).zip(second.iter_mut())
+        {
             *m = keep_1 * *m + take_1 * g;
             *v = keep_2 * *v + take_2 * g * g;
             *value -= rate * *m / ((*v * scale_2).sqrt() + epsilon);

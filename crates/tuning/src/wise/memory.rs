@@ -131,7 +131,8 @@ impl Memories {
             candle_core::safetensors::load(&path, &Device::Cpu).map_err(|error| file(&path, error))?;
         let mut all = Vec::with_capacity(state.memories.len());
         for (at, (least, edits)) in state.memories.into_iter().enumerate() {
-            let delta = named.remove(&name(at)).ok_or_else(|| file(&path, format!("{} is missing", name(at))))?;
+            let delta =
+                named.remove(&name(at)).ok_or_else(|| file(&path, format!("{} is missing", name(at))))?;
             if delta.dims2().ok() != Some(shape) {
                 return Err(file(&path, format!("{} is {:?}, not {shape:?}", name(at), delta.dims())));
             }

@@ -139,7 +139,10 @@ fn a_loss_that_is_no_number_leaves_the_editor_as_it_was() {
 #[test]
 fn the_layer_is_as_deep_as_published_and_has_one_above_it() {
     let published = WiseSettings::published();
-    assert_eq!([1, 2, 6, 32, 36].map(|layers| published.layer(layers)), [None, Some(0), Some(4), Some(27), Some(30)]);
+    assert_eq!(
+        [1, 2, 6, 32, 36].map(|layers| published.layer(layers)),
+        [None, Some(0), Some(4), Some(27), Some(30)]
+    );
     let last = WiseSettings { depth: 1.0, ..published };
     assert_eq!(last.layer(6), Some(4));
 }

@@ -411,7 +411,8 @@ impl DifferentiableSuffix {
             if at > 0 || matches!(self.cut, Cut::Layer(_)) {
                 // Behind the last attention the others are of no use.
                 let left = (at == last && features.is_none() && adaptation.is_row_wise()).then_some(&wanted);
-                (x, rows) = Adapted { layer, i, adaptation, rows: &rows }.attention(self.layout, x, &table, left)?;
+                (x, rows) =
+                    Adapted { layer, i, adaptation, rows: &rows }.attention(self.layout, x, &table, left)?;
             }
             let adapted = Adapted { layer, i, adaptation, rows: &rows };
             x = adapted.feed_forward(self.activation, x)?;
