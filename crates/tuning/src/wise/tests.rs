@@ -35,8 +35,9 @@ fn correction(seed: u8, text: &str, reply: &str) -> Correction {
 fn an_edit_takes_other_questions_are_kept_away_and_a_restored_editor_is_the_same() {
     let model = demo();
     let edit = correction(3, "What is this specimen called?", "pumpkin");
-    let other = question(40, "Is there a red circle?");
-    let mut editor = Wise::new(WiseSettings::default(), irrelevant());
+    let settings = WiseSettings { irrelevant: 3, ..WiseSettings::default() };
+    let other = irrelevant().remove(1);
+    let mut editor = Wise::new(settings, irrelevant());
     let before = editor.answer(&*model, &other).unwrap();
     assert!(!before.rejected && editor.bytes() == 0);
     editor.edit(&*model, &edit).unwrap();
@@ -47,7 +48,7 @@ fn an_edit_takes_other_questions_are_kept_away_and_a_restored_editor_is_the_same
 
     let folder = tempfile::tempdir().unwrap();
     editor.save(folder.path()).unwrap();
-    let mut again = Wise::new(WiseSettings::default(), irrelevant());
+    let mut again = Wise::new(settings, irrelevant());
     again.restore(&*model, folder.path()).unwrap();
     assert_eq!(again.bytes(), editor.bytes());
     let next = correction(7, "Which fruit is it?", "square");
