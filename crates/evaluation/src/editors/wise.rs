@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use reasonedit_dataset::Dataset;
 use reasonedit_editor::{Editor, EditorError, ImageSource};
 use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_tuning::{Question, Wise, WiseSettings};
@@ -11,7 +12,6 @@ use super::definition::{EditorDefinition, EditorParts};
 use super::weight_editor::{WeightEditor, WeightEditorProfile, settings_of};
 use crate::EvaluationError;
 use crate::baseline::BaselineEditor;
-use crate::dataset::Dataset;
 
 const WISE: &str = "wise";
 const WISE_COT: &str = "wise-cot";
