@@ -96,6 +96,12 @@ class Tuner:
         return seen[0][0, -length - 1 : -1].clone()
 
 
+def processor_ms(side: Side) -> float:
+    """Processor time that a side has taken: says more than the clock where other programs run too."""
+    fields = Path(f"/proc/{side.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf("SC_CLK_TCK")
+
+
 def serve(arguments: argparse.Namespace) -> None:
     """PyTorch's side: answers requests until the input ends."""
     import torch
@@ -120,22 +126,28 @@ def compare(arguments: argparse.Namespace, records: list[dict]) -> dict:
             "learning_rate": arguments.learning_rate,
         }
         order = WAYS[turn % 3 :] + WAYS[: turn % 3]
-        answers = {way: (rust if way == "reasonedit" else python).ask(request | {"way": way}) for way in order}
+        answers = {}
+        for way in order:
+            side = rust if way == "reasonedit" else python
+            before = processor_ms(side)
+            answers[way] = side.ask(request | {"way": way})
+            answers[way]["processor_ms"] = processor_ms(side) - before
         if turn >= arguments.warmup:
             edits.append(answers)
     rust.close()
     python.close()
     report = {"steps": arguments.steps, "edits": len(edits), "learning_rate": arguments.learning_rate}
     for way in WAYS:
-        report[way] = {name: spread([edit[way][name] for edit in edits]) for name in ("ms", "steps_ms")}
+        report[way] = {name: spread([edit[way][name] for edit in edits]) for name in ("ms", "steps_ms", "processor_ms")}
+    medians = lambda name, way: report[way][name]["median"] / report["reasonedit"][name]["median"]  # noqa: E731
     for way in WAYS[1:]:
         first = [
             abs(a - b) for edit in edits for a, b in zip(edit["reasonedit"]["losses"][:FIRST], edit[way]["losses"][:FIRST])
         ]
         report[f"{way}_against_reasonedit"] = {
-            "ratio": round(report[way]["ms"]["median"] / report["reasonedit"]["ms"]["median"], 2),
+            "ratio": round(medians("ms", way), 2),
             "paired_ratio": round(statistics.median(edit[way]["ms"] / edit["reasonedit"]["ms"] for edit in edits), 2),
-            "steps_ratio": round(report[way]["steps_ms"]["median"] / report["reasonedit"]["steps_ms"]["median"], 2),
+            "steps_ratio": round(medians("steps_ms", way), 2), "processor_ratio": round(medians("processor_ms", way), 2),
             f"losses_of_{FIRST}_steps_differ_by": max(first),
         }
     report["tokens_equal"] = all(len({edit[way]["tokens"] for way in WAYS}) == 1 for edit in edits)
