@@ -202,3 +202,52 @@ fn edits_of_an_evaluation_that_was_stopped_or_killed_are_reverted() {
     );
     assert_eq!(service.edits(), 0);
 }
+
+#[test]
+fn settings_are_tuned_on_one_world_and_measured_on_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        program().current_dir(folder.path()).arg("eval").args(arguments).output().unwrap()
+    };
+    let tuned =
+        run(&["--data", DATA, "--edits", "4", "--editors", "ike", "--tune", "t.json", "--trials", "3"]);
+    assert!(tuned.status.success(), "{}", stderr(&tuned));
+    let settings: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("t.json")).unwrap()).unwrap();
+    let ike = &settings["editors"]["ike"];
+    assert_eq!((ike["trials"].as_array().unwrap().len(), &settings["data"]), (3, &Value::from(DATA)));
+    assert!(ike["settings"]["facts"].is_number(), "{ike}");
+
+    let measured = run(&[
+        "--editors",
+        "ike",
+        "--tuned",
+        "t.json",
+        "--count",
+        "6",
+        "--seed",
+        "1000418",
+        "--protocol",
+        "single,static",
+        "--sizes",
+        "2",
+        "--out",
+        "out",
+    ]);
+    assert!(measured.status.success(), "{}", stderr(&measured));
+    let report = report(&folder.path().join("out"));
+    let names: Vec<&String> = report["editors"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["unedited", "ike", "ike@published"]);
+    assert_eq!(report["provenance"]["data"], "world:1000418:6");
+    assert_eq!(report["editors"]["ike"]["settings"], ike["settings"]);
+    assert_eq!(report["sizes"]["ike"][0]["edits"], 2);
+    assert_eq!(report["single"]["ike"]["edits"], report["edits"]);
+    assert_eq!(report["tuning"]["budget"], 3);
+
+    // What it was tuned on is not evaluated.
+    let same = run(&["--data", DATA, "--editors", "ike", "--tuned", "t.json"]);
+    assert_eq!(same.status.code(), Some(2), "{}", stderr(&same));
+    assert!(stderr(&same).contains("and 8 edits (question and reasoning)"), "{}", stderr(&same));
+    let unknown = run(&["--data", DATA, "--editors", "oracle", "--tune", "u.json"]);
+    assert!(stderr(&unknown).contains("nothing to tune"), "{}", stderr(&unknown));
+}

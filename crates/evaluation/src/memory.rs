@@ -9,7 +9,7 @@ pub(crate) fn peak() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// From now on the peak counts anew, where the operating system can do that (Linux: proc_pid_clear_refs(5)).
+/// From now on the peak counts anew, where the operating system can do that (Linux: `/proc/pid/clear_refs`).
 pub(crate) fn forget_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -22,7 +22,7 @@ const EXAMPLES: &str = "With --out, an evaluation that was stopped goes on where
     reasonedit eval --data RationaleVQA/AOKVQA/test.parquet --images coco --out figures\n  \
     reasonedit eval --data world:1000009:100 --server http://127.0.0.1:8080 --out figures\n  \
     reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course\n  \
-    reasonedit eval --data world:7:120 --edits 40 --editors all --tune tuned.json --out trials\n  \
+    reasonedit eval --data world:1000003:120 --edits 40 --editors all --tune tuned.json --out trials\n  \
     reasonedit eval --editors all --tuned tuned.json --count 500 --seed 1000009 --out figures";
 
 /// `eval`.

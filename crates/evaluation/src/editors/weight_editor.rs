@@ -22,6 +22,9 @@ use crate::baseline::{
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
 
+/// File of the numbers of the edits in a saved state.
+const NUMBERS: &str = "numbers.json";
+
 /// What distinguishes an editor that changes weights from the others.
 pub(super) struct WeightEditorProfile {
     /// Its name in options, files and tables.
@@ -41,6 +44,8 @@ pub(super) struct WeightEditor<M> {
     with_reasoning: bool,
     fresh: Box<dyn Fn() -> M + Send + Sync>,
     method: Arc<Mutex<M>>,
+    /// Numbers of the edits that are made: a method counts those alone, from 0.
+    numbers: Mutex<Vec<usize>>,
 }
 
 impl<M: EditingMethod + 'static> WeightEditor<M> {
@@ -61,7 +66,7 @@ impl<M: EditingMethod + 'static> WeightEditor<M> {
             retrieval_settings: Vec::new(),
         };
         let method = Arc::new(Mutex::new(fresh()));
-        Self { profile, editor, with_reasoning, fresh: Box::new(fresh), method }
+        Self { profile, editor, with_reasoning, fresh: Box::new(fresh), method, numbers: Mutex::default() }
     }
 
     /// The same of a method that may keep all edits back without choosing among them.
@@ -115,7 +120,7 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
         &self.profile
     }
 
-    fn edit<'a>(&'a self, _: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
+    fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
         Box::pin(async move {
             let began = std::time::Instant::now();
             let EditorCorrection { image, question, answer, choices, .. } = correction;
@@ -123,7 +128,10 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
             let reply = reply_with_reasoning(answer, reasoning.map(|statement| statement.statement.as_str()));
             let correction = Correction { question: self.question(image, question, choices)?, reply };
             match self.with_model(move |method, model| method.edit(model, &correction)).await? {
-                Ok(()) => Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3))),
+                Ok(()) => {
+                    self.numbers.lock().push(number);
+                    Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3)))
+                }
                 Err(failed @ TuningError::NonFiniteLoss { .. }) => {
                     Ok(EditOutcome::Failed(failed.to_string()))
                 }
@@ -136,7 +144,9 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
         Box::pin(async {
             let question = self.question(&question.image, &question.question, &question.choices)?;
             let answer = self.with_model(move |method, model| method.answer(model, &question)).await??;
-            let in_front = answer.used.into_iter().map(|edit| vec![edit]).collect();
+            let numbers = self.numbers.lock();
+            let used = answer.used.into_iter().filter_map(|edit| numbers.get(edit).copied());
+            let in_front = used.map(|number| vec![number]).collect();
             Ok(EditorReply { answer: answer.text, in_front, rejected: answer.rejected })
         })
     }
@@ -151,6 +161,7 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
     fn reset(&self) -> EditorFuture<'_, bool> {
         Box::pin(async {
             *self.method.lock() = (self.fresh)();
+            self.numbers.lock().clear();
             Ok(true)
         })
     }
@@ -158,15 +169,28 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
     fn save<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
         Box::pin(async {
             self.method.lock().save(folder)?;
+            let file = folder.join(NUMBERS);
+            let numbers = serde_json::to_vec(&*self.numbers.lock()).map_err(std::io::Error::from);
+            numbers
+                .and_then(|numbers| std::fs::write(&file, numbers))
+                .map_err(|error| EvaluationError::file(&file, error))?;
             Ok(true)
         })
     }
 
     fn restore<'a>(&'a self, folder: &'a Path) -> EditorFuture<'a, bool> {
         Box::pin(async {
-            let folder = folder.to_owned();
             // What can't be read is made again.
-            Ok(self.with_model(move |method, model| method.restore(model, &folder)).await?.is_ok())
+            let Ok(numbers) = std::fs::read(folder.join(NUMBERS)) else { return Ok(false) };
+            let Ok(numbers) = serde_json::from_slice(&numbers) else { return Ok(false) };
+            let folder = folder.to_owned();
+            let restored = self.with_model(move |method, model| method.restore(model, &folder)).await?;
+            if restored.is_ok() {
+                *self.numbers.lock() = numbers;
+            } else {
+                *self.method.lock() = (self.fresh)();
+            }
+            Ok(restored.is_ok())
         })
     }
 }

@@ -67,7 +67,7 @@ fn write_published(page: &mut String, editors: &[&(String, EditorFigures)]) -> s
     for (name, _) in &first.rows.0 {
         let mut row = vec![name.clone()];
         for of in &one {
-            row.extend(shares(of, name));
+            row.extend(shares(of, name, 2));
         }
         rows.push(row);
     }
@@ -81,22 +81,15 @@ fn write_published(page: &mut String, editors: &[&(String, EditorFigures)]) -> s
     )?;
     let mut rows = vec![std::iter::once("editor".to_owned()).chain(third.metrics.iter().cloned()).collect()];
     for (name, _) in &third.rows.0 {
-        rows.push(std::iter::once(name.clone()).chain(shares(third, name)).collect());
+        rows.push(std::iter::once(name.clone()).chain(shares(third, name, 3)).collect());
     }
     table(page, &rows)
 }
 
-fn shares(of: &PublishedTable, name: &str) -> Vec<String> {
+fn shares(of: &PublishedTable, name: &str, decimals: usize) -> Vec<String> {
     let row = of.rows.get(name);
-    let text = |at: usize| row.and_then(|row| row.get(at)).map(|share| format!("{share:.3}"));
-    (0..of.metrics.len())
-        .map(|at| {
-            text(at).map_or_else(
-                || NOTHING.to_owned(),
-                |text| text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            )
-        })
-        .collect()
+    let text = |at: usize| row.and_then(|row| row.get(at)).map(|share| format!("{share:.decimals$}"));
+    (0..of.metrics.len()).map(|at| text(at).unwrap_or_else(|| NOTHING.to_owned())).collect()
 }
 
 /// Where `ReasonEdit` stands, in words that follow from the figures.
@@ -112,35 +105,31 @@ pub(super) fn write_standing(report: &EvaluationReport, page: &mut String) -> st
     }
     writeln!(page, "\n## Where {REASONEDIT} is ahead, and where not\n")?;
     let value = |editor: &EditorFigures| editor.harmonic_mean.all.value.unwrap_or_default();
-    let mut ahead: Vec<&&(String, EditorFigures)> =
-        others.iter().filter(|(_, editor)| value(editor) >= mean).collect();
-    ahead.sort_by(|a, b| value(&b.1).total_cmp(&value(&a.1)));
-    let best = others.iter().max_by(|a, b| value(&a.1).total_cmp(&value(&b.1)));
-    match (ahead.is_empty(), best) {
-        (true, Some((name, best))) => writeln!(
+    let mut ranked = others.clone();
+    ranked.sort_by(|a, b| value(&b.1).total_cmp(&value(&a.1)));
+    let named = |(name, editor): &(String, EditorFigures)| {
+        format!("{name} ({})", with_interval(editor.harmonic_mean.all))
+    };
+    let ahead: Vec<String> =
+        ranked.iter().take_while(|(_, editor)| value(editor) >= mean).map(|one| named(one)).collect();
+    if ahead.is_empty() {
+        let next = ranked[0];
+        let apart = own.harmonic_mean.all.low > next.1.harmonic_mean.all.high;
+        writeln!(
             page,
-            "On the harmonic mean of all figures {REASONEDIT} ({}) is ahead of each of the {} other editors; the next is {name} ({}){}.",
+            "On the harmonic mean of all figures {REASONEDIT} ({}) is ahead of each of the {} other editors; the next is {}, {}.",
             with_interval(own.harmonic_mean.all),
             others.len(),
-            with_interval(best.harmonic_mean.all),
-            if own.harmonic_mean.all.low > best.harmonic_mean.all.high {
-                ", and their intervals lie apart"
-            } else {
-                ", but their intervals overlap"
-            }
-        )?,
-        _ => {
-            let named: Vec<String> = ahead
-                .iter()
-                .map(|(name, editor)| format!("{name} ({})", with_interval(editor.harmonic_mean.all)))
-                .collect();
-            writeln!(
-                page,
-                "**On the harmonic mean of all figures {REASONEDIT} ({}) is not ahead of {}.**",
-                with_interval(own.harmonic_mean.all),
-                named.join(", ")
-            )?;
-        }
+            named(next),
+            if apart { "and their intervals lie apart" } else { "but their intervals overlap" }
+        )?;
+    } else {
+        writeln!(
+            page,
+            "**On the harmonic mean of all figures {REASONEDIT} ({}) is not ahead of {}.**",
+            with_interval(own.harmonic_mean.all),
+            ahead.join(", ")
+        )?;
     }
     let mut behind = Vec::new();
     for metric in Metric::ALL {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::EvaluationReport;
 use super::table::{NOTHING, cell, decimals, table};
+use crate::settings::EditorSettings;
 use crate::tuned::{Trial, TunedEditor};
 
 /// Trials, and what they chose.
@@ -23,8 +24,7 @@ pub(super) fn write_tuning(report: &EvaluationReport, page: &mut String) -> std:
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (name, editor) in &tuned.editors.0 {
         let failed = editor.trials.iter().filter(|trial| trial.failed.is_some()).count();
-        let chosen =
-            editor.settings.as_ref().map_or_else(|| NOTHING.to_owned(), |settings| settings.describe());
+        let chosen = editor.settings.as_ref().map_or_else(|| NOTHING.to_owned(), EditorSettings::describe);
         let published = editor.trials.iter().find(|trial| trial.settings == editor.published);
         rows.push(vec![
             name.clone(),

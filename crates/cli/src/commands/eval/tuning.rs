@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use reasonedit_dataset::Dataset;
 use reasonedit_evaluation::{
-    DataDigests, EditorRegistry, EvaluationError, Provenance, TrainingCallback, Tuned, TuningPlan, tune,
+    DataDigests, EditorRegistry, EditorSettings, EvaluationError, Provenance, TrainingCallback, Tuned,
+    TuningPlan, tune,
 };
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::output;
 use crate::progress::Stages;
 
 /// What editors are trained on where a world is evaluated and nobody names anything else.
-const TRAINING: &str = "world:3000017:1000";
+const TRAINING: &str = "world:3000017:500";
 
 /// Tries settings of every editor that is asked for, and writes what was chosen.
 ///
@@ -81,7 +82,7 @@ fn rows(tuned: &Tuned) -> Vec<Vec<String>> {
             name.clone(),
             editor.trials.len().to_string(),
             mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}")),
-            chosen.map_or_else(|| "every trial failed".to_owned(), |settings| settings.describe()),
+            chosen.map_or_else(|| "every trial failed".to_owned(), EditorSettings::describe),
         ]);
     }
     rows
