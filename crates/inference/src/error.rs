@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reasonedit_nn::error::ModelError;
+use reasonedit_models::ModelError;
+use reasonedit_nn::error::NnError;
 
 /// Errors of this crate. Messages name the tensor, file or limit at fault and what to do about it; they
 /// contain no user text.
@@ -87,15 +88,23 @@ impl EngineError {
 impl From<ModelError> for EngineError {
     fn from(error: ModelError) -> Self {
         match error {
-            ModelError::Load { what, reason } => Self::Load { what, reason },
-            ModelError::Read { path, source } => Self::Read { path, source },
-            ModelError::Shape(reason) => Self::Shape(reason),
+            ModelError::Network(error) => error.into(),
             ModelError::Tokenizer(reason) => Self::Tokenizer(reason),
             ModelError::Template(reason) => Self::Template(reason),
             ModelError::Image(reason) => Self::Image(reason),
-            ModelError::TooLong { tokens, limit } => Self::TooLong { tokens, limit },
-            ModelError::Device(error) => Self::Device(Box::new(error)),
-            ModelError::Unsupported(reason) => Self::Unsupported(reason),
+        }
+    }
+}
+
+impl From<NnError> for EngineError {
+    fn from(error: NnError) -> Self {
+        match error {
+            NnError::Load { what, reason } => Self::Load { what, reason },
+            NnError::Read { path, source } => Self::Read { path, source },
+            NnError::Shape(reason) => Self::Shape(reason),
+            NnError::TooLong { tokens, limit } => Self::TooLong { tokens, limit },
+            NnError::Device(error) => Self::Device(Box::new(error)),
+            NnError::Unsupported(reason) => Self::Unsupported(reason),
         }
     }
 }

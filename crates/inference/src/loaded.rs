@@ -37,7 +37,7 @@ impl SentenceEncoder for NoEncoder {
     }
 
     fn encode(&self, _: &[String]) -> ModelResult<Vec<Vec<f32>>> {
-        Err(ModelError::Unsupported("this engine has no sentence encoder".into()))
+        Err(ModelError::unsupported("this engine has no sentence encoder"))
     }
 }
 

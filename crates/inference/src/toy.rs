@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use reasonedit_imaging::RgbImage;
 use reasonedit_models::model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
 use reasonedit_models::prompt::{PromptSettings, PromptTokenizer};
-use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_models::{ModelError, Result};
 use reasonedit_nn::kv_cache::{KvCache, Stretch};
 use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{Pooled, PooledTaps, TapInfo, TapName, TapStage};
@@ -170,7 +170,7 @@ impl Toy {
                     let told = |c: char| tokens.len() > 1 && tokens.contains(&(c as u32));
                     assert!(!told(PANIC), "the toy was told to panic");
                     if told(FAIL) {
-                        return Err(ModelError::Unsupported("told to fail".into()));
+                        return Err(ModelError::unsupported("told to fail"));
                     }
                     states.extend(tokens.iter().map(|&token| self.embedding(token as usize)));
                 }
@@ -358,7 +358,7 @@ impl SentenceEncoder for ToySentences {
         self.0.brake();
         self.0.sentences.fetch_add(texts.len(), Ordering::SeqCst);
         if texts.iter().any(|t| t.contains(FAIL)) {
-            return Err(ModelError::Unsupported("told to fail".into()));
+            return Err(ModelError::unsupported("told to fail"));
         }
         Ok(texts.iter().map(|t| vec![t.len() as f32, t.bytes().map(f32::from).sum()]).collect())
     }

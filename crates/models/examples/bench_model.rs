@@ -70,7 +70,7 @@ fn options(name: &str) -> LoadOptions {
 
 fn print(line: &str) -> Result<()> {
     use std::io::Write;
-    writeln!(std::io::stdout(), "{line}").map_err(|source| ModelError::Read { path: "stdout".into(), source })
+    writeln!(std::io::stdout(), "{line}").map_err(|source| ModelError::read("stdout", source))
 }
 
 fn picture() -> RgbImage {

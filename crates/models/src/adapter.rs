@@ -16,11 +16,12 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use reasonedit_nn::blocks::decoder::{Adaptation, Projection};
-use reasonedit_nn::error::{ModelError, Result};
+use reasonedit_nn::error::Result as NnResult;
 use reasonedit_nn::weights::{LowRankUpdate, Weights};
 
 use self::config::AdapterConfig;
 use self::modules::{LANGUAGE, Parameter, parameters};
+use crate::error::{ModelError, Result};
 
 /// The file of settings.
 const CONFIG: &str = "adapter_config.json";
@@ -59,7 +60,7 @@ impl LowRankAdapter {
     /// Reads the adapter in a folder, whatever wrote it; its factors lie on the CPU.
     ///
     /// # Errors
-    /// [`ModelError::Load`] for a file that is missing or broken, and for what is not computed here, by name.
+    /// [`ModelError::load`] for a file that is missing or broken, and for what is not computed here, by name.
     pub fn read(folder: &Path) -> Result<Self> {
         let modules = read_modules(folder)?;
         Ok(Self(
@@ -80,7 +81,7 @@ impl Adaptation for LowRankAdapter {
         input: &Tensor,
         output: Tensor,
         _: &[Range<usize>],
-    ) -> Result<Tensor> {
+    ) -> NnResult<Tensor> {
         let Some(LowRankFactors { a, b, scale }) = self.0.get(&(layer, projection)) else {
             return Ok(output);
         };
@@ -165,7 +166,7 @@ fn module(
 /// The weights of a checkpoint with the adapter in `folder` merged into them as they are read.
 ///
 /// # Errors
-/// As [`LowRankAdapter::read`]; [`ModelError::Load`] for the first parameter that does not fit the checkpoint,
+/// As [`LowRankAdapter::read`]; [`ModelError::load`] for the first parameter that does not fit the checkpoint,
 /// with its name and shapes.
 pub(crate) fn merged(weights: Weights, folder: &Path) -> Result<Weights> {
     let has = |prefix: &&&str| weights.shape(&below(prefix, "embed_tokens.weight")).is_some();
@@ -198,7 +199,7 @@ pub(crate) fn merged(weights: Weights, folder: &Path) -> Result<Weights> {
         )?;
         updates.insert(name, update);
     }
-    weights.with_updates(updates)
+    Ok(weights.with_updates(updates)?)
 }
 
 fn below(prefix: &str, name: &str) -> String {

@@ -1,11 +1,11 @@
 //! What an architecture says of itself, and what its models are built from.
 
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::precision::{BlockType, device_name};
 use reasonedit_nn::taps::TapInfo;
 use reasonedit_nn::weights::Weights;
 use serde_json::Value;
 
+use crate::error::{ModelError, Result};
 use crate::load::checkpoint::Checkpoint;
 use crate::model::{ModelInfo, VisionLanguageModel};
 

@@ -6,10 +6,10 @@ mod qwen2;
 mod qwen2_5_vl;
 mod qwen3_vl;
 
-use reasonedit_nn::error::{ModelError, Result};
 use serde_json::Value;
 
 use crate::architecture::Architecture;
+use crate::error::{ModelError, Result};
 
 /// Every architecture, told apart by `model_type` of `config.json`.
 pub const ARCHITECTURES: &[Architecture] = &[
@@ -24,7 +24,7 @@ impl Architecture {
     /// The architecture of a `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Load`] for one that isn't known, telling which are.
+    /// [`ModelError::load`] for one that isn't known, telling which are.
     pub fn of(config: &Value) -> Result<&'static Self> {
         let model_type = config["model_type"].as_str().ok_or_else(|| {
             ModelError::load(

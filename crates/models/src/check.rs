@@ -11,12 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::kv_cache::KvCache;
 use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence};
 use reasonedit_nn::taps::{PooledTaps, TapName};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{ModelError, Result};
 use crate::load::{LoadOptions, load, load_sentence_encoder};
 use crate::model::{ImagePreprocessor, SentenceEncoder, VisionLanguageModel};
 use crate::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
@@ -113,7 +113,7 @@ struct Part {
 /// stand in the report.
 pub fn check(folder: &Path) -> Result<CheckReport> {
     let path = folder.join("reference.json");
-    let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let bytes = std::fs::read(&path).map_err(|source| ModelError::read(&path, source))?;
     let reference: Reference = serde_json::from_slice(&bytes).map_err(|e| {
         ModelError::load("reference.json", format!("not what tools/reference.py writes: {e}"))
     })?;
@@ -188,7 +188,7 @@ fn reference_pixels(
     let mut steps = 0f64;
     for (i, file) in reference.images.iter().enumerate() {
         let path = folder.join(file);
-        let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path, source })?;
+        let bytes = std::fs::read(&path).map_err(|source| ModelError::read(path, source))?;
         let decoded = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default())
             .map_err(|e| ModelError::Image(e.to_string()))?;
         let ours = preprocessor.preprocess(&decoded.image)?;
@@ -336,7 +336,7 @@ impl Comparison<'_> {
         let step = |past: Option<Arc<KvCache>>, pieces: Vec<Piece>| -> Result<_> {
             let sequence = Sequence { past, pieces, logits: LogitsAt::Last, keep_cache: true };
             let mut out = self.model.run(&[sequence], &[])?;
-            let out = out.pop().ok_or_else(|| ModelError::Shape("no output".into()))?;
+            let out = out.pop().ok_or_else(|| ModelError::shape("no output"))?;
             Ok((out.cache.map(Arc::new), out.logits))
         };
         let mut whole = pieces(prompt, &case.images, features)?;

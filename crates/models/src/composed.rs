@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use reasonedit_nn::blocks::decoder::{Cut, Decoder, DifferentiableSuffix, HiddenStates};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName};
 
 use crate::architecture::{Architecture, Parts};
+use crate::error::Result;
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 
@@ -84,7 +84,7 @@ impl<P: ImagePreprocessor + 'static> VisionLanguageModel for Composed<P> {
 
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
         let Some((batch, seen)) = self.tower.instruct(batch, taps)? else {
-            return self.decoder.run(batch, taps);
+            return Ok(self.decoder.run(batch, taps)?);
         };
         let mut outputs = self.decoder.run(&batch, taps)?;
         for (output, seen) in outputs.iter_mut().zip(seen) {
@@ -95,13 +95,13 @@ impl<P: ImagePreprocessor + 'static> VisionLanguageModel for Composed<P> {
 
     fn hidden_states(&self, batch: &[Sequence], cut: Cut) -> Result<Vec<HiddenStates>> {
         match self.tower.instruct(batch, &[])? {
-            Some((batch, _)) => self.decoder.hidden_states(&batch, cut),
-            None => self.decoder.hidden_states(batch, cut),
+            Some((batch, _)) => Ok(self.decoder.hidden_states(&batch, cut)?),
+            None => Ok(self.decoder.hidden_states(batch, cut)?),
         }
     }
 
     fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix> {
-        self.decoder.differentiable(cut)
+        Ok(self.decoder.differentiable(cut)?)
     }
 
     fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {

@@ -2,10 +2,10 @@
 //! `LlavaImageProcessor`, `SiglipImageProcessor` and `BlipImageProcessor`.
 
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 use serde_json::Value;
 
+use crate::error::{ModelError, Result};
 use crate::model::ImagePreprocessor;
 
 /// File whose settings these are.
@@ -48,7 +48,7 @@ impl FixedSizeProcessor {
     /// `patch_size` are the tower's: what comes out must fit it.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`ModelError::load`] naming the setting at fault.
     pub(crate) fn parse(json: &Value, image_size: usize, patch_size: usize) -> Result<Self> {
         let fail = |reason: String| ModelError::load(FILE, reason);
         let class = json["image_processor_type"].as_str().or(json["feature_extractor_type"].as_str());

@@ -26,6 +26,7 @@ pub mod architecture;
 pub mod architectures;
 pub mod check;
 mod composed;
+mod error;
 mod fixed_size;
 mod llama;
 pub mod load;
@@ -41,6 +42,7 @@ pub use adapter::{LowRankAdapter, LowRankFactors};
 pub use architecture::{Architecture, KnownModel};
 pub use architectures::ARCHITECTURES;
 pub use check::{CheckReport, check};
+pub use error::{ModelError, Result};
 pub use load::source::{DownloadProgress, is_hub_id};
 pub use load::{
     LoadOptions, load, load_sentence_encoder, load_sentence_encoder_with_progress, load_with_progress, pull,
@@ -49,7 +51,7 @@ pub use model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageMod
 pub use reasonedit_nn::blocks::decoder::{
     Adaptation, Cut, DifferentiableSuffix, HiddenStates, Projection, Unadapted,
 };
-pub use reasonedit_nn::error::{ModelError, Result};
+pub use reasonedit_nn::error::{NnError, Result as NnResult};
 pub use reasonedit_nn::kv_cache::{KvCache, Past, Stretch};
 pub use reasonedit_nn::layer_suffix::LayerSuffix;
 pub use reasonedit_nn::precision::{BlockType, DeviceChoice, WeightType};

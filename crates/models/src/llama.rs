@@ -2,9 +2,10 @@
 //! that differ between releases of transformers.
 
 use reasonedit_nn::blocks::decoder::TextConfig;
-use reasonedit_nn::error::Result;
 use reasonedit_nn::weights::{Scope, Weights};
 use serde_json::{Value, json};
+
+use crate::error::Result;
 
 /// The first of `prefixes` below which there is a tensor `marker`; the first of all if there is none, whose
 /// tensors are then missed by their published names.
@@ -47,5 +48,5 @@ fn llama_defaults() -> [(&'static str, Value); 8] {
 /// # Errors
 /// A value of the wrong kind, or one that is not computed here.
 pub(crate) fn text_config(config: &Value) -> Result<TextConfig> {
-    TextConfig::parse(&config["text_config"], "text_config", &llama_defaults())
+    Ok(TextConfig::parse(&config["text_config"], "text_config", &llama_defaults())?)
 }

@@ -6,7 +6,6 @@ pub mod source;
 
 use std::path::PathBuf;
 
-use reasonedit_nn::error::Result;
 use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
 use reasonedit_nn::weights::Weights;
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use source::{DownloadProgress, resolve};
 
 use crate::adapter::merged;
 use crate::architecture::{Architecture, Parts};
+use crate::error::Result;
 use crate::model::{SentenceEncoder, VisionLanguageModel};
 use crate::sentence;
 
@@ -39,8 +39,7 @@ pub struct LoadOptions {
 /// Loads a vision-language model from a folder or hub id.
 ///
 /// # Errors
-/// [`reasonedit_nn::error::ModelError::Load`] or [`reasonedit_nn::error::ModelError::Read`], naming what is
-/// at fault and what to do about it.
+/// [`crate::NnError::Load`] or [`crate::NnError::Read`], naming what is at fault and what to do about it.
 pub fn load(source: &str, options: &LoadOptions) -> Result<Box<dyn VisionLanguageModel>> {
     load_with_progress(source, options, &|_| {})
 }

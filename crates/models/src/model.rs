@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
 use reasonedit_nn::blocks::decoder::{Cut, DifferentiableSuffix, HiddenStates};
-use reasonedit_nn::error::ModelError;
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{TapInfo, TapName};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ModelError;
 use crate::prompt::PromptTokenizer;
 
 /// What a loaded model says of itself.
@@ -97,7 +97,7 @@ pub trait VisionLanguageModel: Send + Sync {
     /// are not looked at.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and
+    /// [`ModelError::unsupported`] for a layer the model doesn't have, for pictures among the new pieces, and
     /// for models that can't; as [`Self::run`].
     fn forward_from_layer(
         &self,
@@ -105,7 +105,7 @@ pub trait VisionLanguageModel: Send + Sync {
         sequence: &Sequence,
     ) -> Result<Box<dyn LayerSuffix + '_>, ModelError> {
         let _ = (layer, sequence);
-        Err(ModelError::Unsupported(format!(
+        Err(ModelError::unsupported(format!(
             "hidden states of {} can't be replaced",
             self.info().architecture
         )))
@@ -114,21 +114,21 @@ pub trait VisionLanguageModel: Send + Sync {
     /// Runs sequences up to a cut in the decoder; what [`Self::differentiable`] goes on from.
     ///
     /// # Errors
-    /// As [`reasonedit_nn::blocks::decoder::Decoder::hidden_states`]; [`ModelError::Unsupported`] for models
+    /// As [`reasonedit_nn::blocks::decoder::Decoder::hidden_states`]; [`ModelError::unsupported`] for models
     /// that can't.
     fn hidden_states(&self, batch: &[Sequence], cut: Cut) -> Result<Vec<HiddenStates>, ModelError> {
         let _ = (batch, cut);
-        Err(ModelError::Unsupported(format!("{} has no gradients", self.info().architecture)))
+        Err(ModelError::unsupported(format!("{} has no gradients", self.info().architecture)))
     }
 
     /// The decoder from a cut on, with gradients. It shares the model's weights and changes none.
     ///
     /// # Errors
-    /// As [`reasonedit_nn::blocks::decoder::Decoder::differentiable`]; [`ModelError::Unsupported`] for models
+    /// As [`reasonedit_nn::blocks::decoder::Decoder::differentiable`]; [`ModelError::unsupported`] for models
     /// that can't.
     fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix, ModelError> {
         let _ = cut;
-        Err(ModelError::Unsupported(format!("{} has no gradients", self.info().architecture)))
+        Err(ModelError::unsupported(format!("{} has no gradients", self.info().architecture)))
     }
 }
 

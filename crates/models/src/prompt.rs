@@ -23,10 +23,11 @@ use serde::Serialize;
 use serde_json::Value;
 use tokenizers::{AddedVocabulary, Tokenizer};
 
+use crate::error::{ModelError, Result};
+
 use bytes::ByteTokens;
 use control::{ControlTokens, Segment, Veil};
 use instruction::InstructionTokenizer;
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::{ImageFeatures, Piece};
 use sections::{Leading, Rendered};
 pub use spelling::Spelling;

@@ -6,10 +6,11 @@ pub(crate) mod patches;
 pub(crate) mod preprocess;
 
 use preprocess::Qwen2VlProcessor;
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 use reasonedit_nn::taps::{TapInfo, TapName, TapStage};
 use serde_json::Value;
+
+use crate::error::{ModelError, Result};
 
 /// The processor of `preprocessor_config.json`, whose patches must be those of `config.json`: patch, merge
 /// and temporal sizes.
@@ -38,7 +39,7 @@ pub(crate) fn check_pixels(
         || !height.is_multiple_of(merge)
         || !width.is_multiple_of(merge)
     {
-        return Err(ModelError::Shape(format!(
+        return Err(ModelError::shape(format!(
             "{} values for a grid of {t}×{height}×{width} patches of {patch_values} values, merged by {merge}",
             image.values.len(),
         )));

@@ -10,10 +10,10 @@ use reasonedit_nn::blocks::attention::{HeadLayout, PositionBias, Span, attend};
 use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::{add, pool};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::{Scope, Weights};
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
+use crate::error::{ModelError, Result};
 use crate::load::checkpoint::Checkpoint;
 use crate::model::SentenceEncoder;
 use crate::tokenizer_file;

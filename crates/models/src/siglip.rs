@@ -18,7 +18,6 @@ use reasonedit_nn::blocks::linear::{Linear, Weight};
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{EncoderSizes, Tower, VisionTransformer, layer_norm};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::precision::Precision;
 use reasonedit_nn::sequence::PixelInput;
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
@@ -26,6 +25,7 @@ use reasonedit_nn::weights::{Scope, Weights};
 use serde_json::Value;
 use text::{SiglipTokenizer, TextTower};
 
+use crate::error::{ModelError, Result};
 use crate::fixed_size::FixedSizeProcessor;
 use crate::load::LoadOptions;
 use crate::load::source::resolve;
@@ -139,7 +139,7 @@ impl Networks {
 /// Names and shapes of the parameters that a checkpoint with this `config.json` must have.
 ///
 /// # Errors
-/// [`ModelError::Load`] for a configuration that makes no sense.
+/// [`ModelError::load`] for a configuration that makes no sense.
 pub fn parameters(config: &Value) -> Result<Vec<(String, Vec<usize>)>> {
     let weights = Weights::names_only();
     Networks::new(&SiglipConfig::parse(config)?, &weights)?;
@@ -245,10 +245,10 @@ impl Siglip {
     /// trained; its sigmoid is a probability.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] for vectors that are not of this model's width.
+    /// [`ModelError::shape`] for vectors that are not of this model's width.
     pub fn logit(&self, image: &[f32], text: &[f32]) -> Result<f32> {
         if image.len() != self.width() || text.len() != self.width() {
-            return Err(ModelError::Shape(format!(
+            return Err(ModelError::shape(format!(
                 "an embedding of this model has {} components",
                 self.width()
             )));

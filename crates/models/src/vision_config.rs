@@ -4,8 +4,9 @@ use std::marker::PhantomData;
 
 use reasonedit_nn::blocks::activation::Activation;
 use reasonedit_nn::blocks::vit::EncoderSizes;
-use reasonedit_nn::error::Result;
 use serde::Deserialize;
+
+use crate::error::Result;
 
 /// A kind of tower: what its class in transformers has where a file says nothing.
 pub(crate) trait TowerDefaults: Sized {

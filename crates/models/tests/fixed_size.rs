@@ -8,7 +8,7 @@ mod support;
 use std::sync::Arc;
 
 use reasonedit_models::{
-    LoadOptions, LogitsAt, ModelError, Piece, Sequence, VisionLanguageModel, WeightType, load,
+    LoadOptions, LogitsAt, ModelError, NnError, Piece, Sequence, VisionLanguageModel, WeightType, load,
 };
 use support::golden;
 
@@ -55,7 +55,7 @@ fn pieces_of_another_model_are_refused() {
         (&instructed, Piece::Instructed(of_instructed.clone(), vec![9999].into())),
         (&instructed, Piece::Instructed(of_instructed, vec![1; 41].into())),
     ] {
-        assert!(matches!(run(&**model, piece), Err(ModelError::Shape(_))));
+        assert!(matches!(run(&**model, piece), Err(ModelError::Network(NnError::Shape(_)))));
     }
 }
 

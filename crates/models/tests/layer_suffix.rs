@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
 use reasonedit_models::{
-    KvCache, LoadOptions, LogitsAt, ModelError, Piece, Sequence, TapName, VisionLanguageModel, WeightType,
-    load,
+    KvCache, LoadOptions, LogitsAt, Piece, Sequence, TapName, VisionLanguageModel, WeightType, load,
 };
 
 fn model(name: &str, dtype: WeightType) -> Box<dyn VisionLanguageModel> {
@@ -130,14 +130,17 @@ fn half_precision_has_a_gradient_too() {
 
 #[test]
 fn what_cannot_be_asked_is_refused() {
+    fn refused<E: Display>(result: Result<(), E>, what: &str) {
+        match result {
+            Err(error) => assert!(error.to_string().contains(what), "{error}"),
+            Ok(()) => panic!("{what} was taken"),
+        }
+    }
+
     let name = "qwen3_vl-1";
     let model = model(name, WeightType::F32);
     let past = past(&*model, name);
     let layers = layers(&*model);
-    let refused = |result: Result<_, ModelError>, what: &str| match result {
-        Err(error) => assert!(error.to_string().contains(what), "{error}"),
-        Ok(()) => panic!("{what} was taken"),
-    };
     refused(model.forward_from_layer(layers, &text(&past, &[3])).map(drop), "decoder layer");
     let above_of = text(&past, &[3, 4]);
     let suffix = model.forward_from_layer(0, &above_of).unwrap();

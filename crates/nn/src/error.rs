@@ -1,11 +1,11 @@
-//! What can go wrong between a checkpoint and what its model computes.
+//! What can go wrong between files of weights and what a network computes with them.
 
 use std::path::PathBuf;
 
-/// Errors of networks and of the models made of them. Messages name the tensor, file or limit at fault and
-/// what to do about it; they contain no user text.
+/// Errors of networks and of reading what they are made of. Messages name the tensor, file or limit at fault
+/// and what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelError {
+pub enum NnError {
     /// A checkpoint, or a file of it, can't be used.
     #[error("cannot load {what}: {reason}")]
     Load {
@@ -22,19 +22,10 @@ pub enum ModelError {
         /// The operating system's word on it.
         source: std::io::Error,
     },
-    /// An input whose shape the model can't take.
+    /// An input whose shape the network can't take.
     #[error("wrong shape: {0}")]
     Shape(String),
-    /// The tokenizer refused a text, or its file is not usable.
-    #[error("tokenizer: {0}")]
-    Tokenizer(String),
-    /// The chat template failed or yields something that can't be mapped to the request.
-    #[error("chat template: {0}")]
-    Template(String),
-    /// A picture the model can't look at.
-    #[error("image: {0}")]
-    Image(String),
-    /// More tokens than the model takes.
+    /// More tokens than the network takes.
     #[error("{tokens} tokens are more than the limit of {limit}")]
     TooLong {
         /// Tokens of the request.
@@ -45,17 +36,17 @@ pub enum ModelError {
     /// The device failed.
     #[error("device: {0}")]
     Device(#[from] candle_core::Error),
-    /// The request asks for something the model doesn't have.
+    /// The request asks for something the network doesn't have.
     #[error("{0}")]
     Unsupported(String),
 }
 
-impl ModelError {
-    /// A [`ModelError::Load`].
+impl NnError {
+    /// A [`NnError::Load`].
     pub fn load(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Load { what: what.into(), reason: reason.into() }
     }
 }
 
 /// Results of this crate.
-pub type Result<T, E = ModelError> = std::result::Result<T, E>;
+pub type Result<T, E = NnError> = std::result::Result<T, E>;

@@ -4,7 +4,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 
 /// Where a model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl DeviceChoice {
     /// Opens the device.
     ///
     /// # Errors
-    /// [`ModelError::Load`] for one that isn't there, or that this build can't use.
+    /// [`NnError::Load`] for one that isn't there, or that this build can't use.
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
@@ -62,7 +62,7 @@ impl DeviceChoice {
                 } else {
                     "this program was built for the CPU only; build with `--features cuda`, or leave model.device at \"cpu\""
                 };
-                ModelError::load(format!("cuda:{number}"), format!("{said}: {advice}"))
+                NnError::load(format!("cuda:{number}"), format!("{said}: {advice}"))
             }),
         }
     }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 
 /// Longest value that a message quotes, in characters.
 const QUOTED: usize = 40;
@@ -11,7 +11,7 @@ const QUOTED: usize = 40;
 /// Reads what `file` has `at` a place (empty: the whole file).
 ///
 /// # Errors
-/// [`ModelError::Load`] that names the file, the field and what it has to be.
+/// [`NnError::Load`] that names the file, the field and what it has to be.
 pub fn read<T: DeserializeOwned>(file: &str, at: &str, json: &Value) -> Result<T> {
     let dotted = |field: &str| match (at, field) {
         ("", field) => field.to_owned(),
@@ -21,7 +21,7 @@ pub fn read<T: DeserializeOwned>(file: &str, at: &str, json: &Value) -> Result<T
     if !json.is_object() {
         let what = if at.is_empty() { "it".to_owned() } else { at.to_owned() };
         let reason = if json.is_null() { "is missing" } else { "is not an object" };
-        return Err(ModelError::load(file, format!("{what} {reason}")));
+        return Err(NnError::load(file, format!("{what} {reason}")));
     }
     serde_path_to_error::deserialize(json).map_err(|error| {
         let path = error.path().to_string();
@@ -41,7 +41,7 @@ pub fn read<T: DeserializeOwned>(file: &str, at: &str, json: &Value) -> Result<T
             }
             (None, None) => format!("{} can't be used", dotted(&path)),
         };
-        ModelError::load(file, reason)
+        NnError::load(file, reason)
     })
 }
 
@@ -81,7 +81,7 @@ fn in_words(wanted: &str) -> &str {
 /// Parses a JSON file.
 ///
 /// # Errors
-/// [`ModelError::Load`] that names the file and the place in it.
+/// [`NnError::Load`] that names the file and the place in it.
 pub fn json(file: &str, bytes: &[u8]) -> Result<Value> {
     // Spreadsheets and editors of Windows put a mark ahead of a text.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -96,7 +96,7 @@ pub fn json(file: &str, bytes: &[u8]) -> Result<Value> {
         } else {
             format!("it is not JSON: look at line {}, column {}", error.line(), error.column())
         };
-        ModelError::load(file, reason)
+        NnError::load(file, reason)
     })
 }
 

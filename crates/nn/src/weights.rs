@@ -23,7 +23,7 @@ pub use self::scope::Scope;
 use crate::blocks::linear::Weight;
 use crate::blocks::quantised::QuantisedRows;
 use crate::blocks::transpose::transpose_into;
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 use crate::precision::{BlockType, Precision, dtype_name};
 
 /// Where one tensor lies.
@@ -69,7 +69,7 @@ impl Weights {
                 let entry =
                     Entry { file, bytes: info.data_offsets.0..info.data_offsets.1, dtype, shape: info.shape };
                 if entries.insert(name.clone(), entry).is_some() {
-                    return Err(ModelError::load(name, "it stands in more than one file"));
+                    return Err(NnError::load(name, "it stands in more than one file"));
                 }
             }
             opened.push(weights);
@@ -81,7 +81,7 @@ impl Weights {
     /// The same tensors with something added to some, by their names.
     ///
     /// # Errors
-    /// [`ModelError::Load`] for the first tensor that there is not, or that has another shape.
+    /// [`NnError::Load`] for the first tensor that there is not, or that has another shape.
     pub fn with_updates(self, updates: BTreeMap<String, LowRankUpdate>) -> Result<Self> {
         for (name, update) in &updates {
             match self.shape(name) {
@@ -89,9 +89,9 @@ impl Weights {
                 Some(shape) => {
                     let reason =
                         format!("its shape is {shape:?}, what is to be added has {:?}", update.shape());
-                    return Err(ModelError::load(name, reason));
+                    return Err(NnError::load(name, reason));
                 }
-                None => return Err(ModelError::load(name, "there is no such tensor to be added to")),
+                None => return Err(NnError::load(name, "there is no such tensor to be added to")),
             }
         }
         Ok(Self { updates, ..self })
@@ -203,7 +203,7 @@ impl Weights {
             entries.keys().filter(|n| !used.contains(*n) && !may_remain(n)).map(String::as_str).collect();
         match surplus.first() {
             None => Ok(()),
-            Some(first) => Err(ModelError::load(
+            Some(first) => Err(NnError::load(
                 *first,
                 format!(
                     "the checkpoint has {} tensors that its config.json has no place for; is this config.json \
@@ -223,7 +223,7 @@ impl Weights {
             }
             Source::Files { files, entries, used } => {
                 let entry = entries.get(name).ok_or_else(|| {
-                    ModelError::load(
+                    NnError::load(
                         name,
                         "the checkpoint has no such tensor; is a file of it missing, or config.json another model's?",
                     )
@@ -233,7 +233,7 @@ impl Weights {
                         "its shape is {:?}, config.json asks for {shape:?}; is this config.json the one of these weights?",
                         entry.shape
                     );
-                    return Err(ModelError::load(name, reason));
+                    return Err(NnError::load(name, reason));
                 }
                 if !matches!(entry.dtype, DType::F32 | DType::BF16 | DType::F16 | DType::F64) {
                     return Err(not_floating(name, &format!("{:?}", entry.dtype)));
@@ -416,8 +416,8 @@ fn stored_type(name: &str, dtype: safetensors::Dtype) -> Result<DType> {
     }
 }
 
-fn not_floating(name: &str, stored: &str) -> ModelError {
-    ModelError::load(
+fn not_floating(name: &str, stored: &str) -> NnError {
+    NnError::load(
         name,
         format!(
             "it is stored as {stored}; known are f32, bf16, f16 and f64. Take the checkpoint that is not \

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use reasonedit_models::ModelError;
+use reasonedit_models::{ModelError, NnError};
 
 /// Errors of editors that change weights.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,12 @@ pub enum TuningError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<NnError> for TuningError {
+    fn from(error: NnError) -> Self {
+        Self::Model(error.into())
+    }
 }
 
 /// Results of this crate.

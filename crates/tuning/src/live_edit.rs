@@ -17,7 +17,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{D, Tensor};
-use reasonedit_models::{Adaptation, Cut, DifferentiableSuffix, VisionLanguageModel};
+use reasonedit_models::{
+    Adaptation, Cut, DifferentiableSuffix, ModelError, NnError, NnResult, VisionLanguageModel,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::answer_prompt;
@@ -277,11 +279,11 @@ impl Routed<'_> {
 }
 
 impl Adaptation for Routed<'_> {
-    fn entering(&self, state: Tensor, rows: &[Range<usize>]) -> reasonedit_models::Result<Tensor> {
+    fn entering(&self, state: Tensor, rows: &[Range<usize>]) -> NnResult<Tensor> {
         let Some(first) = rows.first().filter(|_| !self.experts.is_empty()) else { return Ok(state) };
         let failed = |error: TuningError| match error {
-            TuningError::Model(error) => error,
-            other => reasonedit_models::ModelError::Unsupported(other.to_string()),
+            TuningError::Model(ModelError::Network(error)) => error,
+            other => NnError::Unsupported(other.to_string()),
         };
         if self.routing.get().is_none() {
             let prompt = state.narrow(0, first.start, first.len())?;

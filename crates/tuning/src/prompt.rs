@@ -114,5 +114,5 @@ pub struct Example {
 }
 
 pub(crate) fn nothing() -> ModelError {
-    ModelError::Shape("a prompt or reply without tokens, picture or cache".into())
+    ModelError::shape("a prompt or reply without tokens, picture or cache")
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
 use reasonedit_models::{
-    Adaptation, Cut, HiddenStates, LoadOptions, LogitsAt, Piece, PixelInput, Projection, Result, Sequence,
+    Adaptation, Cut, HiddenStates, LoadOptions, LogitsAt, NnResult, Piece, PixelInput, Projection, Sequence,
     Unadapted, VisionLanguageModel,
 };
 use reasonedit_tuning::{Example, WeightPatch, cross_entropy};
@@ -221,7 +221,7 @@ impl Adaptation for LowRank {
         input: &Tensor,
         output: Tensor,
         _rows: &[Range<usize>],
-    ) -> Result<Tensor> {
+    ) -> NnResult<Tensor> {
         let Some((a, b)) = self.factors.get(&(layer, projection)) else { return Ok(output) };
         let change = input.matmul(&a.as_tensor().t()?)?.matmul(&b.as_tensor().t()?)?;
         Ok((output + (change * self.scale)?)?)

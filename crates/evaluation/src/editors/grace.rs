@@ -268,7 +268,7 @@ fn run(model: &dyn VisionLanguageModel, prompt: &Prompt) -> ModelResult<(Arc<KvC
 }
 
 fn nothing() -> ModelError {
-    ModelError::Shape("a prompt without tokens, picture or cache".into())
+    ModelError::shape("a prompt without tokens, picture or cache")
 }
 
 /// Tokens behind what was run.

@@ -371,7 +371,7 @@ async fn a_model_call_has_the_model_and_fails_alone() {
         let engine = engine.clone();
         let call = move |model: &dyn VisionLanguageModel| match what {
             "panics" => panic!("it does"),
-            "fails" => Err(ModelError::Shape("it does".into())),
+            "fails" => Err(ModelError::shape("it does")),
             _ => Ok(model.info().vocabulary),
         };
         tokio::spawn(async move { engine.call_model(1, call, NOW).await.map(|(vocabulary, _)| vocabulary) })

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::CONFIG;
+use crate::error::{ModelError, Result};
 
 /// PEFT's rank and α where a file has none.
 const DEFAULT: f64 = 8.0;
@@ -70,7 +70,7 @@ impl AdapterConfig {
                     format!("{} has no such file; is it an adapter as PEFT writes it?", folder.display());
                 Err(ModelError::load(CONFIG, reason))
             }
-            Err(source) => Err(ModelError::Read { path, source }),
+            Err(source) => Err(ModelError::read(path, source)),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Names of adapters' parameters: `base_model.model.` + the module's path + `.lora_A.weight`.
 
 use reasonedit_nn::blocks::decoder::Projection;
-use reasonedit_nn::error::{ModelError, Result};
+
+use crate::error::{ModelError, Result};
 
 /// Where the language model lies in the modules of the architectures that are loaded, and below what names in
 /// checkpoints: that of transformers 4.52 and later for most, of InstructBLIP and earlier releases, of text
@@ -30,7 +31,7 @@ pub(super) struct Parameter {
 /// What the names of a file stand for.
 ///
 /// # Errors
-/// [`ModelError::Load`] for the first that is neither factor of a projection of the language model.
+/// [`ModelError::load`] for the first that is neither factor of a projection of the language model.
 pub(super) fn parameters<'n>(names: impl Iterator<Item = &'n str>) -> Result<Vec<Parameter>> {
     names.map(|name| parameter(name).ok_or_else(|| refusal(name))).collect()
 }

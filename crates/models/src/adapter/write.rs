@@ -6,7 +6,6 @@ use std::path::Path;
 
 use candle_core::DType;
 use reasonedit_nn::blocks::decoder::Projection;
-use reasonedit_nn::error::{ModelError, Result};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
@@ -14,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::modules::{FACTORS, ROOT};
 use super::{CONFIG, LowRankAdapter, LowRankFactors, WEIGHTS, below};
 use crate::architectures::ARCHITECTURES;
+use crate::error::{ModelError, Result};
 use crate::model::ModelInfo;
 
 impl LowRankAdapter {
@@ -21,7 +21,7 @@ impl LowRankAdapter {
     /// from 4.52 on has for them. `notes` go into the header of the weights.
     ///
     /// # Errors
-    /// [`ModelError::Read`] for a folder that can't be written to; [`ModelError::Unsupported`] for an adapter
+    /// [`ModelError::read`] for a folder that can't be written to; [`ModelError::unsupported`] for an adapter
     /// without factors.
     pub fn write(&self, folder: &Path, base: &ModelInfo, notes: &[(&str, String)]) -> Result<()> {
         let path = |(layer, projection): (usize, Projection)| module_path(base, layer, projection);
@@ -55,7 +55,7 @@ impl LowRankAdapter {
         text.push('\n');
         for (file, bytes) in [(CONFIG, text.as_bytes()), (WEIGHTS, &bytes)] {
             let path = folder.join(file);
-            std::fs::write(&path, bytes).map_err(|source| ModelError::Read { path, source })?;
+            std::fs::write(&path, bytes).map_err(|source| ModelError::read(path, source))?;
         }
         Ok(())
     }
@@ -68,7 +68,7 @@ impl LowRankAdapter {
         };
         let alpha = |factors: &LowRankFactors| factors.scale * factors.rank() as f64;
         let first = self.0.values().next();
-        let first = first.ok_or_else(|| ModelError::Unsupported("an adapter without factors".into()))?;
+        let first = first.ok_or_else(|| ModelError::unsupported("an adapter without factors"))?;
         let (mut targets, mut ranks, mut alphas) = (Vec::new(), Map::new(), Map::new());
         for ((layer, projection), factors) in &self.0 {
             let path = module_path(base, *layer, *projection);

@@ -16,7 +16,6 @@ use qformer::{Instructed, QFormer};
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{Tower, VisionTransformer, even_rows};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::{ImageFeatures, Piece, PixelInput, Sequence};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName, TapStage};
 use reasonedit_nn::weights::Weights;
@@ -24,6 +23,7 @@ use serde_json::Value;
 
 use crate::architecture::{Architecture, KnownModel, Parts};
 use crate::composed::{Composed, InstructedBatch, PictureTower};
+use crate::error::{ModelError, Result};
 use crate::fixed_size::FixedSizeProcessor;
 use crate::llama::{LLAMA_THETA, text_config};
 use crate::model::VisionLanguageModel;
@@ -100,7 +100,7 @@ impl InstructBlipTower {
         if features.tokens.dims() == expected {
             Ok(())
         } else {
-            Err(ModelError::Shape("image features of another model".into()))
+            Err(ModelError::shape("image features of another model"))
         }
     }
 }
@@ -145,8 +145,8 @@ impl PictureTower for InstructBlipTower {
                 match piece {
                     Piece::Tokens(_) => {}
                     Piece::Image(_) => {
-                        return Err(ModelError::Shape(
-                            "a picture without an instruction: this model's Q-Former reads one".into(),
+                        return Err(ModelError::shape(
+                            "a picture without an instruction: this model's Q-Former reads one",
                         ));
                     }
                     Piece::Instructed(features, instruction) => {

@@ -10,13 +10,13 @@ mod tower;
 
 use config::LlavaConfig;
 use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::weights::Weights;
 use serde_json::Value;
 use tower::LlavaTower;
 
 use crate::architecture::{Architecture, KnownModel, Parts};
 use crate::composed::Composed;
+use crate::error::Result;
 use crate::fixed_size::FixedSizeProcessor;
 use crate::llama::{LLAMA_THETA, first_prefix, text_config, under};
 use crate::model::VisionLanguageModel;

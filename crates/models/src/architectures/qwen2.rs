@@ -9,7 +9,6 @@ use reasonedit_imaging::RgbImage;
 use reasonedit_nn::blocks::decoder::{
     Axes, Cut, Decoder, DifferentiableSuffix, HiddenStates, TextConfig, Variant,
 };
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::TapName;
@@ -17,6 +16,7 @@ use reasonedit_nn::weights::Weights;
 use serde_json::{Value, json};
 
 use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
+use crate::error::{ModelError, Result};
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
 use crate::prompt::PromptTokenizer;
 
@@ -96,7 +96,7 @@ fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
 struct NoPictures;
 
 fn refusal() -> ModelError {
-    ModelError::Unsupported("this model reads text only; it can't look at pictures".into())
+    ModelError::unsupported("this model reads text only; it can't look at pictures")
 }
 
 impl ImagePreprocessor for NoPictures {
@@ -127,15 +127,15 @@ impl VisionLanguageModel for TextModel {
     }
 
     fn run(&self, batch: &[Sequence], taps: &[TapName]) -> Result<Vec<SequenceOutput>> {
-        self.decoder.run(batch, taps)
+        Ok(self.decoder.run(batch, taps)?)
     }
 
     fn hidden_states(&self, batch: &[Sequence], cut: Cut) -> Result<Vec<HiddenStates>> {
-        self.decoder.hidden_states(batch, cut)
+        Ok(self.decoder.hidden_states(batch, cut)?)
     }
 
     fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix> {
-        self.decoder.differentiable(cut)
+        Ok(self.decoder.differentiable(cut)?)
     }
 
     fn forward_from_layer(&self, layer: usize, sequence: &Sequence) -> Result<Box<dyn LayerSuffix + '_>> {

@@ -12,13 +12,13 @@ mod windows;
 
 use config::Qwen25VlConfig;
 use reasonedit_nn::blocks::decoder::{Decoder, Variant};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::weights::Weights;
 use serde_json::Value;
 use vision::VisionTower;
 
 use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::composed::Composed;
+use crate::error::Result;
 use crate::model::VisionLanguageModel;
 use crate::qwen_vision::processor_for;
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use reasonedit_nn::error::Result;
 use reasonedit_nn::taps::TapName;
 
 use super::{CheckReport, Reference, TapErrors, Tensors, reference_pixels, relative_error, values};
+use crate::error::Result;
 use crate::load::LoadOptions;
 use crate::siglip::Siglip;
 

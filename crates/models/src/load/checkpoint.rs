@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 use reasonedit_nn::weights::Weights;
 use serde_json::Value;
 
 use super::foreign::{instead_of_weights, refuse_quantised};
+use crate::error::{ModelError, Result};
 use crate::prompt::{PromptSettings, PromptTokenizer};
 
 /// The settings of the image processor by themselves.
@@ -54,13 +54,13 @@ impl Checkpoint {
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(ModelError::Read { path, source }),
+            Err(source) => Err(ModelError::read(path, source)),
         }
     }
 
     /// A JSON file, `None` if it doesn't exist.
     pub(crate) fn json(&self, file: &str) -> Result<Option<Value>> {
-        self.bytes(file)?.map(|bytes| settings::json(file, &bytes)).transpose()
+        Ok(self.bytes(file)?.map(|bytes| settings::json(file, &bytes)).transpose()?)
     }
 
     /// A JSON file that must be there.
@@ -141,7 +141,7 @@ impl Checkpoint {
     /// As [`Self::weight_files`], of weights that are not quantised.
     ///
     /// # Errors
-    /// [`ModelError::Load`] with the method's name, as `config.json` has it.
+    /// [`ModelError::load`] with the method's name, as `config.json` has it.
     pub(crate) fn whole_weight_files(&self, config: &Value) -> Result<Vec<PathBuf>> {
         let files = self.weight_files()?;
         refuse_quantised(config, &files)?;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::file::WeightFile;
 use serde_json::Value;
+
+use crate::error::{ModelError, Result};
 
 /// What to do with weights of another form.
 const CONVERT: &str =

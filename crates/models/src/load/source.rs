@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reasonedit_nn::error::{ModelError, Result};
 use serde_json::Value;
 
 use super::LoadOptions;
 use super::checkpoint::{Checkpoint, weight_shards};
 use super::foreign::foreign_file;
+use crate::error::{ModelError, Result};
 
 /// Characters of an organisation's or a model's name on the hub, at most.
 const LONGEST_NAME: usize = 96;
@@ -152,7 +152,7 @@ impl Hub {
         let refs = home.join("refs");
         write(&refs, |_| Ok(()))?;
         let path = refs.join(revision);
-        std::fs::write(&path, commit).map_err(|source| ModelError::Read { path, source })?;
+        std::fs::write(&path, commit).map_err(|source| ModelError::read(path, source))?;
         Checkpoint::new(folder, Some(id.to_owned()))
     }
 
@@ -239,7 +239,7 @@ impl Hub {
 fn write(folder: &Path, f: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| f(folder))
-        .map_err(|source| ModelError::Read { path: folder.to_owned(), source })
+        .map_err(|source| ModelError::read(folder, source))
 }
 
 fn is_commit(text: &str) -> bool {

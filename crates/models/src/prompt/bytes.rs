@@ -1,7 +1,8 @@
 //! Tokens that stand for single bytes (SentencePiece's `byte_fallback`): how a run of them becomes text.
 
-use reasonedit_nn::error::{ModelError, Result};
 use tokenizers::{Decoder, Tokenizer};
+
+use crate::error::{ModelError, Result};
 
 /// The byte tokens of a tokenizer.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use reasonedit_nn::error::{ModelError, Result};
 use tokenizers::AddedToken;
+
+use crate::error::{ModelError, Result};
 
 /// A stretch of a rendered prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]

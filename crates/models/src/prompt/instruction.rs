@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use reasonedit_nn::error::{ModelError, Result};
 use tokenizers::{Tokenizer, TruncationParams};
 
+use crate::error::{ModelError, Result};
 use crate::tokenizer_file;
 
 /// The Q-Former's tokenizer.

@@ -1,11 +1,11 @@
 //! What tokenizers in SentencePiece's manner do at the beginning of a text: `<s>` ahead of it, a mark for the
 //! space before its first word.
 
-use reasonedit_nn::error::{ModelError, Result};
 use serde_json::Value;
 use tokenizers::{PreTokenizerWrapper, Tokenizer};
 
 use super::control::Segment;
+use crate::error::{ModelError, Result};
 
 /// A conversation as the template renders it, cut at control tokens.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! What every token of a vocabulary adds to a text, in bytes.
 
-use reasonedit_nn::error::{ModelError, Result};
-
 use super::PromptTokenizer;
+use crate::error::{ModelError, Result};
 
 /// Stands for a space at the beginning of a word in SentencePiece's vocabularies.
 const WORD_MARK: char = '\u{2581}';

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
-use reasonedit_nn::error::{ModelError, Result};
+
+use crate::error::{ModelError, Result};
 
 const NAME: &str = "chat";
 

@@ -1,10 +1,11 @@
 //! `vision_config` as the Qwen models have it.
 
 use reasonedit_nn::blocks::decoder::{RopeConfig, TextConfig, require, require_sizes};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::error::Result;
 
 /// The settings that the vision towers share.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,7 +49,7 @@ impl QwenVisionConfig {
     /// token must be as wide as the language model's states, `text_width` in the words of the file.
     ///
     /// # Errors
-    /// [`reasonedit_nn::error::ModelError::Load`] naming the setting at fault.
+    /// [`crate::ModelError::load`] naming the setting at fault.
     pub(crate) fn parse(
         config: &Value,
         defaults: &[(&str, Value)],

@@ -1,10 +1,10 @@
 //! Pictures to patches, equal to transformers' `Qwen2VLImageProcessor`.
 
 use reasonedit_imaging::{Filter, RgbImage, resize, smart_resize};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::PixelInput;
 use serde_json::Value;
 
+use crate::error::{ModelError, Result};
 use crate::model::ImagePreprocessor;
 
 /// Settings of `preprocessor_config.json`.
@@ -32,7 +32,7 @@ impl Qwen2VlProcessor {
     /// Reads the settings; what is absent has the default of transformers' class.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`ModelError::load`] naming the setting at fault.
     pub(crate) fn parse(json: &Value) -> Result<Self> {
         let fail = |reason: String| ModelError::load("preprocessor_config.json", reason);
         let kind = json["image_processor_type"].as_str().unwrap_or("Qwen2VLImageProcessor");

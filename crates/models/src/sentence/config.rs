@@ -1,11 +1,11 @@
 //! Configuration of sentence encoders: the network's `config.json` and the files of a sentence-transformers
 //! folder.
 
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::{ModelError, Result};
 use crate::load::checkpoint::Checkpoint;
 
 /// Networks that are known.

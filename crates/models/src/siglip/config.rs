@@ -1,11 +1,11 @@
 //! `config.json` of SigLIP checkpoints.
 
 use reasonedit_nn::blocks::vit::EncoderSizes;
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::{ModelError, Result};
 use crate::vision_config::{SiglipTower, VisionConfig, encoder_sizes};
 
 /// What is read of `config.json`.
@@ -66,7 +66,7 @@ impl SiglipConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`ModelError::load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let fail = |reason: &str| ModelError::load("config.json", reason);
         if json["model_type"] != "siglip" {

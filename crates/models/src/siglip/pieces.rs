@@ -3,11 +3,12 @@
 //! The file is a message of Protocol Buffers, of which three fields are read: the pieces with their scores,
 //! how the model cuts texts, and the table that characters are made uniform with.
 
-use reasonedit_nn::error::{ModelError, Result};
 use tokenizers::Tokenizer;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::Precompiled;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+
+use crate::error::{ModelError, Result};
 
 /// Name of the file.
 pub(super) const FILE: &str = "spiece.model";
@@ -88,7 +89,7 @@ impl<'b> Message<'b> {
 /// The tokenizer of a `spiece.model`.
 ///
 /// # Errors
-/// [`ModelError::Load`] for a file that is no such model, or cuts texts in another way than by a unigram
+/// [`ModelError::load`] for a file that is no such model, or cuts texts in another way than by a unigram
 /// model.
 pub(super) fn read(bytes: &[u8]) -> Result<Tokenizer> {
     if bytes.len() > GREATEST {

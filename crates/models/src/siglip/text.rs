@@ -5,12 +5,12 @@ use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::select_rows;
 use reasonedit_nn::blocks::vit::{AttentionNames, Encoder, even_rows, even_spans, layer_norm};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::weights::Scope;
 use tokenizers::Tokenizer;
 
 use super::config::SiglipTextConfig;
 use super::pieces;
+use crate::error::{ModelError, Result};
 use crate::load::checkpoint::Checkpoint;
 use crate::tokenizer_file;
 

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::{for_rows, is_fast, math, with_values};
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 
 /// An element-wise activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Activation {
             "quick_gelu" => Ok(Self::QuickGelu),
             "silu" | "swish" => Ok(Self::Silu),
             "relu" => Ok(Self::Relu),
-            other => Err(ModelError::load(
+            other => Err(NnError::load(
                 "config.json",
                 format!(
                     "hidden_act {other:?} is not known; known are gelu, gelu_pytorch_tanh, quick_gelu, silu, relu"

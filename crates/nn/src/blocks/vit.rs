@@ -11,7 +11,7 @@ use super::attention::{HeadLayout, Span, attend};
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::pool::TapCollector;
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 use crate::sequence::PixelInput;
 use crate::weights::Scope;
 
@@ -38,7 +38,7 @@ impl EncoderSizes {
     pub fn check(&self, part: &str) -> Result<()> {
         let sizes = [self.width, self.inner, self.layers, self.heads];
         if !sizes.iter().all(|s| (1..=1 << 24).contains(s)) || !self.width.is_multiple_of(self.heads) {
-            return Err(ModelError::load(
+            return Err(NnError::load(
                 "config.json",
                 format!(
                     "{part}: a size is 0 or beyond reason, or hidden_size is not a multiple of the heads"
@@ -185,10 +185,7 @@ impl VisionTransformer {
         sizes.check("vision_config")?;
         let side = image_size / patch_size.max(1);
         if side == 0 || image_size > 1 << 13 {
-            return Err(ModelError::load(
-                "config.json",
-                "vision_config: image_size or patch_size is unusable",
-            ));
+            return Err(NnError::load("config.json", "vision_config: image_size or patch_size is unusable"));
         }
         let width = sizes.width;
         let embeddings = scope.scope("embeddings");
@@ -291,7 +288,7 @@ impl VisionTransformer {
         for image in images {
             let (t, rows, columns) = image.grid;
             if image.grid != (1, self.side, self.side) || image.values.len() != patches * self.values {
-                return Err(ModelError::Shape(format!(
+                return Err(NnError::Shape(format!(
                     "{} values for a grid of {t}×{rows}×{columns} patches; this model takes {side}×{side} patches of {} values",
                     image.values.len(),
                     self.values,

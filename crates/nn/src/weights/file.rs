@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 use crate::settings;
 
 /// Bytes read at a time.
@@ -33,9 +33,9 @@ impl WeightFile {
     /// Opens a file and reads its header: names, and where each tensor lies.
     ///
     /// # Errors
-    /// [`ModelError::Read`]; [`ModelError::Load`] for a file that isn't whole or isn't a safetensors file.
+    /// [`NnError::Read`]; [`NnError::Load`] for a file that isn't whole or isn't a safetensors file.
     pub fn open(path: &Path) -> Result<(Self, Vec<(String, TensorInfo)>)> {
-        let read = |source| ModelError::Read { path: path.to_owned(), source };
+        let read = |source| NnError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;
         let len = file.metadata().map_err(read)?.len();
         let mut this = Self { path: path.to_owned(), file: RefCell::new(file), len, start: 8 };
@@ -49,7 +49,7 @@ impl WeightFile {
             this.read_at(0, &mut bytes)?;
             if settings::is_pointer(&bytes) {
                 let reason = "it is the stand-in that Git LFS leaves for a file; `git lfs pull` brings the file itself";
-                return Err(ModelError::load(this.name(), reason));
+                return Err(NnError::load(this.name(), reason));
             }
         }
         let header = u64::from_le_bytes(size);
@@ -99,15 +99,15 @@ impl WeightFile {
         self.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
     }
 
-    fn malformed(&self, reason: &str) -> ModelError {
-        ModelError::load(self.name(), format!("not a whole safetensors file ({reason}); download it again"))
+    fn malformed(&self, reason: &str) -> NnError {
+        NnError::load(self.name(), format!("not a whole safetensors file ({reason}); download it again"))
     }
 
     fn read_at(&self, at: u64, to: &mut [u8]) -> Result<()> {
         let mut file = self.file.borrow_mut();
         file.seek(SeekFrom::Start(at))
             .and_then(|_| file.read_exact(to))
-            .map_err(|source| ModelError::Read { path: self.path.clone(), source })
+            .map_err(|source| NnError::Read { path: self.path.clone(), source })
     }
 
     /// Bytes of the file.

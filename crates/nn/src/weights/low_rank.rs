@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 
 /// A matrix of low rank, `b · a`, that is added to a weight of (outputs, inputs).
 #[derive(Clone, Debug, PartialEq)]
@@ -19,13 +19,13 @@ impl LowRankUpdate {
     /// Of `a`, (rank, inputs), and `b`, (outputs, rank), row by row.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] for as many values as no such matrices have.
+    /// [`NnError::Shape`] for as many values as no such matrices have.
     pub fn new(rank: usize, inputs: usize, a: Vec<f32>, b: Vec<f32>) -> Result<Self> {
         let fits = rank > 0 && inputs > 0 && a.len() == rank * inputs && !b.is_empty() && b.len() % rank == 0;
         if fits {
             return Ok(Self { rank, inputs, a, b });
         }
-        Err(ModelError::Shape(format!("rank {rank}, {inputs} inputs, {} and {} values", a.len(), b.len())))
+        Err(NnError::Shape(format!("rank {rank}, {inputs} inputs, {} and {} values", a.len(), b.len())))
     }
 
     /// (outputs, inputs) of what it is added to.

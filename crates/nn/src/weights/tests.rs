@@ -81,7 +81,7 @@ fn what_is_added_is_added_in_every_form() {
 fn errors_name_the_tensor() {
     let saved = file(&[("a.weight", random(&[2, 3])), ("left.over", random(&[1]))]);
     let weights = Weights::open(&[saved.path()], DType::F32, Device::Cpu).unwrap();
-    let says = |e: ModelError, words: [&str; 2]| {
+    let says = |e: NnError, words: [&str; 2]| {
         let text = e.to_string();
         assert!(words.iter().all(|w| text.contains(w)), "{text}");
     };

@@ -1,7 +1,7 @@
 //! Output matrices that are the embedding matrix.
 
 use super::{Entry, Source, Weights};
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 
 impl Weights {
     /// Whether the output matrix `head` is the embedding matrix `table`. A head that the files have counts,
@@ -9,7 +9,7 @@ impl Weights {
     /// it they go by. A copy of the embeddings is held once all the same.
     ///
     /// # Errors
-    /// [`ModelError::Load`] where there is no head and nothing says that the embeddings are one.
+    /// [`NnError::Load`] where there is no head and nothing says that the embeddings are one.
     pub fn tied(&self, head: &str, table: &str, said: bool) -> Result<bool> {
         match &self.source {
             Source::Names(_) => Ok(said),
@@ -17,7 +17,7 @@ impl Weights {
                 Ok(said && self.equal(head, table)?)
             }
             Source::Files { .. } if said => Ok(true),
-            Source::Files { .. } => Err(ModelError::load(
+            Source::Files { .. } => Err(NnError::load(
                 head,
                 "the checkpoint has no such tensor, and config.json's tie_word_embeddings isn't true, neither at \
                  the top nor in text_config; is a file of it missing?",

@@ -41,7 +41,7 @@ struct Prepared {
 struct Entered(Tensor);
 
 impl Adaptation for Entered {
-    fn entering(&self, state: Tensor, _: &[Range<usize>]) -> reasonedit_models::Result<Tensor> {
+    fn entering(&self, state: Tensor, _: &[Range<usize>]) -> reasonedit_models::NnResult<Tensor> {
         Ok((state + &self.0)?)
     }
 }

@@ -46,7 +46,7 @@ impl Adaptation for Probe<'_> {
         input: &Tensor,
         output: Tensor,
         _: &[Range<usize>],
-    ) -> reasonedit_models::Result<Tensor> {
+    ) -> reasonedit_models::NnResult<Tensor> {
         let zeros = Var::from_tensor(&output.zeros_like()?)?;
         let probed = (output + zeros.as_tensor())?;
         self.seen.borrow_mut().insert(projection, (input.detach(), zeros));

@@ -52,7 +52,7 @@ impl Adaptation for Pending {
         input: &Tensor,
         output: Tensor,
         _: &[Range<usize>],
-    ) -> reasonedit_models::Result<Tensor> {
+    ) -> reasonedit_models::NnResult<Tensor> {
         let Some(update) = self.updates.get(&projection) else { return Ok(output) };
         Ok((output - input.matmul(&update.inputs.t()?)?.matmul(&update.outputs)?)?)
     }

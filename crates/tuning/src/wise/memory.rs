@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{D, Device, Tensor};
-use reasonedit_models::{Adaptation, Projection, Result as ModelResult};
+use reasonedit_models::{Adaptation, NnResult, Projection};
 use serde::{Deserialize, Serialize};
 
 use super::merging::ties;
@@ -193,7 +193,7 @@ impl Adaptation for SideMemory<'_> {
         input: &Tensor,
         output: Tensor,
         _: &[Range<usize>],
-    ) -> ModelResult<Tensor> {
+    ) -> NnResult<Tensor> {
         Ok((output + input.matmul(self.delta)?)?)
     }
 

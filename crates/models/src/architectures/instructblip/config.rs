@@ -1,11 +1,11 @@
 //! `config.json` of InstructBLIP checkpoints.
 
 use reasonedit_nn::blocks::vit::EncoderSizes;
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::{ModelError, Result};
 use crate::vision_config::{Eva, VisionConfig, encoder_sizes};
 
 /// What is read of `config.json`, the language model's part aside.
@@ -73,7 +73,7 @@ impl InstructBlipConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`ModelError::load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let fail = |reason: String| ModelError::load("config.json", reason);
         let config: Self = settings::read("config.json", "", json)?;

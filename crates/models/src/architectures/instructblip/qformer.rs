@@ -14,11 +14,11 @@ use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::vit::{EncoderSizes, even_rows, layer_norm};
 use reasonedit_nn::blocks::{add, select_rows};
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::sequence::ImageFeatures;
 use reasonedit_nn::weights::Scope;
 
 use super::config::{InstructBlipConfig, QFormerConfig};
+use crate::error::{ModelError, Result};
 
 /// A picture and what is asked of it.
 pub(super) type Instructed = (Arc<ImageFeatures>, Arc<[u32]>);
@@ -214,7 +214,7 @@ impl QFormer {
         for (_, instruction) in inputs {
             let len = instruction.len();
             if len == 0 || len > limits.1 || instruction.iter().any(|id| *id as usize >= limits.0) {
-                return Err(ModelError::Shape(format!(
+                return Err(ModelError::shape(format!(
                     "an instruction of {len} tokens; the Q-Former takes 1 to {} tokens below {}",
                     limits.1, limits.0
                 )));

@@ -1,10 +1,10 @@
 //! `config.json` of LLaVA checkpoints.
 
-use reasonedit_nn::error::{ModelError, Result};
 use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::{ModelError, Result};
 use crate::vision_config::{Clip, VisionConfig};
 
 /// What is read of `config.json`, the language model's part aside.
@@ -46,7 +46,7 @@ impl LlavaConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`ModelError::load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let fail = |reason: String| ModelError::load("config.json", reason);
         if json["vision_feature_layer"].is_array() {
@@ -73,7 +73,7 @@ impl LlavaConfig {
     /// Blocks of the vision tower behind which the image tokens are taken.
     ///
     /// # Errors
-    /// [`ModelError::Load`] if there are not as many.
+    /// [`ModelError::load`] if there are not as many.
     pub(super) fn feature_blocks(&self) -> Result<usize> {
         let layers = self.vision_config.num_hidden_layers;
         let counted = if self.vision_feature_layer < 0 {

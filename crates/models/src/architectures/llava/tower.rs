@@ -7,13 +7,13 @@ use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::select_rows;
 use reasonedit_nn::blocks::vit::{Tower, VisionTransformer, even_rows};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapInfo, TapName, TapStage};
 use reasonedit_nn::weights::Weights;
 
 use super::config::LlavaConfig;
 use crate::composed::PictureTower;
+use crate::error::Result;
 use crate::llama::first_scope;
 
 /// Tap of the image tokens.

@@ -1,11 +1,11 @@
 //! `config.json` of Qwen2.5-VL checkpoints.
 
 use reasonedit_nn::blocks::decoder::{Axes, TextConfig, Variant, require, require_sizes};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::error::Result;
 use crate::qwen_vision::config::QwenVisionConfig;
 
 /// What is read of `config.json`.
@@ -42,7 +42,7 @@ impl Qwen25VlConfig {
     /// newer ones in `text_config`.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`crate::ModelError::load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let (text, place) =
             if json["text_config"].is_object() { (&json["text_config"], "text_config") } else { (json, "") };
@@ -86,10 +86,10 @@ impl WindowConfig {
     fn check(&self, vision: &QwenVisionConfig) -> Result<()> {
         require_sizes(&[self.window_size])?;
         require(self.side(vision) > 0, "vision_config.window_size is less than an image token")?;
-        require(
+        Ok(require(
             self.fullatt_block_indexes.iter().all(|i| *i < vision.depth),
             "fullatt_block_indexes name blocks that do not exist",
-        )
+        )?)
     }
 }
 

@@ -12,7 +12,6 @@ use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::RmsNorm;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::rotary::{RotaryTable, norm_and_rotate};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapInfo, TapName};
 use reasonedit_nn::weights::Scope;
@@ -20,6 +19,7 @@ use reasonedit_nn::weights::Scope;
 use super::config::WindowConfig;
 use super::windows::windows;
 use crate::composed::PictureTower;
+use crate::error::Result;
 use crate::qwen_vision::config::QwenVisionConfig;
 use crate::qwen_vision::{check_pixels, patches, vision_taps};
 

@@ -1,11 +1,11 @@
 //! `config.json` of Qwen3-VL checkpoints.
 
 use reasonedit_nn::blocks::decoder::{Axes, TextConfig, Variant, require, require_sizes};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::error::Result;
 use crate::qwen_vision::config::QwenVisionConfig;
 
 /// What is read of `config.json`.
@@ -34,7 +34,7 @@ impl Qwen3VlConfig {
     /// Parses and checks `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`crate::ModelError::load`] naming the setting at fault.
     pub(super) fn parse(json: &Value) -> Result<Self> {
         let text = TextConfig::parse(&json["text_config"], "text_config", &[])?;
         let defaults = [("hidden_act", json!("gelu_pytorch_tanh"))];
@@ -60,11 +60,11 @@ impl DeepStackConfig {
         require_sizes(&[self.num_position_embeddings])?;
         let side = self.num_position_embeddings.isqrt();
         require(side * side == self.num_position_embeddings, "num_position_embeddings must be a square")?;
-        require(
+        Ok(require(
             self.deepstack_visual_indexes.iter().all(|i| *i < vision.depth)
                 && self.deepstack_visual_indexes.len() <= text.num_hidden_layers,
             "deepstack_visual_indexes name blocks that do not exist, or more than there are decoder layers",
-        )
+        )?)
     }
 }
 

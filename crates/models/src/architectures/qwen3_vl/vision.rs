@@ -10,7 +10,6 @@ use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::pool::TapCollector;
 use reasonedit_nn::blocks::rotary::{RotaryTable, norm_and_rotate};
-use reasonedit_nn::error::Result;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput};
 use reasonedit_nn::taps::{TapInfo, TapName};
 use reasonedit_nn::weights::Scope;
@@ -18,6 +17,7 @@ use reasonedit_nn::weights::Scope;
 use super::config::DeepStackConfig;
 use super::positions::interpolate_positions;
 use crate::composed::PictureTower;
+use crate::error::Result;
 use crate::qwen_vision::config::QwenVisionConfig;
 use crate::qwen_vision::{check_pixels, patches, vision_taps};
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::rope::Axes;
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 use crate::settings;
 
 /// What is read of a text model's settings. Names and defaults are Hugging Face's; what a model's own class
@@ -85,7 +85,7 @@ impl RopeConfig {
                     "the rotary embedding's {name} is {value:?}; longer contexts by scaling are not known, only \
                      the default is"
                 );
-                return Err(ModelError::load("config.json", reason));
+                return Err(NnError::load("config.json", reason));
             }
         }
         require(
@@ -104,7 +104,7 @@ fn default_activation() -> String {
 
 /// A condition on `config.json`.
 pub fn require(holds: bool, reason: &str) -> Result<()> {
-    if holds { Ok(()) } else { Err(ModelError::load("config.json", reason)) }
+    if holds { Ok(()) } else { Err(NnError::load("config.json", reason)) }
 }
 
 /// Greatest size that is believed.
@@ -120,7 +120,7 @@ impl TextConfig {
     /// top); `defaults` stand where the file says nothing, as its class has them.
     ///
     /// # Errors
-    /// [`ModelError::Load`] naming the setting at fault.
+    /// [`NnError::Load`] naming the setting at fault.
     pub fn parse(json: &Value, place: &str, defaults: &[(&str, Value)]) -> Result<Self> {
         let mut json = json.clone();
         if let Some(settings) = json.as_object_mut() {
@@ -162,7 +162,7 @@ impl TextConfig {
         let other = self.layer_types.iter().flatten().find(|kind| *kind != FULL_ATTENTION);
         if let Some(other) = other {
             let reason = format!("layer_types has {other:?}; only {FULL_ATTENTION} is known");
-            return Err(ModelError::load("config.json", reason));
+            return Err(NnError::load("config.json", reason));
         }
         [&self.rope_parameters, &self.rope_scaling].into_iter().flatten().try_for_each(RopeConfig::check)
     }
@@ -202,7 +202,7 @@ impl TextConfig {
         let silent = self.rope_parameters.is_none() && self.rope_scaling.is_none();
         let theta = self.rope(|r| r.rope_theta).or(self.rope_theta).or(default.filter(|_| silent));
         let theta = theta.ok_or_else(|| {
-            ModelError::load(
+            NnError::load(
                 "config.json",
                 "neither rope_parameters.rope_theta nor rope_theta is there: the base of the rotary embedding has \
                  to be known. Take it from the config.json of the model this one was made of",

@@ -19,7 +19,7 @@ use crate::blocks::norm::RmsNorm;
 use crate::blocks::product::{RowKind, tracked_rows};
 use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
 use crate::blocks::{add, select_rows};
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 use crate::kv_cache::Past;
 use crate::sequence::Sequence;
 
@@ -193,7 +193,7 @@ impl Decoder {
     /// Its layers from `cut` on.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] for a layer that it doesn't have, and for weights that are not computed
+    /// [`NnError::Unsupported`] for a layer that it doesn't have, and for weights that are not computed
     /// with in f32.
     pub fn differentiable(&self, cut: Cut) -> Result<DifferentiableSuffix> {
         self.check(cut)?;
@@ -213,13 +213,13 @@ impl Decoder {
     fn check(&self, cut: Cut) -> Result<()> {
         let layers = self.layers.len();
         if cut.layer() >= layers {
-            return Err(ModelError::Unsupported(format!(
+            return Err(NnError::Unsupported(format!(
                 "decoder layer {} of a model of {layers}",
                 cut.layer()
             )));
         }
         if self.dtype != DType::F32 {
-            return Err(ModelError::Unsupported(
+            return Err(NnError::Unsupported(
                 "gradients are computed in f32: start the model with `dtype` f32".into(),
             ));
         }
@@ -234,7 +234,7 @@ impl Decoder {
     /// A copy of a weight of a layer, (outputs, inputs), f32.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] for a layer that it doesn't have.
+    /// [`NnError::Unsupported`] for a layer that it doesn't have.
     pub fn weight(&self, layer: usize, projection: Projection) -> Result<Tensor> {
         self.check(Cut::Layer(layer))?;
         self.layers[layer].weight(self.layout, projection)
@@ -244,12 +244,12 @@ impl Decoder {
     /// no attention follows the cut, at the feed-forward of the last layer.
     ///
     /// # Errors
-    /// As [`Self::run`]; [`ModelError::Unsupported`] for a past below a cut that attention follows.
+    /// As [`Self::run`]; [`NnError::Unsupported`] for a past below a cut that attention follows.
     pub fn hidden_states<'s>(&self, batch: &'s [Sequence], cut: Cut) -> Result<Vec<HiddenStates>> {
         self.check(cut)?;
         let rows_only = cut == Cut::FeedForward(self.layers.len() - 1);
         if !rows_only && batch.iter().any(|sequence| sequence.past.is_some()) {
-            return Err(ModelError::Unsupported("a past below layers that are adapted".into()));
+            return Err(NnError::Unsupported("a past below layers that are adapted".into()));
         }
         if batch.is_empty() {
             return Ok(Vec::new());
@@ -345,11 +345,11 @@ impl DifferentiableSuffix {
     /// A copy of a weight of a layer, (outputs, inputs), f32.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] for a layer that it doesn't have.
+    /// [`NnError::Unsupported`] for a layer that it doesn't have.
     pub fn weight(&self, layer: usize, projection: Projection) -> Result<Tensor> {
         let own = layer.checked_sub(self.cut.layer()).and_then(|at| self.layers.get(at));
         let own = own.ok_or_else(|| {
-            ModelError::Unsupported(format!("layer {layer} of a suffix that begins at {:?}", self.cut))
+            NnError::Unsupported(format!("layer {layer} of a suffix that begins at {:?}", self.cut))
         })?;
         own.weight(self.layout, projection)
     }
@@ -358,13 +358,13 @@ impl DifferentiableSuffix {
     /// inner), and the states that enter the next layer.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] for states of another cut, and where it is before no feed-forward.
+    /// [`NnError::Shape`] for states of another cut, and where it is before no feed-forward.
     pub fn feed_forward(&self, before: &HiddenStates) -> Result<(Tensor, HiddenStates)> {
         let (Cut::FeedForward(i), Some(layer)) = (self.cut, self.layers.first()) else {
-            return Err(ModelError::Shape(format!("{:?} is before no feed-forward", self.cut)));
+            return Err(NnError::Shape(format!("{:?} is before no feed-forward", self.cut)));
         };
         if before.cut != self.cut {
-            return Err(ModelError::Shape(format!("states that were not taken at {:?}", self.cut)));
+            return Err(NnError::Shape(format!("states that were not taken at {:?}", self.cut)));
         }
         // The layer adds to it in place.
         let x = before.states.copy()?;
@@ -386,10 +386,10 @@ impl DifferentiableSuffix {
     /// f32 logits of the rows that need some, (rows of all sequences one behind the other, vocabulary).
     ///
     /// # Errors
-    /// [`ModelError::Shape`] for states of another cut; those of the device and of `adaptation`.
+    /// [`NnError::Shape`] for states of another cut; those of the device and of `adaptation`.
     pub fn logits(&self, batch: &[&HiddenStates], adaptation: &dyn Adaptation) -> Result<Tensor> {
         if batch.is_empty() || batch.iter().any(|states| states.cut != self.cut) {
-            return Err(ModelError::Shape(format!("states that were not taken at {:?}", self.cut)));
+            return Err(NnError::Shape(format!("states that were not taken at {:?}", self.cut)));
         }
         let states: Vec<&Tensor> = batch.iter().map(|one| &one.states).collect();
         // A fresh tensor even of one: the layers add to it in place.

@@ -7,7 +7,7 @@ use super::pack::Packed;
 use crate::blocks::attention::{Span, attend};
 use crate::blocks::product::RowKind;
 use crate::blocks::rotary::RotaryTable;
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 use crate::kv_cache::Past;
 use crate::layer_suffix::LayerSuffix;
 use crate::sequence::{Piece, Sequence};
@@ -29,13 +29,13 @@ pub struct DecoderSuffix<'m> {
 impl<'m> DecoderSuffix<'m> {
     pub(super) fn new(model: &'m Decoder, layer: usize, sequence: &Sequence) -> Result<Self> {
         if layer >= model.layers.len() {
-            return Err(ModelError::Unsupported(format!(
+            return Err(NnError::Unsupported(format!(
                 "decoder layer {layer} of a model of {}",
                 model.layers.len()
             )));
         }
         if sequence.pieces.iter().any(|piece| matches!(piece, Piece::Image(_) | Piece::Instructed(..))) {
-            return Err(ModelError::Unsupported("a picture behind a state that is to be replaced".into()));
+            return Err(NnError::Unsupported("a picture behind a state that is to be replaced".into()));
         }
         let packed = Packed::new(model, std::slice::from_ref(sequence))?;
         let mut this = Self {
@@ -89,7 +89,7 @@ impl<'m> DecoderSuffix<'m> {
         if state.len() == width {
             return Ok(());
         }
-        Err(ModelError::Shape(format!("a state of {} values for layers of width {width}", state.len())))
+        Err(NnError::Shape(format!("a state of {} values for layers of width {width}", state.len())))
     }
 }
 
@@ -116,7 +116,7 @@ impl LayerSuffix for DecoderSuffix<'_> {
         self.checked(state)?;
         let vocabulary = self.model.vocabulary;
         if targets.len() != self.tokens || targets.iter().any(|id| *id as usize >= vocabulary) {
-            return Err(ModelError::Shape(format!(
+            return Err(NnError::Shape(format!(
                 "{} targets below {vocabulary} for {} tokens",
                 targets.len(),
                 self.tokens
@@ -131,7 +131,7 @@ impl LayerSuffix for DecoderSuffix<'_> {
         let gradients = loss.backward()?;
         let gradient = gradients
             .get(&state)
-            .ok_or_else(|| ModelError::Shape("the reply doesn't depend on the state".into()))?;
+            .ok_or_else(|| NnError::Shape("the reply doesn't depend on the state".into()))?;
         Ok((loss.to_scalar()?, gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?))
     }
 }

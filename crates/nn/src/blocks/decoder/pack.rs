@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use super::Decoder;
 use super::rope::{self, Position};
-use crate::error::{ModelError, Result};
+use crate::error::{NnError, Result};
 use crate::sequence::{ImageFeatures, LogitsAt, Piece, Sequence};
 
 /// A batch laid out as rows.
@@ -39,9 +39,7 @@ impl Packed {
         for sequence in batch {
             let past = sequence.past.as_deref();
             if past.is_some_and(|p| p.layers() != decoder.layers.len()) {
-                return Err(ModelError::Shape(
-                    "the cache is of a model with another number of layers".into(),
-                ));
+                return Err(NnError::Shape("the cache is of a model with another number of layers".into()));
             }
             let start = positions.len();
             let mut next = past.map_or(0, |p| p.next_position);
@@ -50,7 +48,7 @@ impl Packed {
                     Piece::Tokens(ids) if ids.is_empty() => {}
                     Piece::Tokens(ids) => {
                         if let Some(id) = ids.iter().find(|id| **id as usize >= vocabulary) {
-                            return Err(ModelError::Shape(format!(
+                            return Err(NnError::Shape(format!(
                                 "token {id} is beyond the vocabulary of {vocabulary}"
                             )));
                         }
@@ -59,13 +57,13 @@ impl Packed {
                         parts.push(decoder.embed(ids)?);
                     }
                     Piece::Instructed(..) => {
-                        return Err(ModelError::Shape(
+                        return Err(NnError::Shape(
                             "an instruction beside a picture: this model has no Q-Former".into(),
                         ));
                     }
                     Piece::Image(features) => {
                         if features.tokens.dims() != [features.len(), decoder.width] {
-                            return Err(ModelError::Shape("image features of another model".into()));
+                            return Err(NnError::Shape("image features of another model".into()));
                         }
                         let (of_image, after) = decoder.rope.image(next, features.grid);
                         pictures.push((positions.len(), features));
@@ -78,10 +76,10 @@ impl Packed {
             let len = positions.len() - start;
             let total = len + past.map_or(0, |p| p.len);
             if total > limit {
-                return Err(ModelError::TooLong { tokens: total, limit });
+                return Err(NnError::TooLong { tokens: total, limit });
             }
             if len == 0 {
-                return Err(ModelError::Shape("a sequence without new tokens".into()));
+                return Err(NnError::Shape("a sequence without new tokens".into()));
             }
             first_logits.push(match sequence.logits {
                 LogitsAt::None => len,
