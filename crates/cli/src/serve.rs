@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use reasonedit_resilience::blocking;
 use reasonedit_server::{EditorSlot, Server};
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -81,9 +82,7 @@ async fn start(
     let made = async {
         let engines = service::start_engines(&settings, model)?;
         let opening = settings.clone();
-        let (library, images) = tokio::task::spawn_blocking(move || service::open_library(&opening))
-            .await
-            .map_err(CliError::failed)??;
+        let (library, images) = blocking(move || service::open_library(&opening)).await?;
         let library = Arc::new(library);
         slot.open(&library).map_err(|error| CliError::Failed(format!("data folder: {error}")))?;
         service::editor(&settings, engines, library, images).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reasonedit_models::ModelError;
 use reasonedit_nn::error::NnError;
+use reasonedit_resilience::WorkLost;
 
 /// Errors of this crate. Messages name the tensor, file or limit at fault and what to do about it; they
 /// contain no user text.
@@ -105,6 +106,16 @@ impl From<NnError> for EngineError {
             NnError::TooLong { tokens, limit } => Self::TooLong { tokens, limit },
             NnError::Device(error) => Self::Device(Box::new(error)),
             NnError::Unsupported(reason) => Self::Unsupported(reason),
+        }
+    }
+}
+
+/// Only the runtime cancels such work, when everything stops.
+impl From<WorkLost> for EngineError {
+    fn from(lost: WorkLost) -> Self {
+        match lost {
+            WorkLost::Panicked(said) => Self::Panicked(said),
+            WorkLost::Cancelled => Self::Closed,
         }
     }
 }

@@ -7,7 +7,7 @@ use reasonedit_models::Result as ModelResult;
 use reasonedit_models::model::{ModelInfo, VisionLanguageModel};
 use reasonedit_models::prompt::PromptTokenizer;
 use reasonedit_nn::taps::{PooledTaps, Pooling, TapName};
-use reasonedit_resilience::panic_message;
+use reasonedit_resilience::blocking;
 use tokio::sync::{oneshot, watch};
 
 use crate::cache::FeatureCache;
@@ -370,16 +370,11 @@ impl EngineHandle {
         work: impl FnOnce(&Shared, &Loaded) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let shared = Arc::clone(&self.shared);
-        let task = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let loaded = shared.loaded.get().ok_or(EngineError::Closed)?;
             work(&shared, loaded)
-        });
-        task.await.unwrap_or_else(|error| {
-            Err(match error.try_into_panic() {
-                Ok(panic) => EngineError::Panicked(panic_message(&*panic).to_owned()),
-                Err(_) => EngineError::Closed,
-            })
         })
+        .await
     }
 
     /// The pooled taps of all pictures, if all are cached: answered without the engine's thread.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use reasonedit_editor::storage::Codebook;
 use reasonedit_editor::{CodebookName, Library};
+use reasonedit_resilience::blocking;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
@@ -182,14 +183,14 @@ impl Endpoint {
             standing.place.next
         };
         let (reading, config) = (Arc::clone(book), self.config.clone());
-        let looked = tokio::task::spawn_blocking(move || look(&reading, &config, from)).await;
+        let looked = blocking(move || Ok::<_, OutboxError>(look(&reading, &config, from)?)).await;
         let (number, outcome) = match looked {
-            Ok(Ok(Next::Nothing(next))) if next > from => {
+            Ok(Next::Nothing(next)) if next > from => {
                 return self.reached(book.name(), next, false).await;
             }
             // There should have been one.
-            Ok(Ok(Next::Nothing(_))) => (from, Outcome::failed("the event could not be read")),
-            Ok(Ok(Next::Message(number, message))) => {
+            Ok(Next::Nothing(_)) => (from, Outcome::failed("the event could not be read")),
+            Ok(Next::Message(number, message)) => {
                 if let Some(standing) = self.state.lock().await.places.get_mut(book.name()) {
                     standing.head = Some(message.at);
                 }
@@ -202,12 +203,8 @@ impl Endpoint {
                     () = patience => return,
                 }
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::error!(webhook = %self.name, codebook = %book.name(), %error, "an event can't be read");
-                (from, Outcome::failed("the event could not be read"))
-            }
-            Err(panicked) => {
-                tracing::error!(webhook = %self.name, codebook = %book.name(), error = %panicked, "an event can't be read");
                 (from, Outcome::failed("the event could not be read"))
             }
         };
@@ -297,11 +294,11 @@ impl Endpoint {
             places.push(standing.place.clone());
         }
         let outbox = self.outbox.clone();
-        let kept = tokio::task::spawn_blocking(move || {
+        let kept = blocking(move || {
             places.iter().try_for_each(|place| outbox.keep(place))?;
             outbox.keep_receiver(&receiver)
         });
-        let kept = kept.await.unwrap_or(Ok(()));
+        let kept = kept.await;
         drop(state);
         self.resumed.notify_one();
         tracing::info!(webhook = %self.name, skip, "resumed");
@@ -346,9 +343,11 @@ impl Endpoint {
     /// again than need be.
     async fn keep(&self, write: impl FnOnce(&Outbox) -> Result<(), OutboxError> + Send + 'static) {
         let outbox = self.outbox.clone();
-        let kept = tokio::task::spawn_blocking(move || write(&outbox)).await;
-        if let Ok(Err(error)) = kept {
+        if let Err(error) = blocking(move || write(&outbox)).await {
             tracing::error!(webhook = %self.name, %error, "how far the receiver was told can't be written");
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use reasonedit_editor::storage::{Codebook, Journal};
 use reasonedit_editor::{CodebookError, CodebookName, Library};
+use reasonedit_resilience::WorkLost;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use ulid::Ulid;
@@ -34,6 +35,9 @@ pub enum OutboxError {
     /// A row that this version can't read.
     #[error("how far a receiver was told can't be read: {0}")]
     Row(#[from] serde_json::Error),
+    /// Reading or writing came to no end.
+    #[error(transparent)]
+    Lost(#[from] WorkLost),
 }
 
 /// A row of the journal.
