@@ -13,7 +13,7 @@ use super::regions::{Area, Drawn};
 
 /// What an annotator said of a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Correction {
+pub(super) struct AnnotatedCorrection {
     /// Where the picture is, as the task says.
     pub(super) picture: String,
     pub(super) question: String,
@@ -64,7 +64,7 @@ struct RationaleText {
     parent: Option<String>,
 }
 
-impl Correction {
+impl AnnotatedCorrection {
     /// Reads an annotation.
     ///
     /// # Errors

@@ -163,14 +163,14 @@ pub(super) struct WebhookInput {
 /// What becomes of it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = LabelStudioReceived)]
-pub(super) struct WebhookDto {
+pub(super) struct ReceivedDto {
     /// `ok`, or `Unknown event`.
     #[schema(example = "ok")]
     pub(super) status: String,
     /// Annotations that wait, durably, to become edits or to take theirs back.
     pub(super) queued: Vec<u64>,
     /// Annotations that nothing follows from.
-    pub(super) skipped: Vec<SkippedDto>,
+    pub(super) skipped: Vec<SkippedAnnotationDto>,
     /// What else there is to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -180,7 +180,7 @@ pub(super) struct WebhookDto {
 /// An annotation that nothing follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = LabelStudioSkipped)]
-pub(super) struct SkippedDto {
+pub(super) struct SkippedAnnotationDto {
     /// Its id.
     pub(super) annotation: u64,
     /// Why not.

@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::annotation::Correction;
+use super::annotation::AnnotatedCorrection;
 use super::config::LabelStudioConfig;
-use super::dto::{SkippedDto, WebhookInput};
+use super::dto::{SkippedAnnotationDto, WebhookInput};
 use super::labels::Interface;
 
 /// Most characters of a time from outside.
@@ -34,7 +34,7 @@ pub(super) enum Change {
 /// A correction with where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SubmittedCorrection {
-    pub(super) correction: Correction,
+    pub(super) correction: AnnotatedCorrection,
     pub(super) updated_at: String,
     pub(super) task: Option<u64>,
     /// Id of the user.
@@ -66,7 +66,7 @@ impl Change {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Received {
     pub(super) events: Vec<Event>,
-    pub(super) skipped: Vec<SkippedDto>,
+    pub(super) skipped: Vec<SkippedAnnotationDto>,
     /// What else there is to say.
     pub(super) note: Option<&'static str>,
 }
@@ -154,7 +154,7 @@ pub(super) fn received(input: &WebhookInput, config: &LabelStudioConfig) -> Opti
                     })),
                     // There can't be an edit yet.
                     Err(reason) if created => {
-                        received.skipped.push(SkippedDto { annotation: annotation.id, reason });
+                        received.skipped.push(SkippedAnnotationDto { annotation: annotation.id, reason });
                         continue;
                     }
                     Err(reason) => Change::Withdrawn { reason, updated_at },
@@ -200,7 +200,7 @@ fn read(
     tasks: &[TaskBody],
     interface: Result<&Interface, &String>,
     config: &LabelStudioConfig,
-) -> Result<(Correction, Option<u64>), String> {
+) -> Result<(AnnotatedCorrection, Option<u64>), String> {
     if annotation.was_cancelled {
         return Err("The annotator skipped the task.".to_owned());
     }
@@ -212,7 +212,7 @@ fn read(
     };
     let task = task.ok_or("The payload does not hold the annotation's task.")?;
     let results = annotation.result.as_deref().unwrap_or_default();
-    Ok((Correction::read(interface, config, &task.data, results)?, Some(task.id)))
+    Ok((AnnotatedCorrection::read(interface, config, &task.data, results)?, Some(task.id)))
 }
 
 #[cfg(test)]

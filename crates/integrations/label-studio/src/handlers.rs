@@ -13,7 +13,7 @@ use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_resilience::blocking;
 
 use super::dto::{
-    AnnotationsDto, HealthDto, PredictInput, PredictionsDto, SetupDto, SetupInput, VersionsDto, WebhookDto,
+    AnnotationsDto, HealthDto, PredictInput, PredictionsDto, ReceivedDto, SetupDto, SetupInput, VersionsDto,
     WebhookInput,
 };
 use super::events::{is_project, received};
@@ -21,7 +21,7 @@ use super::labels::Interface;
 use super::predict::Asking;
 use super::projects::{ProjectRecord, codebook_in};
 use super::studio::LabelStudio;
-use super::token::Secret;
+use super::token::ApiToken;
 use super::version::{LOADING, version};
 
 fn up() -> Json<HealthDto> {
@@ -114,7 +114,11 @@ pub(super) async fn setup(
         codebook: codebook_in(input.extra_params.as_ref())?,
         hostname: input.hostname.filter(|host| !host.is_empty()),
         // Not kept where it would be of no use.
-        token: input.access_token.filter(|_| studio.pictures().want_token()).as_deref().and_then(Secret::new),
+        token: input
+            .access_token
+            .filter(|_| studio.pictures().want_token())
+            .as_deref()
+            .and_then(ApiToken::new),
     };
     let codebook = studio.codebook(&record);
     let mut missing = interface.missing(studio.config());
@@ -176,8 +180,8 @@ pub(super) async fn predict(
     post, path = "/integrations/label-studio/webhook", operation_id = "label_studio_webhook", tag = "label-studio",
     request_body = WebhookInput,
     responses(
-        (status = 201, description = "What becomes of it.", body = WebhookDto),
-        (status = 200, description = "An event that nothing is known of.", body = WebhookDto),
+        (status = 201, description = "What becomes of it.", body = ReceivedDto),
+        (status = 200, description = "An event that nothing is known of.", body = ReceivedDto),
         InputProblems,
     ),
 )]
@@ -189,7 +193,7 @@ pub(super) async fn webhook(
     let read = blocking(move || Ok::<_, Problem>(received(&input, reading.config()))).await?;
     let Some(received) = read else {
         let status = "Unknown event".to_owned();
-        let unknown = WebhookDto { status, queued: Vec::new(), skipped: Vec::new(), note: None };
+        let unknown = ReceivedDto { status, queued: Vec::new(), skipped: Vec::new(), note: None };
         return Ok((StatusCode::OK, Json(unknown)).into_response());
     };
     for skipped in &received.skipped {
@@ -202,6 +206,6 @@ pub(super) async fn webhook(
         blocking(move || queue.push(events)).await?;
     }
     let note = received.note.map(str::to_owned);
-    let answer = WebhookDto { status: "ok".to_owned(), queued, skipped: received.skipped, note };
+    let answer = ReceivedDto { status: "ok".to_owned(), queued, skipped: received.skipped, note };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }

@@ -15,7 +15,7 @@ use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::Deserialize;
 
 use super::config::{LabelStudioConfig, base_of};
-use super::token::{Access, Secret};
+use super::token::{ApiToken, CurrentAccessToken};
 
 /// Where Label Studio keeps pictures: uploads and local files, exports of a storage, and files of cloud
 /// storages that it passes on. A task can't make this service ask for anything else with the operator's
@@ -30,8 +30,8 @@ pub(super) struct Pictures {
     /// The configured address and a client that follows no redirect; `None`: none is configured.
     own: Option<(Url, Client)>,
     /// The configured token.
-    token: Option<Secret>,
-    access: Arc<Access>,
+    token: Option<ApiToken>,
+    access: Arc<CurrentAccessToken>,
     max_bytes: usize,
     fetcher: Fetcher,
 }
@@ -41,7 +41,7 @@ pub(super) struct Pictures {
 pub(super) struct PictureOrigin {
     /// The name that Label Studio gives itself: what begins with it lies at the configured address.
     pub(super) hostname: Option<String>,
-    pub(super) token: Option<Secret>,
+    pub(super) token: Option<ApiToken>,
 }
 
 /// Where a picture is.
@@ -70,7 +70,7 @@ impl Pictures {
         // The operator wrote this address down.
         let client = || outbound::client(Reach::Anywhere, timeout);
         let own = base.map(|base| Ok::<_, reqwest::Error>((base, client()?))).transpose()?;
-        let token = config.token.as_deref().and_then(Secret::new);
+        let token = config.token.as_deref().and_then(ApiToken::new);
         Ok(Self { own, token, access: Arc::default(), max_bytes, fetcher })
     }
 
@@ -145,8 +145,8 @@ impl Pictures {
         }
     }
 
-    async fn fetch(&self, base: &Url, client: &Client, url: Url, token: Option<&Secret>) -> Result<Bytes> {
-        let refreshed = token.is_some_and(Secret::is_refresh);
+    async fn fetch(&self, base: &Url, client: &Client, url: Url, token: Option<&ApiToken>) -> Result<Bytes> {
+        let refreshed = token.is_some_and(ApiToken::is_refresh);
         let mut response = self.ask(base, client, url.clone(), token).await?;
         // An access token may have been taken back before its time.
         if refreshed && response.status() == StatusCode::UNAUTHORIZED {
@@ -169,7 +169,7 @@ impl Pictures {
         }
     }
 
-    async fn ask(&self, base: &Url, client: &Client, url: Url, token: Option<&Secret>) -> Result<Response> {
+    async fn ask(&self, base: &Url, client: &Client, url: Url, token: Option<&ApiToken>) -> Result<Response> {
         // Label Studio answers 406 to who would only take pictures.
         let mut request = client.get(url).header(header::ACCEPT, "*/*");
         if let Some(token) = token {
@@ -187,7 +187,7 @@ impl Pictures {
     }
 
     /// The access token that a personal access token is exchanged for.
-    async fn bearer(&self, base: &Url, client: &Client, refresh: &Secret) -> Result<Secret> {
+    async fn bearer(&self, base: &Url, client: &Client, refresh: &ApiToken) -> Result<ApiToken> {
         #[derive(Deserialize)]
         struct Refreshed {
             access: String,
@@ -207,7 +207,7 @@ impl Pictures {
         }
         let bytes = collect(response, TOKEN_BYTES).await?;
         let access =
-            serde_json::from_slice::<Refreshed>(&bytes).ok().and_then(|answer| Secret::new(&answer.access));
+            serde_json::from_slice::<Refreshed>(&bytes).ok().and_then(|answer| ApiToken::new(&answer.access));
         let access = access.ok_or_else(|| unreached("Label Studio's answer holds no access token."))?;
         self.access.keep(refresh, &access, Instant::now());
         Ok(access)

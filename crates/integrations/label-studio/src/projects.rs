@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
 
-use super::token::Secret;
+use super::token::ApiToken;
 
 /// Most projects that are remembered.
 const MAX_PROJECTS: usize = 10_000;
@@ -25,7 +25,7 @@ pub(super) struct ProjectRecord {
     /// The name that Label Studio gives itself.
     pub(super) hostname: Option<String>,
     /// A token of its owner; kept only where one is needed.
-    pub(super) token: Option<Secret>,
+    pub(super) token: Option<ApiToken>,
 }
 
 /// As it is stored.
@@ -156,7 +156,7 @@ mod tests {
         ProjectRecord {
             codebook: Some(codebook.parse().unwrap()),
             hostname: Some("http://studio.example".to_owned()),
-            token: Secret::new("0123abcd"),
+            token: ApiToken::new("0123abcd"),
         }
     }
 

@@ -16,9 +16,9 @@ const UNSAID: Duration = Duration::from_mins(1);
 /// A token that no log and no error shows.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Secret(String);
+pub(super) struct ApiToken(String);
 
-impl Secret {
+impl ApiToken {
     /// A token, if the text can be one.
     pub(super) fn new(text: &str) -> Option<Self> {
         super::config::is_token(text).then(|| Self(text.to_owned()))
@@ -36,9 +36,9 @@ impl Secret {
     }
 }
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for ApiToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(left out)")
+        f.write_str("ApiToken(left out)")
     }
 }
 
@@ -52,11 +52,11 @@ fn claims(token: &str) -> Option<Value> {
 
 /// The access token in use, with the personal access token that it was given for.
 #[derive(Debug, Default)]
-pub(super) struct Access(Mutex<Option<(Secret, Secret, Instant)>>);
+pub(super) struct CurrentAccessToken(Mutex<Option<(ApiToken, ApiToken, Instant)>>);
 
-impl Access {
+impl CurrentAccessToken {
     /// The access token for this personal access token, as long as it lasts.
-    pub(super) fn get(&self, refresh: &Secret, now: Instant) -> Option<Secret> {
+    pub(super) fn get(&self, refresh: &ApiToken, now: Instant) -> Option<ApiToken> {
         let held = self.0.lock();
         held.as_ref()
             .filter(|(of, _, until)| of == refresh && now < *until)
@@ -64,7 +64,7 @@ impl Access {
     }
 
     /// Keeps an access token, as long as it says that it lasts.
-    pub(super) fn keep(&self, refresh: &Secret, access: &Secret, now: Instant) {
+    pub(super) fn keep(&self, refresh: &ApiToken, access: &ApiToken, now: Instant) {
         let seconds = |name: &str| claims(access.expose())?.get(name)?.as_u64();
         let lasts = match (seconds("iat"), seconds("exp")) {
             (Some(from), Some(until)) => Duration::from_secs(until.saturating_sub(from).min(3600)),
@@ -86,32 +86,32 @@ mod tests {
 
     use super::*;
 
-    fn jwt(claims: &Value) -> Secret {
+    fn jwt(claims: &Value) -> ApiToken {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        Secret::new(&format!("{}.{}.c2ln", part(&json!({"alg": "HS256"})), part(claims))).unwrap()
+        ApiToken::new(&format!("{}.{}.c2ln", part(&json!({"alg": "HS256"})), part(claims))).unwrap()
     }
 
     #[test]
     fn kinds_of_tokens() {
-        assert!(!Secret::new("0123456789abcdef0123456789abcdef01234567").unwrap().is_refresh());
-        assert!(!Secret::new("a.b.c").unwrap().is_refresh());
+        assert!(!ApiToken::new("0123456789abcdef0123456789abcdef01234567").unwrap().is_refresh());
+        assert!(!ApiToken::new("a.b.c").unwrap().is_refresh());
         let refresh = jwt(&json!({"token_type": "refresh"}));
         assert!(refresh.is_refresh());
         // Label Studio hands personal access tokens out without their last part too.
         let cut = refresh.expose().rsplit_once('.').unwrap().0;
-        assert!(Secret::new(cut).unwrap().is_refresh());
-        assert_eq!(Secret::new("a b"), None);
-        assert_eq!(Secret::new(""), None);
+        assert!(ApiToken::new(cut).unwrap().is_refresh());
+        assert_eq!(ApiToken::new("a b"), None);
+        assert_eq!(ApiToken::new(""), None);
     }
 
     #[test]
     fn nothing_prints_a_token() {
-        assert!(!format!("{:?}", Secret::new("abc").unwrap()).contains("abc"));
+        assert!(!format!("{:?}", ApiToken::new("abc").unwrap()).contains("abc"));
     }
 
     #[test]
     fn access_lasts_as_long_as_it_says() {
-        let (access, now) = (Access::default(), Instant::now());
+        let (access, now) = (CurrentAccessToken::default(), Instant::now());
         let (refresh, other) = (jwt(&json!({"n": 1})), jwt(&json!({"n": 2})));
         let token = jwt(&json!({"iat": 1000, "exp": 1300}));
         access.keep(&refresh, &token, now);
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(access.get(&other, now), None);
         access.forget();
         assert_eq!(access.get(&refresh, now), None);
-        access.keep(&refresh, &Secret::new("opaque").unwrap(), now);
+        access.keep(&refresh, &ApiToken::new("opaque").unwrap(), now);
         assert!(access.get(&refresh, now + Duration::from_secs(44)).is_some());
         assert!(access.get(&refresh, now + Duration::from_secs(46)).is_none());
         access.keep(&refresh, &jwt(&json!({"iat": 5, "exp": 1})), now);

@@ -18,9 +18,11 @@ use super::OpenAi;
 use super::errors::{ChatErrors, placed};
 use super::input::{ChatInput, Prepared};
 use super::models::Served;
-use super::output::{Asked, CompletionChoice, CompletionDto, Head, LogprobsDto, ProvenanceDto, ReplyDto};
+use super::output::{
+    CompletionChoice, CompletionDto, Head, LogprobsDto, ProvenanceDto, ReplyDto, RequestSummary,
+};
 use super::rules::InputRules;
-use super::stream::{self, Told};
+use super::stream::{self, ReplyContext};
 
 /// Digits of the model's fingerprint that clients are told.
 const FINGERPRINT: usize = 10;
@@ -83,7 +85,7 @@ pub(crate) async fn complete(
         fetcher: &openai.service.fetcher,
     };
     let Prepared { request, choices_at, omitted_pictures } = input.request(&rules).await?;
-    let asked = Asked {
+    let summary = RequestSummary {
         request_id: request_id.to_string(),
         codebook: codebook.to_string(),
         image: request.subject().map(|(turn, part)| format!("/messages/{turn}/content/{part}")),
@@ -97,24 +99,24 @@ pub(crate) async fn complete(
         .editor
         .chat_stream(&codebook, request, CallContext::interactive(deadline.0))
         .map_err(|error| placed(error.into(), &choices_at))?;
-    let told = Told { head, asked, choices_at: choices_at.clone(), logprobs, usage };
+    let context = ReplyContext { head, summary, choices_at: choices_at.clone(), logprobs, usage };
     let answer = if streams {
-        stream::answer(events, told, deadline.0, openai.service.keep_alive).await
+        stream::answer(events, context, deadline.0, openai.service.keep_alive).await
     } else {
-        whole(events, told, deadline).await.map(|whole| Json(whole).into_response())
+        whole(events, context, deadline).await.map(|whole| Json(whole).into_response())
     };
     answer.map_err(|problem| placed(problem, &choices_at))
 }
 
 /// Waits for the whole answer: the same pieces that a stream brings.
-async fn whole(mut events: Events, told: Told, deadline: Deadline) -> Result<CompletionDto> {
-    let Told { head, asked, logprobs, .. } = told;
+async fn whole(mut events: Events, context: ReplyContext, deadline: Deadline) -> Result<CompletionDto> {
+    let ReplyContext { head, summary, logprobs, .. } = context;
     let (mut grounds, mut content, mut tokens) = (ProvenanceDto::default(), String::new(), Vec::new());
     let mut next = first_event(&mut events).await?;
     let outcome = loop {
         match next {
             QueryEvent::Retrieval(report, verification) => {
-                grounds = asked.grounds(&report, verification.as_ref());
+                grounds = summary.grounds(&report, verification.as_ref());
             }
             QueryEvent::Token { text, tokens: more, .. } => {
                 content.push_str(&text);
@@ -138,6 +140,6 @@ async fn whole(mut events: Events, told: Told, deadline: Deadline) -> Result<Com
         choices: vec![choice],
         usage: outcome.usage.into(),
         system_fingerprint: head.fingerprint,
-        reasonedit: asked.figures(outcome, grounds),
+        reasonedit: summary.figures(outcome, grounds),
     })
 }

@@ -51,13 +51,13 @@ pub(super) struct FormsInput {
 
 /// What is asked of an answer.
 #[derive(Debug, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum ReplyConstraint {
     Choice(Vec<String>),
     Form(ReplyForm),
 }
 
 /// With the place of what asks for it.
-type Placed = (String, Asked);
+type Placed = (String, ReplyConstraint);
 
 impl FormsInput {
     /// What is asked for.
@@ -103,10 +103,10 @@ fn of(kind: &str, value: &Value, place: String) -> Result<Placed> {
         value.as_str().map(str::to_owned).ok_or_else(wrong)
     };
     let asked = match kind {
-        "json" => Asked::Form(ReplyForm::Json(schema(value, &place)?)),
-        "regex" => Asked::Form(ReplyForm::Regex(text(value)?)),
-        "grammar" => Asked::Form(ReplyForm::Lark(text(value)?)),
-        _ => Asked::Choice(choices(value, &place)?),
+        "json" => ReplyConstraint::Form(ReplyForm::Json(schema(value, &place)?)),
+        "regex" => ReplyConstraint::Form(ReplyForm::Regex(text(value)?)),
+        "grammar" => ReplyConstraint::Form(ReplyForm::Lark(text(value)?)),
+        _ => ReplyConstraint::Choice(choices(value, &place)?),
     };
     Ok((place, asked))
 }
@@ -180,8 +180,8 @@ fn response_format(format: &Value) -> Result<Option<Placed>> {
     }
 }
 
-fn any_object() -> Asked {
-    Asked::Form(ReplyForm::Json(json!({"type": "object"})))
+fn any_object() -> ReplyConstraint {
+    ReplyConstraint::Form(ReplyForm::Json(json!({"type": "object"})))
 }
 
 /// vLLM's `structured_outputs`.
@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn forms_by_every_name() {
         let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
-        let of_schema = || Asked::Form(ReplyForm::Json(schema.clone()));
-        let choice = || Asked::Choice(vec!["red".into(), "green".into()]);
+        let of_schema = || ReplyConstraint::Form(ReplyForm::Json(schema.clone()));
+        let choice = || ReplyConstraint::Choice(vec!["red".into(), "green".into()]);
         for (more, place, expected) in [
             (
                 json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}}}),
@@ -259,12 +259,12 @@ mod tests {
             (
                 json!({"guided_regex": "[a-z]+"}),
                 "/guided_regex",
-                Asked::Form(ReplyForm::Regex("[a-z]+".into())),
+                ReplyConstraint::Form(ReplyForm::Regex("[a-z]+".into())),
             ),
             (
                 json!({"structured_outputs": {"grammar": "start: \"a\""}, "response_format": {"type": "text"}}),
                 "/structured_outputs/grammar",
-                Asked::Form(ReplyForm::Lark("start: \"a\"".into())),
+                ReplyConstraint::Form(ReplyForm::Lark("start: \"a\"".into())),
             ),
         ] {
             assert_eq!(asked(&more).unwrap(), Some((place.to_owned(), expected)), "{more}");

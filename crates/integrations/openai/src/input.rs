@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-use super::form::{self, Asked, FormsInput};
+use super::form::{self, FormsInput, ReplyConstraint};
 use super::message::{MessageInput, turns};
 use super::neutral;
 use super::rules::{InputRules, unsupported};
@@ -285,8 +285,8 @@ impl ChatInput {
                 let detail = "An answer is one of `reasonedit.choices` or has a form, not both.";
                 return Err(Problem::invalid(place, detail));
             }
-            Some((place, Asked::Choice(asked))) => (choices_at, choices) = (place, asked),
-            Some((place, Asked::Form(asked))) => form = Some(AskedForm { form: asked, place }),
+            Some((place, ReplyConstraint::Choice(asked))) => (choices_at, choices) = (place, asked),
+            Some((place, ReplyConstraint::Form(asked))) => form = Some(AskedForm { form: asked, place }),
         }
         let (turns, omitted_pictures) = turns(self.messages, rules).await?;
         let characters: usize = turns.iter().map(|turn| turn.text().chars().count()).sum();

@@ -18,13 +18,13 @@ pub(crate) struct ModelListDto {
     /// Always `list`.
     object: &'static str,
     /// The default codebook's first.
-    data: Vec<ModelDto>,
+    data: Vec<ListedModelDto>,
 }
 
 /// The loaded model with one of the codebooks.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OpenAiModel)]
-pub(crate) struct ModelDto {
+pub(crate) struct ListedModelDto {
     /// The model's name with the default codebook, `NAME@CODEBOOK` with another.
     #[schema(example = "demo@skin")]
     id: String,
@@ -89,11 +89,11 @@ impl<'a> Served<'a> {
         })
     }
 
-    fn describe(&self, codebook: &CodebookSummary) -> ModelDto {
+    fn describe(&self, codebook: &CodebookSummary) -> ListedModelDto {
         let name = &codebook.name;
         let is_default = *name == CodebookName::default();
         let oldest = codebook.oldest_edit.map(time::OffsetDateTime::unix_timestamp);
-        ModelDto {
+        ListedModelDto {
             id: if is_default { self.name.clone() } else { format!("{}@{name}", self.name) },
             object: "model",
             created: oldest.filter(|_| !is_default).unwrap_or(self.loaded),
@@ -123,7 +123,7 @@ pub(crate) async fn list(State(openai): State<OpenAi>) -> Result<Json<ModelListD
     get, path = "/v1/models/{id}", operation_id = "get_model", tag = "openai",
     params(("id" = String, Path, description = "One of `GET /v1/models`.")),
     responses(
-        (status = 200, description = "The model.", body = ModelDto),
+        (status = 200, description = "The model.", body = ListedModelDto),
         (status = 404, description = "No such model, or no such codebook.", body = ErrorBody),
         LookupErrors,
     ),
@@ -131,7 +131,7 @@ pub(crate) async fn list(State(openai): State<OpenAi>) -> Result<Json<ModelListD
 pub(crate) async fn get(
     State(openai): State<OpenAi>,
     path: std::result::Result<Path<String>, PathRejection>,
-) -> Result<Json<ModelDto>> {
+) -> Result<Json<ListedModelDto>> {
     let id = path.map(|Path(id)| id).unwrap_or_default();
     found(&openai, &id).await
 }
@@ -140,12 +140,12 @@ pub(crate) async fn get(
 pub(super) async fn get_of_owner(
     State(openai): State<OpenAi>,
     path: std::result::Result<Path<(String, String)>, PathRejection>,
-) -> Result<Json<ModelDto>> {
+) -> Result<Json<ListedModelDto>> {
     let id = path.map(|Path((owner, name))| format!("{owner}/{name}")).unwrap_or_default();
     found(&openai, &id).await
 }
 
-async fn found(openai: &OpenAi, id: &str) -> Result<Json<ModelDto>> {
+async fn found(openai: &OpenAi, id: &str) -> Result<Json<ListedModelDto>> {
     let served = Served::new(openai).await?;
     let codebook = served.editor.known_codebook(&served.codebook(id)?)?;
     Ok(Json(served.describe(&codebook)))

@@ -38,7 +38,7 @@ pub(crate) struct CompletionDto {
     /// One choice.
     pub(super) choices: Vec<CompletionChoice>,
     /// Tokens counted.
-    pub(super) usage: UsageDto,
+    pub(super) usage: CompletionUsageDto,
     /// Changes with the model's weights, tokenizer and configuration.
     pub(super) system_fingerprint: String,
     /// What the answer rests on.
@@ -97,7 +97,7 @@ impl From<Option<FinishReason>> for FinishDto {
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = ChatCompletionUsage)]
 #[allow(clippy::struct_field_names, reason = "the names are OpenAI's")]
-pub(crate) struct UsageDto {
+pub(crate) struct CompletionUsageDto {
     /// Of the prompt, pictures included.
     prompt_tokens: usize,
     /// Generated.
@@ -106,7 +106,7 @@ pub(crate) struct UsageDto {
     total_tokens: usize,
 }
 
-impl From<Usage> for UsageDto {
+impl From<Usage> for CompletionUsageDto {
     fn from(Usage { prompt_tokens, completion_tokens }: Usage) -> Self {
         Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
     }
@@ -188,7 +188,7 @@ pub(crate) struct ChunkDto {
     /// One choice; none in the chunk that counts tokens.
     pub(super) choices: Vec<ChunkChoice>,
     /// Tokens counted, in a chunk of its own behind all others where that was asked for.
-    pub(super) usage: Option<UsageDto>,
+    pub(super) usage: Option<CompletionUsageDto>,
     /// Changes with the model's weights, tokenizer and configuration.
     pub(super) system_fingerprint: String,
     /// What the answer rests on in the first chunk, what became of it in the one that ends it.
@@ -274,7 +274,7 @@ pub(crate) struct ProvenanceDto {
     /// Why nothing was looked up; absent where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    skipped: Option<SkippedDto>,
+    skipped: Option<SkippedRetrievalDto>,
     /// What was put in front of the last turn's text, and why or why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -314,7 +314,7 @@ pub(crate) struct ProvenanceDto {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ReasonEditSkipped)]
-pub(crate) enum SkippedDto {
+pub(crate) enum SkippedRetrievalDto {
     /// The conversation has no picture.
     NoImage,
     /// The user has said nothing.
@@ -326,7 +326,7 @@ pub(crate) enum SkippedDto {
 
 /// Whose answer it is, and what it is about.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestSummary {
     pub(super) request_id: String,
     pub(super) codebook: String,
     /// JSON pointer to the picture that retrieval is about.
@@ -340,13 +340,13 @@ pub(super) struct Asked {
     pub(super) explain: bool,
 }
 
-impl Asked {
+impl RequestSummary {
     /// What is known before the answer.
     pub(super) fn grounds(&self, report: &Retrieval, verification: Option<&Verification>) -> ProvenanceDto {
         let skipped = match (&self.image, self.retrieves) {
-            (_, false) => Some(SkippedDto::RetrievalOff),
-            (None, true) => Some(SkippedDto::NoImage),
-            (Some(_), true) if !self.says => Some(SkippedDto::NoText),
+            (_, false) => Some(SkippedRetrievalDto::RetrievalOff),
+            (None, true) => Some(SkippedRetrievalDto::NoImage),
+            (Some(_), true) if !self.says => Some(SkippedRetrievalDto::NoText),
             (Some(_), true) => None,
         };
         ProvenanceDto {

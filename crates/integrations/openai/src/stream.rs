@@ -16,7 +16,7 @@ use serde::Serialize;
 use tracing::Span;
 
 use super::errors::{ErrorBody, placed};
-use super::output::{Asked, ChunkDto, DeltaDto, Head, LogprobsDto, ProvenanceDto};
+use super::output::{ChunkDto, DeltaDto, Head, LogprobsDto, ProvenanceDto, RequestSummary};
 
 /// Answers with the chunks. Dropping the answer (the client has gone) drops the receiver, which cancels the
 /// work.
@@ -25,13 +25,13 @@ use super::output::{Asked, ChunkDto, DeltaDto, Head, LogprobsDto, ProvenanceDto}
 /// A failure before the first event is answered with its own status instead of a stream.
 pub(super) async fn answer(
     mut events: Events,
-    told: Told,
+    context: ReplyContext,
     deadline: Instant,
     keep_alive: Duration,
 ) -> Result<Response> {
     let first = first_event(&mut events).await?;
     let mut progress = Progress {
-        told,
+        context,
         events,
         pending: VecDeque::new(),
         ended: false,
@@ -45,7 +45,7 @@ pub(super) async fn answer(
             match next_event(&mut progress.events, progress.deadline, &span).await {
                 Ok(event) => progress.take(event),
                 Err(problem) => {
-                    let problem = placed(problem, &progress.told.choices_at);
+                    let problem = placed(problem, &progress.context.choices_at);
                     progress.fail(&problem);
                 }
             }
@@ -57,9 +57,9 @@ pub(super) async fn answer(
 }
 
 /// What the chunks say beside the answer.
-pub(super) struct Told {
+pub(super) struct ReplyContext {
     pub(super) head: Head,
-    pub(super) asked: Asked,
+    pub(super) summary: RequestSummary,
     /// JSON pointer to the choices, if there are any.
     pub(super) choices_at: String,
     pub(super) logprobs: bool,
@@ -67,7 +67,7 @@ pub(super) struct Told {
 }
 
 struct Progress {
-    told: Told,
+    context: ReplyContext,
     events: Events,
     pending: VecDeque<Event>,
     ended: bool,
@@ -77,18 +77,18 @@ struct Progress {
 
 impl Progress {
     fn take(&mut self, event: QueryEvent) {
-        let head = &self.told.head;
+        let head = &self.context.head;
         match event {
             QueryEvent::Retrieval(report, verification) => {
                 let delta = DeltaDto { role: Some("assistant"), content: Some(String::new()) };
-                let grounds = self.told.asked.grounds(&report, verification.as_ref());
+                let grounds = self.context.summary.grounds(&report, verification.as_ref());
                 let chunk = ChunkDto { reasonedit: Some(grounds), ..ChunkDto::of(head, delta, None) };
                 self.send(&chunk);
             }
             QueryEvent::Token { text, tokens, .. } => {
                 let delta = DeltaDto { role: None, content: Some(text) };
                 let mut chunk = ChunkDto::of(head, delta, None);
-                if self.told.logprobs
+                if self.context.logprobs
                     && let Some(choice) = chunk.choices.first_mut()
                 {
                     choice.logprobs = Some(LogprobsDto::new(&tokens));
@@ -98,8 +98,9 @@ impl Progress {
             QueryEvent::Done(outcome) => {
                 let usage = outcome.usage.into();
                 let last = ChunkDto::of(head, DeltaDto::default(), Some(outcome.finish.into()));
-                let figures = self.told.asked.figures(*outcome, ProvenanceDto::default());
-                let count = self.told.usage.then(|| ChunkDto { usage: Some(usage), ..ChunkDto::new(head) });
+                let figures = self.context.summary.figures(*outcome, ProvenanceDto::default());
+                let count =
+                    self.context.usage.then(|| ChunkDto { usage: Some(usage), ..ChunkDto::new(head) });
                 self.send(&ChunkDto { reasonedit: Some(figures), ..last });
                 if let Some(count) = count {
                     self.send(&count);
@@ -156,14 +157,14 @@ mod tests {
         })
     }
 
-    fn told() -> Told {
+    fn context() -> ReplyContext {
         let head = Head {
             id: "chatcmpl-1".to_owned(),
             created: 1_760_000_000,
             model: "demo".to_owned(),
             fingerprint: "fp_0".to_owned(),
         };
-        let asked = Asked {
+        let summary = RequestSummary {
             request_id: "id-1".to_owned(),
             codebook: "default".to_owned(),
             image: None,
@@ -172,7 +173,13 @@ mod tests {
             retrieves: true,
             explain: true,
         };
-        Told { head, asked, choices_at: "/reasonedit/choices".to_owned(), logprobs: true, usage: true }
+        ReplyContext {
+            head,
+            summary,
+            choices_at: "/reasonedit/choices".to_owned(),
+            logprobs: true,
+            usage: true,
+        }
     }
 
     fn token(text: &str) -> QueryEvent {
@@ -188,7 +195,7 @@ mod tests {
         }
         drop(sender);
         let long = Duration::from_mins(1);
-        let response = answer(receiver, told(), Instant::now() + long, long).await?;
+        let response = answer(receiver, context(), Instant::now() + long, long).await?;
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }

@@ -61,10 +61,10 @@ pub struct EndpointConfig {
     pub url: String,
     /// What its messages are signed with. It may come from another layer than the rest, but it must come.
     #[serde(default)]
-    pub secret: Secret,
+    pub secret: SigningSecret,
     /// The secret before, while receivers change over: messages bear a signature of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_secret: Option<Secret>,
+    pub old_secret: Option<SigningSecret>,
     /// The events it is told of; empty: all.
     #[serde(default)]
     pub events: Vec<EventKind>,
@@ -105,9 +105,9 @@ pub enum EventKind {
 /// What messages are signed with: `whsec_` and the base64 of 24 to 64 random bytes. It is never shown nor
 /// written.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct SigningSecret(String);
 
-impl Secret {
+impl SigningSecret {
     /// A secret as it is handed out.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -127,19 +127,19 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(LEFT_OUT)
     }
 }
 
-impl Serialize for Secret {
+impl Serialize for SigningSecret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(LEFT_OUT)
     }
 }
 
-impl<'de> Deserialize<'de> for Secret {
+impl<'de> Deserialize<'de> for SigningSecret {
     /// Takes a text; whatever else it is given does not appear in the error.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match serde_json::Value::deserialize(deserializer) {
@@ -151,7 +151,7 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl EndpointConfig {
     /// A receiver of all events of all codebooks.
-    pub fn new(url: impl Into<String>, secret: Secret) -> Self {
+    pub fn new(url: impl Into<String>, secret: SigningSecret) -> Self {
         Self {
             url: url.into(),
             secret,
@@ -182,7 +182,7 @@ impl EndpointConfig {
     /// # Errors
     /// What is wrong with a secret.
     pub(super) fn signers(&self) -> Result<Vec<Webhook>, &'static str> {
-        std::iter::once(&self.secret).chain(&self.old_secret).map(Secret::signer).collect()
+        std::iter::once(&self.secret).chain(&self.old_secret).map(SigningSecret::signer).collect()
     }
 }
 
@@ -244,7 +244,7 @@ mod tests {
     const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
     fn with(change: impl FnOnce(&mut EndpointConfig)) -> WebhooksConfig {
-        let mut endpoint = EndpointConfig::new("https://hooks.example.org/in", Secret::new(SECRET));
+        let mut endpoint = EndpointConfig::new("https://hooks.example.org/in", SigningSecret::new(SECRET));
         change(&mut endpoint);
         WebhooksConfig { endpoints: [("audit".to_owned(), endpoint)].into(), ..WebhooksConfig::default() }
     }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_receiver_needs_an_address_and_a_secret() {
         assert_eq!(with(|_| {}).check(), Ok(()));
-        assert_eq!(with(|e| e.old_secret = Some(Secret::new(SECRET))).check(), Ok(()));
+        assert_eq!(with(|e| e.old_secret = Some(SigningSecret::new(SECRET))).check(), Ok(()));
         let reason = |config: WebhooksConfig| config.check().unwrap_err().1;
         for url in
             ["http://hooks.example.org/", "https://127.0.0.1/", "hooks", "https://a:b@hooks.example.org/"]
@@ -275,7 +275,7 @@ mod tests {
         };
         assert_eq!(with(local).check(), Ok(()));
         for secret in ["", "whsec_", "hunter2", "whsec_!!", &SECRET[6..], "whsec_AAAA"] {
-            let told = reason(with(|e| e.secret = Secret::new(secret)));
+            let told = reason(with(|e| e.secret = SigningSecret::new(secret)));
             assert!(told.contains("whsec_") && (secret.len() < 7 || !told.contains(secret)), "{told}");
         }
         let long = "x".repeat(65);
@@ -293,13 +293,13 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let config = with(|e| e.old_secret = Some(Secret::new(SECRET)));
+        let config = with(|e| e.old_secret = Some(SigningSecret::new(SECRET)));
         for shown in [format!("{config:?}"), serde_json::to_string(&config).unwrap()] {
             assert!(!shown.contains(&SECRET[6..]), "{shown}");
             assert_eq!(shown.matches(LEFT_OUT).count(), 2, "{shown}");
         }
         for wrong in ["73123456", "true", "[\"73123456\"]", "{\"a\": \"73123456\"}", "null"] {
-            let error = serde_json::from_str::<Secret>(wrong).unwrap_err().to_string();
+            let error = serde_json::from_str::<SigningSecret>(wrong).unwrap_err().to_string();
             assert!(error.contains("a secret is a text") && !error.contains("73123456"), "{error}");
         }
     }
@@ -308,7 +308,7 @@ mod tests {
     fn little_has_to_be_said() {
         let text = format!(r#"{{"url": "https://hooks.example.org/in", "secret": "{SECRET}"}}"#);
         let read: EndpointConfig = serde_json::from_str(&text).unwrap();
-        assert_eq!(read, EndpointConfig::new("https://hooks.example.org/in", Secret::new(SECRET)));
+        assert_eq!(read, EndpointConfig::new("https://hooks.example.org/in", SigningSecret::new(SECRET)));
         let bare: EndpointConfig =
             serde_json::from_str(r#"{"url": "https://hooks.example.org/in"}"#).unwrap();
         assert!(bare.signers().is_err(), "no secret is no receiver");

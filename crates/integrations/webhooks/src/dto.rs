@@ -115,11 +115,11 @@ impl WebhookDto {
             state,
             pending: report.pending,
             oldest_pending_at: report.oldest.map(rfc3339),
-            delivered: report.told.delivered,
-            failed: report.told.failed,
-            last_delivered_at: report.told.last_delivered.map(rfc3339),
+            delivered: report.stats.delivered,
+            failed: report.stats.failed,
+            last_delivered_at: report.stats.last_delivered.map(rfc3339),
             last_failure: report
-                .told
+                .stats
                 .last_failure
                 .map(|(at, reason)| WebhookFailureDto { at: rfc3339(at), reason }),
             next_attempt_ms: report.wait.map(|wait| wait.as_millis() as u64),

@@ -45,7 +45,7 @@ struct State {
     failures: u32,
     /// Nothing is sent before.
     due: Instant,
-    told: Told,
+    stats: DeliveryStats,
 }
 
 /// A place, and what is known of it while the service runs.
@@ -62,9 +62,9 @@ struct Standing {
     turn: u64,
 }
 
-/// What is told of a receiver since the service started.
+/// What came of deliveries to a receiver since the service started.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Told {
+pub(super) struct DeliveryStats {
     pub(super) delivered: u64,
     pub(super) failed: u64,
     pub(super) last_delivered: Option<OffsetDateTime>,
@@ -87,7 +87,7 @@ pub(super) struct Report {
     pub(super) failures: u32,
     /// Time to the next attempt, while it is waited for.
     pub(super) wait: Option<Duration>,
-    pub(super) told: Told,
+    pub(super) stats: DeliveryStats,
 }
 
 /// What there is to do.
@@ -115,8 +115,8 @@ impl Endpoint {
         kept: Kept,
     ) -> Self {
         let places = kept.places.into_iter().map(|(name, place)| (name, Standing::new(place))).collect();
-        let (due, told) = (Instant::now(), Told::default());
-        let state = Mutex::new(State { receiver: kept.receiver, places, failures: 0, due, told });
+        let (due, stats) = (Instant::now(), DeliveryStats::default());
+        let state = Mutex::new(State { receiver: kept.receiver, places, failures: 0, due, stats });
         Self { name, config, settings, library, outbox: kept.outbox, sender, state, resumed: Notify::new() }
     }
 
@@ -176,8 +176,8 @@ impl Endpoint {
     async fn tell(&self, book: &Arc<Codebook>, stopping: &CancellationToken) {
         let from = {
             let mut state = self.state.lock().await;
-            state.told.turns += 1;
-            let turn = state.told.turns;
+            state.stats.turns += 1;
+            let turn = state.stats.turns;
             let Some(standing) = state.places.get_mut(book.name()) else { return };
             standing.turn = turn;
             standing.place.next
@@ -223,8 +223,8 @@ impl Endpoint {
                 tracing::info!(webhook = %self.name, failures = state.failures, "the receiver takes events again");
             }
             (state.failures, state.due) = (0, Instant::now());
-            state.told.delivered += 1;
-            state.told.last_delivered = Some(OffsetDateTime::now_utc());
+            state.stats.delivered += 1;
+            state.stats.last_delivered = Some(OffsetDateTime::now_utc());
         }
         let Some(standing) = state.places.get_mut(codebook) else { return };
         // Somebody may have skipped more meanwhile.
@@ -239,7 +239,7 @@ impl Endpoint {
     async fn left(&self) {
         let mut state = self.state.lock().await;
         state.receiver.gone = Some(OffsetDateTime::now_utc());
-        state.told.last_failure =
+        state.stats.last_failure =
             Some((OffsetDateTime::now_utc(), "it answered 410: it wants no more".to_owned()));
         tracing::error!(webhook = %self.name, "the receiver answered 410 and is told nothing more until it is resumed");
         let receiver = state.receiver.clone();
@@ -251,8 +251,8 @@ impl Endpoint {
         let mut state = self.state.lock().await;
         state.failures = state.failures.saturating_add(1);
         state.due = Instant::now() + self.settings.backoff().wait(state.failures, asked);
-        state.told.failed += 1;
-        state.told.last_failure = Some((now, reason.clone()));
+        state.stats.failed += 1;
+        state.stats.last_failure = Some((now, reason.clone()));
         let failures = state.failures;
         let Some(standing) = state.places.get_mut(codebook) else { return };
         standing.failures = standing.failures.saturating_add(1);
@@ -311,7 +311,7 @@ impl Endpoint {
         let mut report = Report {
             gone: state.receiver.gone.is_some(),
             failures: state.failures,
-            told: state.told.clone(),
+            stats: state.stats.clone(),
             ..Report::default()
         };
         let mut next: Option<Instant> = None;

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 
-pub use config::{EndpointConfig, EventKind, Secret, WebhooksConfig};
+pub use config::{EndpointConfig, EventKind, SigningSecret, WebhooksConfig};
 pub use outbox::OutboxError;
 
 use dto::WebhookDto;
@@ -234,8 +234,8 @@ impl Webhooks {
 type Figure = fn(&Report) -> f64;
 
 const METRICS: [(&str, MetricKind, &str, Figure); 5] = [
-    ("deliveries_total", MetricKind::Counter, "Events that the receiver took.", |r| r.told.delivered as f64),
-    ("failures_total", MetricKind::Counter, "Attempts that failed.", |r| r.told.failed as f64),
+    ("deliveries_total", MetricKind::Counter, "Events that the receiver took.", |r| r.stats.delivered as f64),
+    ("failures_total", MetricKind::Counter, "Attempts that failed.", |r| r.stats.failed as f64),
     ("pending_events", MetricKind::Gauge, "Events that it has yet to be told of.", |r| r.pending as f64),
     ("lag_seconds", MetricKind::Gauge, "Age of the oldest of them that was tried.", Report::lag),
     ("paused", MetricKind::Gauge, "Whether it, or one of its codebooks, was given up.", |r| {

@@ -11,10 +11,10 @@ fn data() -> Map<String, Value> {
     json!({"image": "/data/upload/1/a.png", "question": "What is it?"}).as_object().cloned().unwrap()
 }
 
-fn read_with(xml: &str, results: &Value) -> Result<Correction, String> {
+fn read_with(xml: &str, results: &Value) -> Result<AnnotatedCorrection, String> {
     let config = LabelStudioConfig::default();
     let interface = Interface::parse(xml, &config).unwrap();
-    Correction::read(&interface, &config, &data(), results.as_array().unwrap())
+    AnnotatedCorrection::read(&interface, &config, &data(), results.as_array().unwrap())
 }
 
 fn chosen(value: &str) -> Value {

@@ -10,7 +10,7 @@ use reasonedit_resilience::WorkLost;
 use ulid::Ulid;
 
 use super::*;
-use crate::config::Secret;
+use crate::config::SigningSecret;
 use crate::outbox::take_up;
 
 /// What happens to a row that is to be written.
@@ -29,7 +29,9 @@ impl JournalStore for Unreliable {
         let fate = *self.1.lock();
         match fate {
             Fate::Kept => self.0.put_row(table, key, value),
-            Fate::Refused => Err(CodebookError::Store { action: "put a row", reason: "no space left".to_owned() }),
+            Fate::Refused => {
+                Err(CodebookError::Store { action: "put a row", reason: "no space left".to_owned() })
+            }
             Fate::Panic => panic!("a damaged page"),
         }
     }
@@ -118,7 +120,7 @@ impl CodebookStore for Unreliable {
 async fn whoever_resumes_is_told_that_it_was_not_written() {
     let store = Arc::new(Unreliable(MemoryStore::new(), Mutex::new(Fate::Kept)));
     let library = Arc::new(Library::open(Arc::clone(&store) as _, CodebookConfig::default()).unwrap());
-    let secret = Secret::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+    let secret = SigningSecret::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
     let config = EndpointConfig::new("https://hooks.example.org/in", secret);
     let named = BTreeMap::from([("audit".to_owned(), config.clone())]);
     let kept = take_up(&library, &named).unwrap().remove("audit").unwrap();

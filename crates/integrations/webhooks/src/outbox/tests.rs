@@ -6,7 +6,7 @@ use reasonedit_codebook::{
 use serde_json::json;
 
 use super::*;
-use crate::config::{EventKind, Secret};
+use crate::config::{EventKind, SigningSecret};
 
 const BOOKS: [&str; 3] = ["default", "skin", "ward-3"];
 
@@ -56,7 +56,7 @@ fn edit(library: &Library, book: &str, number: u64) {
 
 /// A receiver of the books whose bits are set; of all if all are.
 fn endpoints(mask: u8) -> BTreeMap<String, EndpointConfig> {
-    let mut endpoint = EndpointConfig::new("https://hooks.example.org/in", Secret::new("whsec_"));
+    let mut endpoint = EndpointConfig::new("https://hooks.example.org/in", SigningSecret::new("whsec_"));
     if mask != 7 {
         let taken = BOOKS.iter().enumerate().filter(|(bit, _)| mask & 1 << bit != 0);
         endpoint.codebooks = taken.map(|(_, book)| book.parse().unwrap()).collect();
