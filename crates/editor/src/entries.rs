@@ -115,8 +115,9 @@ impl EntryMaker<'_> {
 
         let member = |(ordinal, pairing): (usize, Pairing)| {
             let key = keys.next().unwrap_or_default();
-            let distances = keys.by_ref().take(draws).map(|augmented| distance(&augmented, &key));
-            let radius = median(distances.collect()) as f32;
+            let distances =
+                keys.by_ref().take(draws).map(|augmented| augmentation_distance(&augmented, &key));
+            let radius = median_radius(distances.collect()) as f32;
             Member {
                 id: MemberId::derive(record.id, ordinal as u32),
                 edit: record.id,
@@ -214,13 +215,16 @@ fn seed(edit: EditId, what: &str, index: u64) -> u64 {
     u64::from_le_bytes(first)
 }
 
-/// Euclidean distance, accumulated in f64.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
+/// How far an augmentation lies from the key of its entry. Not `geometry::distance` of the codebook: there
+/// differences are taken in f64 and added in lanes, here in f32 and one after the other, and stored radii
+/// have the bits of this.
+fn augmentation_distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Median; the mean of the middle two for an even count; 0 for none.
-fn median(mut values: Vec<f64>) -> f64 {
+/// The radius of an entry by the distances of its augmentations: their median, 0 of none. Between two it is
+/// their midpoint, whose bits stored radii have; a percentile that interpolates rounds otherwise.
+fn median_radius(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => 0.0,
@@ -240,10 +244,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn median_of_odd_even_and_none() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0]), 2.5);
-        assert_eq!(median(Vec::new()), 0.0);
+    fn a_radius_is_the_median_of_odd_even_and_none() {
+        assert_eq!(median_radius(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median_radius(vec![4.0, 1.0]), 2.5);
+        assert_eq!(median_radius(Vec::new()), 0.0);
     }
 
     #[test]
