@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use reasonedit_server::BindAddress;
+use reasonedit_http::bind::BindAddress;
 
 mod adapt;
 mod edit;

@@ -10,13 +10,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Buf as _, Bytes};
 use futures::{StreamExt as _, stream};
 use reasonedit_editor::{CallContext, CodebookName, Editor, EditorError, ImportOptions, ImportSummary};
+use reasonedit_http::body::Pieces;
+use reasonedit_http::problem::{Problem, Result};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
-
-use crate::body::Pieces;
-use crate::problem::{Problem, Result};
 
 /// Media type of a tar.
 pub(crate) const TAR: &str = "application/x-tar";
@@ -170,7 +169,7 @@ mod tests {
     use axum::http::HeaderMap;
 
     use super::*;
-    use crate::body::BodyBudget;
+    use reasonedit_http::body::BodyBudget;
 
     const LIMIT: usize = 1_000_000;
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reasonedit_http::bind::BindAddress;
+use reasonedit_http::origin;
+use reasonedit_http::prefix::{self, Prefix};
 use reasonedit_integration::{Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext};
 use serde::{Deserialize, Serialize};
 
 use crate::integrations::with_integrations;
-use crate::origin;
-use crate::prefix::{self, Prefix};
 
 /// The settings, with those of every integration of the list.
 macro_rules! server_config {

@@ -1,5 +1,5 @@
 //! Handlers: parse, call one function of the editor, shape the answer. Statuses of failures are chosen in
-//! [`crate::problem`].
+//! [`reasonedit_http::problem`].
 
 pub(crate) mod codebook;
 pub(crate) mod docs;
@@ -17,8 +17,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
 use axum::http::request::Parts;
 use reasonedit_editor::EditId;
-
-use crate::problem::{Problem, Result};
+use reasonedit_http::problem::{Problem, Result};
 
 /// An edit's id in the path. What can't be an id is simply not there: 404.
 pub(crate) struct EditIdPath(pub(crate) EditId);

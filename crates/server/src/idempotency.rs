@@ -4,14 +4,13 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderName};
 use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_imaging::DrawnBox;
 use reasonedit_jobs::SubmissionKey;
 use reasonedit_text::{canonical, split_sentences_formerly};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
-
-use crate::problem::{Problem, ProblemKind, Result};
 
 /// `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -2,12 +2,8 @@
 //!
 //! [`Server::new`] gives a service that can listen at once, and an [`EditorSlot`] that the editor is put into
 //! when its model is loaded; until then edits and queries are answered with 503. Handlers parse, call one
-//! function of the editor and shape its answer; statuses of failures are chosen in one table ([`problem`]).
-
-use reasonedit_http::{
-    auth, body, fetch, headers, json, limits, metrics, multipart, newline, origin, payload, policy, prefix,
-    request_id,
-};
+//! function of the editor and shape its answer; statuses of failures are chosen in one table
+//! ([`reasonedit_http::problem`]).
 
 mod archive;
 pub mod config;
@@ -25,9 +21,6 @@ mod sse;
 mod state;
 mod upload;
 mod workers;
-
-pub use reasonedit_http::bind::{BindAddress, BindAddressError};
-pub use reasonedit_http::problem;
 
 pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
 pub use contract::{contract, openapi_yaml};

@@ -9,6 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::{Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use reasonedit_http::auth::Tokens;
+use reasonedit_http::body::BodyBudget;
+use reasonedit_http::limits::{Archives, Places, Times};
+use reasonedit_http::origin::Origins;
+use reasonedit_http::policy::{BodyPolicy, Given, Policies, Policy, Routes};
+use reasonedit_http::prefix::{self, Prefixes};
+use reasonedit_http::problem::Problem;
+use reasonedit_http::{auth, headers, limits, newline, origin, policy, request_id};
 use reasonedit_resilience::panic_message;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -19,20 +27,13 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
-use crate::auth::Tokens;
-use crate::body::BodyBudget;
+use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
     codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query, training_data,
 };
-use crate::limits::{Archives, Places, Times};
 use crate::openapi::ApiDoc;
-use crate::origin::Origins;
-use crate::policy::{BodyPolicy, Given, Policies, Policy, Routes};
-use crate::prefix::{self, Prefixes};
-use crate::problem::Problem;
 use crate::state::AppState;
-use crate::{archive, auth, headers, limits, newline, origin, policy, request_id};
 
 /// The service's own routes, with what each asks of the layers below.
 pub(crate) fn routes() -> Routes<AppState> {

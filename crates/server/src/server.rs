@@ -11,6 +11,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use reasonedit_http::policy::Policies;
+use reasonedit_http::prefix::Peer;
 use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,8 +21,6 @@ use tower::ServiceBuilder;
 
 use crate::config::ServerConfig;
 use crate::error::ServerError;
-use crate::policy::Policies;
-use crate::prefix::Peer;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
 

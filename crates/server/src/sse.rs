@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _, stream};
 use reasonedit_api::events::{Events, first_event, next_event};
 use reasonedit_editor::QueryEvent;
+use reasonedit_http::problem::Result;
 use reasonedit_jobs::{JobRecord, JobState};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -18,7 +19,6 @@ use utoipa::ToSchema;
 
 use crate::dto::job::JobDto;
 use crate::dto::query::{AnswerDto, RetrievalDto};
-use crate::problem::Result;
 pub(crate) use reasonedit_http::sse::{event, unbuffered};
 
 /// Data of a `token` event.

@@ -6,6 +6,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use reasonedit_editor::{Editor, Library};
+use reasonedit_http::fetch::Fetcher;
+use reasonedit_http::metrics::Metrics;
+use reasonedit_http::problem::{Problem, Result};
 use reasonedit_integration::{EditorCell, Integration, IntegrationError, ServiceContext};
 use reasonedit_jobs::{JobLimits, Jobs};
 use tokio_util::sync::CancellationToken;
@@ -13,9 +16,6 @@ use utoipa::openapi::OpenApi;
 
 use crate::config::{ServerConfig, TimeoutsConfig};
 use crate::error::ServerError;
-use crate::fetch::Fetcher;
-use crate::metrics::Metrics;
-use crate::problem::{Problem, Result};
 use crate::sources::Sources;
 use crate::workers::{self, JobDependencies};
 

@@ -1,9 +1,8 @@
 //! Uploads on their way to a job.
 
+use reasonedit_http::body::Pieces;
+use reasonedit_http::problem::Result;
 use reasonedit_jobs::{Spool, SpooledUpload};
-
-use crate::body::Pieces;
-use crate::problem::Result;
 
 /// Receives a body, without its codings, into a file that is no job's yet.
 ///
@@ -27,7 +26,7 @@ mod tests {
     use futures::stream;
 
     use super::*;
-    use crate::body::BodyBudget;
+    use reasonedit_http::body::BodyBudget;
 
     fn body(pieces: &[&'static [u8]], whole: bool) -> Body {
         let mut pieces: Vec<io::Result<&'static [u8]>> = pieces.iter().map(|&piece| Ok(piece)).collect();

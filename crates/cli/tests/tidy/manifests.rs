@@ -91,6 +91,7 @@ const FLOORS: [(&str, &[&str]); 26] = [
             "dataset",
             "editor",
             "evaluation",
+            "http",
             "imaging",
             "inference",
             "models",

@@ -5,6 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use reasonedit_api::resolve;
 use reasonedit_editor::{EditRequest, StatementInput, Warning};
+use reasonedit_http::fetch::Fetcher;
+use reasonedit_http::multipart::{Field, FormBody};
+use reasonedit_http::problem::Result;
 use reasonedit_text::{repair, split_text};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -14,9 +17,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::image::{ImageInput, ImageSchema};
 use super::{BoxInput, Metadata};
-use crate::fetch::Fetcher;
-use crate::multipart::{Field, FormBody};
-use crate::problem::Result;
 
 /// A correction: what was shown and asked, what is right, and why.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -295,7 +295,7 @@ pub struct ListParams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::from_slice;
+    use reasonedit_http::json::from_slice;
 
     fn reasoning(json: &str) -> Vec<(String, usize)> {
         let body =

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use reasonedit_editor::{EvidenceFound, PatchOpinion, PatchSearch};
+use reasonedit_http::multipart::{Field, FormBody};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::edit::{EvidenceDto, ImageDto};
 use super::image::{ImageInput, ImageSchema};
 use super::{WarningDto, rounded};
-use crate::multipart::{Field, FormBody};
 
 /// Statements that evidence is looked for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

@@ -1,6 +1,7 @@
 //! Background jobs.
 
 use reasonedit_editor::EditId;
+use reasonedit_http::problem::ProblemBody;
 use reasonedit_jobs::{JobState, JobView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +11,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::codebook::ImportDto;
 use super::modularity::{ModularityResultDto, ReembedResultDto};
 use super::rfc3339;
-use crate::problem::ProblemBody;
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

@@ -5,10 +5,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
+use reasonedit_http::prefix::Prefix;
+use reasonedit_http::problem::{Problem, Result};
 use utoipa::openapi::Server;
 
-use crate::prefix::Prefix;
-use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
 /// The contract

@@ -5,13 +5,13 @@ use axum::extract::State;
 use reasonedit_api::problems::InputProblems;
 use reasonedit_api::resolve;
 use reasonedit_editor::CallContext;
+use reasonedit_http::json::Query;
+use reasonedit_http::limits::Deadline;
+use reasonedit_http::payload::Payload;
+use reasonedit_http::problem::{ProblemBody, Result};
 
 use crate::dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::json::Query;
-use crate::limits::Deadline;
-use crate::payload::Payload;
-use crate::problem::{ProblemBody, Result};
 use crate::state::AppState;
 
 /// Look for evidence

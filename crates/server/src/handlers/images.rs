@@ -6,12 +6,12 @@ use axum::response::{IntoResponse, Response};
 use reasonedit_api::image_id;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::EditorError;
+use reasonedit_http::json::Query;
+use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
 
 use crate::dto::image::CropParams;
 use crate::dto::{File, codebook_name};
-use crate::json::Query;
-use crate::problem::{Problem, ProblemBody, Result};
 use crate::state::AppState;
 
 /// The bytes behind an id never change; `private`, since a token may have been needed to see them.

@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use reasonedit_api::problems::LookupProblems;
+use reasonedit_http::json::Query;
+use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_jobs::JobView;
 use ulid::Ulid;
 
 use crate::dto::job::{JobDto, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
 use crate::dto::{File, codebook_name, page_cursor, page_limit};
-use crate::json::Query;
-use crate::problem::{Problem, ProblemBody, Result};
 use crate::sse;
 use crate::state::AppState;
 

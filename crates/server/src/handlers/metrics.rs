@@ -5,12 +5,12 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
+use reasonedit_http::metrics::{MetricKind, TEXT_FORMAT, Text};
+use reasonedit_http::problem::{Problem, Result};
 use reasonedit_integration::MetricFamily;
 use reasonedit_jobs::JobState;
 
 use crate::dto::job::JobKind;
-use crate::metrics::{MetricKind, TEXT_FORMAT, Text};
-use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
 /// Codebooks that are told of one by one; clients choose the names, and series must not grow without bound.

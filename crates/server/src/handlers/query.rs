@@ -6,13 +6,13 @@ use axum::response::{IntoResponse, Response};
 use reasonedit_api::problems::InputProblems;
 use reasonedit_api::resolve;
 use reasonedit_editor::{CallContext, QueryRequest};
+use reasonedit_http::json::Query;
+use reasonedit_http::limits::Deadline;
+use reasonedit_http::payload::Payload;
+use reasonedit_http::problem::{ProblemBody, Result};
 
 use crate::dto::query::{AnswerDto, QueryForm, QueryInput};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::json::Query;
-use crate::limits::Deadline;
-use crate::payload::Payload;
-use crate::problem::{ProblemBody, Result};
 use crate::sse;
 use crate::state::AppState;
 

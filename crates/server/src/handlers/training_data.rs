@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::response::Response;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::EditorError;
+use reasonedit_http::json::Query;
+use reasonedit_http::limits::Archives;
+use reasonedit_http::problem::Result;
 
 use crate::archive;
 use crate::dto::training_data::TrainingDataParams;
 use crate::dto::{File, codebook_name};
-use crate::json::Query;
-use crate::limits::Archives;
-use crate::problem::Result;
 use crate::state::AppState;
 
 /// Export edits as training data

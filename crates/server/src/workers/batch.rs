@@ -5,6 +5,7 @@ use std::time::Duration;
 use reasonedit_editor::{
     CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey, Priority,
 };
+use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use reasonedit_resilience::{Backoff, blocking, retry};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use super::dependencies::JobDependencies;
 use super::failure::failed;
 use super::source::{Format, Line, Parsed, Source};
 use crate::dto::job::{BatchLineDto, BatchResultDto, JobKind};
-use crate::problem::{Problem, Result};
 
 /// Results read at a time when a batch goes on.
 const PAGE: usize = 1000;

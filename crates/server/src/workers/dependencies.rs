@@ -1,8 +1,8 @@
 //! What workers work with.
 
 use reasonedit_editor::Editor;
+use reasonedit_http::fetch::Fetcher;
 
-use crate::fetch::Fetcher;
 use crate::sources::Sources;
 
 /// What workers work with; cheap to clone.

@@ -1,9 +1,8 @@
 //! How jobs fail, between problem documents and the jobs' own words.
 
+use reasonedit_http::problem::{Problem, ProblemKind};
 use reasonedit_jobs::{FailureReport, JobFailure, JobsError};
 use serde_json::Value;
-
-use crate::problem::{Problem, ProblemKind};
 
 /// What is kept of a problem: the document that a request would have been answered with.
 fn reported(problem: &Problem) -> FailureReport {

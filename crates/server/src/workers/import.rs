@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reasonedit_editor::{CallContext, ImportOptions, Priority};
+use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use reasonedit_resilience::blocking;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,6 @@ use super::dependencies::JobDependencies;
 use super::failure::failed;
 use crate::dto::codebook::ImportDto;
 use crate::dto::job::JobKind;
-use crate::problem::{Problem, Result};
 
 /// Time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);

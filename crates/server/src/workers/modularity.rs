@@ -2,6 +2,7 @@
 
 use futures::future::BoxFuture;
 use reasonedit_editor::{EditorError, EmbeddingChoice, ModularityState, ModularityWatch, SampleSet};
+use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use reasonedit_resilience::blocking;
 use reasonedit_topology::ModularityReport;
@@ -12,7 +13,6 @@ use super::failure::failed;
 use super::reembed::{Tidy, telling};
 use crate::dto::job::JobKind;
 use crate::dto::modularity::{Apply, ModularityRequestDto, ModularityResultDto};
-use crate::problem::{Problem, Result};
 
 /// Number of the piece that holds the report.
 pub(crate) const REPORT: u64 = 0;

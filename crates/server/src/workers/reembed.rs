@@ -2,6 +2,7 @@
 //! `POST /modularity/rollback` goes back.
 
 use reasonedit_editor::{Editor, EmbeddingChoice, GenerationId, ReembedProgress};
+use reasonedit_http::problem::Result;
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,6 @@ use super::dependencies::JobDependencies;
 use super::failure::failed;
 use crate::dto::job::JobKind;
 use crate::dto::modularity::ReembedResultDto;
-use crate::problem::Result;
 
 /// What a codebook is moved to without measuring. It stands in the job, so that one that is begun again does
 /// the same.

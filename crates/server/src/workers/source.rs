@@ -7,14 +7,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 use reasonedit_editor::{EditRequest, ImageSource, StatementInput};
+use reasonedit_http::fetch::Fetcher;
+use reasonedit_http::json::from_slice;
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::dto::BoxInput;
 use crate::dto::edit_input::EditInput;
-use crate::fetch::Fetcher;
-use crate::json::from_slice;
-use crate::problem::{Problem, ProblemKind, Result};
 
 /// The file of native records within a tar.
 const RECORDS: &str = "edits.jsonl";
