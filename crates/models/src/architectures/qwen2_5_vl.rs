@@ -20,7 +20,6 @@ use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::composed::Composed;
 use crate::error::Result;
 use crate::model::VisionLanguageModel;
-use crate::qwen_vision::processor_for;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
@@ -77,11 +76,7 @@ fn parameters(config: &Value) -> Result<ParameterList> {
 
 fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
     let config = Qwen25VlConfig::parse(parts.config)?;
-    let vision = &config.vision;
-    let processor = processor_for(
-        &parts.checkpoint.image_processor()?,
-        (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size),
-    )?;
+    let processor = config.vision.processor(&parts.checkpoint.image_processor()?)?;
     let tokenizer = parts.checkpoint.prompt_tokenizer(parts.image_token()?)?;
     let (tower, decoder) = networks(&config, parts.weights)?;
     Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, processor, tokenizer)?))

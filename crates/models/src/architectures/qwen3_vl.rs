@@ -19,7 +19,6 @@ use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::composed::Composed;
 use crate::error::Result;
 use crate::model::VisionLanguageModel;
-use crate::qwen_vision::processor_for;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
@@ -73,11 +72,7 @@ fn parameters(config: &Value) -> Result<ParameterList> {
 
 fn load(parts: &Parts<'_>) -> Result<Box<dyn VisionLanguageModel>> {
     let config = Qwen3VlConfig::parse(parts.config)?;
-    let vision = &config.vision;
-    let processor = processor_for(
-        &parts.checkpoint.image_processor()?,
-        (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size),
-    )?;
+    let processor = config.vision.processor(&parts.checkpoint.image_processor()?)?;
     let tokenizer = parts.checkpoint.prompt_tokenizer(parts.image_token()?)?;
     let (tower, decoder) = networks(&config, parts.weights)?;
     Ok(Box::new(Composed::new(parts, &ARCHITECTURE, tower, decoder, processor, tokenizer)?))
@@ -102,7 +97,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/qwen3_vl-1");
         let json = |file: &str| serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap();
         let config = Qwen3VlConfig::parse(&json("config.json")).unwrap();
-        let processor = processor_for(&json("preprocessor_config.json"), (4, 2, 2)).unwrap();
+        let processor = config.vision.processor(&json("preprocessor_config.json")).unwrap();
         let bytes = std::fs::read(folder.join("images/1.png")).unwrap();
         let image = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default()).unwrap();
         let pixels = crate::model::ImagePreprocessor::preprocess(&processor, &image.image).unwrap();

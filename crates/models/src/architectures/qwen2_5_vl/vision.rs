@@ -21,7 +21,7 @@ use super::windows::windows;
 use crate::composed::PictureTower;
 use crate::error::Result;
 use crate::qwen_vision::config::QwenVisionConfig;
-use crate::qwen_vision::{check_pixels, patches, vision_taps};
+use crate::qwen_vision::patches;
 
 /// ε of every norm of the tower.
 const EPSILON: f64 = 1e-6;
@@ -133,7 +133,7 @@ impl VisionTower {
         let (mut pixels, mut patch_places) = (Vec::new(), Vec::new());
         let mut places = Vec::new();
         for image in images {
-            let (t, height, width) = check_pixels(image, merge, self.config.patch_values())?;
+            let (t, height, width) = self.config.grid_of(image)?;
             let (order, of_image) = windows((t, height / merge, width / merge), self.window);
             let of_patches = patches::patch_places((t, height, width), merge);
             let (first, first_token) = (patch_places.len(), places.len());
@@ -177,28 +177,13 @@ impl VisionTower {
         // Back to the order of rows.
         let places = Tensor::from_vec(laid.places, merged.dim(0)?, &self.device)?;
         let merged = merged.index_select(&places, 0)?;
-        let merge = self.config.spatial_merge_size;
-        laid.images
-            .iter()
-            .zip(tokens)
-            .zip(collector.finish())
-            .map(|((image, tokens), taps)| {
-                let (t, height, width) = image.grid;
-                Ok(Arc::new(ImageFeatures {
-                    // Copied, so that a cached picture doesn't keep its whole batch in memory.
-                    tokens: merged.narrow(0, tokens.start, tokens.len())?.force_contiguous()?,
-                    deepstack: Vec::new(),
-                    grid: (t, height / merge, width / merge),
-                    taps,
-                }))
-            })
-            .collect()
+        self.config.features(laid.images, tokens, &merged, &[], collector.finish())
     }
 }
 
 impl PictureTower for VisionTower {
     fn taps(&self) -> Vec<TapInfo> {
-        vision_taps(self.blocks.len(), self.config.hidden_size, self.config.out_hidden_size).collect()
+        self.config.taps()
     }
 
     fn encode(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {

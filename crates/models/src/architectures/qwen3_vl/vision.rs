@@ -19,7 +19,7 @@ use super::positions::interpolate_positions;
 use crate::composed::PictureTower;
 use crate::error::Result;
 use crate::qwen_vision::config::QwenVisionConfig;
-use crate::qwen_vision::{check_pixels, patches, vision_taps};
+use crate::qwen_vision::patches;
 
 /// ε of every layer norm of the tower.
 const EPSILON: f64 = 1e-6;
@@ -163,29 +163,13 @@ impl VisionTower {
         let merged = self.merger.forward(&x)?;
         collector.take("merger", &merged, &tokens)?;
         let deepstack: Vec<Tensor> = deepstack.into_iter().flatten().collect();
-        let merge = self.config.spatial_merge_size;
-        images
-            .iter()
-            .zip(tokens)
-            .zip(collector.finish())
-            .map(|((image, tokens), taps)| {
-                // Copied, so that a cached picture doesn't keep its whole batch in memory.
-                let part = |t: &Tensor| t.narrow(0, tokens.start, tokens.len())?.force_contiguous();
-                let (t, height, width) = image.grid;
-                Ok(Arc::new(ImageFeatures {
-                    tokens: part(&merged)?,
-                    deepstack: deepstack.iter().map(part).collect::<candle_core::Result<_>>()?,
-                    grid: (t, height / merge, width / merge),
-                    taps,
-                }))
-            })
-            .collect()
+        self.config.features(images, tokens, &merged, &deepstack, collector.finish())
     }
 }
 
 impl PictureTower for VisionTower {
     fn taps(&self) -> Vec<TapInfo> {
-        vision_taps(self.blocks.len(), self.config.hidden_size, self.config.out_hidden_size).collect()
+        self.config.taps()
     }
 
     fn encode(&self, images: &[&PixelInput], taps: &[TapName]) -> Result<Vec<Arc<ImageFeatures>>> {
@@ -198,7 +182,7 @@ impl PictureTower for VisionTower {
         let mut places = Vec::new();
         let mut rows = Vec::new();
         for image in images {
-            let (t, height, width) = check_pixels(image, merge, self.config.patch_values())?;
+            let (t, height, width) = self.config.grid_of(image)?;
             let of_image = patches::patch_places((t, height, width), merge);
             positions.extend(interpolate_positions(
                 &self.positions,
