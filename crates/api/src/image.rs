@@ -1,7 +1,11 @@
 //! A picture in a request body.
 
 use bytes::Bytes;
+use reasonedit_http::base64::{is_base64, is_digest};
+use reasonedit_http::multipart::FilePart;
+use reasonedit_http::problem::{self, Problem};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 /// A picture: exactly one of the three.
@@ -38,6 +42,31 @@ impl TryFrom<RawImage> for ImageInput {
             _ => Err("A picture is exactly one of `data`, `id` and `url`."),
         }
     }
+}
+
+/// The picture of a form: a file, or what `image` of the JSON body has.
+pub const IMAGE_PART: FilePart = FilePart { name: "image", written, stand_in: || json!({"data": ""}) };
+
+/// What the JSON body would have in place of a picture that came as a text: a `data:` URL, base64, an `https`
+/// URL or an id. `None` for the bytes of a file.
+fn written(bytes: &[u8]) -> problem::Result<Option<Value>> {
+    let starts = |start: &str| {
+        bytes.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    let text = || {
+        let text = std::str::from_utf8(bytes).map(str::trim);
+        text.map_err(|_| Problem::invalid("/image", "The picture is neither a file nor a text in UTF-8."))
+    };
+    if starts("data:") {
+        return Ok(Some(json!({"data": text()?})));
+    }
+    if starts("https://") || starts("http://") {
+        return Ok(Some(json!({"url": text()?})));
+    }
+    if let Some(id) = std::str::from_utf8(bytes).ok().map(str::trim).filter(|id| is_digest(id)) {
+        return Ok(Some(json!({"id": id})));
+    }
+    Ok(if is_base64(bytes) { Some(json!({"data": text()?})) } else { None })
 }
 
 /// A picture: exactly one of `data`, `id` and `url`.

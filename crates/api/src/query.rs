@@ -7,11 +7,11 @@ use reasonedit_editor::{
     ChoiceScore, Fact, FinishReason, QueryOutcome, Retrieval, RetrievalOverride, Superseded, Verification,
     Withheld, WithheldReason,
 };
-use reasonedit_http::multipart::{Field, FormBody};
+use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::image::{ImageInput, ImageSchema};
+use crate::image::{IMAGE_PART, ImageInput, ImageSchema};
 use crate::{BoxDto, KindDto, OpinionDto, WarningDto, rounded};
 
 /// A question about a picture.
@@ -41,6 +41,7 @@ pub struct QueryInput {
 }
 
 impl FormBody for QueryInput {
+    const FILE: FilePart = IMAGE_PART;
     const FIELDS: &'static [(&'static str, Field)] = &[
         ("question", Field::Text),
         ("choices", Field::Texts),
@@ -51,7 +52,7 @@ impl FormBody for QueryInput {
         ("explain", Field::Json),
     ];
 
-    fn set_image(&mut self, bytes: Bytes) {
+    fn set_file(&mut self, bytes: Bytes) {
         self.image = ImageInput::Bytes(bytes);
     }
 }

@@ -2,9 +2,8 @@
 //! the same code.
 //!
 //! A list is one part for each item, under the field's name, `name[]` or `name[0]`; or a single part that is
-//! the JSON of a list. Objects may be spelled by their fields, `reasoning[0][statement]`, or be JSON. A
-//! picture is a file, or what the JSON body has: a `data:` URL, base64, an `https` URL, an id, or the object
-//! itself.
+//! the JSON of a list. Objects may be spelled by their fields, `name[0][field]`, or be JSON. One part may be
+//! a file: its bytes never go through JSON.
 
 mod names;
 mod part;
@@ -16,11 +15,10 @@ use serde_json::{Map, Value, json};
 
 use self::names::{Step, Tree, split};
 use self::part::{Part, boundary, damaged, place};
-use crate::base64::{is_base64, is_digest};
 use crate::json::from_form;
 use crate::problem::{Problem, ProblemKind, Result};
 
-/// Most parts of a form: more than any limit of statements, choices and tags together.
+/// Most parts of a form: more than all lists of a body together may have items.
 pub const MAX_PARTS: usize = 256;
 /// The name of a part that says what the texts of the form are written in (RFC 7578, section 4.6).
 const CHARSET: &str = "_charset_";
@@ -32,20 +30,33 @@ pub enum Field {
     Text,
     /// Each part one text of a list.
     Texts,
-    /// Each part one statement; a single text stays a text, which is split into sentences. A part that is
-    /// JSON is a statement with its boxes, or a list of statements.
-    Statements,
+    /// Each part one item: a text, or an object that has this field; a single text stays a text. A part that
+    /// is JSON is such an object, or a list of items.
+    Items(&'static str),
     /// A number, `true`, `false` or an object, or `null`.
     Json,
 }
 
+/// The part that may be a file. It may come as a text too, or as the JSON that the body has there.
+#[derive(Clone, Copy, Debug)]
+pub struct FilePart {
+    /// Its name.
+    pub name: &'static str,
+    /// What the JSON body has where the part is a text and no file; `None` for the bytes of a file.
+    pub written: fn(&[u8]) -> Result<Option<Value>>,
+    /// What stands in the JSON for a file until [`FormBody::set_file`] puts it in: anything that parses.
+    pub stand_in: fn() -> Value,
+}
+
 /// A body that may come as a form.
 pub trait FormBody: DeserializeOwned {
+    /// The part that may be a file.
+    const FILE: FilePart;
     /// The text parts by name.
     const FIELDS: &'static [(&'static str, Field)];
 
-    /// Puts the picture of the file part in.
-    fn set_image(&mut self, bytes: Bytes);
+    /// Puts in what came as a file.
+    fn set_file(&mut self, bytes: Bytes);
 }
 
 /// Parses a form.
@@ -66,27 +77,24 @@ pub async fn parse<T: FormBody>(content_type: &str, body: Bytes) -> Result<T> {
         }
         parts.add::<T>(Part::read(field).await?)?;
     }
-    let Parts { fields, picture, .. } = parts;
+    let Parts { fields, file, .. } = parts;
     let mut object: Map<String, Value> =
         fields.into_iter().map(|field| (field.name.to_owned(), field.value())).collect();
-    if picture.is_some() {
-        // A stand-in that parses; the bytes never go through JSON.
-        object.insert(IMAGE.to_owned(), json!({"data": ""}));
+    if file.is_some() {
+        object.insert(T::FILE.name.to_owned(), (T::FILE.stand_in)());
     }
     let mut value: T = from_form(Value::Object(object))?;
-    if let Some(bytes) = picture {
-        value.set_image(bytes);
+    if let Some(bytes) = file {
+        value.set_file(bytes);
     }
     Ok(value)
 }
-
-const IMAGE: &str = "image";
 
 /// What came so far.
 #[derive(Default)]
 struct Parts {
     fields: Vec<Given>,
-    picture: Option<Bytes>,
+    file: Option<Bytes>,
     charset: Option<String>,
 }
 
@@ -104,11 +112,11 @@ impl Given {
         let Self { kind, tree, single, .. } = self;
         let value = tree.into_value();
         match (kind, value) {
-            (Field::Texts | Field::Statements, Value::Array(mut list)) if single && list.len() == 1 => {
+            (Field::Texts | Field::Items(_), Value::Array(mut list)) if single && list.len() == 1 => {
                 match list.pop() {
                     Some(Value::String(only)) => match listed(kind, &only) {
                         Some(list) => Value::Array(list),
-                        None if kind == Field::Statements => Value::String(only),
+                        None if matches!(kind, Field::Items(_)) => Value::String(only),
                         None => json!([only]),
                     },
                     Some(Value::Array(list)) => Value::Array(list),
@@ -128,7 +136,7 @@ fn listed(kind: Field, text: &str) -> Option<Vec<Value>> {
         return None;
     }
     let list: Vec<Value> = serde_json::from_str(text).ok()?;
-    let fits = |item: &Value| item.is_string() || (kind == Field::Statements && item.is_object());
+    let fits = |item: &Value| item.is_string() || (matches!(kind, Field::Items(_)) && item.is_object());
     list.iter().all(fits).then_some(list)
 }
 
@@ -139,9 +147,9 @@ impl Parts {
             return Ok(());
         }
         let named = split(&part.name);
-        if named.as_ref().is_some_and(|(field, _)| *field == IMAGE) {
+        if named.as_ref().is_some_and(|(field, _)| *field == T::FILE.name) {
             let steps = named.map(|(_, steps)| steps).unwrap_or_default();
-            return self.add_image(part, &steps);
+            return self.add_file(T::FILE, part, &steps);
         }
         let known = named.and_then(|(field, steps)| {
             let &(name, kind) = T::FIELDS.iter().find(|(known, _)| *known == field)?;
@@ -149,13 +157,13 @@ impl Parts {
         });
         let Some((name, kind, mut steps)) = known else {
             let known: Vec<&str> =
-                std::iter::once(IMAGE).chain(T::FIELDS.iter().map(|(known, _)| *known)).collect();
+                std::iter::once(T::FILE.name).chain(T::FIELDS.iter().map(|(known, _)| *known)).collect();
             let detail = format!("There is no part `{}`; there are: {}.", part.name, known.join(", "));
             return Err(Problem::invalid(place(&part.name), detail));
         };
         let value = self.value_of(&part, kind, &steps)?;
         let single = steps.is_empty();
-        if single && matches!(kind, Field::Texts | Field::Statements) {
+        if single && matches!(kind, Field::Texts | Field::Items(_)) {
             steps.push(Step::Next);
         }
         self.put(Given { name, kind, tree: Tree::Leaf(Value::Null), single }, &steps, value)
@@ -176,66 +184,45 @@ impl Parts {
         let text = || part.text(self.charset.as_deref()).map(Value::String);
         match kind {
             Field::Json if part.bytes.trim_ascii() == b"null" => Ok(Value::Null),
-            Field::Json | Field::Statements if part.json => part.value(),
+            Field::Json | Field::Items(_) if part.json => part.value(),
             Field::Texts if part.json => match part.value() {
                 Ok(value @ (Value::String(_) | Value::Array(_))) => Ok(value),
                 _ => text(),
             },
-            // A statement with its boxes may be the text of an object.
-            Field::Statements if steps.len() < 2 && part.bytes.trim_ascii_start().starts_with(b"{") => {
+            // An item may be the text of an object.
+            Field::Items(by) if steps.len() < 2 && part.bytes.trim_ascii_start().starts_with(b"{") => {
                 match part.value() {
-                    Ok(value) if value.get("statement").is_some() => Ok(value),
+                    Ok(value) if value.get(by).is_some() => Ok(value),
                     _ => text(),
                 }
             }
-            Field::Text | Field::Json | Field::Texts | Field::Statements => text(),
+            Field::Text | Field::Json | Field::Texts | Field::Items(_) => text(),
         }
     }
 
-    fn add_image(&mut self, part: Part, steps: &[Step]) -> Result<()> {
-        let given = |tree| Given { name: IMAGE, kind: Field::Json, tree, single: true };
-        if self.picture.is_some() {
-            return Err(repeated(IMAGE));
+    fn add_file(&mut self, file: FilePart, part: Part, steps: &[Step]) -> Result<()> {
+        let given = |tree| Given { name: file.name, kind: Field::Json, tree, single: true };
+        if self.file.is_some() {
+            return Err(repeated(file.name));
         }
         if !steps.is_empty() {
             let value = Value::String(part.text(self.charset.as_deref())?);
             return self.put(given(Tree::Leaf(Value::Null)), steps, value);
         }
-        if self.fields.iter().any(|field| field.name == IMAGE) {
-            return Err(repeated(IMAGE));
+        if self.fields.iter().any(|field| field.name == file.name) {
+            return Err(repeated(file.name));
         }
         let start = part.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&part.bytes).trim_ascii_start();
         if part.json || (!part.file && start.starts_with(b"{")) {
             self.fields.push(given(Tree::Leaf(part.value()?)));
             return Ok(());
         }
-        match written(&part.bytes)? {
+        match (file.written)(&part.bytes)? {
             Some(object) => self.fields.push(given(Tree::Leaf(object))),
-            None => self.picture = Some(part.bytes),
+            None => self.file = Some(part.bytes),
         }
         Ok(())
     }
-}
-
-/// What the JSON body would have in place of a picture that came as a text. `None` for the bytes of a file.
-fn written(bytes: &[u8]) -> Result<Option<Value>> {
-    let starts = |start: &str| {
-        bytes.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
-    };
-    let text = || {
-        let text = std::str::from_utf8(bytes).map(str::trim);
-        text.map_err(|_| Problem::invalid(place(IMAGE), "The picture is neither a file nor a text in UTF-8."))
-    };
-    if starts("data:") {
-        return Ok(Some(json!({"data": text()?})));
-    }
-    if starts("https://") || starts("http://") {
-        return Ok(Some(json!({"url": text()?})));
-    }
-    if let Some(id) = std::str::from_utf8(bytes).ok().map(str::trim).filter(|id| is_digest(id)) {
-        return Ok(Some(json!({"id": id})));
-    }
-    Ok(if is_base64(bytes) { Some(json!({"data": text()?})) } else { None })
 }
 
 fn repeated(name: &str) -> Problem {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reasonedit_api::resolve;
 use reasonedit_editor::{EditRequest, StatementInput, Warning};
 use reasonedit_http::fetch::Fetcher;
-use reasonedit_http::multipart::{Field, FormBody};
+use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use reasonedit_http::problem::Result;
 use reasonedit_text::{repair, split_text};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::image::{ImageInput, ImageSchema};
+use super::image::{IMAGE_PART, ImageInput, ImageSchema};
 use super::{BoxInput, Metadata};
 
 /// A correction: what was shown and asked, what is right, and why.
@@ -85,10 +85,11 @@ impl EditInput {
 }
 
 impl FormBody for EditInput {
+    const FILE: FilePart = IMAGE_PART;
     const FIELDS: &'static [(&'static str, Field)] = &[
         ("question", Field::Text),
         ("answer", Field::Text),
-        ("reasoning", Field::Statements),
+        ("reasoning", Field::Items("statement")),
         ("choices", Field::Texts),
         ("author", Field::Text),
         ("tags", Field::Texts),
@@ -96,7 +97,7 @@ impl FormBody for EditInput {
         ("verify", Field::Json),
     ];
 
-    fn set_image(&mut self, bytes: Bytes) {
+    fn set_file(&mut self, bytes: Bytes) {
         self.image = ImageInput::Bytes(bytes);
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use reasonedit_editor::{EvidenceFound, PatchOpinion, PatchSearch};
-use reasonedit_http::multipart::{Field, FormBody};
+use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::edit::{EvidenceDto, ImageDto};
-use super::image::{ImageInput, ImageSchema};
+use super::image::{IMAGE_PART, ImageInput, ImageSchema};
 use super::{WarningDto, rounded};
 
 /// Statements that evidence is looked for.
@@ -25,9 +25,10 @@ pub struct EvidenceInput {
 }
 
 impl FormBody for EvidenceInput {
+    const FILE: FilePart = IMAGE_PART;
     const FIELDS: &'static [(&'static str, Field)] = &[("statements", Field::Texts)];
 
-    fn set_image(&mut self, bytes: Bytes) {
+    fn set_file(&mut self, bytes: Bytes) {
         self.image = ImageInput::Bytes(bytes);
     }
 }
