@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reasonedit_editor::CodebookName;
 use reasonedit_http::outbound::{self, Reach};
+use reasonedit_integration::LEFT_OUT;
 use reasonedit_resilience::Backoff;
 use reqwest::Url;
 use serde::de::Error as _;
@@ -21,8 +22,6 @@ const MOST_ASKED: Duration = Duration::from_hours(24);
 const PREFIX: &str = "whsec_";
 /// Bytes that a secret may have (Standard Webhooks).
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// What is shown in place of a secret.
-const LEFT_OUT: &str = "(left out)";
 
 /// Who is told what happens to codebooks. Durations are milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
