@@ -12,6 +12,7 @@ mod resolve;
 use std::collections::BTreeMap;
 
 use reasonedit_editor::{CodebookName, EntryKind, Opinion, Warning};
+use reasonedit_http::problem::{Problem, Result};
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -19,7 +20,6 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::resolve::{image_id, resolve};
-use reasonedit_http::problem::{Problem, Result};
 
 /// Entries of a page when the request doesn't say.
 const DEFAULT_LIMIT: usize = 50;

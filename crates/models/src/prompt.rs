@@ -19,16 +19,15 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use reasonedit_nn::sequence::{ImageFeatures, Piece};
 use serde::Serialize;
 use serde_json::Value;
 use tokenizers::{AddedVocabulary, Tokenizer};
 
 use crate::error::{ModelError, Result};
-
 use bytes::ByteTokens;
 use control::{ControlTokens, Segment, Veil};
 use instruction::InstructionTokenizer;
-use reasonedit_nn::sequence::{ImageFeatures, Piece};
 use sections::{Leading, Rendered};
 pub use spelling::Spelling;
 pub use stream::TokenStream;

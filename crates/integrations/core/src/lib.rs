@@ -10,6 +10,8 @@ use std::sync::Arc;
 use axum::response::Response;
 use futures::future::BoxFuture;
 use reasonedit_editor::Library;
+use reasonedit_http::policy::Routes;
+use reasonedit_http::problem::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +20,6 @@ use utoipa::openapi::OpenApi;
 pub use self::context::{EditorCell, ServiceContext};
 pub use self::error::IntegrationError;
 pub use self::metrics::{MetricFamily, MetricKind, MetricSample};
-use reasonedit_http::policy::Routes;
-use reasonedit_http::problem::Problem;
 
 /// A setting that can't be used: its name below `server`, and why.
 pub type Unusable = (&'static str, String);

@@ -24,6 +24,10 @@ mod worker;
 use std::sync::Arc;
 
 use reasonedit_editor::{CodebookError, Library};
+use reasonedit_http::policy::{BodyPolicy, Policy, Routes};
+use reasonedit_integration::{
+    Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext, Unusable,
+};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
@@ -31,10 +35,6 @@ use utoipa_axum::routes;
 pub use self::config::LabelStudioConfig;
 use self::pictures::Pictures;
 use self::studio::LabelStudio;
-use reasonedit_http::policy::{BodyPolicy, Policy, Routes};
-use reasonedit_integration::{
-    Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext, Unusable,
-};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(tags((

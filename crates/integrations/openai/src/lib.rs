@@ -20,15 +20,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
+use reasonedit_http::policy::{BodyPolicy, Policy, Routes};
+use reasonedit_http::problem::Problem;
+use reasonedit_integration::{Integration, IntegrationConfig, IntegrationError, ServiceContext, Unusable};
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 
 pub use self::config::{OlderPictures, OpenAiConfig};
 use self::errors::ErrorBody;
 use self::output::ChunkDto;
-use reasonedit_http::policy::{BodyPolicy, Policy, Routes};
-use reasonedit_http::problem::Problem;
-use reasonedit_integration::{Integration, IntegrationConfig, IntegrationError, ServiceContext, Unusable};
 
 /// Where its routes begin.
 const PATH: &str = "/v1/";

@@ -22,6 +22,12 @@ use std::sync::{Arc, OnceLock};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use reasonedit_editor::Library;
+use reasonedit_http::policy::{Policy, Routes};
+use reasonedit_http::problem::{Problem, Result};
+use reasonedit_integration::{
+    Integration, IntegrationConfig, IntegrationError, MetricFamily, MetricKind, MetricSample, ServiceContext,
+    Unusable,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,12 +40,6 @@ pub use outbox::OutboxError;
 use dto::WebhookDto;
 use endpoint::{Endpoint, Report};
 use event::MessageDto;
-use reasonedit_http::policy::{Policy, Routes};
-use reasonedit_http::problem::{Problem, Result};
-use reasonedit_integration::{
-    Integration, IntegrationConfig, IntegrationError, MetricFamily, MetricKind, MetricSample, ServiceContext,
-    Unusable,
-};
 use send::{Sender, SenderError};
 
 /// Why receivers can't be told.
