@@ -12,6 +12,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from license_expression import get_spdx_licensing
 
 from service import ROOT, Service, free_port, stop
 
@@ -89,6 +92,7 @@ def test_everything_compiled_in_is_told_with_its_licence(prefix):
     assert {"tokio", "axum", "candle-core", "sled", "rustls"} <= set(components)
     assert not {"insta", "proptest", "criterion"} & set(components), "only tests use these"
     texts = (prefix / "share/doc/reasonedit/third-party-licences.txt").read_text(encoding="utf-8")
+    assert "Without a text" not in texts
     for name, component in components.items():
         assert component["licenses"][0]["expression"] != "NOASSERTION", name
         if not name.startswith("reasonedit-"):
@@ -97,6 +101,16 @@ def test_everything_compiled_in_is_told_with_its_licence(prefix):
     references = {component["bom-ref"] for component in bill["components"]} | {bill["metadata"]["component"]["bom-ref"]}
     assert {entry["ref"] for entry in bill["dependencies"]} == references
     assert all(set(entry["dependsOn"]) <= references for entry in bill["dependencies"])
+
+
+def test_the_bill_of_materials_is_one(prefix):
+    """By another implementation, against the schema of CycloneDX and the list of SPDX."""
+    text = (prefix / "share/doc/reasonedit/sbom.cdx.json").read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(text) is None
+    known = get_spdx_licensing()
+    for component in json.loads(text)["components"]:
+        expression = component["licenses"][0]["expression"]
+        assert not known.validate(expression).errors, (component["name"], expression)
 
 
 def test_it_answers_when_it_is_started_as_the_unit_does(prefix, tmp_path):

@@ -3,7 +3,8 @@
     python3 tools/release/third_party.py TARGET EPOCH SBOM LICENCES
 
 Everything is taken from `cargo metadata`, Cargo.lock and the sources that cargo has fetched, so that a release needs no other
-program; the same input gives the same bytes. A package that ships no text of its licence is listed with the licence's name.
+program (cargo-about and cargo-cyclonedx are compiled for many minutes each); the same input gives the same bytes. A package
+that ships no text of its licence gets the standard one, with its authors as the holders.
 """
 
 import datetime
@@ -95,13 +96,25 @@ def texts(package):
     return [path.read_text(encoding="utf-8", errors="replace").strip() for path in sorted(files) if path.is_file()]
 
 
+def standard(package):
+    """The text of its licence where it ships none, if it is one of those that this repository has."""
+    named = licence(package)
+    if "Apache-2.0" in named:
+        return (ROOT / "LICENSE-APACHE").read_text(encoding="utf-8").strip()
+    if "MIT" in named:
+        holders = ", ".join(package["authors"]) or f"the authors of {package['name']}"
+        text = (ROOT / "LICENSE-MIT").read_text(encoding="utf-8").strip()
+        return re.sub(r"^Copyright .*$", lambda _: f"Copyright (c) {holders}", text, count=1, flags=re.MULTILINE)
+    return None
+
+
 def licences(packages):
     """Every text once, after the packages that it came with."""
     with_text, without = defaultdict(list), []
     foreign = sorted((package for package in packages.values() if package["source"]), key=reference)
     for package in foreign:
         said = f"{package['name']} {package['version']} ({licence(package) or 'see its text'})"
-        found = texts(package)
+        found = texts(package) or [text for text in [standard(package)] if text]
         for text in found:
             with_text[text].append(said)
         if not found:
