@@ -148,7 +148,8 @@ fn start_engine(settings: &Settings, sources: ModelSources) -> Result<EngineHand
     let load = move || {
         let began = std::time::Instant::now();
         let vlm = load_with_progress(&sources.vlm, &options, &download_progress())?;
-        // Revision and adapter are the model's; the encoder is small enough for the processor and for full precision.
+        // Revision and adapter are the model's; the encoder is small enough for the processor and for full
+        // precision.
         let options = LoadOptions {
             device: DeviceChoice::Cpu,
             dtype: WeightType::F32,

@@ -51,8 +51,8 @@ pub struct LiveEditSettings {
     pub rank: usize,
     /// What an expert is divided by, times the root of its rank (authors: 5).
     pub scale: f64,
-    /// Tokens of the learned picture that an edit's picture must be nearer than (authors: as many as a picture
-    /// has).
+    /// Tokens of the learned picture that an edit's picture must be nearer than (authors: as many as a
+    /// picture has).
     pub sentinel_tokens: usize,
     /// Adam's learning rate (authors: 1e-4).
     pub learning_rate: f64,

@@ -1,8 +1,8 @@
 //! MEND (Mitchell et al. 2022, arXiv 2110.11309): a network turns the gradient of an edit's loss, as the
 //! rank-one factors that it is the sum of, into a change of weights (method section 9.3).
 //!
-//! The network is trained once, on records that are never evaluated; an edit is then one gradient and one pass
-//! through it. Edits accumulate: each is computed with the weights that the one before left.
+//! The network is trained once, on records that are never evaluated; an edit is then one gradient and one
+//! pass through it. Edits accumulate: each is computed with the weights that the one before left.
 
 mod factors;
 mod network;

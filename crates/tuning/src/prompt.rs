@@ -23,8 +23,8 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Looks at the picture and runs what comes before every reply, as far as `cut` allows: to that cut are the
-    /// states of [`Self::states`] taken.
+    /// Looks at the picture and runs what comes before every reply, as far as `cut` allows: to that cut are
+    /// the states of [`Self::states`] taken.
     ///
     /// # Errors
     /// A picture or text that the model can't take.

@@ -26,8 +26,8 @@ pub(super) fn product(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor
     tracked(x, weight)
 }
 
-/// x·W for x of (rows, inputs) and W of (inputs, outputs), and its gradients by that of them which is trained:
-/// candle's own product computes both, which for constant weights is half of a backward pass.
+/// x·W for x of (rows, inputs) and W of (inputs, outputs), and its gradients by that of them which is
+/// trained: candle's own product computes both, which for constant weights is half of a backward pass.
 pub fn tracked(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
     if x.track_op() || weight.track_op() {
         return x.apply_op2(weight, Product { transposed: false });

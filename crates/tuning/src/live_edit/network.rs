@@ -201,8 +201,8 @@ impl Network {
         Ok((softmax(&similar)? * candle_nn::ops::sigmoid(&similar)?)?)
     }
 
-    /// What experts add to hidden states, (rows, width): Σ w · max(0, norm(x) Uᵀ) V. `weights` are each row's,
-    /// (rows, experts).
+    /// What experts add to hidden states, (rows, width): Σ w · max(0, norm(x) Uᵀ) V. `weights` are each
+    /// row's, (rows, experts).
     pub(super) fn residual(&self, state: &Tensor, experts: &Experts, weights: &Tensor) -> Result<Tensor> {
         let Dimensions { width, rank, .. } = self.dimensions;
         let (rows, count) = weights.dims2()?;

@@ -17,7 +17,8 @@ const ORIGIN: &str = "origin";
 /// Key of the curves in the header.
 const CURVES: &str = "curves";
 
-/// What a network is of: another model's, or one that was trained on something else or otherwise, is not read.
+/// What a network is of: another model's, or one that was trained on something else or otherwise, is not
+/// read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkOrigin {
     /// The editor.

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 /// One change of weights for several of them, all of one length: of each the `density` share of largest
-/// values is kept; of each weight the sign is elected that the sum of what is left has; the mean of the values
-/// with that sign is taken.
+/// values is kept; of each weight the sign is elected that the sum of what is left has; the mean of the
+/// values with that sign is taken.
 pub(super) fn ties(changes: &[Vec<f32>], density: f64) -> Vec<f32> {
     let trimmed: Vec<Vec<f32>> = changes.iter().map(|change| trimmed(change, density)).collect();
     let length = changes.first().map_or(0, Vec::len);
@@ -22,7 +22,8 @@ pub(super) fn ties(changes: &[Vec<f32>], density: f64) -> Vec<f32> {
         .collect()
 }
 
-/// The `density` share of values that are largest without their sign, the earlier of equals; the others are 0.
+/// The `density` share of values that are largest without their sign, the earlier of equals; the others are
+/// 0.
 fn trimmed(change: &[f32], density: f64) -> Vec<f32> {
     let keep = (density * change.len() as f64) as usize;
     if keep >= change.len() {

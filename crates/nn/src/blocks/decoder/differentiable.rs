@@ -139,8 +139,8 @@ pub trait Adaptation {
         false
     }
 
-    /// Whether what it does to a row depends on that row alone: then rows that no logits are asked of are left
-    /// out of the last layer, where only their keys and values are of use.
+    /// Whether what it does to a row depends on that row alone: then rows that no logits are asked of are
+    /// left out of the last layer, where only their keys and values are of use.
     fn is_row_wise(&self) -> bool {
         false
     }
@@ -354,8 +354,8 @@ impl DifferentiableSuffix {
         own.weight(self.layout, projection)
     }
 
-    /// Takes states at a feed-forward through it, as the model does: what its down projection is given, (rows,
-    /// inner), and the states that enter the next layer.
+    /// Takes states at a feed-forward through it, as the model does: what its down projection is given,
+    /// (rows, inner), and the states that enter the next layer.
     ///
     /// # Errors
     /// [`NnError::Shape`] for states of another cut, and where it is before no feed-forward.
