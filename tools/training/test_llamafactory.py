@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from conftest import MARKS, MODEL, PLAIN, PLAIN_STATEMENTS, ROOT, heredoc
 from PIL import Image
@@ -119,7 +118,7 @@ def test_the_recipe(exported, tmp_path):
     (tmp_path / "models").symlink_to(ROOT / "models")
     (tmp_path / "llama-factory.yaml").write_text(heredoc("llama-factory.yaml"), encoding="utf-8")
     done = subprocess.run(
-        [Path(sys.executable).parent / "llamafactory-cli", "train", "llama-factory.yaml"],
+        [sys.executable, "-m", "llamafactory.cli", "train", "llama-factory.yaml"],
         cwd=tmp_path, capture_output=True, text=True, timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
