@@ -59,7 +59,7 @@ fn wrong_usage_ends_with_2() {
         &["query", "--image", "x.png", "--question", "?", "--codebook", "NO/NAME"],
         &["world"],
         &["export", "--format", "axolotl", "--out", "x"],
-        &["export", "--format", "trl", "--split", "1", "--out", "x"],
+        &["export", "--format", "trl", "--split", "2", "--out", "x"],
         &["bench", "--runs", "0"],
         &["--config", "no-such-file.toml"],
         &["models", "show", "./no-such-folder"],

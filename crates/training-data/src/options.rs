@@ -116,7 +116,7 @@ pub struct TrainingOptions {
     pub reasoning: ReasoningPlace,
     /// Where the pictures are.
     pub images: PicturePlace,
-    /// The share of pictures that is kept for testing, in `0..1`. Every edit of such a picture is.
+    /// The share of pictures that is kept for testing, in `0..=1`. Every edit of such a picture is.
     pub split: f64,
     /// Which pictures these are.
     pub seed: u64,
@@ -138,8 +138,8 @@ impl TrainingOptions {
     /// # Errors
     /// `Option`, by name.
     pub fn check(&self) -> Result<(), TrainingDataError> {
-        if !(0.0..1.0).contains(&self.split) {
-            let detail = "The share for testing is at least 0 and less than 1.".to_owned();
+        if !(0.0..=1.0).contains(&self.split) {
+            let detail = "The share for testing is between 0 and 1.".to_owned();
             return Err(TrainingDataError::Option { name: "split", detail });
         }
         if (self.format, self.images) == (Trainer::LlamaFactory, PicturePlace::Inline) {
@@ -196,7 +196,7 @@ mod tests {
         let count = |sides: &[bool]| sides.iter().filter(|&&test| test).count();
         let tenth = tested(0.1, 0);
         assert!((340..460).contains(&count(&tenth)), "{}", count(&tenth));
-        assert_eq!(count(&tested(0.0, 0)), 0);
+        assert_eq!((count(&tested(0.0, 0)), count(&tested(1.0, 0))), (0, images.len()));
         // A greater share keeps what a smaller one had; another seed is another draw.
         let fifth = tested(0.2, 0);
         assert!(tenth.iter().zip(&fifth).all(|(tenth, fifth)| !tenth || *fifth));
@@ -212,7 +212,7 @@ mod tests {
             Err(TrainingDataError::Option { name, .. }) => name,
             other => panic!("{other:?}"),
         };
-        for split in [-0.1, 1.0, f64::NAN, f64::INFINITY] {
+        for split in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert_eq!(name(TrainingOptions { split, ..options }), "split");
         }
         assert_eq!(name(TrainingOptions { images: PicturePlace::Inline, ..options }), "images");

@@ -74,7 +74,7 @@ pub struct TrainingDataParams {
     /// Where the pictures are; `files` if not given.
     #[param(inline)]
     pub images: Option<PicturePlaceDto>,
-    /// The share of pictures whose edits are kept for testing; less than 1.
+    /// The share of pictures whose edits are kept for testing.
     #[param(minimum = 0, maximum = 1, default = 0.0)]
     pub split: Option<f64>,
     /// Which pictures these are.

@@ -84,7 +84,7 @@ async fn parameters_are_checked() {
         ("/codebook/entries?cursor=%F0%9F%A6%80", "/cursor"),
         ("/codebook/export?codebook=..", "/codebook"),
         ("/export", "/format"),
-        ("/export?format=trl&split=1", "/split"),
+        ("/export?format=trl&split=2", "/split"),
         ("/images/0f?x=1", "/y"),
         ("/images/0f?x=1&y=1&width=0&height=1", "/width"),
         ("/images/0f?x=-1&y=1&width=1&height=1", "/x"),
