@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use reasonedit_nn::blocks::decoder::{Adaptation, Projection};
+use reasonedit_nn::blocks::decoder::differentiable::{Adaptation, Projection};
 use reasonedit_nn::error::Result as NnResult;
 use reasonedit_nn::weights::{LowRankUpdate, Weights};
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use reasonedit_nn::blocks::decoder::{Cut, Decoder, DifferentiableSuffix, HiddenStates};
+use reasonedit_nn::blocks::decoder::Decoder;
+use reasonedit_nn::blocks::decoder::differentiable::{Cut, DifferentiableSuffix, HiddenStates};
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName};

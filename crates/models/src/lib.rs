@@ -48,7 +48,7 @@ pub use load::{
     LoadOptions, load, load_sentence_encoder, load_sentence_encoder_with_progress, load_with_progress, pull,
 };
 pub use model::{ImagePreprocessor, ModelInfo, SentenceEncoder, VisionLanguageModel};
-pub use reasonedit_nn::blocks::decoder::{
+pub use reasonedit_nn::blocks::decoder::differentiable::{
     Adaptation, Cut, DifferentiableSuffix, HiddenStates, Projection, Unadapted,
 };
 pub use reasonedit_nn::error::{NnError, Result as NnResult};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
-use reasonedit_nn::blocks::decoder::{Cut, DifferentiableSuffix, HiddenStates};
+use reasonedit_nn::blocks::decoder::differentiable::{Cut, DifferentiableSuffix, HiddenStates};
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::{TapInfo, TapName};

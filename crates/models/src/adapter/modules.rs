@@ -1,6 +1,6 @@
 //! Names of adapters' parameters: `base_model.model.` + the module's path + `.lora_A.weight`.
 
-use reasonedit_nn::blocks::decoder::Projection;
+use reasonedit_nn::blocks::decoder::differentiable::Projection;
 
 use crate::error::{ModelError, Result};
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use candle_core::DType;
-use reasonedit_nn::blocks::decoder::Projection;
+use reasonedit_nn::blocks::decoder::differentiable::Projection;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
-use reasonedit_nn::blocks::decoder::{
-    Axes, Cut, Decoder, DifferentiableSuffix, HiddenStates, TextConfig, Variant,
-};
+use reasonedit_nn::blocks::decoder::differentiable::{Cut, DifferentiableSuffix, HiddenStates};
+use reasonedit_nn::blocks::decoder::{Axes, Decoder, TextConfig, Variant};
 use reasonedit_nn::layer_suffix::LayerSuffix;
 use reasonedit_nn::sequence::{ImageFeatures, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::TapName;

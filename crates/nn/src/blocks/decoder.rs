@@ -7,7 +7,7 @@
 //! layer (before `DeepStack` features are added).
 
 mod config;
-mod differentiable;
+pub mod differentiable;
 mod layer_suffix;
 mod pack;
 mod rope;
@@ -17,7 +17,6 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 pub use config::{RopeConfig, TextConfig, Variant, require, require_sizes};
-pub use differentiable::{Adaptation, Cut, DifferentiableSuffix, HiddenStates, Projection, Unadapted};
 pub use rope::Axes;
 
 use self::layer_suffix::DecoderSuffix;
