@@ -4,6 +4,7 @@
 //! which names it is made, and its line in [`ALL`].
 
 mod answer;
+mod balance_edit;
 mod definition;
 mod edit_cache;
 mod fine_tuning;
@@ -48,6 +49,7 @@ const ALL: &[&[EditorDefinition]] = &[
     grace::EDITORS,
     fine_tuning::EDITORS,
     mend::EDITORS,
+    balance_edit::EDITORS,
     live_edit::EDITORS,
     lora::EDITORS,
     wise::EDITORS,

@@ -1,23 +1,19 @@
 //! FT: the weights of the last feed-forward are trained on every edit (paper, appendix D.3; method section
 //! 9.1).
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Var;
 use reasonedit_models::{DifferentiableSuffix, Projection, VisionLanguageModel};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::answer;
 use crate::error::Result;
-use crate::loss::cross_entropy;
+use crate::feed_forward::{MATRICES, own_weights, trained};
 use crate::method::{Answer, Correction, EditingMethod, Question};
-use crate::minimise::{Schedule, minimise};
+use crate::minimise::Schedule;
 use crate::prompt::Prompt;
 use crate::weights::{WeightPatch, last_feed_forward};
 
-/// What is trained: the three matrices of a feed-forward.
-const TRAINED: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
 const FILE: &str = "weights.safetensors";
 
 /// Settings of FT.
@@ -61,28 +57,13 @@ impl FineTuning {
 impl EditingMethod for FineTuning {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
         let suffix = Self::suffix(model)?;
-        let layer = suffix.cut().layer();
         let question = &correction.question;
         let prompt = Prompt::new(model, &question.picture, &question.text, suffix.cut())?;
         let example = prompt.example(model, &correction.reply)?;
-        let variables: Vec<Var> = TRAINED
-            .iter()
-            .map(|&projection| {
-                let own = match self.weights.0.get(&(layer, projection)) {
-                    Some(weight) => weight.copy()?,
-                    None => suffix.weight(layer, projection)?,
-                };
-                Ok(Var::from_tensor(&own)?)
-            })
-            .collect::<Result<_>>()?;
-        let trained: BTreeMap<_, _> =
-            TRAINED.iter().zip(&variables).map(|(p, v)| ((layer, *p), v.as_tensor().clone())).collect();
-        let trained = WeightPatch(trained);
         let FineTuningSettings { learning_rate: rate, steps, patience, good_enough } = self.settings;
         let schedule = Schedule { steps, rate, patience, good_enough };
-        minimise(&variables, &schedule, |_| cross_entropy(&suffix, &[&example], &trained))?;
-        let constant = TRAINED.iter().zip(&variables).map(|(p, v)| Ok(((layer, *p), v.as_detached_tensor())));
-        self.weights = WeightPatch(constant.collect::<Result<_>>()?);
+        let own = if self.weights.0.is_empty() { Some(own_weights(&suffix)?) } else { None };
+        self.weights = trained(&suffix, own.as_ref().unwrap_or(&self.weights), &example, &schedule)?;
         Ok(())
     }
 
@@ -106,7 +87,7 @@ impl EditingMethod for FineTuning {
             let (inputs, outputs) = suffix.shape(projection);
             ((layer, projection), (outputs, inputs))
         };
-        let places = TRAINED.into_iter().map(shape).collect();
+        let places = MATRICES.into_iter().map(shape).collect();
         self.weights = WeightPatch::read(&folder.join(FILE), &places)?;
         Ok(())
     }

@@ -24,7 +24,9 @@
 
 mod adapter_training;
 mod answer;
+mod balance_edit;
 mod error;
+mod feed_forward;
 mod fine_tuning;
 mod live_edit;
 mod lora;
@@ -39,6 +41,7 @@ mod wise;
 
 pub use adapter_training::{AdapterProgress, AdapterSettings, AdapterTraining};
 pub use answer::{best_choice, generate, reply_log_likelihoods};
+pub use balance_edit::{BalanceEdit, BalanceEditSettings};
 pub use error::TuningError;
 pub use fine_tuning::{FineTuning, FineTuningSettings};
 pub use live_edit::{LiveEdit, LiveEditNetwork, LiveEditSettings};

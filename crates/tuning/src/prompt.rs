@@ -29,6 +29,42 @@ impl Prompt {
     /// # Errors
     /// A picture or text that the model can't take.
     pub fn new(model: &dyn VisionLanguageModel, picture: &RgbImage, text: &str, cut: Cut) -> Result<Self> {
+        let mut prompt = Self::begun(model, picture, text, cut)?;
+        if prompt.ends_attention(model)? {
+            let pieces = std::mem::take(&mut prompt.pieces);
+            let sequence = Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true };
+            let output = model.run(&[sequence], &[])?.pop();
+            let cache = output.and_then(|output| output.cache).ok_or_else(nothing)?;
+            prompt.past = Some(Arc::new(cache));
+        }
+        Ok(prompt)
+    }
+
+    /// As [`Self::new`], with the states of all its tokens at the cut.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_states(
+        model: &dyn VisionLanguageModel,
+        picture: &RgbImage,
+        text: &str,
+        cut: Cut,
+    ) -> Result<(Self, HiddenStates)> {
+        let mut prompt = Self::begun(model, picture, text, cut)?;
+        let mut pieces = prompt.pieces.clone();
+        pieces.push(Piece::Tokens(vec![prompt.last]));
+        let keep_cache = prompt.ends_attention(model)?;
+        let sequence = Sequence { past: None, pieces, logits: LogitsAt::From(0), keep_cache };
+        let mut states = model.hidden_states(&[sequence], cut)?.pop().ok_or_else(nothing)?;
+        if let Some(cache) = states.cache.take() {
+            prompt.past = Some(Arc::new(cache.beginning(prompt.tokens)?));
+            prompt.pieces.clear();
+        }
+        Ok((prompt, states))
+    }
+
+    /// Nothing of it has been run.
+    fn begun(model: &dyn VisionLanguageModel, picture: &RgbImage, text: &str, cut: Cut) -> Result<Self> {
         let rendered = model.tokenizer().render(1, text.trim())?;
         let pixels = model.preprocessor().preprocess(picture)?;
         let features = model.encode_images(&[&pixels], &[])?;
@@ -37,16 +73,12 @@ impl Prompt {
         let (last, suffix) = rendered.suffix.split_last().ok_or_else(nothing)?;
         pieces.push(Piece::Tokens(suffix.to_vec()));
         let tokens = pieces.iter().map(Piece::tokens).sum();
-        let mut prompt = Self { pieces, tokens, last: *last, past: None, cut };
-        let layers = model.differentiable(cut)?.layers();
-        if cut == Cut::FeedForward(layers - 1) {
-            let pieces = std::mem::take(&mut prompt.pieces);
-            let sequence = Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true };
-            let output = model.run(&[sequence], &[])?.pop();
-            let cache = output.and_then(|output| output.cache).ok_or_else(nothing)?;
-            prompt.past = Some(Arc::new(cache));
-        }
-        Ok(prompt)
+        Ok(Self { pieces, tokens, last: *last, past: None, cut })
+    }
+
+    /// Whether no attention follows its cut: then a reply needs nothing of the prompt but keys and values.
+    fn ends_attention(&self, model: &dyn VisionLanguageModel) -> Result<bool> {
+        Ok(self.cut == Cut::FeedForward(model.differentiable(self.cut)?.layers() - 1))
     }
 
     /// Where states are taken.

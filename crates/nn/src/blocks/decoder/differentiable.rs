@@ -13,14 +13,14 @@ use super::pack::Packed;
 use super::rope::{Position, TextRope};
 use super::{Decoder, Layer};
 use crate::blocks::activation::Activation;
-use crate::blocks::attention::{HeadLayout, Span, attend};
+use crate::blocks::attention::{HeadLayout, Span, attend, keys_and_values};
 use crate::blocks::linear::Linear;
 use crate::blocks::norm::RmsNorm;
 use crate::blocks::product::{RowKind, tracked_rows};
 use crate::blocks::rotary::{RotaryTable, norm_and_rotate};
 use crate::blocks::{add, select_rows};
 use crate::error::{NnError, Result};
-use crate::kv_cache::Past;
+use crate::kv_cache::{KvCache, Past, Stretch};
 use crate::sequence::Sequence;
 
 /// Where the differentiable part of a decoder begins; layers are counted from 0.
@@ -93,6 +93,8 @@ pub struct HiddenStates {
     positions: Vec<Position>,
     /// What is added to the rows after the layers from the cut's on.
     deepstack: Vec<Tensor>,
+    /// Keys and values behind the sequence, where it asks for them and no attention follows the cut.
+    pub cache: Option<KvCache>,
 }
 
 impl HiddenStates {
@@ -266,9 +268,20 @@ impl Decoder {
             };
             batch.iter().zip(&packed.rows).zip(&packed.first_logits).map(of).collect()
         };
+        let mut caches: Vec<Vec<(Tensor, Tensor)>> = vec![Vec::new(); batch.len()];
+        let mut keep = |qkv: &Tensor, spans: &[Span<'_>]| -> Result<()> {
+            for ((sequence, span), cache) in batch.iter().zip(spans).zip(&mut caches) {
+                if sequence.keep_cache && rows_only {
+                    cache.push(keys_and_values(qkv, self.layout, span)?);
+                }
+            }
+            Ok(())
+        };
         for (i, layer) in self.layers.iter().enumerate().take(cut.layer()) {
             let qkv = layer.project(self.layout, &x, &table, RowKind::Prompt)?;
-            let attended = attend(&qkv, self.layout, &spans(i, false), true, None)?;
+            let spans = spans(i, false);
+            keep(&qkv, &spans)?;
+            let attended = attend(&qkv, self.layout, &spans, true, None)?;
             x = layer.finish(self.activation, x, &attended, RowKind::Prompt)?;
             if let Some(features) = packed.deepstack.get(i) {
                 x = add(x, features)?;
@@ -277,7 +290,9 @@ impl Decoder {
         if let Cut::FeedForward(i) = cut {
             let layer = &self.layers[i];
             let qkv = layer.project(self.layout, &x, &table, RowKind::Prompt)?;
-            let attended = attend(&qkv, self.layout, &spans(i, rows_only), true, None)?;
+            let spans = spans(i, rows_only);
+            keep(&qkv, &spans)?;
+            let attended = attend(&qkv, self.layout, &spans, true, None)?;
             if rows_only {
                 rows = packed.logits_rows();
                 x = select_rows(&x, &rows)?;
@@ -289,7 +304,12 @@ impl Decoder {
             .iter()
             .zip(rows)
             .zip(&packed.first_logits)
-            .map(|((_, rows), first)| {
+            .zip(caches)
+            .zip(packed.next_positions)
+            .map(|((((sequence, rows), first), layers), next_position)| {
+                let past = sequence.past.as_deref();
+                let kept = sequence.keep_cache && rows_only;
+                let cache = kept.then(|| KvCache::after(past, Stretch { layers }, next_position));
                 let states = x.narrow(0, start, rows.len())?.force_contiguous()?;
                 start += rows.len();
                 let deepstack = packed.deepstack.get(cut.layer()..).unwrap_or_default().iter();
@@ -301,6 +321,7 @@ impl Decoder {
                     skip: if rows_only { 0 } else { *first },
                     positions: packed.positions[rows.clone()].to_vec(),
                     deepstack: deepstack.collect::<Result<_>>()?,
+                    cache: cache.transpose()?,
                 })
             })
             .collect()
@@ -379,8 +400,22 @@ impl DifferentiableSuffix {
             skip: before.skip,
             positions: before.positions.clone(),
             deepstack: before.deepstack.get(1..).unwrap_or_default().to_vec(),
+            cache: None,
         };
         Ok((inner, after))
+    }
+
+    /// What enters the feed-forward at the cut, behind its norm: (rows, width).
+    ///
+    /// # Errors
+    /// [`NnError::Shape`] for states of another cut, or of a cut before a layer's attention.
+    pub fn feed_forward_inputs(&self, states: &HiddenStates) -> Result<Tensor> {
+        match (self.cut, self.layers.first()) {
+            (Cut::FeedForward(_), Some(layer)) if states.cut == self.cut => {
+                Ok(layer.post_norm.forward(&states.states)?)
+            }
+            _ => Err(NnError::Shape(format!("no feed-forward follows states at {:?}", states.cut))),
+        }
     }
 
     /// f32 logits of the rows that need some, (rows of all sequences one behind the other, vocabulary).
