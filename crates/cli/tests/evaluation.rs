@@ -250,4 +250,36 @@ fn settings_are_tuned_on_one_world_and_measured_on_another() {
     assert!(stderr(&same).contains("and 8 edits (question and reasoning)"), "{}", stderr(&same));
     let unknown = run(&["--data", DATA, "--editors", "oracle", "--tune", "u.json"]);
     assert!(stderr(&unknown).contains("nothing to tune"), "{}", stderr(&unknown));
+
+fn a_run_of_weight_editors_that_was_killed_goes_on_to_the_same_figures() {
+    const EDITORS: [&str; 2] = ["ft", "balancedit-cot"];
+    let folder = tempfile::tempdir().unwrap();
+    let evaluation = |out: &str| {
+        let mut command = program();
+        command.current_dir(folder.path()).args(["eval", "--data", "world:1000423:8", "--edits", "4"]);
+        command.args(["--editors", &EDITORS.join(","), "--out", out]).stdout(Stdio::null());
+        command
+    };
+    let whole = evaluation("whole").output().unwrap();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+
+    // Killed with some of the second editor's questions answered.
+    let mut child = evaluation("killed").stderr(Stdio::null()).spawn().unwrap();
+    let journal = folder.path().join("killed/outcomes").join(format!("{}.jsonl", EDITORS[1]));
+    let until = Instant::now() + Duration::from_mins(2);
+    while std::fs::read_to_string(&journal).map_or(0, |text| text.matches("trial").count()) < 5 {
+        assert!(Instant::now() < until, "nothing was asked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!folder.path().join("killed/report.json").exists());
+    let again = evaluation("killed").output().unwrap();
+    assert!(again.status.success(), "{}", stderr(&again));
+    let [whole, resumed] = ["whole", "killed"].map(|out| report(&folder.path().join(out)));
+    for editor in EDITORS {
+        let metrics = |report: &Value| report["editors"][editor]["metrics"].clone();
+        assert_eq!(metrics(&resumed)["reliability"]["n"], 4);
+        assert_eq!(metrics(&resumed), metrics(&whole), "{editor}");
+    }
 }

@@ -70,6 +70,8 @@ const GRID: &[(&str, &[f64])] = &[
 
 /// File of a saved codebook.
 const SAVED: &str = "grace.json";
+/// Tokens that a generated answer may have.
+const LONGEST: usize = 32;
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
 /// Mean loss of the right answer's tokens (nats) at which a value is good enough: the answer then has a
@@ -205,18 +207,22 @@ impl BaselineEditor for Grace {
             let prompt = self.prompt(&question.image, &question.question)?;
             let (layer, choices) = (self.layer, question.choices.clone());
             let codebook = Arc::clone(&self.codebook);
-            let (best, edit) = self
+            let (answer, edit) = self
                 .call_model(move |model| {
                     let (past, last) = run(model, &prompt)?;
                     let suffix = model.forward_from_layer(layer, &behind(&past, &[last]))?;
                     let codebook = codebook.read();
                     let found = codebook.lookup(suffix.before());
                     let value = found.map(|entry| entry.value.as_slice());
-                    let best = choose(model, &past, last, &choices, layer, value)?;
-                    Ok((best, found.map(|entry| entry.edit)))
+                    let answer = if choices.is_empty() {
+                        generate(model, &past, last, layer, value)?
+                    } else {
+                        let best = choose(model, &past, last, &choices, layer, value)?;
+                        choices.get(best).cloned().unwrap_or_default()
+                    };
+                    Ok((answer, found.map(|entry| entry.edit)))
                 })
                 .await?;
-            let answer = question.choices.get(best).cloned().unwrap_or_default();
             Ok(EditorReply {
                 answer,
                 in_front: edit.into_iter().map(|e| vec![e]).collect(),
@@ -337,6 +343,29 @@ fn choose(
         }
     }
     Ok(best.0)
+}
+
+/// A greedy reply, with `value` as in [`choose`]. Of equal logits the smaller token wins.
+fn generate(
+    model: &dyn VisionLanguageModel,
+    past: &Arc<KvCache>,
+    last: u32,
+    layer: usize,
+    value: Option<&[f32]>,
+) -> ModelResult<String> {
+    let mut tokens = vec![last];
+    while tokens.len() <= LONGEST {
+        let suffix = model.forward_from_layer(layer, &behind(past, &tokens))?;
+        let logits = suffix.logits(value.unwrap_or(suffix.after()))?;
+        let row = logits.get(logits.len().saturating_sub(model.info().vocabulary)..).unwrap_or_default();
+        let first_best = |best: usize, token: usize| if row[token] > row[best] { token } else { best };
+        let next = (0..row.len()).fold(0, first_best) as u32;
+        if model.tokenizer().stop_tokens().contains(&next) {
+            break;
+        }
+        tokens.push(next);
+    }
+    model.tokenizer().decode(&tokens[1..])
 }
 
 /// ln softmax(row)[token].
