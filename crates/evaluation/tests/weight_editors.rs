@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use reasonedit_editor::{EditorConfig, Paraphrase, RetrievalOverride, StatementInput};
 use reasonedit_dataset::{Dataset, Record, Sample};
+use reasonedit_editor::{EditorConfig, Paraphrase, RetrievalOverride, StatementInput};
 use reasonedit_evaluation::{
     BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorRegistry,
 };
