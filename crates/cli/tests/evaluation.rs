@@ -250,7 +250,9 @@ fn settings_are_tuned_on_one_world_and_measured_on_another() {
     assert!(stderr(&same).contains("and 8 edits (question and reasoning)"), "{}", stderr(&same));
     let unknown = run(&["--data", DATA, "--editors", "oracle", "--tune", "u.json"]);
     assert!(stderr(&unknown).contains("nothing to tune"), "{}", stderr(&unknown));
+}
 
+#[test]
 fn a_run_of_weight_editors_that_was_killed_goes_on_to_the_same_figures() {
     const EDITORS: [&str; 2] = ["ft", "balancedit-cot"];
     let folder = tempfile::tempdir().unwrap();
