@@ -96,7 +96,7 @@ impl Wise {
         layers: &Layers,
         start: &Tensor,
         mask: &Tensor,
-        sample: &Sample,
+        objective: &Objective,
     ) -> Result<(Tensor, f64)> {
         let settings = &self.settings;
         let variable = Var::from_tensor(start)?;
@@ -104,22 +104,27 @@ impl Wise {
         let bounded = || Ok::<_, TuningError>(variable.as_detached_tensor().clamp(-bound, bound)?);
         descend(std::slice::from_ref(&variable), &settings.schedule(), settings.optimiser, |_| {
             variable.set(&bounded()?)?;
-            let (value, gradient) = sample.evaluate(settings, layers, &variable.as_detached_tensor())?;
+            let (value, gradient) = objective.evaluate(settings, layers, &variable.as_detached_tensor())?;
             Ok((value, move || Ok(vec![Some((gradient()? * mask)?)])))
         })?;
         let delta = bounded()?;
-        let own = activation(&sample.inner.narrow(0, 0, sample.prompt)?.matmul(&delta)?)?;
+        let own = activation(&objective.inner.narrow(0, 0, objective.prompt)?.matmul(&delta)?)?;
         Ok((delta, f64::from(own.to_scalar::<f32>()?)))
     }
 
-    fn sample(&self, model: &dyn VisionLanguageModel, layers: &Layers, edit: &Correction) -> Result<Sample> {
+    fn objective(
+        &self,
+        model: &dyn VisionLanguageModel,
+        layers: &Layers,
+        edit: &Correction,
+    ) -> Result<Objective> {
         let prompt = Prompt::new(model, &edit.question.picture, &edit.question.text, layers.below.cut())?;
         let example = prompt.example(model, &edit.reply)?;
         let (inner, states) = layers.below.feed_forward(&example.states)?;
         let elsewhere = self.elsewhere(model, layers)?;
         let own = inner.dim(0)?;
         let inner = Tensor::cat(&std::iter::once(&inner).chain(&elsewhere).collect::<Vec<_>>(), 0)?;
-        Ok(Sample {
+        Ok(Objective {
             transposed: inner.t()?.force_contiguous()?,
             inner,
             // The row that predicts the reply's first token is the prompt's last.
@@ -132,7 +137,7 @@ impl Wise {
 }
 
 /// What an edit is trained by.
-struct Sample {
+struct Objective {
     /// Inputs of the side memory, (rows, inner): prompt and reply, then each irrelevant prompt.
     inner: Tensor,
     transposed: Tensor,
@@ -144,7 +149,7 @@ struct Sample {
     example: Example,
 }
 
-impl Sample {
+impl Objective {
     /// The loss of a side memory, and its gradient. The tape begins at what the memory changes in each row:
     /// nothing below that depends on it.
     fn evaluate<'s>(
@@ -190,11 +195,11 @@ impl Sample {
 impl EditingMethod for Wise {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
         let layers = self.layers(model)?;
-        let sample = self.sample(model, &layers, correction)?;
+        let objective = self.objective(model, &layers, correction)?;
         let shape = layers.below.shape(Projection::Down);
         let mask = self.mask(self.memories.started(), shape)?;
         let current = self.memories.current(shape)?;
-        let (delta, activation) = self.train(&layers, &current.delta, &mask, &sample)?;
+        let (delta, activation) = self.train(&layers, &current.delta, &mask, &objective)?;
         let edited = Memory { delta, least: current.least.min(activation), edits: current.edits + 1 };
         self.memories.put(edited, &self.settings)
     }

@@ -10,7 +10,7 @@ use crate::baseline::BaselineEditor;
 const FT: &str = "ft";
 const FT_COT: &str = "ft-cot";
 
-/// The settings of the paper (appendix D.3).
+/// The settings of the paper (appendix D.4); its learning rate is not among what was read of it.
 const PUBLISHED: &[(&str, f64)] = &[("steps", 100.0), ("patience", 50.0)];
 const GRID: &[(&str, &[f64])] =
     &[("learning_rate", &[1e-4, 3e-4, 1e-3, 3e-3]), ("steps", &[30.0, 100.0, 300.0])];

@@ -91,14 +91,14 @@ fn gradients_are_those_of_finite_differences() {
     let editor = Wise::new(settings, irrelevant());
     let layers = editor.layers(&*model).unwrap();
     let edit = correction(3, "What is this specimen called?", "pumpkin");
-    let sample = editor.sample(&*model, &layers, &edit).unwrap();
+    let objective = editor.objective(&*model, &layers, &edit).unwrap();
     let shape = layers.below.shape(Projection::Down);
     let delta = Tensor::randn(0f32, 0.01, shape, &Device::Cpu).unwrap();
     let direction = Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
     let ones = Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
     let at = |step: f64| {
         let delta = (&delta + (&direction * step).unwrap()).unwrap();
-        sample.evaluate(&editor.settings, &layers, &delta).unwrap()
+        objective.evaluate(&editor.settings, &layers, &delta).unwrap()
     };
     let (_, gradient) = at(0.0);
     let slope = (gradient().unwrap() * &ones * &direction).unwrap().sum_all().unwrap();
