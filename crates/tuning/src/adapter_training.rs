@@ -14,6 +14,9 @@ use crate::method::Correction;
 use crate::minimise::Schedule;
 use crate::prompt::{Example, Prompt};
 
+/// Steps that few corrections are given too.
+const LEAST_STEPS: usize = 200;
+
 /// Settings of an adapter's training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterSettings {
@@ -25,7 +28,7 @@ pub struct AdapterSettings {
     pub targets: Vec<Projection>,
     /// AdamW's learning rate at the beginning; it falls to 0 by half a cosine.
     pub learning_rate: f64,
-    /// How often every correction is seen, at most.
+    /// How often every correction is seen, at most; few corrections as often as 200 steps need.
     pub epochs: usize,
     /// Corrections of a step.
     pub batch: usize,
@@ -107,7 +110,9 @@ impl AdapterTraining {
 
     /// How far it is.
     pub fn progress(&self) -> AdapterProgress {
-        let of = self.settings.epochs * self.per_epoch();
+        let per_epoch = self.per_epoch();
+        let least = if per_epoch == 0 { 0 } else { LEAST_STEPS.div_ceil(per_epoch) };
+        let of = self.settings.epochs.max(least) * per_epoch;
         let (steps, loss) = self.begun.as_ref().map_or((0, None), |begun| (begun.steps, begun.loss));
         let good = loss.is_some_and(|loss| loss < self.settings.good_enough);
         AdapterProgress { steps, of, loss, done: steps >= of || good }

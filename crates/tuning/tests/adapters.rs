@@ -96,7 +96,7 @@ fn a_trained_adapter_answers_what_it_was_trained_on_once_it_is_loaded() {
         training.add(&*model, &correction).unwrap();
     }
     let mut progress = training.progress();
-    assert_eq!((progress.steps, progress.of, progress.loss, progress.done), (0, 60, None, false));
+    assert_eq!((progress.steps, progress.of, progress.loss, progress.done), (0, 200, None, false));
     while !progress.done {
         progress = training.step(&*model).unwrap();
     }
