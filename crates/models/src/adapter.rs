@@ -166,7 +166,7 @@ fn module(
 /// The weights of a checkpoint with the adapter in `folder` merged into them as they are read.
 ///
 /// # Errors
-/// As [`LowRankAdapter::read`]; [`ModelError::Load`] for the first parameter that does not fit the
+/// As [`LowRankAdapter::read`]; [`ModelError::load`] for the first parameter that does not fit the
 /// checkpoint, with its name and shapes.
 pub(crate) fn merged(weights: Weights, folder: &Path) -> Result<Weights> {
     let has = |prefix: &&&str| weights.shape(&below(prefix, "embed_tokens.weight")).is_some();

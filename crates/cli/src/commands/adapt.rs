@@ -44,16 +44,25 @@ pub(crate) async fn run(args: &AdaptArgs) -> Result<()> {
     }
     logging::start(&settings.log, true)?;
     let local = service::open(&settings).await?;
-    let records = live(&local.editor, &name)?;
+    let (records, revision) = standing(&local.editor, &name)?;
     let began = Instant::now();
     let (adapter, progress) = train(&local.editor, &records, chosen.clone(), args.reasoning).await?;
     let seconds = began.elapsed().as_secs_f64();
     let info = local.info().await?;
-    let about = About { codebook: &name, records: &records, info: &info, settings: &chosen, args, progress };
+    let about = About {
+        codebook: &name,
+        revision,
+        records: &records,
+        info: &info,
+        settings: &chosen,
+        args,
+        progress,
+    };
     about.write(&adapter, &args.out)?;
 
     let mut outcome = json!({
-        "adapter": args.out, "codebook": name, "edits": records.len(), "parameters": parameters(&adapter),
+        "adapter": args.out, "codebook": {"name": name, "revision": revision}, "edits": records.len(),
+        "parameters": parameters(&adapter),
         "steps": progress.steps, "loss": progress.loss, "seconds": (seconds * 10.0).round() / 10.0,
     });
     if args.evaluate {
@@ -102,13 +111,17 @@ fn chosen(args: &AdaptArgs) -> Result<AdapterSettings> {
     Ok(settings)
 }
 
-fn live(editor: &Editor, name: &CodebookName) -> Result<Vec<Arc<EditRecord>>> {
-    let ids = editor.live_edits(name).map_err(service::refused)?.ids;
-    let records = editor.live_records(name, &ids).map_err(service::refused)?;
+/// The edits of a codebook that stand, oldest first, and how many events of its history led to them.
+fn standing(editor: &Editor, name: &CodebookName) -> Result<(Vec<Arc<EditRecord>>, u64)> {
+    let book = editor.library().get(name).map_err(CliError::failed)?;
+    let (snapshot, revision) = book.numbered_snapshot();
+    // What a newer edit took the place of would be trained against it.
+    let stands = |record: &&Arc<EditRecord>| snapshot.superseded_by(record.id).is_none();
+    let records: Vec<Arc<EditRecord>> = snapshot.edits().filter(stands).cloned().collect();
     if records.is_empty() {
         return Err(CliError::Failed(format!("codebook {name} has no live edits to train on")));
     }
-    Ok(records)
+    Ok((records, revision))
 }
 
 /// What is to be said to an edited question.
@@ -177,6 +190,7 @@ fn parameters(adapter: &LowRankAdapter) -> usize {
 /// What an adapter was made of.
 struct About<'a> {
     codebook: &'a CodebookName,
+    revision: u64,
     records: &'a [Arc<EditRecord>],
     info: &'a ModelInfo,
     settings: &'a AdapterSettings,
@@ -194,6 +208,7 @@ impl About<'_> {
         let notes = [
             ("model_fingerprint", self.info.fingerprint.clone()),
             ("codebook", self.codebook.to_string()),
+            ("revision", self.revision.to_string()),
             ("edits", self.records.len().to_string()),
             ("newest_edit", newest),
         ];
