@@ -153,8 +153,16 @@ async fn names_are_known_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine();
     let registry = registry(&engine, folder.path());
-    for name in registry.names() {
-        assert_eq!(registry.editor(&name, "plain").await.unwrap().profile().name, name);
+    let names = registry.names();
+    let trained = registry.trained(&names);
+    for name in &names {
+        let made = registry.editor(name, "plain").await;
+        if trained.contains(&name.as_str()) {
+            let error = made.err().unwrap().to_string();
+            assert!(error.contains(name) && error.contains("records were named"), "{error}");
+        } else {
+            assert_eq!(made.unwrap().profile().name, *name);
+        }
     }
     let unknown = registry.editor("grace-of-god", "plain").await.err().unwrap().to_string();
     assert!(unknown.contains("grace-of-god") && unknown.contains("ike-cot"), "{unknown}");

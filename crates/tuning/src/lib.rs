@@ -44,7 +44,7 @@ pub use answer::{best_choice, generate, reply_log_likelihoods};
 pub use balance_edit::{BalanceEdit, BalanceEditSettings};
 pub use error::TuningError;
 pub use fine_tuning::{FineTuning, FineTuningSettings};
-pub use live_edit::{LiveEdit, LiveEditNetwork, LiveEditSettings};
+pub use live_edit::{LiveEditExperts, LiveEditNetwork, LiveEditSettings};
 pub use lora::{Lora, LoraSettings};
 pub use loss::cross_entropy;
 pub use mend::{Mend, MendNetwork, MendSettings};

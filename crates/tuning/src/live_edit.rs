@@ -172,12 +172,12 @@ impl EditorNetwork for LiveEditNetwork {
 }
 
 /// `LiveEdit` with its experts.
-pub struct LiveEdit {
+pub struct LiveEditExperts {
     network: Arc<LiveEditNetwork>,
     experts: ExpertRepository,
 }
 
-impl LiveEdit {
+impl LiveEditExperts {
     /// Without edits.
     pub fn new(network: Arc<LiveEditNetwork>) -> Self {
         Self { network, experts: ExpertRepository::default() }
@@ -190,7 +190,7 @@ impl LiveEdit {
     }
 }
 
-impl EditingMethod for LiveEdit {
+impl EditingMethod for LiveEditExperts {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
         let signal = self.signal(model, correction)?;
         let expert = self.network.network.experts(&[&signal])?;

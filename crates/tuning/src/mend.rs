@@ -24,11 +24,9 @@ use crate::training_case::{
 };
 use crate::weights::{WeightPatch, last_feed_forward};
 
-use factors::{Factors, factors};
+use factors::{EDITED, factors};
 use network::{Shapes, Transform};
 
-/// What is edited: the three matrices of a feed-forward.
-const EDITED: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
 const FILE: &str = "weights.safetensors";
 
 /// Settings of MEND and of its network's training.
@@ -50,8 +48,10 @@ pub struct MendSettings {
     pub locality_weight: f64,
     /// Steps of the training.
     pub steps: usize,
-    /// Edits in a step (authors: 1, gradients of 2 summed).
+    /// Sets of edits in a step (authors: 1, gradients of 2 summed).
     pub batch: usize,
+    /// Edits of a set, made at once in training (authors: 1, and up to 125 where many are to be made).
+    pub edits_together: usize,
     /// Length that gradients are cut to (authors: 100).
     pub longest_gradient: f64,
     /// Seed of the network's first weights and of the order of cases.
@@ -69,6 +69,7 @@ impl Default for MendSettings {
             locality_weight: 1.0,
             steps: 4000,
             batch: 2,
+            edits_together: 1,
             longest_gradient: 100.0,
             seed: 0,
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use reasonedit_tuning::{LiveEdit, LiveEditNetwork, LiveEditSettings};
+use reasonedit_tuning::{LiveEditExperts, LiveEditNetwork, LiveEditSettings};
 
 use super::definition::{EditorDefinition, EditorParts};
 use super::weight_editor::{WeightEditor, WeightEditorProfile, settings_of};
@@ -51,5 +51,5 @@ async fn editor(
          they stand for sentences in front, and none for a closed gate), its text how much each of them does."
     );
     let profile = WeightEditorProfile { name, about, with_reasoning, retrieves: true };
-    Ok(Box::new(WeightEditor::new(profile, editor, move || LiveEdit::new(Arc::clone(&network)))))
+    Ok(Box::new(WeightEditor::new(profile, editor, move || LiveEditExperts::new(Arc::clone(&network)))))
 }

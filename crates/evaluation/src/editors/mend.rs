@@ -13,8 +13,9 @@ const MEND: &str = "mend";
 const MEND_COT: &str = "mend-cot";
 
 /// As published for models that see (hparams of EasyEdit), but for the number of steps.
-const PUBLISHED: &[(&str, f64)] = &[("learning_rate", 1e-6), ("edit_weight", 0.1)];
-const GRID: &[(&str, &[f64])] = &[("learning_rate", &[1e-6, 1e-5, 1e-4]), ("edit_weight", &[0.1, 1.0])];
+const PUBLISHED: &[(&str, f64)] = &[("learning_rate", 1e-6), ("edit_weight", 0.1), ("edits_together", 1.0)];
+const GRID: &[(&str, &[f64])] =
+    &[("learning_rate", &[1e-6, 1e-5]), ("edit_weight", &[0.1, 1.0]), ("edits_together", &[1.0, 10.0])];
 
 /// With the answers alone, and with the reasoning behind them.
 pub(super) const EDITORS: &[EditorDefinition] = &[

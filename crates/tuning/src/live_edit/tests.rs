@@ -149,7 +149,7 @@ fn edits_take_are_kept_apart_and_outlast_the_program_and_leave_the_model_alone()
     assert!(losses.last() < losses.first(), "{losses:?}");
     let network = Arc::new(network);
 
-    let mut editor = LiveEdit::new(Arc::clone(&network));
+    let mut editor = LiveEditExperts::new(Arc::clone(&network));
     let asked = question(1, "What is this specimen called?");
     let nothing = editor.answer(&*model, &asked).unwrap();
     assert!(nothing.rejected && nothing.used.is_empty());
@@ -165,7 +165,7 @@ fn edits_take_are_kept_apart_and_outlast_the_program_and_leave_the_model_alone()
 
     let folder = tempfile::tempdir().unwrap();
     editor.save(folder.path()).unwrap();
-    let mut again = LiveEdit::new(network);
+    let mut again = LiveEditExperts::new(network);
     again.restore(&*model, folder.path()).unwrap();
     assert_eq!(again.answer(&*model, &asked).unwrap(), answer);
 }
@@ -181,7 +181,7 @@ fn an_edit_that_is_no_number_leaves_everything_as_it_was() {
     let dimensions = settings.dimensions(256).unwrap();
     let network = Network::trained(tensors, dimensions).unwrap();
     let network = LiveEditNetwork { network, settings, curves: LossCurves::default() };
-    let mut editor = LiveEdit::new(Arc::new(network));
+    let mut editor = LiveEditExperts::new(Arc::new(network));
     let failed = editor.edit(&*model, &correction(1, "What is this specimen called?"));
     assert!(matches!(failed, Err(TuningError::NonFiniteLoss { .. })), "{failed:?}");
     assert!(editor.experts.is_empty());

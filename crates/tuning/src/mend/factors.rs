@@ -8,11 +8,13 @@ use std::ops::Range;
 use candle_core::{Tensor, Var};
 use reasonedit_models::{Adaptation, DifferentiableSuffix, Projection};
 
-use super::EDITED;
 use crate::error::{Result, TuningError};
 use crate::loss::cross_entropy;
 use crate::prompt::Example;
 use crate::weights::WeightPatch;
+
+/// What is edited: the three matrices of a feed-forward.
+pub(super) const EDITED: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
 
 /// Of one matrix: its gradient is Σ δ uᵀ over the places.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::{D, Tensor};
 use reasonedit_models::{DifferentiableSuffix, Projection};
 
-use super::{EDITED, Factors};
+use super::factors::{EDITED, Factors};
 use crate::error::Result;
 use crate::training_case::{Init, ParameterStore};
 

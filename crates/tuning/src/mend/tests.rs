@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor, Var};
 use reasonedit_models::{Unadapted, VisionLanguageModel};
 use serde_json::json;
 
+use super::factors::Factors;
 use super::*;
 use crate::loss::cross_entropy;
 use crate::training_case::ParameterStore;

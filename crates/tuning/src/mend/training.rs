@@ -9,8 +9,9 @@ use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use reasonedit_models::{Adaptation, DifferentiableSuffix, HiddenStates, Projection, VisionLanguageModel};
 
+use super::factors::{Factors, factors};
 use super::network::{Shapes, Transform, Update, statistics};
-use super::{Factors, MendSettings, factors, suffix};
+use super::{MendSettings, suffix};
 use crate::error::{Result, TuningError};
 use crate::loss::log_probabilities;
 use crate::method::Correction;
@@ -88,26 +89,38 @@ pub(super) fn train(
     let curves = optimise(&groups, settings.steps, settings.longest_gradient, &told, |_| {
         let (mut edit, mut picture, mut locality) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..settings.batch.max(1) {
-            let case = &prepared[rng.random_range(0..prepared.len())];
-            let words = case.in_other_words.choose(&mut rng);
-            let elsewhere = case.on_other_pictures.choose(&mut rng);
-            let kept = case.unrelated.choose(&mut rng);
-            let updates = transform.updates(&case.factors)?;
-            let pending = Pending { layer: suffix.cut().layer(), updates };
-            let examples = words.into_iter().chain(elsewhere).chain(kept.map(|kept| &kept.example));
+            // Made at once, from the same weights: their changes add up.
+            let mut updates: BTreeMap<Projection, Vec<Update>> = BTreeMap::new();
+            let (mut trained, mut kept): (Vec<(&Example, bool)>, Vec<&KeptReply>) = (Vec::new(), Vec::new());
+            for _ in 0..settings.edits_together.max(1) {
+                let case = &prepared[rng.random_range(0..prepared.len())];
+                trained.extend(case.in_other_words.choose(&mut rng).map(|example| (example, false)));
+                trained.extend(case.on_other_pictures.choose(&mut rng).map(|example| (example, true)));
+                kept.extend(case.unrelated.choose(&mut rng));
+                for (projection, update) in transform.updates(&case.factors)? {
+                    updates.entry(projection).or_default().push(update);
+                }
+            }
+            let pending = Pending { layer: suffix.cut().layer(), updates: together(updates)? };
+            let examples =
+                trained.iter().map(|(example, _)| *example).chain(kept.iter().map(|own| &own.example));
             let states: Vec<&HiddenStates> = examples.map(|example| &example.states).collect();
             let logits = suffix.logits(&states, &pending)?;
             let mut start = 0;
-            for (example, losses) in
-                words.map(|one| (one, &mut edit)).into_iter().chain(elsewhere.map(|one| (one, &mut picture)))
-            {
+            for (example, elsewhere) in trained {
                 let rows = logits.narrow(0, start, example.targets.len())?;
-                losses.push(log_probabilities(&rows, &example.targets)?.mean_all()?.neg()?);
+                let loss = log_probabilities(&rows, &example.targets)?.mean_all()?.neg()?;
+                if elsewhere {
+                    picture.push(loss)
+                } else {
+                    edit.push(loss)
+                }
                 start += example.targets.len();
             }
-            if let Some(kept) = kept {
-                let rows = logits.narrow(0, start, kept.example.targets.len())?;
-                locality.push(kept.divergence(&rows)?);
+            for own in kept {
+                let rows = logits.narrow(0, start, own.example.targets.len())?;
+                locality.push(own.divergence(&rows)?);
+                start += own.example.targets.len();
             }
         }
         let (edit, picture, locality) = (mean(&edit)?, mean(&picture)?, mean(&locality)?);
@@ -133,6 +146,16 @@ pub(super) fn train(
     })?;
     let trained = Transform::trained(transform.constant(&store)?, shapes, settings.rank)?;
     Ok((trained, curves))
+}
+
+/// The changes of several edits as those of one.
+fn together(updates: BTreeMap<Projection, Vec<Update>>) -> Result<BTreeMap<Projection, Update>> {
+    let join = |(projection, all): (Projection, Vec<Update>)| {
+        let inputs: Vec<&Tensor> = all.iter().map(|one| &one.inputs).collect();
+        let outputs: Vec<&Tensor> = all.iter().map(|one| &one.outputs).collect();
+        Ok((projection, Update { inputs: Tensor::cat(&inputs, 0)?, outputs: Tensor::cat(&outputs, 0)? }))
+    };
+    updates.into_iter().map(join).collect()
 }
 
 /// The mean of scalars; `None` of none.
