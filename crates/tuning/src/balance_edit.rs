@@ -18,7 +18,7 @@ use self::store::{Differences, PatchStore};
 use crate::answer::answer_prompt;
 use crate::error::Result;
 use crate::feed_forward::{own_weights, trained};
-use crate::method::{Answer, Correction, EditingMethod, Question, file};
+use crate::method::{Correction, EditingMethod, Question, TunedAnswer, file};
 use crate::minimise::Schedule;
 use crate::prompt::Prompt;
 use crate::weights::{WeightPatch, last_feed_forward};
@@ -148,16 +148,16 @@ impl EditingMethod for BalanceEdit {
         Ok(())
     }
 
-    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer> {
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
         let suffix = Self::suffix(model)?;
         let (prompt, key) = self.keyed(model, &suffix, &question.picture, &question.text)?;
         let Some(entry) = self.codebook.lookup(&key) else {
             let text = answer_prompt(model, &suffix, &prompt, question, &Unadapted)?;
-            return Ok(Answer { text, used: Vec::new(), rejected: true });
+            return Ok(TunedAnswer { text, used: Vec::new(), rejected: true });
         };
         let patch = self.patch(&suffix, entry)?;
         let text = answer_prompt(model, &suffix, &prompt, question, &patch)?;
-        Ok(Answer { text, used: entry.edits.clone(), rejected: false })
+        Ok(TunedAnswer { text, used: entry.edits.clone(), rejected: false })
     }
 
     fn bytes(&self) -> u64 {

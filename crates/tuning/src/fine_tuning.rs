@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::answer;
 use crate::error::Result;
 use crate::feed_forward::{MATRICES, own_weights, trained};
-use crate::method::{Answer, Correction, EditingMethod, Question};
+use crate::method::{Correction, EditingMethod, Question, TunedAnswer};
 use crate::minimise::Schedule;
 use crate::prompt::Prompt;
 use crate::weights::{WeightPatch, last_feed_forward};
@@ -67,9 +67,9 @@ impl EditingMethod for FineTuning {
         Ok(())
     }
 
-    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer> {
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
         let text = answer(model, &Self::suffix(model)?, question, &self.weights)?;
-        Ok(Answer { text, ..Answer::default() })
+        Ok(TunedAnswer { text, ..TunedAnswer::default() })
     }
 
     fn bytes(&self) -> u64 {

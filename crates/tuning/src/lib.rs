@@ -48,7 +48,7 @@ pub use live_edit::{LiveEditExperts, LiveEditNetwork, LiveEditSettings};
 pub use lora::{Lora, LoraSettings};
 pub use loss::cross_entropy;
 pub use mend::{Mend, MendNetwork, MendSettings};
-pub use method::{Answer, Correction, EditingMethod, Question, reply_with_reasoning};
+pub use method::{Correction, EditingMethod, Question, TunedAnswer, reply_with_reasoning};
 pub use minimise::{Minimised, Optimiser, Schedule, minimise};
 pub use prompt::{Example, Prompt};
 pub use training_case::{EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress};

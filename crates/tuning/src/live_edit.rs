@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::answer_prompt;
 use crate::error::{Result, TuningError};
-use crate::method::{Answer, Correction, EditingMethod, Question};
+use crate::method::{Correction, EditingMethod, Question, TunedAnswer};
 use crate::prompt::Prompt;
 use crate::training_case::{
     EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress, read_network, write_network,
@@ -200,7 +200,7 @@ impl EditingMethod for LiveEditExperts {
         self.experts.push(expert)
     }
 
-    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer> {
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
         let suffix = self.network.settings.suffix(model)?;
         let prompt = Prompt::new(model, &question.picture, &question.text, suffix.cut())?;
         let routed = Routed {
@@ -213,7 +213,7 @@ impl EditingMethod for LiveEditExperts {
         let text = answer_prompt(model, &suffix, &prompt, question, &routed)?;
         let used = routed.routing.get().map(|routing| routing.by_weight()).transpose()?.unwrap_or_default();
         let rejected = used.is_empty();
-        Ok(Answer { text, used, rejected })
+        Ok(TunedAnswer { text, used, rejected })
     }
 
     fn bytes(&self) -> u64 {

@@ -12,7 +12,7 @@ pub(crate) use self::trained::TrainedFactors;
 use crate::answer::answer;
 use crate::error::Result;
 use crate::loss::cross_entropy;
-use crate::method::{Answer, Correction, EditingMethod, Question};
+use crate::method::{Correction, EditingMethod, Question, TunedAnswer};
 use crate::minimise::{Schedule, minimise};
 use crate::prompt::Prompt;
 
@@ -97,9 +97,9 @@ impl EditingMethod for Lora {
         Ok(())
     }
 
-    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer> {
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
         let text = answer(model, &Self::suffix(model)?, question, &self.adapter)?;
-        Ok(Answer { text, ..Answer::default() })
+        Ok(TunedAnswer { text, ..TunedAnswer::default() })
     }
 
     fn bytes(&self) -> u64 {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::answer;
 use crate::error::{Result, TuningError};
-use crate::method::{Answer, Correction, EditingMethod, Question};
+use crate::method::{Correction, EditingMethod, Question, TunedAnswer};
 use crate::prompt::Prompt;
 use crate::training_case::{
     EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress, read_network, write_network,
@@ -154,9 +154,9 @@ impl EditingMethod for Mend {
         Ok(())
     }
 
-    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer> {
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
         let text = answer(model, &suffix(model)?, question, &self.weights)?;
-        Ok(Answer { text, ..Answer::default() })
+        Ok(TunedAnswer { text, ..TunedAnswer::default() })
     }
 
     fn bytes(&self) -> u64 {

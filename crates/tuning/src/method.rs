@@ -43,7 +43,7 @@ pub fn reply_with_reasoning<'s>(answer: &str, statements: impl IntoIterator<Item
 
 /// An editor's answer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
+pub struct TunedAnswer {
     /// The answer.
     pub text: String,
     /// Edits, by number, whose weights were used because something chose them; empty for editors with one
@@ -66,7 +66,7 @@ pub trait EditingMethod: Send {
     ///
     /// # Errors
     /// Those of the model.
-    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer>;
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer>;
 
     /// Bytes of what it keeps beside the model.
     fn bytes(&self) -> u64;

@@ -23,7 +23,7 @@ pub use self::settings::WiseSettings;
 use crate::answer::answer_prompt;
 use crate::error::{Result, TuningError};
 use crate::loss::cross_entropy;
-use crate::method::{Answer, Correction, EditingMethod, Question};
+use crate::method::{Correction, EditingMethod, Question, TunedAnswer};
 use crate::minimise::descend;
 use crate::prompt::{Example, Prompt, nothing};
 
@@ -204,7 +204,7 @@ impl EditingMethod for Wise {
         self.memories.put(edited, &self.settings)
     }
 
-    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<Answer> {
+    fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
         let layers = self.layers(model)?;
         let prompt = Prompt::new(model, &question.picture, &question.text, layers.below.cut())?;
         let memory = if self.memories.edits() == 0 {
@@ -219,7 +219,11 @@ impl EditingMethod for Wise {
             }
             None => answer_prompt(model, &layers.below, &prompt, question, &Unadapted)?,
         };
-        Ok(Answer { text, rejected: memory.is_none() && self.memories.edits() > 0, ..Answer::default() })
+        Ok(TunedAnswer {
+            text,
+            rejected: memory.is_none() && self.memories.edits() > 0,
+            ..TunedAnswer::default()
+        })
     }
 
     fn bytes(&self) -> u64 {

@@ -13,7 +13,7 @@ const BALANCE_EDIT_COT: &str = "balancedit-cot";
 /// The settings of the authors where they can be carried over.
 const PUBLISHED: &[(&str, f64)] = &[("alpha", 0.2), ("steps", 100.0), ("patience", 50.0)];
 const GRID: &[(&str, &[f64])] = &[
-    ("alpha", &[0.2, 0.5, 0.8, 1.0]),
+    ("alpha", &[0.2, 0.5, 1.0]),
     ("last_token", &[0.0, 1.0]),
     ("learning_rate", &[3e-4, 1e-3]),
     ("steps", &[100.0]),
