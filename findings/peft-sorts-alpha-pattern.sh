@@ -94,7 +94,7 @@ except Exception as e:
 print("versions  ", *(n + " " + version(n) for n in ("peft", "transformers", "torch")))
 print("expected   the factors of q_proj in layers 0 and 1 are loaded as they were trained, and the logits are equal")
 for name, s in seen.items():
-    print("%-18s file %s\n   factors trained %s loaded %s | logits moved by %.3f, loaded again off by %.3f | warnings %s"
+    print("%-18s file %s\n   factors trained %s loaded %s | logits moved %.3f, loaded again off %.3f | warnings %s"
           % (name, s["keys"], s["trained"], s["loaded"], s["moved"], s["off"], s["warned"]))
 print("rank_pattern with the general key first:", rank)
 general, exact, disjoint = seen.values()
