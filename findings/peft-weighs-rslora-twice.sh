@@ -3,9 +3,9 @@
 # One guesses: "cat" gives the exact weighted sum (the docstring calls it precise); one adapter at weight 1 is a copy.
 # Seen 2026-11-29: all factors go into A, and lora_alpha becomes the new rank so that the new factor is 1; but
 #   use_rslora is taken over from the first adapter, so the factor is alpha / sqrt(r) = sqrt(r). Two of rank 4 by
-#   "cat" are 2.83 times their sum; one alone is twice itself by "cat", "svd" and "linear", in memory and loaded
-#   again. Of a plain and an rslora one the sum is right if the plain one is named first. No warning. (Told upstream:
-#   huggingface/peft issue 3761, still so in this release.)
+#   "cat" are 2.83 times their sum, in memory and loaded again; one alone is twice itself by "cat", "svd" and
+#   "linear". Of a plain and an rslora one the sum is right if the plain one is named first. No warning. (Told
+#   upstream: huggingface/peft issue 3761, still so in this release.)
 # What follows: such a file (use_rslora, r = lora_alpha) is read as it stands, with sqrt(r): it cannot be told from
 #   one meant so. Who combines such adapters compares delta weights with the sum of the parts, and divides the
 #   weights by sqrt(new rank) beforehand or merges into the model one after the other instead.
