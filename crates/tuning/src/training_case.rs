@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use network_file::NetworkOrigin;
 pub(crate) use network_file::{read_network, write_network};
 pub(crate) use parameters::{Init, ParameterStore, seeded};
-pub use stochastic::LossCurves;
+pub use stochastic::{LossCurves, TrainingProgress};
 pub(crate) use stochastic::{Group, optimise};
 
 use crate::answer::answer;
@@ -38,9 +38,6 @@ pub struct TrainingCase {
     /// Questions that the edit has nothing to do with: the model's own answers are kept.
     pub unrelated: Vec<Question>,
 }
-
-/// Is told how many of how many steps are done.
-pub type TrainingProgress<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
 /// A network that makes edits, trained once for a model and kept.
 pub trait EditorNetwork: Sized + Send + Sync + 'static {

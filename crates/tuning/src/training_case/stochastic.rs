@@ -6,8 +6,10 @@ use candle_core::{Tensor, Var};
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use serde::{Deserialize, Serialize};
 
-use super::TrainingProgress;
 use crate::error::{Result, TuningError};
+
+/// Is told how many of how many steps are done.
+pub type TrainingProgress<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
 /// Points of a loss curve.
 const POINTS: usize = 100;
