@@ -17,8 +17,8 @@ use serde::Serialize;
 pub use network_file::NetworkOrigin;
 pub(crate) use network_file::{read_network, write_network};
 pub(crate) use parameters::{Init, ParameterStore, seeded};
-pub use stochastic::{LossCurves, TrainingProgress};
 pub(crate) use stochastic::{Group, optimise};
+pub use stochastic::{LossCurves, TrainingProgress};
 
 use crate::answer::answer;
 use crate::error::{Result, TuningError};

@@ -21,7 +21,11 @@ impl LowRankUpdate {
     /// # Errors
     /// [`NnError::Shape`] for as many values as no such matrices have.
     pub fn new(rank: usize, inputs: usize, a: Vec<f32>, b: Vec<f32>) -> Result<Self> {
-        let fits = rank > 0 && inputs > 0 && a.len() == rank * inputs && !b.is_empty() && b.len() % rank == 0;
+        let fits = rank > 0
+            && inputs > 0
+            && a.len() == rank * inputs
+            && !b.is_empty()
+            && b.len().is_multiple_of(rank);
         if fits {
             return Ok(Self { rank, inputs, a, b });
         }

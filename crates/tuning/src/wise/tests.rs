@@ -35,7 +35,7 @@ fn correction(seed: u8, text: &str, reply: &str) -> Correction {
 fn an_edit_takes_other_questions_are_kept_away_and_a_restored_editor_is_the_same() {
     let model = demo();
     let edit = correction(3, "What is this specimen called?", "pumpkin");
-    let settings = WiseSettings { irrelevant: 3, ..WiseSettings::default() };
+    let settings = WiseSettings::default();
     let other = irrelevant().remove(1);
     let mut editor = Wise::new(settings, irrelevant());
     let before = editor.answer(&*model, &other).unwrap();

@@ -442,7 +442,7 @@ impl DifferentiableSuffix {
         let last = self.layers.len() - 1;
         for (at, layer) in self.layers.iter().enumerate() {
             let i = self.cut.layer() + at;
-            let features = self.deepstack(batch, at)?;
+            let features = deepstack(batch, at)?;
             if at > 0 || matches!(self.cut, Cut::Layer(_)) {
                 // Behind the last attention the others are of no use.
                 let left = (at == last && features.is_none() && adaptation.is_row_wise()).then_some(&wanted);
@@ -459,21 +459,6 @@ impl DifferentiableSuffix {
         // All of them where they are what is left.
         let x = select_rows(&x, &wanted)?;
         Ok(self.head.forward(&self.norm.forward(&x)?)?.to_dtype(DType::F32)?)
-    }
-
-    /// Picture features that are added behind a layer of the suffix, for all sequences.
-    fn deepstack(&self, batch: &[&HiddenStates], at: usize) -> Result<Option<Tensor>> {
-        if batch.iter().all(|one| one.deepstack.get(at).is_none()) {
-            return Ok(None);
-        }
-        let parts: Vec<Tensor> = batch
-            .iter()
-            .map(|one| match one.deepstack.get(at) {
-                Some(features) => Ok(features.clone()),
-                None => one.states.zeros_like(),
-            })
-            .collect::<candle_core::Result<_>>()?;
-        Ok(Some(Tensor::cat(&parts, 0)?))
     }
 }
 
@@ -591,4 +576,19 @@ impl Layer {
         let all = packed.matrix()?;
         Ok(all.narrow(0, start, self.outputs(layout, projection))?.force_contiguous()?)
     }
+}
+
+/// Picture features that are added behind a layer of the suffix, for all sequences.
+fn deepstack(batch: &[&HiddenStates], at: usize) -> Result<Option<Tensor>> {
+    if batch.iter().all(|one| one.deepstack.get(at).is_none()) {
+        return Ok(None);
+    }
+    let parts: Vec<Tensor> = batch
+        .iter()
+        .map(|one| match one.deepstack.get(at) {
+            Some(features) => Ok(features.clone()),
+            None => one.states.zeros_like(),
+        })
+        .collect::<candle_core::Result<_>>()?;
+    Ok(Some(Tensor::cat(&parts, 0)?))
 }
