@@ -113,7 +113,8 @@ impl Editor {
         request: EditRequest,
         call: CallContext,
     ) -> Result<EditView, EditorError> {
-        EditPipeline { core: &self.core, codebook, call }.run(request).await
+        // On the heap: whoever waits for an edit would be as large as all of its stages.
+        Box::pin(EditPipeline { core: &self.core, codebook, call }.run(request)).await
     }
 
     /// Reverts an edit: the codebook becomes what it would be had the edit never been made.
@@ -137,7 +138,7 @@ impl Editor {
     ) -> Result<QueryOutcome, EditorError> {
         let request = check_query(self.config(), request)?;
         let query = PreparedQuery::question(&self.core, codebook, request).await?;
-        QueryPipeline { core: &self.core, codebook, call, events: None }.run(query).await
+        Box::pin(QueryPipeline { core: &self.core, codebook, call, events: None }.run(query)).await
     }
 
     /// As [`Editor::query`], but sends what was retrieved at once and the answer as it is generated. Input

@@ -145,7 +145,7 @@ fn module(
         [None, Some(one)] => return Err(ModelError::load(one.name, "there is no lora_A beside it")),
         [None, None] => return Err(ModelError::load(WEIGHTS, "it has no weights")),
     };
-    let rank = config.rank(&a.module)?;
+    let rank = config.rank(&a.module);
     let dims = |parameter: &Parameter, at: usize| match stored.shape(&parameter.name) {
         Some(shape) if shape.len() == 2 && shape[at] == rank => Ok(shape.to_vec()),
         shape => {
@@ -158,7 +158,7 @@ fn module(
     let factors = LowRankFactors {
         a: stored.scope("").tensor(&a.name, &a_shape)?,
         b: stored.scope("").tensor(&b.name, &b_shape)?,
-        scale: config.scale(&a.module, rank)?,
+        scale: config.scale(&a.module, rank),
     };
     Ok(Module { layer, projection, factors, names: [a.name, b.name] })
 }

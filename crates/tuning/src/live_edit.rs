@@ -1,4 +1,4 @@
-//! `LiveEdit` (Chen et al. 2025, arXiv 2411.15432): a generator makes a low-rank expert of an edit's hidden
+//! LiveEdit (Chen et al. 2025, arXiv 2411.15432): a generator makes a low-rank expert of an edit's hidden
 //! states; a question's picture decides which experts may speak, its text how much each of them does (method
 //! section 9.6).
 //!
@@ -34,7 +34,7 @@ use batch::{Signal, signal};
 use network::{Dimensions, Network};
 use repository::ExpertRepository;
 
-/// Settings of `LiveEdit` and of its networks' training.
+/// Settings of LiveEdit and of its networks' training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LiveEditSettings {
@@ -171,7 +171,7 @@ impl EditorNetwork for LiveEditNetwork {
     }
 }
 
-/// `LiveEdit` with its experts.
+/// LiveEdit with its experts.
 pub struct LiveEditExperts {
     network: Arc<LiveEditNetwork>,
     experts: ExpertRepository,
@@ -211,7 +211,7 @@ impl EditingMethod for LiveEditExperts {
             routing: OnceCell::new(),
         };
         let text = answer_prompt(model, &suffix, &prompt, question, &routed)?;
-        let used = routed.routing.get().map(|routing| routing.by_weight()).transpose()?.unwrap_or_default();
+        let used = routed.routing.get().map(Routing::by_weight).transpose()?.unwrap_or_default();
         let rejected = used.is_empty();
         Ok(TunedAnswer { text, used, rejected })
     }

@@ -125,7 +125,7 @@ impl KeptReply {
 /// Too few cases to train on are told before anything is computed.
 pub(crate) fn require_cases(cases: &[TrainingCase], least: usize) -> Result<()> {
     let usable = |case: &TrainingCase| {
-        !case.unrelated.is_empty() && !(case.in_other_words.is_empty() && case.on_other_pictures.is_empty())
+        !(case.unrelated.is_empty() || case.in_other_words.is_empty() && case.on_other_pictures.is_empty())
     };
     let found = cases.iter().filter(|case| usable(case)).count();
     if found < least {

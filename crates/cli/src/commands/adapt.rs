@@ -228,10 +228,8 @@ impl About<'_> {
     fn card(&self, notes: &[(&str, String)]) -> String {
         let AdapterSettings { rank, alpha, targets, learning_rate, epochs, batch, seed, .. } = self.settings;
         let targets: Vec<&str> = targets.iter().map(|target| target.name()).collect();
-        let notes: String = notes
-            .iter()
-            .map(|(name, value)| format!("| {} | `{value}` |\n", name.replace('_', " ")))
-            .collect();
+        let row = |(name, value): &(&str, String)| format!("| {} | `{value}` |\n", name.replace('_', " "));
+        let notes = notes.iter().map(row).collect::<Vec<_>>().concat();
         let loss = self.progress.loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
         let reply = if self.args.reasoning { "answer and reasoning" } else { "answer" };
         format!(

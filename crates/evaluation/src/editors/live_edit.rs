@@ -1,4 +1,4 @@
-//! `LiveEdit` and `LiveEdit`-COT: generated low-rank experts that a question's picture and text choose among
+//! LiveEdit and LiveEdit-COT: generated low-rank experts that a question's picture and text choose among
 //! (method section 9.6).
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::baseline::BaselineEditor;
 const MEND: &str = "mend";
 const MEND_COT: &str = "mend-cot";
 
-/// As published for models that see (hparams of EasyEdit), but for the number of steps.
+/// As published for models that see (settings of EasyEdit), but for the number of steps.
 const PUBLISHED: &[(&str, f64)] = &[("learning_rate", 1e-6), ("edit_weight", 0.1), ("edits_together", 1.0)];
 const GRID: &[(&str, &[f64])] =
     &[("learning_rate", &[1e-6, 1e-5]), ("edit_weight", &[0.1, 1.0]), ("edits_together", &[1.0, 10.0])];

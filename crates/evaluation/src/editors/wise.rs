@@ -80,17 +80,16 @@ fn irrelevant(data: &Dataset, editor: &Editor) -> Result<Vec<Question>, Evaluati
     let samples = data.records.iter().step_by(every).map(|record| &record.sample);
     samples
         .map(|sample| {
-            let picture = match pictures.get(sample.image.as_str()) {
-                Some(picture) => Arc::clone(picture),
-                None => {
-                    let ImageSource::Bytes(bytes) = data.picture(&sample.image)? else {
-                        return Err(EvaluationError::Data("training takes pictures as bytes".to_owned()));
-                    };
-                    let decoded = decode(&bytes, &editor.config().image).map_err(EditorError::from)?;
-                    let picture = Arc::new(decoded.image);
-                    pictures.insert(&sample.image, Arc::clone(&picture));
-                    picture
-                }
+            let picture = if let Some(picture) = pictures.get(sample.image.as_str()) {
+                Arc::clone(picture)
+            } else {
+                let ImageSource::Bytes(bytes) = data.picture(&sample.image)? else {
+                    return Err(EvaluationError::Data("training takes pictures as bytes".to_owned()));
+                };
+                let decoded = decode(&bytes, &editor.config().image).map_err(EditorError::from)?;
+                let picture = Arc::new(decoded.image);
+                pictures.insert(&sample.image, Arc::clone(&picture));
+                picture
             };
             let text = sample.question.trim().to_owned();
             Ok(Question { picture, text, choices: sample.choices.clone() })

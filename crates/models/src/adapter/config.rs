@@ -96,15 +96,15 @@ impl AdapterConfig {
     }
 
     /// The rank of a module's factors.
-    pub(super) fn rank(&self, module: &str) -> Result<usize> {
-        Ok(matching(&self.ranks, module).unwrap_or(self.rank) as usize)
+    pub(super) fn rank(&self, module: &str) -> usize {
+        matching(&self.ranks, module).unwrap_or(self.rank) as usize
     }
 
     /// What the product of a module's factors is multiplied by.
-    pub(super) fn scale(&self, module: &str, rank: usize) -> Result<f64> {
+    pub(super) fn scale(&self, module: &str, rank: usize) -> f64 {
         let alpha = matching(&self.alphas, module).unwrap_or(self.alpha);
         let rank = rank as f64;
-        Ok(alpha / if self.root { rank.sqrt() } else { rank })
+        alpha / if self.root { rank.sqrt() } else { rank }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Generator and routing of `LiveEdit`.
+//! Generator and routing of LiveEdit.
 
 use std::collections::BTreeMap;
 
@@ -159,7 +159,7 @@ impl Network {
     }
 
     /// Mean over the compared vectors of their scaled products: (questions, edits).
-    pub(super) fn similarity(&self, questions: &Tensor, edits: &Tensor) -> Result<Tensor> {
+    pub(super) fn similarity(questions: &Tensor, edits: &Tensor) -> Result<Tensor> {
         let (count, queries, module) = questions.dims3()?;
         let flat = |x: &Tensor| x.reshape((x.dim(0)?, queries * module));
         debug_assert_eq!(edits.dim(2)?, module);
@@ -189,7 +189,7 @@ impl Network {
         let least = least.first().copied().unwrap_or(f32::INFINITY);
         let mut similar: Vec<f32> = Vec::new();
         for stretch in edits {
-            similar.extend(self.similarity(&visual, stretch)?.flatten_all()?.to_vec1::<f32>()?);
+            similar.extend(Self::similarity(&visual, stretch)?.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok((0..).zip(similar).filter(|(_, own)| *own > least).map(|(at, _)| at).collect())
     }
@@ -197,7 +197,7 @@ impl Network {
     /// Soft routing: how much each expert does for a question, (1, experts).
     pub(super) fn text_weights(&self, question: &Tensor, edits: &Tensor) -> Result<Tensor> {
         let textual = self.of_questions.textual(&Padded::new(std::slice::from_ref(question))?)?;
-        let similar = self.similarity(&textual, edits)?;
+        let similar = Self::similarity(&textual, edits)?;
         Ok((softmax(&similar)? * candle_nn::ops::sigmoid(&similar)?)?)
     }
 

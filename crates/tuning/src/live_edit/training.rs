@@ -1,4 +1,4 @@
-//! How generator and routing are trained together (`LiveEdit`, section 4.3; its code for what the paper
+//! How generator and routing are trained together (LiveEdit, section 4.3; its code for what the paper
 //! leaves open).
 
 use std::ops::Range;
@@ -166,7 +166,7 @@ fn edited_logits(
 ) -> Result<Tensor> {
     let questions = said.iter().map(|one| one.signal.question()).collect::<Result<Vec<_>>>()?;
     let textual = network.of_questions.textual(&Padded::new(&questions)?)?;
-    let similar = network.similarity(&textual, &experts.textual)?;
+    let similar = Network::similarity(&textual, &experts.textual)?;
     let shape = similar.dims2()?;
     let flags = |yes: f32, no: f32| -> Result<Tensor> {
         let values = said.iter().flat_map(|one| one.given.iter().map(move |own| if *own { yes } else { no }));
@@ -263,7 +263,7 @@ fn routing(
     let log_loss = |x: Tensor| -> Result<Tensor> { Ok((x + TINY)?.log()?.mean_all()?.neg()?) };
 
     let (asked_texts, edited_texts) = (questions(&asked)?, questions(&edited)?);
-    let texts = network.similarity(
+    let texts = Network::similarity(
         &network.of_questions.textual(&asked_texts)?,
         &network.of_edits.textual(&edited_texts)?,
     )?;
@@ -277,7 +277,7 @@ fn routing(
     let nearest = |asked: &[&Signal], texts: &Padded, edited: &[&Signal], edited_texts: &Padded| {
         let visual = network.of_questions.visual(&pictures(asked)?, texts)?;
         let edits = network.of_edits.visual(&pictures(edited)?, edited_texts)?;
-        let similar = network.similarity(&visual, &edits)?;
+        let similar = Network::similarity(&visual, &edits)?;
         softmax(&Tensor::cat(&[&similar, &network.sentinel_similarity(&visual, texts)?], D::Minus1)?)
     };
     let near = nearest(&asked, &asked_texts, &edited, &edited_texts)?;

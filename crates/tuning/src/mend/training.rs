@@ -111,9 +111,9 @@ pub(super) fn train(
                 let rows = logits.narrow(0, start, example.targets.len())?;
                 let loss = log_probabilities(&rows, &example.targets)?.mean_all()?.neg()?;
                 if elsewhere {
-                    picture.push(loss)
+                    picture.push(loss);
                 } else {
-                    edit.push(loss)
+                    edit.push(loss);
                 }
                 start += example.targets.len();
             }

@@ -32,7 +32,7 @@ pub(crate) enum ParameterStore {
     /// To be trained, from a seed.
     Fresh {
         /// Where the next parameter's values come from.
-        rng: ChaCha8Rng,
+        rng: Box<ChaCha8Rng>,
         /// Those that were asked for.
         variables: BTreeMap<String, Var>,
     },
@@ -42,7 +42,7 @@ pub(crate) enum ParameterStore {
 
 impl ParameterStore {
     pub(crate) fn fresh(seed: u64) -> Self {
-        Self::Fresh { rng: seeded(seed, 0), variables: BTreeMap::new() }
+        Self::Fresh { rng: Box::new(seeded(seed, 0)), variables: BTreeMap::new() }
     }
 
     /// A parameter of this name and shape, f32.

@@ -62,13 +62,11 @@ impl Memories {
     }
 
     pub(super) fn current(&self, shape: (usize, usize)) -> Result<Memory> {
-        match &self.current {
-            Some(memory) => Ok(memory.clone()),
-            None => {
-                let delta = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu)?;
-                Ok(Memory { delta, least: f64::INFINITY, edits: 0 })
-            }
+        if let Some(memory) = &self.current {
+            return Ok(memory.clone());
         }
+        let delta = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu)?;
+        Ok(Memory { delta, least: f64::INFINITY, edits: 0 })
     }
 
     /// Puts the current shard back with another edit in it; merges when enough are full.
