@@ -2,6 +2,7 @@
 //! `cargo run --release -p reasonedit-training-data --example many_edits -- 10000 100 [inline]` for 10,000
 //! edits with a picture of 100 KB each.
 
+#![allow(clippy::print_stdout, reason = "it says what it measured")]
 #![allow(clippy::unwrap_used, reason = "an example that can't go on ends")]
 
 use std::io::{self, Write};

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use candle_core::Var;
 use reasonedit_models::{LoadOptions, Projection, VisionLanguageModel, load};
-use reasonedit_tuning::{Prompt, Schedule, WeightPatch, cross_entropy, last_feed_forward, minimise};
+use reasonedit_tuning::{Example, Prompt, Schedule, WeightPatch, cross_entropy, last_feed_forward, minimise};
 use serde::Deserialize;
 
 const TRAINED: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
@@ -44,7 +44,10 @@ fn tune(model: &dyn VisionLanguageModel, request: &Request) -> Result<serde_json
     let cut = last_feed_forward(model)?;
     let suffix = model.differentiable(cut)?;
     let prompt = Prompt::new(model, &picture, &request.question, cut)?;
-    let example = prompt.example(model, &request.answer)?;
+    // As on the other sides, without the end of the turn.
+    let targets = model.tokenizer().encode_reply(&request.answer)?;
+    let states = prompt.states(model, &[&targets])?.remove(0);
+    let example = Example { states, targets };
     let mut variables = Vec::new();
     let mut trained = BTreeMap::new();
     for projection in TRAINED {

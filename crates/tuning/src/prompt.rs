@@ -127,13 +127,25 @@ impl Prompt {
     /// # Errors
     /// As [`Self::states`]; a reply without tokens.
     pub fn example(&self, model: &dyn VisionLanguageModel, reply: &str) -> Result<Example> {
-        let targets = model.tokenizer().encode_reply(reply.trim())?;
-        if targets.is_empty() {
-            return Err(nothing().into());
-        }
+        let targets = reply_tokens(model, reply)?;
         let states = self.states(model, &[&targets])?.pop().ok_or_else(nothing)?;
         Ok(Example { states, targets })
     }
+}
+
+/// Tokens of a reply that is trained, with the one that ends a turn: a model that learns none of those goes on
+/// talking behind its answer.
+///
+/// # Errors
+/// Those of the tokenizer; a reply without tokens.
+pub(crate) fn reply_tokens(model: &dyn VisionLanguageModel, reply: &str) -> Result<Vec<u32>> {
+    let tokenizer = model.tokenizer();
+    let mut tokens = tokenizer.encode_reply(reply.trim())?;
+    if tokens.is_empty() {
+        return Err(nothing().into());
+    }
+    tokens.extend(tokenizer.stop_tokens().first());
+    Ok(tokens)
 }
 
 /// A prompt with a reply to be trained.

@@ -1,5 +1,7 @@
 //! The differentiable part of the demo model beside the model itself.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+
 use std::sync::Arc;
 
 use reasonedit_imaging::RgbImage;
@@ -72,6 +74,8 @@ fn an_edit_takes_is_kept_and_leaves_the_model_bit_for_bit_as_it_was() {
     again.restore(&*model, folder.path()).unwrap();
     let generated = Question { choices: Vec::new(), ..edited };
     assert_eq!(again.answer(&*model, &generated).unwrap(), editor.answer(&*model, &generated).unwrap());
+    // It has learnt where its answer ends, too.
+    assert_eq!(editor.answer(&*model, &generated).unwrap().text, "pumpkin");
 }
 
 #[test]

@@ -29,6 +29,9 @@ use crate::{logging, output, service};
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
 
+/// More than this is no low rank, and might not fit into memory.
+const GREATEST_RANK: usize = 1024;
+
 /// Trains, writes, and says what came of it.
 ///
 /// # Errors
@@ -36,6 +39,7 @@ const CALL_COST: usize = 512;
 pub(crate) async fn run(args: &AdaptArgs) -> Result<()> {
     let name = codebook_name(&args.codebook)?;
     let chosen = chosen(args)?;
+    check_folder(&args.out)?;
     let settings = Settings::load(&args.settings)?;
     if settings.model.adapter.is_some() {
         return Err(CliError::Usage(
@@ -74,11 +78,26 @@ pub(crate) async fn run(args: &AdaptArgs) -> Result<()> {
     if args.json { output::print_json(&outcome) } else { output::print(&told(&outcome)) }
 }
 
+/// Files of others are not written over: a folder is empty, or holds an adapter.
+fn check_folder(out: &Path) -> Result<()> {
+    let occupied = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !out.join("adapter_config.json").is_file() {
+        return Err(CliError::Usage(format!(
+            "--out {}: the folder holds something else than an adapter; an empty or new one is wanted",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
 fn chosen(args: &AdaptArgs) -> Result<AdapterSettings> {
     let positive = |what: &str, fine: bool| {
         if fine { Ok(()) } else { Err(CliError::Usage(format!("--{what} has to be more than 0"))) }
     };
     positive("rank", args.rank > 0)?;
+    if args.rank > GREATEST_RANK {
+        return Err(CliError::Usage(format!("--rank {}: {GREATEST_RANK} is the most", args.rank)));
+    }
     positive("alpha", args.alpha.is_finite() && args.alpha > 0.0)?;
     positive("epochs", args.epochs > 0)?;
     positive("batch", args.batch > 0)?;

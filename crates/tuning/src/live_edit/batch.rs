@@ -7,7 +7,7 @@ use reasonedit_models::{Cut, VisionLanguageModel};
 
 use crate::error::Result;
 use crate::method::Correction;
-use crate::prompt::{Example, Prompt, nothing};
+use crate::prompt::{Example, Prompt, nothing, reply_tokens};
 
 /// A question with a reply.
 pub(super) struct Signal {
@@ -52,8 +52,8 @@ pub(super) fn signal(
 ) -> Result<Signal> {
     let question = &correction.question;
     let prompt = Prompt::new(model, &question.picture, &question.text, cut)?;
-    let targets = model.tokenizer().encode_reply(correction.reply.trim())?;
-    if targets.is_empty() || prompt.picture_rows().is_empty() {
+    let targets = reply_tokens(model, &correction.reply)?;
+    if prompt.picture_rows().is_empty() {
         return Err(nothing().into());
     }
     // What is predicted last stands in no row: any token may stand in its place.
