@@ -7,6 +7,7 @@
 
 mod attention;
 mod batch;
+mod dimensions;
 mod network;
 mod repository;
 mod training;
@@ -31,7 +32,8 @@ use crate::training_case::{
 };
 
 use batch::{Signal, signal};
-use network::{Dimensions, Network};
+use dimensions::Dimensions;
+use network::Network;
 use repository::ExpertRepository;
 
 /// Settings of LiveEdit and of its networks' training.

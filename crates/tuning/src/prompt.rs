@@ -133,8 +133,8 @@ impl Prompt {
     }
 }
 
-/// Tokens of a reply that is trained, with the one that ends a turn: a model that learns none of those goes on
-/// talking behind its answer.
+/// Tokens of a reply that is trained, with the one that ends a turn: a model that learns none of those goes
+/// on talking behind its answer.
 ///
 /// # Errors
 /// Those of the tokenizer; a reply without tokens.

@@ -6,23 +6,10 @@ use candle_core::{D, Tensor};
 
 use super::attention::{Attention, Norm, Padded, softmax};
 use super::batch::Signal;
+use super::dimensions::Dimensions;
 use super::repository::Experts;
 use crate::error::Result;
 use crate::training_case::{Init, ParameterStore};
-
-/// Widths and counts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dimensions {
-    /// Of the hidden states.
-    pub(super) width: usize,
-    /// `d_m`.
-    pub(super) module: usize,
-    pub(super) heads: usize,
-    pub(super) queries: usize,
-    pub(super) rank: usize,
-    pub(super) scale: f64,
-    pub(super) sentinel: usize,
-}
 
 /// PyTorch's `kaiming_normal_` of a (1, vectors, width) parameter.
 fn vectors(store: &mut ParameterStore, name: &str, vectors: usize, width: usize) -> Result<Tensor> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use super::network::Dimensions;
+use super::dimensions::Dimensions;
 use crate::error::Result;
 use crate::method::file;
 
