@@ -49,7 +49,7 @@ pub struct WiseSettings {
 
 impl Default for WiseSettings {
     fn default() -> Self {
-        Self { optimiser: Optimiser::Adam, learning_rate: 3e-2, steps: 100, ..Self::published() }
+        Self { optimiser: Optimiser::Adam, learning_rate: 1e-1, steps: 100, ..Self::published() }
     }
 }
 
