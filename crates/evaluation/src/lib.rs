@@ -22,6 +22,7 @@
 //! ```
 
 mod baseline;
+mod decoded;
 mod editors;
 mod error;
 mod estimate;

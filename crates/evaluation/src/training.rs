@@ -1,19 +1,19 @@
 //! What editors are trained on before any edit: cases from records, networks from cases, and where trained
 //! networks are kept (method sections 9.3 and 9.6).
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_dataset::{Dataset, Record, Sample};
-use reasonedit_editor::{Editor, EditorError, ImageSource};
-use reasonedit_imaging::{DecodeLimits, RgbImage, decode};
+use reasonedit_editor::{Editor, EditorError};
+use reasonedit_imaging::DecodeLimits;
 use reasonedit_inference::CallOptions;
 use reasonedit_tuning::{
-    Correction, EditorNetwork, NetworkOrigin, Question, TrainingCase, TuningError, reply_with_reasoning,
+    Correction, EditorNetwork, NetworkOrigin, TrainingCase, TuningError, reply_with_reasoning,
 };
 
 use crate::EvaluationError;
+use crate::decoded::DecodedPictures;
 
 /// Folder of trained networks, below that of what editors keep.
 const NETWORKS: &str = "networks";
@@ -110,30 +110,16 @@ fn cases(
     limits: &DecodeLimits,
     with_reasoning: bool,
 ) -> Result<Vec<TrainingCase>, EvaluationError> {
-    let mut pictures: HashMap<String, Arc<RgbImage>> = HashMap::new();
-    data.records.iter().map(|record| case(data, limits, &mut pictures, record, with_reasoning)).collect()
+    let mut pictures = DecodedPictures::new(data, limits);
+    data.records.iter().map(|record| case(&mut pictures, record, with_reasoning)).collect()
 }
 
 fn case(
-    data: &Dataset,
-    limits: &DecodeLimits,
-    pictures: &mut HashMap<String, Arc<RgbImage>>,
+    pictures: &mut DecodedPictures<'_>,
     record: &Record,
     with_reasoning: bool,
 ) -> Result<TrainingCase, EvaluationError> {
-    let mut question = |sample: &Sample| -> Result<Question, EvaluationError> {
-        let picture = if let Some(picture) = pictures.get(&sample.image) {
-            Arc::clone(picture)
-        } else {
-            let ImageSource::Bytes(bytes) = data.picture(&sample.image)? else {
-                return Err(EvaluationError::Data("pictures are taken as bytes".to_owned()));
-            };
-            let picture = Arc::new(decode(&bytes, limits).map_err(EditorError::from)?.image);
-            pictures.insert(sample.image.clone(), Arc::clone(&picture));
-            picture
-        };
-        Ok(Question { picture, text: sample.question.trim().to_owned(), choices: sample.choices.clone() })
-    };
+    let mut question = |sample: &Sample| pictures.question(sample);
     let own = &record.sample;
     let statements = record.reasoning.iter().map(String::as_str).filter(|_| with_reasoning);
     let reply = reply_with_reasoning(&own.answer, statements);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use codebook::{Entry, GraceCodebook, Placing};
 use parking_lot::RwLock;
 use reasonedit_editor::{Editor, EditorError, ImageSource};
-use reasonedit_imaging::{RgbImage, decode};
+use reasonedit_imaging::RgbImage;
 use reasonedit_inference::CallOptions;
 use reasonedit_models::{
     KvCache, LogitsAt, ModelError, Piece, Result as ModelResult, Sequence, VisionLanguageModel,
@@ -27,6 +27,7 @@ use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
 };
+use crate::decoded::decoded;
 
 const GRACE: &str = "grace";
 const GRACE_COT: &str = "grace-cot";
@@ -136,11 +137,8 @@ impl Grace {
     }
 
     fn prompt(&self, image: &ImageSource, text: &str) -> Result<Prompt, EvaluationError> {
-        let ImageSource::Bytes(bytes) = image else {
-            return Err(EvaluationError::Data("GRACE takes pictures as bytes".to_owned()));
-        };
-        let picture = decode(bytes, &self.editor.config().image).map_err(EditorError::from)?.image;
-        Ok(Prompt { picture: Arc::new(picture), text: text.trim().to_owned() })
+        let picture = decoded(image, &self.editor.config().image)?;
+        Ok(Prompt { picture, text: text.trim().to_owned() })
     }
 
     async fn call_model<T: Send + 'static>(

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use reasonedit_editor::{Editor, EditorError, ImageSource};
-use reasonedit_imaging::decode;
 use reasonedit_inference::CallOptions;
 use reasonedit_models::VisionLanguageModel;
 use reasonedit_tuning::{Correction, EditingMethod, Question, TuningError, reply_with_reasoning};
@@ -18,6 +17,7 @@ use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
 };
+use crate::decoded::decoded;
 
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
@@ -81,11 +81,8 @@ impl<M: EditingMethod + 'static> WeightEditor<M> {
         text: &str,
         choices: &[String],
     ) -> Result<Question, EvaluationError> {
-        let ImageSource::Bytes(bytes) = image else {
-            return Err(EvaluationError::Data(format!("{} takes pictures as bytes", self.profile.name)));
-        };
-        let picture = decode(bytes, &self.editor.config().image).map_err(EditorError::from)?.image;
-        Ok(Question { picture: Arc::new(picture), text: text.trim().to_owned(), choices: choices.to_vec() })
+        let picture = decoded(image, &self.editor.config().image)?;
+        Ok(Question { picture, text: text.trim().to_owned(), choices: choices.to_vec() })
     }
 
     /// What `call` returns, on the engine's thread.

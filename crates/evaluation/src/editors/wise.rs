@@ -1,17 +1,14 @@
 //! WISE and WISE-COT: a side memory of one feed-forward, with routing (method section 9.4).
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use reasonedit_dataset::Dataset;
-use reasonedit_editor::{Editor, EditorError, ImageSource};
-use reasonedit_imaging::{RgbImage, decode};
+use reasonedit_editor::Editor;
 use reasonedit_tuning::{Question, Wise, WiseSettings};
 
 use super::definition::{EditorDefinition, EditorParts};
 use super::weight_editor::{WeightEditor, WeightEditorProfile, settings_of};
 use crate::EvaluationError;
 use crate::baseline::BaselineEditor;
+use crate::decoded::DecodedPictures;
 
 const WISE: &str = "wise";
 const WISE_COT: &str = "wise-cot";
@@ -75,26 +72,9 @@ async fn editor(
 
 /// Questions on pictures that have nothing to do with any edit, evenly from all records.
 fn irrelevant(data: &Dataset, editor: &Editor) -> Result<Vec<Question>, EvaluationError> {
-    let mut pictures: HashMap<&str, Arc<RgbImage>> = HashMap::new();
+    let mut pictures = DecodedPictures::new(data, &editor.config().image);
     let every = data.records.len().div_ceil(IRRELEVANT).max(1);
-    let samples = data.records.iter().step_by(every).map(|record| &record.sample);
-    samples
-        .map(|sample| {
-            let picture = if let Some(picture) = pictures.get(sample.image.as_str()) {
-                Arc::clone(picture)
-            } else {
-                let ImageSource::Bytes(bytes) = data.picture(&sample.image)? else {
-                    return Err(EvaluationError::Data("training takes pictures as bytes".to_owned()));
-                };
-                let decoded = decode(&bytes, &editor.config().image).map_err(EditorError::from)?;
-                let picture = Arc::new(decoded.image);
-                pictures.insert(&sample.image, Arc::clone(&picture));
-                picture
-            };
-            let text = sample.question.trim().to_owned();
-            Ok(Question { picture, text, choices: sample.choices.clone() })
-        })
-        .collect()
+    data.records.iter().step_by(every).map(|record| pictures.question(&record.sample)).collect()
 }
 
 fn profile(name: &'static str, with_reasoning: bool) -> WeightEditorProfile {
