@@ -17,11 +17,11 @@ use self::codebook::{Codebook, Entry, Placing, distance};
 use self::store::{Differences, PatchStore};
 use crate::answer::answer_prompt;
 use crate::error::Result;
-use crate::feed_forward::{own_weights, trained};
+use crate::feed_forward::{last_suffix, own_weights, trained};
 use crate::method::{Correction, EditingMethod, Question, TunedAnswer, file};
 use crate::minimise::Schedule;
 use crate::prompt::Prompt;
-use crate::weights::{WeightPatch, last_feed_forward};
+use crate::weights::WeightPatch;
 
 /// Stands in front of a question to make another with the same meaning of it.
 const LEAD_IN: &str = "In this image, ";
@@ -93,10 +93,6 @@ impl BalanceEdit {
         Self { settings, codebook: Codebook::default(), store: PatchStore::new(folder.into()), edits: 0 }
     }
 
-    fn suffix(model: &dyn VisionLanguageModel) -> Result<DifferentiableSuffix> {
-        Ok(model.differentiable(last_feed_forward(model)?)?)
-    }
-
     /// A question's prompt and its key.
     fn keyed(
         &self,
@@ -120,7 +116,7 @@ impl BalanceEdit {
 
 impl EditingMethod for BalanceEdit {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
-        let suffix = Self::suffix(model)?;
+        let suffix = last_suffix(model)?;
         let Question { picture, text, .. } = &correction.question;
         let (prompt, key) = self.keyed(model, &suffix, picture, text)?;
         let (_, positive) = self.keyed(model, &suffix, picture, &format!("{LEAD_IN}{text}"))?;
@@ -149,7 +145,7 @@ impl EditingMethod for BalanceEdit {
     }
 
     fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
-        let suffix = Self::suffix(model)?;
+        let suffix = last_suffix(model)?;
         let (prompt, key) = self.keyed(model, &suffix, &question.picture, &question.text)?;
         let Some(entry) = self.codebook.lookup(&key) else {
             let text = answer_prompt(model, &suffix, &prompt, question, &Unadapted)?;
@@ -179,7 +175,7 @@ impl EditingMethod for BalanceEdit {
         if saved.settings != self.settings {
             return Err(file(&path, format!("made with {:?}, not {:?}", saved.settings, self.settings)));
         }
-        let suffix = Self::suffix(model)?;
+        let suffix = last_suffix(model)?;
         if saved.codebook.entries().iter().any(|entry| entry.key.len() != suffix.width()) {
             return Err(file(&path, format!("keys of another model: this one is {} wide", suffix.width())));
         }

@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use reasonedit_models::{DifferentiableSuffix, Projection, VisionLanguageModel};
+use reasonedit_models::VisionLanguageModel;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::answer;
 use crate::error::Result;
-use crate::feed_forward::{MATRICES, own_weights, trained};
+use crate::feed_forward::{last_suffix, own_weights, read_weights, trained};
 use crate::method::{Correction, EditingMethod, Question, TunedAnswer};
 use crate::minimise::Schedule;
 use crate::prompt::Prompt;
-use crate::weights::{WeightPatch, last_feed_forward};
+use crate::weights::WeightPatch;
 
 const FILE: &str = "weights.safetensors";
 
@@ -48,15 +48,11 @@ impl FineTuning {
     pub fn new(settings: FineTuningSettings) -> Self {
         Self { settings, weights: WeightPatch::default() }
     }
-
-    fn suffix(model: &dyn VisionLanguageModel) -> Result<DifferentiableSuffix> {
-        Ok(model.differentiable(last_feed_forward(model)?)?)
-    }
 }
 
 impl EditingMethod for FineTuning {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
-        let suffix = Self::suffix(model)?;
+        let suffix = last_suffix(model)?;
         let question = &correction.question;
         let prompt = Prompt::new(model, &question.picture, &question.text, suffix.cut())?;
         let example = prompt.example(model, &correction.reply)?;
@@ -68,7 +64,7 @@ impl EditingMethod for FineTuning {
     }
 
     fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
-        let text = answer(model, &Self::suffix(model)?, question, &self.weights)?;
+        let text = answer(model, &last_suffix(model)?, question, &self.weights)?;
         Ok(TunedAnswer { text, ..TunedAnswer::default() })
     }
 
@@ -81,14 +77,7 @@ impl EditingMethod for FineTuning {
     }
 
     fn restore(&mut self, model: &dyn VisionLanguageModel, folder: &Path) -> Result<()> {
-        let suffix = Self::suffix(model)?;
-        let layer = suffix.cut().layer();
-        let shape = |projection: Projection| {
-            let (inputs, outputs) = suffix.shape(projection);
-            ((layer, projection), (outputs, inputs))
-        };
-        let places = MATRICES.into_iter().map(shape).collect();
-        self.weights = WeightPatch::read(&folder.join(FILE), &places)?;
+        self.weights = read_weights(&folder.join(FILE), &last_suffix(model)?)?;
         Ok(())
     }
 }

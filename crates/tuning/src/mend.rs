@@ -12,19 +12,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use reasonedit_models::{DifferentiableSuffix, Projection, VisionLanguageModel};
+use reasonedit_models::VisionLanguageModel;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::answer;
 use crate::error::{Result, TuningError};
+use crate::feed_forward::{last_suffix, read_weights};
 use crate::method::{Correction, EditingMethod, Question, TunedAnswer};
 use crate::prompt::Prompt;
 use crate::training_case::{
     EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress, read_network, write_network,
 };
-use crate::weights::{WeightPatch, last_feed_forward};
+use crate::weights::WeightPatch;
 
-use factors::{EDITED, factors};
+use factors::factors;
 use network::{Shapes, Transform};
 
 const FILE: &str = "weights.safetensors";
@@ -107,7 +108,7 @@ impl EditorNetwork for MendNetwork {
         settings: &MendSettings,
     ) -> Result<Self> {
         let (tensors, curves) = read_network(path, origin)?;
-        let shapes = Shapes::of(&suffix(model)?);
+        let shapes = Shapes::of(&last_suffix(model)?);
         Ok(Self { transform: Transform::trained(tensors, shapes, settings.rank)?, curves })
     }
 
@@ -131,7 +132,7 @@ impl Mend {
 
 impl EditingMethod for Mend {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
-        let suffix = suffix(model)?;
+        let suffix = last_suffix(model)?;
         let layer = suffix.cut().layer();
         let question = &correction.question;
         let prompt = Prompt::new(model, &question.picture, &question.text, suffix.cut())?;
@@ -155,7 +156,7 @@ impl EditingMethod for Mend {
     }
 
     fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
-        let text = answer(model, &suffix(model)?, question, &self.weights)?;
+        let text = answer(model, &last_suffix(model)?, question, &self.weights)?;
         Ok(TunedAnswer { text, ..TunedAnswer::default() })
     }
 
@@ -168,19 +169,9 @@ impl EditingMethod for Mend {
     }
 
     fn restore(&mut self, model: &dyn VisionLanguageModel, folder: &Path) -> Result<()> {
-        let suffix = suffix(model)?;
-        let layer = suffix.cut().layer();
-        let place = |projection: Projection| {
-            let (inputs, outputs) = suffix.shape(projection);
-            ((layer, projection), (outputs, inputs))
-        };
-        self.weights = WeightPatch::read(&folder.join(FILE), &EDITED.into_iter().map(place).collect())?;
+        self.weights = read_weights(&folder.join(FILE), &last_suffix(model)?)?;
         Ok(())
     }
-}
-
-fn suffix(model: &dyn VisionLanguageModel) -> Result<DifferentiableSuffix> {
-    Ok(model.differentiable(last_feed_forward(model)?)?)
 }
 
 #[cfg(test)]

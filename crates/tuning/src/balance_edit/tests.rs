@@ -104,7 +104,7 @@ fn a_loss_that_is_no_number_leaves_everything_as_it_was() {
 #[test]
 fn differences_are_kept_to_a_part_in_two_hundred_and_fifty() {
     let model = demo();
-    let suffix = BalanceEdit::suffix(&*model).unwrap();
+    let suffix = last_suffix(&*model).unwrap();
     let own = own_weights(&suffix).unwrap();
     let changed = own.0.iter().map(|(place, weight)| (*place, (weight.sin().unwrap() * 1.01).unwrap()));
     let tuned = WeightPatch(changed.collect());

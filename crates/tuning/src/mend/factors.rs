@@ -9,12 +9,10 @@ use candle_core::{Tensor, Var};
 use reasonedit_models::{Adaptation, DifferentiableSuffix, Projection};
 
 use crate::error::{Result, TuningError};
+use crate::feed_forward::MATRICES;
 use crate::loss::cross_entropy;
 use crate::prompt::Example;
 use crate::weights::WeightPatch;
-
-/// What is edited: the three matrices of a feed-forward.
-pub(super) const EDITED: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
 
 /// Of one matrix: its gradient is Σ δ uᵀ over the places.
 #[derive(Clone, Debug)]
@@ -38,7 +36,7 @@ impl Adaptation for Probe<'_> {
     }
 
     fn projects(&self, layer: usize, projection: Projection) -> bool {
-        layer == self.layer && EDITED.contains(&projection)
+        layer == self.layer && MATRICES.contains(&projection)
     }
 
     fn projected(

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use candle_core::{D, Tensor};
 use reasonedit_models::{DifferentiableSuffix, Projection};
 
-use super::factors::{EDITED, Factors};
+use super::factors::Factors;
 use crate::error::Result;
+use crate::feed_forward::MATRICES;
 use crate::training_case::{Init, ParameterStore};
 
 /// Layers of the perceptron (one of them hidden).
@@ -115,7 +116,7 @@ impl Update {
 pub(super) struct Transform {
     layers: BTreeMap<&'static str, Vec<Layer>>,
     statistics: Statistics,
-    /// One for each of [`EDITED`].
+    /// One for each of [`MATRICES`].
     rates: Tensor,
     /// Everything of a trained one by name.
     tensors: BTreeMap<String, Tensor>,
@@ -138,7 +139,7 @@ impl Transform {
                 .collect::<Result<_>>()?;
             layers.insert(name, own);
         }
-        let rates = store.tensor(RATES, &[EDITED.len()], Init::Constant(edit_rate))?;
+        let rates = store.tensor(RATES, &[MATRICES.len()], Init::Constant(edit_rate))?;
         Ok(Self { layers, statistics, rates, tensors: BTreeMap::new() })
     }
 
@@ -183,7 +184,7 @@ impl Transform {
         factors: &BTreeMap<Projection, Factors>,
     ) -> Result<BTreeMap<Projection, Update>> {
         let mut updates = BTreeMap::new();
-        for (at, projection) in EDITED.iter().enumerate() {
+        for (at, projection) in MATRICES.iter().enumerate() {
             let Some(own) = factors.get(projection) else { continue };
             let (name, mode) = place(*projection);
             let (Some(layers), Some((mean, deviation))) = (self.layers.get(name), self.statistics.get(name))

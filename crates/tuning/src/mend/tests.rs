@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
+use reasonedit_models::Projection;
 use reasonedit_models::{Unadapted, VisionLanguageModel};
 use serde_json::json;
 
 use super::factors::Factors;
 use super::*;
+use crate::feed_forward::MATRICES;
 use crate::loss::cross_entropy;
 use crate::training_case::ParameterStore;
 use crate::training_case::fixtures::{cases, correction, demo, question};
@@ -25,7 +27,7 @@ fn gap(a: &Tensor, b: &Tensor) -> f32 {
 #[test]
 fn factors_multiply_to_the_gradient_of_the_weights() {
     let model = demo();
-    let suffix = suffix(&*model).unwrap();
+    let suffix = last_suffix(&*model).unwrap();
     let layer = suffix.cut().layer();
     let correction = correction(1, "What is this?");
     let prompt =
@@ -33,11 +35,11 @@ fn factors_multiply_to_the_gradient_of_the_weights() {
     let example = prompt.example(&*model, "a violet square").unwrap();
     let found = factors(&suffix, &example, &WeightPatch::default()).unwrap();
 
-    let variables = EDITED.map(|p| Var::from_tensor(&suffix.weight(layer, p).unwrap()).unwrap());
-    let places = EDITED.iter().zip(&variables).map(|(p, v)| ((layer, *p), v.as_tensor().clone()));
+    let variables = MATRICES.map(|p| Var::from_tensor(&suffix.weight(layer, p).unwrap()).unwrap());
+    let places = MATRICES.iter().zip(&variables).map(|(p, v)| ((layer, *p), v.as_tensor().clone()));
     let loss = cross_entropy(&suffix, &[&example], &WeightPatch(places.collect())).unwrap();
     let gradients = loss.backward().unwrap();
-    for (projection, variable) in EDITED.iter().zip(&variables) {
+    for (projection, variable) in MATRICES.iter().zip(&variables) {
         let Factors { inputs, gradients: outputs } = &found[projection];
         assert_eq!(inputs.dim(0).unwrap(), example.targets.len());
         let product = outputs.t().unwrap().matmul(inputs).unwrap();
@@ -49,7 +51,7 @@ fn factors_multiply_to_the_gradient_of_the_weights() {
 #[test]
 fn an_untrained_network_passes_normalised_factors_on_and_what_is_pending_is_what_is_made() {
     let model = demo();
-    let suffix = suffix(&*model).unwrap();
+    let suffix = last_suffix(&*model).unwrap();
     let layer = suffix.cut().layer();
     let correction = correction(2, "What is this?");
     let prompt =
@@ -88,10 +90,10 @@ fn an_untrained_network_passes_normalised_factors_on_and_what_is_pending_is_what
 #[test]
 fn edits_take_add_up_and_outlast_the_program_and_leave_the_model_alone() {
     let model = demo();
-    let suffix = suffix(&*model).unwrap();
+    let suffix = last_suffix(&*model).unwrap();
     let layer = suffix.cut().layer();
     let bits = |model: &dyn VisionLanguageModel| -> Vec<u32> {
-        let weights = EDITED.map(|p| model.differentiable(suffix.cut()).unwrap().weight(layer, p).unwrap());
+        let weights = MATRICES.map(|p| model.differentiable(suffix.cut()).unwrap().weight(layer, p).unwrap());
         let all = weights.iter().flat_map(|w| w.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         all.map(f32::to_bits).collect()
     };
@@ -162,7 +164,7 @@ fn an_edit_that_is_no_number_leaves_everything_as_it_was() {
     let network = trained(&*model);
     let mut tensors = network.transform.tensors();
     tensors.insert("rates".into(), Tensor::full(f32::INFINITY, 3, &Device::Cpu).unwrap());
-    let shapes = Shapes::of(&suffix(&*model).unwrap());
+    let shapes = Shapes::of(&last_suffix(&*model).unwrap());
     let transform = Transform::trained(tensors, shapes, 16).unwrap();
     let mut editor = Mend::new(Arc::new(MendNetwork { transform, curves: LossCurves::default() }));
     let failed = editor.edit(&*model, &correction(1, "What is this specimen called?"));

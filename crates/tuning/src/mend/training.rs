@@ -9,10 +9,11 @@ use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use reasonedit_models::{Adaptation, DifferentiableSuffix, HiddenStates, Projection, VisionLanguageModel};
 
+use super::MendSettings;
 use super::factors::{Factors, factors};
 use super::network::{Shapes, Transform, Update, statistics};
-use super::{MendSettings, suffix};
 use crate::error::{Result, TuningError};
+use crate::feed_forward::last_suffix;
 use crate::loss::log_probabilities;
 use crate::method::Correction;
 use crate::prompt::{Example, Prompt};
@@ -67,7 +68,7 @@ pub(super) fn train(
     progress: TrainingProgress<'_>,
 ) -> Result<(Transform, LossCurves)> {
     require_cases(cases, LEAST)?;
-    let suffix = suffix(model)?;
+    let suffix = last_suffix(model)?;
     // Looking at the cases takes about as long as a step each.
     let all = cases.len() + settings.steps;
     let mut prepared = Vec::with_capacity(cases.len());

@@ -228,20 +228,6 @@ impl Decoder {
         Ok(())
     }
 
-    /// Number of its layers.
-    pub fn layers(&self) -> usize {
-        self.layers.len()
-    }
-
-    /// A copy of a weight of a layer, (outputs, inputs), f32.
-    ///
-    /// # Errors
-    /// [`NnError::Unsupported`] for a layer that it doesn't have.
-    pub fn weight(&self, layer: usize, projection: Projection) -> Result<Tensor> {
-        self.check(Cut::Layer(layer))?;
-        self.layers[layer].weight(self.layout, projection)
-    }
-
     /// Runs sequences up to a cut and returns their states there. A sequence may go on from a past only where
     /// no attention follows the cut, at the feed-forward of the last layer.
     ///
@@ -351,16 +337,7 @@ impl DifferentiableSuffix {
 
     /// Inputs and outputs of a projection.
     pub fn shape(&self, projection: Projection) -> (usize, usize) {
-        let (attention, kv) =
-            (self.layout.heads * self.layout.head_dim, self.layout.kv_heads * self.layout.head_dim);
-        let inner = self.layers.first().map_or(0, |layer| layer.inner);
-        match projection {
-            Projection::Query => (self.width, attention),
-            Projection::Key | Projection::Value => (self.width, kv),
-            Projection::Output => (attention, self.width),
-            Projection::Gate | Projection::Up => (self.width, inner),
-            Projection::Down => (inner, self.width),
-        }
+        self.layers.first().map_or((0, 0), |layer| layer.shape(self.layout, projection))
     }
 
     /// A copy of a weight of a layer, (outputs, inputs), f32.
@@ -446,10 +423,10 @@ impl DifferentiableSuffix {
             if at > 0 || matches!(self.cut, Cut::Layer(_)) {
                 // Behind the last attention the others are of no use.
                 let left = (at == last && features.is_none() && adaptation.is_row_wise()).then_some(&wanted);
-                (x, rows) =
-                    Adapted { layer, i, adaptation, rows: &rows }.attention(self.layout, x, &table, left)?;
+                (x, rows) = Adapted { layer, layout: self.layout, i, adaptation, rows: &rows }
+                    .attention(x, &table, left)?;
             }
-            let adapted = Adapted { layer, i, adaptation, rows: &rows };
+            let adapted = Adapted { layer, layout: self.layout, i, adaptation, rows: &rows };
             x = adapted.feed_forward(self.activation, x)?;
             x = adaptation.layer_output(i, x, &rows)?;
             if let Some(features) = features {
@@ -465,6 +442,7 @@ impl DifferentiableSuffix {
 /// A layer with what is different about it.
 struct Adapted<'a> {
     layer: &'a Layer,
+    layout: HeadLayout,
     i: usize,
     adaptation: &'a dyn Adaptation,
     rows: &'a [Range<usize>],
@@ -476,33 +454,27 @@ impl Adapted<'_> {
     }
 
     /// `packed` weights hold the `projections` one after the other; (rows, outputs of all).
-    fn project(
-        &self,
-        layout: HeadLayout,
-        packed: &Linear,
-        projections: &[Projection],
-        x: &Tensor,
-    ) -> Result<Tensor> {
+    fn project(&self, packed: &Linear, projections: &[Projection], x: &Tensor) -> Result<Tensor> {
         if !projections.iter().any(|projection| self.touched(*projection)) {
             return Ok(packed.forward(x)?);
         }
         // The layer's own product is only made where something of it is used.
-        let replaced = |projection: &Projection| self.adaptation.weight(self.i, *projection).is_some();
-        let own = if projections.iter().all(replaced) { None } else { Some(packed.forward(x)?) };
+        let mut own = None;
         let mut start = 0;
         let mut parts = Vec::with_capacity(projections.len());
         for &projection in projections {
-            let width = self.layer.outputs(layout, projection);
-            let mut y = match (self.adaptation.weight(self.i, projection), &own) {
-                (None, Some(own)) => own.narrow(1, start, width)?,
-                (None, None) => packed.forward(x)?.narrow(1, start, width)?,
-                (Some(weight), _) => {
-                    let y = tracked_rows(x, weight)?;
-                    match packed.bias() {
-                        Some(bias) => y.broadcast_add(&bias.narrow(0, start, width)?)?,
-                        None => y,
-                    }
+            let (_, width) = self.layer.shape(self.layout, projection);
+            let mut y = if let Some(weight) = self.adaptation.weight(self.i, projection) {
+                let y = tracked_rows(x, weight)?;
+                match packed.bias() {
+                    Some(bias) => y.broadcast_add(&bias.narrow(0, start, width)?)?,
+                    None => y,
                 }
+            } else {
+                if own.is_none() {
+                    own = Some(packed.forward(x)?);
+                }
+                own.as_ref().unwrap_or(x).narrow(1, start, width)?
             };
             if self.adaptation.projects(self.i, projection) {
                 y = self.adaptation.projected(self.i, projection, x, y, self.rows)?;
@@ -516,14 +488,13 @@ impl Adapted<'_> {
     /// Of the rows that are `left`, if not of all, and where these lie then.
     fn attention(
         &self,
-        layout: HeadLayout,
         mut x: Tensor,
         table: &RotaryTable,
         left: Option<&Vec<Range<usize>>>,
     ) -> Result<(Tensor, Vec<Range<usize>>)> {
         use Projection::{Key, Output, Query, Value};
-        let layer = self.layer;
-        let qkv = self.project(layout, &layer.qkv, &[Query, Key, Value], &layer.input_norm.forward(&x)?)?;
+        let (layer, layout) = (self.layer, self.layout);
+        let qkv = self.project(&layer.qkv, &[Query, Key, Value], &layer.input_norm.forward(&x)?)?;
         let qkv = norm_and_rotate(qkv, layout, layer.head_norms.as_ref().map(|(q, k)| (q, k)), table)?;
         let skip = |at: usize| left.map_or(0, |left| left[at].start - self.rows[at].start);
         let alone = |(at, rows): (usize, &Range<usize>)| Span {
@@ -539,25 +510,28 @@ impl Adapted<'_> {
             rows = left.iter().map(|rows| (start..start + rows.len(), start += rows.len()).0).collect();
         }
         let behind = Adapted { rows: &rows, ..*self };
-        let x = add(x, &behind.project(layout, &layer.o, &[Output], &attended)?)?;
+        let x = add(x, &behind.project(&layer.o, &[Output], &attended)?)?;
         Ok((x, rows))
     }
 
     fn feed_forward(&self, activation: Activation, x: Tensor) -> Result<Tensor> {
         use Projection::{Down, Gate, Up};
-        let (layer, layout) = (self.layer, HeadLayout { heads: 0, kv_heads: 0, head_dim: 0 });
-        let inner = self.project(layout, &layer.gate_up, &[Gate, Up], &layer.post_norm.forward(&x)?)?;
-        Ok(add(x, &self.project(layout, &layer.down, &[Down], &activation.gated(&inner)?)?)?)
+        let layer = self.layer;
+        let inner = self.project(&layer.gate_up, &[Gate, Up], &layer.post_norm.forward(&x)?)?;
+        Ok(add(x, &self.project(&layer.down, &[Down], &activation.gated(&inner)?)?)?)
     }
 }
 
 impl Layer {
-    fn outputs(&self, layout: HeadLayout, projection: Projection) -> usize {
+    /// Inputs and outputs of a projection.
+    fn shape(&self, layout: HeadLayout, projection: Projection) -> (usize, usize) {
+        let (queries, kv) = (layout.heads * layout.head_dim, layout.kv_heads * layout.head_dim);
         match projection {
-            Projection::Query => layout.heads * layout.head_dim,
-            Projection::Key | Projection::Value => layout.kv_heads * layout.head_dim,
-            Projection::Gate | Projection::Up => self.inner,
-            Projection::Output | Projection::Down => self.width,
+            Projection::Query => (self.width, queries),
+            Projection::Key | Projection::Value => (self.width, kv),
+            Projection::Output => (queries, self.width),
+            Projection::Gate | Projection::Up => (self.width, self.inner),
+            Projection::Down => (self.inner, self.width),
         }
     }
 
@@ -572,9 +546,9 @@ impl Layer {
             Projection::Up => (&self.gate_up, &[Projection::Gate]),
             Projection::Down => (&self.down, &[]),
         };
-        let start = before.iter().map(|projection| self.outputs(layout, *projection)).sum();
+        let start = before.iter().map(|projection| self.shape(layout, *projection).1).sum();
         let all = packed.matrix()?;
-        Ok(all.narrow(0, start, self.outputs(layout, projection))?.force_contiguous()?)
+        Ok(all.narrow(0, start, self.shape(layout, projection).1)?.force_contiguous()?)
     }
 }
 
