@@ -38,7 +38,7 @@ pub(crate) struct AdaptArgs {
     #[arg(long = "target", value_enum, value_name = "NAME")]
     pub(crate) targets: Vec<TargetChoice>,
 
-    /// How often every edit is seen, at most; few edits as often as 200 steps need
+    /// How often every edit is seen at most; more often where that makes fewer than 200 steps
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub(crate) epochs: usize,
 

@@ -48,7 +48,7 @@ fn write_page(report: &EvaluationReport, page: &mut String) -> std::fmt::Result 
     writeln!(page, "# What {} edits do to a model's answers\n", report.edits)?;
     writeln!(
         page,
-        "Measured on {} with the model {}. {} records whose question the unedited model answers wrongly became edits{}. Questions are answered by \
+        "Measured on {} with the model {}. {} records whose question the unedited model answers wrongly became edits{}. {} are answered by \
          choice: the answer is the one of the given choices to which the model gives the greatest probability.\n",
         cell(&from.data),
         cell(&from.model),
@@ -56,7 +56,8 @@ fn write_page(report: &EvaluationReport, page: &mut String) -> std::fmt::Result 
         match report.right_before {
             0 => String::new(),
             right => format!("; {right} others that it answers rightly were passed over"),
-        }
+        },
+        if report.generated > 0 { "Questions that have choices" } else { "Questions" },
     )?;
     write_metrics(report, page)?;
     if report.measured().next().is_some() {
