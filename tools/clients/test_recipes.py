@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from recipes import anchors, blocks, matches, steps
-from service import ROOT, SAMPLES, free_port, start, stop
+from service import ROOT, SAMPLES, free_port, program, start, stop
 
 DOCS = ROOT / "docs"
 SERVICE = "http://127.0.0.1:8080"
@@ -44,9 +44,13 @@ class Reader:
         self.port = free_port()
         self.origin_port = free_port()
         self.process, self.url = start(self.data, port=self.port)
+        # The program as it would be installed.
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "reasonedit").symlink_to(program())
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("REASONEDIT_", "OPENAI_"))},
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
 
     def text(self, block):

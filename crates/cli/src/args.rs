@@ -53,6 +53,16 @@ pub(crate) struct Cli {
     pub(crate) serve: ServeArgs,
 }
 
+impl Cli {
+    /// Engines that compute at the same time.
+    pub(crate) fn jobs(&self) -> usize {
+        match &self.command {
+            Some(Command::Eval(args)) => args.jobs,
+            _ => 1,
+        }
+    }
+}
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

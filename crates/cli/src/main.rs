@@ -15,6 +15,7 @@ mod service;
 mod settings;
 mod shape;
 mod sources;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ use reasonedit_resilience::blocking;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    threads::settle(cli.jobs());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
 use crate::output;
@@ -44,6 +44,11 @@ impl Progress {
         Self { what, bar, last_line: Instant::now(), began: None }
     }
 
+    /// The same, shown below others.
+    fn among(self, bars: &MultiProgress) -> Self {
+        Self { bar: self.bar.map(|bar| bars.add(bar)), ..self }
+    }
+
     /// Says how much is done.
     pub(crate) fn set(&mut self, done: u64, total: u64) {
         let (began, before) = *self.began.get_or_insert_with(|| (Instant::now(), done));
@@ -66,28 +71,50 @@ impl Progress {
     }
 }
 
-/// Work in stages, one after another: each has a bar of its own.
-#[derive(Default)]
-pub(crate) struct Stages(Mutex<Option<(String, Progress)>>);
+/// Work in stages, so many at a time: each has a bar of its own. A stage takes the place of the one before of
+/// the same work, which is what stands in front of a colon in its name, or else of the one that was told of
+/// longest ago.
+pub(crate) struct Stages {
+    at_once: usize,
+    bars: MultiProgress,
+    /// Told of last: at the end.
+    shown: Mutex<Vec<(String, Progress)>>,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self::of(1)
+    }
+}
 
 impl Stages {
-    /// Says how much of a stage is done.
-    pub(crate) fn set(&self, stage: &str, done: u64, total: u64) {
-        let mut current = self.0.lock();
-        if current.as_ref().is_none_or(|(shown, _)| shown != stage) {
-            if let Some((_, ended)) = current.take() {
-                ended.finish();
-            }
-            *current = Some((stage.to_owned(), Progress::items(stage, total)));
-        }
-        if let Some((_, progress)) = current.as_mut() {
-            progress.set(done, total);
-        }
+    /// So many at a time.
+    pub(crate) fn of(at_once: usize) -> Self {
+        Self { at_once: at_once.max(1), bars: MultiProgress::new(), shown: Mutex::default() }
     }
 
-    /// Takes the last bar away.
+    /// Says how much of a stage is done.
+    pub(crate) fn set(&self, stage: &str, done: u64, total: u64) {
+        let mut shown = self.shown.lock();
+        let work = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
+        let same = shown.iter().position(|(name, _)| name == stage);
+        let mut own = if let Some(at) = same {
+            shown.remove(at)
+        } else {
+            let before = shown.iter().position(|(name, _)| work(name) == work(stage));
+            let full = (shown.len() >= self.at_once).then_some(0);
+            if let Some((_, ended)) = before.or(full).map(|at| shown.remove(at)) {
+                ended.finish();
+            }
+            (stage.to_owned(), Progress::items(stage, total).among(&self.bars))
+        };
+        own.1.set(done, total);
+        shown.push(own);
+    }
+
+    /// Takes the last bars away.
     pub(crate) fn finish(&self) {
-        if let Some((_, last)) = self.0.lock().take() {
+        for (_, last) in self.shown.lock().drain(..) {
             last.finish();
         }
     }

@@ -52,6 +52,19 @@ pub(crate) async fn open(settings: &Settings) -> Result<Local> {
     Ok(Local { editor, import_bytes: settings.server.limits.import_bytes })
 }
 
+/// Another engine with the models of [`open`], once they are loaded.
+///
+/// # Errors
+/// As there.
+pub(crate) async fn another_engine(settings: &Settings) -> Result<EngineHandle> {
+    let engine = start_engine(settings, settings.model.sources()?)?;
+    engine
+        .wait_ready()
+        .await
+        .map_err(|error| CliError::Failed(format!("the model can't be loaded: {error}")))?;
+    Ok(engine)
+}
+
 /// The editor, once the model is loaded.
 ///
 /// # Errors

@@ -197,6 +197,13 @@ pub trait EditorFactory: Sync {
         None
     }
 
+    /// Whether the editor of this name shares work with others of which that is so, too: these are better
+    /// made and asked one after another.
+    fn shares_work(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// A fresh editor without edits. `set` names the edits that it will be given: where the same set is made
     /// again, by another editor or after a restart, work may be shared.
     ///

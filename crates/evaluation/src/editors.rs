@@ -23,6 +23,7 @@ mod wise;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reasonedit_dataset::Dataset;
 use reasonedit_editor::EditorConfig;
@@ -30,6 +31,7 @@ use reasonedit_inference::EngineHandle;
 
 use crate::EvaluationError;
 use crate::baseline::{BaselineEditor, EditorFactory, EditorFuture, TunableFactory};
+use crate::picture_cache::PictureCache;
 use crate::settings::{EditorSettings, PUBLISHED, TuningSpace, labelled, unlabelled};
 use crate::training::TrainingCallback;
 
@@ -79,6 +81,7 @@ pub(crate) fn is_ablation(name: &str) -> bool {
 /// Makes editors on one engine.
 pub struct EditorRegistry {
     edit_cache: SharedEditCache,
+    pictures: Arc<PictureCache>,
     base: EditorConfig,
     variants: Vec<EditorVariant>,
     grace: GraceSettings,
@@ -116,15 +119,33 @@ impl EditorRegistry {
             all.push(variant);
         }
         let edit_cache = SharedEditCache::new(engine, folder.clone());
+        let pictures = Arc::new(PictureCache::new(base.image.clone()));
         let (grace, settings, training) = (GraceSettings::default(), BTreeMap::new(), None);
         let training_progress = None;
-        Ok(Self { edit_cache, base, variants: all, grace, settings, training, training_progress, folder })
+        Ok(Self {
+            edit_cache,
+            pictures,
+            base,
+            variants: all,
+            grace,
+            settings,
+            training,
+            training_progress,
+            folder,
+        })
     }
 
     /// The same with another layer, radius or training of GRACE.
     #[must_use]
     pub fn with_grace(self, grace: GraceSettings) -> Self {
         Self { grace, ..self }
+    }
+
+    /// The same with another engine of the same model, for editors that are measured at the same time.
+    #[must_use]
+    pub fn with_engine(mut self, engine: EngineHandle) -> Self {
+        self.edit_cache.add(engine);
+        self
     }
 
     /// The same with records that editors which need some are trained on before any edit. None of them may be
@@ -195,6 +216,7 @@ impl EditorRegistry {
         let settings = &EditorFactory::settings(self, name);
         let parts = EditorParts {
             edit_cache: &self.edit_cache,
+            pictures: &self.pictures,
             base: &self.base,
             grace: self.grace,
             settings,
@@ -229,6 +251,10 @@ impl EditorFactory for EditorRegistry {
     fn training(&self, name: &str) -> Option<String> {
         let training = self.training.as_ref()?;
         self.definition(name).is_ok_and(|own| own.trained).then(|| training.digest().to_owned())
+    }
+
+    fn shares_work(&self, name: &str) -> bool {
+        unlabelled(name) == REASONEDIT || self.variants.iter().any(|variant| variant.name == name)
     }
 
     fn editor<'a>(&'a self, name: &'a str, set: &'a str) -> EditorFuture<'a, Box<dyn BaselineEditor>> {

@@ -22,17 +22,18 @@
 //! ```
 
 mod baseline;
-mod decoded;
 mod editors;
 mod error;
 mod estimate;
 pub mod hit_rates;
 mod journal;
+mod lanes;
 mod memory;
 mod named_values;
 mod noise;
 mod overlap;
 mod passes;
+mod picture_cache;
 mod plan;
 mod probes;
 mod questions;

@@ -45,6 +45,8 @@ pub struct EvaluationPlan {
     pub seed: u64,
     /// Edits between two states that are written down, of editors that write theirs.
     pub save_every: usize,
+    /// Editors that are measured at a time.
+    pub jobs: usize,
     /// How intervals are found.
     pub bootstrap: Bootstrap,
     /// Folder of outcomes, and of what editors keep; none: nothing outlasts the program.

@@ -13,6 +13,7 @@ use crate::EvaluationError;
 use crate::baseline::{EditorCorrection, EditorFactory, Profile, RetrievalSetting};
 use crate::editors::UNEDITED;
 use crate::journal::{OutcomeJournal, hold_to};
+use crate::lanes::in_lanes;
 use crate::noise::{NoiseKind, disturb};
 use crate::passes::{SEQUENTIAL, STATIC, noise_pass, sequential_pass, size_pass, sweep_pass};
 use crate::plan::{EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, Sequential};
@@ -33,13 +34,15 @@ pub async fn evaluate(
     progress: ProgressCallback<'_>,
 ) -> Result<Measured, EvaluationError> {
     let (work, unedited) = Work::prepare(factory, data, plan, identity, progress, &Metric::ALL).await?;
-    let mut editors = vec![unedited];
     let wanted: Vec<&String> = plan.editors.iter().filter(|name| *name != UNEDITED).collect();
-    for (at, name) in wanted.iter().enumerate() {
-        // One after another: an editor is gone before the next is made.
+    let shares = |at: usize| wanted.get(at).is_some_and(|name| factory.shares_work(name));
+    // In each lane one after another: an editor is gone before the next is made.
+    let measured = in_lanes(wanted.len(), plan.jobs, shares, async |at: usize| {
         let place = format!(" ({} of {})", at + 1, wanted.len());
-        editors.push(work.measure(factory, progress, name, &place).await?);
-    }
+        work.measure(factory, progress, wanted[at], &place).await
+    });
+    let mut editors = vec![unedited];
+    editors.extend(measured.await?);
     for name in from_before(plan)? {
         if !editors.iter().any(|editor| editor.profile.name == name) {
             editors.push(found(plan, &name)?);

@@ -78,6 +78,7 @@ pub(crate) fn plan(editors: &[&str], edits: usize) -> EvaluationPlan {
         sweeps: Vec::new(),
         seed: 7,
         save_every: 5,
+        jobs: 1,
         bootstrap: Bootstrap { resamples: 200, seed: 1 },
         out: None,
     }

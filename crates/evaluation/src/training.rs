@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::{Editor, EditorError};
-use reasonedit_imaging::DecodeLimits;
 use reasonedit_inference::CallOptions;
 use reasonedit_tuning::{
     Correction, EditorNetwork, NetworkOrigin, TrainingCase, TuningError, reply_with_reasoning,
 };
 
 use crate::EvaluationError;
-use crate::decoded::DecodedPictures;
+use crate::picture_cache::PictureCache;
 
 /// Folder of trained networks, below that of what editors keep.
 const NETWORKS: &str = "networks";
@@ -28,6 +27,7 @@ pub type TrainingCallback = Arc<dyn Fn(&str, usize, usize) + Send + Sync>;
 /// What networks are trained on, and where they are kept.
 pub(crate) struct Training<'a> {
     pub(crate) data: Option<&'a Dataset>,
+    pub(crate) pictures: &'a PictureCache,
     pub(crate) folder: &'a Path,
     pub(crate) progress: Option<&'a TrainingCallback>,
 }
@@ -64,7 +64,7 @@ impl Training<'_> {
             let read = path.clone();
             call(editor, move |model| N::read(model, &read, &origin, &settings)).await?
         } else {
-            let cases = cases(data, &editor.config().image, with_reasoning)?;
+            let cases = cases(data, self.pictures, with_reasoning)?;
             let told = self.progress.cloned();
             let stage = format!("{name}: training");
             let trained: N = call(editor, move |model| {
@@ -107,23 +107,23 @@ async fn call<T: Send + 'static>(
 /// What there is to train on in records.
 fn cases(
     data: &Dataset,
-    limits: &DecodeLimits,
+    pictures: &PictureCache,
     with_reasoning: bool,
 ) -> Result<Vec<TrainingCase>, EvaluationError> {
-    let mut pictures = DecodedPictures::new(data, limits);
-    data.records.iter().map(|record| case(&mut pictures, record, with_reasoning)).collect()
+    data.records.iter().map(|record| case(data, pictures, record, with_reasoning)).collect()
 }
 
 fn case(
-    pictures: &mut DecodedPictures<'_>,
+    data: &Dataset,
+    pictures: &PictureCache,
     record: &Record,
     with_reasoning: bool,
 ) -> Result<TrainingCase, EvaluationError> {
-    let mut question = |sample: &Sample| pictures.question(sample);
+    let question = |sample: &Sample| pictures.sample(data, sample);
     let own = &record.sample;
     let statements = record.reasoning.iter().map(String::as_str).filter(|_| with_reasoning);
     let reply = reply_with_reasoning(&own.answer, statements);
-    let mut correction = |sample: &Sample| -> Result<Correction, EvaluationError> {
+    let correction = |sample: &Sample| -> Result<Correction, EvaluationError> {
         Ok(Correction { question: question(sample)?, reply: reply.clone() })
     };
     let in_other_words =

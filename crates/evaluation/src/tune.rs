@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::EvaluationError;
 use crate::baseline::TunableFactory;
 use crate::estimate::{Bootstrap, harmonic_mean};
+use crate::lanes::in_lanes;
 use crate::named_values::NamedValues;
 use crate::overlap::DataDigests;
 use crate::passes::{PLAIN, STATIC};
@@ -33,6 +34,8 @@ pub struct TuningPlan {
     pub edits: usize,
     /// Use the records' own boxes instead of letting the editors look for evidence.
     pub given_boxes: bool,
+    /// Trials at a time.
+    pub jobs: usize,
     /// Seed of the points of the grid that are tried.
     pub seed: u64,
     /// Folder of outcomes, and of what editors keep; none: nothing outlasts the program.
@@ -75,6 +78,7 @@ pub async fn tune<F: TunableFactory>(
         sweeps: Vec::new(),
         seed: plan.seed,
         save_every: EvaluationPlan::SAVE_EVERY,
+        jobs: plan.jobs,
         bootstrap: Bootstrap::default(),
         out: plan.out.clone(),
     };
@@ -88,22 +92,22 @@ pub async fn tune<F: TunableFactory>(
         used,
         ..Tuned::default()
     };
-    let mut made = 0;
-    for (name, space, settings) in spaces {
-        let mut trials = Vec::new();
-        for (at, settings) in settings.into_iter().enumerate() {
-            made += 1;
-            let place = format!(" (trial {made} of {})", labels.len());
-            let label = labelled(&name, &(at + 1).to_string());
-            let measured = work.measure(&factory, progress, &label, &place).await;
-            trials.push(match measured {
-                Ok(measured) => trial(settings, &work, &measured),
-                Err(error) if is_of_the_trial(&error) => {
-                    Trial { settings, failed: Some(error.to_string()), ..Trial::default() }
-                }
-                Err(error) => return Err(error),
-            });
+    let all: Vec<&EditorSettings> = spaces.iter().flat_map(|(_, _, trials)| trials).collect();
+    let shares = |at: usize| factory.shares_work(&labels[at]);
+    let measured = in_lanes(labels.len(), plan.jobs, shares, async |at: usize| {
+        let place = format!(" (trial {} of {})", at + 1, labels.len());
+        let settings = all[at].clone();
+        match work.measure(&factory, progress, &labels[at], &place).await {
+            Ok(measured) => Ok(trial(settings, &work, &measured)),
+            Err(error) if is_of_the_trial(&error) => {
+                Ok(Trial { settings, failed: Some(error.to_string()), ..Trial::default() })
+            }
+            Err(error) => Err(error),
         }
+    });
+    let mut measured = measured.await?.into_iter();
+    for (name, space, settings) in spaces {
+        let trials: Vec<Trial> = measured.by_ref().take(settings.len()).collect();
         let settings = chosen(&trials).map(|trial| trial.settings.clone());
         let (published, grid) = (space.published, NamedValues(space.grid));
         tuned.editors.0.push((name, TunedEditor { settings, published, grid, trials }));

@@ -29,7 +29,7 @@ fn question(seed: u8, text: &str) -> Question {
     let picture =
         RgbImage::from_fn(224, 224, |x, y| [(x as u8).wrapping_mul(seed), y as u8, 90 + seed].into());
     let choices = ["pumpkin", "square", "triangle", "circle"].map(str::to_owned).to_vec();
-    Question { picture: Arc::new(picture), text: text.to_owned(), choices }
+    Question { picture: Arc::new(picture.into()), text: text.to_owned(), choices }
 }
 
 fn correction() -> Correction {

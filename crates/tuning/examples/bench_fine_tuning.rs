@@ -40,7 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn tune(model: &dyn VisionLanguageModel, request: &Request) -> Result<serde_json::Value, Box<dyn Error>> {
     let began = Instant::now();
     let bytes = std::fs::read(&request.image)?;
-    let picture = reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default())?.image;
+    let picture =
+        reasonedit_imaging::decode(&bytes, &reasonedit_imaging::DecodeLimits::default())?.image.into();
     let cut = last_feed_forward(model)?;
     let suffix = model.differentiable(cut)?;
     let prompt = Prompt::new(model, &picture, &request.question, cut)?;

@@ -1,7 +1,6 @@
 //! Adapters that are trained on many corrections at once, as `reasonedit adapt` does with those of a codebook
 //! (method section 9.2).
 
-use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +10,7 @@ use crate::error::{Result, TuningError};
 use crate::lora::{ATTENTION, TrainedFactors};
 use crate::loss::cross_entropy;
 use crate::method::Correction;
-use crate::minimise::Schedule;
+use crate::minimise::{Optimiser, Schedule, Stepped};
 use crate::prompt::{Example, Prompt};
 
 /// Steps that few corrections are given too.
@@ -62,7 +61,8 @@ pub struct AdapterTraining {
 
 struct Begun {
     factors: TrainedFactors,
-    optimiser: AdamW,
+    /// Its variables.
+    trained: Vec<Stepped>,
     random: ChaCha8Rng,
     /// Examples in the order of this epoch.
     order: Vec<usize>,
@@ -132,12 +132,12 @@ impl AdapterTraining {
         let per_epoch = self.per_epoch();
         if self.begun.is_none() {
             let factors = TrainedFactors::begin(&suffix, targets, *rank, *alpha, *seed)?;
-            let parameters = ParamsAdamW { lr: *rate, weight_decay: 0.0, ..ParamsAdamW::default() };
-            let optimiser = AdamW::new(factors.variables().to_vec(), parameters)?;
+            let stepped = |variable| Stepped::new(variable, Optimiser::Adam);
+            let trained = factors.variables().iter().map(stepped).collect::<Result<_>>()?;
             let random = ChaCha8Rng::seed_from_u64(*seed);
             let order = (0..self.examples.len()).collect();
             self.begun =
-                Some(Begun { factors, optimiser, random, order, steps: 0, losses: Vec::new(), loss: None });
+                Some(Begun { factors, trained, random, order, steps: 0, losses: Vec::new(), loss: None });
         }
         let Some(begun) = &mut self.begun else { return Ok(progress) };
         if begun.steps % per_epoch == 0 {
@@ -153,8 +153,13 @@ impl AdapterTraining {
             return Err(TuningError::NonFiniteLoss { steps: begun.steps });
         }
         let schedule = Schedule { steps: progress.of, rate: *rate, patience: usize::MAX, good_enough: 0.0 };
-        begun.optimiser.set_learning_rate(schedule.rate_at(begun.steps));
-        begun.optimiser.backward_step(&loss)?;
+        let rate = schedule.rate_at(begun.steps);
+        let mut gradients = loss.backward()?;
+        for own in &mut begun.trained {
+            if let Some(gradient) = gradients.remove(own.variable()) {
+                own.step(&gradient, rate, begun.steps + 1)?;
+            }
+        }
         begun.steps += 1;
         begun.losses.push(value);
         if begun.losses.len() == per_epoch {

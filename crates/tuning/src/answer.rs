@@ -1,11 +1,13 @@
 //! Answers under an adaptation.
 
-use reasonedit_models::{Adaptation, DifferentiableSuffix, HiddenStates, VisionLanguageModel};
+use reasonedit_models::{Adaptation, DifferentiableSuffix, HiddenStates, Unadapted, VisionLanguageModel};
 
 use crate::error::Result;
+use crate::feed_forward::last_suffix;
 use crate::loss::log_probabilities;
 use crate::method::Question;
-use crate::prompt::{Prompt, nothing};
+use crate::picture::ReplyStates;
+use crate::prompt::{Prompt, ends_attention};
 
 /// Tokens that a generated answer may have.
 const LONGEST: usize = 32;
@@ -21,19 +23,20 @@ pub fn reply_log_likelihoods(
     replies: &[String],
     adaptation: &dyn Adaptation,
 ) -> Result<Vec<f64>> {
-    let tokens: Vec<Vec<u32>> = replies
-        .iter()
-        .map(|reply| model.tokenizer().encode_reply(reply.trim()))
-        .collect::<std::result::Result<_, _>>()?;
-    if tokens.iter().any(Vec::is_empty) {
-        return Err(nothing().into());
-    }
-    let slices: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-    let states = prompt.states(model, &slices)?;
-    let logits = suffix.logits(&states.iter().collect::<Vec<&HiddenStates>>(), adaptation)?;
-    let all: Vec<f32> = log_probabilities(&logits, &tokens.concat())?.flatten_all()?.to_vec1()?;
+    log_likelihoods(suffix, &ReplyStates::of(model, prompt, replies)?, adaptation)
+}
+
+/// ln P of each of these replies.
+fn log_likelihoods(
+    suffix: &DifferentiableSuffix,
+    replies: &ReplyStates,
+    adaptation: &dyn Adaptation,
+) -> Result<Vec<f64>> {
+    let logits = suffix.logits(&replies.states.iter().collect::<Vec<&HiddenStates>>(), adaptation)?;
+    let all: Vec<f32> = log_probabilities(&logits, &replies.tokens.concat())?.flatten_all()?.to_vec1()?;
     let mut rest = all.as_slice();
-    Ok(tokens
+    Ok(replies
+        .tokens
         .iter()
         .map(|reply| {
             let (own, after) = rest.split_at(reply.len());
@@ -54,14 +57,18 @@ pub fn best_choice(
     choices: &[String],
     adaptation: &dyn Adaptation,
 ) -> Result<usize> {
-    let likelihoods = reply_log_likelihoods(model, suffix, prompt, choices, adaptation)?;
+    Ok(likeliest(&reply_log_likelihoods(model, suffix, prompt, choices, adaptation)?))
+}
+
+/// The place of the greatest; the first of equals.
+fn likeliest(likelihoods: &[f64]) -> usize {
     let mut best = 0;
     for (at, likelihood) in likelihoods.iter().enumerate() {
         if *likelihood > likelihoods[best] {
             best = at;
         }
     }
-    Ok(best)
+    best
 }
 
 /// A greedy reply of at most `tokens` tokens; of equal logits the smaller token.
@@ -97,6 +104,14 @@ pub fn generate(
     Ok(tokenizer.decode(&reply)?)
 }
 
+/// A question's answer without any edit, by choice or generated; by choice it is looked for once.
+///
+/// # Errors
+/// Those of the model.
+pub fn unedited_answer(model: &dyn VisionLanguageModel, question: &Question) -> Result<String> {
+    answer(model, &last_suffix(model)?, question, &Unadapted)
+}
+
 /// A question's answer, by choice or generated.
 pub(crate) fn answer(
     model: &dyn VisionLanguageModel,
@@ -104,8 +119,15 @@ pub(crate) fn answer(
     question: &Question,
     adaptation: &dyn Adaptation,
 ) -> Result<String> {
-    let prompt = Prompt::new(model, &question.picture, &question.text, suffix.cut())?;
-    answer_prompt(model, suffix, &prompt, question, adaptation)
+    let Question { picture, text, choices } = question;
+    if choices.is_empty() || !ends_attention(model, suffix.cut())? {
+        let prompt = Prompt::new(model, picture, text, suffix.cut())?;
+        return answer_prompt(model, suffix, &prompt, question, adaptation);
+    }
+    // What no edit changes is there from the last time the question was asked.
+    let replies = picture.replies(model, text, choices, suffix.cut())?;
+    let best = likeliest(&log_likelihoods(suffix, &replies, adaptation)?);
+    Ok(choices[best].clone())
 }
 
 /// As [`answer`], of a question whose prompt was run.

@@ -7,6 +7,7 @@ mod codebook;
 mod store;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::DType;
 use reasonedit_imaging::RgbImage;
@@ -15,11 +16,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use self::codebook::{Codebook, Entry, Placing, distance};
 use self::store::{Differences, PatchStore};
-use crate::answer::answer_prompt;
+use crate::answer::answer;
 use crate::error::Result;
 use crate::feed_forward::{last_suffix, own_weights, trained};
 use crate::method::{Correction, EditingMethod, Question, TunedAnswer, file};
 use crate::minimise::Schedule;
+use crate::picture::Picture;
 use crate::prompt::Prompt;
 use crate::weights::WeightPatch;
 
@@ -93,18 +95,22 @@ impl BalanceEdit {
         Self { settings, codebook: Codebook::default(), store: PatchStore::new(folder.into()), edits: 0 }
     }
 
-    /// A question's prompt and its key.
-    fn keyed(
+    /// A question's key, which no edit changes.
+    fn key(
         &self,
         model: &dyn VisionLanguageModel,
         suffix: &DifferentiableSuffix,
-        picture: &RgbImage,
+        picture: &Picture,
         text: &str,
-    ) -> Result<(Prompt, Vec<f32>)> {
-        let (prompt, states) = Prompt::with_states(model, picture, text, suffix.cut())?;
-        let inputs = suffix.feed_forward_inputs(&states)?.to_dtype(DType::F32)?;
-        let key = if self.settings.last_token { inputs.get(inputs.dim(0)? - 1)? } else { inputs.mean(0)? };
-        Ok((prompt, key.to_vec1()?))
+    ) -> Result<Arc<Vec<f32>>> {
+        let last_token = self.settings.last_token;
+        let name = if last_token { "last token into the last feed-forward" } else { "mean into it" };
+        picture.vector(model, name, text, || {
+            let (_, states) = Prompt::with_states(model, picture, text, suffix.cut())?;
+            let inputs = suffix.feed_forward_inputs(&states)?.to_dtype(DType::F32)?;
+            let key = if last_token { inputs.get(inputs.dim(0)? - 1)? } else { inputs.mean(0)? };
+            Ok(key.to_vec1()?)
+        })
     }
 
     /// The weights of an entry.
@@ -118,9 +124,9 @@ impl EditingMethod for BalanceEdit {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
         let suffix = last_suffix(model)?;
         let Question { picture, text, .. } = &correction.question;
-        let (prompt, key) = self.keyed(model, &suffix, picture, text)?;
-        let (_, positive) = self.keyed(model, &suffix, picture, &format!("{LEAD_IN}{text}"))?;
-        let (_, negative) = self.keyed(model, &suffix, &black(picture), text)?;
+        let key = self.key(model, &suffix, picture, text)?.as_ref().clone();
+        let positive = self.key(model, &suffix, picture, &format!("{LEAD_IN}{text}"))?;
+        let negative = self.key(model, &suffix, &black(picture)?, text)?;
         let alpha = self.settings.alpha;
         let radius = (1.0 - alpha) * distance(&key, &negative) + alpha * distance(&key, &positive);
         let radius = radius as f32;
@@ -131,6 +137,7 @@ impl EditingMethod for BalanceEdit {
             Placing::Share { at } => self.patch(&suffix, &self.codebook.entries()[at])?,
             Placing::Add { .. } => own.clone(),
         };
+        let prompt = Prompt::new(model, picture, text, suffix.cut())?;
         let example = prompt.example(model, &correction.reply)?;
         let BalanceEditSettings { learning_rate: rate, steps, patience, good_enough, .. } = self.settings;
         let schedule = Schedule { steps, rate, patience, good_enough };
@@ -146,13 +153,13 @@ impl EditingMethod for BalanceEdit {
 
     fn answer(&self, model: &dyn VisionLanguageModel, question: &Question) -> Result<TunedAnswer> {
         let suffix = last_suffix(model)?;
-        let (prompt, key) = self.keyed(model, &suffix, &question.picture, &question.text)?;
+        let key = self.key(model, &suffix, &question.picture, &question.text)?;
         let Some(entry) = self.codebook.lookup(&key) else {
-            let text = answer_prompt(model, &suffix, &prompt, question, &Unadapted)?;
+            let text = answer(model, &suffix, question, &Unadapted)?;
             return Ok(TunedAnswer { text, used: Vec::new(), rejected: true });
         };
         let patch = self.patch(&suffix, entry)?;
-        let text = answer_prompt(model, &suffix, &prompt, question, &patch)?;
+        let text = answer(model, &suffix, question, &patch)?;
         Ok(TunedAnswer { text, used: entry.edits.clone(), rejected: false })
     }
 
@@ -197,8 +204,9 @@ struct Saved {
 }
 
 /// A picture of the same size that shows nothing.
-fn black(picture: &RgbImage) -> RgbImage {
-    RgbImage::new(picture.width(), picture.height())
+fn black(picture: &Picture) -> Result<Picture> {
+    let (width, height) = picture.with_pixels(|pixels| Ok(pixels.dimensions()))?;
+    Ok(RgbImage::new(width, height).into())
 }
 
 #[cfg(test)]

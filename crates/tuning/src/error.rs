@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use reasonedit_imaging::ImagingError;
 use reasonedit_models::{ModelError, NnError};
 
 /// Errors of editors that change weights.
@@ -10,6 +11,9 @@ pub enum TuningError {
     /// The model refused or failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A picture that can't be decoded.
+    #[error(transparent)]
+    Picture(#[from] ImagingError),
     /// The device failed.
     #[error("device: {0}")]
     Device(#[from] candle_core::Error),

@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/vlm");
 //! let model = reasonedit_models::load(demo, &LoadOptions::default())?;
-//! let picture = Arc::new(RgbImage::from_fn(64, 64, |x, _| [x as u8 * 3, 40, 90].into()));
+//! let picture = Arc::new(RgbImage::from_fn(64, 64, |x, _| [x as u8 * 3, 40, 90].into()).into());
 //! let choices = vec!["pumpkin".to_owned(), "square".to_owned()];
 //!
 //! let mut editor = FineTuning::new(FineTuningSettings::default());
@@ -34,13 +34,14 @@ mod loss;
 mod mend;
 mod method;
 mod minimise;
+mod picture;
 mod prompt;
 mod training_case;
 mod weights;
 mod wise;
 
 pub use adapter_training::{AdapterProgress, AdapterSettings, AdapterTraining};
-pub use answer::{best_choice, generate, reply_log_likelihoods};
+pub use answer::{best_choice, generate, reply_log_likelihoods, unedited_answer};
 pub use balance_edit::{BalanceEdit, BalanceEditSettings};
 pub use error::TuningError;
 pub use fine_tuning::{FineTuning, FineTuningSettings};
@@ -50,6 +51,7 @@ pub use loss::cross_entropy;
 pub use mend::{Mend, MendNetwork, MendSettings};
 pub use method::{Correction, EditingMethod, Question, TunedAnswer, reply_with_reasoning};
 pub use minimise::{Minimised, Optimiser, Schedule, minimise};
+pub use picture::Picture;
 pub use prompt::{Example, Prompt};
 pub use training_case::{EditorNetwork, LossCurves, NetworkOrigin, TrainingCase, TrainingProgress};
 pub use weights::{WeightPatch, last_feed_forward};

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reasonedit_imaging::RgbImage;
 use reasonedit_models::VisionLanguageModel;
 
 use crate::error::{Result, TuningError};
+use crate::picture::Picture;
 
 /// A question about a picture.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The picture.
-    pub picture: Arc<RgbImage>,
+    pub picture: Arc<Picture>,
     /// The question.
     pub text: String,
     /// What can be answered; empty: the answer is generated.

@@ -9,6 +9,7 @@ use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 pub use self::optimiser::Optimiser;
+pub(crate) use self::optimiser::Stepped;
 use self::optimiser::Trained;
 use crate::error::{Result, TuningError};
 

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use reasonedit_imaging::RgbImage;
 use reasonedit_models::{
     Cut, HiddenStates, KvCache, LogitsAt, ModelError, Piece, Sequence, VisionLanguageModel,
 };
 
 use crate::error::Result;
+use crate::picture::Picture;
 
 /// A picture with a question, ready for replies.
 pub struct Prompt {
@@ -28,9 +28,9 @@ impl Prompt {
     ///
     /// # Errors
     /// A picture or text that the model can't take.
-    pub fn new(model: &dyn VisionLanguageModel, picture: &RgbImage, text: &str, cut: Cut) -> Result<Self> {
+    pub fn new(model: &dyn VisionLanguageModel, picture: &Picture, text: &str, cut: Cut) -> Result<Self> {
         let mut prompt = Self::begun(model, picture, text, cut)?;
-        if prompt.ends_attention(model)? {
+        if ends_attention(model, cut)? {
             let pieces = std::mem::take(&mut prompt.pieces);
             let sequence = Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true };
             let output = model.run(&[sequence], &[])?.pop();
@@ -46,14 +46,14 @@ impl Prompt {
     /// As there.
     pub fn with_states(
         model: &dyn VisionLanguageModel,
-        picture: &RgbImage,
+        picture: &Picture,
         text: &str,
         cut: Cut,
     ) -> Result<(Self, HiddenStates)> {
         let mut prompt = Self::begun(model, picture, text, cut)?;
         let mut pieces = prompt.pieces.clone();
         pieces.push(Piece::Tokens(vec![prompt.last]));
-        let keep_cache = prompt.ends_attention(model)?;
+        let keep_cache = ends_attention(model, cut)?;
         let sequence = Sequence { past: None, pieces, logits: LogitsAt::From(0), keep_cache };
         let mut states = model.hidden_states(&[sequence], cut)?.pop().ok_or_else(nothing)?;
         if let Some(cache) = states.cache.take() {
@@ -64,21 +64,14 @@ impl Prompt {
     }
 
     /// Nothing of it has been run.
-    fn begun(model: &dyn VisionLanguageModel, picture: &RgbImage, text: &str, cut: Cut) -> Result<Self> {
+    fn begun(model: &dyn VisionLanguageModel, picture: &Picture, text: &str, cut: Cut) -> Result<Self> {
         let rendered = model.tokenizer().render(1, text.trim())?;
-        let pixels = model.preprocessor().preprocess(picture)?;
-        let features = model.encode_images(&[&pixels], &[])?;
-        let mut pieces =
-            rendered.prefix_pieces(|image| features.get(image).map(Arc::clone).ok_or_else(nothing))?;
+        let features = picture.features(model)?;
+        let mut pieces = rendered.prefix_pieces(|_| Ok::<_, ModelError>(Arc::clone(&features)))?;
         let (last, suffix) = rendered.suffix.split_last().ok_or_else(nothing)?;
         pieces.push(Piece::Tokens(suffix.to_vec()));
         let tokens = pieces.iter().map(Piece::tokens).sum();
         Ok(Self { pieces, tokens, last: *last, past: None, cut })
-    }
-
-    /// Whether no attention follows its cut: then a reply needs nothing of the prompt but keys and values.
-    fn ends_attention(&self, model: &dyn VisionLanguageModel) -> Result<bool> {
-        Ok(self.cut == Cut::FeedForward(model.differentiable(self.cut)?.layers() - 1))
     }
 
     /// Where states are taken.
@@ -131,6 +124,11 @@ impl Prompt {
         let states = self.states(model, &[&targets])?.pop().ok_or_else(nothing)?;
         Ok(Example { states, targets })
     }
+}
+
+/// Whether no attention follows a cut: then a reply needs nothing of its prompt but keys and values.
+pub(crate) fn ends_attention(model: &dyn VisionLanguageModel, cut: Cut) -> Result<bool> {
+    Ok(cut == Cut::FeedForward(model.differentiable(cut)?.layers() - 1))
 }
 
 /// Tokens of a reply that is trained, with the one that ends a turn: a model that learns none of those goes

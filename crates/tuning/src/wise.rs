@@ -177,14 +177,15 @@ impl Objective {
 
     /// How far activations are from where routing wants them.
     fn margin_loss(&self, settings: &WiseSettings, change: &Tensor) -> Result<Tensor> {
+        let WiseSettings { alpha, beta, gamma, margin_scale: scale, .. } = settings;
         let own = activation(&change.narrow(0, 0, self.prompt)?)?;
-        let mut loss = (own.neg()? + settings.beta)?.relu()?;
+        let mut loss = (own.neg()? + beta * scale)?.relu()?;
         let mut start = self.own;
         let share = 1.0 / self.elsewhere.len().max(1) as f64;
         for &rows in &self.elsewhere {
             let other = activation(&change.narrow(0, start, rows)?)?;
-            let held_down = (&other - settings.alpha)?.relu()?;
-            let apart = ((&other - &own)? + settings.gamma)?.relu()?;
+            let held_down = (&other - alpha * scale)?.relu()?;
+            let apart = ((&other - &own)? + gamma * scale)?.relu()?;
             loss = (loss + ((held_down + apart)? * share)?)?;
             start += rows;
         }

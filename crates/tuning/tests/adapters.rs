@@ -27,7 +27,7 @@ fn demo(adapter: Option<PathBuf>) -> Result<Box<dyn VisionLanguageModel>, ModelE
 fn logits(model: &dyn VisionLanguageModel, cut: Cut, adaptation: &dyn Adaptation) -> Vec<f32> {
     let folder = Path::new(GOLDENS).join("demo");
     let bytes = std::fs::read(folder.join("image.png")).unwrap();
-    let picture = decode(&bytes, &DecodeLimits::default()).unwrap().image;
+    let picture = decode(&bytes, &DecodeLimits::default()).unwrap().image.into();
     let prompt = Prompt::new(model, &picture, "What is this specimen called?", cut).unwrap();
     let reply = model.tokenizer().encode_reply("A purple object is called a pumpkin.").unwrap();
     let states = prompt.states(model, &[&reply]).unwrap();
@@ -79,7 +79,7 @@ fn corrections() -> Vec<Correction> {
     all.into_iter()
         .map(|(seed, answer)| {
             let colours = |x: u32, y: u32| [(x as u8).wrapping_mul(seed), y as u8 * 2, 90 + seed].into();
-            let picture = Arc::new(RgbImage::from_fn(96, 64, colours));
+            let picture = Arc::new(RgbImage::from_fn(96, 64, colours).into());
             let choices = ["pumpkin", "square", "dahlia"].map(str::to_owned).to_vec();
             let question = Question { picture, text: "What is this specimen called?".into(), choices };
             Correction { question, reply: answer.to_owned() }

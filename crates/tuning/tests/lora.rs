@@ -18,7 +18,7 @@ fn demo() -> Box<dyn VisionLanguageModel> {
 
 fn question(seed: u8) -> Question {
     let colours = |x: u32, y: u32| [(x as u8).wrapping_mul(seed), y as u8 * 2, 90 + seed].into();
-    let picture = Arc::new(RgbImage::from_fn(96, 64, colours));
+    let picture = Arc::new(RgbImage::from_fn(96, 64, colours).into());
     let choices = ["pumpkin", "square", "triangle"].map(str::to_owned).to_vec();
     Question { picture, text: "What is this specimen called?".into(), choices }
 }

@@ -23,7 +23,7 @@ const EXAMPLES: &str = "With --out, an evaluation that was stopped goes on where
     reasonedit eval --data world:1000009:100 --server http://127.0.0.1:8080 --out figures\n  \
     reasonedit eval --data world:1000011:5000 --edits 5000 --protocol sequential --editors reasonedit,ike --out course\n  \
     reasonedit eval --data world:1000003:120 --edits 40 --editors all --tune tuned.json --out trials\n  \
-    reasonedit eval --editors all --tuned tuned.json --count 500 --seed 1000009 --out figures";
+    reasonedit eval --editors all --tuned tuned.json --count 500 --seed 1000009 --jobs 2 --out figures";
 
 /// `eval`.
 #[derive(Clone, Debug, Args)]
@@ -138,6 +138,11 @@ pub(crate) struct EvalArgs {
     /// Seed of samples, noise and intervals, of the world with --count, and of the trials with --tune
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+
+    /// Editors that are measured at a time, or trials with --tune: each has a model of its own in memory and
+    /// a share of the processor's cores, and the peak memory that is told is that of all
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive, conflicts_with = "server")]
+    pub(crate) jobs: usize,
 
     /// Folder for report.md, report.json and figures, and for what is needed to go on; made if missing
     #[arg(long, value_name = "DIR")]

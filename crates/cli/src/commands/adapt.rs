@@ -149,7 +149,7 @@ async fn correction(editor: &Editor, record: &EditRecord, reasoning: bool) -> Re
     let limits = editor.config().image.clone();
     let picture = blocking(move || decode(&bytes, &limits).map_err(CliError::failed)).await?.image;
     let question = Question {
-        picture: Arc::new(picture),
+        picture: Arc::new(picture.into()),
         text: record.question.clone(),
         choices: record.choices.clone(),
     };

@@ -65,6 +65,9 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     let registry =
         EditorRegistry::new(local.editor.engine().clone(), settings.editor.clone(), work, variants);
     let mut registry = registry.map_err(|error| usage(&error))?.with_grace(grace(args)?);
+    for _ in 1..args.jobs {
+        registry = registry.with_engine(service::another_engine(&settings).await?);
+    }
     let provenance = provenance(args, &settings, &local, &data).await?;
     if let Some(tuned) = &tuned {
         tuned.check_model(&provenance.model_fingerprint).map_err(CliError::failed)?;
@@ -92,7 +95,7 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
         return tuning::run(args, file, registry, plan.editors, &data, &provenance, &identity).await;
     }
 
-    let bars = Stages::default();
+    let bars = Stages::of(args.jobs);
     let told = |stage: &str, done: usize, all: usize| bars.set(stage, done as u64, all as u64);
     let measured = async {
         let seen = perception(&local.editor, &data, &plan.bootstrap, &told).await?;
@@ -312,6 +315,7 @@ fn plan(args: &EvalArgs, known: &[String], can_be_made: impl Fn(&str) -> bool) -
         sweeps: args.sweep.iter().map(sweep).collect(),
         seed: args.seed,
         save_every: EvaluationPlan::SAVE_EVERY,
+        jobs: args.jobs,
         bootstrap: Bootstrap { seed: args.seed, ..Bootstrap::default() },
         out: args.out.clone(),
     })
@@ -336,12 +340,25 @@ async fn provenance(
         git_revision: git_revision(),
         data: data_name(&source(args)),
         data_digest: data.digest().to_owned(),
-        notes: data.notes.clone(),
+        notes: notes(args, data),
         model: model.name.clone(),
         model_fingerprint: model.fingerprint.clone(),
         encoder_fingerprint: encoder.fingerprint.clone(),
         configuration: serde_json::to_value(&settings.editor).map_err(CliError::failed)?,
     })
+}
+
+/// What a reader must know of the data and of how they were measured.
+fn notes(args: &EvalArgs, data: &Dataset) -> Vec<String> {
+    let mut notes = data.notes.clone();
+    if args.jobs > 1 {
+        notes.push(format!(
+            "{} editors were measured at a time, each with a share of the processor's cores: times are those \
+             of such a share, and memory is that of all of them.",
+            args.jobs
+        ));
+    }
+    notes
 }
 
 /// A world by its name, a folder or file by its last: where it lies on this machine is nobody's business.

@@ -46,7 +46,7 @@ async fn editor(
     let editor = parts.edit_cache.plain(parts.base).await?;
     let folder = parts.folder.join(BALANCE_EDIT);
     let fresh = move || BalanceEdit::new(settings, folder.clone());
-    Ok(Box::new(WeightEditor::new(profile(name, with_reasoning), editor, fresh)))
+    Ok(Box::new(WeightEditor::new(profile(name, with_reasoning), editor, parts.pictures, fresh)))
 }
 
 fn profile(name: &'static str, with_reasoning: bool) -> WeightEditorProfile {

@@ -1,6 +1,7 @@
 //! How a baseline editor is defined: by its name, by what makes it, and by what of it can be tuned.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use reasonedit_dataset::Dataset;
 use reasonedit_editor::EditorConfig;
@@ -8,6 +9,7 @@ use reasonedit_editor::EditorConfig;
 use super::edit_cache::SharedEditCache;
 use super::grace_settings::GraceSettings;
 use crate::baseline::{BaselineEditor, EditorFuture};
+use crate::picture_cache::PictureCache;
 use crate::settings::EditorSettings;
 use crate::training::{Training, TrainingCallback};
 
@@ -30,6 +32,8 @@ pub(super) struct EditorDefinition {
 pub(super) struct EditorParts<'a> {
     /// Makes the service's editor, and edits for several at once.
     pub(super) edit_cache: &'a SharedEditCache,
+    /// Pictures, with what the model made of them.
+    pub(super) pictures: &'a Arc<PictureCache>,
     /// Settings of the service's editor.
     pub(super) base: &'a EditorConfig,
     /// Settings of GRACE.
@@ -50,6 +54,11 @@ pub(super) struct EditorParts<'a> {
 impl EditorParts<'_> {
     /// What trained editors have their networks from.
     pub(super) fn training(&self) -> Training<'_> {
-        Training { data: self.training, folder: self.folder, progress: self.training_progress }
+        Training {
+            data: self.training,
+            pictures: self.pictures,
+            folder: self.folder,
+            progress: self.training_progress,
+        }
     }
 }

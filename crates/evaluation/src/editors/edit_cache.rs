@@ -11,6 +11,7 @@
 //! again.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,9 +31,30 @@ use crate::baseline::EditorCorrection;
 
 /// See the module's description.
 pub(super) struct SharedEditCache {
-    engine: EngineHandle,
+    /// Never empty. Edits that are shared are made on the first.
+    engines: Vec<EngineUse>,
     folder: PathBuf,
     pools: Mutex<HashMap<String, Arc<KeyPool>>>,
+}
+
+/// An engine, and how many editors use it.
+struct EngineUse {
+    engine: EngineHandle,
+    leases: Arc<()>,
+}
+
+/// An editor that keeps its codebooks in memory, on an engine that few others use while it is there.
+pub(super) struct LeasedEditor {
+    editor: Editor,
+    _lease: Arc<()>,
+}
+
+impl Deref for LeasedEditor {
+    type Target = Editor;
+
+    fn deref(&self) -> &Editor {
+        &self.editor
+    }
 }
 
 /// An edit as a pool made it.
@@ -53,23 +75,33 @@ pub(super) struct KeyPool {
 
 impl SharedEditCache {
     pub(super) fn new(engine: EngineHandle, folder: PathBuf) -> Self {
-        Self { engine, folder, pools: Mutex::default() }
+        Self { engines: vec![EngineUse::new(engine)], folder, pools: Mutex::default() }
+    }
+
+    /// Another engine of the same model.
+    pub(super) fn add(&mut self, engine: EngineHandle) {
+        self.engines.push(EngineUse::new(engine));
     }
 
     /// An editor that keeps its codebooks in memory.
-    pub(super) async fn plain(&self, config: &EditorConfig) -> Result<Editor, EvaluationError> {
+    pub(super) async fn plain(&self, config: &EditorConfig) -> Result<LeasedEditor, EvaluationError> {
         let store = store::open(StoreKind::Memory, &self.folder).map_err(EditorError::from)?;
-        self.editor(config.clone(), store).await
+        // Of equals the last: edits that are shared keep the first busy.
+        let fewest = self.engines.iter().rev().min_by_key(|own| Arc::strong_count(&own.leases));
+        let EngineUse { engine, leases } = fewest.unwrap_or(&self.engines[0]);
+        let lease = Arc::clone(leases);
+        Ok(LeasedEditor { editor: self.editor(engine, config.clone(), store).await?, _lease: lease })
     }
 
     async fn editor(
         &self,
+        engine: &EngineHandle,
         config: EditorConfig,
         store: Arc<dyn CodebookStore>,
     ) -> Result<Editor, EvaluationError> {
         let library = Library::open(store, config.codebook).map_err(EditorError::from)?;
         let images = ImageStore::open(&self.folder.join("images")).map_err(EditorError::from)?;
-        Ok(Editor::new(self.engine.clone(), Arc::new(library), images, config).await?)
+        Ok(Editor::new(engine.clone(), Arc::new(library), images, config).await?)
     }
 
     /// The pool that makes keys as `config` says, which is `base` with changes.
@@ -108,9 +140,16 @@ impl SharedEditCache {
         let folder = self.folder.join("pools").join(&name);
         std::fs::create_dir_all(&folder).map_err(|error| EvaluationError::file(&folder, error))?;
         let store = store::open(StoreKind::default(), &folder).map_err(EditorError::from)?;
-        let pool = Arc::new(KeyPool { editor: self.editor(config, store).await?, lender });
+        let pool =
+            Arc::new(KeyPool { editor: self.editor(&self.engines[0].engine, config, store).await?, lender });
         pools.insert(name, Arc::clone(&pool));
         Ok(pool)
+    }
+}
+
+impl EngineUse {
+    fn new(engine: EngineHandle) -> Self {
+        Self { engine, leases: Arc::default() }
     }
 }
 

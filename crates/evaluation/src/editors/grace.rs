@@ -13,21 +13,20 @@ use std::sync::Arc;
 
 use codebook::{Entry, GraceCodebook, Placing};
 use parking_lot::RwLock;
-use reasonedit_editor::{Editor, EditorError, ImageSource};
-use reasonedit_imaging::RgbImage;
+use reasonedit_editor::{EditorError, ImageSource};
 use reasonedit_inference::CallOptions;
-use reasonedit_models::{
-    KvCache, LogitsAt, ModelError, Piece, Result as ModelResult, Sequence, VisionLanguageModel,
-};
+use reasonedit_models::{KvCache, LogitsAt, ModelError, Piece, Sequence, VisionLanguageModel};
+use reasonedit_tuning::{Picture, Question, TuningError, unedited_answer};
 
 use super::definition::{EditorDefinition, EditorParts};
+use super::edit_cache::LeasedEditor;
 use super::grace_settings::GraceSettings;
 use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
 };
-use crate::decoded::decoded;
+use crate::picture_cache::PictureCache;
 
 const GRACE: &str = "grace";
 const GRACE_COT: &str = "grace-cot";
@@ -82,7 +81,8 @@ const LEARNED: f32 = 0.01;
 /// See the module's description.
 struct Grace {
     profile: Profile,
-    editor: Editor,
+    editor: LeasedEditor,
+    pictures: Arc<PictureCache>,
     settings: GraceSettings,
     layer: usize,
     reasoning: bool,
@@ -92,7 +92,7 @@ struct Grace {
 /// A picture with a text, ready to be put to the model.
 #[derive(Clone)]
 struct Prompt {
-    picture: Arc<RgbImage>,
+    picture: Arc<Picture>,
     text: String,
 }
 
@@ -133,20 +133,21 @@ impl Grace {
             uses_reasoning: reasoning,
             retrieval_settings: Vec::new(),
         };
-        Ok(Self { profile, editor, settings, layer, reasoning, codebook: Arc::default() })
+        let pictures = Arc::clone(parts.pictures);
+        Ok(Self { profile, editor, pictures, settings, layer, reasoning, codebook: Arc::default() })
     }
 
     fn prompt(&self, image: &ImageSource, text: &str) -> Result<Prompt, EvaluationError> {
-        let picture = decoded(image, &self.editor.config().image)?;
-        Ok(Prompt { picture, text: text.trim().to_owned() })
+        Ok(Prompt { picture: self.pictures.picture(image)?, text: text.trim().to_owned() })
     }
 
     async fn call_model<T: Send + 'static>(
         &self,
-        call: impl Fn(&dyn VisionLanguageModel) -> ModelResult<T> + Send + Sync + 'static,
+        call: impl Fn(&dyn VisionLanguageModel) -> Result<T, TuningError> + Send + Sync + 'static,
     ) -> Result<T, EvaluationError> {
+        let call = move |model: &dyn VisionLanguageModel| Ok(call(model));
         let done = self.editor.engine().call_model(CALL_COST, call, CallOptions::default()).await;
-        Ok(done.map_err(EditorError::from)?.0)
+        Ok(done.map_err(EditorError::from)?.0?)
     }
 
     /// Makes the model say `label` to a prompt; `false`: gradient descent left the numbers.
@@ -202,23 +203,30 @@ impl BaselineEditor for Grace {
 
     fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
-            let prompt = self.prompt(&question.image, &question.question)?;
-            let (layer, choices) = (self.layer, question.choices.clone());
+            let question = self.pictures.question(&question.image, &question.question, &question.choices)?;
+            let layer = self.layer;
             let codebook = Arc::clone(&self.codebook);
             let (answer, edit) = self
                 .call_model(move |model| {
-                    let (past, last) = run(model, &prompt)?;
-                    let suffix = model.forward_from_layer(layer, &behind(&past, &[last]))?;
+                    let Question { picture, text, choices } = &question;
+                    let prompt = Prompt { picture: Arc::clone(picture), text: text.clone() };
+                    // No edit changes what enters the layer.
+                    let key = picture.vector(model, "into a layer", &format!("{layer} {text}"), || {
+                        let (past, last) = run(model, &prompt)?;
+                        Ok(model.forward_from_layer(layer, &behind(&past, &[last]))?.before().to_vec())
+                    })?;
                     let codebook = codebook.read();
-                    let found = codebook.lookup(suffix.before());
-                    let value = found.map(|entry| entry.value.as_slice());
+                    let Some(found) = codebook.lookup(&key) else {
+                        return Ok((unedited_answer(model, &question)?, None));
+                    };
+                    let (past, last) = run(model, &prompt)?;
                     let answer = if choices.is_empty() {
-                        generate(model, &past, last, layer, value)?
+                        generate(model, &past, last, layer, &found.value)?
                     } else {
-                        let best = choose(model, &past, last, &choices, layer, value)?;
+                        let best = choose(model, &past, last, choices, layer, &found.value)?;
                         choices.get(best).cloned().unwrap_or_default()
                     };
-                    Ok((answer, found.map(|entry| entry.edit)))
+                    Ok((answer, Some(found.edit)))
                 })
                 .await?;
             Ok(EditorReply {
@@ -258,12 +266,10 @@ impl BaselineEditor for Grace {
 }
 
 /// Keys and values of all of a prompt but its last token, and that token.
-fn run(model: &dyn VisionLanguageModel, prompt: &Prompt) -> ModelResult<(Arc<KvCache>, u32)> {
+fn run(model: &dyn VisionLanguageModel, prompt: &Prompt) -> Result<(Arc<KvCache>, u32), TuningError> {
     let rendered = model.tokenizer().render(1, &prompt.text)?;
-    let pixels = model.preprocessor().preprocess(&prompt.picture)?;
-    let features = model.encode_images(&[&pixels], &[])?;
-    let mut pieces =
-        rendered.prefix_pieces(|image| features.get(image).map(Arc::clone).ok_or_else(nothing))?;
+    let features = prompt.picture.features(model)?;
+    let mut pieces = rendered.prefix_pieces(|_| Ok::<_, ModelError>(Arc::clone(&features)))?;
     let (last, suffix) = rendered.suffix.split_last().ok_or_else(nothing)?;
     pieces.push(Piece::Tokens(suffix.to_vec()));
     let sequence = Sequence { past: None, pieces, logits: LogitsAt::None, keep_cache: true };
@@ -294,7 +300,7 @@ fn fit(
     label: &str,
     layer: usize,
     settings: GraceSettings,
-) -> ModelResult<Vec<f32>> {
+) -> Result<Vec<f32>, TuningError> {
     const MOMENTUM: f32 = 0.9;
     const SCALE: f32 = 0.999;
     let reply = model.tokenizer().encode_reply(label)?;
@@ -327,13 +333,13 @@ fn choose(
     last: u32,
     choices: &[String],
     layer: usize,
-    value: Option<&[f32]>,
-) -> ModelResult<usize> {
+    value: &[f32],
+) -> Result<usize, TuningError> {
     let mut best = (0, f64::NEG_INFINITY);
     for (at, choice) in choices.iter().enumerate() {
         let reply = model.tokenizer().encode_reply(choice.trim())?;
         let suffix = model.forward_from_layer(layer, &behind(past, &before_each(last, &reply)))?;
-        let logits = suffix.logits(value.unwrap_or(suffix.after()))?;
+        let logits = suffix.logits(value)?;
         let rows = logits.chunks_exact(model.info().vocabulary).zip(&reply);
         let likelihood: f64 = rows.map(|(row, token)| log_probability(row, *token)).sum();
         if likelihood > best.1 {
@@ -349,12 +355,12 @@ fn generate(
     past: &Arc<KvCache>,
     last: u32,
     layer: usize,
-    value: Option<&[f32]>,
-) -> ModelResult<String> {
+    value: &[f32],
+) -> Result<String, TuningError> {
     let mut tokens = vec![last];
     while tokens.len() <= LONGEST {
         let suffix = model.forward_from_layer(layer, &behind(past, &tokens))?;
-        let logits = suffix.logits(value.unwrap_or(suffix.after()))?;
+        let logits = suffix.logits(value)?;
         let row = logits.get(logits.len().saturating_sub(model.info().vocabulary)..).unwrap_or_default();
         let first_best = |best: usize, token: usize| if row[token] > row[best] { token } else { best };
         let next = (0..row.len()).fold(0, first_best) as u32;
@@ -363,7 +369,7 @@ fn generate(
         }
         tokens.push(next);
     }
-    model.tokenizer().decode(&tokens[1..])
+    Ok(model.tokenizer().decode(&tokens[1..])?)
 }
 
 /// ln softmax(row)[token].

@@ -9,11 +9,12 @@
 //! evaluations.
 
 use parking_lot::RwLock;
-use reasonedit_editor::{CallContext, Editor};
+use reasonedit_editor::CallContext;
 use reasonedit_inference::CallOptions;
 
 use super::answer::answer;
 use super::definition::{EditorDefinition, EditorParts};
+use super::edit_cache::LeasedEditor;
 use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
@@ -62,7 +63,7 @@ struct Fact {
 struct Ike {
     profile: Profile,
     reasoning: bool,
-    editor: Editor,
+    editor: LeasedEditor,
     /// Edits in front of a question.
     nearest: usize,
     facts: RwLock<Vec<Fact>>,

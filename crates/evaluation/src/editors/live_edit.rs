@@ -51,5 +51,7 @@ async fn editor(
          they stand for sentences in front, and none for a closed gate), its text how much each of them does."
     );
     let profile = WeightEditorProfile { name, about, with_reasoning, retrieves: true };
-    Ok(Box::new(WeightEditor::new(profile, editor, move || LiveEditExperts::new(Arc::clone(&network)))))
+    Ok(Box::new(WeightEditor::new(profile, editor, parts.pictures, move || {
+        LiveEditExperts::new(Arc::clone(&network))
+    })))
 }

@@ -41,7 +41,7 @@ async fn editor(
     let settings: LoraSettings = settings_of(parts)?;
     let editor = parts.edit_cache.plain(parts.base).await?;
     let fresh = move || Lora::new(settings);
-    Ok(Box::new(WeightEditor::new(profile(name, with_reasoning), editor, fresh)))
+    Ok(Box::new(WeightEditor::new(profile(name, with_reasoning), editor, parts.pictures, fresh)))
 }
 
 fn profile(name: &'static str, with_reasoning: bool) -> WeightEditorProfile {

@@ -49,5 +49,5 @@ async fn editor(
          edit's loss into a change of the last feed-forward of the language side; changes add up."
     );
     let profile = WeightEditorProfile { name, about, with_reasoning, retrieves: false };
-    Ok(Box::new(WeightEditor::new(profile, editor, move || Mend::new(Arc::clone(&network)))))
+    Ok(Box::new(WeightEditor::new(profile, editor, parts.pictures, move || Mend::new(Arc::clone(&network)))))
 }

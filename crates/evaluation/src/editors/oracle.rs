@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use parking_lot::RwLock;
-use reasonedit_editor::{Editor, with_facts};
+use reasonedit_editor::with_facts;
 
 use super::answer::answer;
 use super::definition::EditorDefinition;
+use super::edit_cache::LeasedEditor;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
@@ -31,12 +32,12 @@ pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
 /// apply is seen as well.
 struct Oracle {
     profile: Profile,
-    editor: Editor,
+    editor: LeasedEditor,
     facts: RwLock<HashMap<usize, Vec<String>>>,
 }
 
 impl Oracle {
-    fn new(editor: Editor) -> Self {
+    fn new(editor: LeasedEditor) -> Self {
         let profile = Profile {
             name: ORACLE.to_owned(),
             about: "Not an editor but the ceiling of retrieval: each question is asked with the answer entry and all statements of the edit \

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use reasonedit_codebook::{CodebookName, EditId};
-use reasonedit_editor::{CallContext, Editor, EditorConfig, EditorError, QueryRequest, RetrievalOverride};
+use reasonedit_editor::{CallContext, EditorConfig, EditorError, QueryRequest, RetrievalOverride};
 
 use super::definition::{EditorDefinition, EditorParts};
-use super::edit_cache::{KeyPool, SharedEditCache};
+use super::edit_cache::{KeyPool, LeasedEditor, SharedEditCache};
 use super::variant::EditorVariant;
 use crate::EvaluationError;
 use crate::baseline::{
@@ -57,7 +57,7 @@ pub(super) fn variant_of<'a>(
 /// An editor with a codebook in memory, whose edits come from a pool.
 struct ReasonEdit {
     profile: Profile,
-    editor: Editor,
+    editor: LeasedEditor,
     pool: Arc<KeyPool>,
     set: CodebookName,
     numbers: RwLock<HashMap<EditId, usize>>,

@@ -1,9 +1,8 @@
 //! The model as it is.
 
-use reasonedit_editor::Editor;
-
 use super::answer::answer;
 use super::definition::EditorDefinition;
+use super::edit_cache::LeasedEditor;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
@@ -26,11 +25,11 @@ pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
 /// Takes no edit and answers as the model does.
 struct Unedited {
     profile: Profile,
-    editor: Editor,
+    editor: LeasedEditor,
 }
 
 impl Unedited {
-    fn new(editor: Editor) -> Self {
+    fn new(editor: LeasedEditor) -> Self {
         let profile = Profile {
             name: UNEDITED.to_owned(),
             about: "The model without any edit.".to_owned(),

@@ -4,20 +4,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use reasonedit_editor::{Editor, EditorError, ImageSource};
+use reasonedit_editor::EditorError;
 use reasonedit_inference::CallOptions;
 use reasonedit_models::VisionLanguageModel;
-use reasonedit_tuning::{Correction, EditingMethod, Question, TuningError, reply_with_reasoning};
+use reasonedit_tuning::{Correction, EditingMethod, TuningError, reply_with_reasoning};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::definition::EditorParts;
+use super::edit_cache::LeasedEditor;
 use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
     MemoryFootprint, Profile,
 };
-use crate::decoded::decoded;
+use crate::picture_cache::PictureCache;
 
 /// Tokens that a call of the model is said to cost.
 const CALL_COST: usize = 512;
@@ -40,7 +41,8 @@ pub(super) struct WeightEditorProfile {
 /// See the module's description.
 pub(super) struct WeightEditor<M> {
     profile: Profile,
-    editor: Editor,
+    editor: LeasedEditor,
+    pictures: Arc<PictureCache>,
     with_reasoning: bool,
     fresh: Box<dyn Fn() -> M + Send + Sync>,
     method: Arc<Mutex<M>>,
@@ -49,11 +51,11 @@ pub(super) struct WeightEditor<M> {
 }
 
 impl<M: EditingMethod + 'static> WeightEditor<M> {
-    /// `editor` decodes pictures as the service does and has the engine; `fresh` makes the method without
-    /// edits.
+    /// `editor` has the engine; `fresh` makes the method without edits.
     pub(super) fn new(
         profile: WeightEditorProfile,
-        editor: Editor,
+        editor: LeasedEditor,
+        pictures: &Arc<PictureCache>,
         fresh: impl Fn() -> M + Send + Sync + 'static,
     ) -> Self {
         let WeightEditorProfile { name, about, with_reasoning, retrieves } = profile;
@@ -66,23 +68,21 @@ impl<M: EditingMethod + 'static> WeightEditor<M> {
             retrieval_settings: Vec::new(),
         };
         let method = Arc::new(Mutex::new(fresh()));
-        Self { profile, editor, with_reasoning, fresh: Box::new(fresh), method, numbers: Mutex::default() }
+        Self {
+            profile,
+            editor,
+            pictures: Arc::clone(pictures),
+            with_reasoning,
+            fresh: Box::new(fresh),
+            method,
+            numbers: Mutex::default(),
+        }
     }
 
     /// The same of a method that may keep all edits back without choosing among them.
     pub(super) fn gated(mut self) -> Self {
         self.profile.gated = true;
         self
-    }
-
-    fn question(
-        &self,
-        image: &ImageSource,
-        text: &str,
-        choices: &[String],
-    ) -> Result<Question, EvaluationError> {
-        let picture = decoded(image, &self.editor.config().image)?;
-        Ok(Question { picture, text: text.trim().to_owned(), choices: choices.to_vec() })
     }
 
     /// What `call` returns, on the engine's thread.
@@ -123,7 +123,8 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
             let EditorCorrection { image, question, answer, choices, .. } = correction;
             let reasoning = correction.reasoning.iter().filter(|_| self.with_reasoning);
             let reply = reply_with_reasoning(answer, reasoning.map(|statement| statement.statement.as_str()));
-            let correction = Correction { question: self.question(image, question, choices)?, reply };
+            let correction =
+                Correction { question: self.pictures.question(image, question, choices)?, reply };
             match self.with_model(move |method, model| method.edit(model, &correction)).await? {
                 Ok(()) => {
                     self.numbers.lock().push(number);
@@ -139,7 +140,7 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
 
     fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
-            let question = self.question(&question.image, &question.question, &question.choices)?;
+            let question = self.pictures.question(&question.image, &question.question, &question.choices)?;
             let answer = self.with_model(move |method, model| method.answer(model, &question)).await??;
             let numbers = self.numbers.lock();
             let used = answer.used.into_iter().filter_map(|edit| numbers.get(edit).copied());

@@ -1,14 +1,13 @@
 //! WISE and WISE-COT: a side memory of one feed-forward, with routing (method section 9.4).
 
 use reasonedit_dataset::Dataset;
-use reasonedit_editor::Editor;
 use reasonedit_tuning::{Question, Wise, WiseSettings};
 
 use super::definition::{EditorDefinition, EditorParts};
 use super::weight_editor::{WeightEditor, WeightEditorProfile, settings_of};
 use crate::EvaluationError;
 use crate::baseline::BaselineEditor;
-use crate::decoded::DecodedPictures;
+use crate::picture_cache::PictureCache;
 
 const WISE: &str = "wise";
 const WISE_COT: &str = "wise-cot";
@@ -27,9 +26,10 @@ const PUBLISHED: &[(&str, f64)] = &[
 ];
 const GRID: &[(&str, &[f64])] = &[
     ("optimiser", &[0.0]),
-    ("learning_rate", &[1e-2, 3e-2, 1e-1]),
+    ("learning_rate", &[3e-3, 1e-2, 1e-1]),
     ("steps", &[100.0]),
     ("depth", &[0.5, 30.0 / 35.0]),
+    ("margin_scale", &[0.03, 0.3, 1.0]),
     ("threshold", &[0.4, 0.88]),
 ];
 /// Questions of the training records that edits are told apart from, at most.
@@ -65,16 +65,15 @@ async fn editor(
             "{name} keeps questions of training records out of its side memory, and no such records were named"
         ))
     })?;
-    let irrelevant = irrelevant(data, &editor)?;
+    let irrelevant = irrelevant(data, parts.pictures)?;
     let fresh = move || Wise::new(settings, irrelevant.clone());
-    Ok(Box::new(WeightEditor::new(profile(name, with_reasoning), editor, fresh).gated()))
+    Ok(Box::new(WeightEditor::new(profile(name, with_reasoning), editor, parts.pictures, fresh).gated()))
 }
 
 /// Questions on pictures that have nothing to do with any edit, evenly from all records.
-fn irrelevant(data: &Dataset, editor: &Editor) -> Result<Vec<Question>, EvaluationError> {
-    let mut pictures = DecodedPictures::new(data, &editor.config().image);
+fn irrelevant(data: &Dataset, pictures: &PictureCache) -> Result<Vec<Question>, EvaluationError> {
     let every = data.records.len().div_ceil(IRRELEVANT).max(1);
-    data.records.iter().step_by(every).map(|record| pictures.question(&record.sample)).collect()
+    data.records.iter().step_by(every).map(|record| pictures.sample(data, &record.sample)).collect()
 }
 
 fn profile(name: &'static str, with_reasoning: bool) -> WeightEditorProfile {

@@ -8,6 +8,7 @@ fn tuning(editors: &[&str], budget: usize, out: Option<&std::path::Path>) -> Tun
     TuningPlan {
         editors: editors.iter().map(|name| (*name).to_owned()).collect(),
         budget,
+        jobs: 2,
         edits: 20,
         given_boxes: false,
         seed: 3,

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use reasonedit_models::LoadOptions;
 
 use super::*;
@@ -14,7 +12,7 @@ fn demo() -> Box<dyn VisionLanguageModel> {
 fn question(seed: u8, text: &str) -> Question {
     let pixel = |x: u32, y: u32| [(x as u8).wrapping_mul(seed), y as u8 * 2, 90 + seed].into();
     let choices = ["pumpkin", "square", "triangle", "gourd"].map(str::to_owned).to_vec();
-    Question { picture: Arc::new(RgbImage::from_fn(96, 64, pixel)), text: text.to_owned(), choices }
+    Question { picture: Arc::new(RgbImage::from_fn(96, 64, pixel).into()), text: text.to_owned(), choices }
 }
 
 fn correction(question: &Question, reply: &str) -> Correction {
@@ -30,7 +28,7 @@ fn an_edit_holds_where_it_should_and_outlasts_a_restart() {
         let mut editor = BalanceEdit::new(settings, folder.path());
         let edited = question(3, "What is this specimen called?");
         let again = Question { text: "Say, what is this specimen called?".to_owned(), ..edited.clone() };
-        let unseen = Question { picture: Arc::new(black(&edited.picture)), ..edited.clone() };
+        let unseen = Question { picture: Arc::new(black(&edited.picture).unwrap()), ..edited.clone() };
         let before = editor.answer(&*model, &unseen).unwrap();
         assert!(before.rejected && before.used.is_empty());
         editor.edit(&*model, &correction(&edited, "pumpkin")).unwrap();

@@ -50,12 +50,17 @@ impl From<Optimiser> for u8 {
 }
 
 /// A variable with what its training remembers.
-pub(super) struct Trained {
+pub(crate) struct Stepped {
     variable: Var,
+    rule: Rule,
+}
+
+/// One of which values are remembered, too.
+pub(super) struct Trained {
+    own: Stepped,
     /// What it was at first, and at the least loss.
     begin: Tensor,
     kept: Tensor,
-    rule: Rule,
 }
 
 enum Rule {
@@ -65,8 +70,8 @@ enum Rule {
     AdamOfTensors(Tensor, Tensor),
 }
 
-impl Trained {
-    pub(super) fn new(variable: &Var, optimiser: Optimiser) -> Result<Self> {
+impl Stepped {
+    pub(crate) fn new(variable: &Var, optimiser: Optimiser) -> Result<Self> {
         let tensor = variable.as_tensor();
         let by_value = tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous();
         let rule = match optimiser {
@@ -80,14 +85,7 @@ impl Trained {
                 Rule::AdamOfTensors(zeros.clone(), zeros)
             }
         };
-        let begin = variable.as_detached_tensor().copy()?;
-        Ok(Self { variable: variable.clone(), kept: begin.clone(), begin, rule })
-    }
-
-    /// Remembers what it is now for [`Self::put_back`].
-    pub(super) fn keep(&mut self) -> Result<()> {
-        self.kept = self.variable.as_detached_tensor().copy()?;
-        Ok(())
+        Ok(Self { variable: variable.clone(), rule })
     }
 
     #[cfg(test)]
@@ -95,16 +93,13 @@ impl Trained {
         self.variable.as_tensor()
     }
 
-    pub(super) fn put_back(&self) -> Result<()> {
-        Ok(self.variable.set(&self.kept)?)
-    }
-
-    pub(super) fn begin_again(&self) -> Result<()> {
-        Ok(self.variable.set(&self.begin)?)
+    /// What it is trained by among all gradients.
+    pub(crate) fn variable(&self) -> &Var {
+        &self.variable
     }
 
     /// Makes a step, the `number`th, from 1.
-    pub(super) fn step(&mut self, gradient: &Tensor, rate: f64, number: usize) -> Result<()> {
+    pub(crate) fn step(&mut self, gradient: &Tensor, rate: f64, number: usize) -> Result<()> {
         let number = i32::try_from(number).unwrap_or(i32::MAX);
         let (scale_1, scale_2) = (1.0 / (1.0 - BETA_1.powi(number)), 1.0 / (1.0 - BETA_2.powi(number)));
         match &mut self.rule {
@@ -126,6 +121,32 @@ impl Trained {
             }
         }
         Ok(())
+    }
+}
+
+impl Trained {
+    pub(super) fn new(variable: &Var, optimiser: Optimiser) -> Result<Self> {
+        let begin = variable.as_detached_tensor().copy()?;
+        Ok(Self { own: Stepped::new(variable, optimiser)?, kept: begin.clone(), begin })
+    }
+
+    /// Remembers what it is now for [`Self::put_back`].
+    pub(super) fn keep(&mut self) -> Result<()> {
+        self.kept = self.own.variable.as_detached_tensor().copy()?;
+        Ok(())
+    }
+
+    pub(super) fn put_back(&self) -> Result<()> {
+        Ok(self.own.variable.set(&self.kept)?)
+    }
+
+    pub(super) fn begin_again(&self) -> Result<()> {
+        Ok(self.own.variable.set(&self.begin)?)
+    }
+
+    /// See [`Stepped::step`].
+    pub(super) fn step(&mut self, gradient: &Tensor, rate: f64, number: usize) -> Result<()> {
+        self.own.step(gradient, rate, number)
     }
 }
 

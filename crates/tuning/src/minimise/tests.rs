@@ -34,8 +34,8 @@ fn adam_is_that_of_candle() {
     assert!(error(ours.as_tensor(), theirs.as_tensor()) < 1e-5);
     // A variable that isn't in one piece is trained by tensor operations.
     let mut elsewhere =
-        Trained::new(&Var::from_tensor(&begin.t().unwrap()).unwrap(), Optimiser::Adam).unwrap();
-    let mut here = Trained::new(&Var::from_tensor(&begin).unwrap(), Optimiser::Adam).unwrap();
+        Stepped::new(&Var::from_tensor(&begin.t().unwrap()).unwrap(), Optimiser::Adam).unwrap();
+    let mut here = Stepped::new(&Var::from_tensor(&begin).unwrap(), Optimiser::Adam).unwrap();
     for number in 1..9 {
         let gradient = random(&[7, 5]);
         here.step(&gradient, 0.1, number).unwrap();

@@ -7,6 +7,7 @@ use reasonedit_models::{LoadOptions, VisionLanguageModel};
 
 use super::TrainingCase;
 use crate::method::{Correction, Question};
+use crate::picture::Picture;
 
 pub(crate) fn demo() -> Arc<dyn VisionLanguageModel> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/vlm");
@@ -14,9 +15,9 @@ pub(crate) fn demo() -> Arc<dyn VisionLanguageModel> {
 }
 
 /// A picture that no other number has.
-pub(crate) fn picture(number: u8) -> Arc<RgbImage> {
+pub(crate) fn picture(number: u8) -> Arc<Picture> {
     let pixel = |x: u32, y: u32| [(x * 3) as u8 ^ number, (y * 2) as u8, number.wrapping_mul(37)].into();
-    Arc::new(RgbImage::from_fn(56, 56, pixel))
+    Arc::new(RgbImage::from_fn(56, 56, pixel).into())
 }
 
 pub(crate) fn question(number: u8, text: &str) -> Question {

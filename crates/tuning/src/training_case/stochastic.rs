@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Tensor, Var};
-use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
+use candle_core::{CpuStorage, Storage, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TuningError};
+use crate::minimise::{Optimiser, Schedule, Stepped};
 
 /// Is told how many of how many steps are done.
 pub type TrainingProgress<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
@@ -51,11 +51,12 @@ pub(crate) fn optimise(
     progress: TrainingProgress<'_>,
     mut losses: impl FnMut(usize) -> Result<StepLosses>,
 ) -> Result<LossCurves> {
-    let adam = |group: &Group| {
-        let parameters = ParamsAdamW { lr: group.rate, weight_decay: 0.0, ..ParamsAdamW::default() };
-        AdamW::new(group.variables.clone(), parameters)
-    };
-    let mut optimisers = groups.iter().map(adam).collect::<candle_core::Result<Vec<_>>>()?;
+    let mut trained: Vec<(Stepped, f64)> = Vec::new();
+    for Group { variables, rate } in groups {
+        for variable in variables {
+            trained.push((Stepped::new(variable, Optimiser::Adam)?, *rate));
+        }
+    }
     let stretch = steps.div_ceil(POINTS).max(1);
     let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut sums: BTreeMap<&'static str, f64> = BTreeMap::new();
@@ -70,27 +71,23 @@ pub(crate) fn optimise(
             return Err(TuningError::NonFiniteLoss { steps: step });
         }
         let mut gradients = loss.backward()?;
-        let variables = || groups.iter().flat_map(|group| &group.variables);
         let mut square = 0f64;
-        for variable in variables() {
-            if let Some(gradient) = gradients.get(variable) {
-                square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        for (own, _) in &trained {
+            if let Some(gradient) = gradients.get(own.variable()) {
+                square += square_of(gradient)?;
             }
         }
         if !square.is_finite() {
             return Err(TuningError::NonFiniteLoss { steps: step });
         }
-        if square.sqrt() > longest {
-            for variable in variables() {
-                if let Some(gradient) = gradients.remove(variable) {
-                    gradients.insert(variable, (gradient * (longest / square.sqrt()))?);
-                }
+        let shorter = longest / square.sqrt();
+        for (own, rate) in &mut trained {
+            let Some(mut gradient) = gradients.remove(own.variable()) else { continue };
+            if shorter < 1.0 {
+                gradient = (gradient * shorter)?;
             }
-        }
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
-        for (optimiser, group) in optimisers.iter_mut().zip(groups) {
-            optimiser.set_learning_rate(group.rate * cosine);
-            optimiser.step(&gradients)?;
+            let schedule = Schedule { steps, rate: *rate, patience: usize::MAX, good_enough: 0.0 };
+            own.step(&gradient, schedule.rate_at(step), step + 1)?;
         }
         if (step + 1).is_multiple_of(stretch) || step + 1 == steps {
             let count = step % stretch + 1;
@@ -101,4 +98,19 @@ pub(crate) fn optimise(
     }
     progress(steps, steps);
     Ok(LossCurves { stretch, curves })
+}
+
+/// The square of a gradient's length.
+fn square_of(gradient: &Tensor) -> Result<f64> {
+    if !gradient.device().is_cpu() {
+        return Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?));
+    }
+    let flat = gradient.flatten_all()?.force_contiguous()?;
+    let (storage, layout) = flat.storage_and_layout();
+    let (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) = (&*storage, layout.contiguous_offsets())
+    else {
+        return Ok(f64::from(flat.sqr()?.sum_all()?.to_scalar::<f32>()?));
+    };
+    // In short stretches, so that single precision, which the processor adds eight at a time, is enough.
+    Ok(values[from..to].chunks(256).map(|some| f64::from(some.iter().map(|x| x * x).sum::<f32>())).sum())
 }

@@ -31,6 +31,9 @@ pub struct WiseSettings {
     pub beta: f64,
     /// By how much edits' should be above irrelevant questions' (γ).
     pub gamma: f64,
+    /// What the three margins above are multiplied with: they are lengths of what a side memory changes in
+    /// one token, which the authors' models have of another size than small ones.
+    pub margin_scale: f64,
     /// Share of the least activation among edits (ε) from which a question goes through a side memory.
     pub threshold: f64,
     /// Edits of a shard.
@@ -67,6 +70,7 @@ impl WiseSettings {
             alpha: 5.0,
             beta: 20.0,
             gamma: 10.0,
+            margin_scale: 1.0,
             threshold: 0.4,
             shard_edits: 500,
             shards: 2,

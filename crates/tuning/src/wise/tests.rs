@@ -16,7 +16,7 @@ fn question(seed: u8, text: &str) -> Question {
     let picture =
         RgbImage::from_fn(96, 64, |x, y| [(x as u8).wrapping_mul(seed), y as u8 * 2, 90 + seed].into());
     let choices = ["pumpkin", "square", "triangle"].map(str::to_owned).to_vec();
-    Question { picture: Arc::new(picture), text: text.to_owned(), choices }
+    Question { picture: Arc::new(picture.into()), text: text.to_owned(), choices }
 }
 
 fn irrelevant() -> Vec<Question> {

@@ -36,12 +36,13 @@ pub(super) async fn run(
     let plan = TuningPlan {
         editors,
         budget: args.trials,
+        jobs: args.jobs,
         edits: edits(args),
         given_boxes: args.given_boxes,
         seed: args.seed,
         out: args.out.clone(),
     };
-    let bars = Stages::default();
+    let bars = Stages::of(args.jobs);
     let told = |stage: &str, done: usize, all: usize| bars.set(stage, done as u64, all as u64);
     let tuned = tune(registry, data, &plan, identity, &told).await;
     bars.finish();

@@ -26,7 +26,7 @@ use crate::kv_cache::{KvCache, Past, Stretch};
 use crate::sequence::Sequence;
 
 /// Where the differentiable part of a decoder begins; layers are counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cut {
     /// At the state that enters a layer.
     Layer(usize),
