@@ -291,7 +291,7 @@ impl From<WithheldReason> for WithheldReasonDto {
 pub struct FactDto {
     /// The key it belongs to.
     pub entry_id: String,
-    /// The edits it comes from.
+    /// The edits it comes from; of what was verified and stands, those that bear it out.
     pub edit_ids: Vec<String>,
     /// What it stands for.
     pub kind: KindDto,

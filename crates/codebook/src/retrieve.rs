@@ -92,6 +92,18 @@ impl Snapshot {
     /// # Errors
     /// `DimensionMismatch` or `InvalidQuery` if the query or the percentile is unusable.
     pub fn retrieve(&self, query: &[f32], params: &RetrievalParams) -> Result<Retrieval> {
+        let mut found = self.candidates(query, params)?;
+        let mut seen = HashSet::new();
+        found.facts.retain(|fact| seen.insert(fact.value.clone()));
+        Ok(found)
+    }
+
+    /// As [`Self::retrieve`], with a sentence that several of the nearest keys hold told of each of them: for
+    /// whoever has to judge everybody who says it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn candidates(&self, query: &[f32], params: &RetrievalParams) -> Result<Retrieval> {
         if let Some(embedding) = self.embedding()
             && query.len() != embedding.dim()
         {
@@ -108,7 +120,7 @@ impl Snapshot {
         let superseded =
             found.iter_mut().filter(|f| !f.rejected).flat_map(|f| std::mem::take(&mut f.superseded));
         let superseded: Vec<Superseded> = superseded.collect();
-        let facts = unique(found.iter_mut().filter(|f| !f.rejected).map(|f| std::mem::take(&mut f.facts)));
+        let facts = joined(found.iter_mut().filter(|f| !f.rejected).map(|f| std::mem::take(&mut f.facts)));
         let superseded = gone(superseded, &facts);
         let rejected = found.iter().all(|f| f.rejected);
         // The kind nearest to its threshold stands for all; without thresholds the nearest key.
@@ -239,10 +251,19 @@ impl Snapshot {
             return Said::Standing(standing, sentence.image_id, sentence.evidence);
         }
         // Told of the first that stands, where the key names the first of all.
-        let source = self.brought_by(*first, key.id, &sentence.value);
         let (image, area) =
-            source.map_or((sentence.image_id, sentence.evidence), |member| (member.image, member.area));
+            self.said_at(*first, key.id, &sentence.value).unwrap_or((sentence.image_id, sentence.evidence));
         Said::Standing(standing, image, area)
+    }
+
+    /// The picture that an edit said a sentence of a key about, and the part of it; `None` if it did not.
+    pub fn said_at(
+        &self,
+        edit: EditId,
+        key: MemberId,
+        sentence: &str,
+    ) -> Option<(ImageId, Option<PixelBox>)> {
+        self.brought_by(edit, key, sentence).map(|member| (member.image, member.area))
     }
 }
 
@@ -270,17 +291,12 @@ fn gone(superseded: Vec<Superseded>, facts: &[Fact]) -> Vec<Superseded> {
     superseded.into_iter().filter(|one| seen.insert(one.fact.value.clone())).collect()
 }
 
-/// The facts of one space after those of the other, each sentence once, keys counted through.
-fn unique(lists: impl Iterator<Item = Vec<Fact>>) -> Vec<Fact> {
-    let (mut seen, mut facts, mut before) = (HashSet::new(), Vec::new(), 0);
+/// The facts of one space after those of the other, keys counted through.
+fn joined(lists: impl Iterator<Item = Vec<Fact>>) -> Vec<Fact> {
+    let (mut facts, mut before) = (Vec::new(), 0);
     for list in lists {
         let keys = list.last().map_or(0, |fact: &Fact| fact.rank);
-        for mut fact in list {
-            if seen.insert(fact.value.clone()) {
-                fact.rank += before;
-                facts.push(fact);
-            }
-        }
+        facts.extend(list.into_iter().map(|fact| Fact { rank: fact.rank + before, ..fact }));
         before += keys;
     }
     facts

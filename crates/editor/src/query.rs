@@ -112,7 +112,7 @@ impl QueryPipeline<'_> {
         }
         let embedded = retrieve::embed(self.core, &snapshot, picture, question, self.call.options()).await?;
         let picture = embedded.picture.clone();
-        let mut retrieved = retrieve::search(&snapshot, embedded, plan.params, nothing).await?;
+        let mut retrieved = retrieve::search(&snapshot, embedded, &plan, nothing).await?;
         retrieved.report.k = plan.k;
         if plan.verify {
             let verifying = Instant::now();

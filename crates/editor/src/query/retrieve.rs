@@ -100,17 +100,22 @@ pub(super) async fn embed(
 }
 
 /// Searches off the async threads: the search grows with the codebook, and the first one after an edit may
-/// refresh the gate.
+/// refresh the gate. What is to be verified is told of every key that holds it.
 pub(super) async fn search(
     snapshot: &Arc<Snapshot>,
     question: EmbeddedQuestion,
-    params: RetrievalParams,
+    plan: &RetrievalPlan,
     before: Retrieved,
 ) -> Result<Retrieved, EditorError> {
     let EmbeddedQuestion { key, queue_ms, embed_ms, .. } = question;
     let retrieving = Instant::now();
-    let snapshot = Arc::clone(snapshot);
-    let report = blocking(move || Ok(snapshot.retrieve(&key, &params)?)).await?;
+    let (snapshot, params, verify) = (Arc::clone(snapshot), plan.params, plan.verify);
+    let search = move || {
+        let found =
+            if verify { snapshot.candidates(&key, &params) } else { snapshot.retrieve(&key, &params) };
+        Ok(found?)
+    };
+    let report = blocking(search).await?;
     Ok(Retrieved { report, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving), ..before })
 }
 

@@ -6,16 +6,21 @@
 //! often than on the question that had to be corrected. So every statement is judged on the query's picture,
 //! an answer by the statements of its edit, and what fails is withheld and said to be.
 //!
+//! What several edits say is judged by the reasons of each of them, and stands if those of one hold: another
+//! edit that happens to be nearer changes nothing. It is told of those alone that bear it out.
+//!
 //! What can't be judged by a picture is not. A statement that the model did not recognise on its own edit's
 //! picture goes with its edit. So does a yes to what the model affirms of pictures without content too
 //! (general knowledge, what it can't see); a no to it counts. An edit of which nothing is left to judge
 //! speaks within a multiple of its radius. The edit of this very picture needs no judgement.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+mod claims;
+mod questions;
 
-use reasonedit_codebook::{EditId, EditRecord, EntryKind, Fact, ImageId, Retrieval, Snapshot, Statement};
-use reasonedit_text::canonical;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use reasonedit_codebook::{EditId, EntryKind, Fact, ImageId, Retrieval, Snapshot};
 
 use crate::config::VerifyConfig;
 use crate::error::EditorError;
@@ -23,11 +28,16 @@ use crate::pictures::Picture;
 use crate::types::{Verification, Withheld, WithheldReason};
 use crate::visual_entailment::EntailmentJudge;
 
-/// Edits that one sentence is judged by at most: the same sentence may come from many.
-const EDITS: usize = 4;
-/// Judges the facts of a retrieval on the query's picture: leaves in it those that are borne out, of the
-/// nearest `k` keys, and tells about the others. Returns also the milliseconds that the questions waited for
-/// the engine.
+use claims::{Claim, Grounds, Judged, Source};
+use questions::Subject;
+
+/// Times that the model is asked at most: where there is no room for all statements, the second time only
+/// about edits that the first has not refuted.
+const ROUNDS: usize = 2;
+
+/// Judges the facts of a retrieval, each told of every key that holds it, on the query's picture: leaves in
+/// it those that are borne out, of the nearest `k` keys, each once and told of the edits that bear it out,
+/// and tells about the others. Returns also the milliseconds that the questions waited for the engine.
 pub(crate) async fn withhold(
     judge: EntailmentJudge<'_>,
     config: &VerifyConfig,
@@ -35,202 +45,204 @@ pub(crate) async fn withhold(
     retrieval: &mut Retrieval,
     k: usize,
 ) -> Result<(Verification, f64), EditorError> {
-    let mut candidates = std::mem::take(&mut retrieval.facts);
+    let candidates = std::mem::take(&mut retrieval.facts);
     let mut edits = HashMap::new();
     for id in candidates.iter().flat_map(|fact| &fact.edit_ids) {
         if let Some(record) = snapshot.edit(*id) {
-            edits.insert(*id, record.as_ref());
+            edits.insert(*id, Grounds::new(record.as_ref(), config.min_support));
         }
     }
-    let verifier = Verifier { config, edits, picture: picture.id };
-    let questions = verifier.questions(&mut candidates);
-    let (answers, queue_ms) = judge.row(picture.input(None), &questions).await?;
-    let judged = questions.into_iter().zip(answers).filter_map(|(question, p)| Some((question, p?)));
-    let judged: HashMap<&str, f64> = judged.collect();
-    let (facts, verification) = verifier.decide(candidates, &judged, k);
+    let verifier = Verifier::new(config, candidates, &edits, picture.id);
+    let (mut judged, mut queue_ms) = (Judged::new(), 0.0);
+    for _ in 0..ROUNDS {
+        let questions = verifier.questions(&judged);
+        if questions.is_empty() {
+            break;
+        }
+        let (answers, waited) = judge.row(picture.input(None), &questions).await?;
+        judged.extend(questions.into_iter().zip(answers));
+        queue_ms += waited;
+    }
+    let (mut facts, verification) = verifier.decide(&judged, k);
+    for fact in &mut facts {
+        let first = fact.edit_ids.first();
+        if let Some((image, area)) =
+            first.and_then(|edit| snapshot.said_at(*edit, fact.entry_id, &fact.value))
+        {
+            (fact.image_id, fact.evidence) = (image, area);
+        }
+    }
     retrieval.facts = facts;
     Ok((verification, queue_ms))
 }
 
-/// The edits that facts come from, and the picture that they are held against.
+/// What was retrieved, by sentence, and the picture that it is held against.
 struct Verifier<'a> {
     config: &'a VerifyConfig,
-    edits: HashMap<EditId, &'a EditRecord>,
+    /// As they were found, nearest first.
+    candidates: Vec<Fact>,
+    claims: Vec<Claim<'a>>,
+    /// What the model can be asked about, nearest first.
+    subjects: Vec<Subject<'a>>,
     picture: ImageId,
 }
 
-/// How well the picture bears a fact out.
+/// How well the picture bears a sentence out, by the word of one edit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Support {
     /// It was said of this very picture.
     Own,
     /// Probability that the picture shows it.
     Shown(f64),
-    /// Mean of these probabilities over the statements of its edit.
+    /// Mean of these probabilities over the statements of the edit.
     Edit(f64),
     /// Nothing that it rests on can be judged.
     Unknown,
 }
 
+impl Support {
+    /// To compare with others.
+    fn weight(self) -> f64 {
+        match self {
+            Self::Own => f64::INFINITY,
+            Self::Shown(p) | Self::Edit(p) => p,
+            Self::Unknown => 0.0,
+        }
+    }
+
+    fn probability(self) -> Option<f64> {
+        match self {
+            Self::Shown(p) | Self::Edit(p) => Some(p),
+            Self::Own | Self::Unknown => None,
+        }
+    }
+}
+
+/// An edit that says a sentence, and how well the picture bears it out by that.
+type Word<'a> = (Source<'a>, Support);
+
 impl<'a> Verifier<'a> {
-    /// The statements to ask about, those of the nearest facts first, as many as the configuration allows.
-    /// The fact for which there is no room, and those behind it, are candidates no longer: what isn't asked
-    /// about must not be taken for what can't be judged.
-    fn questions(&self, candidates: &mut Vec<Fact>) -> Vec<&'a str> {
-        let mut questions = Vec::new();
-        let mut room = 0;
-        for fact in candidates.iter() {
-            let own = self.own_ground(fact);
-            let telling = own.is_some_and(|ground| !self.affirmed_anyway(ground));
-            let of_edits = if telling { Vec::new() } else { self.grounds(fact).concat() };
-            let mut new: Vec<&str> = Vec::new();
-            if !self.is_own(fact) {
-                let texts = own.into_iter().chain(of_edits).map(|ground| ground.statement.as_str());
-                for text in texts.filter(|text| !questions.contains(text)) {
-                    if !new.contains(&text) {
-                        new.push(text);
-                    }
-                }
-            }
-            // The nearest fact is judged by as many of its statements as there is room for.
-            new.truncate(if room == 0 { self.config.statements } else { new.len() });
-            if questions.len() + new.len() > self.config.statements {
-                break;
-            }
-            questions.append(&mut new);
-            room += 1;
-        }
-        candidates.truncate(room);
-        questions
-    }
-
-    fn records(&self, fact: &Fact) -> impl Iterator<Item = &'a EditRecord> {
-        fact.edit_ids.iter().filter_map(|id| self.edits.get(id).copied())
-    }
-
-    fn is_own(&self, fact: &Fact) -> bool {
-        self.records(fact).any(|record| record.image.id == self.picture)
-    }
-
-    /// Whether the model, which affirmed it of its own picture, affirms it of a picture without content too.
-    fn affirmed_anyway(&self, ground: &Statement) -> bool {
-        ground.prior.is_some_and(|p| p > self.config.min_support)
-    }
-
-    /// For each of a fact's edits the statements that the model recognised on its picture: what the edit
-    /// stands or falls with.
-    fn grounds(&self, fact: &Fact) -> Vec<Vec<&'a Statement>> {
-        let recognised = |s: &&Statement| s.p_yes.is_none_or(|p| p > self.config.min_support);
-        self.records(fact)
-            .take(EDITS)
-            .map(|record| record.reasoning.iter().filter(recognised).collect())
-            .collect()
-    }
-
-    /// A statement's own place among them.
-    fn own_ground(&self, fact: &Fact) -> Option<&'a Statement> {
-        let of_kind = fact.kind == EntryKind::Statement;
-        self.grounds(fact).concat().into_iter().find(|ground| of_kind && ground.statement == fact.value)
-    }
-
-    /// What the picture says of a statement: nothing, where the model was not asked, or says yes to what it
-    /// says yes to anyway.
-    fn verdict(&self, ground: &Statement, judged: &HashMap<&str, f64>) -> Option<f64> {
-        let p = judged.get(ground.statement.as_str()).copied()?;
-        (p <= self.config.min_support || !self.affirmed_anyway(ground)).then_some(p)
-    }
-
-    /// How well the picture bears a fact out: a statement by itself, else by the best of its edits.
-    fn support(&self, fact: &Fact, judged: &HashMap<&str, f64>) -> Support {
-        if self.is_own(fact) {
-            return Support::Own;
-        }
-        if let Some(p) = self.own_ground(fact).and_then(|ground| self.verdict(ground, judged)) {
-            return Support::Shown(p);
-        }
-        let means = self.grounds(fact).into_iter().filter_map(|grounds| {
-            let known: Vec<f64> = grounds.iter().filter_map(|ground| self.verdict(ground, judged)).collect();
-            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-        });
-        means.max_by(f64::total_cmp).map_or(Support::Unknown, Support::Edit)
-    }
-
-    /// Splits the candidates into those put in front and those withheld.
-    fn decide(
-        &self,
+    fn new(
+        config: &'a VerifyConfig,
         candidates: Vec<Fact>,
-        judged: &HashMap<&str, f64>,
-        k: usize,
-    ) -> (Vec<Fact>, Verification) {
+        edits: &'a HashMap<EditId, Grounds<'a>>,
+        picture: ImageId,
+    ) -> Self {
+        let claims = claims::claims(&candidates, edits);
+        let subjects = questions::subjects(&claims, picture);
+        Self { config, candidates, claims, subjects, picture }
+    }
+
+    /// What every edit that says a sentence makes of it: a statement stands for itself, else its edits stand
+    /// for it. Edits that were not asked about for want of room have no word. On a picture of its own edit
+    /// that edit alone speaks.
+    fn words(&self, claim: &Claim<'a>, judged: &Judged<'a>) -> Vec<Word<'a>> {
+        let own = claim.sources.iter().filter(|source| source.grounds.record.image.id == self.picture);
+        let own: Vec<Word<'a>> = own.map(|source| (*source, Support::Own)).collect();
+        if !own.is_empty() {
+            return own;
+        }
+        if let Some(ground) = claim.ground {
+            if let Some(p) = ground.verdict(judged) {
+                return claim.sources.iter().map(|source| (*source, Support::Shown(p))).collect();
+            }
+            if ground.telling() && !judged.contains_key(ground.text) {
+                return Vec::new();
+            }
+        }
+        let word = |source: &Source<'a>| Some((*source, self.word(source.grounds, judged)?));
+        claim.sources.iter().filter_map(word).collect()
+    }
+
+    /// An edit by the statements that it rests on; `None` if there was no room to ask about them.
+    fn word(&self, grounds: &Grounds<'_>, judged: &Judged<'a>) -> Option<Support> {
+        let settled = grounds.all_asked(judged)
+            || self.is_nearest(grounds)
+            || grounds.is_refuted(judged, self.config.min_edit_support);
+        settled.then(|| grounds.mean(judged).map_or(Support::Unknown, Support::Edit))
+    }
+
+    /// Whether the picture bears a sentence out by an edit's word.
+    fn holds(&self, (source, support): &Word<'_>) -> bool {
+        let within = |most: f64| self.candidates[source.at].reach.is_some_and(|reach| reach <= most);
+        match support {
+            Support::Own => true,
+            Support::Shown(p) => *p > self.config.min_support,
+            Support::Edit(p) => *p > self.config.min_edit_support,
+            Support::Unknown => within(self.config.unjudged_reach),
+        }
+    }
+
+    /// Splits what was found into that which is put in front and that which is withheld.
+    fn decide(&self, judged: &Judged<'a>, k: usize) -> (Vec<Fact>, Verification) {
         let mut verification = Verification::default();
-        let mut kept: Vec<(Fact, Support)> = Vec::new();
-        for fact in candidates {
-            let support = self.support(&fact, judged);
-            if let Support::Shown(p) | Support::Edit(p) = support {
-                verification.support.insert(fact.value.clone(), p);
+        let mut kept: Vec<(&Claim<'a>, Vec<Word<'a>>)> = Vec::new();
+        for claim in &self.claims {
+            let words = self.words(claim, judged);
+            let holding: Vec<Word<'a>> = words.iter().copied().filter(|word| self.holds(word)).collect();
+            if !holding.is_empty() {
+                kept.push((claim, holding));
+            } else if !words.is_empty() {
+                let support = probability(&words);
+                let reason =
+                    if support.is_some() { WithheldReason::NotShown } else { WithheldReason::OutOfReach };
+                verification.support.extend(support.map(|p| (claim.value.clone(), p)));
+                verification.withheld.push(Withheld { fact: self.told(&words).1, reason });
             }
-            let within = |most: f64| fact.reach.is_some_and(|reach| reach <= most);
-            let reason = match support {
-                Support::Shown(p) if p <= self.config.min_support => Some(WithheldReason::NotShown),
-                Support::Edit(p) if p <= self.config.min_edit_support => Some(WithheldReason::NotShown),
-                Support::Own | Support::Shown(_) | Support::Edit(_) => None,
-                Support::Unknown if within(self.config.unjudged_reach) => None,
-                Support::Unknown => Some(WithheldReason::OutOfReach),
+        }
+        let best = best_answers(&kept);
+        let mut staying_facts: Vec<(usize, Fact)> = Vec::new();
+        for (claim, words) in kept {
+            verification.support.extend(probability(&words).map(|p| (claim.value.clone(), p)));
+            let stays = |(source, _): &&Word<'a>| {
+                let (question, answer) = source.grounds.answered();
+                claim.kind != EntryKind::Answer || best.get(&question).is_none_or(|best| best.0 == answer)
             };
-            match reason {
-                Some(reason) => verification.withheld.push(Withheld { fact, reason }),
-                None => kept.push((fact, support)),
+            let staying: Vec<Word<'a>> = words.iter().filter(stays).copied().collect();
+            if staying.is_empty() {
+                let reason = WithheldReason::Contradicted;
+                verification.withheld.push(Withheld { fact: self.told(&words).1, reason });
+            } else {
+                staying_facts.push(self.told(&staying));
             }
         }
-        let contradicted = self.contradicted(&kept);
-        let mut keys: Vec<_> = Vec::new();
-        let mut facts = Vec::new();
-        for (index, (fact, _)) in kept.into_iter().enumerate() {
-            if contradicted.contains(&index) {
-                verification.withheld.push(Withheld { fact, reason: WithheldReason::Contradicted });
-                continue;
-            }
-            if !keys.contains(&fact.entry_id) {
-                if keys.len() == k {
-                    continue;
-                }
-                keys.push(fact.entry_id);
-            }
-            facts.push(fact);
-        }
+        // By the nearest edit that bears them out, so that one that does not has no say in the order either.
+        staying_facts.sort_by_key(|(at, _)| *at);
+        let mut keys = BTreeSet::new();
+        let mut facts: Vec<Fact> = staying_facts.into_iter().map(|(_, fact)| fact).collect();
+        facts.retain(|fact| keys.contains(&fact.entry_id) || (keys.len() < k && keys.insert(fact.entry_id)));
         (facts, verification)
     }
 
-    /// Of answers to one question that differ, all but the one that is borne out best (the nearest of
-    /// equals).
-    fn contradicted(&self, kept: &[(Fact, Support)]) -> Vec<usize> {
-        let weight = |support: Support| match support {
-            Support::Own => f64::INFINITY,
-            Support::Shown(p) | Support::Edit(p) => p,
-            Support::Unknown => 0.0,
-        };
-        let mut best: BTreeMap<String, (usize, Cow<'_, str>, f64)> = BTreeMap::new();
-        let mut losers = Vec::new();
-        for (index, (fact, support)) in
-            kept.iter().enumerate().filter(|(_, (f, _))| f.kind == EntryKind::Answer)
-        {
-            let Some(record) = self.records(fact).next() else { continue };
-            let question = canonical(&record.question).to_lowercase();
-            let own = (index, canonical(&record.answer), weight(*support));
-            match best.get_mut(&question) {
-                None => {
-                    best.insert(question, own);
-                }
-                Some(other) if other.1 == own.1 => {}
-                Some(other) if own.2 > other.2 => {
-                    losers.push(other.0);
-                    *other = own;
-                }
-                Some(_) => losers.push(index),
-            }
-        }
-        losers
+    /// A sentence as the nearest of these edits says it, told of them all, and the place of that candidate.
+    fn told(&self, words: &[Word<'_>]) -> (usize, Fact) {
+        let nearest = words.iter().map(|(source, _)| source.at).min().unwrap_or_default();
+        let edit_ids = words.iter().map(|(source, _)| source.grounds.record.id).collect();
+        (nearest, Fact { edit_ids, ..self.candidates[nearest].clone() })
     }
+}
+
+/// The greatest probability that an edit's word gives a sentence; `None` where nothing was judged.
+fn probability(words: &[Word<'_>]) -> Option<f64> {
+    words.iter().filter_map(|(_, support)| support.probability()).max_by(f64::total_cmp)
+}
+
+/// Of answers to one question the one that is borne out best (the nearest of equals), with its weight.
+fn best_answers<'a>(kept: &[(&Claim<'a>, Vec<Word<'a>>)]) -> BTreeMap<String, (Cow<'a, str>, f64)> {
+    let answers = kept.iter().filter(|(claim, _)| claim.kind == EntryKind::Answer);
+    let mut words: Vec<&Word<'a>> = answers.flat_map(|(_, words)| words).collect();
+    words.sort_by_key(|(source, _)| source.at);
+    let mut best = BTreeMap::new();
+    for (source, support) in words {
+        let (question, answer) = source.grounds.answered();
+        let weight = support.weight();
+        let known: &mut (Cow<'a, str>, f64) =
+            best.entry(question).or_insert_with(|| (answer.clone(), weight));
+        if weight > known.1 {
+            *known = (answer, weight);
+        }
+    }
+    best
 }
 
 #[cfg(test)]

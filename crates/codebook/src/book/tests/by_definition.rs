@@ -16,7 +16,19 @@ struct Looked {
     nearest: Option<Fact>,
 }
 
-/// Retrieval by its definition, over the keys of the snapshot.
+/// Of facts of equal text the nearest.
+fn each_once(mut retrieval: Retrieval) -> Retrieval {
+    let mut facts: Vec<Fact> = Vec::new();
+    for fact in retrieval.facts {
+        if facts.iter().all(|known| known.value != fact.value) {
+            facts.push(fact);
+        }
+    }
+    retrieval.facts = facts;
+    retrieval
+}
+
+/// Candidates by their definition, over the keys of the snapshot.
 fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrieval {
     let lookup = snapshot.config().lookup;
     let looked = if lookup.by_kind {
@@ -37,9 +49,7 @@ fn naive(snapshot: &Snapshot, query: &[f32], params: &RetrievalParams) -> Retrie
     let mut ranks = 0;
     for one in looked.iter().filter(|one| !one.rejected) {
         for fact in &one.facts {
-            if facts.iter().all(|known| known.value != fact.value) {
-                facts.push(Fact { rank: fact.rank + ranks, ..fact.clone() });
-            }
+            facts.push(Fact { rank: fact.rank + ranks, ..fact.clone() });
         }
         ranks += one.facts.last().map_or(0, |fact| fact.rank);
     }
@@ -183,7 +193,9 @@ proptest! {
             }
             let snapshot = book.snapshot();
             let query: Vec<f32> = (0..DIM).map(|_| 0.7 * random.unit()).collect();
-            prop_assert_eq!(snapshot.retrieve(&query, &params).unwrap(), naive(&snapshot, &query, &params));
+            let naive = naive(&snapshot, &query, &params);
+            prop_assert_eq!(snapshot.candidates(&query, &params).unwrap(), naive.clone());
+            prop_assert_eq!(snapshot.retrieve(&query, &params).unwrap(), each_once(naive));
         }
         let report = book.verify().unwrap();
         prop_assert!(report.ok(), "{report:?}");

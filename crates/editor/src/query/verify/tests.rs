@@ -1,4 +1,4 @@
-use reasonedit_codebook::{GenerationId, ImageInfo, MemberId};
+use reasonedit_codebook::{EditRecord, GenerationId, ImageInfo, MemberId, Statement};
 
 use super::*;
 
@@ -43,12 +43,31 @@ fn fact(record: &EditRecord, ordinal: u32, value: &str) -> Fact {
     }
 }
 
-fn verifier<'a>(config: &'a VerifyConfig, records: &'a [EditRecord], picture: u128) -> Verifier<'a> {
-    Verifier {
-        config,
-        edits: records.iter().map(|record| (record.id, record)).collect(),
-        picture: ImageId::of(&picture.to_be_bytes()),
+/// What comes of these candidates on a picture, where the model says this of statements, and what it was
+/// asked about in each round.
+fn judge(
+    config: &VerifyConfig,
+    records: &[EditRecord],
+    picture: u128,
+    candidates: Vec<Fact>,
+    k: usize,
+    p: &[(&str, f64)],
+) -> (Vec<Fact>, Verification, Vec<Vec<String>>) {
+    let edits: HashMap<EditId, Grounds<'_>> =
+        records.iter().map(|record| (record.id, Grounds::new(record, config.min_support))).collect();
+    let verifier = Verifier::new(config, candidates, &edits, ImageId::of(&picture.to_be_bytes()));
+    let (mut judged, mut rounds) = (Judged::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let questions = verifier.questions(&judged);
+        if !questions.is_empty() {
+            rounds.push(questions.iter().map(|text| (*text).to_owned()).collect());
+        }
+        for text in questions {
+            judged.insert(text, Some(p.iter().find(|(own, _)| *own == text).map_or(0.9, |(_, p)| *p)));
+        }
     }
+    let (facts, verification) = verifier.decide(&judged, k);
+    (facts, verification, rounds)
 }
 
 fn values(facts: &[Fact]) -> Vec<&str> {
@@ -63,36 +82,33 @@ fn withheld(verification: &Verification) -> Vec<(&str, WithheldReason)> {
 fn a_statement_stands_for_itself_and_an_answer_for_its_edit() {
     let config = VerifyConfig::default();
     let records = [record(1, "a", &[("It is red.", None), ("It is round.", Some(0.9))])];
-    let verifier = verifier(&config, &records, 0);
-    let mut facts = vec![
+    let facts = vec![
         fact(&records[0], 0, "The answer is a."),
         fact(&records[0], 1, "It is red."),
         fact(&records[0], 2, "It is round."),
     ];
-    assert_eq!(verifier.questions(&mut facts), ["It is red.", "It is round."]);
-    assert_eq!(facts.len(), 3);
-    let judged = HashMap::from([("It is red.", 0.3), ("It is round.", 0.9)]);
-    let (front, verification) = verifier.decide(facts.clone(), &judged, 5);
+    let said = [("It is red.", 0.3), ("It is round.", 0.9)];
+    let (front, verification, rounds) = judge(&config, &records, 0, facts.clone(), 5, &said);
+    assert_eq!(rounds, [["It is red.", "It is round."]]);
     assert_eq!(values(&front), ["It is round."]);
     let told = [("The answer is a.", WithheldReason::NotShown), ("It is red.", WithheldReason::NotShown)];
     assert_eq!(withheld(&verification), told);
     assert!((verification.support["The answer is a."] - 0.6).abs() < 1e-12);
     let lenient = VerifyConfig { min_edit_support: 0.5, ..VerifyConfig::default() };
-    let lenient = Verifier { config: &lenient, edits: verifier.edits.clone(), picture: verifier.picture };
-    assert_eq!(values(&lenient.decide(facts.clone(), &judged, 5).0), ["The answer is a.", "It is round."]);
+    let front = judge(&lenient, &records, 0, facts.clone(), 5, &said).0;
+    assert_eq!(values(&front), ["The answer is a.", "It is round."]);
     // No more keys than asked for.
-    let judged = HashMap::from([("It is red.", 0.9), ("It is round.", 0.9)]);
-    assert_eq!(values(&verifier.decide(facts, &judged, 2).0), ["The answer is a.", "It is red."]);
+    let front = judge(&config, &records, 0, facts, 2, &[]).0;
+    assert_eq!(values(&front), ["The answer is a.", "It is red."]);
 }
 
 #[test]
 fn the_edit_of_this_picture_needs_no_judgement() {
     let config = VerifyConfig::default();
     let records = [record(1, "a", &[("It is red.", None)])];
-    let verifier = verifier(&config, &records, 1);
-    let mut facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[0], 1, "It is red.")];
-    assert!(verifier.questions(&mut facts).is_empty());
-    let (front, verification) = verifier.decide(facts, &HashMap::new(), 5);
+    let facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[0], 1, "It is red.")];
+    let (front, verification, rounds) = judge(&config, &records, 1, facts, 5, &[("It is red.", 0.0)]);
+    assert!(rounds.is_empty());
     assert_eq!(values(&front), ["The answer is a.", "It is red."]);
     assert!(verification.withheld.is_empty() && verification.support.is_empty());
 }
@@ -101,11 +117,10 @@ fn the_edit_of_this_picture_needs_no_judgement() {
 fn what_the_model_did_not_recognise_goes_with_its_edit() {
     let config = VerifyConfig::default();
     let records = [record(1, "a", &[("It is red.", Some(0.9)), ("Red ones are a.", Some(0.2))])];
-    let verifier = verifier(&config, &records, 0);
     let rule = fact(&records[0], 2, "Red ones are a.");
-    assert_eq!(verifier.questions(&mut vec![rule.clone()]), ["It is red."]);
     for (p, shown) in [(0.8, true), (0.2, false)] {
-        let (front, _) = verifier.decide(vec![rule.clone()], &HashMap::from([("It is red.", p)]), 5);
+        let (front, _, rounds) = judge(&config, &records, 0, vec![rule.clone()], 5, &[("It is red.", p)]);
+        assert_eq!(rounds, [["It is red."]]);
         assert_eq!(!front.is_empty(), shown);
     }
 }
@@ -114,26 +129,23 @@ fn what_the_model_did_not_recognise_goes_with_its_edit() {
 fn a_yes_to_what_it_affirms_of_any_picture_says_nothing_and_a_no_does() {
     let config = VerifyConfig::default();
     let records = [record(1, "a", &[("It is red.", Some(0.9)), ("Those are rare in general.", Some(0.9))])];
-    let verifier = verifier(&config, &records, 0);
     let general = fact(&records[0], 2, "Those are rare in general.");
-    assert_eq!(verifier.questions(&mut vec![general.clone()]), ["Those are rare in general.", "It is red."]);
-    let support = |general_p, red_p| {
-        let judged = HashMap::from([("Those are rare in general.", general_p), ("It is red.", red_p)]);
-        verifier.support(&general, &judged)
-    };
-    assert_eq!(support(0.9, 0.2), Support::Edit(0.2));
-    assert_eq!(support(0.9, 0.8), Support::Edit(0.8));
-    assert_eq!(support(0.1, 0.8), Support::Shown(0.1));
+    for (general_p, red_p, support) in [(0.9, 0.2, 0.2), (0.9, 0.8, 0.8), (0.1, 0.8, 0.1)] {
+        let said = [("Those are rare in general.", general_p), ("It is red.", red_p)];
+        let (front, verification, rounds) = judge(&config, &records, 0, vec![general.clone()], 5, &said);
+        assert_eq!(rounds, [["Those are rare in general.", "It is red."]]);
+        assert_eq!(verification.support[&general.value], support);
+        assert_eq!(front.is_empty(), support < 0.5);
+    }
 }
 
 #[test]
 fn an_edit_that_nothing_can_be_said_of_speaks_within_its_radius() {
     let config = VerifyConfig::default();
     let records = [record(1, "a", &[])];
-    let verifier = verifier(&config, &records, 0);
     let at = |reach| Fact { reach, ..fact(&records[0], 0, "The answer is a.") };
     for (reach, spoken) in [(Some(0.9), true), (Some(1.1), false), (None, false)] {
-        let (front, verification) = verifier.decide(vec![at(reach)], &HashMap::new(), 5);
+        let (front, verification, _) = judge(&config, &records, 0, vec![at(reach)], 5, &[]);
         assert_eq!(!front.is_empty(), spoken, "{reach:?}");
         assert_eq!(verification.withheld.is_empty(), spoken);
     }
@@ -147,16 +159,78 @@ fn of_answers_that_contradict_each_other_the_best_borne_out_stays() {
         record(2, "b", &[("It is round.", None)]),
         record(3, "b", &[("It is round.", None)]),
     ];
-    let verifier = verifier(&config, &records, 0);
-    let facts: Vec<Fact> = ["a", "b", "b again"]
-        .iter()
-        .zip(&records)
-        .map(|(answer, record)| fact(record, 0, &format!("The answer is {answer}.")))
-        .collect();
-    let judged = HashMap::from([("It is red.", 0.8), ("It is round.", 0.9)]);
-    let (front, verification) = verifier.decide(facts, &judged, 5);
+    let answers = ["a", "b", "b again"].iter().zip(&records);
+    let facts = answers.map(|(answer, record)| fact(record, 0, &format!("The answer is {answer}.")));
+    let said = [("It is red.", 0.8), ("It is round.", 0.9)];
+    let (front, verification, _) = judge(&config, &records, 0, facts.collect(), 5, &said);
     assert_eq!(values(&front), ["The answer is b.", "The answer is b again."]);
     assert_eq!(withheld(&verification), [("The answer is a.", WithheldReason::Contradicted)]);
+}
+
+#[test]
+fn a_shared_answer_stands_by_the_reasons_of_whoever_they_hold_for() {
+    let config = VerifyConfig::default();
+    let records = [
+        record(1, "a", &[("It is red.", None)]),
+        record(2, "b", &[("It is tall.", None)]),
+        record(3, "a", &[("It is round.", None)]),
+        record(4, "a", &[("It is small.", None)]),
+    ];
+    let at = |n: usize, rank: usize, value: &str| Fact { rank, ..fact(&records[n], 0, value) };
+    // The nearest edit's reason does not hold; those of two that are farther do.
+    let all = vec![
+        at(0, 1, "The answer is a."),
+        at(1, 2, "The answer is b."),
+        at(2, 3, "The answer is a."),
+        at(3, 4, "The answer is a."),
+    ];
+    let said = [("It is red.", 0.1), ("It is tall.", 0.1), ("It is round.", 0.8)];
+    let (front, verification, _) = judge(&config, &records, 0, all.clone(), 5, &said);
+    assert_eq!(values(&front), ["The answer is a."]);
+    // It is told of the nearest that bears it out, with the best support, and of nobody who does not.
+    assert_eq!(front[0].edit_ids, [records[2].id, records[3].id]);
+    assert_eq!((front[0].entry_id, front[0].rank), (all[2].entry_id, 3));
+    assert_eq!(verification.support["The answer is a."], 0.9);
+    assert_eq!(withheld(&verification), [("The answer is b.", WithheldReason::NotShown)]);
+    // As it would be if the nearer edit had never been made.
+    let without = judge(&config, &records, 0, all[1..].to_vec(), 5, &said).0;
+    assert_eq!(front, without);
+    // Many edits of one key are no different: the last of them bears it out.
+    let edit_ids = records.iter().filter(|r| r.answer == "a").map(|r| r.id).collect();
+    let merged = vec![Fact { edit_ids, ..all[0].clone() }];
+    let said = [("It is red.", 0.1), ("It is round.", 0.1)];
+    let (front, ..) = judge(&config, &records, 0, merged, 5, &said);
+    assert_eq!(front[0].edit_ids, [records[3].id]);
+    // None bears it out: it is withheld, and told of them all.
+    let said = [("It is red.", 0.1), ("It is tall.", 0.1), ("It is round.", 0.2), ("It is small.", 0.3)];
+    let (front, verification, _) = judge(&config, &records, 0, all, 5, &said);
+    assert!(front.is_empty());
+    assert_eq!(verification.support["The answer is a."], 0.3);
+    assert_eq!(verification.withheld[0].fact.edit_ids.len(), 3);
+}
+
+#[test]
+fn of_a_shared_answer_that_is_contradicted_in_one_question_the_other_stays() {
+    let config = VerifyConfig::default();
+    let mut records = [
+        record(1, "yes", &[("It is red.", None)]),
+        record(2, "no", &[("It is tall.", None)]),
+        record(3, "yes", &[("It is round.", None)]),
+    ];
+    records[2].question = "Is it edible?".to_owned();
+    let facts = vec![
+        fact(&records[0], 0, "Yes."),
+        fact(&records[1], 0, "No."),
+        Fact { rank: 2, ..fact(&records[2], 0, "Yes.") },
+    ];
+    let said = [("It is red.", 0.8)];
+    let (front, verification, _) = judge(&config, &records, 0, facts.clone(), 5, &said);
+    assert_eq!(values(&front), ["No.", "Yes."]);
+    assert_eq!(front[1].edit_ids, [records[2].id]);
+    assert!(verification.withheld.is_empty());
+    let (front, verification, _) = judge(&config, &records, 0, facts[..2].to_vec(), 5, &said);
+    assert_eq!(values(&front), ["No."]);
+    assert_eq!(withheld(&verification), [("Yes.", WithheldReason::Contradicted)]);
 }
 
 #[test]
@@ -165,8 +239,29 @@ fn no_more_is_asked_than_allowed() {
     let texts: Vec<String> = (0..9).map(|n| format!("Statement {n}.")).collect();
     let statements: Vec<(&str, Option<f64>)> = texts.iter().map(|text| (text.as_str(), None)).collect();
     let records = [record(1, "a", &statements)];
-    let verifier = verifier(&config, &records, 0);
-    let mut facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[0], 9, &texts[8])];
-    assert_eq!(verifier.questions(&mut facts).len(), 3);
-    assert_eq!(values(&facts), ["The answer is a."], "what isn't asked about is no candidate");
+    let facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[0], 9, &texts[8])];
+    let (front, verification, rounds) = judge(&config, &records, 0, facts, 5, &[]);
+    assert_eq!(rounds.concat().len(), 3);
+    assert_eq!(values(&front), ["The answer is a."], "what isn't asked about is no candidate");
+    assert!(verification.withheld.is_empty());
+}
+
+#[test]
+fn where_room_is_short_every_edit_is_asked_about_before_any_is_asked_about_fully() {
+    // Four edits of three statements each share an answer, there is room for eight questions: a short one of
+    // each is asked first, and what is left goes to the one that this does not refute.
+    let config = VerifyConfig { statements: 8, ..VerifyConfig::default() };
+    let texts: Vec<[String; 3]> = (0..4)
+        .map(|n| [format!("Number {n} is very long."), format!("Short {n}."), format!("Number {n} is long.")])
+        .collect();
+    let records: Vec<EditRecord> = (0..4)
+        .map(|n| record(n as u128 + 1, "a", &texts[n].each_ref().map(|text| (text.as_str(), None))))
+        .collect();
+    let at = |(n, record)| Fact { rank: n + 1, ..fact(record, 0, "The answer is a.") };
+    let facts: Vec<Fact> = records.iter().enumerate().map(at).collect();
+    let said = [("Short 0.", 0.1), ("Short 1.", 0.1), ("Short 2.", 0.1)];
+    let (front, _, rounds) = judge(&config, &records, 0, facts, 5, &said);
+    assert_eq!(rounds[0], ["Short 0.", "Short 1.", "Short 2.", "Short 3."]);
+    assert_eq!(rounds[1], ["Number 3 is very long.", "Number 3 is long."]);
+    assert_eq!(front[0].edit_ids, [records[3].id]);
 }

@@ -1,0 +1,125 @@
+//! Retrieved sentences by what they say: who says each, and what that rests on.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use reasonedit_codebook::{EditId, EditRecord, EntryKind, Fact, Statement};
+use reasonedit_text::canonical;
+
+/// What the model said of the statements that it was asked about: the probability that the picture shows
+/// them, `None` where its context has no room for the statement.
+pub(super) type Judged<'a> = HashMap<&'a str, Option<f64>>;
+
+/// A statement that the model recognised on its edit's picture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    pub(super) text: &'a str,
+    /// Whether the model affirms it of a picture without content too.
+    affirmed_anyway: bool,
+    /// Above this probability the model says yes.
+    min_support: f64,
+}
+
+impl Ground<'_> {
+    /// Whether a yes says something.
+    pub(super) fn telling(&self) -> bool {
+        !self.affirmed_anyway
+    }
+
+    /// What the picture says of it: nothing, where the model was not asked, or says yes to what it says yes
+    /// to anyway.
+    pub(super) fn verdict(&self, judged: &Judged<'_>) -> Option<f64> {
+        let p = judged.get(self.text).copied().flatten()?;
+        (p <= self.min_support || self.telling()).then_some(p)
+    }
+}
+
+/// What an edit stands or falls with.
+#[derive(Debug)]
+pub(super) struct Grounds<'a> {
+    pub(super) record: &'a EditRecord,
+    pub(super) statements: Vec<Ground<'a>>,
+}
+
+impl<'a> Grounds<'a> {
+    pub(super) fn new(record: &'a EditRecord, min_support: f64) -> Self {
+        let recognised = |s: &&Statement| s.p_yes.is_none_or(|p| p > min_support);
+        let ground = |s: &'a Statement| Ground {
+            text: &s.statement,
+            affirmed_anyway: s.prior.is_some_and(|p| p > min_support),
+            min_support,
+        };
+        Self { record, statements: record.reasoning.iter().filter(recognised).map(ground).collect() }
+    }
+
+    /// Its question and its answer, as they are compared with those of others.
+    pub(super) fn answered(&self) -> (String, Cow<'a, str>) {
+        (canonical(&self.record.question).to_lowercase(), canonical(&self.record.answer))
+    }
+
+    pub(super) fn all_asked(&self, judged: &Judged<'_>) -> bool {
+        self.statements.iter().all(|ground| judged.contains_key(ground.text))
+    }
+
+    /// Mean of what the picture says of its statements; `None` where it says nothing of any.
+    pub(super) fn mean(&self, judged: &Judged<'_>) -> Option<f64> {
+        let known: Vec<f64> = self.statements.iter().filter_map(|ground| ground.verdict(judged)).collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    }
+
+    /// Whether the mean can't be above this any more, whatever is said of what was not asked about.
+    pub(super) fn is_refuted(&self, judged: &Judged<'_>, most: f64) -> bool {
+        let known: Vec<f64> = self.statements.iter().filter_map(|ground| ground.verdict(judged)).collect();
+        let open = self.statements.iter().filter(|g| g.telling() && !judged.contains_key(g.text)).count();
+        let all = (known.len() + open) as f64;
+        !known.is_empty() && (known.iter().sum::<f64>() + open as f64) / all <= most
+    }
+}
+
+/// An edit that says a sentence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    /// Place among the candidates of the nearest one that it says it by.
+    pub(super) at: usize,
+    /// Place among the edits of that candidate.
+    pub(super) turn: usize,
+    pub(super) grounds: &'a Grounds<'a>,
+}
+
+/// A sentence with all edits that say it.
+#[derive(Debug)]
+pub(super) struct Claim<'a> {
+    pub(super) value: String,
+    pub(super) kind: EntryKind,
+    /// Nearest first.
+    pub(super) sources: Vec<Source<'a>>,
+    /// What a statement is judged by itself: as one of them has it of whom the model recognised it, rather
+    /// one whose yes says something.
+    pub(super) ground: Option<Ground<'a>>,
+}
+
+/// The candidates by what they say, in the order of the first that says it.
+pub(super) fn claims<'a>(candidates: &[Fact], edits: &'a HashMap<EditId, Grounds<'a>>) -> Vec<Claim<'a>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut claims: Vec<Claim<'a>> = Vec::new();
+    for (at, fact) in candidates.iter().enumerate() {
+        let place = *places.entry(&fact.value).or_insert_with(|| {
+            let value = fact.value.clone();
+            claims.push(Claim { value, kind: fact.kind, sources: Vec::new(), ground: None });
+            claims.len() - 1
+        });
+        let claim = &mut claims[place];
+        let edits = fact.edit_ids.iter().filter_map(|id| edits.get(id));
+        for (turn, grounds) in edits.enumerate() {
+            if claim.sources.iter().all(|known| known.grounds.record.id != grounds.record.id) {
+                claim.sources.push(Source { at, turn, grounds });
+            }
+        }
+    }
+    for claim in claims.iter_mut().filter(|claim| claim.kind == EntryKind::Statement) {
+        let all = claim.sources.iter().flat_map(|source| &source.grounds.statements);
+        let own: Vec<Ground<'a>> = all.filter(|ground| ground.text == claim.value).copied().collect();
+        claim.ground = own.iter().find(|ground| ground.telling()).or(own.first()).copied();
+    }
+    claims
+}
