@@ -3,20 +3,35 @@
 /// The library's variable of the threads that multiply two matrices.
 const RAYON: &str = "RAYON_NUM_THREADS";
 
-/// Says to the tensor library how many threads each of `jobs` engines has, unless somebody has:
-/// candle-core 0.11 otherwise counts the processor's cores before every product of matrices by reading
-/// `/proc/cpuinfo`, which was an eighth of what a question costs. To be called before there are other threads.
+/// Says to the tensor library how many threads each of `jobs` engines has, unless somebody has: candle-core
+/// 0.11 otherwise counts the processor's cores before every product of matrices by reading `/proc/cpuinfo`,
+/// which was an eighth of what a question costs. It looks at the environment alone, and that is set for good
+/// when a program begins: so the program begins once more, as the same process.
 pub(crate) fn settle(jobs: usize) {
-    if std::env::var_os(RAYON).is_some() {
-        return;
-    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (cores / jobs.max(1)).max(1);
-    // SAFETY: `main` calls this first: no other thread is there to read or write the environment.
-    #[expect(unsafe_code, reason = "there is no other way to say it to candle")]
-    unsafe {
-        std::env::set_var(RAYON, threads.to_string());
+    if std::env::var_os(RAYON).is_none() {
+        begin_again((cores / jobs.max(1)).max(1));
     }
-    // What engines share has a thread for each core, however few each of them has. Nobody has built it before.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(cores).build_global();
+    if jobs > 1 {
+        // What engines share has a thread for each core, however few each of them has.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(cores).build_global();
+    }
+}
+
+/// Returns where the system can't do that: everything works as it is, too.
+fn begin_again(threads: usize) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+
+        let mut arguments = std::env::args_os();
+        if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
+            let mut again = std::process::Command::new(program);
+            let failed = again.arg0(name).args(arguments).env(RAYON, threads.to_string()).exec();
+            // There is no log yet, and nothing to be done about it.
+            drop(failed);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = threads;
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::{EditorConfig, Paraphrase, RetrievalOverride, StatementInput};
 use reasonedit_evaluation::{
-    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorRegistry,
+    BaselineEditor, EditorCorrection, EditorFactory, EditorQuestion, EditorRegistry, EditorSettings,
+    TunableFactory, editor_names,
 };
 use reasonedit_inference::{CallOptions, Engine, EngineConfig, EngineHandle, Models};
 use reasonedit_models::{Cut, LoadOptions, LogitsAt, Piece, Projection, Sequence};
@@ -16,7 +17,11 @@ use reasonedit_world::writer::write_records;
 
 /// A world that nothing was trained or tuned on.
 const SEED: u64 = 1_000_423;
-const RECORDS: usize = 3;
+const RECORDS: usize = 10;
+/// Another, for editors that are trained before any edit, for so many steps that one can see it is done.
+const TRAINING_SEED: u64 = 3_000_423;
+const TRAINING_RECORDS: usize = 6;
+const STEPS: [(&str, f64); 2] = [("mend", 40.0), ("live-edit", 6.0)];
 
 fn engine() -> EngineHandle {
     let demo = |name: &str| format!("{}/../../models/demo/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -34,11 +39,19 @@ fn registry(engine: &EngineHandle, folder: &Path) -> EditorRegistry {
     let mut config = EditorConfig::default();
     config.radius.paraphrase = Paraphrase::Rules;
     config.radius.pairs = 1;
-    EditorRegistry::new(engine.clone(), config, folder.join("work"), Vec::new()).unwrap()
+    let registry = EditorRegistry::new(engine.clone(), config, folder.join("work"), Vec::new()).unwrap();
+    let mut registry =
+        registry.with_training(world(&folder.join("training"), TRAINING_SEED, TRAINING_RECORDS));
+    for (name, steps) in STEPS {
+        for name in [name.to_owned(), format!("{name}-cot")] {
+            registry = registry.with_settings(&name, EditorSettings::new([("steps", steps)])).unwrap();
+        }
+    }
+    registry
 }
 
-fn world(folder: &Path) -> Dataset {
-    write_records(folder, SEED, RECORDS, |_, _| {}).unwrap();
+fn world(folder: &Path, seed: u64, records: usize) -> Dataset {
+    write_records(folder, seed, records, |_, _| {}).unwrap();
     Dataset::open(folder).unwrap()
 }
 
@@ -93,13 +106,10 @@ async fn fingerprint(engine: &EngineHandle) -> String {
 #[tokio::test]
 async fn no_editor_changes_the_model_and_each_answers_with_and_without_choices() {
     let folder = tempfile::tempdir().unwrap();
-    let (engine, data) = (engine(), world(folder.path()));
+    let (engine, data) = (engine(), world(&folder.path().join("edits"), SEED, RECORDS));
     let registry = registry(&engine, folder.path());
     let before = fingerprint(&engine).await;
-    let names = registry.names();
-    // Editors that are trained on records of their own before any edit take too long here.
-    let trained = registry.trained(&names);
-    for name in names.iter().filter(|name| !trained.contains(&name.as_str())) {
+    for name in &editor_names() {
         let baseline = registry.editor(name, "plain").await.unwrap();
         for (number, record) in data.records.iter().enumerate() {
             baseline.edit(number, &correction(&data, record)).await.unwrap();
@@ -109,7 +119,9 @@ async fn no_editor_changes_the_model_and_each_answers_with_and_without_choices()
             let chosen = ask(&*baseline, &data, number, sample, choices).await;
             assert!(choices.contains(&chosen), "{name}: {chosen}");
             let generated = ask(&*baseline, &data, number, sample, &[]).await;
-            assert!(!generated.trim().is_empty(), "{name} says nothing");
+            // A network that was hardly trained may well make the model end its turn at once.
+            let hardly_trained = STEPS.iter().any(|(own, _)| name.starts_with(own));
+            assert!(hardly_trained || !generated.trim().is_empty(), "{name} says nothing");
             assert_eq!(ask(&*baseline, &data, number, sample, &[]).await, generated, "{name}");
         }
         assert_eq!(fingerprint(&engine).await, before, "{name} has changed the model");

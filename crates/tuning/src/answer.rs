@@ -7,7 +7,7 @@ use crate::feed_forward::last_suffix;
 use crate::loss::log_probabilities;
 use crate::method::Question;
 use crate::picture::ReplyStates;
-use crate::prompt::{Prompt, ends_attention};
+use crate::prompt::{Prompt, ends_attention, nothing};
 
 /// Tokens that a generated answer may have.
 const LONGEST: usize = 32;
@@ -23,7 +23,21 @@ pub fn reply_log_likelihoods(
     replies: &[String],
     adaptation: &dyn Adaptation,
 ) -> Result<Vec<f64>> {
-    log_likelihoods(suffix, &ReplyStates::of(model, prompt, replies)?, adaptation)
+    log_likelihoods(suffix, &reply_states(model, prompt, replies)?, adaptation)
+}
+
+/// Replies behind a prompt.
+fn reply_states(model: &dyn VisionLanguageModel, prompt: &Prompt, replies: &[String]) -> Result<ReplyStates> {
+    let tokens: Vec<Vec<u32>> = replies
+        .iter()
+        .map(|reply| model.tokenizer().encode_reply(reply.trim()))
+        .collect::<std::result::Result<_, _>>()?;
+    if tokens.iter().any(Vec::is_empty) {
+        return Err(nothing().into());
+    }
+    let slices: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+    let states = prompt.states(model, &slices)?;
+    Ok(ReplyStates { tokens, states })
 }
 
 /// ln P of each of these replies.
@@ -125,7 +139,9 @@ pub(crate) fn answer(
         return answer_prompt(model, suffix, &prompt, question, adaptation);
     }
     // What no edit changes is there from the last time the question was asked.
-    let replies = picture.replies(model, text, choices, suffix.cut())?;
+    let replies = picture.replies(model, text, choices, suffix.cut(), || {
+        reply_states(model, &Prompt::new(model, picture, text, suffix.cut())?, choices)
+    })?;
     let best = likeliest(&log_likelihoods(suffix, &replies, adaptation)?);
     Ok(choices[best].clone())
 }

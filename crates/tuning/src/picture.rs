@@ -6,10 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use reasonedit_imaging::{DecodeLimits, RgbImage, decode};
-use reasonedit_models::{Cut, HiddenStates, ImageFeatures, VisionLanguageModel};
+use reasonedit_models::{Cut, HiddenStates, ImageFeatures, ModelError, VisionLanguageModel};
 
 use crate::error::Result;
-use crate::prompt::{Prompt, nothing};
 
 /// A picture, decoded when a model looks at it. What the first model saw is kept.
 pub struct Picture {
@@ -78,7 +77,10 @@ impl Picture {
         }
         let features = self.with_pixels(|pixels| {
             let input = model.preprocessor().preprocess(pixels)?;
-            Ok(model.encode_images(&[&input], &[])?.pop().ok_or_else(nothing)?)
+            Ok(model
+                .encode_images(&[&input], &[])?
+                .pop()
+                .ok_or_else(|| ModelError::shape("no features of a picture"))?)
         })?;
         self.seen.get_or_init(|| Seen {
             model: model.info().fingerprint.clone(),
@@ -109,22 +111,23 @@ impl Picture {
         self.seen.get().filter(|seen| seen.model == model.info().fingerprint)
     }
 
-    /// Replies to a question about it, with their states at a cut behind all attention. They are kept.
+    /// Replies to a question about it, with their states at a cut, made once.
     ///
     /// # Errors
-    /// As [`Prompt::new`]; a reply without tokens.
+    /// Those of `make`.
     pub(crate) fn replies(
         &self,
         model: &dyn VisionLanguageModel,
         text: &str,
         replies: &[String],
         cut: Cut,
+        make: impl FnOnce() -> Result<ReplyStates>,
     ) -> Result<Arc<ReplyStates>> {
         let asked = Asked { text: text.to_owned(), replies: replies.to_vec(), cut };
         if let Some(kept) = self.seen_by(model).and_then(|seen| seen.replies.lock().get(&asked).cloned()) {
             return Ok(kept);
         }
-        let made = Arc::new(ReplyStates::of(model, &Prompt::new(model, self, text, cut)?, replies)?);
+        let made = Arc::new(make()?);
         if let Some(seen) = self.seen_by(model) {
             seen.replies.lock().insert(asked, Arc::clone(&made));
         }
@@ -151,25 +154,6 @@ impl Picture {
             seen.vectors.lock().insert(key, Arc::clone(&made));
         }
         Ok(made)
-    }
-}
-
-impl ReplyStates {
-    /// Of these replies behind a prompt.
-    ///
-    /// # Errors
-    /// Those of the model; a reply without tokens.
-    pub(crate) fn of(model: &dyn VisionLanguageModel, prompt: &Prompt, replies: &[String]) -> Result<Self> {
-        let tokens: Vec<Vec<u32>> = replies
-            .iter()
-            .map(|reply| model.tokenizer().encode_reply(reply.trim()))
-            .collect::<std::result::Result<_, _>>()?;
-        if tokens.iter().any(Vec::is_empty) {
-            return Err(nothing().into());
-        }
-        let slices: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        let states = prompt.states(model, &slices)?;
-        Ok(Self { tokens, states })
     }
 }
 

@@ -15,7 +15,8 @@ const LIVE_EDIT_COT: &str = "live-edit-cot";
 
 /// As published, but for the number of steps.
 const PUBLISHED: &[(&str, f64)] = &[("learning_rate", 1e-4), ("depth", 21.0 / 32.0)];
-const GRID: &[(&str, &[f64])] = &[("learning_rate", &[1e-4, 1e-3]), ("depth", &[0.35, 21.0 / 32.0])];
+const GRID: &[(&str, &[f64])] =
+    &[("learning_rate", &[1e-4, 1e-3]), ("depth", &[0.35, 21.0 / 32.0]), ("steps", &[1200.0])];
 
 /// With the answers alone, and with the reasoning behind them.
 pub(super) const EDITORS: &[EditorDefinition] = &[

@@ -14,8 +14,12 @@ const MEND_COT: &str = "mend-cot";
 
 /// As published for models that see (settings of EasyEdit), but for the number of steps.
 const PUBLISHED: &[(&str, f64)] = &[("learning_rate", 1e-6), ("edit_weight", 0.1), ("edits_together", 1.0)];
-const GRID: &[(&str, &[f64])] =
-    &[("learning_rate", &[1e-6, 1e-5]), ("edit_weight", &[0.1, 1.0]), ("edits_together", &[1.0, 10.0])];
+const GRID: &[(&str, &[f64])] = &[
+    ("learning_rate", &[1e-6, 1e-5]),
+    ("edit_weight", &[0.1, 1.0]),
+    ("edits_together", &[1.0, 10.0]),
+    ("steps", &[4000.0]),
+];
 
 /// With the answers alone, and with the reasoning behind them.
 pub(super) const EDITORS: &[EditorDefinition] = &[
