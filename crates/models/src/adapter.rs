@@ -6,6 +6,8 @@
 
 mod config;
 mod modules;
+mod python;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -17,16 +19,20 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use reasonedit_nn::blocks::decoder::differentiable::{Adaptation, Projection};
 use reasonedit_nn::error::Result as NnResult;
+use reasonedit_nn::weights::file::WeightFile;
 use reasonedit_nn::weights::{LowRankUpdate, Weights};
 
 use self::config::AdapterConfig;
 use self::modules::{LANGUAGE, Parameter, parameters};
 use crate::error::{ModelError, Result};
+use crate::load::checkpoint::Checkpoint;
 
 /// The file of settings.
 const CONFIG: &str = "adapter_config.json";
 /// The file of weights.
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// The note in the weights' header that names the model; other writers' files have none.
+const FINGERPRINT: &str = "model_fingerprint";
 
 /// Two factors beside a linear map: `scale · b · a · input` is added to its output.
 #[derive(Clone, Debug)]
@@ -113,7 +119,13 @@ fn read_modules(folder: &Path) -> Result<Vec<Module>> {
     }
     let stored = Weights::open(&[path], DType::F32, Device::Cpu)?;
     let mut found: BTreeMap<(usize, Projection), [Option<Parameter>; 2]> = BTreeMap::new();
+    let (mut all, mut left_out) = (0, None);
     for parameter in parameters(stored.names())? {
+        all += 1;
+        if !config.includes(&parameter)? {
+            left_out = left_out.or(Some(parameter.name));
+            continue;
+        }
         let place = &mut found.entry((parameter.layer, parameter.projection)).or_default()[parameter.factor];
         if let Some(other) = place {
             return Err(ModelError::load(
@@ -123,8 +135,13 @@ fn read_modules(folder: &Path) -> Result<Vec<Module>> {
         }
         *place = Some(parameter);
     }
-    if found.is_empty() {
-        return Err(ModelError::load(WEIGHTS, "it has no weights"));
+    match (all, left_out) {
+        (0, _) => return Err(ModelError::load(WEIGHTS, "it has no weights")),
+        (_, Some(_)) if found.is_empty() => return Err(config.names_none()),
+        (_, Some(first)) => {
+            tracing::warn!(%first, "factors of modules that {CONFIG} does not name are left out, as PEFT does");
+        }
+        (_, None) => {}
     }
     found
         .into_iter()
@@ -145,7 +162,7 @@ fn module(
         [None, Some(one)] => return Err(ModelError::load(one.name, "there is no lora_A beside it")),
         [None, None] => return Err(ModelError::load(WEIGHTS, "it has no weights")),
     };
-    let rank = config.rank(&a.module);
+    let rank = config.rank(&a.module)?;
     let dims = |parameter: &Parameter, at: usize| match stored.shape(&parameter.name) {
         Some(shape) if shape.len() == 2 && shape[at] == rank => Ok(shape.to_vec()),
         shape => {
@@ -155,20 +172,64 @@ fn module(
         }
     };
     let (a_shape, b_shape) = (dims(&a, 0)?, dims(&b, 1)?);
-    let factors = LowRankFactors {
-        a: stored.scope("").tensor(&a.name, &a_shape)?,
-        b: stored.scope("").tensor(&b.name, &b_shape)?,
-        scale: config.scale(&a.module, rank),
+    let read = |parameter: &Parameter, shape: &[usize]| {
+        let tensor = stored.scope("").tensor(&parameter.name, shape)?;
+        if let Some(value) = not_finite(&tensor)? {
+            let reason = format!("one of its values is {value}; the training that wrote it has failed");
+            return Err(ModelError::load(&parameter.name, reason));
+        }
+        Ok(tensor)
     };
+    let factors = LowRankFactors {
+        a: read(&a, &a_shape)?,
+        b: read(&b, &b_shape)?,
+        scale: config.scale(&a.module, rank)?,
+    };
+    if !is_bounded(&factors)? {
+        return Err(config.too_large(&a.module)?);
+    }
     Ok(Module { layer, projection, factors, names: [a.name, b.name] })
+}
+
+/// The first value of a matrix that is no finite number.
+fn not_finite(tensor: &Tensor) -> Result<Option<f32>> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().find(|value| !value.is_finite()))
+}
+
+/// Whether no entry of the scaled product can be beyond f32: every entry is at most the greatest of each
+/// factor times each other, as often as the rank says.
+fn is_bounded(factors: &LowRankFactors) -> Result<bool> {
+    let greatest = |tensor: &Tensor| -> Result<f64> {
+        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        Ok(values.into_iter().fold(0f64, |most, value| most.max(f64::from(value.abs()))))
+    };
+    let (a, b) = (greatest(&factors.a)?, greatest(&factors.b)? * factors.scale.abs());
+    let bound = b.max(factors.scale.abs()).max(a * b * factors.rank() as f64);
+    Ok(bound <= f64::from(f32::MAX))
+}
+
+/// Makes sure that an adapter that says which model it was trained on is loaded onto that one.
+fn check_fingerprint(folder: &Path, checkpoint: &Checkpoint, weights: &Weights) -> Result<()> {
+    let (file, _) = WeightFile::open(&folder.join(WEIGHTS))?;
+    let Some(trained_on) = file.notes().get(FINGERPRINT) else { return Ok(()) };
+    let own = checkpoint.fingerprint(weights)?;
+    if *trained_on == own {
+        return Ok(());
+    }
+    let reason = format!(
+        "the adapter was trained on the model with the fingerprint {trained_on}, and this one's is {own}; load \
+         it onto the model that it was trained on, or train one for this model (reasonedit adapt)"
+    );
+    Err(ModelError::load(WEIGHTS, reason))
 }
 
 /// The weights of a checkpoint with the adapter in `folder` merged into them as they are read.
 ///
 /// # Errors
 /// As [`LowRankAdapter::read`]; [`ModelError::load`] for the first parameter that does not fit the
-/// checkpoint, with its name and shapes.
-pub(crate) fn merged(weights: Weights, folder: &Path) -> Result<Weights> {
+/// checkpoint, with its name and shapes, and for an adapter that was trained on another model, with both
+/// fingerprints.
+pub(crate) fn merged(checkpoint: &Checkpoint, weights: Weights, folder: &Path) -> Result<Weights> {
     let has = |prefix: &&&str| weights.shape(&below(prefix, "embed_tokens.weight")).is_some();
     let prefix = LANGUAGE.iter().find(has).ok_or_else(|| {
         ModelError::load(CONFIG, "the checkpoint has no language model that an adapter could belong to")
@@ -199,6 +260,8 @@ pub(crate) fn merged(weights: Weights, folder: &Path) -> Result<Weights> {
         )?;
         updates.insert(name, update);
     }
+    // Last: it reads all of the weights.
+    check_fingerprint(folder, checkpoint, &weights)?;
     Ok(weights.with_updates(updates)?)
 }
 

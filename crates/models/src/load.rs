@@ -60,7 +60,7 @@ pub fn load_with_progress(
     let precision = Precision::on(&device, options.dtype, options.quantize);
     let mut weights = Weights::open(&checkpoint.whole_weight_files(&config)?, precision, device)?;
     if let Some(folder) = &options.adapter {
-        weights = merged(weights, folder)?;
+        weights = merged(&checkpoint, weights, folder)?;
     }
     (architecture.load)(&Parts { checkpoint: &checkpoint, config: &config, weights: &weights })
 }

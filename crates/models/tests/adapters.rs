@@ -14,7 +14,7 @@ use reasonedit_models::{
     VisionLanguageModel, WeightType, load,
 };
 use serde_json::json;
-use support::{golden, json as read_json, set};
+use support::{copy_of, golden, json as read_json, set};
 
 const MODELS: [&str; 8] = [
     "qwen3_vl-1",
@@ -177,4 +177,102 @@ fn broken_adapters_are_told_by_their_file() {
     std::fs::rename(&weights, path.join("adapter_model.bin")).unwrap();
     says(&["adapter_model.bin", "pickle"]);
     assert_eq!(read_json(path, "adapter_config.json")["peft_type"], "LORA");
+}
+
+/// What stands in a file of weights, with some of it changed.
+fn change(weights: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>)) {
+    let mut tensors = candle_core::safetensors::load(weights, &Device::Cpu).unwrap();
+    change(&mut tensors);
+    candle_core::safetensors::save(&tensors, weights).unwrap();
+}
+
+#[test]
+fn factors_that_are_no_numbers_are_refused_by_their_parameter() {
+    let model = base("qwen2-1");
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("adapter_model.safetensors");
+    let name = "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight";
+    for (value, dtype, told) in
+        [(f32::NAN, DType::F32, "NaN"), (f32::INFINITY, DType::BF16, "inf"), (1e30, DType::F16, "inf")]
+    {
+        random(&*model).write(folder.path(), model.info(), &[]).unwrap();
+        change(&weights, |tensors| {
+            let shape = tensors[name].dims().to_vec();
+            let mut values = tensors[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            *values.last_mut().unwrap() = value;
+            let changed = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            tensors.insert(name.into(), changed);
+        });
+        let refused = adapted("qwen2-1", folder.path()).map(drop).unwrap_err().to_string();
+        assert!(refused.contains(name) && refused.contains(told), "{refused}");
+    }
+}
+
+#[test]
+fn an_alpha_that_leaves_the_floats_is_refused_by_name_and_value() {
+    let model = base("qwen2-1");
+    let folder = tempfile::tempdir().unwrap();
+    random(&*model).write(folder.path(), model.info(), &[]).unwrap();
+    set(folder.path(), "adapter_config.json", "/alpha_pattern", json!({}));
+    for (alpha, told) in [(1e40, "lora_alpha is 1e40"), (-1.7e308, "lora_alpha is -1.7e308")] {
+        set(folder.path(), "adapter_config.json", "/lora_alpha", json!(alpha));
+        let refused = adapted("qwen2-1", folder.path()).map(drop).unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+    // None at all, and the other way round.
+    let plain = logits(&*model);
+    set(folder.path(), "adapter_config.json", "/lora_alpha", json!(0));
+    assert_eq!(logits(&*adapted("qwen2-1", folder.path()).unwrap()), plain);
+    set(folder.path(), "adapter_config.json", "/lora_alpha", json!(-4));
+    let turned = logits(&*adapted("qwen2-1", folder.path()).unwrap());
+    assert!(turned.iter().all(|logit| logit.is_finite()) && error(&turned, &plain) > 1e-3);
+    set(folder.path(), "adapter_config.json", "/alpha_pattern", json!({"up_proj": 1e300}));
+    let refused = adapted("qwen2-1", folder.path()).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("alpha_pattern.up_proj is 1e300"), "{refused}");
+}
+
+#[test]
+fn factors_of_modules_that_are_not_named_are_left_out_as_peft_does() {
+    let model = base("qwen2-1");
+    let folder = tempfile::tempdir().unwrap();
+    let mut adapter = random(&*model);
+    adapter.write(folder.path(), model.info(), &[]).unwrap();
+    set(folder.path(), "adapter_config.json", "/target_modules", json!(["q_proj", "down_proj"]));
+    adapter.0.retain(|(_, projection), _| [Projection::Query, Projection::Down].contains(projection));
+    let off = error(&logits(&*adapted("qwen2-1", folder.path()).unwrap()), &beside(&*model, &adapter));
+    assert!(off < 1e-5, "{off}");
+    set(folder.path(), "adapter_config.json", "/target_modules", json!(["c_attn"]));
+    let refused = adapted("qwen2-1", folder.path()).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("target_modules") && refused.contains("c_attn"), "{refused}");
+}
+
+#[test]
+fn an_adapter_goes_onto_the_model_that_it_was_trained_on() {
+    // Of one architecture and shape, with other weights.
+    let (own, folder) = (base("qwen2-1"), tempfile::tempdir().unwrap());
+    let other = copy_of("qwen2-1");
+    change(&other.path().join("model.safetensors"), |tensors| {
+        let embeddings = &tensors["model.embed_tokens.weight"];
+        tensors.insert("model.embed_tokens.weight".into(), (embeddings * 0.5).unwrap());
+    });
+    let load_other = || {
+        let adapter = Some(folder.path().to_owned());
+        load(&other.path().to_string_lossy(), &LoadOptions { adapter, ..LoadOptions::default() })
+    };
+    random(&*own).write(folder.path(), own.info(), &[]).unwrap();
+    adapted("qwen2-1", folder.path()).unwrap();
+    let refused = load_other().map(drop).unwrap_err().to_string();
+    let plain = load(&other.path().to_string_lossy(), &LoadOptions::default()).unwrap();
+    for fingerprint in [&own.info().fingerprint, &plain.info().fingerprint] {
+        assert!(refused.contains(fingerprint), "{refused}");
+    }
+    // The fingerprint is that of what the weights are read from, whatever they are held in.
+    for (dtype, quantize) in [(WeightType::Bf16, None), (WeightType::F32, Some(BlockType::Q8_0))] {
+        let adapter = Some(folder.path().to_owned());
+        let options = LoadOptions { dtype, quantize, adapter, ..LoadOptions::default() };
+        load(&golden("qwen2-1").to_string_lossy(), &options).unwrap();
+    }
+    // PEFT's say nothing of it.
+    change(&folder.path().join("adapter_model.safetensors"), |_| {});
+    load_other().unwrap();
 }

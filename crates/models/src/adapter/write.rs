@@ -11,26 +11,31 @@ use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
 use super::modules::{FACTORS, ROOT};
-use super::{CONFIG, LowRankAdapter, LowRankFactors, WEIGHTS, below};
+use super::{CONFIG, FINGERPRINT, LowRankAdapter, LowRankFactors, WEIGHTS, below};
 use crate::architectures::ARCHITECTURES;
 use crate::error::{ModelError, Result};
 use crate::model::ModelInfo;
 
 impl LowRankAdapter {
     /// Writes the adapter of a model into a folder as PEFT does, its modules by the names that transformers
-    /// from 4.52 on has for them. `notes` go into the header of the weights.
+    /// from 4.52 on has for them. `notes` go into the header of the weights, beside the model's fingerprint, which
+    /// is compared when the adapter is loaded.
     ///
     /// # Errors
     /// [`ModelError::read`] for a folder that can't be written to; [`ModelError::unsupported`] for an adapter
-    /// without factors.
+    /// without factors; [`ModelError::load`] for factors that are no numbers.
     pub fn write(&self, folder: &Path, base: &ModelInfo, notes: &[(&str, String)]) -> Result<()> {
         let path = |(layer, projection): (usize, Projection)| module_path(base, layer, projection);
         let mut stored: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
         for (place, LowRankFactors { a, b, .. }) in &self.0 {
             for (factor, ending) in [a, b].into_iter().zip(FACTORS) {
+                let name = format!("{ROOT}{}{ending}", path(*place));
                 let values: Vec<f32> = factor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+                if values.iter().any(|value| !value.is_finite()) {
+                    return Err(ModelError::load(name, "its values are no numbers any more"));
+                }
                 let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
-                stored.insert(format!("{ROOT}{}{ending}", path(*place)), (factor.dims().to_vec(), bytes));
+                stored.insert(name, (factor.dims().to_vec(), bytes));
             }
         }
         let broken = |what: &'static str| {
@@ -50,6 +55,7 @@ impl LowRankAdapter {
         let mut header: HashMap<String, String> =
             notes.iter().map(|(name, note)| ((*name).to_owned(), note.clone())).collect();
         header.insert("format".into(), "pt".into());
+        header.insert(FINGERPRINT.into(), base.fingerprint.clone());
         let bytes = safetensors::serialize(tensors, Some(header)).map_err(|e| broken(WEIGHTS)(&e))?;
         let mut text = serde_json::to_string_pretty(&config).map_err(|e| broken(CONFIG)(&e))?;
         text.push('\n');

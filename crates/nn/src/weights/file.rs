@@ -4,6 +4,7 @@
 //! held twice.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -27,6 +28,8 @@ pub struct WeightFile {
     len: u64,
     /// First byte of the tensors.
     start: u64,
+    /// What the header says besides its tensors.
+    notes: HashMap<String, String>,
 }
 
 impl WeightFile {
@@ -38,7 +41,8 @@ impl WeightFile {
         let read = |source| NnError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;
         let len = file.metadata().map_err(read)?.len();
-        let mut this = Self { path: path.to_owned(), file: RefCell::new(file), len, start: 8 };
+        let (path, file, notes) = (path.to_owned(), RefCell::new(file), HashMap::new());
+        let mut this = Self { path, file, len, start: 8, notes };
         if len < 8 {
             return Err(this.malformed("it is empty"));
         }
@@ -67,6 +71,7 @@ impl WeightFile {
         let mut tensors: Vec<(String, TensorInfo)> =
             metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
         tensors.sort_by_key(|(_, info)| info.data_offsets);
+        this.notes = metadata.metadata().clone().unwrap_or_default();
         let end = this.check(&tensors)?;
         match len.cmp(&(this.start + end)) {
             std::cmp::Ordering::Equal => Ok((this, tensors)),
@@ -108,6 +113,11 @@ impl WeightFile {
         file.seek(SeekFrom::Start(at))
             .and_then(|_| file.read_exact(to))
             .map_err(|source| NnError::Read { path: self.path.clone(), source })
+    }
+
+    /// What the header says besides its tensors.
+    pub fn notes(&self) -> &HashMap<String, String> {
+        &self.notes
     }
 
     /// Bytes of the file.
