@@ -16,6 +16,10 @@ use crate::prompt::{Example, Prompt};
 /// Steps that few corrections are given too.
 const LEAST_STEPS: usize = 200;
 
+/// A loss above this share of that of guessing is not better than guessing: factors that have left all measure
+/// give every token the same probability.
+const GUESSING: f64 = 0.95;
+
 /// Settings of an adapter's training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterSettings {
@@ -68,6 +72,10 @@ struct Begun {
     order: Vec<usize>,
     /// Steps that were made.
     steps: usize,
+    /// Loss of the first step, which is the model's own.
+    first_loss: Option<f64>,
+    /// Loss of guessing among all tokens.
+    guessing: f64,
     /// Losses of this epoch's steps.
     losses: Vec<f64>,
     /// Mean loss of the last whole epoch.
@@ -81,10 +89,27 @@ pub struct AdapterProgress {
     pub steps: usize,
     /// Steps at most.
     pub of: usize,
+    /// Loss (nats a token) of the first step, before anything was changed, once it is made.
+    pub first_loss: Option<f64>,
+    /// Loss (nats a token) of guessing among all tokens, once a step is made.
+    pub guessing: Option<f64>,
     /// Mean loss (nats a token) of the last whole epoch, once there is one.
     pub loss: Option<f64>,
+    /// Mean loss (nats a token) that is as good as wanted.
+    pub good_enough: f64,
     /// Whether no step is left to make.
     pub done: bool,
+}
+
+impl AdapterProgress {
+    /// Whether the loss has fallen, and below that of guessing, or is as low as wanted. A training that ends
+    /// otherwise has diverged, and its adapter answers worse than the model.
+    pub fn has_learnt(&self) -> bool {
+        let Some(last) = self.loss else { return false };
+        let below = |loss: Option<f64>| loss.is_some_and(|loss| last < loss);
+        let better_than_guessing = below(self.guessing.map(|guessing| GUESSING * guessing));
+        last < self.good_enough || below(self.first_loss) && better_than_guessing
+    }
 }
 
 impl AdapterTraining {
@@ -113,9 +138,14 @@ impl AdapterTraining {
         let per_epoch = self.per_epoch();
         let least = if per_epoch == 0 { 0 } else { LEAST_STEPS.div_ceil(per_epoch) };
         let of = self.settings.epochs.max(least) * per_epoch;
-        let (steps, loss) = self.begun.as_ref().map_or((0, None), |begun| (begun.steps, begun.loss));
-        let good = loss.is_some_and(|loss| loss < self.settings.good_enough);
-        AdapterProgress { steps, of, loss, done: steps >= of || good }
+        let begun = self.begun.as_ref();
+        let steps = begun.map_or(0, |begun| begun.steps);
+        let first_loss = begun.and_then(|begun| begun.first_loss);
+        let guessing = begun.map(|begun| begun.guessing);
+        let loss = begun.and_then(|begun| begun.loss);
+        let good_enough = self.settings.good_enough;
+        let good = loss.is_some_and(|loss| loss < good_enough);
+        AdapterProgress { steps, of, first_loss, guessing, loss, good_enough, done: steps >= of || good }
     }
 
     /// Makes a step, unless it is done.
@@ -136,8 +166,17 @@ impl AdapterTraining {
             let trained = factors.variables().iter().map(stepped).collect::<Result<_>>()?;
             let random = ChaCha8Rng::seed_from_u64(*seed);
             let order = (0..self.examples.len()).collect();
-            self.begun =
-                Some(Begun { factors, trained, random, order, steps: 0, losses: Vec::new(), loss: None });
+            self.begun = Some(Begun {
+                factors,
+                trained,
+                random,
+                order,
+                steps: 0,
+                first_loss: None,
+                guessing: (model.info().vocabulary.max(1) as f64).ln(),
+                losses: Vec::new(),
+                loss: None,
+            });
         }
         let Some(begun) = &mut self.begun else { return Ok(progress) };
         if begun.steps % per_epoch == 0 {
@@ -161,6 +200,7 @@ impl AdapterTraining {
             }
         }
         begun.steps += 1;
+        begun.first_loss.get_or_insert(value);
         begun.losses.push(value);
         if begun.losses.len() == per_epoch {
             begun.loss = Some(begun.losses.iter().sum::<f64>() / per_epoch as f64);

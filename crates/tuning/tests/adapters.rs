@@ -100,7 +100,7 @@ fn a_trained_adapter_answers_what_it_was_trained_on_once_it_is_loaded() {
     while !progress.done {
         progress = training.step(&*model).unwrap();
     }
-    assert!(progress.loss.unwrap() < 0.05, "{progress:?}");
+    assert!(progress.loss.unwrap() < 0.05 && progress.has_learnt(), "{progress:?}");
     let folder = tempfile::tempdir().unwrap();
     training.adapter().unwrap().write(folder.path(), model.info(), &[]).unwrap();
 
@@ -124,6 +124,19 @@ fn a_training_that_leaves_the_numbers_is_told() {
     }
     let failed = (0..5).find_map(|_| training.step(&*model).err()).unwrap();
     assert!(matches!(failed, TuningError::NonFiniteLoss { .. }), "{failed}");
+    // Numbers still, but further from the corrections than the model is.
+    let settings = AdapterSettings { learning_rate: 30.0, ..AdapterSettings::default() };
+    let mut training = AdapterTraining::new(settings);
+    for correction in corrections() {
+        training.add(&*model, &correction).unwrap();
+    }
+    assert!(!training.progress().has_learnt());
+    let mut progress = training.step(&*model).unwrap();
+    while progress.steps < 3 {
+        progress = training.step(&*model).unwrap();
+    }
+    assert!(progress.loss.unwrap() > progress.first_loss.unwrap(), "{progress:?}");
+    assert!(!progress.has_learnt());
     let nothing = AdapterSettings { targets: Vec::new(), ..AdapterSettings::default() };
     let mut training = AdapterTraining::new(nothing);
     training.add(&*model, &corrections()[0]).unwrap();

@@ -35,7 +35,8 @@ const GREATEST_RANK: usize = 1024;
 /// Trains, writes, and says what came of it.
 ///
 /// # Errors
-/// Wrong options, a codebook without edits, a model without gradients, a folder that can't be written.
+/// Wrong options, a codebook without edits, a model without gradients, a training that diverged, a folder that
+/// can't be written. What was in the folder stays as it was then.
 pub(crate) async fn run(args: &AdaptArgs) -> Result<()> {
     let name = codebook_name(&args.codebook)?;
     let chosen = chosen(args)?;
@@ -168,24 +169,55 @@ async fn train(
     settings: AdapterSettings,
     reasoning: bool,
 ) -> Result<(LowRankAdapter, AdapterProgress)> {
+    let rate = settings.learning_rate;
     let training = Arc::new(Mutex::new(AdapterTraining::new(settings)));
     let engine = editor.engine();
     let mut bar = Progress::items("pictures", records.len() as u64);
     for (done, record) in records.iter().enumerate() {
         let correction = correction(editor, record, reasoning).await?;
-        with_model(engine, &training, move |training, model| training.add(model, &correction)).await?;
+        with_model(engine, &training, move |training, model| training.add(model, &correction))
+            .await?
+            .map_err(CliError::failed)?;
         bar.set(done as u64 + 1, records.len() as u64);
     }
     bar.finish();
     let mut progress = training.lock().progress();
     let mut bar = Progress::items("training steps", progress.of as u64);
     while !progress.done {
-        progress = with_model(engine, &training, AdapterTraining::step).await?;
+        progress = with_model(engine, &training, AdapterTraining::step)
+            .await?
+            .map_err(|error| not_learnt(error, rate))?;
         bar.set(progress.steps as u64, progress.of as u64);
     }
     bar.finish();
+    if !progress.has_learnt() {
+        let loss = |loss: Option<f64>| loss.map_or_else(|| "unknown".to_owned(), |loss| format!("{loss:.4}"));
+        let said = format!(
+            "the loss (nats a token) was {} at the first step and is {} at the end, where guessing has {}",
+            loss(progress.first_loss),
+            loss(progress.loss),
+            loss(progress.guessing)
+        );
+        return Err(diverged(&said, rate));
+    }
     let adapter = training.lock().adapter().map_err(CliError::failed)?;
     Ok((adapter, progress))
+}
+
+/// What a step's error means to whoever chose the learning rate.
+fn not_learnt(error: TuningError, rate: f64) -> CliError {
+    match error {
+        TuningError::NonFiniteLoss { .. } => diverged(&error.to_string(), rate),
+        other => CliError::failed(other),
+    }
+}
+
+fn diverged(said: &str, rate: f64) -> CliError {
+    let usual = AdapterSettings::default().learning_rate;
+    CliError::Failed(format!(
+        "the training diverged: {said}. Nothing was written; choose a smaller --rate than {rate:e} ({usual} is \
+         the default)"
+    ))
 }
 
 async fn with_model<T: Send + 'static>(
@@ -195,11 +227,11 @@ async fn with_model<T: Send + 'static>(
     + Send
     + Sync
     + 'static,
-) -> Result<T> {
+) -> Result<Result<T, TuningError>> {
     let training = Arc::clone(training);
     let call = move |model: &dyn VisionLanguageModel| Ok(call(&mut training.lock(), model));
     let done = engine.call_model(CALL_COST, call, CallOptions::default()).await;
-    done.map_err(CliError::failed)?.0.map_err(CliError::failed)
+    Ok(done.map_err(CliError::failed)?.0)
 }
 
 fn parameters(adapter: &LowRankAdapter) -> usize {
@@ -225,7 +257,6 @@ impl About<'_> {
         let scratch = tempfile::tempdir_in(out).map_err(|error| CliError::file(out, error))?;
         let newest = self.records.last().map(|record| record.id.to_string()).unwrap_or_default();
         let notes = [
-            ("model_fingerprint", self.info.fingerprint.clone()),
             ("codebook", self.codebook.to_string()),
             ("revision", self.revision.to_string()),
             ("edits", self.records.len().to_string()),
@@ -248,7 +279,8 @@ impl About<'_> {
         let AdapterSettings { rank, alpha, targets, learning_rate, epochs, batch, seed, .. } = self.settings;
         let targets: Vec<&str> = targets.iter().map(|target| target.name()).collect();
         let row = |(name, value): &(&str, String)| format!("| {} | `{value}` |\n", name.replace('_', " "));
-        let notes = notes.iter().map(row).collect::<Vec<_>>().concat();
+        let fingerprint = ("model_fingerprint", self.info.fingerprint.clone());
+        let notes = std::iter::once(&fingerprint).chain(notes).map(row).collect::<Vec<_>>().concat();
         let loss = self.progress.loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
         let reply = if self.args.reasoning { "answer and reasoning" } else { "answer" };
         format!(
