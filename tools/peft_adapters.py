@@ -1,6 +1,7 @@
 """Writes low-rank adapters of the demo model as PEFT saves them, with the logits PEFT gives: what `model.adapter` loads or refuses.
 
     PYTHONHASHSEED=0 python tools/peft_adapters.py                     # into crates/tuning/tests/goldens/adapters
+    python tools/peft_adapters.py --read DIR                           # prints the logits that PEFT gives with one
 
 Each folder has `adapter_config.json` and `adapter_model.safetensors`, unchanged, and `logits.safetensors`: `logits` where the reply
 of goldens/demo/example.json is predicted (the last of them), and how far they are from the model's own (`moved`, greatest
@@ -11,12 +12,14 @@ Needs torch, transformers 5, peft, numpy, pillow, safetensors.
 """
 
 import argparse
+import json
 import shutil
+import warnings
 from pathlib import Path
 
 import peft
 import torch
-from gradients import OUT, demo_example, opened
+from gradients import OUT, ROOT, demo_example, opened
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
 from reference.common import versions, write_json
@@ -54,7 +57,7 @@ ADAPTERS = {
 
 def write(name, settings, picture, out):
     """One adapter."""
-    example = demo_example(opened("models/demo/vlm"), picture)
+    example = demo_example(opened(ROOT / "models/demo/vlm"), picture)
     plain = example.logits().detach()
     model = get_peft_model(example.model, LoraConfig(**settings))
     generator = torch.Generator().manual_seed(len(name))
@@ -74,7 +77,7 @@ def write(name, settings, picture, out):
     # A card for the hub, of nothing but headings.
     (folder / "README.md").unlink(missing_ok=True)
     # What is read back, which need not be what was saved: see README.md.
-    again = demo_example(opened("models/demo/vlm"), picture)
+    again = demo_example(opened(ROOT / "models/demo/vlm"), picture)
     PeftModel.from_pretrained(again.model, folder).eval()
     logits = again.logits().detach()
     assert torch.equal(logits, trained), name
@@ -85,13 +88,29 @@ def write(name, settings, picture, out):
     print(f"{name}: logits move by {moved.item():.3f}; {len(stored)} tensors, {first} {list(stored[first].shape)} for one")
 
 
+def read(folder, picture):
+    """The last logits of the demo model by itself and with an adapter, and what PEFT warns of."""
+    example = demo_example(opened(ROOT / "models/demo/vlm"), picture)
+    plain = example.logits()[-1]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        PeftModel.from_pretrained(example.model, folder).eval()
+    said = [str(warning.message) for warning in warned if "adapter" in str(warning.message)]
+    print(json.dumps({"plain": plain.tolist(), "logits": example.logits()[-1].tolist(), "warnings": said}))
+
+
 def main():
-    """Writes all."""
+    """Writes all, or reads one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT / "adapters")
+    parser.add_argument("--read", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     picture = Image.open(OUT / "demo/image.png").convert("RGB")
+    if arguments.read:
+        with torch.no_grad():
+            read(arguments.read, picture)
+        return
     for name, settings in ADAPTERS.items():
         shutil.rmtree(arguments.out / name, ignore_errors=True)
         write(name, settings, picture, arguments.out)
