@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_codebook::store::{self, StoreKind};
-use reasonedit_codebook::{CodebookError, ImageStore, Library};
+use reasonedit_codebook::{CodebookError, CodebookName, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
 use reasonedit_inference::{Engine, EngineError, EngineHandle, ModelInfo, Models};
 use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
@@ -48,6 +48,24 @@ pub(crate) async fn open(settings: &Settings) -> Result<Local> {
     // The model loads on its own thread while the codebooks are read on this one.
     let engines = start_engines(settings, sources)?;
     let (library, images) = open_library(settings)?;
+    let editor = editor(settings, engines, Arc::new(library), images).await?;
+    Ok(Local { editor, import_bytes: settings.server.limits.import_bytes })
+}
+
+/// As [`open`], for commands that read a codebook: it has to be there, and nothing is made.
+///
+/// # Errors
+/// As there; a folder that holds no codebooks, a codebook that is not among them.
+pub(crate) async fn open_existing(settings: &Settings, codebook: &CodebookName) -> Result<Local> {
+    let sources = settings.model.sources()?;
+    // Before the model is loaded, which takes longer.
+    let (library, images) = open_existing_library(settings)?;
+    if let Err(error) = library.get(codebook) {
+        let known: Vec<String> = library.books().iter().map(|book| book.name().to_string()).collect();
+        let (data, known) = (settings.data.display(), known.join(", "));
+        return Err(CliError::Failed(format!("data folder {data}: {error}; there are {known}")));
+    }
+    let engines = start_engines(settings, sources)?;
     let editor = editor(settings, engines, Arc::new(library), images).await?;
     Ok(Local { editor, import_bytes: settings.server.limits.import_bytes })
 }

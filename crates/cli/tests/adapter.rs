@@ -127,7 +127,7 @@ fn an_adapter_of_corrections_answers_without_the_codebook() {
     };
     let empty = run(&["adapt", "--out", "adapter"]);
     assert_eq!(empty.status.code(), Some(1), "{}", stderr(&empty));
-    assert!(stderr(&empty).contains("no live edits"), "{}", stderr(&empty));
+    assert!(stderr(&empty).contains("no codebooks here"), "{}", stderr(&empty));
     let edit = [
         &["edit"],
         &question[..],

@@ -192,3 +192,68 @@ fn the_help_of_eval_names_every_editor() {
         assert!(help.contains(&name), "{name}: {help}");
     }
 }
+
+/// Everything in a folder and below.
+fn content(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        found.push(path.display().to_string());
+        if path.is_dir() {
+            found.extend(content(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Commands that read a codebook.
+const READERS: [&[&str]; 6] = [
+    &["export", "--format", "trl", "--out", "out"],
+    &["export", "--format", "trl", "--out", "out.tar"],
+    &["codebook", "stats"],
+    &["codebook", "export", "out.tar"],
+    &["codebook", "verify"],
+    &["adapt", "--out", "out"],
+];
+
+#[test]
+fn a_folder_without_codebooks_is_a_mistake_of_whoever_reads_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let before = content(folder.path());
+    for command in READERS {
+        for data in ["dtaa", "empty"] {
+            let output = run_in(folder.path(), &[command, &["--data", data]].concat(), &[]);
+            let told = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+            assert!(told.contains(data) && told.contains("no codebooks"), "{command:?}: {told}");
+            assert_eq!(content(folder.path()), before, "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn a_codebook_that_is_not_there_is_a_mistake_of_whoever_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let specimen = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/samples/specimen.jpg");
+    let edit = ["edit", "--codebook", "ward-3", "--image", specimen, "--question", "What is it?"];
+    let edit = [&edit[..], &["--answer", "pumpkin", "--reasoning", "It has a jagged border."]].concat();
+    let made = run_in(folder.path(), &edit, &[]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let outside = |folder: &Path| {
+        let data = folder.join("data").display().to_string();
+        content(folder).into_iter().filter(|path| !path.starts_with(&data)).collect::<Vec<_>>()
+    };
+    let before = outside(folder.path());
+    for command in READERS {
+        let output = run_in(folder.path(), &[command, &["--codebook", "ward-4"]].concat(), &[]);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+        assert!(told.contains("there is no codebook ward-4"), "{command:?}: {told}");
+        assert_eq!(outside(folder.path()), before, "{command:?}");
+    }
+    let there = run_in(folder.path(), &[READERS[0], &["--codebook", "ward-3"]].concat(), &[]);
+    assert!(there.status.success(), "{}", stderr(&there));
+    assert!(folder.path().join("out/manifest.json").is_file());
+}

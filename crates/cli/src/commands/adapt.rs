@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &AdaptArgs) -> Result<()> {
         ));
     }
     logging::start(&settings.log, true)?;
-    let local = service::open(&settings).await?;
+    let local = service::open_existing(&settings, &name).await?;
     let (records, revision) = standing(&local.editor, &name)?;
     let began = Instant::now();
     let (adapter, progress) = train(&local.editor, &records, chosen.clone(), args.reasoning).await?;

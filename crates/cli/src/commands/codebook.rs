@@ -30,7 +30,7 @@ pub(crate) async fn run(args: &CodebookArgs) -> Result<()> {
 }
 
 async fn stats(args: &TargetArgs) -> Result<()> {
-    let value = match Target::open(args).await? {
+    let value = match Target::open_existing(args).await? {
         Target::Remote(client) => client.get("codebook").await?,
         Target::Local(local, name) => {
             let stats = local.editor.codebook(&name).await.map_err(service::refused)?;
@@ -46,7 +46,7 @@ fn is_standard(file: &Path) -> bool {
 
 async fn export(file: &Path, args: &TargetArgs) -> Result<()> {
     let out = if is_standard(file) { None } else { Some(UnfinishedFile::create(file)?) };
-    let said = match Target::open(args).await? {
+    let said = match Target::open_existing(args).await? {
         Target::Remote(client) => {
             let count = match &out {
                 None => client.download("codebook/export", file, &mut tokio::io::stdout()).await?,

@@ -20,14 +20,14 @@ const MANIFEST: &str = "manifest.json";
 /// Writes the training data.
 ///
 /// # Errors
-/// Options that don't go together, a service or data folder that can't be used, a place that can't be written
-/// to.
+/// Options that don't go together, a service or data folder that can't be used, a codebook that isn't there, a
+/// place that can't be written to.
 pub(crate) async fn run(args: &ExportArgs) -> Result<()> {
     let options = args.options();
     options.check().map_err(|error| CliError::Usage(error.to_string()))?;
     let out = args.out.as_path();
     if out == Path::new("-") {
-        return match Target::open(&args.target).await? {
+        return match Target::open_existing(&args.target).await? {
             Target::Remote(client) => {
                 client.download(&path(&options), out, &mut tokio::io::stdout()).await.map(drop)
             }
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &ExportArgs) -> Result<()> {
         require_room(out)?;
     }
     let archive = UnfinishedFile::create(out)?;
-    match Target::open(&args.target).await? {
+    match Target::open_existing(&args.target).await? {
         Target::Remote(client) => {
             let mut writer = tokio::fs::File::from_std(archive.open()?);
             client.download(&path(&options), out, &mut writer).await?;

@@ -18,20 +18,46 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Opens what the options name.
+    /// Opens what the options name; what is not there begins.
     ///
     /// # Errors
     /// Wrong settings, a codebook name that is none, a data folder in use, a model that can't be loaded.
     pub(crate) async fn open(args: &TargetArgs) -> Result<Self> {
         let name = codebook_name(&args.codebook)?;
-        if let Some(url) = &args.server {
-            let token = args.token.clone().or_else(|| std::env::var("REASONEDIT_TOKEN").ok());
-            return Ok(Self::Remote(Client::new(url, token, &args.codebook)?));
+        if let Some(client) = client(args)? {
+            return Ok(Self::Remote(client));
         }
-        let settings = Settings::load(&args.settings)?;
-        logging::start(&settings.log, true)?;
-        Ok(Self::Local(Box::new(service::open(&settings).await?), name))
+        Ok(Self::Local(Box::new(service::open(&settings(args)?).await?), name))
     }
+
+    /// As [`Self::open`], for commands that read a codebook: one that is not there is a mistake.
+    ///
+    /// # Errors
+    /// As there; a folder without codebooks, a codebook that never had an edit and is not the default one.
+    pub(crate) async fn open_existing(args: &TargetArgs) -> Result<Self> {
+        let name = codebook_name(&args.codebook)?;
+        let Some(client) = client(args)? else {
+            return Ok(Self::Local(Box::new(service::open_existing(&settings(args)?, &name).await?), name));
+        };
+        // A service answers for one that it doesn't have as for an empty one.
+        if name != CodebookName::default() && client.get("codebook").await?["embedding"].is_null() {
+            let url = args.server.as_deref().unwrap_or_default();
+            return Err(CliError::Failed(format!("{url}: there is no codebook {name}")));
+        }
+        Ok(Self::Remote(client))
+    }
+}
+
+fn client(args: &TargetArgs) -> Result<Option<Client>> {
+    let Some(url) = &args.server else { return Ok(None) };
+    let token = args.token.clone().or_else(|| std::env::var("REASONEDIT_TOKEN").ok());
+    Client::new(url, token, &args.codebook).map(Some)
+}
+
+fn settings(args: &TargetArgs) -> Result<Settings> {
+    let settings = Settings::load(&args.settings)?;
+    logging::start(&settings.log, true)?;
+    Ok(settings)
 }
 
 /// A codebook's name from the command line.
