@@ -4,7 +4,7 @@
 //! which names it is made, and its line in [`ALL`].
 
 mod answer;
-mod balance_edit;
+mod balancedit;
 mod definition;
 mod edit_cache;
 mod fine_tuning;
@@ -51,7 +51,7 @@ const ALL: &[&[EditorDefinition]] = &[
     grace::EDITORS,
     fine_tuning::EDITORS,
     mend::EDITORS,
-    balance_edit::EDITORS,
+    balancedit::EDITORS,
     live_edit::EDITORS,
     lora::EDITORS,
     wise::EDITORS,
@@ -93,7 +93,7 @@ pub struct EditorRegistry {
 }
 
 impl EditorRegistry {
-    /// A registry whose editors keep what they make below `folder`. `variants` stand beside the paper's
+    /// A registry whose editors keep what they make below `folder`; what killed processes left there goes. `variants` stand beside the paper's
     /// ablations.
     ///
     /// # Errors
@@ -118,6 +118,7 @@ impl EditorRegistry {
             variant.of(&base)?;
             all.push(variant);
         }
+        balancedit::clear_abandoned(&folder);
         let edit_cache = SharedEditCache::new(engine, folder.clone());
         let pictures = Arc::new(PictureCache::new(base.image.clone()));
         let (grace, settings, training) = (GraceSettings::default(), BTreeMap::new(), None);

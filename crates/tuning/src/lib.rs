@@ -24,7 +24,7 @@
 
 mod adapter_training;
 mod answer;
-mod balance_edit;
+mod balancedit;
 mod error;
 mod feed_forward;
 mod fine_tuning;
@@ -42,7 +42,7 @@ mod wise;
 
 pub use adapter_training::{AdapterProgress, AdapterSettings, AdapterTraining};
 pub use answer::{best_choice, generate, reply_log_likelihoods, unedited_answer};
-pub use balance_edit::{BalanceEdit, BalanceEditSettings};
+pub use balancedit::{BalancEdit, BalancEditSettings};
 pub use error::TuningError;
 pub use fine_tuning::{FineTuning, FineTuningSettings};
 pub use live_edit::{LiveEditExperts, LiveEditNetwork, LiveEditSettings};

@@ -24,8 +24,8 @@ fn an_edit_holds_where_it_should_and_outlasts_a_restart() {
     let model = demo();
     let folder = tempfile::tempdir().unwrap();
     for last_token in [false, true] {
-        let settings = BalanceEditSettings { last_token, alpha: 0.5, ..BalanceEditSettings::default() };
-        let mut editor = BalanceEdit::new(settings, folder.path());
+        let settings = BalancEditSettings { last_token, alpha: 0.5, ..BalancEditSettings::default() };
+        let mut editor = BalancEdit::new(settings, folder.path());
         let edited = question(3, "What is this specimen called?");
         let again = Question { text: "Say, what is this specimen called?".to_owned(), ..edited.clone() };
         let unseen = Question { picture: Arc::new(black(&edited.picture).unwrap()), ..edited.clone() };
@@ -46,7 +46,7 @@ fn an_edit_holds_where_it_should_and_outlasts_a_restart() {
         let other = question(40, "What is the rim of the specimen?");
         let second = correction(&other, "gourd");
         editor.edit(&*model, &second).unwrap();
-        let mut restored = BalanceEdit::new(settings, folder.path());
+        let mut restored = BalancEdit::new(settings, folder.path());
         restored.restore(&*model, &saved).unwrap();
         restored.edit(&*model, &second).unwrap();
         assert_eq!(restored.bytes(), editor.bytes());
@@ -57,8 +57,8 @@ fn an_edit_holds_where_it_should_and_outlasts_a_restart() {
                 assert_eq!(answers[0], answers[1]);
             }
         }
-        let of_others = BalanceEditSettings { alpha: 0.1, ..settings };
-        let refused = BalanceEdit::new(of_others, folder.path()).restore(&*model, &saved).unwrap_err();
+        let of_others = BalancEditSettings { alpha: 0.1, ..settings };
+        let refused = BalancEdit::new(of_others, folder.path()).restore(&*model, &saved).unwrap_err();
         assert!(matches!(refused, TuningError::File { .. }), "{refused}");
         std::fs::remove_dir_all(saved).unwrap();
     }
@@ -68,7 +68,7 @@ fn an_edit_holds_where_it_should_and_outlasts_a_restart() {
 fn equal_replies_within_a_radius_share_weights_and_saved_ones_are_those_in_use() {
     let model = demo();
     let folder = tempfile::tempdir().unwrap();
-    let mut editor = BalanceEdit::new(BalanceEditSettings::default(), folder.path());
+    let mut editor = BalancEdit::new(BalancEditSettings::default(), folder.path());
     let first = question(3, "What is this specimen called?");
     let second = Question { text: "Say, what is this specimen called?".to_owned(), ..first.clone() };
     let mut saved = Vec::new();
@@ -82,7 +82,7 @@ fn equal_replies_within_a_radius_share_weights_and_saved_ones_are_those_in_use()
     }
     assert!(saved[0].1 == saved[1].1 && saved[1].1 < saved[2].1);
     let saved = saved[2].0.path();
-    let mut restored = BalanceEdit::new(BalanceEditSettings::default(), folder.path());
+    let mut restored = BalancEdit::new(BalancEditSettings::default(), folder.path());
     restored.restore(&*model, saved).unwrap();
     assert_eq!(restored.answer(&*model, &second).unwrap(), editor.answer(&*model, &second).unwrap());
 }
@@ -91,8 +91,8 @@ fn equal_replies_within_a_radius_share_weights_and_saved_ones_are_those_in_use()
 fn a_loss_that_is_no_number_leaves_everything_as_it_was() {
     let model = demo();
     let folder = tempfile::tempdir().unwrap();
-    let settings = BalanceEditSettings { learning_rate: 1e30, ..BalanceEditSettings::default() };
-    let mut editor = BalanceEdit::new(settings, folder.path());
+    let settings = BalancEditSettings { learning_rate: 1e30, ..BalancEditSettings::default() };
+    let mut editor = BalancEdit::new(settings, folder.path());
     let failed = editor.edit(&*model, &correction(&question(3, "What is it?"), "gourd")).unwrap_err();
     assert!(matches!(failed, TuningError::NonFiniteLoss { .. }), "{failed}");
     assert_eq!(editor.bytes(), 0);

@@ -28,10 +28,10 @@ use crate::weights::WeightPatch;
 /// Stands in front of a question to make another with the same meaning of it.
 const LEAD_IN: &str = "In this image, ";
 
-/// Settings of [`BalanceEdit`].
+/// Settings of [`BalancEdit`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct BalanceEditSettings {
+pub struct BalancEditSettings {
     /// α: a radius is (1 − α) times the distance of the negative sample and α times that of the positive one.
     pub alpha: f64,
     /// Whether keys are what enters the feed-forward at the prompt's last token, and not its mean over all of
@@ -52,7 +52,7 @@ pub struct BalanceEditSettings {
     pub good_enough: f64,
 }
 
-impl Default for BalanceEditSettings {
+impl Default for BalancEditSettings {
     fn default() -> Self {
         Self {
             alpha: 0.2,
@@ -82,17 +82,22 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
 
 /// `BalancEdit`. Copies of weights lie in files: of all of them, memory holds the one in use.
 #[derive(Debug)]
-pub struct BalanceEdit {
-    settings: BalanceEditSettings,
+pub struct BalancEdit {
+    settings: BalancEditSettings,
     codebook: Codebook,
     store: PatchStore,
     edits: usize,
 }
 
-impl BalanceEdit {
+impl BalancEdit {
     /// Without edits. The copies of weights lie in a folder of its own below `folder`, which goes with it.
-    pub fn new(settings: BalanceEditSettings, folder: impl Into<PathBuf>) -> Self {
+    pub fn new(settings: BalancEditSettings, folder: impl Into<PathBuf>) -> Self {
         Self { settings, codebook: Codebook::default(), store: PatchStore::new(folder.into()), edits: 0 }
+    }
+
+    /// Removes what editors of killed processes have left below `folder`; what is in use stays.
+    pub fn clear_abandoned(folder: &Path) {
+        store::clear_abandoned(folder);
     }
 
     /// A question's key, which no edit changes.
@@ -120,7 +125,7 @@ impl BalanceEdit {
     }
 }
 
-impl EditingMethod for BalanceEdit {
+impl EditingMethod for BalancEdit {
     fn edit(&mut self, model: &dyn VisionLanguageModel, correction: &Correction) -> Result<()> {
         let suffix = last_suffix(model)?;
         let Question { picture, text, .. } = &correction.question;
@@ -139,7 +144,7 @@ impl EditingMethod for BalanceEdit {
         };
         let prompt = Prompt::new(model, picture, text, suffix.cut())?;
         let example = prompt.example(model, &correction.reply)?;
-        let BalanceEditSettings { learning_rate: rate, steps, patience, good_enough, .. } = self.settings;
+        let BalancEditSettings { learning_rate: rate, steps, patience, good_enough, .. } = self.settings;
         let schedule = Schedule { steps, rate, patience, good_enough };
         let tuned = trained(&suffix, &begin, &example, &schedule)?;
         let weights = self.store.put(&Differences::between(&tuned, &own)?)?;
@@ -195,10 +200,10 @@ impl EditingMethod for BalanceEdit {
 
 const INDEX: &str = "codebook.json";
 
-/// What [`BalanceEdit::save`] writes beside the weights.
+/// What [`BalancEdit::save`] writes beside the weights.
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    settings: BalanceEditSettings,
+    settings: BalancEditSettings,
     edits: usize,
     codebook: Codebook,
 }

@@ -1,14 +1,16 @@
 //! `BalancEdit` and `BalancEdit`-COT (method section 9.5).
 
-use reasonedit_tuning::{BalanceEdit, BalanceEditSettings};
+use std::path::Path;
+
+use reasonedit_tuning::{BalancEdit, BalancEditSettings};
 
 use super::definition::{EditorDefinition, EditorParts};
 use super::weight_editor::{WeightEditor, WeightEditorProfile, settings_of};
 use crate::EvaluationError;
 use crate::baseline::BaselineEditor;
 
-const BALANCE_EDIT: &str = "balancedit";
-const BALANCE_EDIT_COT: &str = "balancedit-cot";
+const BALANCEDIT: &str = "balancedit";
+const BALANCEDIT_COT: &str = "balancedit-cot";
 
 /// The settings of the authors where they can be carried over.
 const PUBLISHED: &[(&str, f64)] = &[("alpha", 0.2), ("steps", 100.0), ("patience", 50.0)];
@@ -22,30 +24,35 @@ const GRID: &[(&str, &[f64])] = &[
 /// With the answers alone, and with the reasoning behind them.
 pub(super) const EDITORS: &[EditorDefinition] = &[
     EditorDefinition {
-        name: BALANCE_EDIT,
+        name: BALANCEDIT,
         published: PUBLISHED,
         grid: GRID,
         trained: false,
-        make: |parts| Box::pin(editor(parts, BALANCE_EDIT, false)),
+        make: |parts| Box::pin(editor(parts, BALANCEDIT, false)),
     },
     EditorDefinition {
-        name: BALANCE_EDIT_COT,
+        name: BALANCEDIT_COT,
         published: PUBLISHED,
         grid: GRID,
         trained: false,
-        make: |parts| Box::pin(editor(parts, BALANCE_EDIT_COT, true)),
+        make: |parts| Box::pin(editor(parts, BALANCEDIT_COT, true)),
     },
 ];
+
+/// Removes what earlier evaluations in this folder have left because they were killed.
+pub(super) fn clear_abandoned(folder: &Path) {
+    BalancEdit::clear_abandoned(&folder.join(BALANCEDIT));
+}
 
 async fn editor(
     parts: &EditorParts<'_>,
     name: &'static str,
     with_reasoning: bool,
 ) -> Result<Box<dyn BaselineEditor>, EvaluationError> {
-    let settings: BalanceEditSettings = settings_of(parts)?;
+    let settings: BalancEditSettings = settings_of(parts)?;
     let editor = parts.edit_cache.plain(parts.base).await?;
-    let folder = parts.folder.join(BALANCE_EDIT);
-    let fresh = move || BalanceEdit::new(settings, folder.clone());
+    let folder = parts.folder.join(BALANCEDIT);
+    let fresh = move || BalancEdit::new(settings, folder.clone());
     Ok(Box::new(WeightEditor::new(profile(name, with_reasoning), editor, parts.pictures, fresh)))
 }
 
