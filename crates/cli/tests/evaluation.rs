@@ -244,6 +244,17 @@ fn settings_are_tuned_on_one_world_and_measured_on_another() {
     assert_eq!(report["single"]["ike"]["edits"], report["edits"]);
     assert_eq!(report["tuning"]["budget"], 3);
 
+    // What an evaluation has left is none of a tuning's, and the other way round.
+    let folder_of = |out: &'static str| ["--data", DATA, "--editors", "ike", "--out", out];
+    let mixed = run(&[&folder_of("out")[..], &["--tune", "u.json"]].concat());
+    assert_eq!(mixed.status.code(), Some(2), "{}", stderr(&mixed));
+    assert!(stderr(&mixed).contains("--out out: the folder is that of an evaluation"), "{}", stderr(&mixed));
+    std::fs::create_dir_all(folder.path().join("trials/outcomes")).unwrap();
+    std::fs::write(folder.path().join("trials/outcomes/ike@1.jsonl"), "").unwrap();
+    let mixed = run(&folder_of("trials"));
+    assert_eq!(mixed.status.code(), Some(2), "{}", stderr(&mixed));
+    assert!(stderr(&mixed).contains("--out trials: the folder is that of a tuning"), "{}", stderr(&mixed));
+
     // What it was tuned on is not evaluated.
     let same = run(&["--data", DATA, "--editors", "ike", "--tuned", "t.json"]);
     assert_eq!(same.status.code(), Some(2), "{}", stderr(&same));
@@ -275,13 +286,60 @@ fn a_run_of_weight_editors_that_was_killed_goes_on_to_the_same_figures() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    let left = std::fs::read_dir(folder.path().join("killed/work/balancedit")).unwrap();
+    assert!(left.count() > 0, "a killed one leaves its copies of weights");
     assert!(!folder.path().join("killed/report.json").exists());
     let again = evaluation("killed").output().unwrap();
     assert!(again.status.success(), "{}", stderr(&again));
+    // Nor is anything left of what the killed one kept.
+    let left = std::fs::read_dir(folder.path().join("killed/work/balancedit")).into_iter().flatten();
+    assert_eq!(left.count(), 0);
     let [whole, resumed] = ["whole", "killed"].map(|out| report(&folder.path().join(out)));
     for editor in EDITORS {
         let metrics = |report: &Value| report["editors"][editor]["metrics"].clone();
         assert_eq!(metrics(&resumed)["reliability"]["n"], 4);
         assert_eq!(metrics(&resumed), metrics(&whole), "{editor}");
     }
+}
+
+/// Sends a signal to a process.
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn an_evaluation_that_is_stopped_says_how_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let evaluation = |more: &[&str]| {
+        let mut command = program();
+        command.current_dir(folder.path()).args(["eval", "--data", DATA, "--editors", "ike"]).args(more);
+        command.env("TMPDIR", folder.path()).stdout(Stdio::null());
+        command
+    };
+    for (more, told) in [
+        (&["--out", "out"][..], "stopped; the same command goes on from here, with what is in out"),
+        (&[], "stopped, and nothing was kept; with --out DIR the same command would go on"),
+    ] {
+        let mut child = evaluation(more).stderr(Stdio::piped()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_mins(2);
+        // The data are there, so that the signal is waited for.
+        let begun = || {
+            let mut entries = std::fs::read_dir(folder.path()).unwrap().flatten();
+            entries.any(|entry| entry.path().join("world/probes.jsonl").is_file())
+        };
+        while !begun() {
+            assert!(Instant::now() < until && child.try_wait().unwrap().is_none(), "it has not begun");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        signal(&child, "-INT");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        let left = std::fs::read_dir(folder.path()).unwrap().flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name()).filter(|name| name != "out").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let again = evaluation(&["--out", "out", "--edits", "2"]).output().unwrap();
+    assert!(again.status.success(), "{}", stderr(&again));
 }

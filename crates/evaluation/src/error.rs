@@ -61,6 +61,24 @@ pub enum EvaluationError {
         /// What is wrong.
         what: String,
     },
+    /// A file of an evaluation that was damaged after it was written.
+    #[error("{}: {what}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Where, and what to do about it.
+        what: String,
+    },
+    /// A folder that holds what another kind of run has left.
+    #[error("--out {}: the folder is that of {holds}; {wanted} needs a folder of its own", folder.display())]
+    OtherRun {
+        /// The folder.
+        folder: PathBuf,
+        /// What made it.
+        holds: RunKind,
+        /// What was to go on there.
+        wanted: RunKind,
+    },
     /// A file that can't be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -69,6 +87,24 @@ pub enum EvaluationError {
         /// The operating system's word on it.
         source: std::io::Error,
     },
+}
+
+/// What writes into a folder of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunKind {
+    /// Editors are measured.
+    Evaluation,
+    /// Settings of editors are tried.
+    Tuning,
+}
+
+impl std::fmt::Display for RunKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Evaluation => "an evaluation",
+            Self::Tuning => "a tuning",
+        })
+    }
 }
 
 impl EvaluationError {

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::EvaluationError;
 use crate::baseline::MemoryFootprint;
+use crate::editors::UNEDITED;
 use crate::passes::{SEQUENTIAL, STATIC};
+use crate::settings::is_trial;
+use crate::{EvaluationError, RunKind};
 
 /// Folder of the outcomes.
 const OUTCOMES: &str = "outcomes";
@@ -116,28 +118,33 @@ impl OutcomeJournal {
     /// Reads what is there; without a folder the outcomes are kept in memory alone.
     ///
     /// # Errors
-    /// A folder or file that can't be read or written; a line that is no outcome.
+    /// A folder or file that can't be read or written; [`EvaluationError::Damaged`] for a line that is no
+    /// outcome.
     pub fn open(folder: Option<&Path>, editor: &str) -> Result<Self, EvaluationError> {
         let mut journal = Self::default();
         let Some(folder) = folder else { return Ok(journal) };
         let folder = folder.join(OUTCOMES);
         std::fs::create_dir_all(&folder).map_err(|error| EvaluationError::file(&folder, error))?;
         let path = folder.join(format!("{editor}.jsonl"));
-        let text = match std::fs::read_to_string(&path) {
+        let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(EvaluationError::file(&path, error)),
         };
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        for (number, line) in text[..whole].lines().enumerate() {
-            match serde_json::from_str(line) {
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines = text[..whole].split_inclusive(|byte| *byte == b'\n');
+        for (number, line) in lines.enumerate() {
+            match serde_json::from_slice(line) {
                 Ok(Line::Outcome(outcome)) => journal.keep(outcome),
                 Ok(Line::End(end)) => drop(journal.ends.insert(end.ended.clone(), end)),
                 Ok(Line::Edit(edit)) => journal.keep_edit(edit),
                 Ok(Line::Work(work)) => journal.work.push(work),
                 Err(error) => {
-                    let what = format!("line {}: {error}", number + 1);
-                    return Err(EvaluationError::Resume { file: path, what });
+                    let what = format!(
+                        "line {} is damaged ({error}); delete this line, and what it stood for is done again",
+                        number + 1
+                    );
+                    return Err(EvaluationError::Damaged { file: path, what });
                 }
             }
         }
@@ -284,8 +291,7 @@ pub(crate) fn hold_to(folder: &Path, name: &str, settings: &Value) -> Result<(),
     let path = folder.join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) => {
-            let before: Value = serde_json::from_str(&text)
-                .map_err(|error| EvaluationError::Resume { file: path.clone(), what: error.to_string() })?;
+            let before: Value = serde_json::from_str(&text).map_err(|error| damaged(&path, &error))?;
             match difference("", &before, settings) {
                 None => Ok(()),
                 Some(what) => Err(EvaluationError::Resume { file: path, what }),
@@ -301,6 +307,38 @@ pub(crate) fn hold_to(folder: &Path, name: &str, settings: &Value) -> Result<(),
         }
         Err(error) => Err(EvaluationError::file(&path, error)),
     }
+}
+
+/// What to do about a file of settings that can't be read.
+pub(crate) fn damaged(file: &Path, error: &serde_json::Error) -> EvaluationError {
+    let what = format!(
+        "the file is damaged ({error}), and nothing else says what these results are of; take another folder"
+    );
+    EvaluationError::Damaged { file: file.to_owned(), what }
+}
+
+/// Makes sure that a folder holds nothing of another kind of run. What a tuning has left is told by the
+/// names of its trials: `ft@3`.
+///
+/// # Errors
+/// [`EvaluationError::OtherRun`]; a folder that can't be read.
+pub fn check_kind(folder: &Path, wanted: RunKind) -> Result<(), EvaluationError> {
+    let outcomes = folder.join(OUTCOMES);
+    let entries = match std::fs::read_dir(&outcomes) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(EvaluationError::file(&outcomes, error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(|error| EvaluationError::file(&outcomes, error))?.file_name();
+        let name = name.to_string_lossy();
+        let Some(editor) = name.strip_suffix(".jsonl").filter(|editor| *editor != UNEDITED) else { continue };
+        let holds = if is_trial(editor) { RunKind::Tuning } else { RunKind::Evaluation };
+        if holds != wanted {
+            return Err(EvaluationError::OtherRun { folder: folder.to_owned(), holds, wanted });
+        }
+    }
+    Ok(())
 }
 
 /// The first place where two values differ, in words.
@@ -369,6 +407,55 @@ mod tests {
         std::fs::write(folder.path().join("outcomes/x.jsonl"), "{\"trial\": 1}\n").unwrap();
         let error = OutcomeJournal::open(Some(folder.path()), "x").err().unwrap().to_string();
         assert!(error.contains("x.jsonl") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_line_is_told_with_what_to_do_about_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = OutcomeJournal::open(Some(folder.path()), "x").unwrap();
+        for question in 0..3 {
+            journal.add(outcome(question)).unwrap();
+        }
+        drop(journal);
+        let path = folder.path().join("outcomes/x.jsonl");
+        let whole = std::fs::read(&path).unwrap();
+        let second = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for byte in [b'}', 0xff, 0] {
+            let mut damaged = whole.clone();
+            damaged[second + 3] = byte;
+            std::fs::write(&path, &damaged).unwrap();
+            let error = OutcomeJournal::open(Some(folder.path()), "x").err().unwrap().to_string();
+            let told = ["x.jsonl: line 2 is damaged", "delete this line"];
+            assert!(told.iter().all(|words| error.contains(words)), "{error}");
+            assert!(!error.contains("other settings"), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing is changed");
+        }
+        // As it is told: the question is asked again.
+        let without: Vec<u8> = [&whole[..second], &whole[second..][second..]].concat();
+        std::fs::write(&path, without).unwrap();
+        let again = OutcomeJournal::open(Some(folder.path()), "x").unwrap();
+        assert_eq!(again.missing("static", 0..3), [1]);
+        std::fs::write(folder.path().join("settings.json"), "{").unwrap();
+        let error = hold_to(folder.path(), "settings.json", &json!({})).unwrap_err().to_string();
+        assert!(error.contains("settings.json: the file is damaged"), "{error}");
+    }
+
+    #[test]
+    fn an_evaluation_and_a_tuning_are_not_mixed() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |kind| check_kind(folder.path(), kind).map_err(|error| error.to_string());
+        let add = |editor: &str| OutcomeJournal::open(Some(folder.path()), editor).map(drop).unwrap();
+        assert_eq!((check(RunKind::Tuning), check(RunKind::Evaluation)), (Ok(()), Ok(())));
+        add("unedited");
+        assert_eq!((check(RunKind::Tuning), check(RunKind::Evaluation)), (Ok(()), Ok(())));
+        add("ft@12");
+        assert_eq!(check(RunKind::Tuning), Ok(()));
+        let refused = check(RunKind::Evaluation).unwrap_err();
+        assert!(refused.contains("that of a tuning; an evaluation needs"), "{refused}");
+        std::fs::remove_file(folder.path().join("outcomes/ft@12.jsonl")).unwrap();
+        add("ft@published");
+        assert_eq!(check(RunKind::Evaluation), Ok(()));
+        assert!(check(RunKind::Tuning).unwrap_err().contains("that of an evaluation; a tuning needs"));
     }
 
     #[test]

@@ -53,9 +53,9 @@ pub use baseline::{
     MemoryFootprint, Profile, RetrievalSetting, TunableFactory,
 };
 pub use editors::{EditorRegistry, EditorVariant, GraceSettings, REASONEDIT, UNEDITED, editor_names};
-pub use error::EvaluationError;
+pub use error::{EvaluationError, RunKind};
 pub use estimate::{Bootstrap, Estimate};
-pub use journal::{EditLine, OutcomeJournal, PassEnd, QuestionOutcome, WorkLine};
+pub use journal::{EditLine, OutcomeJournal, PassEnd, QuestionOutcome, WorkLine, check_kind};
 pub use named_values::NamedValues;
 pub use noise::NoiseKind;
 pub use overlap::DataDigests;

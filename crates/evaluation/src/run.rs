@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::EvaluationError;
 use crate::baseline::{EditorCorrection, EditorFactory, Profile, RetrievalSetting};
 use crate::editors::UNEDITED;
-use crate::journal::{OutcomeJournal, hold_to};
+use crate::journal::{OutcomeJournal, damaged, hold_to};
 use crate::lanes::in_lanes;
 use crate::noise::{NoiseKind, disturb};
 use crate::passes::{SEQUENTIAL, STATIC, noise_pass, sequential_pass, size_pass, sweep_pass};
@@ -91,8 +91,8 @@ struct Description {
 fn found(plan: &EvaluationPlan, name: &str) -> Result<MeasuredEditor, EvaluationError> {
     let file = plan.out.clone().unwrap_or_default().join(format!("outcomes/{name}.json"));
     let text = std::fs::read_to_string(&file).map_err(|error| EvaluationError::file(&file, error))?;
-    let Description { profile, settings } = serde_json::from_str(&text)
-        .map_err(|error| EvaluationError::Resume { file, what: error.to_string() })?;
+    let Description { profile, settings } =
+        serde_json::from_str(&text).map_err(|error| damaged(&file, &error))?;
     Ok(MeasuredEditor { profile, settings, journal: OutcomeJournal::open(plan.out.as_deref(), name)? })
 }
 

@@ -21,6 +21,11 @@ pub(crate) fn unlabelled(name: &str) -> &str {
     name.split_once(LABEL).map_or(name, |(name, _)| name)
 }
 
+/// Whether a name is that of a tuning's trial, whose labels are numbers.
+pub(crate) fn is_trial(name: &str) -> bool {
+    name.split_once(LABEL).is_some_and(|(_, label)| label.parse::<usize>().is_ok())
+}
+
 /// Settings by name: a JSON object of numbers. What is not named has the editor's own default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]

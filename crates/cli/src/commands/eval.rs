@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use reasonedit_dataset::Dataset;
+use reasonedit_dataset::{Dataset, DatasetError};
 use reasonedit_evaluation::{
     Bootstrap, EditorRegistry, EditorVariant, EvaluationError, EvaluationPlan, EvaluationReport,
-    GraceSettings, NoiseKind, Provenance, RetrievalSetting, Sequential, evaluate, perception,
+    GraceSettings, NoiseKind, Provenance, RetrievalSetting, RunKind, Sequential, check_kind, evaluate,
+    perception,
 };
 use reasonedit_world::writer::write_probes;
 use serde_json::json;
@@ -41,10 +42,45 @@ const WORK: &str = "work";
 ///
 /// # Errors
 /// Wrong settings, data that can't be read, results of other settings in the folder, a model that can't be
-/// loaded, an edit or question that fails.
+/// loaded, an edit or question that fails; SIGINT or SIGTERM, after which the same command goes on.
 pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
+    if let Some(folder) = &args.out {
+        let kind = if args.tune.is_some() { RunKind::Tuning } else { RunKind::Evaluation };
+        check_kind(folder, kind).map_err(|error| usage(&error))?;
+    }
     let scratch = tempfile::tempdir().map_err(|error| CliError::file("temporary folder", error))?;
-    let settings = Settings::load_for_scratch(&args.settings, &scratch.path().join("editor"))?;
+    if args.server.is_some() {
+        return measured(args, scratch.path()).await;
+    }
+    // The signal first: data that are being written don't let it be heard later.
+    tokio::select! {
+        biased;
+        () = first_signal() => Err(stopped(args)),
+        done = measured(args, scratch.path()) => done,
+    }
+}
+
+/// Waits for SIGINT or SIGTERM; a second one ends at once.
+async fn first_signal() {
+    serve::signal().await;
+    tokio::spawn(async {
+        serve::signal().await;
+        std::process::exit(130);
+    });
+}
+
+/// What whoever stopped an evaluation is told. What was measured is in the folder already, line by line.
+fn stopped(args: &EvalArgs) -> CliError {
+    CliError::Failed(match &args.out {
+        Some(folder) => {
+            format!("stopped; the same command goes on from here, with what is in {}", folder.display())
+        }
+        None => "stopped, and nothing was kept; with --out DIR the same command would go on from here".into(),
+    })
+}
+
+async fn measured(args: &EvalArgs, scratch: &Path) -> Result<()> {
+    let settings = Settings::load_for_scratch(&args.settings, &scratch.join("editor"))?;
     logging::start(&settings.log, true)?;
     let variants: Vec<EditorVariant> = args
         .variants
@@ -52,16 +88,17 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
         .map(|text| EditorVariant::parse(text))
         .collect::<Result<_, _>>()
         .map_err(|error| usage(&error))?;
-    let folder = data_folder("--data", &source(args), &scratch.path().join("world"))?;
+    let (source, world) = (source(args), scratch.join("world"));
+    let folder = data_folder("--data", &source, &world)?;
     let data = Dataset::open_with(&folder, args.images.as_deref(), args.split.as_deref())
-        .map_err(CliError::failed)?;
+        .map_err(|error| of_source(&error, &world, &source))?;
     if let Some(url) = &args.server {
         return of_a_service(args, url, &data, variants).await;
     }
 
     let tuned = tuning::read(args, &data)?;
     let local = service::open(&settings).await?;
-    let work = args.out.as_deref().unwrap_or(scratch.path()).join(WORK);
+    let work = args.out.as_deref().unwrap_or(scratch).join(WORK);
     let registry =
         EditorRegistry::new(local.editor.engine().clone(), settings.editor.clone(), work, variants);
     let mut registry = registry.map_err(|error| usage(&error))?.with_grace(grace(args)?);
@@ -88,7 +125,7 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
         "editor": provenance.configuration,
     });
     let trained = registry.trained(&plan.editors);
-    if let Some(training) = tuning::training(args, &trained, &data, scratch.path())? {
+    if let Some(training) = tuning::training(args, &trained, &data, scratch)? {
         registry = registry.with_training(training).with_training_progress(tuning::training_progress());
     }
     if let Some(file) = &args.tune {
@@ -267,6 +304,11 @@ fn data_folder(option: &str, data: &str, folder: &Path) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
+/// What is wrong with data, by the name that a person gave them: a world lies in a temporary folder.
+fn of_source(error: &DatasetError, folder: &Path, source: &str) -> CliError {
+    CliError::Failed(error.to_string().replace(&folder.display().to_string(), source))
+}
+
 /// What was asked for. `known` are the editors that there are, and `can_be_made` says whether one can be made
 /// under a name: one that can't is told before anything is measured.
 fn plan(args: &EvalArgs, known: &[String], can_be_made: impl Fn(&str) -> bool) -> Result<EvaluationPlan> {
@@ -437,6 +479,14 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn data_are_named_as_they_were_given() {
+        let folder = Path::new("/tmp/.tmpAbc/world");
+        let source = std::io::Error::other("full");
+        let error = DatasetError::File { path: folder.join("images/1.png"), source };
+        assert_eq!(of_source(&error, folder, "world:1:2").to_string(), "world:1:2/images/1.png: full");
     }
 
     #[test]

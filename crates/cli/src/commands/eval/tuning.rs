@@ -10,7 +10,7 @@ use reasonedit_evaluation::{
 };
 use serde_json::Value;
 
-use super::{data_folder, edits, failed, source, usage};
+use super::{data_folder, edits, failed, of_source, source, usage};
 use crate::args::EvalArgs;
 use crate::error::{CliError, Result};
 use crate::output;
@@ -125,8 +125,9 @@ pub(super) fn training(
             )));
         }
     };
-    let folder = data_folder("--training", &source, &scratch.join("training"))?;
-    let training = Dataset::open(&folder).map_err(CliError::failed)?;
+    let place = scratch.join("training");
+    let folder = data_folder("--training", &source, &place)?;
+    let training = Dataset::open(&folder).map_err(|error| of_source(&error, &place, &source))?;
     let evaluated = DataDigests::of(data).map_err(CliError::failed)?;
     let own = DataDigests::of(&training).map_err(CliError::failed)?;
     own.keep_apart("training", &evaluated).map_err(|error| usage(&error))?;
