@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use reasonedit_dataset::{Dataset, DatasetError};
+use reasonedit_dataset::Dataset;
 use reasonedit_evaluation::{
     Bootstrap, EditorRegistry, EditorVariant, EvaluationError, EvaluationPlan, EvaluationReport,
     GraceSettings, NoiseKind, Provenance, RetrievalSetting, RunKind, Sequential, check_kind, evaluate,
@@ -12,6 +12,7 @@ use reasonedit_evaluation::{
 use reasonedit_world::writer::write_probes;
 use serde_json::json;
 
+use self::naming::{WORLD, named};
 use self::remote::Remote;
 use crate::args::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 use crate::client::Client;
@@ -22,6 +23,7 @@ use crate::progress::Stages;
 use crate::settings::Settings;
 use crate::{logging, output, serve, service};
 
+mod naming;
 mod remote;
 mod tuning;
 
@@ -56,7 +58,9 @@ pub(crate) async fn run(args: &EvalArgs) -> Result<()> {
     tokio::select! {
         biased;
         () = first_signal() => Err(stopped(args)),
-        done = measured(args, scratch.path()) => done,
+        done = measured(args, scratch.path()) => {
+            named(done, scratch.path(), &source(args), args.training.as_deref())
+        }
     }
 }
 
@@ -88,10 +92,9 @@ async fn measured(args: &EvalArgs, scratch: &Path) -> Result<()> {
         .map(|text| EditorVariant::parse(text))
         .collect::<Result<_, _>>()
         .map_err(|error| usage(&error))?;
-    let (source, world) = (source(args), scratch.join("world"));
-    let folder = data_folder("--data", &source, &world)?;
+    let folder = data_folder("--data", &source(args), &scratch.join(WORLD))?;
     let data = Dataset::open_with(&folder, args.images.as_deref(), args.split.as_deref())
-        .map_err(|error| of_source(&error, &world, &source))?;
+        .map_err(CliError::failed)?;
     if let Some(url) = &args.server {
         return of_a_service(args, url, &data, variants).await;
     }
@@ -304,11 +307,6 @@ fn data_folder(option: &str, data: &str, folder: &Path) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// What is wrong with data, by the name that a person gave them: a world lies in a temporary folder.
-fn of_source(error: &DatasetError, folder: &Path, source: &str) -> CliError {
-    CliError::Failed(error.to_string().replace(&folder.display().to_string(), source))
-}
-
 /// What was asked for. `known` are the editors that there are, and `can_be_made` says whether one can be made
 /// under a name: one that can't is told before anything is measured.
 fn plan(args: &EvalArgs, known: &[String], can_be_made: impl Fn(&str) -> bool) -> Result<EvaluationPlan> {
@@ -479,14 +477,6 @@ mod tests {
                 "{wrong}"
             );
         }
-    }
-
-    #[test]
-    fn data_are_named_as_they_were_given() {
-        let folder = Path::new("/tmp/.tmpAbc/world");
-        let source = std::io::Error::other("full");
-        let error = DatasetError::File { path: folder.join("images/1.png"), source };
-        assert_eq!(of_source(&error, folder, "world:1:2").to_string(), "world:1:2/images/1.png: full");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use fancy_regex::Regex;
 use serde_json::{Map, Value};
 
 use super::modules::Parameter;
-use super::python::{self, expression};
+use super::python::{self, expression, shown, wrong};
 use super::targets::Targets;
 use super::{CONFIG, WEIGHTS};
 use crate::error::{ModelError, Result};
@@ -155,19 +155,6 @@ fn matching<'p>(patterns: &'p [Pattern], module: &str) -> Result<Option<&'p Patt
         }
     }
     Ok(None)
-}
-
-/// The refusal of a setting that PEFT could not use either.
-pub(super) fn wrong(name: &str, value: &Value, wanted: &str) -> ModelError {
-    ModelError::load(CONFIG, format!("{name} is {}; wanted is {wanted}", shown(value)))
-}
-
-/// A value as the file has it.
-fn shown(value: &Value) -> String {
-    match value.as_str() {
-        Some(token) if python::not_finite(token).is_some() => token.to_owned(),
-        _ => value.to_string(),
-    }
 }
 
 fn rank(value: &Value) -> Option<f64> {

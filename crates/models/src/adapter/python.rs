@@ -106,6 +106,19 @@ pub(super) fn fits(expression: &Regex, text: &str) -> Result<bool> {
     expression.is_match(text).map_err(|error| ModelError::load(CONFIG, format!("{expression}: {error}")))
 }
 
+/// The refusal of a setting that PEFT could not use either.
+pub(super) fn wrong(name: &str, value: &Value, wanted: &str) -> ModelError {
+    ModelError::load(CONFIG, format!("{name} is {}; wanted is {wanted}", shown(value)))
+}
+
+/// A value as the file has it.
+pub(super) fn shown(value: &Value) -> String {
+    match value.as_str() {
+        Some(token) if not_finite(token).is_some() => token.to_owned(),
+        _ => value.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json as value;

@@ -5,9 +5,8 @@ use fancy_regex::Regex;
 use serde_json::{Map, Value};
 
 use super::below;
-use super::config::wrong;
 use super::modules::LANGUAGE;
-use super::python::{expression, fits, is_true, number};
+use super::python::{expression, fits, is_true, number, wrong};
 use crate::error::Result;
 
 /// As PEFT's word for every linear module.

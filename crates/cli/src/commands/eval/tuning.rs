@@ -10,14 +10,12 @@ use reasonedit_evaluation::{
 };
 use serde_json::Value;
 
-use super::{data_folder, edits, failed, of_source, source, usage};
+use super::naming::{TRAINING, USUAL_TRAINING};
+use super::{data_folder, edits, failed, source, usage};
 use crate::args::EvalArgs;
 use crate::error::{CliError, Result};
 use crate::output;
 use crate::progress::Stages;
-
-/// What editors are trained on where a world is evaluated and nobody names anything else.
-const TRAINING: &str = "world:3000017:500";
 
 /// Tries settings of every editor that is asked for, and writes what was chosen.
 ///
@@ -117,7 +115,7 @@ pub(super) fn training(
     }
     let source = match &args.training {
         Some(source) => source.clone(),
-        None if source(args).starts_with("world:") => TRAINING.to_owned(),
+        None if source(args).starts_with("world:") => USUAL_TRAINING.to_owned(),
         None => {
             return Err(CliError::Usage(format!(
                 "--training: {} are trained before any edit: name records for that, of which none is evaluated, or other editors",
@@ -125,9 +123,8 @@ pub(super) fn training(
             )));
         }
     };
-    let place = scratch.join("training");
-    let folder = data_folder("--training", &source, &place)?;
-    let training = Dataset::open(&folder).map_err(|error| of_source(&error, &place, &source))?;
+    let folder = data_folder("--training", &source, &scratch.join(TRAINING))?;
+    let training = Dataset::open(&folder).map_err(CliError::failed)?;
     let evaluated = DataDigests::of(data).map_err(CliError::failed)?;
     let own = DataDigests::of(&training).map_err(CliError::failed)?;
     own.keep_apart("training", &evaluated).map_err(|error| usage(&error))?;
