@@ -215,10 +215,6 @@ pub(crate) fn refused(error: EditorError) -> CliError {
                 fields.iter().map(|field| format!("  {}: {}", field.pointer, field.detail)).collect();
             CliError::Failed(format!("the input can't be used\n{}", lines.join("\n")))
         }
-        EditorError::Codebook(error @ CodebookError::EmbeddingMismatch { .. }) => CliError::Failed(format!(
-            "{error}\nUse the model and the embedding it was made with, or let it be made anew: \
-             --set editor.embedding.on_mismatch=reembed"
-        )),
         other => CliError::failed(other),
     }
 }

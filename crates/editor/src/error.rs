@@ -1,6 +1,6 @@
 //! Everything that can go wrong in an edit or a query.
 
-use reasonedit_codebook::{CodebookError, EditId, ImageId, MemberId};
+use reasonedit_codebook::{CodebookError, EditId, Embedding, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::{EngineError, ModelError};
 use reasonedit_resilience::WorkLost;
@@ -75,8 +75,8 @@ pub enum EditorError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The codebook failed.
-    #[error(transparent)]
-    Codebook(CodebookError),
+    #[error("{}", told(.0))]
+    Codebook(#[source] CodebookError),
     /// An archive to be imported is not one of ours, or is damaged.
     #[error("the archive can't be imported: {0}")]
     Archive(String),
@@ -146,4 +146,20 @@ impl From<CodebookError> for EditorError {
             other => Self::Codebook(other),
         }
     }
+}
+
+/// What an error of a codebook says, with what to do about it where that is known: short enough for the
+/// `detail` of a problem.
+fn told(error: &CodebookError) -> String {
+    let CodebookError::EmbeddingMismatch { stored, asked } = error else { return error.to_string() };
+    let shown = |embedding: &Embedding| {
+        let model = embedding.model_fingerprint.get(..16).unwrap_or(&embedding.model_fingerprint);
+        format!("model {model}…, tap {}, λ {}", embedding.tap, embedding.lambda)
+    };
+    format!(
+        "the codebook was made with another model, adapter or embedding ({}) than those in use ({}): use those \
+         that it was made with, or have its keys made anew with --set editor.embedding.on_mismatch=reembed",
+        shown(stored),
+        shown(asked)
+    )
 }

@@ -27,6 +27,9 @@ impl Classify for EditorError {
             EditorError::Codebook(CodebookError::InvalidRecord(_)) => {
                 Failure::at(FailureKind::Invalid, "/metadata", "The metadata is nested too deeply.")
             }
+            EditorError::Codebook(CodebookError::EmbeddingMismatch { .. }) => {
+                Failure::new(FailureKind::Conflict, self.to_string())
+            }
             EditorError::Codebook(error) => error.classify(),
             EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) | EditorError::UnknownEntry(_) => {
                 Failure::new(FailureKind::NotFound, self.to_string())

@@ -5,11 +5,14 @@
 //! and the encoder must be those that made them, and the samples of pictures are read by the rules of its
 //! keys: a codebook of before there were others goes on with the first until it is moved over.
 
-use reasonedit_codebook::{CodebookError, CodebookName, Embedding, Generation, Snapshot};
+use std::sync::Arc;
+
+use reasonedit_codebook::{Codebook, CodebookError, CodebookName, Embedding, Generation, Snapshot};
 use reasonedit_imaging::PixelRules;
 use reasonedit_inference::TapName;
 
 use crate::core::Core;
+use crate::editor::Editor;
 use crate::embed::Embedder;
 use crate::error::EditorError;
 
@@ -109,6 +112,19 @@ impl Core {
         }
         self.engine().set_always_taps(taps).await?;
         Ok(())
+    }
+}
+
+impl Editor {
+    /// Codebooks that this model, encoder and configuration can't be used with: they refuse edits and
+    /// queries with `EmbeddingMismatch`, which stands beside the name.
+    pub fn unusable_codebooks(&self) -> Vec<(CodebookName, EditorError)> {
+        let core = &self.core;
+        let unusable = |book: &Arc<Codebook>| {
+            let error = core.embedder_for(&book.snapshot()).err()?;
+            Some((book.name().clone(), error))
+        };
+        core.library().books().iter().filter_map(unusable).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::dto::health::{Live, ModelDto, Ready, ReadyStatus};
+use crate::dto::health::{Live, ModelDto, Ready, ReadyStatus, UnusableDto};
 use crate::state::AppState;
 
 /// The process runs
@@ -21,13 +21,13 @@ pub(crate) async fn live() -> Json<Live> {
 #[utoipa::path(
     get, path = "/health/ready", operation_id = "get_readiness", tag = "service", security(()),
     responses(
-        (status = 200, description = "The model is loaded and the codebook is open.", body = Ready),
+        (status = 200, description = "The model is loaded and the codebooks are open; `unusable` tells of those that can't be used with it.", body = Ready),
         (status = 503, description = "The model is being loaded.", body = Ready),
     ),
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Response {
     let loading = || {
-        let body = Ready { status: ReadyStatus::Loading, model: None };
+        let body = Ready { status: ReadyStatus::Loading, model: None, unusable: None };
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(body)).into_response()
     };
     let Some(editor) = state.ready_editor() else { return loading() };
@@ -41,5 +41,8 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
         dtype: info.dtype.clone(),
         device: info.device.clone(),
     };
-    Json(Ready { status: ReadyStatus::Ready, model: Some(model) }).into_response()
+    let refused = editor.unusable_codebooks();
+    let unusable =
+        refused.first().map(|(_, error)| UnusableDto { codebooks: refused.len(), detail: error.to_string() });
+    Json(Ready { status: ReadyStatus::Ready, model: Some(model), unusable }).into_response()
 }

@@ -6,6 +6,7 @@ mod common;
 mod context;
 mod contract;
 mod editing;
+mod embedding;
 mod errors;
 mod every_body;
 mod fuzz;

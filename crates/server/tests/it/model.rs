@@ -42,7 +42,11 @@ pub(crate) async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
 
 /// A server on a folder that may have been in use before.
 pub(crate) async fn server_on(data: &Path, config: ServerConfig) -> (Server, Editor) {
-    let editor = editor_on(data).await;
+    server_of(editor_on(data).await, data, config)
+}
+
+/// A server of an editor.
+pub(crate) fn server_of(editor: Editor, data: &Path, config: ServerConfig) -> (Server, Editor) {
     let (server, slot) = Server::new(config).expect("a usable configuration");
     slot.offer(sources());
     assert!(slot.fill(editor.clone(), &data.join("jobs")).expect("jobs"));
@@ -63,9 +67,13 @@ fn sources() -> Sources {
 }
 
 pub(crate) async fn editor_on(data: &Path) -> Editor {
+    editor_with(data, EditorConfig::default()).await
+}
+
+/// As [`editor_on`], with settings of its own.
+pub(crate) async fn editor_with(data: &Path, config: EditorConfig) -> Editor {
     let store = Arc::new(SledStore::open(&data.join("codebook")).expect("a store"));
     let images = ImageStore::open(&data.join("images")).expect("a folder for pictures");
-    let config = EditorConfig::default();
     let library = Arc::new(Library::open(store, config.codebook).expect("a library"));
     let load = || {
         let options = LoadOptions::default();
