@@ -284,12 +284,17 @@ fn a_run_of_weight_editors_that_was_killed_goes_on_to_the_same_figures() {
         assert!(Instant::now() < until, "nothing was asked");
         std::thread::sleep(Duration::from_millis(5));
     }
+    // It has told the tensor library how many threads there are.
+    if let Ok(environment) = std::fs::read(format!("/proc/{}/environ", child.id())) {
+        assert!(String::from_utf8_lossy(&environment).contains("RAYON_NUM_THREADS="));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     let left = std::fs::read_dir(folder.path().join("killed/work/balancedit")).unwrap();
     assert!(left.count() > 0, "a killed one leaves its copies of weights");
     assert!(!folder.path().join("killed/report.json").exists());
-    let again = evaluation("killed").output().unwrap();
+    // Both editors at a time, on a model each.
+    let again = evaluation("killed").args(["--jobs", "2"]).output().unwrap();
     assert!(again.status.success(), "{}", stderr(&again));
     // Nor is anything left of what the killed one kept.
     let left = std::fs::read_dir(folder.path().join("killed/work/balancedit")).into_iter().flatten();
