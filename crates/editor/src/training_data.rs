@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use reasonedit_codebook::CodebookName;
+use reasonedit_codebook::{CodebookName, Generation};
 use reasonedit_training_data::{
     TrainingEdit, TrainingManifest, TrainingModel, TrainingOptions, TrainingSource, write_tar,
 };
@@ -37,6 +37,9 @@ impl Editor {
                     superseded: snapshot.superseded_by(record.id).is_some(),
                 })
             });
+            let live = snapshot.as_ref().and_then(|snapshot| snapshot.generation());
+            let previous = snapshot.as_ref().and_then(|snapshot| snapshot.previous().map(|p| (**p).clone()));
+            let fingerprint = |made: Generation| (made.embedding.id, made.embedding.model_fingerprint);
             let model = core.model();
             let source = TrainingSource {
                 codebook: name,
@@ -46,6 +49,7 @@ impl Editor {
                     architecture: model.architecture.clone(),
                     fingerprint: model.fingerprint.clone(),
                 },
+                models: live.into_iter().chain(previous).map(fingerprint).collect(),
                 edits: edits.collect(),
                 images: core.pictures().store(),
                 limits: core.pictures().limits(),

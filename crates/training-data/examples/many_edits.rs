@@ -93,6 +93,7 @@ fn main() {
         revision: edits,
         generation: None,
         model: TrainingModel { architecture: "none".to_owned(), fingerprint: String::new() },
+        models: std::collections::BTreeMap::new(),
         edits: (0..edits).map(record_of).collect(),
         images: &images,
         limits: &DecodeLimits::default(),

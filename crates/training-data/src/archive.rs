@@ -178,6 +178,7 @@ impl<'a, W: Write> Archive<'a, W> {
                 edits: source.edits.len() as u64,
             },
             model: source.model.clone(),
+            answers_before: source.answers_before(),
             sides,
             pictures: self.pictures,
             left_out: self.left_out,

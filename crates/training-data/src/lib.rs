@@ -19,6 +19,7 @@
 //!     revision: 0,
 //!     generation: None,
 //!     model: TrainingModel { architecture: "qwen3_vl".into(), fingerprint: "0f".into() },
+//!     models: Default::default(),
 //!     edits: Vec::new(),
 //!     images: &images,
 //!     limits: &DecodeLimits::default(),

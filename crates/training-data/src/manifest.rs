@@ -17,8 +17,13 @@ pub struct TrainingManifest {
     pub options: TrainingOptions,
     /// Of which codebook, and of which state.
     pub codebook: TrainingCodebook,
-    /// The model that the corrections are about.
+    /// The model that is loaded.
     pub model: TrainingModel,
+    /// Where another model than this one had given answers before an edit: how many answers each gave, by its
+    /// fingerprint; `unknown` counts those of generations of keys that are kept no longer, or of another
+    /// codebook's. Left out where all are by the loaded model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers_before: Option<BTreeMap<String, u64>>,
     /// Where the rows are, and how many; a side without any has no file.
     pub sides: BTreeMap<&'static str, TrainingSide>,
     /// What became of the pictures.

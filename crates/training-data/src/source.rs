@@ -1,11 +1,15 @@
 //! What training data is made of.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reasonedit_codebook::{CodebookName, EditRecord, GenerationId, ImageStore};
 use reasonedit_imaging::{DecodeLimits, PixelRules};
 
 use crate::manifest::TrainingModel;
+
+/// In place of a fingerprint that is not known.
+const UNKNOWN: &str = "unknown";
 
 /// An edit that may be trained on.
 #[derive(Clone, Debug)]
@@ -25,8 +29,11 @@ pub struct TrainingSource<'a> {
     pub revision: u64,
     /// The generation of its keys.
     pub generation: Option<GenerationId>,
-    /// The model that the corrections are about.
+    /// The model that is loaded.
     pub model: TrainingModel,
+    /// Fingerprints of the models that made the generations of keys that are known: the model that made an
+    /// edit's also gave the answer before it.
+    pub models: BTreeMap<GenerationId, String>,
     /// Every live edit, oldest first.
     pub edits: Vec<TrainingEdit>,
     /// The uploaded pictures.
@@ -35,4 +42,16 @@ pub struct TrainingSource<'a> {
     pub limits: &'a DecodeLimits,
     /// How the model saw their samples.
     pub rules: PixelRules,
+}
+
+impl TrainingSource<'_> {
+    /// How many answers before an edit each model gave, by fingerprint, unless the loaded one gave all.
+    pub(crate) fn answers_before(&self) -> Option<BTreeMap<String, u64>> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for edit in self.edits.iter().filter(|edit| edit.record.before.is_some()) {
+            let model = self.models.get(&edit.record.embedding);
+            *counts.entry(model.map_or(UNKNOWN, String::as_str).to_owned()).or_default() += 1;
+        }
+        counts.keys().any(|model| *model != self.model.fingerprint).then_some(counts)
+    }
 }

@@ -70,6 +70,7 @@ impl Stored {
             revision: 17,
             generation: Some(GenerationId(Ulid::from_parts(1, 1))),
             model: TrainingModel { architecture: "qwen3_vl".to_owned(), fingerprint: "0f".repeat(32) },
+            models: BTreeMap::from([(GenerationId(Ulid::nil()), "0f".repeat(32))]),
             edits: self.edits.clone(),
             images: &self.images,
             limits: &self.limits,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use std::sync::Arc;
 
+use reasonedit_codebook::GenerationId;
 use reasonedit_imaging::DecodeLimits;
 
 use super::*;
@@ -105,6 +106,24 @@ fn what_is_left_out_is_counted() {
         (2, LeftOut { answer_before_unknown: 1, answer_before_right: 1, ..left_out })
     );
     assert_eq!(dpo.sides["train"].rows + dpo.left_out.total(), dpo.codebook.edits);
+}
+
+#[test]
+fn answers_before_are_counted_by_the_model_that_gave_them() {
+    let mut stored = two();
+    let options = TrainingOptions::new(Trainer::Trl, TrainingTask::Dpo);
+    assert_eq!(stored.written(&options).0.answers_before, None);
+    let mut other = record(3);
+    other.embedding = GenerationId(ulid::Ulid::from_parts(1, 9));
+    stored.add(other, &encode_png(&picture(3)).unwrap());
+    let mut unasked = record(4);
+    unasked.before = None;
+    stored.add(unasked, &encode_png(&picture(4)).unwrap());
+    let (manifest, files) = stored.written(&options);
+    let counts = [("0f".repeat(32), 2), ("unknown".to_owned(), 1)];
+    assert_eq!(manifest.answers_before, Some(counts.into_iter().collect()));
+    let written: Value = serde_json::from_slice(&files[files.len() - 1].1).unwrap();
+    assert_eq!(written["answers_before"], serde_json::json!({"0f".repeat(32): 2, "unknown": 1}));
 }
 
 /// Whatever a program makes of turned, transparent or deep files, it gets the pixels that the model saw.
