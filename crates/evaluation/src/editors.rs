@@ -93,8 +93,8 @@ pub struct EditorRegistry {
 }
 
 impl EditorRegistry {
-    /// A registry whose editors keep what they make below `folder`; what killed processes left there goes. `variants` stand beside the paper's
-    /// ablations.
+    /// A registry whose editors keep what they make below `folder`; what killed processes left there goes.
+    /// `variants` stand beside the paper's ablations.
     ///
     /// # Errors
     /// A variant under a name that is taken, or that changes what there is not.

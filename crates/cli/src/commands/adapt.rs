@@ -35,8 +35,8 @@ const GREATEST_RANK: usize = 1024;
 /// Trains, writes, and says what came of it.
 ///
 /// # Errors
-/// Wrong options, a codebook without edits, a model without gradients, a training that diverged, a folder that
-/// can't be written. What was in the folder stays as it was then.
+/// Wrong options, a codebook without edits, a model without gradients, a training that diverged, a folder
+/// that can't be written. What was in the folder stays as it was then.
 pub(crate) async fn run(args: &AdaptArgs) -> Result<()> {
     let name = codebook_name(&args.codebook)?;
     let chosen = chosen(args)?;
