@@ -16,8 +16,8 @@ use crate::prompt::{Example, Prompt};
 /// Steps that few corrections are given too.
 const LEAST_STEPS: usize = 200;
 
-/// A loss above this share of that of guessing is not better than guessing: factors that have left all measure
-/// give every token the same probability.
+/// A loss above this share of that of guessing is not better than guessing: factors that have left all
+/// measure give every token the same probability.
 const GUESSING: f64 = 0.95;
 
 /// Settings of an adapter's training.

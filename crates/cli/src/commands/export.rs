@@ -20,8 +20,8 @@ const MANIFEST: &str = "manifest.json";
 /// Writes the training data.
 ///
 /// # Errors
-/// Options that don't go together, a service or data folder that can't be used, a codebook that isn't there, a
-/// place that can't be written to.
+/// Options that don't go together, a service or data folder that can't be used, a codebook that isn't there,
+/// a place that can't be written to.
 pub(crate) async fn run(args: &ExportArgs) -> Result<()> {
     let options = args.options();
     options.check().map_err(|error| CliError::Usage(error.to_string()))?;

@@ -18,8 +18,8 @@ use crate::model::ModelInfo;
 
 impl LowRankAdapter {
     /// Writes the adapter of a model into a folder as PEFT does, its modules by the names that transformers
-    /// from 4.52 on has for them. `notes` go into the header of the weights, beside the model's fingerprint, which
-    /// is compared when the adapter is loaded.
+    /// from 4.52 on has for them. `notes` go into the header of the weights, beside the model's fingerprint,
+    /// which is compared when the adapter is loaded.
     ///
     /// # Errors
     /// [`ModelError::read`] for a folder that can't be written to; [`ModelError::unsupported`] for an adapter
