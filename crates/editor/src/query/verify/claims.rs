@@ -1,7 +1,7 @@
 //! Retrieved sentences by what they say: who says each, and what that rests on.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use reasonedit_codebook::{EditId, EditRecord, EntryKind, Fact, Statement};
 use reasonedit_text::canonical;
@@ -101,6 +101,8 @@ pub(super) struct Claim<'a> {
 /// The candidates by what they say, in the order of the first that says it.
 pub(super) fn claims<'a>(candidates: &[Fact], edits: &'a HashMap<EditId, Grounds<'a>>) -> Vec<Claim<'a>> {
     let mut places: HashMap<&str, usize> = HashMap::new();
+    // By claim and edit: very many may share one.
+    let mut known: HashSet<(usize, EditId)> = HashSet::new();
     let mut claims: Vec<Claim<'a>> = Vec::new();
     for (at, fact) in candidates.iter().enumerate() {
         let place = *places.entry(&fact.value).or_insert_with(|| {
@@ -111,7 +113,7 @@ pub(super) fn claims<'a>(candidates: &[Fact], edits: &'a HashMap<EditId, Grounds
         let claim = &mut claims[place];
         let edits = fact.edit_ids.iter().filter_map(|id| edits.get(id));
         for (turn, grounds) in edits.enumerate() {
-            if claim.sources.iter().all(|known| known.grounds.record.id != grounds.record.id) {
+            if known.insert((place, grounds.record.id)) {
                 claim.sources.push(Source { at, turn, grounds });
             }
         }

@@ -78,7 +78,7 @@ impl<'a> Verifier<'a> {
         if all.len() <= room {
             return all;
         }
-        let most = (room / 2).max(1);
+        let most = (room / 2).max(1).min(room);
         let mut first: Vec<&'a str> = Vec::new();
         for subject in &self.subjects {
             let Some(text) = subject.cheapest(&first).filter(|text| !first.contains(text)) else { continue };
@@ -124,11 +124,6 @@ impl<'a> Verifier<'a> {
 
 /// The texts that are in neither, each once.
 fn new<'a>(texts: impl Iterator<Item = &'a str>, judged: &Judged<'_>, planned: &[&str]) -> Vec<&'a str> {
-    let mut found: Vec<&'a str> = Vec::new();
-    for text in texts {
-        if !judged.contains_key(text) && !planned.contains(&text) && !found.contains(&text) {
-            found.push(text);
-        }
-    }
-    found
+    let mut seen: HashSet<&str> = planned.iter().copied().collect();
+    texts.filter(|text| !judged.contains_key(text) && seen.insert(text)).collect()
 }
