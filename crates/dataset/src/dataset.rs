@@ -62,7 +62,10 @@ impl Dataset {
 
     fn native(file: &Path) -> Result<Self, DatasetError> {
         let folder = file.parent().unwrap_or_else(|| Path::new("."));
-        let records = read_lines(file)?;
+        let records: Vec<Record> = read_lines(file)?;
+        if let Some((record, fault)) = records.iter().find_map(|record| Some((record, record.fault()?))) {
+            return Err(data(file, &format!("record {}: {fault}", record.uid)));
+        }
         let probes = folder.join(PROBES);
         let probes = if probes.exists() { read_lines(&probes)? } else { Vec::new() };
         let bytes = std::fs::read(file).map_err(|error| DatasetError::file(file, error))?;

@@ -10,6 +10,18 @@ pub enum DatasetError {
     /// They are not what was wanted.
     #[error("the data can't be used: {0}")]
     Data(String),
+    /// What editors are tuned or trained on is evaluated too.
+    #[error(
+        "the data for {what} share {pictures} pictures and {edits} edits (question and reasoning) with those that are evaluated: take others"
+    )]
+    Overlap {
+        /// What they are for.
+        what: String,
+        /// Pictures in both.
+        pictures: usize,
+        /// Edits in both, by their words.
+        edits: usize,
+    },
     /// A file that can't be read.
     #[error("{}: {source}", path.display())]
     File {

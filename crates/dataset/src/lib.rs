@@ -6,11 +6,17 @@
 mod dataset;
 mod error;
 mod files;
+mod noise;
+mod overlap;
 mod published;
 mod record;
 mod splits;
+mod truth;
 mod vlkeb;
 
 pub use dataset::Dataset;
 pub use error::DatasetError;
+pub use noise::{NoiseKind, disturb};
+pub use overlap::DataDigests;
 pub use record::{Probe, ProbeKind, Record, Sample};
+pub use truth::{Properties, QuestionTruth, StatementMeaning};

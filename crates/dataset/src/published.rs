@@ -255,7 +255,7 @@ fn record(row: &RawRecord, number: usize) -> Result<(Read, Vec<String>), Unusabl
     let reasoning = sources.map(|value| parts(value, split_sentences)).find(|parts| !parts.is_empty());
     let record = Record {
         uid: uid(row, number),
-        sample: Sample { image, question, answer: String::new(), choices: distinct(&listed) },
+        sample: Sample { image, question, answer: String::new(), choices: distinct(&listed), truth: None },
         reasoning: reasoning.unwrap_or_default(),
         ..Record::default()
     };

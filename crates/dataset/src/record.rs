@@ -3,6 +3,8 @@
 use reasonedit_imaging::PixelBox;
 use serde::{Deserialize, Serialize};
 
+use crate::truth::{Properties, QuestionTruth, StatementMeaning};
+
 /// A question about a picture, with its right answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -15,6 +17,9 @@ pub struct Sample {
     /// What can be answered; empty: the answer is generated.
     #[serde(default)]
     pub choices: Vec<String>,
+    /// What it is about, in symbols, where the data know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<QuestionTruth>,
 }
 
 /// An edit with everything that tests it. Lists may be empty.
@@ -28,6 +33,9 @@ pub struct Record {
     /// The reasoning, statement by statement.
     #[serde(default)]
     pub reasoning: Vec<String>,
+    /// What each statement says, in symbols, where the data know it; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meanings: Vec<StatementMeaning>,
     /// Boxes for each statement.
     #[serde(default)]
     pub evidence: Vec<Vec<PixelBox>>,
@@ -49,6 +57,39 @@ pub struct Record {
     /// The edited question on pictures for which the reasoning does not hold.
     #[serde(default)]
     pub contrast: Vec<Sample>,
+}
+
+impl Record {
+    /// Whether it says of everything in it what it says.
+    pub fn knows_truth(&self) -> bool {
+        self.sample.truth.is_some() && self.meanings.len() == self.reasoning.len()
+    }
+
+    /// What one of its statements says; `None` for one that it has not, or does not know.
+    pub fn meaning_of(&self, statement: &str) -> Option<&StatementMeaning> {
+        let same = |own: &&String| own.trim() == statement.trim();
+        let at = self.reasoning.iter().position(|own| same(&own))?;
+        self.meanings.get(at)
+    }
+
+    /// What its answer says: that what the edited question asks for has this value.
+    pub fn answer_meaning(&self) -> Option<StatementMeaning> {
+        let Sample { answer, truth, .. } = &self.sample;
+        let property = truth.as_ref()?.about.first()?.clone();
+        Some(StatementMeaning { condition: Properties::new(), property, value: answer.clone() })
+    }
+
+    /// What of its truth can't be meant.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let (meanings, statements) = (self.meanings.len(), self.reasoning.len());
+        if meanings > 0 && meanings != statements {
+            return Some(format!("`meanings` has {meanings} entries for {statements} statements"));
+        }
+        let lists = [&self.related, &self.rationale_questions, &self.unrelated, &self.contrast];
+        let samples = lists.into_iter().flatten().chain([&self.sample]);
+        let empty = |sample: &Sample| sample.truth.as_ref().is_some_and(|truth| truth.about.is_empty());
+        samples.into_iter().any(empty).then(|| "a `truth` is `about` no property".to_owned())
+    }
 }
 
 /// What a probe measures.
@@ -84,4 +125,31 @@ pub struct Probe {
     /// What can be answered.
     #[serde(default)]
     pub choices: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(json: &str) -> StatementMeaning {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn an_answer_says_what_is_asked_for_and_a_statement_is_found_by_its_text() {
+        let record: Record = serde_json::from_str(
+            r#"{"uid": "1", "image": "a.png", "question": "Q?", "answer": "zorb", "reasoning": ["It is red.", "It is big."],
+                "meanings": [{"property": "color", "value": "red"}, {"property": "size", "value": "large"}],
+                "truth": {"about": ["name", "color"], "subjects": []}}"#,
+        )
+        .unwrap();
+        assert!(record.knows_truth() && record.fault().is_none());
+        assert_eq!(record.answer_meaning(), Some(meaning(r#"{"property": "name", "value": "zorb"}"#)));
+        assert_eq!(record.meaning_of(" It is big.").unwrap().property, "size");
+        assert_eq!(record.meaning_of("Milk is white."), None);
+        let fewer = Record { meanings: record.meanings[..1].to_vec(), ..record.clone() };
+        assert!(!fewer.knows_truth() && fewer.fault().unwrap().contains("1 entries for 2"));
+        let older = Record { meanings: Vec::new(), ..record };
+        assert!(!older.knows_truth() && older.fault().is_none());
+    }
 }

@@ -152,6 +152,7 @@ fn record(
         question: format!("{} {BRIEFLY}", question.trim()),
         answer,
         choices: Vec::new(),
+        truth: None,
     });
     let mut question = published.src.trim().to_owned();
     let mut paraphrases: Vec<String> = published.rephrase.iter().map(|text| text.trim().to_owned()).collect();
@@ -164,7 +165,7 @@ fn record(
     }
     Ok(Some(Record {
         uid: format!("record {}", number + 1),
-        sample: Sample { image: published.image, question, answer, choices },
+        sample: Sample { image: published.image, question, answer, choices, truth: None },
         paraphrases,
         similar_images: similar.into_iter().collect(),
         unrelated: unrelated.into_iter().collect(),

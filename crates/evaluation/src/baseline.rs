@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use futures::future::BoxFuture;
+use reasonedit_codebook::EntryKind;
 use reasonedit_editor::{ImageSource, RetrievalOverride, StatementInput};
 use serde::{Deserialize, Serialize};
 
@@ -42,13 +43,51 @@ pub struct EditorQuestion {
     pub retrieval: RetrievalOverride,
 }
 
+/// A sentence in front of the model, or what stands for one with an editor that changes the model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SentenceInFront {
+    /// The numbers of the edits that it is from.
+    pub edits: Vec<usize>,
+    /// What of them it says; empty where that can't be told.
+    pub says: Vec<SentencePart>,
+}
+
+/// What of an edit a sentence says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SentencePart {
+    /// Its answer.
+    Answer,
+    /// A statement of its reasoning.
+    Statement(String),
+}
+
+impl SentenceInFront {
+    /// The answer of these edits.
+    pub fn answer(edits: Vec<usize>) -> Self {
+        Self { edits, says: vec![SentencePart::Answer] }
+    }
+
+    /// A statement of these edits.
+    pub fn statement(edits: Vec<usize>, text: impl Into<String>) -> Self {
+        Self { edits, says: vec![SentencePart::Statement(text.into())] }
+    }
+
+    /// A sentence of a codebook.
+    pub fn of_kind(kind: EntryKind, edits: Vec<usize>, text: &str) -> Self {
+        match kind {
+            EntryKind::Answer => Self::answer(edits),
+            EntryKind::Statement => Self::statement(edits, text),
+        }
+    }
+}
+
 /// What an editor answered, and what it put in front of the model for it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EditorReply {
     /// The answer.
     pub answer: String,
-    /// For each sentence in front, in order of rank, the numbers of the edits that it is from.
-    pub in_front: Vec<Vec<usize>>,
+    /// The sentences in front, in order of rank.
+    pub in_front: Vec<SentenceInFront>,
     /// Whether a gate kept everything back.
     pub rejected: bool,
 }

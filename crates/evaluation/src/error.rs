@@ -16,18 +16,6 @@ pub enum EvaluationError {
     /// The data can't be used.
     #[error("the data can't be used: {0}")]
     Data(String),
-    /// What editors are tuned or trained on is evaluated too.
-    #[error(
-        "the data for {what} share {pictures} pictures and {edits} edits (question and reasoning) with those that are evaluated: take others"
-    )]
-    Overlap {
-        /// What they are for.
-        what: String,
-        /// Pictures in both.
-        pictures: usize,
-        /// Edits in both, by their words.
-        edits: usize,
-    },
     /// The editor failed.
     #[error(transparent)]
     Editor(#[from] EditorError),

@@ -38,6 +38,10 @@ pub struct QuestionOutcome {
     /// Place of the first one of the edit that the question is counted with, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<usize>,
+    /// Place of the first sentence that is true of the asked picture and bears on the question, from 1; 0 if
+    /// none is. Not there where the data don't know, or an earlier version wrote the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub true_at: Option<usize>,
     /// Whether a gate kept everything back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rejected: bool,
@@ -371,6 +375,7 @@ mod tests {
             right: true,
             sentences: 2,
             own: Some(1),
+            true_at: Some(2),
             rejected: false,
             ms: None,
         }

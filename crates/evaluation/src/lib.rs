@@ -27,11 +27,8 @@ mod error;
 mod estimate;
 pub mod hit_rates;
 mod journal;
-mod lanes;
 mod memory;
 mod named_values;
-mod noise;
-mod overlap;
 mod passes;
 mod picture_cache;
 mod plan;
@@ -45,26 +42,25 @@ mod settings;
 #[cfg(test)]
 mod testing;
 mod training;
+mod truth;
 mod tune;
 mod tuned;
 
 pub use baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile, RetrievalSetting, TunableFactory,
+    MemoryFootprint, Profile, RetrievalSetting, SentenceInFront, SentencePart, TunableFactory,
 };
 pub use editors::{EditorRegistry, EditorVariant, GraceSettings, REASONEDIT, UNEDITED, editor_names};
 pub use error::{EvaluationError, RunKind};
 pub use estimate::{Bootstrap, Estimate};
 pub use journal::{EditLine, OutcomeJournal, PassEnd, QuestionOutcome, WorkLine, check_kind};
 pub use named_values::NamedValues;
-pub use noise::NoiseKind;
-pub use overlap::DataDigests;
 pub use plan::{EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, Sequential};
 pub use probes::perception;
 pub use questions::{EvaluationQuestion, Metric};
 pub use report::{
-    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NoiseFigures,
-    ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
+    Drift, EditorFigures, EvaluationReport, HarmonicMeans, InFrontFigures, MetricFigure, MetricFigures,
+    NoiseFigures, ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 pub use run::evaluate;
 pub use settings::{EditorSettings, TuningSpace};

@@ -1,7 +1,7 @@
 //! Names of the passes: rounds of questions, as the journal has them.
 
 use crate::baseline::RetrievalSetting;
-use crate::noise::NoiseKind;
+use reasonedit_dataset::NoiseKind;
 
 /// The pass of all edits and all questions.
 pub(crate) const STATIC: &str = "static";

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use reasonedit_dataset::NoiseKind;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Profile, RetrievalSetting};
 use crate::estimate::Bootstrap;
 use crate::journal::OutcomeJournal;
-use crate::noise::NoiseKind;
 use crate::questions::{EvaluationQuestion, Metric};
 use crate::settings::EditorSettings;
 

@@ -5,6 +5,7 @@ mod comparison;
 mod drawing;
 mod figures;
 mod groups;
+mod in_front;
 mod markdown;
 mod protocols;
 mod published;
@@ -14,12 +15,13 @@ mod table;
 mod tuning;
 mod write;
 
+pub use in_front::InFrontFigures;
+use reasonedit_dataset::NoiseKind;
 use serde_json::Value;
 
 use crate::baseline::RetrievalSetting;
 use crate::estimate::{Bootstrap, Estimate};
 use crate::named_values::NamedValues;
-use crate::noise::NoiseKind;
 use crate::plan::Sequential;
 use crate::questions::Metric;
 use crate::settings::EditorSettings;
@@ -62,6 +64,13 @@ pub struct MetricFigure {
     pub hit_at_1: Option<f64>,
     /// The same of the first five sentences.
     pub hit_at_5: Option<f64>,
+    /// Share of questions before which the first sentence, whichever edit it is from, is true of the asked
+    /// picture and bears on the question; `None` where the data don't know.
+    pub true_hit_at_1: Option<f64>,
+    /// The same of any of the first five.
+    pub true_hit_at_5: Option<f64>,
+    /// Share of questions before which sentences stood of which none is.
+    pub false_injection: Option<f64>,
     /// Share of questions that a gate kept everything back from.
     pub rejected: Option<f64>,
 }
@@ -104,8 +113,10 @@ pub struct EditorFigures {
     pub harmonic_mean: HarmonicMeans,
     /// The difference to ReasonEdit on the same questions; empty for itself and where that was not measured.
     pub over_reasonedit: NamedValues<Estimate>,
-    /// Share of the unrelated questions before which any sentence stood.
+    /// Share of the unrelated questions before which any sentence stood, whatever it says.
     pub false_injection: Estimate,
+    /// What it put in front of questions.
+    pub in_front: InFrontFigures,
     /// Kilobytes (1,000 bytes) kept for an edit.
     pub kb_per_edit_merged: Option<f64>,
     /// The same if nothing were merged.
@@ -198,7 +209,7 @@ pub struct SweepFigures {
     pub value: f64,
     /// The metrics.
     pub metrics: MetricFigures,
-    /// Share of the unrelated questions before which any sentence stood.
+    /// Share of the unrelated questions before which any sentence stood, whatever it says.
     pub false_injection: Estimate,
 }
 

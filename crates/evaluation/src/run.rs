@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use reasonedit_dataset::{Dataset, Record, Sample};
+use reasonedit_dataset::{Dataset, NoiseKind, Record, Sample, disturb};
 use reasonedit_editor::{RetrievalOverride, StatementInput};
+use reasonedit_resilience::in_lanes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,8 +14,6 @@ use crate::EvaluationError;
 use crate::baseline::{EditorCorrection, EditorFactory, Profile, RetrievalSetting};
 use crate::editors::UNEDITED;
 use crate::journal::{OutcomeJournal, damaged, hold_to};
-use crate::lanes::in_lanes;
-use crate::noise::{NoiseKind, disturb};
 use crate::passes::{SEQUENTIAL, STATIC, noise_pass, sequential_pass, size_pass, sweep_pass};
 use crate::plan::{EvaluationPlan, Measured, MeasuredEditor, ProgressCallback, Sequential};
 use crate::questions::{EvaluationQuestion, Metric};
@@ -164,6 +163,7 @@ impl<'a> Work<'a> {
     ) -> Result<MeasuredEditor, EvaluationError> {
         let (plan, data) = (self.plan, self.data);
         let mut run = Runner::open(factory, plan, data, progress, name, place).await?;
+        run.edited.clone_from(&self.records);
         let plain = self.corrections(None)?;
         if plan.single {
             run.each_alone(&plain, &self.questions, &self.of_edit).await?;
@@ -279,7 +279,7 @@ impl<'a> Work<'a> {
             disturb(&mut reasoning, kind, percent, self.plan.seed);
         }
         let correction = |(record, reasoning): (&&Record, Vec<StatementInput>)| {
-            let Sample { image, question, answer, choices } = record.sample.clone();
+            let Sample { image, question, answer, choices, .. } = record.sample.clone();
             Ok(EditorCorrection { image: self.data.picture(&image)?, question, answer, choices, reasoning })
         };
         self.records.iter().zip(reasoning).map(correction).collect()

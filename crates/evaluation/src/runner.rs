@@ -20,6 +20,7 @@ use crate::plan::{EvaluationPlan, MeasuredEditor, ProgressCallback};
 use crate::questions::{EvaluationQuestion, Metric, changing, is_right, keeping};
 use crate::saved_states::SavedStates;
 use crate::settings::EditorSettings;
+use crate::truth::first_true;
 
 /// Questions under way at once: enough for the engine to batch, few enough for its queue.
 const CONCURRENCY: usize = 8;
@@ -62,6 +63,8 @@ pub(crate) struct Runner<'a> {
     factory: &'a dyn EditorFactory,
     /// Gone only while another is made: there are never two of them.
     baseline: Option<Box<dyn BaselineEditor>>,
+    /// The records that the edits are of, by number; empty before they are known.
+    pub(crate) edited: Vec<&'a Record>,
     pub(crate) profile: Profile,
     settings: EditorSettings,
     pub(crate) journal: OutcomeJournal,
@@ -109,6 +112,7 @@ impl<'a> Runner<'a> {
         Ok(Self {
             factory,
             baseline,
+            edited: Vec::new(),
             profile,
             settings,
             journal,
@@ -284,7 +288,8 @@ impl<'a> Runner<'a> {
                 let began = std::time::Instant::now();
                 let reply = self.put(&question.sample, question.edit, retrieval).await?;
                 let ms = began.elapsed().as_secs_f64() * 1e3;
-                let outcome = QuestionOutcome { ms: Some(ms), ..outcome(pass, *number, question, reply) };
+                let outcome =
+                    QuestionOutcome { ms: Some(ms), ..self.outcome(pass, *number, question, reply) };
                 self.journal.add(outcome)?;
                 done += 1;
             }
@@ -299,7 +304,8 @@ impl<'a> Runner<'a> {
                 .collect()
                 .await;
             for (number, reply) in stretch.iter().zip(replies) {
-                self.journal.add(outcome(pass, *number, &questions[*number], reply?))?;
+                let outcome = self.outcome(pass, *number, &questions[*number], reply?);
+                self.journal.add(outcome)?;
             }
             done += stretch.len();
             if told {
@@ -307,6 +313,27 @@ impl<'a> Runner<'a> {
             }
         }
         if done > before { self.worked(pass) } else { Ok(()) }
+    }
+
+    fn outcome(
+        &self,
+        pass: &str,
+        number: usize,
+        question: &EvaluationQuestion,
+        reply: EditorReply,
+    ) -> QuestionOutcome {
+        let own = reply.in_front.iter().position(|sentence| sentence.edits.contains(&question.edit));
+        QuestionOutcome {
+            pass: pass.to_owned(),
+            question: number,
+            right: is_right(&question.sample, &reply.answer),
+            answer: reply.answer,
+            sentences: reply.in_front.len(),
+            own: own.map(|at| at + 1),
+            true_at: first_true(&question.sample, &reply.in_front, &self.edited),
+            rejected: reply.rejected,
+            ms: None,
+        }
     }
 
     /// The first records whose question the model answers wrongly, and how many it answered rightly on the
@@ -367,19 +394,5 @@ impl<'a> Runner<'a> {
             questions.push(candidate);
         }
         Ok(questions)
-    }
-}
-
-fn outcome(pass: &str, number: usize, question: &EvaluationQuestion, reply: EditorReply) -> QuestionOutcome {
-    let own = reply.in_front.iter().position(|edits| edits.contains(&question.edit)).map(|at| at + 1);
-    QuestionOutcome {
-        pass: pass.to_owned(),
-        question: number,
-        right: is_right(&question.sample, &reply.answer),
-        answer: reply.answer,
-        sentences: reply.in_front.len(),
-        own,
-        rejected: reply.rejected,
-        ms: None,
     }
 }

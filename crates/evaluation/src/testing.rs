@@ -1,6 +1,6 @@
 //! A scripted world and scripted editors, for tests: what comes out is known beforehand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ use reasonedit_editor::ImageSource;
 
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile, RetrievalSetting, TunableFactory,
+    MemoryFootprint, Profile, RetrievalSetting, SentenceInFront, TunableFactory,
 };
 use crate::settings::{EditorSettings, TuningSpace, unlabelled};
 use crate::{Bootstrap, EvaluationError, EvaluationPlan};
@@ -22,6 +22,7 @@ pub(crate) fn sample(image: &str) -> Sample {
         question: "What is it?".into(),
         answer: "special".into(),
         choices: vec!["plain".into(), "special".into()],
+        truth: None,
     }
 }
 
@@ -35,6 +36,7 @@ pub(crate) fn record(number: usize) -> Record {
     };
     Record {
         uid: format!("r{number}"),
+        meanings: Vec::new(),
         sample: sample(&format!("{number}.png")),
         reasoning: vec![format!("It is number {number}.")],
         evidence: Vec::new(),
@@ -57,7 +59,9 @@ pub(crate) fn world(folder: &Path, records: &[Record]) -> Dataset {
         let others = [&record.related, &record.rationale_questions, &record.unrelated, &record.contrast];
         let images = others.into_iter().flatten().map(|sample| &sample.image);
         for image in images.chain(&record.similar_images).chain([&record.sample.image]) {
-            std::fs::write(folder.join(image), image).unwrap();
+            let file = folder.join(image);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, image).unwrap();
         }
         lines += &(serde_json::to_string(record).unwrap() + "\n");
     }
@@ -95,6 +99,10 @@ enum Behaviour {
     Never,
     /// Both by chance.
     Random,
+    /// Puts everything that the right edit says in front, whatever is asked.
+    Oracle,
+    /// Puts any statement of any edit in front, whatever is asked.
+    Injector,
     /// Right everywhere, with the right edit in front of what edits should change.
     Perfect,
     /// Remembers the last ten edits.
@@ -135,6 +143,8 @@ struct Scripted<'a> {
     settings: EditorSettings,
     /// Whether the reasoning of an edit says its number.
     edits: Mutex<HashMap<usize, bool>>,
+    /// The reasoning by edit.
+    said: Mutex<BTreeMap<usize, Vec<String>>>,
 }
 
 impl Drop for Scripted<'_> {
@@ -177,6 +187,8 @@ impl EditorFactory for &'static Scripts {
             "always" => Behaviour::Always,
             "never" => Behaviour::Never,
             "random" => Behaviour::Random,
+            "oracle" => Behaviour::Oracle,
+            "injector" => Behaviour::Injector,
             "reasonedit" => Behaviour::Perfect,
             "forgetful" => Behaviour::Forgetful,
             "reader" => Behaviour::Reader,
@@ -200,7 +212,8 @@ impl EditorFactory for &'static Scripts {
         };
         let alive = self.alive.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_alive.fetch_max(alive, Ordering::Relaxed);
-        let scripted = Scripted { profile, behaviour, scripts: self, settings, edits: Mutex::default() };
+        let (edits, said) = (Mutex::default(), Mutex::default());
+        let scripted = Scripted { profile, behaviour, scripts: self, settings, edits, said };
         Box::pin(async { Ok(Box::new(scripted) as Box<dyn BaselineEditor>) })
     }
 }
@@ -210,13 +223,27 @@ impl Scripted<'_> {
         let ImageSource::Bytes(bytes) = &question.image else { panic!("scripted pictures are bytes") };
         let keeps = bytes.starts_with(b"u") || bytes.starts_with(b"c");
         let edits = self.edits.lock();
-        let right_edit = vec![vec![question.of_edit]];
+        let right_edit = vec![SentenceInFront::answer(vec![question.of_edit])];
+        let coin = || blake3::hash(&[bytes, question.question.as_bytes()].concat());
         let (special, in_front) = match self.behaviour {
             Behaviour::Unedited | Behaviour::Never => (false, Vec::new()),
-            Behaviour::Always => (true, vec![vec![0]]),
+            Behaviour::Always => (true, vec![SentenceInFront::answer(vec![0])]),
             Behaviour::Random => {
-                let coin = blake3::hash(&[bytes, question.question.as_bytes()].concat()).as_bytes()[0];
+                let coin = coin().as_bytes()[0];
                 (coin & 1 == 0, if coin & 2 == 0 { Vec::new() } else { right_edit })
+            }
+            Behaviour::Oracle => {
+                let said = self.said.lock()[&question.of_edit].clone();
+                let of = |text| SentenceInFront::statement(vec![question.of_edit], text);
+                (false, right_edit.into_iter().chain(said.into_iter().map(of)).collect())
+            }
+            Behaviour::Injector => {
+                let said = self.said.lock();
+                let all: Vec<(usize, &String)> =
+                    said.iter().flat_map(|(edit, own)| own.iter().map(|text| (*edit, text))).collect();
+                let drawn = u32::from_le_bytes(coin().as_bytes()[..4].try_into().unwrap()) as usize;
+                let (edit, text) = all[drawn % all.len()];
+                (false, vec![SentenceInFront::statement(vec![edit], text)])
             }
             Behaviour::Perfect if keeps => (false, Vec::new()),
             Behaviour::Perfect => (true, right_edit),
@@ -237,7 +264,8 @@ impl Scripted<'_> {
             }
             Behaviour::Third => {
                 let k = question.retrieval.k.unwrap_or(5);
-                let others = [vec![usize::MAX], vec![usize::MAX], vec![question.of_edit]];
+                let others = [usize::MAX, usize::MAX, question.of_edit];
+                let others = others.map(|edit| SentenceInFront::answer(vec![edit]));
                 (!keeps && k >= 3, others.into_iter().take(k).collect())
             }
         };
@@ -261,6 +289,8 @@ impl BaselineEditor for Scripted<'_> {
         let says = correction.reasoning.iter().any(|s| s.statement == format!("It is number {number}."));
         let before = self.edits.lock().insert(number, says);
         assert_eq!(before, None, "edit {number} was made twice");
+        let said = correction.reasoning.iter().map(|s| s.statement.clone()).collect();
+        self.said.lock().insert(number, said);
         Box::pin(async { Ok(EditOutcome::Made(Some(2.0))) })
     }
 

@@ -7,15 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use reasonedit_dataset::Dataset;
+use reasonedit_dataset::{DataDigests, Dataset};
+use reasonedit_resilience::in_lanes;
 use serde_json::Value;
 
 use crate::EvaluationError;
 use crate::baseline::TunableFactory;
 use crate::estimate::{Bootstrap, harmonic_mean};
-use crate::lanes::in_lanes;
 use crate::named_values::NamedValues;
-use crate::overlap::DataDigests;
 use crate::passes::{PLAIN, STATIC};
 use crate::plan::{EvaluationPlan, MeasuredEditor, ProgressCallback};
 use crate::questions::Metric;

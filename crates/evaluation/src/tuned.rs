@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use reasonedit_dataset::DataDigests;
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluationError;
 use crate::baseline::TunableFactory;
 use crate::named_values::NamedValues;
-use crate::overlap::DataDigests;
 use crate::settings::EditorSettings;
 
 /// The settings that were chosen for each editor, and how.

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use reasonedit_editor::{EditorConfig, ImageSource, Paraphrase, RetrievalOverride, StatementInput};
 use reasonedit_evaluation::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorQuestion, EditorRegistry,
-    EditorReply, EditorSettings, EditorVariant, MemoryFootprint, RetrievalSetting, TunableFactory,
+    EditorReply, EditorSettings, EditorVariant, MemoryFootprint, RetrievalSetting, SentenceInFront,
+    SentencePart, TunableFactory,
 };
 use reasonedit_imaging::{RgbImage, encode_png};
 use reasonedit_inference::{Engine, EngineConfig, EngineHandle, Models};
@@ -94,7 +95,7 @@ async fn editors_whose_keys_are_made_alike_share_them_and_find_them_made_after_a
         let registry = registry(&engine, folder.path());
         let (reasonedit, took) = edited(&registry, "reasonedit").await;
         let reply = ask(&*reasonedit, 1).await;
-        assert_eq!(reply.in_front[0], [1], "the edited question finds its own edit first");
+        assert_eq!(reply.in_front[0].edits, [1], "the edited question finds its own edit first");
         assert!(took.iter().all(|ms| ms.is_some_and(|ms| ms > 0.0)));
 
         // The same keys, none of them merged: the bytes are those that merging began with.
@@ -108,7 +109,7 @@ async fn editors_whose_keys_are_made_alike_share_them_and_find_them_made_after_a
         let (vision, borrowed) = edited(&registry, "single-vision").await;
         assert_eq!(borrowed, [None; 3]);
         assert_eq!(kept(&*vision).await.unwrap().unmerged, own.unmerged);
-        assert_eq!(ask(&*vision, 1).await.in_front[0], [1]);
+        assert_eq!(ask(&*vision, 1).await.in_front[0].edits, [1]);
 
         // No patches: an answer and two statements for each edit, at their own price.
         let (plain, at_own_price) = edited(&registry, "no-patches").await;
@@ -135,15 +136,21 @@ async fn baselines_put_in_front_what_they_should() {
     let folder = tempfile::tempdir().unwrap();
     let registry = registry(&engine(), folder.path());
     let (unedited, _) = edited(&registry, "unedited").await;
-    assert_eq!(ask(&*unedited, 0).await.in_front, Vec::<Vec<usize>>::new());
+    assert_eq!(ask(&*unedited, 0).await.in_front, []);
     assert_eq!(kept(&*unedited).await, None);
     let (oracle, _) = edited(&registry, "oracle").await;
-    assert_eq!(ask(&*oracle, 2).await.in_front, [[2], [2], [2]]);
+    let said = correction(2).reasoning;
+    let statements = said.iter().map(|said| SentenceInFront::statement(vec![2], &said.statement));
+    let all: Vec<SentenceInFront> =
+        [SentenceInFront::answer(vec![2])].into_iter().chain(statements).collect();
+    assert_eq!(ask(&*oracle, 2).await.in_front, all);
     for name in ["ike", "ike-cot"] {
         let (ike, _) = edited(&registry, name).await;
         assert_eq!(ask(&*ike, 1).await.in_front.len(), 3);
         let one = ike.ask(&question(1, RetrievalSetting::K.set(1.0))).await.unwrap();
-        assert_eq!(one.in_front, [[1]], "the question's own words are the nearest");
+        assert_eq!(one.in_front[0].edits, [1], "the question's own words are the nearest");
+        assert_eq!((one.in_front.len(), &one.in_front[0].says[0]), (1, &SentencePart::Answer));
+        assert_eq!(one.in_front[0].says.len(), if name == "ike" { 1 } else { 3 });
         assert!(kept(&*ike).await.unwrap().merged > 0);
     }
 }

@@ -56,7 +56,7 @@ fn world(folder: &Path, seed: u64, records: usize) -> Dataset {
 }
 
 fn correction(data: &Dataset, record: &Record) -> EditorCorrection {
-    let Sample { image, question, answer, choices } = record.sample.clone();
+    let Sample { image, question, answer, choices, .. } = record.sample.clone();
     let statement = |text: &String| StatementInput { statement: text.clone(), evidence: Vec::new() };
     let reasoning = record.reasoning.iter().map(statement).collect();
     EditorCorrection { image: data.picture(&image).unwrap(), question, answer, choices, reasoning }

@@ -10,6 +10,7 @@ pub mod record;
 pub mod render;
 pub mod scene;
 pub mod sentence;
+pub mod truth;
 pub mod universe;
 pub mod view;
 pub mod vocabulary;

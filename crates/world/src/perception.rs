@@ -167,9 +167,20 @@ fn drawn_condition(view: &View, rng: &mut Random) -> Option<(Condition, bool)> {
     }
 }
 
+/// A statement of something seen, as reasoning contains it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The statement.
+    pub statement: String,
+    /// Whether the view bears it out.
+    pub yes: bool,
+    /// The attributes that it speaks of.
+    pub attributes: Vec<Attribute>,
+}
+
 /// A statement of something seen, as reasoning contains it, and whether the view bears it out. `None` if
 /// chance found none that is clearly true or false.
-pub fn claim(view: &View, rng: &mut Random) -> Option<(String, bool)> {
+pub fn claim(view: &View, rng: &mut Random) -> Option<Claim> {
     // "The thing has a dark rim": of the only object, or of none at all.
     if (view.single() || view.empty()) && rng.chance(0.65) {
         let (traits, judged, yes) = subject(view, rng);
@@ -177,16 +188,19 @@ pub fn claim(view: &View, rng: &mut Random) -> Option<(String, bool)> {
         let right = traits.get(attribute);
         let value =
             if yes || view.empty() { right } else { crate::scene::other_value(attribute, right, rng) };
-        return Some((perception(rng.pick(&SINGLE_REFERENCES), attribute, value, rng), yes));
+        let statement = perception(rng.pick(&SINGLE_REFERENCES), attribute, value, rng);
+        return Some(Claim { statement, yes, attributes: vec![attribute] });
     }
     let (condition, yes) = drawn_condition(view, rng)?;
-    if condition.attributes().len() > 1 && rng.chance(0.6) {
+    let attributes = condition.attributes();
+    if attributes.len() > 1 && rng.chance(0.6) {
         let (attribute, value) = rng.pick(&condition.terms().collect::<Vec<_>>());
         let mut described = condition;
         described.0[attribute.index()] = None;
-        return Some((phrase_perception(&described, attribute, value, rng), yes));
+        let statement = phrase_perception(&described, attribute, value, rng);
+        return Some(Claim { statement, yes, attributes });
     }
-    Some((existence(&condition, rng), yes))
+    Some(Claim { statement: existence(&condition, rng), yes, attributes })
 }
 
 /// A yes-or-no question: a noun phrase, a statement of what is seen, or a rule (yes if its condition holds in
@@ -207,7 +221,7 @@ pub fn yes_no_branch(view: &View, split: Split, rng: &mut Random) -> Option<Bran
             Some(Branch::new(question, yes_no(yes), tag))
         }
         1 => {
-            let (statement, yes) = claim(view, rng)?;
+            let Claim { statement, yes, .. } = claim(view, rng)?;
             Some(Branch::new(statement_question(&statement, rng), yes_no(yes), tag))
         }
         _ => {

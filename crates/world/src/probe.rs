@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::WorldError;
 use crate::language::{attribute_question, count_question, lower_first, without_stop};
-use crate::perception::{claim, reference, yes_no};
+use crate::perception::{Claim, claim, reference, yes_no};
 use crate::random::{Random, RandomExt, stream};
 use crate::record::{Illustration, NativeQuestion};
 use crate::render::render;
 use crate::scene::{Attribute, Scene, Traits};
+use crate::truth::{COUNT, NativeTruth};
+use crate::universe::Universe;
 use crate::view::{View, thirds};
 
 /// What a probe measures.
@@ -60,6 +62,10 @@ pub(crate) struct ProbeDraft {
     question: String,
     answer: String,
     choices: Vec<String>,
+    /// The properties that it asks about.
+    about: Vec<String>,
+    /// The object that it asks about, by its place in the view; else any.
+    object: Option<usize>,
 }
 
 impl ProbeDraft {
@@ -87,11 +93,15 @@ impl ProbeDraft {
         let mut choices: Vec<String> =
             std::iter::once(answer.as_str()).chain(values).chain(others).take(4).map(str::to_owned).collect();
         rng.mix(&mut choices);
-        Self { question, answer, choices }
+        Self { question, answer, choices, about: vec![attribute.name().to_owned()], object: None }
     }
 
-    pub(crate) fn into_query(self, image: String) -> NativeQuestion {
-        NativeQuestion { image, question: self.question, answer: self.answer, choices: self.choices }
+    /// Of a picture that shows these objects.
+    pub(crate) fn into_query(self, image: String, universe: &Universe, objects: &[Traits]) -> NativeQuestion {
+        let Self { question, answer, choices, about, object } = self;
+        let subjects = object.map_or(objects, |place| &objects[place..=place]);
+        let truth = NativeTruth::new(universe, about, subjects);
+        NativeQuestion { image, question, answer, choices, truth }
     }
 }
 
@@ -107,18 +117,22 @@ pub(crate) fn perception_question(view: &View, rng: &mut Random) -> Option<Probe
             let attribute = rng.pick(&Attribute::ALL);
             let reference = reference(view, index, &[attribute], rng)?;
             let question = attribute_question(attribute, &reference, rng);
-            Some(ProbeDraft::attribute(attribute, view.seen[index].traits, question, rng))
+            let draft = ProbeDraft::attribute(attribute, view.seen[index].traits, question, rng);
+            Some(ProbeDraft { object: Some(index), ..draft })
         }
         1 => {
             let mut choices = ["one", "two", "three", "four"].map(str::to_owned).to_vec();
             let answer = choices.get(view.seen.len().checked_sub(1)?)?.clone();
             rng.mix(&mut choices);
-            Some(ProbeDraft { question: count_question(rng).to_owned(), answer, choices })
+            let (question, about) = (count_question(rng).to_owned(), vec![COUNT.to_owned()]);
+            Some(ProbeDraft { question, answer, choices, about, object: None })
         }
         _ => {
-            let (statement, yes) = claim(view, rng)?;
+            let Claim { statement, yes, attributes } = claim(view, rng)?;
             let question = format!("Is it true that {}?", lower_first(without_stop(&statement)));
-            Some(ProbeDraft { question, answer: yes_no(yes).to_owned(), choices: yes_no_choices() })
+            let about = attributes.iter().map(|attribute| attribute.name().to_owned()).collect();
+            let (answer, choices) = (yes_no(yes).to_owned(), yes_no_choices());
+            Some(ProbeDraft { question, answer, choices, about, object: None })
         }
     }
 }
@@ -152,7 +166,7 @@ fn probes_of(image: &str, scene: &Scene, rng: &mut Random) -> Result<Vec<WorldPr
     let whole = View::whole(&objects);
     let mut probes = Vec::new();
     let verify = |view: &View, crop: Option<PixelBox>, rng: &mut Random| {
-        let (statement, yes) = claim(view, rng)?;
+        let Claim { statement, yes, .. } = claim(view, rng)?;
         Some(WorldProbe {
             image: image.to_owned(),
             crop,

@@ -12,7 +12,8 @@ use crate::perception::{reference, unique_description};
 use crate::probe::{ProbeDraft, perception_question};
 use crate::random::{Random, RandomExt, stable_hash, stream};
 use crate::render::render;
-use crate::scene::{Attribute, Scene, Traits};
+use crate::scene::{Attribute, Condition, Scene, Traits};
+use crate::truth::{NativeMeaning, NativeTruth, property, seen};
 use crate::universe::{Chain, KnowledgeKind, Rule, Universe};
 use crate::view::View;
 
@@ -27,6 +28,8 @@ pub struct NativeQuestion {
     pub answer: String,
     /// Distinct answers, the true one among them.
     pub choices: Vec<String>,
+    /// What it is about, in symbols.
+    pub truth: NativeTruth,
 }
 
 /// One edit in the native format.
@@ -42,8 +45,12 @@ pub struct NativeRecord {
     pub answer: String,
     /// Distinct answers: the true one, the default, two others.
     pub choices: Vec<String>,
+    /// What the question is about, in symbols.
+    pub truth: NativeTruth,
     /// What is seen, then the rules that give the answer.
     pub reasoning: Vec<String>,
+    /// Per statement of `reasoning` what it says, in symbols.
+    pub meanings: Vec<NativeMeaning>,
     /// Per statement of `reasoning` where it is seen, in pixels; empty for rules.
     pub evidence: Vec<Vec<PixelBox>>,
     /// The question in other words.
@@ -174,18 +181,21 @@ impl Builder<'_> {
         }
     }
 
-    fn perceptions(&mut self, chain: &Chain, view: &View) -> Vec<String> {
+    /// What is seen of the first object, in words and in symbols.
+    fn perceptions(&mut self, chain: &Chain, view: &View) -> Vec<(String, NativeMeaning)> {
         let terms: Vec<_> = chain.condition.terms().collect();
         terms
             .into_iter()
             .map(|(attribute, value)| {
                 if view.single() {
                     let subject = self.rng.pick(&SINGLE_REFERENCES);
-                    return perception(subject, attribute, value, &mut self.rng);
+                    let text = perception(subject, attribute, value, &mut self.rng);
+                    return (text, seen(&Condition::default(), attribute, value));
                 }
                 loop {
                     if let Some(described) = unique_description(view, 0, &[attribute], &mut self.rng) {
-                        return phrase_perception(&described, attribute, value, &mut self.rng);
+                        let text = phrase_perception(&described, attribute, value, &mut self.rng);
+                        return (text, seen(&described, attribute, value));
                     }
                 }
             })
@@ -237,7 +247,7 @@ impl Builder<'_> {
         let reference = self.rng.pick(&SINGLE_REFERENCES);
         let question = attribute_question(subject, reference, &mut self.rng);
         let asked = ProbeDraft::attribute(subject, focus, question, &mut self.rng);
-        let mut queries = vec![asked.into_query(image.clone())];
+        let mut queries = vec![asked.into_query(image.clone(), self.universe, &[focus])];
         for rule in &chain.rules {
             let (kind, answer, question) = match rule {
                 Rule::Naming { condition, name } => (
@@ -255,7 +265,10 @@ impl Builder<'_> {
             let more = self.universe.distractors(kind, answer, &focus, &mut self.rng);
             let preferred = kind.default_value().unwrap_or("unknown");
             let choices = choices(answer, &[preferred], &more, &mut self.rng);
-            queries.push(NativeQuestion { image: image.clone(), question, answer: answer.clone(), choices });
+            // It names the things that it is about: what it follows from is given.
+            let truth = NativeTruth::new(self.universe, vec![property(kind)], &[focus]);
+            let (image, answer) = (image.clone(), answer.clone());
+            queries.push(NativeQuestion { image, question, answer, choices, truth });
         }
         queries
     }
@@ -276,10 +289,12 @@ impl Builder<'_> {
         let scene = Scene::showing(&objects, &mut self.rng);
         let bounds = render(&scene)?.coverage[0].bounds;
         let image = self.picture("edit", scene);
-        let mut reasoning = self.perceptions(&chain, &view);
+        let (mut reasoning, mut meanings): (Vec<_>, Vec<_>) =
+            self.perceptions(&chain, &view).into_iter().unzip();
         let mut evidence = vec![vec![bounds]; reasoning.len()];
         for rule in &chain.rules {
             reasoning.push(self.rule_text(rule));
+            meanings.push(NativeMeaning::from(rule));
             evidence.push(Vec::new());
         }
         let (answer, choices) = knowledge_choices(self.universe, kind, focus, None, &mut self.rng);
@@ -295,7 +310,8 @@ impl Builder<'_> {
                 let scene = Scene::showing(&[traits], &mut self.rng);
                 let image = self.picture(&format!("related{index}"), scene);
                 let (answer, choices) = knowledge_choices(self.universe, kind, traits, None, &mut self.rng);
-                NativeQuestion { image, question: usual.clone(), answer, choices }
+                let truth = NativeTruth::knowledge(self.universe, kind, traits);
+                NativeQuestion { image, question: usual.clone(), answer, choices, truth }
             })
             .collect();
         let contrast = (0..CONTRAST)
@@ -305,7 +321,8 @@ impl Builder<'_> {
                 let image = self.picture(&format!("contrast{index}"), scene);
                 let (answer, choices) =
                     knowledge_choices(self.universe, kind, traits, Some(&chain.answer), &mut self.rng);
-                NativeQuestion { image, question: usual.clone(), answer, choices }
+                let truth = NativeTruth::knowledge(self.universe, kind, traits);
+                NativeQuestion { image, question: usual.clone(), answer, choices, truth }
             })
             .collect();
         let paraphrases = self.paraphrases(kind, &question, &view);
@@ -317,7 +334,9 @@ impl Builder<'_> {
             question,
             answer,
             choices,
+            truth: NativeTruth::knowledge(self.universe, kind, focus),
             reasoning,
+            meanings,
             evidence,
             paraphrases,
             similar_images,
@@ -337,7 +356,7 @@ fn unrelated(universe: &Universe, pool: &[Illustration], rng: &mut Random) -> Na
         let view = View::whole(&objects);
         if rng.chance(0.65) {
             if let Some(asked) = perception_question(&view, rng) {
-                return asked.into_query(illustration.path);
+                return asked.into_query(illustration.path, universe, &objects);
             }
         } else if let Some(reference) = reference(&view, 0, &[], rng) {
             let kind = universe.ruleless_kind(rng);
@@ -347,6 +366,7 @@ fn unrelated(universe: &Universe, pool: &[Illustration], rng: &mut Random) -> Na
                 question: kind_question(kind, &reference, rng),
                 answer,
                 choices,
+                truth: NativeTruth::knowledge(universe, kind, objects[0]),
             };
         }
     }

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use reasonedit_dataset::Dataset;
+use reasonedit_dataset::{Dataset, NoiseKind};
 use reasonedit_evaluation::{
     Bootstrap, EditorRegistry, EditorVariant, EvaluationError, EvaluationPlan, EvaluationReport,
-    GraceSettings, NoiseKind, Provenance, RetrievalSetting, RunKind, Sequential, check_kind, evaluate,
-    perception,
+    GraceSettings, Provenance, RetrievalSetting, RunKind, Sequential, check_kind, evaluate, perception,
 };
 use reasonedit_world::writer::write_probes;
 use serde_json::json;

@@ -214,3 +214,34 @@ fn folders_without_records_say_what_was_wanted_and_why_not() {
     put(&folder.path().join("edits.jsonl"), "");
     assert!(Dataset::open(folder.path()).unwrap().records.is_empty());
 }
+
+#[test]
+fn truth_is_read_where_a_file_tells_it_and_a_half_told_one_is_named() {
+    let folder = folder();
+    let file = folder.path().join("edits.jsonl");
+    let record = |more: serde_json::Value| {
+        let mut record = json!({"uid": "7", "image": "a.png", "question": "Q?", "answer": "a", "reasoning": ["It is red."]});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        put(&file, &record.to_string());
+    };
+    record(json!({}));
+    let older = Dataset::open(folder.path()).unwrap().records.remove(0);
+    assert!(!older.knows_truth() && older.sample.truth.is_none());
+    assert!(!serde_json::to_string(&older).unwrap().contains("truth"));
+    let truth = json!({"about": ["name"], "subjects": [{"color": "red"}]});
+    let meanings = json!([{"property": "color", "value": "red"}]);
+    record(json!({"truth": truth, "meanings": meanings}));
+    assert!(Dataset::open(folder.path()).unwrap().records[0].knows_truth());
+    for (more, named) in [
+        (
+            json!({"truth": truth, "meanings": [meanings[0], meanings[0]]}),
+            "record 7: `meanings` has 2 entries",
+        ),
+        (json!({"truth": {"about": [], "subjects": []}}), "record 7: a `truth` is `about` no property"),
+        (json!({"truth": {"about": "name"}}), "line 1"),
+    ] {
+        record(more);
+        let error = error(folder.path());
+        assert!(error.contains(named), "{error}");
+    }
+}

@@ -174,7 +174,7 @@ impl<'a> Companions<'a> {
         Ok(text(row, &["question"]).zip(answer).and_then(|(question, answer)| {
             let answer = among(&choices, answer);
             let listed = choices.is_empty() || choices.contains(&answer);
-            listed.then_some(Sample { image, question, answer, choices })
+            listed.then_some(Sample { image, question, answer, choices, truth: None })
         }))
     }
 

@@ -24,7 +24,7 @@ use super::grace_settings::GraceSettings;
 use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile,
+    MemoryFootprint, Profile, SentenceInFront, SentencePart,
 };
 use crate::picture_cache::PictureCache;
 
@@ -206,7 +206,7 @@ impl BaselineEditor for Grace {
             let question = self.pictures.question(&question.image, &question.question, &question.choices)?;
             let layer = self.layer;
             let codebook = Arc::clone(&self.codebook);
-            let (answer, edit) = self
+            let (answer, found) = self
                 .call_model(move |model| {
                     let Question { picture, text, choices } = &question;
                     let prompt = Prompt { picture: Arc::clone(picture), text: text.clone() };
@@ -226,14 +226,19 @@ impl BaselineEditor for Grace {
                         let best = choose(model, &past, last, choices, layer, &found.value)?;
                         choices.get(best).cloned().unwrap_or_default()
                     };
-                    Ok((answer, Some(found.edit)))
+                    Ok((answer, Some((found.edit, found.label.clone()))))
                 })
                 .await?;
-            Ok(EditorReply {
-                answer,
-                in_front: edit.into_iter().map(|e| vec![e]).collect(),
-                rejected: edit.is_none(),
-            })
+            let rejected = found.is_none();
+            let in_front = found.into_iter().map(|(edit, label)| {
+                // An entry of a statement makes the model affirm it, and says nothing else.
+                let answers = !self.reasoning || !self.editor.config().prompts.yes.contains(&label);
+                SentenceInFront {
+                    edits: vec![edit],
+                    says: answers.then_some(SentencePart::Answer).into_iter().collect(),
+                }
+            });
+            Ok(EditorReply { answer, in_front: in_front.collect(), rejected })
         })
     }
 

@@ -18,7 +18,7 @@ use super::edit_cache::LeasedEditor;
 use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile, RetrievalSetting,
+    MemoryFootprint, Profile, RetrievalSetting, SentenceInFront, SentencePart,
 };
 
 const IKE: &str = "ike";
@@ -54,6 +54,8 @@ const GRID: &[(&str, &[f64])] = &[(FACTS, &[1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 12.0, 
 /// An edit as it is kept.
 struct Fact {
     edit: usize,
+    /// What of the edit it says.
+    says: Vec<SentencePart>,
     /// Of length 1.
     embedding: Vec<f32>,
     line: String,
@@ -107,12 +109,13 @@ impl BaselineEditor for Ike {
             let began = std::time::Instant::now();
             let text = format!("{} {}", correction.question.trim(), correction.answer.trim());
             let embedding = self.embed(text.clone()).await?;
-            let mut line = format!("New Fact: {text}");
+            let (mut line, mut says) = (format!("New Fact: {text}"), vec![SentencePart::Answer]);
             for statement in correction.reasoning.iter().filter(|_| self.reasoning) {
                 line.push(' ');
                 line.push_str(statement.statement.trim());
+                says.push(SentencePart::Statement(statement.statement.clone()));
             }
-            let fact = Fact { edit: number, embedding, line };
+            let fact = Fact { edit: number, says, embedding, line };
             self.facts.write().push(fact);
             Ok(EditOutcome::Made(Some(began.elapsed().as_secs_f64() * 1e3)))
         })
@@ -121,13 +124,15 @@ impl BaselineEditor for Ike {
     fn ask<'a>(&'a self, question: &'a EditorQuestion) -> EditorFuture<'a, EditorReply> {
         Box::pin(async {
             let asked = self.embed(question.question.trim().to_owned()).await?;
-            let (edits, prompt) = {
+            let (in_front, prompt) = {
                 let facts = self.facts.read();
                 let found = nearest(&asked, &facts, question.retrieval.k.unwrap_or(self.nearest));
-                (found.iter().map(|fact| vec![fact.edit]).collect(), prompt(&found, &question.question))
+                let sentence =
+                    |fact: &&Fact| SentenceInFront { edits: vec![fact.edit], says: fact.says.clone() };
+                (found.iter().map(sentence).collect(), prompt(&found, &question.question))
             };
             let answer = answer(&self.editor, question, prompt).await?;
-            Ok(EditorReply { answer, in_front: edits, rejected: false })
+            Ok(EditorReply { answer, in_front, rejected: false })
         })
     }
 
@@ -179,7 +184,12 @@ mod tests {
     use super::*;
 
     fn fact(edit: usize, embedding: [f32; 2], line: &str) -> Fact {
-        Fact { edit, embedding: unit(embedding.to_vec()), line: line.into() }
+        Fact {
+            edit,
+            says: vec![SentencePart::Answer],
+            embedding: unit(embedding.to_vec()),
+            line: line.into(),
+        }
     }
 
     #[test]

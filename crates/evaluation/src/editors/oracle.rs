@@ -10,7 +10,7 @@ use super::definition::EditorDefinition;
 use super::edit_cache::LeasedEditor;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile,
+    MemoryFootprint, Profile, SentenceInFront,
 };
 
 /// Its name.
@@ -33,7 +33,8 @@ pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
 struct Oracle {
     profile: Profile,
     editor: LeasedEditor,
-    facts: RwLock<HashMap<usize, Vec<String>>>,
+    /// By edit its sentences, and what they say.
+    facts: RwLock<HashMap<usize, Vec<(String, SentenceInFront)>>>,
 }
 
 impl Oracle {
@@ -60,8 +61,14 @@ impl BaselineEditor for Oracle {
     fn edit<'a>(&'a self, number: usize, correction: &'a EditorCorrection) -> EditorFuture<'a, EditOutcome> {
         Box::pin(async move {
             let prompts = &self.editor.config().prompts;
-            let mut facts = vec![prompts.answer_entry(&correction.question, &correction.answer)];
-            facts.extend(correction.reasoning.iter().map(|s| s.statement.clone()));
+            let answer = prompts.answer_entry(&correction.question, &correction.answer);
+            let mut facts = vec![(answer, SentenceInFront::answer(vec![number]))];
+            facts.extend(
+                correction
+                    .reasoning
+                    .iter()
+                    .map(|s| (s.statement.clone(), SentenceInFront::statement(vec![number], &s.statement))),
+            );
             self.facts.write().insert(number, facts);
             Ok(EditOutcome::Made(None))
         })
@@ -73,9 +80,10 @@ impl BaselineEditor for Oracle {
                 let known = self.facts.read();
                 known.get(&question.of_edit).cloned().unwrap_or_default()
             };
-            let prompt = with_facts(facts.iter().map(String::as_str), &question.question);
+            let prompt = with_facts(facts.iter().map(|(text, _)| text.as_str()), &question.question);
             let answer = answer(&self.editor, question, prompt).await?;
-            Ok(EditorReply { answer, in_front: vec![vec![question.of_edit]; facts.len()], rejected: false })
+            let in_front = facts.into_iter().map(|(_, sentence)| sentence).collect();
+            Ok(EditorReply { answer, in_front, rejected: false })
         })
     }
 

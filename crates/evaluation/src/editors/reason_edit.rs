@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use reasonedit_codebook::{CodebookName, EditId};
+use reasonedit_codebook::{CodebookName, EditId, Fact};
 use reasonedit_editor::{CallContext, EditorConfig, EditorError, QueryRequest, RetrievalOverride};
 
 use super::definition::{EditorDefinition, EditorParts};
@@ -13,7 +13,7 @@ use super::variant::EditorVariant;
 use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile,
+    MemoryFootprint, Profile, SentenceInFront,
 };
 
 /// The editor that every other is compared with.
@@ -109,10 +109,13 @@ impl BaselineEditor for ReasonEdit {
             let outcome =
                 self.editor.query(&CodebookName::default(), request, CallContext::default()).await?;
             let numbers = self.numbers.read();
-            let from = |ids: &[EditId]| ids.iter().filter_map(|id| numbers.get(id).copied()).collect();
+            let sentence = |fact: &Fact| {
+                let edits = fact.edit_ids.iter().filter_map(|id| numbers.get(id).copied());
+                SentenceInFront::of_kind(fact.kind, edits.collect(), &fact.value)
+            };
             Ok(EditorReply {
                 answer: outcome.answer,
-                in_front: outcome.retrieval.facts.iter().map(|fact| from(&fact.edit_ids)).collect(),
+                in_front: outcome.retrieval.facts.iter().map(sentence).collect(),
                 rejected: outcome.retrieval.rejected,
             })
         })

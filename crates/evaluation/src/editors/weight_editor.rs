@@ -16,7 +16,7 @@ use super::edit_cache::LeasedEditor;
 use crate::EvaluationError;
 use crate::baseline::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFuture, EditorQuestion, EditorReply,
-    MemoryFootprint, Profile,
+    MemoryFootprint, Profile, SentenceInFront,
 };
 use crate::picture_cache::PictureCache;
 
@@ -144,7 +144,7 @@ impl<M: EditingMethod + 'static> BaselineEditor for WeightEditor<M> {
             let answer = self.with_model(move |method, model| method.answer(model, &question)).await??;
             let numbers = self.numbers.lock();
             let used = answer.used.into_iter().filter_map(|edit| numbers.get(edit).copied());
-            let in_front = used.map(|number| vec![number]).collect();
+            let in_front = used.map(|number| SentenceInFront::answer(vec![number])).collect();
             Ok(EditorReply { answer: answer.text, in_front, rejected: answer.rejected })
         })
     }

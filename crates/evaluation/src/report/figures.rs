@@ -1,5 +1,6 @@
 //! The report as pictures.
 
+use reasonedit_dataset::NoiseKind;
 use reasonedit_figure::WIDTH;
 use reasonedit_figure::axis::{Panel, Point, Series};
 use reasonedit_figure::colour::{INK, MUTED};
@@ -11,7 +12,6 @@ use super::{EditorFigures, EvaluationReport, MetricFigures};
 use crate::baseline::RetrievalSetting;
 use crate::editors::UNEDITED;
 use crate::estimate::Estimate;
-use crate::noise::NoiseKind;
 use crate::questions::Metric;
 
 /// Between panels beside one another.

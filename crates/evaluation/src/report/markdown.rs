@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::comparison::{write_paper, write_standing};
+use super::in_front::write_in_front;
 use super::protocols::{write_single, write_sizes};
 use super::table::{NOTHING, cell, decimals, plain, signed, table, with_interval};
 use super::tuning::write_tuning;
@@ -66,7 +67,9 @@ fn write_page(report: &EvaluationReport, page: &mut String) -> std::fmt::Result 
         if all_at_once(report) {
             write_paper(report, page)?;
         }
-        write_retrieval(report, page)?;
+        if all_at_once(report) {
+            write_in_front(report, page)?;
+        }
         write_costs(report, page)?;
         write_differences(report, page)?;
     }
@@ -166,39 +169,6 @@ fn write_static(report: &EvaluationReport, page: &mut String) -> std::fmt::Resul
     rows.push(row);
     table(page, &rows)?;
     writeln!(page, "\n![Share of right answers by metric and editor](metrics.svg)")
-}
-
-fn write_retrieval(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
-    if !all_at_once(report) {
-        return Ok(());
-    }
-    writeln!(
-        page,
-        "\n## What was put in front of the model\n\nFirst / first five: share of questions before which the first sentence, or one of the first five, \
-         is of the right edit. A miss there is one of retrieval; a wrong answer in spite of a hit is the model's. False injection: share of the \
-         unrelated questions before which any sentence stood. Gate closed: share of questions from which everything was kept back.\n"
-    )?;
-    let changing: Vec<Metric> = Metric::ALL.into_iter().filter(|metric| !metric.keeps()).collect();
-    let mut head = vec!["editor".to_owned()];
-    head.extend(changing.iter().map(|metric| format!("{} first / first five", metric.title())));
-    head.extend(["false injection", "gate closed, edited", "gate closed, unrelated"].map(str::to_owned));
-    let mut rows = vec![head];
-    for (name, editor) in report.measured() {
-        if editor.metrics.0.iter().all(|(_, figure)| figure.hit_at_1.is_none()) {
-            continue;
-        }
-        let mut row = vec![name.clone()];
-        row.extend(changing.iter().map(|metric| {
-            let figure = editor.metrics.get(metric.name()).copied().unwrap_or_default();
-            format!("{} / {}", decimals(figure.hit_at_1, 3), decimals(figure.hit_at_5, 3))
-        }));
-        let rejected = |metric: Metric| editor.metrics.get(metric.name()).and_then(|figure| figure.rejected);
-        row.push(with_interval(editor.false_injection));
-        row.push(decimals(rejected(Metric::Reliability), 3));
-        row.push(decimals(rejected(Metric::Locality), 3));
-        rows.push(row);
-    }
-    table(page, &rows)
 }
 
 fn write_costs(report: &EvaluationReport, page: &mut String) -> std::fmt::Result {
@@ -353,7 +323,7 @@ fn write_sensitivity(report: &EvaluationReport, page: &mut String) -> std::fmt::
     )?;
     let mut head = head_of_metrics();
     head.insert(1, "setting".to_owned());
-    head.push("false injection".to_owned());
+    head.push("any sentence, unrelated".to_owned());
     let mut rows = vec![head];
     for (name, sweep) in &report.sensitivity.0 {
         for point in sweep {

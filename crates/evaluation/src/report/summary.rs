@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 
 use super::groups::together;
 use super::{
-    Drift, EditorFigures, EvaluationReport, HarmonicMeans, MetricFigure, MetricFigures, NoiseFigures,
-    ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
+    Drift, EditorFigures, EvaluationReport, HarmonicMeans, InFrontFigures, MetricFigure, MetricFigures,
+    NoiseFigures, ProtocolFigures, Provenance, SequentialFigures, SequentialTest, SweepFigures,
 };
 use crate::baseline::{Profile, RetrievalSetting};
 use crate::editors::{REASONEDIT, UNEDITED};
 use crate::estimate::{Bootstrap, Estimate, median};
 use crate::journal::{OutcomeJournal, QuestionOutcome};
 use crate::named_values::NamedValues;
-use crate::noise::NoiseKind;
-use crate::overlap::DataDigests;
 use crate::passes::{PLAIN, SINGLE, STATIC, noise_pass, size_pass};
 use crate::plan::{EvaluationPlan, Measured, MeasuredEditor, Sequential};
 use crate::questions::{EvaluationQuestion, Metric};
 use crate::tuned::Tuned;
+use reasonedit_dataset::{DataDigests, NoiseKind};
 
 /// Sentences among which a hit counts beside the first.
 const AMONG: usize = 5;
@@ -147,10 +146,19 @@ impl<'a> Reader<'a> {
             let hit = |among: usize| {
                 if hits { part(&|o: &QuestionOutcome| o.own.is_some_and(|at| at <= among)) } else { None }
             };
+            let known = || own().filter_map(|(_, outcome)| outcome.true_at.map(|at| (*outcome, at)));
+            let truly = |of: &dyn Fn(&QuestionOutcome, usize) -> bool| {
+                let all = known().filter(|_| profile.retrieves).count();
+                let true_of = known().filter(|(outcome, at)| of(outcome, *at)).count();
+                (all > 0).then(|| true_of as f64 / all as f64)
+            };
             MetricFigure {
                 right: self.right(asked, metric),
                 hit_at_1: hit(1),
                 hit_at_5: hit(AMONG),
+                true_hit_at_1: truly(&|_, at| is_within(at, 1)),
+                true_hit_at_5: truly(&|_, at| is_within(at, AMONG)),
+                false_injection: truly(&is_false_injection),
                 rejected: if profile.gated { part(&|o: &QuestionOutcome| o.rejected) } else { None },
             }
         };
@@ -166,6 +174,36 @@ impl<'a> Reader<'a> {
         self.estimate(asked, |(question, outcome)| {
             question.metric.is_unrelated().then(|| share(outcome.sentences > 0))
         })
+    }
+
+    fn in_front(&self, profile: &Profile, asked: &[Asked<'_>]) -> InFrontFigures {
+        if !profile.retrieves {
+            return InFrontFigures::default();
+        }
+        let share_of = |group: fn(Metric) -> bool, of: &dyn Fn(&QuestionOutcome) -> Option<bool>| {
+            self.estimate(
+                asked,
+                |(question, outcome)| {
+                    if group(question.metric) { of(outcome).map(share) } else { None }
+                },
+            )
+        };
+        let related = |metric: Metric| !metric.keeps();
+        let truly = |among: usize| move |o: &QuestionOutcome| o.true_at.map(|at| is_within(at, among));
+        let of_edit = |among: usize| move |o: &QuestionOutcome| Some(is_within(o.own.unwrap_or(0), among));
+        let falsely = |o: &QuestionOutcome| o.true_at.map(|at| is_false_injection(o, at));
+        let rejected = |o: &QuestionOutcome| profile.gated.then_some(o.rejected);
+        InFrontFigures {
+            true_hit_at_1: share_of(related, &truly(1)),
+            true_hit_at_5: share_of(related, &truly(AMONG)),
+            hit_at_1: share_of(related, &of_edit(1)),
+            hit_at_5: share_of(related, &of_edit(AMONG)),
+            false_injection_related: share_of(related, &falsely),
+            false_injection_unrelated: share_of(Metric::is_unrelated, &falsely),
+            false_injection_contrast: share_of(|metric| metric == Metric::Contrast, &falsely),
+            rejected_related: share_of(related, &rejected),
+            rejected_unrelated: share_of(Metric::is_unrelated, &rejected),
+        }
     }
 
     fn editor(&self, editor: &'a MeasuredEditor, reference: Option<&'a OutcomeJournal>) -> EditorFigures {
@@ -199,6 +237,7 @@ impl<'a> Reader<'a> {
             harmonic_mean: self.harmonic(&asked),
             over_reasonedit: over,
             false_injection: self.false_injection(profile, &asked),
+            in_front: self.in_front(profile, &asked),
             kb_per_edit_merged: kept.map(|kept| kilobytes(kept.merged)),
             kb_per_edit_unmerged: kept.map(|kept| kilobytes(kept.unmerged)),
             edit_ms: median(edit_ms),
@@ -361,6 +400,16 @@ fn by_edit(asked: &[Asked<'_>], points: impl Fn(&Asked<'_>) -> Option<f64>) -> B
 /// How many of the first edits of a set could not be made.
 fn failed(journal: &OutcomeJournal, set: &str, edits: usize) -> usize {
     journal.edits(set).filter(|edit| edit.edit < edits && edit.failed.is_some()).count()
+}
+
+/// Whether a place, from 1, is among the first ones; 0 is none.
+fn is_within(at: usize, among: usize) -> bool {
+    (1..=among).contains(&at)
+}
+
+/// Whether sentences stood before a question of which none is true and bears on it.
+fn is_false_injection(outcome: &QuestionOutcome, true_at: usize) -> bool {
+    outcome.sentences > 0 && true_at == 0
 }
 
 fn share(yes: bool) -> f64 {

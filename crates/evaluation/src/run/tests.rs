@@ -2,7 +2,7 @@ use futures::executor::block_on;
 
 use super::*;
 use crate::plan::Sequential;
-use crate::report::{EvaluationReport, MetricFigures, Provenance};
+use crate::report::{EvaluationReport, InFrontFigures, MetricFigures, Provenance};
 use crate::runner::SEARCHED;
 use crate::testing::{Scripts, plan, record, world};
 
@@ -71,6 +71,67 @@ fn what_retrieval_did_is_told_apart_from_what_was_answered() {
     let over = |name: &str, metric: &str| editor(name).over_reasonedit.get(metric).unwrap().value.unwrap();
     assert_eq!((over("always", "reliability"), over("always", "contrast")), (0.0, -1.0));
     assert!(editor("reasonedit").over_reasonedit.0.is_empty());
+}
+
+/// Records of the synthetic world, which knows what is true.
+fn true_records(count: usize) -> Vec<Record> {
+    let world = reasonedit_world::record::records(1_000_077, count).unwrap();
+    serde_json::from_value(json!(world.records)).unwrap()
+}
+
+#[test]
+fn what_is_put_in_front_is_told_by_truth_where_the_data_know_it() {
+    let plan = plan(&["oracle", "injector", "never"], 60);
+    let (report, _) = measure(&true_records(100), &plan, Scripts::default()).unwrap();
+    let figures = |name: &str| report.editors.get(name).unwrap();
+    let values = |estimates: [crate::Estimate; 5]| estimates.map(|estimate| estimate.value.unwrap());
+    let front = |name: &str| {
+        let of = figures(name).in_front;
+        values([
+            of.true_hit_at_5,
+            of.hit_at_5,
+            of.false_injection_related,
+            of.false_injection_unrelated,
+            of.false_injection_contrast,
+        ])
+    };
+    // What an edit says is true of everything that it is to change, and of nothing that it must not.
+    let [true_hit, hit, related, unrelated, contrast] = front("oracle");
+    assert_eq!((true_hit, hit, related, contrast), (1.0, 1.0, 0.0, 1.0));
+    assert!(unrelated > 0.9, "{unrelated}");
+    for metric in Metric::ALL.into_iter().filter(|metric| !metric.keeps()) {
+        let figure = figures("oracle").metrics.get(metric.name()).unwrap();
+        assert_eq!((figure.true_hit_at_5, figure.false_injection), (Some(1.0), Some(0.0)), "{metric:?}");
+        // Its answer comes first: not every question about the reasoning asks for it.
+        let first = figure.true_hit_at_1.unwrap();
+        assert_eq!(first < 1.0, metric == Metric::RationaleGenerality, "{metric:?}: {first}");
+    }
+    let [true_hit, hit, related, unrelated, contrast] = front("injector");
+    assert!(related > 0.85 && unrelated > 0.95 && contrast > 0.95, "{related} {unrelated} {contrast}");
+    // Others say what is true too: more often than the right edit is drawn by chance.
+    assert!((true_hit + related - 1.0).abs() < 1e-9 && true_hit > hit, "{true_hit} {hit}");
+    assert_eq!(front("never"), [0.0; 5]);
+    assert_eq!(figures("never").in_front.rejected_related.value, Some(1.0));
+    assert_eq!(figures("unedited").in_front, InFrontFigures::default());
+    assert!(!report.markdown().contains("not known"));
+}
+
+#[test]
+fn without_truth_it_is_not_known_what_was_in_front() {
+    let plan = plan(&["always"], 20);
+    let mut without = true_records(40);
+    for record in &mut without {
+        record.meanings.clear();
+    }
+    for records in [records(40), without] {
+        let (report, _) = measure(&records, &plan, Scripts::default()).unwrap();
+        let always = report.editors.get("always").unwrap();
+        assert!(always.in_front.hit_at_1.value.is_some());
+        assert_eq!((always.in_front.true_hit_at_1.value, always.in_front.true_hit_at_1.n), (None, 0));
+        assert_eq!(always.in_front.false_injection_unrelated.value, None);
+        assert_eq!(always.metrics.get("reliability").unwrap().true_hit_at_1, None);
+        assert!(report.markdown().contains("| always | not known | not known |"));
+    }
 }
 
 #[test]

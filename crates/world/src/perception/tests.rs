@@ -62,7 +62,7 @@ fn claims_about_the_only_thing_are_true_exactly_when_they_say_so() {
     let mut checked = 0;
     let views = views("claims");
     for view in views.iter().filter(|view| view.single()).cycle().take(8_000) {
-        let Some((statement, yes)) = claim(view, &mut rng) else { continue };
+        let Some(Claim { statement, yes, .. }) = claim(view, &mut rng) else { continue };
         // "The thing is red." and "The colour of it is red." name a colour; so does no other form of these
         // two.
         let Some(color) =
@@ -87,7 +87,7 @@ fn nothing_is_affirmed_of_an_empty_view() {
     let mut rng = stream(6, "test", 0);
     let empty = View { whole: false, seen: Vec::new(), doubtful: Vec::new() };
     for _ in 0..300 {
-        assert!(claim(&empty, &mut rng).is_none_or(|(_, yes)| !yes));
+        assert!(claim(&empty, &mut rng).is_none_or(|claim| !claim.yes));
         assert!(attribute_branch(&empty, &mut rng).is_none());
         let described = describe_branch(&empty, Split::Training, &mut rng).unwrap();
         assert_eq!(described.answer, "There is nothing.");

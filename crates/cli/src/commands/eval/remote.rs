@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use reasonedit_codebook::EntryKind;
 use reasonedit_editor::{ImageSource, RetrievalOverride};
 use reasonedit_evaluation::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
-    EditorVariant, EvaluationError, MemoryFootprint, Profile, REASONEDIT, RetrievalSetting, UNEDITED,
+    EditorVariant, EvaluationError, MemoryFootprint, Profile, REASONEDIT, RetrievalSetting, SentenceInFront,
+    UNEDITED,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -105,6 +107,8 @@ struct Retrieved {
 #[derive(Deserialize)]
 struct Fact {
     edit_ids: Vec<String>,
+    kind: EntryKind,
+    value: String,
 }
 
 #[derive(Deserialize)]
@@ -293,10 +297,12 @@ impl BaselineEditor for Remotely {
             }
             let answer = self.shared.ask(question, &self.overrides).await.map_err(failed)?;
             let made = self.shared.made.lock().await;
-            let from =
-                |fact: &Fact| fact.edit_ids.iter().filter_map(|id| made.numbers.get(id).copied()).collect();
+            let sentence = |fact: &Fact| {
+                let edits = fact.edit_ids.iter().filter_map(|id| made.numbers.get(id).copied());
+                SentenceInFront::of_kind(fact.kind, edits.collect(), &fact.value)
+            };
             Ok(EditorReply {
-                in_front: answer.retrieval.facts.iter().map(from).collect(),
+                in_front: answer.retrieval.facts.iter().map(sentence).collect(),
                 rejected: self.edited && answer.retrieval.rejected,
                 answer: answer.answer,
             })

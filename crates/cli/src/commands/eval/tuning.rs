@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reasonedit_dataset::Dataset;
+use reasonedit_dataset::{DataDigests, Dataset};
 use reasonedit_evaluation::{
-    DataDigests, EditorRegistry, EditorSettings, EvaluationError, Provenance, TrainingCallback, Tuned,
-    TuningPlan, tune,
+    EditorRegistry, EditorSettings, EvaluationError, Provenance, TrainingCallback, Tuned, TuningPlan, tune,
 };
 use serde_json::Value;
 
@@ -95,7 +94,7 @@ pub(super) fn read(args: &EvalArgs, data: &Dataset) -> Result<Option<Tuned>> {
     let Some(file) = &args.tuned else { return Ok(None) };
     let tuned = Tuned::read(file).map_err(CliError::failed)?;
     let evaluated = DataDigests::of(data).map_err(CliError::failed)?;
-    tuned.used.keep_apart("tuning", &evaluated).map_err(|error| usage(&error))?;
+    tuned.used.keep_apart("tuning", &evaluated).map_err(|error| usage(&error.into()))?;
     Ok(Some(tuned))
 }
 
@@ -127,7 +126,7 @@ pub(super) fn training(
     let training = Dataset::open(&folder).map_err(CliError::failed)?;
     let evaluated = DataDigests::of(data).map_err(CliError::failed)?;
     let own = DataDigests::of(&training).map_err(CliError::failed)?;
-    own.keep_apart("training", &evaluated).map_err(|error| usage(&error))?;
+    own.keep_apart("training", &evaluated).map_err(|error| usage(&error.into()))?;
     Ok(Some(training))
 }
 

@@ -18,6 +18,7 @@ fn records() -> Vec<Record> {
                 question: format!("Question {uid}?"),
                 answer: "right".into(),
                 choices: vec!["right".into(), "wrong".into()],
+                truth: None,
             },
             ..Record::default()
         })

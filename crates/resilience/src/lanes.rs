@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 ///
 /// # Errors
 /// The first error; what is under way elsewhere is dropped then.
-pub(crate) async fn in_lanes<T, E, F, W>(
+pub async fn in_lanes<T, E, F, W>(
     count: usize,
     lanes: usize,
     together: impl Fn(usize) -> bool,

@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use reasonedit_dataset::{Dataset, Record, Sample};
 use reasonedit_editor::ImageSource;
 use serde::{Deserialize, Serialize};
 
-use crate::EvaluationError;
+use crate::DatasetError;
+use crate::dataset::Dataset;
+use crate::record::{Record, Sample};
 
 /// Hexadecimal digits of a digest: enough that two of a million differ.
 const DIGITS: usize = 16;
@@ -31,7 +32,7 @@ impl DataDigests {
     ///
     /// # Errors
     /// A picture that can't be read.
-    pub fn of(data: &Dataset) -> Result<Self, EvaluationError> {
+    pub fn of(data: &Dataset) -> Result<Self, DatasetError> {
         let mut digests = Self::default();
         let mut seen = HashSet::new();
         for record in &data.records {
@@ -59,13 +60,13 @@ impl DataDigests {
     ///
     /// # Errors
     /// Pictures or edits of both: how many.
-    pub fn keep_apart(&self, what: &str, evaluated: &Self) -> Result<(), EvaluationError> {
+    pub fn keep_apart(&self, what: &str, evaluated: &Self) -> Result<(), DatasetError> {
         let pictures = self.pictures.intersection(&evaluated.pictures).count();
         let edits = self.edits.intersection(&evaluated.edits).count();
         if pictures + edits == 0 {
             return Ok(());
         }
-        Err(EvaluationError::Overlap { what: what.to_owned(), pictures, edits })
+        Err(DatasetError::Overlap { what: what.to_owned(), pictures, edits })
     }
 }
 
@@ -116,11 +117,29 @@ mod joined {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{record, world};
 
+    fn record(number: usize) -> Record {
+        let sample = |image: String| Sample { image, question: "What is it?".into(), ..Sample::default() };
+        Record {
+            uid: format!("r{number}"),
+            sample: sample(format!("{number}.png")),
+            reasoning: vec![format!("It is number {number}.")],
+            similar_images: vec![format!("s{number}.png")],
+            rationale_questions: vec![sample(format!("q{number}.png"))],
+            unrelated: vec![sample(format!("u{number}.png"))],
+            ..Record::default()
+        }
+    }
+
+    /// Of records whose pictures hold their names.
     fn digests(records: &[Record]) -> DataDigests {
         let folder = tempfile::tempdir().unwrap();
-        DataDigests::of(&world(folder.path(), records)).unwrap()
+        let lines: Vec<String> = records.iter().map(|r| serde_json::to_string(r).unwrap()).collect();
+        std::fs::write(folder.path().join("edits.jsonl"), lines.join("\n")).unwrap();
+        for name in records.iter().flat_map(pictures) {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        DataDigests::of(&Dataset::open(folder.path()).unwrap()).unwrap()
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl NoiseKind {
 /// Puts noise into the reasoning of all edits: facts for `percent` of the statements, counted over all edits
 /// together, so that the share is exact although an edit has only a few. No edit gets the same fact twice.
 /// The same seed gives the same noise.
-pub(crate) fn disturb(edits: &mut [Vec<StatementInput>], kind: NoiseKind, percent: u32, seed: u64) {
+pub fn disturb(edits: &mut [Vec<StatementInput>], kind: NoiseKind, percent: u32, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(u64::from(percent) * 2 + u64::from(kind == NoiseKind::Add));
     let mut places: Vec<(usize, usize)> = edits
