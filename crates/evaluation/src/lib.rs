@@ -25,7 +25,6 @@ mod baseline;
 mod editors;
 mod error;
 mod estimate;
-pub mod hit_rates;
 mod journal;
 mod memory;
 mod named_values;

@@ -5,6 +5,7 @@
 //! by its name, never left out.
 
 mod config;
+mod files;
 mod modules;
 mod python;
 mod targets;
@@ -23,16 +24,10 @@ use reasonedit_nn::weights::file::WeightFile;
 use reasonedit_nn::weights::{LowRankUpdate, Weights};
 
 use self::config::AdapterConfig;
+use self::files::{CONFIG, FINGERPRINT, WEIGHTS};
 use self::modules::{LANGUAGE, Parameter, parameters};
 use crate::error::{ModelError, Result};
 use crate::load::checkpoint::Checkpoint;
-
-/// The file of settings.
-const CONFIG: &str = "adapter_config.json";
-/// The file of weights.
-const WEIGHTS: &str = "adapter_model.safetensors";
-/// The note in the weights' header that names the model; other writers' files have none.
-const FINGERPRINT: &str = "model_fingerprint";
 
 /// Two factors beside a linear map: `scale · b · a · input` is added to its output.
 #[derive(Clone, Debug)]

@@ -1,8 +1,9 @@
 //! `hit-rates`: whether the layers and weights that topology prefers retrieve better.
 
 use reasonedit_codebook::CodebookName;
-use reasonedit_evaluation::EvaluationError;
-use reasonedit_evaluation::hit_rates::{self, HitRateOptions, mean_taps, telling_taps, telling_weights};
+use reasonedit_hit_rates::{
+    self as hit_rates, HitRateError, HitRateOptions, mean_taps, telling_taps, telling_weights,
+};
 use reasonedit_topology::{ModularityReport, Pooling, TapKey};
 
 use crate::args::HitRatesArgs;
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: &HitRatesArgs) -> Result<()> {
     let found = hit_rates::measure(&local.editor, &args.data, &report, &options, told).await;
     bars.finish();
     let found = found.map_err(|error| match error {
-        EvaluationError::Editor(error) => service::refused(error),
+        HitRateError::Editor(error) => service::refused(error),
         other => CliError::failed(other),
     })?;
     if args.json { output::print_json(&found) } else { output::print(&found.markdown()) }

@@ -5,10 +5,10 @@ use std::path::Path;
 use fancy_regex::Regex;
 use serde_json::{Map, Value};
 
+use super::files::{CONFIG, WEIGHTS};
 use super::modules::Parameter;
 use super::python::{self, expression, shown, wrong};
 use super::targets::Targets;
-use super::{CONFIG, WEIGHTS};
 use crate::error::{ModelError, Result};
 
 /// PEFT's rank and α where a file has none.

@@ -4,7 +4,7 @@ use fancy_regex::Regex;
 use reasonedit_nn::settings;
 use serde_json::Value;
 
-use super::CONFIG;
+use super::files::CONFIG;
 use crate::error::{ModelError, Result};
 
 /// How Python's `json` writes floats that are no numbers.

@@ -10,8 +10,9 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
+use super::files::{CONFIG, FINGERPRINT, WEIGHTS};
 use super::modules::{FACTORS, ROOT};
-use super::{CONFIG, FINGERPRINT, LowRankAdapter, LowRankFactors, WEIGHTS, below};
+use super::{LowRankAdapter, LowRankFactors, below};
 use crate::architectures::ARCHITECTURES;
 use crate::error::{ModelError, Result};
 use crate::model::ModelInfo;

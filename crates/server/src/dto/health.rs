@@ -18,14 +18,15 @@ pub struct Ready {
     pub status: ReadyStatus,
     /// The model; `null` while it is being loaded.
     pub model: Option<ModelDto>,
-    /// What not all edits and queries can be served for, and what to do about it: codebooks whose keys were made by
-    /// another model, adapter or embedding. Absent where there are none.
+    /// What not all edits and queries can be served for, and what to do about it: codebooks whose keys were
+    /// made by another model, adapter or embedding. Absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub unusable: Option<UnusableDto>,
 }
 
-/// Codebooks that edits and queries are refused for. Their names are in the log, since this answer is given to anyone.
+/// Codebooks that edits and queries are refused for. Their names are in the log, since this answer is given
+/// to anyone.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Unusable)]
 pub struct UnusableDto {

@@ -7,6 +7,7 @@
 //! everything is embedded once.
 
 mod embed;
+mod error;
 mod markdown;
 mod score;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 use std::path::Path;
 
+pub use error::HitRateError;
 use reasonedit_codebook::CodebookName;
 use reasonedit_dataset::{Dataset, Record};
 use reasonedit_editor::{CallContext, EditRequest, Editor, EditorError, StatementInput};
@@ -21,8 +23,6 @@ use reasonedit_imaging::DrawnBox;
 use reasonedit_topology::{ModularityReport, Pooling, Stage, Statistic, TapKey};
 use score::{Layout, Scene};
 use serde::{Deserialize, Serialize};
-
-use crate::EvaluationError;
 
 /// Sentences that are still "among the first": as many as the paper puts in front of a question (paper
 /// section 4.2).
@@ -209,26 +209,26 @@ pub async fn measure(
     report: &ModularityReport,
     options: &HitRateOptions,
     progress: impl Fn(&str, usize, usize) + Sync,
-) -> Result<HitRates, EvaluationError> {
+) -> Result<HitRates, HitRateError> {
     let info = editor.engine().info().await.map_err(EditorError::from)?;
     let encoder = editor.engine().sentence_info().await.map_err(EditorError::from)?;
     let of_report = (&report.measured_on.model, &report.measured_on.sentence_encoder);
     if of_report != (&info.fingerprint, &encoder.fingerprint) {
-        return Err(EvaluationError::Data(
+        return Err(HitRateError::Input(
             "the report was measured on other models than the loaded ones".into(),
         ));
     }
     let mut taps = measured(report, &options.taps)?;
     if options.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-        return Err(EvaluationError::Data("weights must be numbers of at least 0".into()));
+        return Err(HitRateError::Input("weights must be numbers of at least 0".into()));
     }
     let data = Dataset::open(data)?;
     let records = &data.records[..options.edits.min(data.records.len())];
     let (Some(first), Some(last)) = (records.first(), records.last()) else {
-        return Err(EvaluationError::Data("there is no record to make an edit of".into()));
+        return Err(HitRateError::Input("there is no record to make an edit of".into()));
     };
     if editor.has_keys(&options.codebook)? {
-        return Err(EvaluationError::Data(format!("the codebook {} is not empty", options.codebook)));
+        return Err(HitRateError::Input(format!("the codebook {} is not empty", options.codebook)));
     }
     let mut scene = Scene::default();
     for (index, record) in records.iter().enumerate() {
@@ -276,13 +276,13 @@ pub async fn measure(
 }
 
 /// The taps with what the report says of them.
-fn measured(report: &ModularityReport, taps: &[TapKey]) -> Result<Vec<ComparedTap>, EvaluationError> {
+fn measured(report: &ModularityReport, taps: &[TapKey]) -> Result<Vec<ComparedTap>, HitRateError> {
     taps.iter()
         .map(|key| {
             let found = report.taps.iter().find(|tap| tap.tap == key.tap && tap.pooling == key.pooling);
             let found = found.ok_or_else(|| {
                 let pooling = key.pooling.name();
-                EvaluationError::Data(format!("the report did not measure {} ({pooling})", key.tap))
+                HitRateError::Input(format!("the report did not measure {} ({pooling})", key.tap))
             })?;
             Ok(ComparedTap {
                 key: key.clone(),
@@ -294,7 +294,7 @@ fn measured(report: &ModularityReport, taps: &[TapKey]) -> Result<Vec<ComparedTa
         .collect()
 }
 
-fn edit_request(data: &Dataset, record: &Record, given_boxes: bool) -> Result<EditRequest, EvaluationError> {
+fn edit_request(data: &Dataset, record: &Record, given_boxes: bool) -> Result<EditRequest, HitRateError> {
     let boxes = |at: usize| -> Vec<DrawnBox> {
         let given = record.evidence.get(at).filter(|_| given_boxes);
         given.into_iter().flatten().map(|&area| area.into()).collect()

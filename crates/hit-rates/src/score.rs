@@ -11,8 +11,7 @@ use reasonedit_editor::EditorError;
 use reasonedit_imaging::PixelRules;
 use reasonedit_topology::TapKey;
 
-use super::{AMONG, Difference, HitCounts, HitRateCell, HitShare, KindHits, QuestionKind};
-use crate::EvaluationError;
+use crate::{AMONG, Difference, HitCounts, HitRateCell, HitRateError, HitShare, KindHits, QuestionKind};
 
 /// Entries among which mean distances are taken: enough for two digits.
 const MOST_ROWS: usize = 400;
@@ -96,7 +95,7 @@ pub(super) fn retrieve(
     tap: &TapKey,
     weight: f64,
     layout: &Layout<'_>,
-) -> Result<Vec<Outcome>, EvaluationError> {
+) -> Result<Vec<Outcome>, HitRateError> {
     let first = scene.entries.first();
     let embedding = Embedding {
         id: GenerationId::from_bytes([0; 16]),

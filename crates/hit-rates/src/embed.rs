@@ -10,9 +10,8 @@ use reasonedit_imaging::{RgbImage, decode};
 use reasonedit_inference::{CallOptions, FeatureKey, KeyedImage, PooledTaps, TapName};
 use reasonedit_topology::{Pooling, TapKey};
 
-use super::QuestionKind;
-use super::score::{Halves, Question, Scene};
-use crate::EvaluationError;
+use crate::score::{Halves, Question, Scene};
+use crate::{HitRateError, QuestionKind};
 
 /// Sentences handed to the engine at once.
 const SENTENCES: usize = 64;
@@ -28,12 +27,12 @@ struct Pictures<'a> {
 }
 
 impl Pictures<'_> {
-    fn get(&mut self, path: &str) -> Result<Picture, EvaluationError> {
+    fn get(&mut self, path: &str) -> Result<Picture, HitRateError> {
         if let Some((id, pixels)) = self.decoded.get(path) {
             return Ok((*id, Arc::clone(pixels)));
         }
         let ImageSource::Bytes(bytes) = self.data.picture(path)? else {
-            return Err(EvaluationError::Data(format!("{path} is no file of the data folder")));
+            return Err(HitRateError::Input(format!("{path} is no file of the data folder")));
         };
         let pixels = decode(&bytes, &self.editor.config().image).map_err(EditorError::from)?.image;
         let picture = (bytes.id(), Arc::new(pixels));
@@ -69,7 +68,7 @@ pub(super) async fn embed(
     taps: &[TapKey],
     scene: &mut Scene,
     progress: &(impl Fn(&str, usize, usize) + Sync),
-) -> Result<(), EvaluationError> {
+) -> Result<(), HitRateError> {
     let mut texts = Texts::default();
     let mut names: Vec<TapName> = Vec::new();
     for tap in taps {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use reasonedit_topology::{Statistic, TapKey};
 
-use super::{AMONG, HitCounts, HitRateCell, HitRates, HitShare};
+use crate::{AMONG, HitCounts, HitRateCell, HitRates, HitShare};
 
 /// Differences within this many standard errors are not told apart.
 const ERRORS: f64 = 2.0;
