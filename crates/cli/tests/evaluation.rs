@@ -69,6 +69,11 @@ impl Service {
 
     fn edits(&self) -> u64 {
         let output = self.run(&["codebook", "stats", "--codebook", "evaluation", "--json"]);
+        if !output.status.success() {
+            // Before the first edit there is no codebook.
+            assert!(stderr(&output).contains("evaluation"), "{}", stderr(&output));
+            return 0;
+        }
         let stats: Value = serde_json::from_slice(&output.stdout).unwrap();
         stats["edits"].as_u64().unwrap()
     }
