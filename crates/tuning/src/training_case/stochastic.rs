@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, Storage, Tensor, Var};
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TuningError};
@@ -74,7 +74,7 @@ pub(crate) fn optimise(
         let mut square = 0f64;
         for (own, _) in &trained {
             if let Some(gradient) = gradients.get(own.variable()) {
-                square += square_of(gradient)?;
+                square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
             }
         }
         if !square.is_finite() {
@@ -98,19 +98,4 @@ pub(crate) fn optimise(
     }
     progress(steps, steps);
     Ok(LossCurves { stretch, curves })
-}
-
-/// The square of a gradient's length.
-fn square_of(gradient: &Tensor) -> Result<f64> {
-    if !gradient.device().is_cpu() {
-        return Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?));
-    }
-    let flat = gradient.flatten_all()?.force_contiguous()?;
-    let (storage, layout) = flat.storage_and_layout();
-    let (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) = (&*storage, layout.contiguous_offsets())
-    else {
-        return Ok(f64::from(flat.sqr()?.sum_all()?.to_scalar::<f32>()?));
-    };
-    // In short stretches, so that single precision, which the processor adds eight at a time, is enough.
-    Ok(values[from..to].chunks(256).map(|some| f64::from(some.iter().map(|x| x * x).sum::<f32>())).sum())
 }
