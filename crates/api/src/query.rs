@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use reasonedit_editor::{
-    ChoiceScore, Fact, FinishReason, QueryOutcome, Retrieval, RetrievalOverride, Superseded, Verification,
-    Withheld, WithheldReason,
+    ChoiceScore, Fact, FinishReason, QueryOutcome, Relevance, Retrieval, RetrievalOverride, Superseded,
+    Verification, Withheld, WithheldReason,
 };
 use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use serde::{Deserialize, Serialize};
@@ -200,12 +200,17 @@ pub struct UsageDto {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Retrieval)]
 pub struct RetrievalDto {
-    /// The query was too far from every edit, the codebook is empty, or retrieval is off.
+    /// The query was too far from every edit, nothing bears on it, the codebook is empty, or retrieval is
+    /// off.
     pub rejected: bool,
     /// Distance to the nearest key; `null` without keys.
     pub nearest_distance: Option<f64>,
-    /// The distance beyond which nothing is retrieved; `null` without keys.
+    /// The distance beyond which nothing is retrieved; `null` without keys, and where relevance decides.
     pub threshold: Option<f64>,
+    /// What was asked about relevance; present where only what bears on the question is retrieved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub relevance: Option<RelevanceDto>,
     /// Keys asked for.
     pub k: usize,
     /// Statements put in front of the question, nearest first.
@@ -222,6 +227,23 @@ pub struct RetrievalDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub nearest: Option<FactDto>,
+}
+
+/// What a question was held against: how much edits' questions are like it, as the cosine that a trained head
+/// gives.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Relevance)]
+pub struct RelevanceDto {
+    /// Of the edit whose question is likest; `null` without edits.
+    #[schema(minimum = -1, maximum = 1)]
+    pub question: Option<f64>,
+    /// All that an edit says is considered where its question is above this. It is calibrated on questions
+    /// that no edit concerns, and rises with the number of edits.
+    #[schema(minimum = -1, maximum = 1)]
+    pub question_threshold: f64,
+    /// A statement is considered where it is itself above this.
+    #[schema(minimum = -1, maximum = 1)]
+    pub statement_threshold: f64,
 }
 
 /// A retrieved statement that was not put in front of the question.
@@ -299,6 +321,11 @@ pub struct FactDto {
     pub value: String,
     /// Distance of the query to the key.
     pub distance: f64,
+    /// How much it bears on the question, by its edit's question or by itself, as a cosine; present where
+    /// that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = -1, maximum = 1)]
+    pub relevance: Option<f64>,
     /// Probability, by the model, that the asked picture bears it out, of an answer the mean over the
     /// statements of its edit; present where it was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -318,10 +345,18 @@ impl FactDto {
             kind: fact.kind.into(),
             value: fact.value.clone(),
             distance: fact.distance,
+            relevance: fact.relevance,
             support: verification.and_then(|v| v.support.get(&fact.value)).copied(),
             image_id: fact.image_id.to_string(),
             evidence: fact.evidence.map(Into::into),
         }
+    }
+}
+
+impl From<Relevance> for RelevanceDto {
+    fn from(held_against: Relevance) -> Self {
+        let Relevance { question, question_threshold, statement_threshold } = held_against;
+        Self { question, question_threshold, statement_threshold }
     }
 }
 
@@ -342,6 +377,7 @@ impl RetrievalDto {
             rejected: report.rejected,
             nearest_distance: report.nearest_distance,
             threshold: report.threshold,
+            relevance: report.relevance.map(Into::into),
             k: report.k,
             facts: report.facts.iter().map(fact).collect(),
             withheld: (verification.is_some() || !withheld.is_empty()).then_some(withheld),

@@ -15,6 +15,7 @@ mod adapt;
 mod edit;
 mod eval;
 mod export;
+mod heads;
 mod hit_rates;
 mod modularity;
 mod shared;
@@ -23,6 +24,7 @@ pub(crate) use adapt::{AdaptArgs, TargetChoice};
 pub(crate) use edit::EditArgs;
 pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 pub(crate) use export::ExportArgs;
+pub(crate) use heads::{HeadsArgs, HeadsCommand, TrainHeadArgs};
 pub(crate) use hit_rates::HitRatesArgs;
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
 pub(crate) use shared::{CommonArgs, SettingsArgs, TargetArgs};
@@ -86,6 +88,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Train a low-rank adapter of the model from a codebook's live edits
     Adapt(AdaptArgs),
+    /// Train the head that tells what bears on a question
+    Heads(HeadsArgs),
     /// Choose the layer and the weight of the text by topology
     Modularity(ModularityArgs),
     /// Compare what topology says of layers and weights with what they retrieve

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod edit;
 pub(crate) mod eval;
 pub(crate) mod export;
+pub(crate) mod heads;
 pub(crate) mod hit_rates;
 pub(crate) mod models;
 pub(crate) mod modularity;

@@ -59,6 +59,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => commands::eval::run(&args).await,
         Command::Adapt(args) => Box::pin(commands::adapt::run(&args)).await,
         Command::Modularity(args) => commands::modularity::run(&args).await,
+        Command::Heads(args) => Box::pin(commands::heads::run(&args)).await,
         Command::HitRates(args) => Box::pin(commands::hit_rates::run(&args)).await,
         Command::Config(args) => commands::config::run(&args),
     }

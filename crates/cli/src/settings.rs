@@ -110,13 +110,17 @@ impl Settings {
         let all: Vec<Layer> = std::iter::once(defaults.clone()).chain(over.iter().cloned()).collect();
         let settings: Self = layers::merge(&all, &known)?;
         // The profile stands below what a person set, but which profile it is depends on what they set.
-        let settings = match settings.model.profile() {
+        let mut settings = match settings.model.profile() {
             None => settings,
             Some(profile) => {
                 let all: Vec<Layer> = [defaults, Layer::profile(&profile)?].into_iter().chain(over).collect();
                 layers::merge(&all, &known)?
             }
         };
+        let head = &mut settings.editor.retrieval.relevance.head;
+        if head.is_none() {
+            *head = settings.model.relevance_head();
+        }
         settings.server.validate().map_err(|error| SettingsError::Layer {
             origin: "all layers together".to_owned(),
             reason: error.to_string(),

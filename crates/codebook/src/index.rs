@@ -120,6 +120,18 @@ impl Index {
         let Self::Exact(exact) = self;
         exact.search(query, k, divisor, except)
     }
+
+    /// As [`Self::search`], among the keys of these slots alone.
+    pub(crate) fn search_among(
+        &self,
+        slots: &[Slot],
+        query: &[f32],
+        k: usize,
+        divisor: impl Fn(Slot) -> f64 + Sync,
+    ) -> Vec<Hit> {
+        let Self::Exact(exact) = self;
+        exact.nearest_of(slots, query, k, divisor)
+    }
 }
 
 /// See the module's description.
@@ -261,15 +273,26 @@ impl ExactIndex {
         let Some(limit) = least.peek().map(|worst| worst.0 * (1.0 + 1e-12)) else { return Vec::new() };
         let near: Vec<Slot> =
             slots().filter(|slot| scan.lower(*slot as usize) / divisor(*slot) <= limit).collect();
+        self.nearest_of(&near, query, k, divisor)
+    }
+
+    /// The `k` keys of the least score of these slots, looked at in full.
+    fn nearest_of(
+        &self,
+        slots: &[Slot],
+        query: &[f32],
+        k: usize,
+        divisor: impl Fn(Slot) -> f64 + Sync,
+    ) -> Vec<Hit> {
         let hit = |slot: &Slot| {
             let key = self.key(*slot)?;
             let score = geometry::distance(query, key.vector()) / divisor(*slot);
             Some((score, key.id, *slot))
         };
-        let mut hits: Vec<_> = if near.len() * self.dim >= PARALLEL {
-            near.par_iter().filter_map(hit).collect()
+        let mut hits: Vec<_> = if slots.len() * self.dim >= PARALLEL {
+            slots.par_iter().filter_map(hit).collect()
         } else {
-            near.iter().filter_map(hit).collect()
+            slots.iter().filter_map(hit).collect()
         };
         hits.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         hits.truncate(k);
@@ -359,6 +382,10 @@ mod tests {
             let query = vector(&mut random);
             let divisor = |slot: Slot| 1.0 + f64::from(slot % 7);
             prop_assert_eq!(index.search(&query, k, divisor, None), naive(&index, &query, k, divisor));
+            let even: Vec<Slot> = (0..index.end() as Slot).filter(|slot| slot % 2 == 0).collect();
+            let of_even: Vec<Hit> =
+                naive(&index, &query, count + 1, divisor).into_iter().filter(|hit| hit.slot % 2 == 0).take(k).collect();
+            prop_assert_eq!(index.search_among(&even, &query, k, divisor), of_even);
             let scan = index.scan(&query);
             for slot in 0..index.end() {
                 if let Some(key) = index.key(slot as Slot) {

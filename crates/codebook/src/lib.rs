@@ -70,6 +70,7 @@ mod library;
 mod member;
 mod merge;
 mod records;
+mod relevant;
 mod reservoir;
 mod retrieve;
 mod snapshot;
@@ -95,6 +96,7 @@ pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
     Statement,
 };
+pub use relevant::{Relevance, Relevant, RelevantStatement};
 pub use retrieve::{Fact, Retrieval, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};
 pub use store::{

@@ -1,7 +1,7 @@
 //! Retrieval: the nearest keys, the gate before them, and the facts they hold (paper section 3.2, inference;
 //! method section 5).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use reasonedit_imaging::PixelBox;
@@ -13,6 +13,7 @@ use crate::ids::{EditId, ImageId, MemberId};
 use crate::index::Hit;
 use crate::key::{Key, Sentence};
 use crate::member::{EntryKind, usable};
+use crate::relevant::{Relevance, Relevant};
 use crate::snapshot::Snapshot;
 use crate::space::Space;
 use crate::{CodebookError, Result};
@@ -38,6 +39,8 @@ pub struct Fact {
     pub image_id: ImageId,
     /// The part of that image; `None` is the whole.
     pub evidence: Option<PixelBox>,
+    /// How much it bears on the question, where that was asked ([`Relevant`]).
+    pub relevance: Option<f64>,
     /// Place of the key among the retrieved ones, from 1. Sentences of a merged key share it.
     pub rank: usize,
 }
@@ -63,6 +66,9 @@ pub struct Retrieval {
     /// are looked up apart, score and threshold are those of the kind that came nearer to its threshold or
     /// deeper below it.
     pub threshold: Option<f64>,
+    /// What the question was held against where it was asked what bears on it; then there is no threshold of
+    /// distances.
+    pub relevance: Option<Relevance>,
     /// Keys asked for.
     pub k: usize,
     /// Unique sentences of the `k` nearest keys, nearest first.
@@ -92,18 +98,25 @@ impl Snapshot {
     /// # Errors
     /// `DimensionMismatch` or `InvalidQuery` if the query or the percentile is unusable.
     pub fn retrieve(&self, query: &[f32], params: &RetrievalParams) -> Result<Retrieval> {
-        let mut found = self.candidates(query, params)?;
+        let mut found = self.candidates(query, params, None)?;
         let mut seen = HashSet::new();
         found.facts.retain(|fact| seen.insert(fact.value.clone()));
         Ok(found)
     }
 
     /// As [`Self::retrieve`], with a sentence that several of the nearest keys hold told of each of them: for
-    /// whoever has to judge everybody who says it.
+    /// whoever has to judge everybody who says it. With `relevant` only what bears on the question is looked
+    /// among, told of the edits by whose word it does, and rejected is a question on which nothing bears; the
+    /// nearest of all is told as ever.
     ///
     /// # Errors
     /// As there.
-    pub fn candidates(&self, query: &[f32], params: &RetrievalParams) -> Result<Retrieval> {
+    pub fn candidates(
+        &self,
+        query: &[f32],
+        params: &RetrievalParams,
+        relevant: Option<&Relevant>,
+    ) -> Result<Retrieval> {
         if let Some(embedding) = self.embedding()
             && query.len() != embedding.dim()
         {
@@ -116,7 +129,9 @@ impl Snapshot {
             return Err(CodebookError::InvalidQuery("the percentile must lie between 0 and 100"));
         }
         let spaces = self.lookup_spaces();
-        let mut found: Vec<Found> = spaces.iter().map(|space| self.look_up(space, query, params)).collect();
+        let admitted = relevant.map(|relevant| Admitted { relevant, keys: relevant.keys(self) });
+        let look_up = |space| self.look_up(space, query, params, admitted.as_ref());
+        let mut found: Vec<Found> = spaces.iter().map(look_up).collect();
         let superseded =
             found.iter_mut().filter(|f| !f.rejected).flat_map(|f| std::mem::take(&mut f.superseded));
         let superseded: Vec<Superseded> = superseded.collect();
@@ -136,6 +151,7 @@ impl Snapshot {
             rejected,
             nearest_distance,
             threshold,
+            relevance: relevant.map(|relevant| relevant.held_against),
             k: params.k,
             facts,
             nearest,
@@ -144,29 +160,71 @@ impl Snapshot {
         })
     }
 
-    /// The nearest keys of one space, held against its gate.
-    fn look_up(&self, space: &Space, query: &[f32], params: &RetrievalParams) -> Found {
+    /// The nearest keys of one space, held against its gate or against what bears on the question.
+    fn look_up(
+        &self,
+        space: &Space,
+        query: &[f32],
+        params: &RetrievalParams,
+        admitted: Option<&Admitted<'_>>,
+    ) -> Found {
         let k = match space.view().kind {
             Some(EntryKind::Answer) => self.config().lookup.answers.min(params.k),
             _ => params.k,
         };
-        let hits = self.nearest_standing(space, query, k.max(1), self.scaled(params.hubness));
-        let nearest_distance = hits.iter().find(|(_, _, stands)| *stands).map(|(hit, ..)| hit.score);
+        let scaled = self.scaled(params.hubness);
+        let count = if admitted.is_some() { 1 } else { k.max(1) };
+        let near = self.nearest_standing(space, None, query, count, scaled);
+        let nearest_distance = near.iter().find(|(_, _, stands)| *stands).map(|(hit, ..)| hit.score);
         let threshold = if params.gate { self.threshold_in(space, params) } else { None };
-        let rejected = params.gate
+        let far = params.gate
             && match (nearest_distance, threshold) {
                 (Some(nearest), Some(threshold)) => nearest > threshold,
                 _ => true,
             };
+        let all = self.said(space, query, &near, None);
+        let nearest = all.facts.first().cloned();
+        let (said, rejected) = match admitted {
+            None => (all, far),
+            Some(only) => {
+                let hits = self.nearest_standing(space, Some(only), query, k.max(1), scaled);
+                let said = self.said(space, query, &hits, Some(only.relevant));
+                let nothing = said.facts.is_empty();
+                (said, far || nothing)
+            }
+        };
+        let Said { mut facts, mut superseded } = said;
+        facts.retain(|fact| fact.rank <= k);
+        superseded.retain(|one| one.fact.rank <= k);
+        Found { nearest_distance, threshold, rejected, facts, nearest, superseded }
+    }
+
+    /// What these keys say, nearest first.
+    fn said(
+        &self,
+        space: &Space,
+        query: &[f32],
+        hits: &[(Hit, &Arc<Key>, bool)],
+        relevant: Option<&Relevant>,
+    ) -> Said {
         let kind = space.view().kind;
-        let (mut facts, mut superseded, mut rank) = (Vec::new(), Vec::new(), 1);
-        for (hit, seen, stands) in &hits {
+        let (mut said, mut rank) = (Said::default(), 1);
+        for (hit, seen, stands) in hits {
             let reach = self
                 .key(seen.id)
                 .filter(|key| key.radius > 0.0)
                 .map(|key| geometry::distance(query, key.vector()) / f64::from(key.radius));
             for sentence in seen.sentences.iter().filter(|s| kind.is_none_or(|kind| s.kind == kind)) {
-                let fact = |edit_ids, image_id, evidence| Fact {
+                let bears = |edit: &EditId| {
+                    relevant.map(|relevant| relevant.score(sentence.kind, &sentence.value, *edit))
+                };
+                let edits: Vec<EditId> =
+                    sentence.edit_ids.iter().copied().filter(|edit| bears(edit) != Some(None)).collect();
+                if edits.is_empty() {
+                    continue;
+                }
+                let fact = |edit_ids: Vec<EditId>, image_id, evidence| Fact {
+                    relevance: edit_ids.iter().filter_map(|edit| bears(edit)?).max_by(f64::total_cmp),
                     entry_id: seen.id,
                     edit_ids,
                     kind: sentence.kind,
@@ -177,27 +235,24 @@ impl Snapshot {
                     evidence,
                     rank,
                 };
-                match self.said_by(seen, sentence) {
-                    Said::Standing(edits, image, area) => facts.push(fact(edits, image, area)),
-                    Said::Superseded(by) => {
-                        let edits = sentence.edit_ids.clone();
+                match self.said_by(seen, sentence, &edits) {
+                    Speakers::Standing(edits, image, area) => said.facts.push(fact(edits, image, area)),
+                    Speakers::Superseded(by) => {
                         let fact = fact(edits, sentence.image_id, sentence.evidence);
-                        superseded.push(Superseded { fact, by });
+                        said.superseded.push(Superseded { fact, by });
                     }
                 }
             }
             rank += usize::from(*stands);
         }
-        let nearest = facts.first().cloned();
-        facts.retain(|fact| fact.rank <= k);
-        superseded.retain(|one| one.fact.rank <= k);
-        Found { nearest_distance, threshold, rejected, facts, nearest, superseded }
+        said
     }
 
     /// The nearest keys until `count` of them say something that stands, each with whether it does.
     fn nearest_standing<'a>(
         &self,
         space: &'a Space,
+        admitted: Option<&Admitted<'_>>,
         query: &[f32],
         count: usize,
         scaled: bool,
@@ -205,12 +260,19 @@ impl Snapshot {
         let kind = space.view().kind;
         let stands = |key: &Key| {
             let mut shown = key.sentences.iter().filter(|s| kind.is_none_or(|kind| s.kind == kind));
-            self.supersession().all_stand()
-                || shown.any(|s| s.edit_ids.iter().any(|id| self.supersession().superseded_by(*id).is_none()))
+            let bears = |s: &Sentence, id: EditId| {
+                admitted.is_none_or(|only| only.relevant.score(s.kind, &s.value, id).is_some())
+            };
+            let stands = |id: EditId| self.supersession().superseded_by(id).is_none();
+            (self.supersession().all_stand() && admitted.is_none())
+                || shown.any(|s| s.edit_ids.iter().any(|id| bears(s, *id) && stands(*id)))
         };
         let mut wanted = count;
         loop {
-            let hits = space.nearest(query, wanted, scaled);
+            let hits = match admitted {
+                Some(only) => space.nearest_among(&only.keys, query, wanted, scaled),
+                None => space.nearest(query, wanted, scaled),
+            };
             let all = hits.len() < wanted;
             let mut left = count;
             let mut found = Vec::with_capacity(hits.len());
@@ -231,29 +293,24 @@ impl Snapshot {
         }
     }
 
-    /// Which edits a sentence of a key comes from, of those that stand.
-    fn said_by(&self, key: &Key, sentence: &Sentence) -> Said {
+    /// Which of these edits, which say a sentence of a key, stand.
+    fn said_by(&self, key: &Key, sentence: &Sentence, edits: &[EditId]) -> Speakers {
         let supersession = self.supersession();
-        let standing: Vec<EditId> = sentence
-            .edit_ids
-            .iter()
-            .copied()
-            .filter(|id| supersession.superseded_by(*id).is_none())
-            .collect();
+        let standing: Vec<EditId> =
+            edits.iter().copied().filter(|id| supersession.superseded_by(*id).is_none()).collect();
         let Some(first) = standing.first() else {
-            let mut by: Vec<EditId> =
-                sentence.edit_ids.iter().filter_map(|id| supersession.superseded_by(*id)).collect();
+            let mut by: Vec<EditId> = edits.iter().filter_map(|id| supersession.superseded_by(*id)).collect();
             by.sort_unstable();
             by.dedup();
-            return Said::Superseded(by);
+            return Speakers::Superseded(by);
         };
         if sentence.edit_ids.first() == Some(first) {
-            return Said::Standing(standing, sentence.image_id, sentence.evidence);
+            return Speakers::Standing(standing, sentence.image_id, sentence.evidence);
         }
         // Told of the first that stands, where the key names the first of all.
         let (image, area) =
             self.said_at(*first, key.id, &sentence.value).unwrap_or((sentence.image_id, sentence.evidence));
-        Said::Standing(standing, image, area)
+        Speakers::Standing(standing, image, area)
     }
 
     /// The picture that an edit said a sentence of a key about, and the part of it; `None` if it did not.
@@ -267,8 +324,22 @@ impl Snapshot {
     }
 }
 
+/// What is looked among.
+struct Admitted<'a> {
+    relevant: &'a Relevant,
+    /// The keys that hold some of it.
+    keys: BTreeSet<MemberId>,
+}
+
+/// What keys say.
+#[derive(Default)]
+struct Said {
+    facts: Vec<Fact>,
+    superseded: Vec<Superseded>,
+}
+
 /// Whose a sentence is.
-enum Said {
+enum Speakers {
     /// The edits that stand, picture and part of it of the first of them.
     Standing(Vec<EditId>, ImageId, Option<PixelBox>),
     /// The edits that stand in the place of all that it comes from.

@@ -251,6 +251,14 @@ impl Snapshot {
             .collect()
     }
 
+    /// The members of one edit in order, each with the key that it merged into, if it began none.
+    pub(crate) fn placed_members_of(
+        &self,
+        edit: EditId,
+    ) -> impl Iterator<Item = (&Arc<Member>, Option<MemberId>)> {
+        self.fold.members_of(edit)
+    }
+
     /// The members of one edit in order.
     pub fn members_of(&self, edit: EditId) -> impl Iterator<Item = &Arc<Member>> {
         self.fold.members_of(edit).map(|(member, _)| member)

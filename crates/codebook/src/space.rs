@@ -6,7 +6,7 @@
 //! those of the kind with the text half weighted anew: the distance there is √(‖Δvision‖² + w²·λ²·‖Δtext‖²).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -165,6 +165,24 @@ impl Space {
             self.index.search(&query, k, |slot| scales.divisor(slot), None)
         } else {
             self.index.search(&query, k, |_| 1.0, None)
+        }
+    }
+
+    /// As [`Self::nearest`], among these keys alone, as far as they stand here.
+    pub(crate) fn nearest_among(
+        &self,
+        keys: &BTreeSet<MemberId>,
+        query: &[f32],
+        k: usize,
+        scaled: bool,
+    ) -> Vec<Hit> {
+        let slots: Vec<Slot> = keys.iter().filter_map(|id| self.index.slot(*id)).collect();
+        let query = self.weighted(query);
+        if scaled {
+            let scales = self.hubness();
+            self.index.search_among(&slots, &query, k, |slot| scales.divisor(slot))
+        } else {
+            self.index.search_among(&slots, &query, k, |_| 1.0)
         }
     }
 

@@ -189,11 +189,41 @@ pub struct RetrievalConfig {
     pub max_k: usize,
     /// Judging what was retrieved on the query's picture.
     pub verify: VerifyConfig,
+    /// Retrieving only what bears on the question.
+    pub relevance: RelevanceConfig,
 }
 
 impl Default for RetrievalConfig {
     fn default() -> Self {
-        Self { enabled: true, max_k: 50, verify: VerifyConfig::default() }
+        Self {
+            enabled: true,
+            max_k: 50,
+            verify: VerifyConfig::default(),
+            relevance: RelevanceConfig::default(),
+        }
+    }
+}
+
+/// Relevance: only what bears on the question is retrieved, in place of the gate by distance. Not in the
+/// paper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelevanceConfig {
+    /// Off: everything that lies near is retrieved (paper).
+    pub enabled: bool,
+    /// File of the head that tells it, trained on the sentence encoder in use; none: the model's own, if it
+    /// brings one.
+    pub head: Option<PathBuf>,
+    /// Share of the questions that no edit concerns in front of which an edit may be put all the same,
+    /// because its question is alike.
+    pub false_injection: f64,
+    /// How sure it is that the share is not above that.
+    pub confidence: f64,
+}
+
+impl Default for RelevanceConfig {
+    fn default() -> Self {
+        Self { enabled: false, head: None, false_injection: 0.03, confidence: 0.95 }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::config::EditorConfig;
 use crate::error::EditorError;
 use crate::firings::Tally;
 use crate::pictures::Pictures;
+use crate::query::RelevanceGate;
 
 /// Held while a request with an idempotency key is worked on.
 type Turn = Arc<tokio::sync::Mutex<()>>;
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     turns: Mutex<HashMap<(CodebookName, String), Turn>>,
     /// How often edits were used, until it is written.
     tally: Tally,
+    /// Tells what bears on a question, where the configuration wants that.
+    relevance: Option<RelevanceGate>,
 }
 
 impl Core {
@@ -55,6 +58,7 @@ impl Core {
         let (model, encoder) = (engine.info().await?, engine.sentence_info().await?);
         let images = Arc::new(images);
         let pictures = Pictures::new(images, config.image.clone(), config.answer.picture_cache_bytes);
+        let relevance = RelevanceGate::open(&config.retrieval, &encoder)?;
         let backgrounds = Backgrounds::read(config.radius.backgrounds.as_deref(), &config.image)?;
         Ok(Self {
             engine,
@@ -69,6 +73,7 @@ impl Core {
             gate: Arc::default(),
             turns: Mutex::new(HashMap::new()),
             tally: Tally::default(),
+            relevance,
         })
     }
 
@@ -118,6 +123,10 @@ impl Core {
 
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    pub(crate) fn relevance(&self) -> Option<&RelevanceGate> {
+        self.relevance.as_ref()
     }
 
     pub(crate) fn gate(&self) -> Arc<tokio::sync::RwLock<()>> {

@@ -3,6 +3,7 @@
 use reasonedit_codebook::{CodebookError, EditId, Embedding, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::{EngineError, ModelError};
+use reasonedit_relevance::RelevanceError;
 use reasonedit_resilience::WorkLost;
 use reasonedit_topology::TopologyError;
 use reasonedit_training_data::TrainingDataError;
@@ -86,6 +87,9 @@ pub enum EditorError {
     /// A setting is out of its range.
     #[error("the editor's settings can't be used: {0}")]
     Config(&'static str),
+    /// What bears on a question can't be told.
+    #[error(transparent)]
+    Relevance(#[from] RelevanceError),
     /// A part of this program broke its contract with another: a defect.
     #[error("internal failure: {0}")]
     Internal(&'static str),

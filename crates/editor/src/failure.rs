@@ -38,9 +38,10 @@ impl Classify for EditorError {
             EditorError::Reverted(id) => Failure::new(FailureKind::Conflict, self.to_string()).about_edit(id),
             EditorError::Archive(_) => Failure::new(FailureKind::Invalid, self.to_string()),
             EditorError::Cancelled => Failure::new(FailureKind::Unavailable, self.to_string()),
-            EditorError::Storage(_) | EditorError::Config(_) | EditorError::Internal(_) => {
-                Failure::internal(&self)
-            }
+            EditorError::Storage(_)
+            | EditorError::Config(_)
+            | EditorError::Relevance(_)
+            | EditorError::Internal(_) => Failure::internal(&self),
         }
     }
 }

@@ -96,7 +96,7 @@ pub use archive::{ExportSummary, ImportOptions, ImportProgress, ImportSummary};
 pub use browse::{CodebookSummary, LiveEdits};
 pub use config::{
     AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
-    PatchifyConfig, RadiusConfig, RetrievalConfig, VerifyConfig,
+    PatchifyConfig, RadiusConfig, RelevanceConfig, RetrievalConfig, VerifyConfig,
 };
 pub use editor::Editor;
 pub use error::{EditorError, FieldError};
@@ -105,8 +105,8 @@ pub use prompts::{Prompts, with_facts};
 // What callers of the editor need of what lies below it: they name no model and no codebook themselves.
 pub use reasonedit_codebook::{
     CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
-    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Retrieval,
-    Sentence, Stats, Superseded,
+    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Relevance,
+    Retrieval, Sentence, Stats, Superseded,
 };
 pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::prompt::Role;

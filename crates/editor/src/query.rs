@@ -3,7 +3,7 @@
 //!
 //! 1. validate: texts repaired, every fault named (`validate`), pictures decoded ([`PreparedQuery`]);
 //! 2. measure: the question fits into the model's context (`token_budget`);
-//! 3. embed the question and search the codebook ([`retrieve`]);
+//! 3. embed the question, and search the codebook ([`retrieve`]) among what bears on it ([`relevance`]);
 //! 4. verify on the picture, and withhold what it doesn't bear out ([`verify`]);
 //! 5. assemble: as many facts as there is room for, nearest first (`token_budget`, `prepared_chat`);
 //! 6. answer ([`answer`]).
@@ -12,8 +12,8 @@
 
 mod answer;
 mod prepare;
+mod relevance;
 mod retrieve;
-mod stop_sequences;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ use crate::visual_entailment::EntailmentJudge;
 
 use answer::Answer;
 pub(crate) use prepare::{PreparedQuery, check_chat, check_query};
+use relevance::Looks;
+pub(crate) use relevance::RelevanceGate;
 use retrieve::{RetrievalPlan, Retrieved};
 
 /// How long firings are collected before they are written: a write reaches the disk, and a busy edit fires
@@ -112,13 +114,20 @@ impl QueryPipeline<'_> {
         }
         let embedded = retrieve::embed(self.core, &snapshot, picture, question, self.call.options()).await?;
         let picture = embedded.picture.clone();
-        let mut retrieved = retrieve::search(&snapshot, embedded, &plan, nothing).await?;
+        let mut relevant = None;
+        if let Some(gate) = self.core.relevance().filter(|_| plan.relevance) {
+            let (state, about) = ((self.codebook, &snapshot), (embedded.key.as_slice(), plan.verify));
+            let looks = Looks { judge: self.judge(), pictures: self.core.pictures(), rules: picture.rules };
+            relevant = gate.relevant(looks, state, about).await?.map(Arc::new);
+        }
+        let mut retrieved = retrieve::search(&snapshot, embedded, &plan, relevant.clone(), nothing).await?;
         retrieved.report.k = plan.k;
         if plan.verify {
             let verifying = Instant::now();
             let (checks, on) = (&config.retrieval.verify, (snapshot.as_ref(), &picture));
+            let relevant = relevant.as_deref();
             let (verification, waited) =
-                verify::withhold(self.judge(), checks, on, &mut retrieved.report, plan.k).await?;
+                verify::withhold(self.judge(), checks, on, relevant, &mut retrieved.report, plan.k).await?;
             retrieved.verification = Some(verification);
             retrieved.queue_ms += waited;
             retrieved.verify_ms = milliseconds(verifying);

@@ -87,6 +87,7 @@ mod sampling;
 mod score;
 mod shared;
 mod stats;
+mod stop_sequences;
 mod stream;
 mod units;
 mod worker;
@@ -110,4 +111,5 @@ pub use request::{
     SentenceInfo, TokenChoice, Want,
 };
 pub use stats::EngineStats;
+pub use stop_sequences::{ReplyPiece, StopFilter};
 pub use stream::GenerationStream;

@@ -112,6 +112,13 @@ export function whyOf(found) {
   if (found.nearest_distance === null) {
     return [title, none("The codebook has no edits yet, or was not asked. The model answered by itself.")];
   }
+  if (found.relevance) {
+    return [title,
+      none("Nothing that was said bears on this question. The model answered by itself."),
+      found.relevance.question === null ? null
+        : el("p", { class: "distance" }, `The likest question of an edit: ${number(found.relevance.question)}, and more than ${number(found.relevance.question_threshold)} is asked for.`),
+      found.nearest ? [el("h3", {}, "Nearest by distance"), el("ol", { class: "facts" }, factView(found.nearest, found))] : null];
+  }
   return [title,
     none("The nearest edit is too far from this picture and question. The model answered by itself."),
     found.nearest ? [el("h3", {}, "Nearest miss"), el("ol", { class: "facts" }, factView(found.nearest, found))]
@@ -146,7 +153,9 @@ function factView(fact, found) {
       fact.reason ? el("p", { class: "reason" }, withheldBecause(fact)) : null,
       el("p", { class: "distance" }, ruler(fact.distance, found.threshold), " ",
         el("span", {}, `distance ${number(fact.distance)}`), " ",
-        el("span", { class: "hint" }, beyond ? `limit ${number(found.threshold)}: too far` : `limit ${number(found.threshold)}`)),
+        found.threshold === null ? null
+          : el("span", { class: "hint" }, beyond ? `limit ${number(found.threshold)}: too far` : `limit ${number(found.threshold)}`)),
+      fact.relevance !== undefined ? el("p", { class: "support" }, meter(fact.relevance, "Bears on this question")) : null,
       fact.support !== undefined && !fact.reason ? el("p", { class: "support" }, meter(fact.support, "Borne out by this picture")) : null,
       source));
 }

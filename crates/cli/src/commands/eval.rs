@@ -292,7 +292,7 @@ fn failed(error: EvaluationError) -> CliError {
 }
 
 /// The folder of the data; a world is written into this one. `option` is where they are named.
-fn data_folder(option: &str, data: &str, folder: &Path) -> Result<PathBuf> {
+pub(super) fn data_folder(option: &str, data: &str, folder: &Path) -> Result<PathBuf> {
     let Some(world) = data.strip_prefix("world:") else { return Ok(PathBuf::from(data)) };
     let numbers =
         world.split_once(':').and_then(|(seed, count)| Some((seed.parse().ok()?, count.parse().ok()?)));

@@ -11,6 +11,8 @@ use crate::error::{CliError, Result};
 const DEMO: &str = "models/demo";
 /// The sentence encoder of the paper, for models that bring none.
 const PAPER_ENCODER: &str = "sentence-transformers/paraphrase-mpnet-base-v2";
+/// The head beside a model that tells what bears on a question, for the model's own sentence encoder.
+const RELEVANCE_HEAD: &str = "relevance-head.safetensors";
 /// The profile beside a model: its own settings of the editor.
 const PROFILE: &str = "reasonedit.json";
 
@@ -94,6 +96,12 @@ impl ModelSettings {
     /// is told when it is loaded, not when settings are read (`codebook import --server` needs no model).
     pub(crate) fn profile(&self) -> Option<PathBuf> {
         let path = self.folder().ok()??.join(PROFILE);
+        path.is_file().then_some(path)
+    }
+
+    /// The model's own head that tells what bears on a question, if it is a folder that has one.
+    pub(crate) fn relevance_head(&self) -> Option<PathBuf> {
+        let path = self.folder().ok()??.join(RELEVANCE_HEAD);
         path.is_file().then_some(path)
     }
 

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
 use time::Duration;
 
 use super::*;
@@ -6,7 +9,7 @@ use crate::member::Member;
 use crate::merge::MergeConfig;
 use crate::records::EditRecord;
 use crate::store::{CodebookStore, MemoryStore};
-use crate::{Codebook, CodebookName, testing};
+use crate::{Codebook, CodebookName, RelevantStatement, testing};
 
 const DIM: usize = 4;
 /// Where the edits' keys lie: a picture's answers in one place, its statements in another.
@@ -133,5 +136,65 @@ fn many_superseded_edits_do_not_take_the_places_of_those_that_stand() {
         assert_eq!(found.superseded.len(), 39);
         assert!(found.superseded.iter().all(|one| one.by == [edits[17].0.id]));
         assert_eq!(book.snapshot().conflicts(edits[17].0.id).len(), 39);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// What is looked among is what is left of everything, in the order of everything.
+    #[test]
+    fn only_what_bears_on_the_question_is_found(
+        edits in 1u128..12, of_edits in prop::collection::vec(0u8..4, 12), said in any::<u8>(), k in 1usize..8,
+        (merging, hubness) in any::<(bool, bool)>(),
+    ) {
+        let merge = MergeConfig { enabled: merging, ..MergeConfig::default() };
+        let config = Arc::new(CodebookConfig { merge, ..CodebookConfig::default() });
+        let store: Arc<dyn CodebookStore> = Arc::new(MemoryStore::new());
+        let book = Codebook::open(store, CodebookName::default(), config).unwrap();
+        for n in 0..edits {
+            let members = testing::members(n, 4, DIM, 0.05);
+            book.apply(testing::record(n, 3), members, &testing::generation(DIM as u32)).unwrap();
+        }
+        let snapshot = book.snapshot();
+        let mut relevant = Relevant::default();
+        for (n, chance) in (0..edits).zip(&of_edits) {
+            if *chance == 0 {
+                relevant.edits.insert(testing::edit_id(n), 0.5 + n as f64 / 100.0);
+            }
+        }
+        for n in 0..8u8 {
+            if said & (1 << n) > 0 {
+                let stating = (0..edits).map(testing::edit_id).filter(|id| id.to_bytes()[15] % 3 != n % 3);
+                let statement = RelevantStatement { score: 0.6, edits: stating.collect() };
+                relevant.statements.insert(format!("Sentence {n}."), statement);
+            }
+        }
+        let query = testing::members(3, 1, DIM, 0.3).remove(0).key;
+        let params = RetrievalParams { k: 1000, gate: false, hubness, ..RetrievalParams::default() };
+        let all = snapshot.candidates(&query, &params, None).unwrap();
+        let mut keys = BTreeSet::new();
+        let mut expected = Vec::new();
+        for mut fact in all.facts {
+            let score = |id: &EditId| relevant.score(fact.kind, &fact.value, *id);
+            fact.relevance = fact.edit_ids.iter().filter_map(score).max_by(f64::total_cmp);
+            let bearing: Vec<EditId> = fact.edit_ids.iter().copied().filter(|id| score(id).is_some()).collect();
+            if bearing.is_empty() {
+                continue;
+            }
+            if fact.edit_ids.first() != bearing.first() {
+                let (image, area) = snapshot.said_at(bearing[0], fact.entry_id, &fact.value).unwrap();
+                (fact.image_id, fact.evidence) = (image, area);
+            }
+            fact.edit_ids = bearing;
+            keys.insert(fact.rank);
+            fact.rank = keys.len();
+            expected.push(fact);
+        }
+        expected.retain(|fact| fact.rank <= k);
+        let found = snapshot.candidates(&query, &RetrievalParams { k, ..params }, Some(&relevant)).unwrap();
+        prop_assert_eq!(found.rejected, expected.is_empty());
+        prop_assert_eq!(&found.facts, &expected);
+        prop_assert_eq!((found.nearest, found.nearest_distance), (all.nearest, all.nearest_distance));
+        prop_assert_eq!(found.relevance, Some(relevant.held_against));
     }
 }

@@ -65,6 +65,14 @@ impl EditorConfig {
                 "retrieval.verify.unjudged_reach must be finite and at least 0",
             ),
             (
+                is_open_share(self.retrieval.relevance.false_injection),
+                "retrieval.relevance.false_injection must lie between 0 and 1",
+            ),
+            (
+                is_open_share(self.retrieval.relevance.confidence),
+                "retrieval.relevance.confidence must lie between 0 and 1",
+            ),
+            (
                 (1..=self.answer.max_tokens_limit).contains(&self.answer.max_tokens),
                 "answer.max_tokens must lie between 1 and answer.max_tokens_limit",
             ),
@@ -74,6 +82,11 @@ impl EditorConfig {
             None => Ok(()),
         }
     }
+}
+
+/// Above 0 and below 1.
+fn is_open_share(share: f64) -> bool {
+    share > 0.0 && share < 1.0
 }
 
 #[cfg(test)]
@@ -103,6 +116,8 @@ mod tests {
         wrong(|c| c.retrieval.verify.min_support = f64::NAN, "retrieval.verify.min_support");
         wrong(|c| c.retrieval.verify.min_edit_support = -0.1, "retrieval.verify.min_edit_support");
         wrong(|c| c.retrieval.verify.unjudged_reach = f64::INFINITY, "retrieval.verify.unjudged_reach");
+        wrong(|c| c.retrieval.relevance.false_injection = 0.0, "retrieval.relevance.false_injection");
+        wrong(|c| c.retrieval.relevance.confidence = 1.0, "retrieval.relevance.confidence");
         wrong(|c| c.answer.max_tokens = 2000, "answer.max_tokens");
     }
 }

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use reasonedit_codebook::Opinion;
 use reasonedit_inference::constrain::CompiledForm;
 use reasonedit_inference::{
-    Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest, Want,
+    Answered, CallOptions, Conversation, EngineHandle, FinishReason, GenerateEvent, GenerateRequest,
+    ReplyPiece, StopFilter, Want,
 };
 
-use super::stop_sequences::{ReplyPiece, StopFilter};
 use crate::error::EditorError;
 use crate::stream::Events;
 use crate::types::{ChoiceScore, Decoding, QueryEvent, Usage};

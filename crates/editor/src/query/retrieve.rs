@@ -1,9 +1,10 @@
 //! Embedding a question about a picture, and searching the codebook for what is near.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reasonedit_codebook::{GenerationId, Retrieval, RetrievalParams, Snapshot};
+use reasonedit_codebook::{GenerationId, Relevant, Retrieval, RetrievalParams, Snapshot};
 use reasonedit_inference::CallOptions;
 
 use crate::config::EditorConfig;
@@ -19,6 +20,9 @@ pub(super) struct RetrievalPlan {
     /// Keys whose facts are put in front.
     pub(super) k: usize,
     pub(super) verify: bool,
+    /// Whether only what bears on the question is looked among, where that can be told. A request that names
+    /// a percentile gets the gate by distance.
+    pub(super) relevance: bool,
     /// Of the search; it finds more keys where some may be withheld.
     pub(super) params: RetrievalParams,
 }
@@ -33,7 +37,8 @@ impl RetrievalPlan {
             reject_percentile: wishes.reject_percentile.or(defaults.reject_percentile),
             ..*defaults
         };
-        Self { enabled: wishes.enabled.unwrap_or(config.retrieval.enabled), k, verify, params }
+        let relevance = wishes.reject_percentile.is_none();
+        Self { enabled: wishes.enabled.unwrap_or(config.retrieval.enabled), k, verify, relevance, params }
     }
 }
 
@@ -74,7 +79,7 @@ impl Retrieved {
 
 /// A question that can be looked up.
 pub(super) struct EmbeddedQuestion {
-    key: Vec<f32>,
+    pub(super) key: Vec<f32>,
     /// As the codebook's keys see it.
     pub(super) picture: Picture,
     queue_ms: f64,
@@ -105,15 +110,21 @@ pub(super) async fn search(
     snapshot: &Arc<Snapshot>,
     question: EmbeddedQuestion,
     plan: &RetrievalPlan,
+    relevant: Option<Arc<Relevant>>,
     before: Retrieved,
 ) -> Result<Retrieved, EditorError> {
     let EmbeddedQuestion { key, queue_ms, embed_ms, .. } = question;
     let retrieving = Instant::now();
-    let (snapshot, params, verify) = (Arc::clone(snapshot), plan.params, plan.verify);
+    // What bears on the question is found by what it says: distance then only orders it.
+    let params = RetrievalParams { gate: plan.params.gate && relevant.is_none(), ..plan.params };
+    let (snapshot, verify) = (Arc::clone(snapshot), plan.verify);
     let search = move || {
-        let found =
-            if verify { snapshot.candidates(&key, &params) } else { snapshot.retrieve(&key, &params) };
-        Ok(found?)
+        let mut found = snapshot.candidates(&key, &params, relevant.as_deref())?;
+        if !verify {
+            let mut seen = HashSet::new();
+            found.facts.retain(|fact| seen.insert(fact.value.clone()));
+        }
+        Ok(found)
     };
     let report = blocking(search).await?;
     Ok(Retrieved { report, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving), ..before })

@@ -14,13 +14,13 @@
 //! (general knowledge, what it can't see); a no to it counts. An edit of which nothing is left to judge
 //! speaks within a multiple of its radius. The edit of this very picture needs no judgement.
 
-mod claims;
+pub(super) mod claims;
 mod questions;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use reasonedit_codebook::{EditId, EntryKind, Fact, ImageId, Retrieval, Snapshot};
+use reasonedit_codebook::{EditId, EntryKind, Fact, ImageId, Relevant, Retrieval, Snapshot};
 
 use crate::config::VerifyConfig;
 use crate::error::EditorError;
@@ -42,6 +42,7 @@ pub(crate) async fn withhold(
     judge: EntailmentJudge<'_>,
     config: &VerifyConfig,
     (snapshot, picture): (&Snapshot, &Picture),
+    relevant: Option<&Relevant>,
     retrieval: &mut Retrieval,
     k: usize,
 ) -> Result<(Verification, f64), EditorError> {
@@ -52,7 +53,8 @@ pub(crate) async fn withhold(
             edits.insert(*id, Grounds::new(record.as_ref(), config.min_support));
         }
     }
-    let verifier = Verifier::new(config, candidates, &edits, picture.id);
+    let alone = |sentence: &str| relevant.is_none_or(|r| r.statements.contains_key(sentence));
+    let verifier = Verifier::new(config, candidates, (&edits, alone), picture.id);
     let (mut judged, mut queue_ms) = (Judged::new(), 0.0);
     for _ in 0..ROUNDS {
         let questions = verifier.questions(&judged);
@@ -125,17 +127,18 @@ impl<'a> Verifier<'a> {
     fn new(
         config: &'a VerifyConfig,
         candidates: Vec<Fact>,
-        edits: &'a HashMap<EditId, Grounds<'a>>,
+        (edits, alone): (&'a HashMap<EditId, Grounds<'a>>, impl Fn(&str) -> bool),
         picture: ImageId,
     ) -> Self {
-        let claims = claims::claims(&candidates, edits);
+        let claims = claims::claims(&candidates, edits, alone);
         let subjects = questions::subjects(&claims, picture);
         Self { config, candidates, claims, subjects, picture }
     }
 
     /// What every edit that says a sentence makes of it: a statement stands for itself, else its edits stand
-    /// for it. Edits that were not asked about for want of room have no word. On a picture of its own edit
-    /// that edit alone speaks.
+    /// for it. One that has nothing to do with the question but that its edit's is alike stands where both
+    /// do: true or not, without its edit it is beside the point. Edits that were not asked about for want of
+    /// room have no word. On a picture of its own edit that edit alone speaks.
     fn words(&self, claim: &Claim<'a>, judged: &Judged<'a>) -> Vec<Word<'a>> {
         let own = claim.sources.iter().filter(|source| source.grounds.record.image.id == self.picture);
         let own: Vec<Word<'a>> = own.map(|source| (*source, Support::Own)).collect();
@@ -144,7 +147,12 @@ impl<'a> Verifier<'a> {
         }
         if let Some(ground) = claim.ground {
             if let Some(p) = ground.verdict(judged) {
-                return claim.sources.iter().map(|source| (*source, Support::Shown(p))).collect();
+                let shown = |source: &Source<'a>| {
+                    let of_edit = !claim.alone && p > self.config.min_support;
+                    let word = if of_edit { self.word(source.grounds, judged)? } else { Support::Shown(p) };
+                    Some((*source, word))
+                };
+                return claim.sources.iter().filter_map(shown).collect();
             }
             if ground.telling() && !judged.contains_key(ground.text) {
                 return Vec::new();

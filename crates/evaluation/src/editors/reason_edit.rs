@@ -29,6 +29,7 @@ pub(super) const EDITORS: &[EditorDefinition] = &[EditorDefinition {
         ("codebook.gate.percentile", 30.0),
         ("codebook.retrieval.hubness", 0.0),
         ("retrieval.verify.enabled", 0.0),
+        ("retrieval.relevance.enabled", 0.0),
     ],
     grid: &[
         ("codebook.retrieval.k", &[3.0, 5.0, 8.0]),

@@ -53,7 +53,12 @@ impl EditorVariant {
             variant(
                 "no-gate",
                 "Nothing is kept back, however far it is.",
-                &[("codebook.retrieval.gate", json!(false))],
+                &[("codebook.retrieval.gate", json!(false)), ("retrieval.relevance.enabled", json!(false))],
+            ),
+            variant(
+                "no-relevance",
+                "The gate by distance, in the place of what bears on the question.",
+                &[("retrieval.relevance.enabled", json!(false))],
             ),
         ]
     }

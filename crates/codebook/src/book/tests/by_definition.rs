@@ -150,6 +150,7 @@ fn naive_look_up(
                     reach: Some(reach),
                     image_id: sentence.image_id,
                     evidence: sentence.evidence,
+                    relevance: None,
                     rank: i + 1,
                 });
             }
@@ -194,7 +195,7 @@ proptest! {
             let snapshot = book.snapshot();
             let query: Vec<f32> = (0..DIM).map(|_| 0.7 * random.unit()).collect();
             let naive = naive(&snapshot, &query, &params);
-            prop_assert_eq!(snapshot.candidates(&query, &params).unwrap(), naive.clone());
+            prop_assert_eq!(snapshot.candidates(&query, &params, None).unwrap(), naive.clone());
             prop_assert_eq!(snapshot.retrieve(&query, &params).unwrap(), each_once(naive));
         }
         let report = book.verify().unwrap();

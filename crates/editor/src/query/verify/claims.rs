@@ -8,12 +8,12 @@ use reasonedit_text::canonical;
 
 /// What the model said of the statements that it was asked about: the probability that the picture shows
 /// them, `None` where its context has no room for the statement.
-pub(super) type Judged<'a> = HashMap<&'a str, Option<f64>>;
+pub(in crate::query) type Judged<'a> = HashMap<&'a str, Option<f64>>;
 
 /// A statement that the model recognised on its edit's picture.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ground<'a> {
-    pub(super) text: &'a str,
+pub(in crate::query) struct Ground<'a> {
+    pub(in crate::query) text: &'a str,
     /// Whether the model affirms it of a picture without content too.
     affirmed_anyway: bool,
     /// Above this probability the model says yes.
@@ -36,13 +36,13 @@ impl Ground<'_> {
 
 /// What an edit stands or falls with.
 #[derive(Debug)]
-pub(super) struct Grounds<'a> {
+pub(in crate::query) struct Grounds<'a> {
     pub(super) record: &'a EditRecord,
-    pub(super) statements: Vec<Ground<'a>>,
+    pub(in crate::query) statements: Vec<Ground<'a>>,
 }
 
 impl<'a> Grounds<'a> {
-    pub(super) fn new(record: &'a EditRecord, min_support: f64) -> Self {
+    pub(in crate::query) fn new(record: &'a EditRecord, min_support: f64) -> Self {
         let recognised = |s: &&Statement| s.p_yes.is_none_or(|p| p > min_support);
         let ground = |s: &'a Statement| Ground {
             text: &s.statement,
@@ -62,7 +62,7 @@ impl<'a> Grounds<'a> {
     }
 
     /// Mean of what the picture says of its statements; `None` where it says nothing of any.
-    pub(super) fn mean(&self, judged: &Judged<'_>) -> Option<f64> {
+    pub(in crate::query) fn mean(&self, judged: &Judged<'_>) -> Option<f64> {
         let known: Vec<f64> = self.statements.iter().filter_map(|ground| ground.verdict(judged)).collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
@@ -91,6 +91,8 @@ pub(super) struct Source<'a> {
 pub(super) struct Claim<'a> {
     pub(super) value: String,
     pub(super) kind: EntryKind,
+    /// Whether it may be put in front by itself, without its edit.
+    pub(super) alone: bool,
     /// Nearest first.
     pub(super) sources: Vec<Source<'a>>,
     /// What a statement is judged by itself: as one of them has it of whom the model recognised it, rather
@@ -98,8 +100,13 @@ pub(super) struct Claim<'a> {
     pub(super) ground: Option<Ground<'a>>,
 }
 
-/// The candidates by what they say, in the order of the first that says it.
-pub(super) fn claims<'a>(candidates: &[Fact], edits: &'a HashMap<EditId, Grounds<'a>>) -> Vec<Claim<'a>> {
+/// The candidates by what they say, in the order of the first that says it; `alone` says which sentences may
+/// be put in front without their edits.
+pub(super) fn claims<'a>(
+    candidates: &[Fact],
+    edits: &'a HashMap<EditId, Grounds<'a>>,
+    alone: impl Fn(&str) -> bool,
+) -> Vec<Claim<'a>> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     // By claim and edit: very many may share one.
     let mut known: HashSet<(usize, EditId)> = HashSet::new();
@@ -107,7 +114,8 @@ pub(super) fn claims<'a>(candidates: &[Fact], edits: &'a HashMap<EditId, Grounds
     for (at, fact) in candidates.iter().enumerate() {
         let place = *places.entry(&fact.value).or_insert_with(|| {
             let value = fact.value.clone();
-            claims.push(Claim { value, kind: fact.kind, sources: Vec::new(), ground: None });
+            let alone = alone(&value);
+            claims.push(Claim { value, kind: fact.kind, alone, sources: Vec::new(), ground: None });
             claims.len() - 1
         });
         let claim = &mut claims[place];

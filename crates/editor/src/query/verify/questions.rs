@@ -28,7 +28,7 @@ pub(super) fn subjects<'a>(claims: &[Claim<'a>], picture: ImageId) -> Vec<Subjec
         if let (Some(ground), Some(first)) = (claim.ground, claim.sources.first()) {
             subjects.push(((0, first.at), Subject::Statement(ground.text)));
         }
-        if claim.ground.is_none_or(|ground| !ground.telling()) {
+        if !claim.alone || claim.ground.is_none_or(|ground| !ground.telling()) {
             let edits = claim.sources.iter();
             subjects.extend(edits.map(|source| ((source.turn, source.at), Subject::Edit(source.grounds))));
         }

@@ -39,6 +39,7 @@ fn fact(record: &EditRecord, ordinal: u32, value: &str) -> Fact {
         reach: Some(1.5),
         image_id: record.image.id,
         evidence: None,
+        relevance: None,
         rank: 1,
     }
 }
@@ -53,9 +54,23 @@ fn judge(
     k: usize,
     p: &[(&str, f64)],
 ) -> (Vec<Fact>, Verification, Vec<Vec<String>>) {
+    judge_where(|_| true, config, records, picture, candidates, k, p)
+}
+
+/// The same where only some sentences may be put in front without their edits.
+#[allow(clippy::too_many_arguments, reason = "as many things have a say")]
+fn judge_where(
+    alone: impl Fn(&str) -> bool,
+    config: &VerifyConfig,
+    records: &[EditRecord],
+    picture: u128,
+    candidates: Vec<Fact>,
+    k: usize,
+    p: &[(&str, f64)],
+) -> (Vec<Fact>, Verification, Vec<Vec<String>>) {
     let edits: HashMap<EditId, Grounds<'_>> =
         records.iter().map(|record| (record.id, Grounds::new(record, config.min_support))).collect();
-    let verifier = Verifier::new(config, candidates, &edits, ImageId::of(&picture.to_be_bytes()));
+    let verifier = Verifier::new(config, candidates, (&edits, alone), ImageId::of(&picture.to_be_bytes()));
     let (mut judged, mut rounds) = (Judged::new(), Vec::new());
     for _ in 0..ROUNDS {
         let questions = verifier.questions(&judged);
@@ -100,6 +115,28 @@ fn a_statement_stands_for_itself_and_an_answer_for_its_edit() {
     // No more keys than asked for.
     let front = judge(&config, &records, 0, facts, 2, &[]).0;
     assert_eq!(values(&front), ["The answer is a.", "It is red."]);
+}
+
+#[test]
+fn what_bears_on_the_question_by_its_edit_alone_stands_with_it() {
+    let config = VerifyConfig::default();
+    let records = [record(1, "a", &[("It is red.", Some(0.9)), ("It is round.", Some(0.9))])];
+    let facts = || vec![fact(&records[0], 1, "It is red."), fact(&records[0], 2, "It is round.")];
+    let front = |red: f64, round: f64, alone: &str| {
+        let said = [("It is red.", red), ("It is round.", round)];
+        let judged = judge_where(|text| text == alone, &config, &records, 0, facts(), 5, &said);
+        assert_eq!(judged.2, [["It is red.", "It is round."]]);
+        values(&judged.0).join(" ")
+    };
+    assert_eq!(front(0.9, 0.8, ""), "It is red. It is round.");
+    // The edit does not hold here, whatever else does.
+    assert_eq!(front(0.9, 0.1, ""), "");
+    assert_eq!(front(0.9, 0.1, "It is red."), "It is red.");
+    // It holds, and this of it is not shown.
+    let lenient = VerifyConfig { min_edit_support: 0.4, ..config.clone() };
+    let said = [("It is red.", 0.9), ("It is round.", 0.1)];
+    let judged = judge_where(|_| false, &lenient, &records, 0, facts(), 5, &said);
+    assert_eq!(values(&judged.0), ["It is red."]);
 }
 
 #[test]

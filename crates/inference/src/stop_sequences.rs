@@ -2,19 +2,22 @@
 
 use std::collections::VecDeque;
 
-use reasonedit_inference::TokenChoice;
+use crate::request::TokenChoice;
 
 /// A piece of a reply as the engine sends it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ReplyPiece {
-    pub(crate) text: String,
-    pub(crate) log_likelihood: f64,
-    pub(crate) choices: Vec<TokenChoice>,
+pub struct ReplyPiece {
+    /// The text.
+    pub text: String,
+    /// Of its tokens, in nats.
+    pub log_likelihood: f64,
+    /// Its tokens one by one, where they were asked for.
+    pub choices: Vec<TokenChoice>,
 }
 
 /// Lets pieces through as far as no stop text can begin in them, and ends at the first that comes.
 #[derive(Debug)]
-pub(crate) struct StopFilter<'a> {
+pub struct StopFilter<'a> {
     stops: &'a [String],
     held: VecDeque<ReplyPiece>,
     /// The held pieces' text.
@@ -23,13 +26,13 @@ pub(crate) struct StopFilter<'a> {
 
 impl<'a> StopFilter<'a> {
     /// `stops` are not empty texts.
-    pub(crate) fn new(stops: &'a [String]) -> Self {
+    pub fn new(stops: &'a [String]) -> Self {
         Self { stops, held: VecDeque::new(), text: String::new() }
     }
 
     /// Takes the next piece. Gives what may be shown, and whether a stop text has come: what is shown then
     /// ends before it.
-    pub(crate) fn push(&mut self, piece: ReplyPiece) -> (Vec<ReplyPiece>, bool) {
+    pub fn push(&mut self, piece: ReplyPiece) -> (Vec<ReplyPiece>, bool) {
         if self.stops.is_empty() {
             return (vec![piece], false);
         }
@@ -43,7 +46,7 @@ impl<'a> StopFilter<'a> {
     }
 
     /// What was held back, when nothing more comes.
-    pub(crate) fn finish(&mut self) -> Vec<ReplyPiece> {
+    pub fn finish(&mut self) -> Vec<ReplyPiece> {
         self.release(self.text.len())
     }
 
