@@ -125,11 +125,11 @@ pub(crate) fn answer(value: &Value) -> String {
         let _ = writeln!(out, "without the codebook: {}", opinion(&value["unedited"]));
     }
     let retrieval = &value["retrieval"];
-    let near = format!(
-        "nearest {}, threshold {}",
-        decimals(&retrieval["nearest_distance"], 3),
-        decimals(&retrieval["threshold"], 3)
-    );
+    let (what, value_of, threshold) = match &retrieval["relevance"] {
+        Value::Null => ("nearest", &retrieval["nearest_distance"], &retrieval["threshold"]),
+        relevance => ("relevance", &relevance["question"], &relevance["question_threshold"]),
+    };
+    let near = format!("{what} {}, threshold {}", decimals(value_of, 3), decimals(threshold, 3));
     if retrieval["rejected"] == Value::Bool(true) {
         let _ = writeln!(out, "nothing retrieved ({near})");
     } else {
@@ -242,6 +242,10 @@ mod tests {
         let value = json!({"answer": "red", "retrieval": {"rejected": true, "nearest_distance": null,
             "threshold": null, "k": 5, "facts": []}, "timings_ms": {"total": 1.0}});
         assert_eq!(answer(&value), "red\nnothing retrieved (nearest -, threshold -)\ntook 1.0 ms ()");
+        let relevance = json!({"question": 0.21, "question_threshold": 0.36, "statement_threshold": 0.64});
+        let value = json!({"answer": "red", "retrieval": {"rejected": true, "nearest_distance": 0.1,
+            "threshold": null, "relevance": relevance, "k": 5, "facts": []}, "timings_ms": {"total": 1.0}});
+        assert_eq!(answer(&value), "red\nnothing retrieved (relevance 0.210, threshold 0.360)\ntook 1.0 ms ()");
     }
 
     #[test]

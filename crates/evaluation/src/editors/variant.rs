@@ -164,6 +164,7 @@ mod tests {
     fn every_ablation_changes_what_it_says() {
         let mut base = EditorConfig::default();
         base.codebook.retrieval.hubness = true;
+        base.retrieval.relevance.enabled = true;
         for variant in EditorVariant::ablations() {
             let changed = variant.of(&base).unwrap();
             assert_ne!(changed, base, "{}", variant.name);
