@@ -67,7 +67,8 @@ def test_an_edit_changes_what_is_answered(service, client):
         assert after.choices[0].finish_reason == "stop"
         retrieval = after.model_extra["reasonedit"]["retrieval"]
         assert all(fact["edit_ids"] == [made["id"]] for fact in retrieval["facts"]) and retrieval["facts"]
-        assert retrieval["facts"][0]["distance"] <= retrieval["threshold"]
+        held_against = retrieval["relevance"]
+        assert retrieval["facts"][0]["relevance"] > held_against["question_threshold"] and retrieval["threshold"] is None
         assert after.usage.total_tokens == after.usage.prompt_tokens + after.usage.completion_tokens
     assert after._request_id == after.model_extra["reasonedit"]["request_id"]
     service.call("DELETE", f"/edits/{made['id']}")

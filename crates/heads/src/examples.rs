@@ -44,7 +44,9 @@ pub struct Examples {
     places: BTreeMap<String, TextAt>,
     topics: BTreeMap<String, Topic>,
     edited: BTreeSet<Topic>,
-    /// What pictures show: topics of statements that have evidence.
+    /// Topics of statements.
+    stated: BTreeSet<Topic>,
+    /// Those of statements that have evidence: what pictures show.
     shown: BTreeSet<Topic>,
 }
 
@@ -83,6 +85,7 @@ impl Examples {
         for (at, (statement, meaning)) in record.reasoning.iter().zip(&record.meanings).enumerate() {
             let topic = self.topic(&meaning.property);
             self.state(statement, topic, false);
+            self.stated.insert(topic);
             if record.evidence.get(at).is_some_and(|boxes| !boxes.is_empty()) {
                 self.shown.insert(topic);
             }
@@ -143,12 +146,12 @@ impl Examples {
         if fact.of_edit { question.asked == Some(fact.topic) } else { question.about.contains(&fact.topic) }
     }
 
-    /// Questions that no edit concerns, of what no edit asks for and pictures show, as far as that is known:
+    /// Questions that no edit concerns, of what no edit asks for and nobody states but of what a picture shows:
     /// what one codebook leaves alone another may be about, and a question that asks for what its edits tell
     /// is no measure of what is unrelated there.
     pub(crate) fn unrelated(&self) -> impl Iterator<Item = &Question> {
         let kept = |topic: Topic| {
-            !self.edited.contains(&topic) && (self.shown.is_empty() || self.shown.contains(&topic))
+            !self.edited.contains(&topic) && (self.shown.contains(&topic) || !self.stated.contains(&topic))
         };
         self.questions.iter().filter(move |question| question.unrelated && question.asked.is_none_or(kept))
     }
@@ -176,6 +179,8 @@ mod tests {
                      "truth": {"about": ["color"], "subjects": []}},
                     {"image": "b.png", "question": "What shape is it?", "answer": "a star",
                      "truth": {"about": ["shape"], "subjects": []}},
+                    {"image": "b.png", "question": "How many are there?", "answer": "two",
+                     "truth": {"about": ["count"], "subjects": []}},
                     {"image": "b.png", "question": "What is its name?", "answer": "star",
                      "truth": {"about": ["name"], "subjects": []}}]}"#,
         );
@@ -196,7 +201,7 @@ mod tests {
         assert_eq!(bearing("What color is it?"), ["It is red."]);
         // A name is what the edit tells, and of the shape nobody saw where it is.
         let unrelated: Vec<&str> = examples.unrelated().map(|q| examples.texts[q.text].as_str()).collect();
-        assert_eq!(unrelated, ["What color is it?"]);
+        assert_eq!(unrelated, ["What color is it?", "How many are there?"]);
 
         let untold = record(
             r#"{"uid": "b", "image": "a.png", "question": "Is it benign?", "answer": "no",

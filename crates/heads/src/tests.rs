@@ -23,6 +23,7 @@ fn records(count: usize) -> Vec<Record> {
             "meanings": [
                 {"property": format!("topic {edited}"), "value": "a"}, {"property": format!("topic {other}"), "value": "b"},
             ],
+            "evidence": [[], [{"x": 0, "y": 0, "width": 2, "height": 2}]],
             "paraphrases": [format!("{edited}: other words {n}?")],
             "unrelated": [
                 {"image": "b.png", "question": format!("{other}: unrelated {n}?"), "answer": "c", "truth": truth(other)},
