@@ -245,7 +245,10 @@ mod tests {
         let relevance = json!({"question": 0.21, "question_threshold": 0.36, "statement_threshold": 0.64});
         let value = json!({"answer": "red", "retrieval": {"rejected": true, "nearest_distance": 0.1,
             "threshold": null, "relevance": relevance, "k": 5, "facts": []}, "timings_ms": {"total": 1.0}});
-        assert_eq!(answer(&value), "red\nnothing retrieved (relevance 0.210, threshold 0.360)\ntook 1.0 ms ()");
+        assert_eq!(
+            answer(&value),
+            "red\nnothing retrieved (relevance 0.210, threshold 0.360)\ntook 1.0 ms ()"
+        );
     }
 
     #[test]

@@ -146,9 +146,9 @@ impl Examples {
         if fact.of_edit { question.asked == Some(fact.topic) } else { question.about.contains(&fact.topic) }
     }
 
-    /// Questions that no edit concerns, of what no edit asks for and nobody states but of what a picture shows:
-    /// what one codebook leaves alone another may be about, and a question that asks for what its edits tell
-    /// is no measure of what is unrelated there.
+    /// Questions that no edit concerns, of what no edit asks for and nobody states but of what a picture
+    /// shows: what one codebook leaves alone another may be about, and a question that asks for what its
+    /// edits tell is no measure of what is unrelated there.
     pub(crate) fn unrelated(&self) -> impl Iterator<Item = &Question> {
         let kept = |topic: Topic| {
             !self.edited.contains(&topic) && (self.shown.contains(&topic) || !self.stated.contains(&topic))

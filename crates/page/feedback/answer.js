@@ -116,7 +116,7 @@ export function whyOf(found) {
     return [title,
       none("Nothing that was said bears on this question. The model answered by itself."),
       found.relevance.question === null ? null
-        : el("p", { class: "distance" }, `The likest question of an edit: ${number(found.relevance.question)}, and more than ${number(found.relevance.question_threshold)} is asked for.`),
+        : el("p", { class: "distance" }, `The likest question of an edit is so by ${number(found.relevance.question)}; more than ${number(found.relevance.question_threshold)} is asked for.`),
       found.nearest ? [el("h3", {}, "Nearest by distance"), el("ol", { class: "facts" }, factView(found.nearest, found))] : null];
   }
   return [title,
@@ -151,11 +151,11 @@ function factView(fact, found) {
     el("div", { class: "told" },
       el("p", { class: "statement" }, fact.value, " ", fact.kind === "answer" ? chip("answer") : null),
       fact.reason ? el("p", { class: "reason" }, withheldBecause(fact)) : null,
-      el("p", { class: "distance" }, ruler(fact.distance, found.threshold), " ",
+      el("p", { class: "distance" }, found.threshold === null ? null : [ruler(fact.distance, found.threshold), " "],
+        fact.relevance === undefined ? null : el("span", {}, `bears on the question by ${number(fact.relevance)}, `),
         el("span", {}, `distance ${number(fact.distance)}`), " ",
         found.threshold === null ? null
           : el("span", { class: "hint" }, beyond ? `limit ${number(found.threshold)}: too far` : `limit ${number(found.threshold)}`)),
-      fact.relevance !== undefined ? el("p", { class: "support" }, meter(fact.relevance, "Bears on this question")) : null,
       fact.support !== undefined && !fact.reason ? el("p", { class: "support" }, meter(fact.support, "Borne out by this picture")) : null,
       source));
 }
