@@ -114,13 +114,14 @@ impl QueryPipeline<'_> {
         }
         let embedded = retrieve::embed(self.core, &snapshot, picture, question, self.call.options()).await?;
         let picture = embedded.picture.clone();
-        let mut relevant = None;
+        let (retrieving, mut relevant) = (Instant::now(), None);
         if let Some(gate) = self.core.relevance().filter(|_| plan.relevance) {
             let (state, about) = ((self.codebook, &snapshot), (embedded.key.as_slice(), plan.verify));
             let looks = Looks { judge: self.judge(), pictures: self.core.pictures(), rules: picture.rules };
             relevant = gate.relevant(looks, state, about).await?.map(Arc::new);
         }
         let mut retrieved = retrieve::search(&snapshot, embedded, &plan, relevant.clone(), nothing).await?;
+        retrieved.retrieve_ms = milliseconds(retrieving);
         retrieved.report.k = plan.k;
         if plan.verify {
             let verifying = Instant::now();

@@ -9,7 +9,7 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use reasonedit_relevance::{LinearMap, RelevanceHead};
+use reasonedit_relevance::{LinearMap, RelevanceHead, dot, unit};
 use serde::Serialize;
 
 use crate::error::HeadError;
@@ -101,11 +101,12 @@ pub fn train(
     mut told: impl FnMut(usize),
 ) -> Result<(RelevanceHead, HeadReport), HeadError> {
     check(examples, embeddings, settings)?;
+    let embeddings: Vec<Vec<f32>> = embeddings.iter().map(|embedding| unit(embedding)).collect();
     let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
     let mut order: Vec<&Question> = examples.questions.iter().collect();
     order.shuffle(&mut random);
     let (held_out, seen) = order.split_at(order.len() / HELD_OUT);
-    let mut trained = Trained::new(settings, embeddings, &mut random)?;
+    let mut trained = Trained::new(settings, &embeddings, &mut random)?;
     let mut loss = f64::NAN;
     for step in 0..settings.steps {
         let drawn: Vec<&Question> = seen.choose_multiple(&mut random, settings.questions).copied().collect();
@@ -120,7 +121,7 @@ pub fn train(
     let mut unrelated: Vec<&Question> = examples.unrelated().collect();
     unrelated.shuffle(&mut random);
     unrelated.truncate(settings.unrelated);
-    let kept: Vec<Vec<f32>> = unrelated.iter().map(|q| unit(&embeddings[q.text])).collect();
+    let kept: Vec<Vec<f32>> = unrelated.iter().map(|q| embeddings[q.text].clone()).collect();
     let head = |threshold| {
         RelevanceHead::new(encoder.to_owned(), maps.clone(), kept.clone(), threshold).map_err(HeadError::Head)
     };
@@ -134,7 +135,7 @@ pub fn train(
         Images { codebook: &codebook, held_out, share: settings.share, questions, facts }
     };
     let images = of(&|text| untold.question(&embeddings[text]), &|text| untold.fact(&embeddings[text]));
-    let plain = of(&|text| unit(&embeddings[text]), &|text| unit(&embeddings[text]));
+    let plain = of(&|text| embeddings[text].clone(), &|text| embeddings[text].clone());
     let statement_threshold = images.threshold(false);
     let report = HeadReport {
         questions: held_out.len(),
@@ -178,6 +179,7 @@ fn check(examples: &Examples, embeddings: &[Vec<f32>], settings: &HeadSettings) 
 
 /// The maps while they are trained.
 struct Trained<'a> {
+    /// Of length 1.
     embeddings: &'a [Vec<f32>],
     question: (Var, Var),
     fact: (Var, Var),
@@ -214,8 +216,8 @@ impl<'a> Trained<'a> {
 
     /// The images of texts, a row each.
     fn images(&self, map: &(Var, Var), texts: impl Iterator<Item = usize>) -> Result<Tensor, HeadError> {
-        let rows: Vec<Vec<f32>> = texts.map(|text| unit(&self.embeddings[text])).collect();
-        let (count, width) = (rows.len(), rows.first().map_or(0, Vec::len));
+        let rows: Vec<&[f32]> = texts.map(|text| self.embeddings[text].as_slice()).collect();
+        let (count, width) = (rows.len(), rows.first().map_or(0, |row| row.len()));
         let rows = Tensor::from_vec(rows.concat(), (count, width), &Device::Cpu)?;
         let images = rows.matmul(&map.0.t()?)?.broadcast_add(&map.1)?;
         let lengths = (images.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
@@ -281,10 +283,7 @@ impl Images<'_> {
     /// The greatest cosine of a question with facts of this kind that bear on it, or that don't.
     fn best(&self, question: &Question, of_edit: bool, bearing: bool) -> Option<f64> {
         let fitting = |fact: &&&Fact| fact.of_edit == of_edit && Examples::bears(question, fact) == bearing;
-        let cosine = |fact: &&Fact| {
-            let pairs = self.questions[question.text].iter().zip(&self.facts[fact.text]);
-            f64::from(pairs.map(|(a, b)| a * b).sum::<f32>())
-        };
+        let cosine = |fact: &&Fact| f64::from(dot(&self.questions[question.text], &self.facts[fact.text]));
         self.codebook.iter().filter(fitting).map(cosine).max_by(f64::total_cmp)
     }
 
@@ -305,10 +304,4 @@ impl Images<'_> {
         let best: Vec<f64> = related.filter_map(|question| self.best(question, of_edit, true)).collect();
         best.iter().filter(|best| **best > threshold).count() as f64 / best.len().max(1) as f64
     }
-}
-
-/// A vector of length 1 in the same direction; zeros stay.
-fn unit(vector: &[f32]) -> Vec<f32> {
-    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-    if length > 0.0 { vector.iter().map(|x| x / length).collect() } else { vector.to_vec() }
 }

@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use reasonedit_codebook::{EditId, ImageId};
 
@@ -29,45 +30,88 @@ pub struct OpenVerdict {
     pub edit: EditId,
 }
 
-/// The threshold for edits' questions, or what has to be known first. `stands` says whether an edit would be
-/// put in front of a question about a picture by all other tests; `None` if that is not known yet.
-///
-/// # Errors
-/// The verdicts that are missing; fewer each time, until there are none.
-pub fn threshold(
-    texts: &EditTexts,
-    head: &RelevanceHead,
+/// The search for the threshold at a state of a codebook, gone on with as verdicts become known.
+pub struct Calibration {
+    texts: Arc<EditTexts>,
+    /// Of each unrelated question.
+    pictures: Vec<ImageId>,
+    near: Vec<Near>,
+    /// So many of them stand where they belong, greatest scores first: mostly few decide, of very many.
+    sorted: usize,
     rank: usize,
-    stands: impl Fn(OpenVerdict) -> Option<bool>,
-) -> Result<f64, Vec<OpenVerdict>> {
-    let unrelated = head.unrelated();
-    let pictures = pictures(texts, unrelated.len());
-    let mut near = texts.near(&unrelated);
-    let mut search = Search {
-        texts,
-        pictures,
-        rank,
-        counted: HashSet::new(),
-        doubtful: HashMap::new(),
-        open: BTreeSet::new(),
-    };
-    // Mostly the greatest few decide, of very many.
-    let (mut sorted, mut wanted) = (0, FIRST);
-    while sorted < near.len() {
-        let rest = &mut near[sorted..];
-        if wanted < rest.len() {
-            rest.select_nth_unstable_by(wanted, by_score);
-        }
-        let part = wanted.min(rest.len());
-        let part = &mut rest[..part];
-        part.sort_unstable_by(by_score);
-        if let Some(found) = part.iter().find_map(|one| search.take(*one, &stands)) {
-            return found;
-        }
-        sorted += part.len();
-        wanted *= 4;
+}
+
+impl Calibration {
+    /// A search for the `rank`-th greatest score ([`crate::conformal::rank`]).
+    pub fn new(texts: Arc<EditTexts>, head: &RelevanceHead, rank: usize) -> Self {
+        let pictures = pictures(&texts, head.unrelated().len());
+        let near = texts.near(head.unrelated());
+        Self { texts, pictures, near, sorted: 0, rank }
     }
-    if search.open.is_empty() { Ok(FLOOR) } else { Err(search.open.into_iter().collect()) }
+
+    /// The threshold for edits' questions, or what has to be known first. `stands` says whether an edit would
+    /// be put in front of a question about a picture by all other tests; `None` if that is not known yet.
+    ///
+    /// # Errors
+    /// The verdicts that are missing, none of which was missing before.
+    pub fn threshold(
+        &mut self,
+        stands: impl Fn(OpenVerdict) -> Option<bool>,
+    ) -> Result<f64, Vec<OpenVerdict>> {
+        let mut seen = Seen::default();
+        for at in 0..self.near.len() {
+            if at == self.sorted {
+                self.sort_more();
+            }
+            if let Some(found) = self.take(self.near[at], &mut seen, &stands) {
+                return found;
+            }
+        }
+        if seen.open.is_empty() { Ok(FLOOR) } else { Err(seen.open.into_iter().collect()) }
+    }
+
+    fn sort_more(&mut self) {
+        let more = FIRST.max(3 * self.sorted);
+        let mut rest = &mut self.near[self.sorted..];
+        if more < rest.len() {
+            rest = rest.select_nth_unstable_by(more, by_score).0;
+        }
+        rest.sort_unstable_by(by_score);
+        self.sorted += rest.len();
+    }
+
+    /// Looks at the next greatest score: what was found, if that is decided now.
+    fn take(
+        &self,
+        one: Near,
+        seen: &mut Seen,
+        stands: impl Fn(OpenVerdict) -> Option<bool>,
+    ) -> Option<Result<f64, Vec<OpenVerdict>>> {
+        let asked_enough = seen.doubtful.get(&one.unrelated).is_some_and(|edits| *edits == AT_A_TIME);
+        if seen.counted.contains(&one.unrelated) || asked_enough {
+            return None;
+        }
+        let picture = *self.pictures.get(one.unrelated as usize)?;
+        let verdict = OpenVerdict { picture, edit: one.edit };
+        let own = self.texts.picture_of(one.edit) == Some(picture);
+        match if own { Some(true) } else { stands(verdict) } {
+            Some(true) => {
+                seen.counted.insert(one.unrelated);
+                seen.doubtful.remove(&one.unrelated);
+                if seen.counted.len() >= self.rank && seen.open.is_empty() {
+                    return Some(Ok(f64::from(one.score).max(FLOOR)));
+                }
+            }
+            Some(false) => {}
+            None => {
+                seen.open.insert(verdict);
+                *seen.doubtful.entry(one.unrelated).or_default() += 1;
+            }
+        }
+        // Nothing that comes later can matter before these are known.
+        let enough = !seen.open.is_empty() && seen.counted.len() + seen.doubtful.len() >= self.rank;
+        enough.then(|| Err(std::mem::take(&mut seen.open).into_iter().collect()))
+    }
 }
 
 /// Greatest score first, ties by question and edit.
@@ -76,50 +120,13 @@ fn by_score(a: &Near, b: &Near) -> Ordering {
 }
 
 /// What has been seen of the questions, greatest scores first.
-struct Search<'a> {
-    texts: &'a EditTexts,
-    /// Of each question.
-    pictures: Vec<ImageId>,
-    rank: usize,
-    /// Questions that an edit is put in front of.
+#[derive(Default)]
+struct Seen {
+    /// Those that an edit is put in front of.
     counted: HashSet<u32>,
     /// Those of which that is not known, with how many edits are to be asked about.
     doubtful: HashMap<u32, usize>,
     open: BTreeSet<OpenVerdict>,
-}
-
-impl Search<'_> {
-    /// Looks at the next greatest score: what was found, if that is decided now.
-    fn take(
-        &mut self,
-        one: Near,
-        stands: impl Fn(OpenVerdict) -> Option<bool>,
-    ) -> Option<Result<f64, Vec<OpenVerdict>>> {
-        let asked_enough = self.doubtful.get(&one.unrelated).is_some_and(|edits| *edits == AT_A_TIME);
-        if self.counted.contains(&one.unrelated) || asked_enough {
-            return None;
-        }
-        let picture = *self.pictures.get(one.unrelated as usize)?;
-        let verdict = OpenVerdict { picture, edit: one.edit };
-        let own = self.texts.picture_of(one.edit) == Some(picture);
-        match if own { Some(true) } else { stands(verdict) } {
-            Some(true) => {
-                self.counted.insert(one.unrelated);
-                self.doubtful.remove(&one.unrelated);
-                if self.counted.len() >= self.rank && self.open.is_empty() {
-                    return Some(Ok(f64::from(one.score).max(FLOOR)));
-                }
-            }
-            Some(false) => {}
-            None => {
-                self.open.insert(verdict);
-                *self.doubtful.entry(one.unrelated).or_default() += 1;
-            }
-        }
-        // Nothing that comes later can matter before these are known.
-        let enough = !self.open.is_empty() && self.counted.len() + self.doubtful.len() >= self.rank;
-        enough.then(|| Err(std::mem::take(&mut self.open).into_iter().collect()))
-    }
 }
 
 /// The picture that each unrelated question is asked about: of all edits' pictures the one that comes first

@@ -34,6 +34,8 @@ pub struct RelevanceHead {
     question: LinearMap,
     fact: LinearMap,
     /// Sentence embeddings of questions that no edit concerns, `inputs` numbers each.
+    unrelated_embeddings: Vec<Vec<f32>>,
+    /// Their images.
     unrelated: Vec<Vec<f32>>,
     /// Above this cosine a statement bears on a question by itself.
     statement_threshold: f64,
@@ -61,7 +63,7 @@ impl RelevanceHead {
     pub fn new(
         encoder: String,
         (question, fact): (LinearMap, LinearMap),
-        unrelated: Vec<Vec<f32>>,
+        unrelated_embeddings: Vec<Vec<f32>>,
         statement_threshold: f64,
     ) -> Result<Self, String> {
         let outputs = question.outputs();
@@ -72,15 +74,16 @@ impl RelevanceHead {
         if fact.outputs() != outputs || fact.weight.len() != outputs * inputs {
             return Err("its two maps have different shapes".to_owned());
         }
-        if unrelated.iter().any(|one| one.len() != inputs) {
+        if unrelated_embeddings.iter().any(|one| one.len() != inputs) {
             return Err("an unrelated question is of another width".to_owned());
         }
         let numbers = [&question.weight, &question.bias, &fact.weight, &fact.bias];
-        let numbers = numbers.into_iter().chain(&unrelated).flatten();
+        let numbers = numbers.into_iter().chain(&unrelated_embeddings).flatten();
         if !numbers.into_iter().all(|x| x.is_finite()) || !(-1.0..=1.0).contains(&statement_threshold) {
             return Err("it has a number that is none, or a threshold beyond 1".to_owned());
         }
-        Ok(Self { encoder, inputs, question, fact, unrelated, statement_threshold })
+        let unrelated = unrelated_embeddings.iter().map(|embedding| question.of(embedding)).collect();
+        Ok(Self { encoder, inputs, question, fact, unrelated_embeddings, unrelated, statement_threshold })
     }
 
     /// Reads a head.
@@ -125,13 +128,13 @@ impl RelevanceHead {
     pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let bytes = |numbers: &[f32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let (outputs, inputs) = (self.question.outputs(), self.inputs);
-        let unrelated: Vec<f32> = self.unrelated.iter().flatten().copied().collect();
+        let unrelated: Vec<f32> = self.unrelated_embeddings.iter().flatten().copied().collect();
         let parts = [
             ("question.weight", vec![outputs, inputs], bytes(&self.question.weight)),
             ("question.bias", vec![outputs], bytes(&self.question.bias)),
             ("fact.weight", vec![outputs, inputs], bytes(&self.fact.weight)),
             ("fact.bias", vec![outputs], bytes(&self.fact.bias)),
-            ("unrelated", vec![self.unrelated.len(), inputs], bytes(&unrelated)),
+            ("unrelated", vec![self.unrelated_embeddings.len(), inputs], bytes(&unrelated)),
         ];
         let view = |(name, shape, data)| TensorView::new(Dtype::F32, shape, data).map(|view| (name, view));
         let views = parts.iter().map(|(name, shape, data)| view((*name, shape.clone(), data.as_slice())));
@@ -176,8 +179,8 @@ impl RelevanceHead {
     }
 
     /// The images of the questions that no edit concerns.
-    pub fn unrelated(&self) -> Vec<Vec<f32>> {
-        self.unrelated.iter().map(|embedding| self.question(embedding)).collect()
+    pub fn unrelated(&self) -> &[Vec<f32>] {
+        &self.unrelated
     }
 }
 
@@ -191,8 +194,8 @@ fn numbers(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32
     Ok((view.shape().to_vec(), words.iter().map(|word| f32::from_le_bytes(*word)).collect()))
 }
 
-/// A vector of length 1 in the same direction; zeros stay.
-fn unit(vector: &[f32]) -> Vec<f32> {
+/// A vector of length 1 in the same direction; zeros for one that has no direction.
+pub fn unit(vector: &[f32]) -> Vec<f32> {
     let length = dot(vector, vector).sqrt();
     if length.is_finite() && length > 0.0 {
         vector.iter().map(|x| x / length).collect()
@@ -202,7 +205,7 @@ fn unit(vector: &[f32]) -> Vec<f32> {
 }
 
 /// Inner product, always in the same order.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut lanes = [0.0f32; LANES];
     let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());

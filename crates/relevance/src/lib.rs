@@ -2,7 +2,7 @@
 //!
 //! Distance says which edits are nearest, not whether any is near enough. Here a head on sentence embeddings
 //! ([`RelevanceHead`]) says how much an edit's question, or a statement, has to do with what is asked
-//! ([`EditTexts`]), and a threshold is calibrated on questions that no edit concerns ([`threshold`]).
+//! ([`EditTexts`]), and a threshold is calibrated on questions that no edit concerns ([`Calibration`]).
 
 mod calibration;
 pub mod conformal;
@@ -12,7 +12,7 @@ mod head;
 mod tests;
 mod texts;
 
-pub use calibration::{OpenVerdict, threshold};
+pub use calibration::{Calibration, OpenVerdict};
 pub use error::RelevanceError;
-pub use head::{LinearMap, RelevanceHead};
+pub use head::{LinearMap, RelevanceHead, dot, unit};
 pub use texts::{EditTexts, FLOOR};

@@ -9,7 +9,7 @@ use reasonedit_codebook::{
     MemberId, MemoryStore, Snapshot,
 };
 
-use crate::{EditTexts, FLOOR, LinearMap, OpenVerdict, RelevanceHead, threshold};
+use crate::{Calibration, EditTexts, FLOOR, LinearMap, OpenVerdict, RelevanceHead};
 
 /// Numbers of a text.
 const TEXT: usize = 2;
@@ -87,8 +87,9 @@ fn settled(
     stands: impl Fn(OpenVerdict) -> bool,
 ) -> (f64, usize) {
     let mut known = HashMap::new();
+    let mut calibration = Calibration::new(Arc::new(texts.clone()), head, rank);
     loop {
-        match threshold(texts, head, rank, |open| known.get(&open).copied()) {
+        match calibration.threshold(|open| known.get(&open).copied()) {
             Ok(threshold) => return (threshold, known.len()),
             Err(missing) => {
                 assert!(!missing.is_empty());
@@ -148,7 +149,7 @@ fn a_question_counts_where_an_edit_stands() {
     let (rest, _) = settled(&texts, &head, 20, |_| false);
     assert!((rest - cosine(2.0)).abs() < 1e-6, "{rest}");
     // Without edits, and where fewer than asked for come near, the floor is left.
-    assert_eq!(threshold(&EditTexts::default(), &head, 3, |_| None), Ok(FLOOR));
+    assert_eq!(settled(&EditTexts::default(), &head, 3, |_| true), (FLOOR, 0));
     assert_eq!(settled(&texts, &head, 21, |_| true).0, FLOOR);
 }
 
@@ -204,7 +205,7 @@ fn by_definition(
     let snapshot = book.snapshot();
     let texts = texts(head, &snapshot);
     let pictures = crate::calibration::pictures(&texts, head.unrelated().len());
-    let score = |(question, picture): (Vec<f32>, &ImageId)| {
+    let score = |(question, picture): (&Vec<f32>, &ImageId)| {
         let of_edit = |record: &Arc<EditRecord>| {
             let verdict = OpenVerdict { picture: *picture, edit: record.id };
             let key = &snapshot.members_of(record.id).next()?.key;
@@ -214,7 +215,7 @@ fn by_definition(
         };
         snapshot.edits().filter_map(of_edit).fold(f64::NEG_INFINITY, f64::max)
     };
-    let mut scores: Vec<f64> = head.unrelated().into_iter().zip(&pictures).map(score).collect();
+    let mut scores: Vec<f64> = head.unrelated().iter().zip(&pictures).map(score).collect();
     scores.sort_by(|a, b| b.total_cmp(a));
     scores.get(rank - 1).copied().unwrap_or(FLOOR).max(FLOOR)
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use reasonedit_codebook::{CodebookName, ImageId, Relevant, Snapshot};
 use reasonedit_imaging::PixelRules;
 use reasonedit_inference::SentenceInfo;
-use reasonedit_relevance::{EditTexts, OpenVerdict, RelevanceError, RelevanceHead, conformal, threshold};
+use reasonedit_relevance::{Calibration, EditTexts, OpenVerdict, RelevanceError, RelevanceHead, conformal};
 
 use super::verify::claims::{Grounds, Judged};
 use crate::config::RetrievalConfig;
@@ -115,14 +115,18 @@ impl RelevanceGate {
             return Ok(Arc::clone(known));
         }
         let (head, state, known) = (Arc::clone(&self.head), Arc::clone(snapshot), slot.take());
-        let texts = blocking(move || {
+        let rank = self.rank;
+        let begun = blocking(move || {
             let nothing = EditTexts::default();
             let known = known.as_deref().map_or(&nothing, |known| &known.texts);
-            Ok(Arc::new(known.follow(&head, &state)))
+            let texts = Arc::new(known.follow(&head, &state));
+            Ok((Arc::clone(&texts), Calibration::new(texts, &head, rank)))
         });
-        let texts = texts.await?;
+        let (texts, mut calibration) = begun.await?;
         let threshold = loop {
-            match self.threshold(snapshot, &texts, verify).await? {
+            let found;
+            (calibration, found) = self.go_on(calibration, snapshot, verify).await?;
+            match found {
                 Ok(threshold) => break threshold,
                 Err(missing) => self.ask(looks, snapshot, &missing).await?,
             }
@@ -132,20 +136,21 @@ impl RelevanceGate {
         Ok(calibrated)
     }
 
-    /// The threshold, or the verdicts that it lacks.
-    async fn threshold(
+    /// The threshold, or the verdicts that it lacks; with the calibration, to be gone on with.
+    async fn go_on(
         &self,
+        mut calibration: Calibration,
         snapshot: &Arc<Snapshot>,
-        texts: &Arc<EditTexts>,
         verify: bool,
-    ) -> Result<Result<f64, Vec<OpenVerdict>>, EditorError> {
-        let (head, opinions, rank) = (Arc::clone(&self.head), Arc::clone(&self.opinions), self.rank);
-        let (snapshot, texts, config) = (Arc::clone(snapshot), Arc::clone(texts), self.config.clone());
+    ) -> Result<(Calibration, Result<f64, Vec<OpenVerdict>>), EditorError> {
+        let (snapshot, opinions) = (Arc::clone(snapshot), Arc::clone(&self.opinions));
+        let config = self.config.clone();
         blocking(move || {
             let opinions = opinions.lock();
             let verdict =
                 |open| if verify { stands(&config, &snapshot, open, &opinions) } else { Some(true) };
-            Ok(threshold(&texts, &head, rank, verdict))
+            let found = calibration.threshold(verdict);
+            Ok((calibration, found))
         })
         .await
     }

@@ -114,7 +114,6 @@ pub(super) async fn search(
     before: Retrieved,
 ) -> Result<Retrieved, EditorError> {
     let EmbeddedQuestion { key, queue_ms, embed_ms, .. } = question;
-    let retrieving = Instant::now();
     // What bears on the question is found by what it says: distance then only orders it.
     let params = RetrievalParams { gate: plan.params.gate && relevant.is_none(), ..plan.params };
     let (snapshot, verify) = (Arc::clone(snapshot), plan.verify);
@@ -127,7 +126,7 @@ pub(super) async fn search(
         Ok(found)
     };
     let report = blocking(search).await?;
-    Ok(Retrieved { report, queue_ms, embed_ms, retrieve_ms: milliseconds(retrieving), ..before })
+    Ok(Retrieved { report, queue_ms, embed_ms, ..before })
 }
 
 #[cfg(test)]
