@@ -1,8 +1,10 @@
 //! Everything that can go wrong in an edit or a query.
 
+use reasonedit_archive::ArchiveError;
 use reasonedit_codebook::{CodebookError, EditId, Embedding, ImageId, MemberId};
 use reasonedit_imaging::ImagingError;
-use reasonedit_inference::{EngineError, ModelError};
+use reasonedit_inference::EngineError;
+use reasonedit_inference::prompt::PromptError;
 use reasonedit_relevance::RelevanceError;
 use reasonedit_resilience::WorkLost;
 use reasonedit_topology::TopologyError;
@@ -106,8 +108,8 @@ impl EditorError {
 }
 
 /// What a model's tokenizer refuses is told as the engine would tell it.
-impl From<ModelError> for EditorError {
-    fn from(error: ModelError) -> Self {
+impl From<PromptError> for EditorError {
+    fn from(error: PromptError) -> Self {
         Self::Engine(error.into())
     }
 }
@@ -138,6 +140,16 @@ impl From<TrainingDataError> for EditorError {
             }
             TrainingDataError::Codebook(error) => error.into(),
             TrainingDataError::Write(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<ArchiveError> for EditorError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Invalid(said) => Self::Archive(said),
+            ArchiveError::Codebook(error) => error.into(),
+            ArchiveError::Io(error) => Self::Storage(error),
         }
     }
 }

@@ -92,7 +92,7 @@ mod types;
 mod validate;
 mod visual_entailment;
 
-pub use archive::{ExportSummary, ImportOptions, ImportProgress, ImportSummary};
+pub use archive::{ImportOptions, ImportProgress, ImportSummary};
 pub use browse::{CodebookSummary, LiveEdits};
 pub use config::{
     AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
@@ -103,6 +103,7 @@ pub use error::{EditorError, FieldError};
 pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, SampleSet, plain_facts};
 pub use prompts::{Prompts, with_facts};
 // What callers of the editor need of what lies below it: they name no model and no codebook themselves.
+pub use reasonedit_archive::ExportSummary;
 pub use reasonedit_codebook::{
     CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
     EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Relevance,
@@ -127,6 +128,7 @@ pub use types::{
 
 /// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.
 pub mod storage {
+    pub use reasonedit_archive::ExportSummary;
     pub use reasonedit_codebook::{
         Codebook, Event, EventOrigin, Journal, Library, LoggedEvent, MAX_ROW_BYTES, Result as StorageResult,
         RowKey,

@@ -143,20 +143,6 @@ impl Pictures {
         Ok(())
     }
 
-    /// What is stored of a picture of these bytes, if some codebook can have keys of it: those of before read
-    /// what they always read. Its size is the same by all rules.
-    ///
-    /// # Errors
-    /// What today's rules say of it, where none read it.
-    pub(crate) fn info(&self, bytes: &[u8]) -> Result<ImageInfo, EditorError> {
-        let decoded = match decode_under(bytes, &self.limits, PixelRules::CURRENT) {
-            Ok(decoded) => decoded,
-            Err(error) => decode_under(bytes, &self.limits, PixelRules::First).map_err(|_| error)?,
-        };
-        let (width, height) = decoded.image.dimensions();
-        Ok(ImageInfo { id: ImageId::of(bytes), width, height })
-    }
-
     pub(crate) fn store(&self) -> &Arc<ImageStore> {
         &self.store
     }
@@ -186,6 +172,24 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, EditorError> + Send + 'static,
 ) -> Result<T, EditorError> {
     reasonedit_resilience::blocking(work).await
+}
+
+impl reasonedit_archive::Pictures for Pictures {
+    fn store(&self) -> &ImageStore {
+        &self.store
+    }
+
+    fn max_bytes(&self) -> u64 {
+        self.limits.max_bytes
+    }
+
+    /// By any rules that some codebook can have keys by: its size is the same by all.
+    fn info(&self, bytes: &[u8]) -> Option<ImageInfo> {
+        let decoded = decode_under(bytes, &self.limits, PixelRules::CURRENT)
+            .or_else(|_| decode_under(bytes, &self.limits, PixelRules::First));
+        let (width, height) = decoded.ok()?.image.dimensions();
+        Some(ImageInfo { id: ImageId::of(bytes), width, height })
+    }
 }
 
 #[cfg(test)]

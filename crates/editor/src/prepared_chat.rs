@@ -1,8 +1,10 @@
 //! Conversations as they are put to the model: what the codebook knows in front of the last turn's text, the
 //! turns before as they were said.
 
-use reasonedit_inference::prompt::{ChatMessage, ContentPart, PromptPiece, PromptTokenizer, Role};
-use reasonedit_inference::{Conversation, EngineError, ModelError};
+use reasonedit_inference::prompt::{
+    ChatMessage, ContentPart, PromptError, PromptPiece, PromptTokenizer, Role,
+};
+use reasonedit_inference::{Conversation, EngineError};
 
 use crate::error::{EditorError, FieldError};
 use crate::pictures::Picture;
@@ -148,7 +150,7 @@ pub(crate) fn check_template(
     }
     let transcript = match tokenizer.transcript(&conversation.messages) {
         Ok(transcript) => transcript,
-        Err(ModelError::Template(reason)) => {
+        Err(PromptError::Template(reason)) => {
             return refuse(&format!("the model's chat template doesn't take these turns: {reason}"));
         }
         Err(other) => return Err(other.into()),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reasonedit_models::ModelError;
+use reasonedit_models::prompt::PromptError;
 use reasonedit_nn::error::NnError;
 use reasonedit_resilience::WorkLost;
 
@@ -94,6 +95,12 @@ impl From<ModelError> for EngineError {
             ModelError::Template(reason) => Self::Template(reason),
             ModelError::Image(reason) => Self::Image(reason),
         }
+    }
+}
+
+impl From<PromptError> for EngineError {
+    fn from(error: PromptError) -> Self {
+        ModelError::from(error).into()
     }
 }
 

@@ -12,7 +12,8 @@ use reasonedit_inference::{
     GenerateRequest, KeyedImage, Models, PooledTaps, Pooling, TapName, TapStage, Want,
 };
 use reasonedit_models::{
-    LoadOptions, LogitsAt, Piece, Sequence, SequenceOutput, VisionLanguageModel, load, load_sentence_encoder,
+    LoadOptions, LogitsAt, ModelError, Piece, Sequence, SequenceOutput, VisionLanguageModel, load,
+    load_sentence_encoder,
 };
 
 const NAMES: [&str; 8] = [
@@ -81,7 +82,7 @@ fn whole(
     let pixels = model.preprocessor().preprocess(&crop(&image.picture, area).unwrap()).unwrap();
     let features = model.encode_images(&[&pixels], taps).unwrap().remove(0);
     let rendered = model.tokenizer().render(1, prompt).unwrap();
-    let mut pieces = rendered.prefix_pieces(|_| Ok(Arc::clone(&features))).unwrap();
+    let mut pieces = rendered.prefix_pieces(|_| Ok::<_, ModelError>(Arc::clone(&features))).unwrap();
     pieces.push(Piece::Tokens(rendered.suffix));
     pieces.push(Piece::Tokens(reply.to_vec()));
     let sequence = Sequence { past: None, pieces, logits, keep_cache: false };

@@ -82,7 +82,7 @@ fn picture() -> RgbImage {
 
 fn prefix(prompt: &RenderedPrompt, features: &Arc<ImageFeatures>) -> Vec<Piece> {
     // Nothing that is handed in can fail.
-    prompt.prefix_pieces(|_| Ok(features.clone())).unwrap_or_default()
+    prompt.prefix_pieces(|_| Ok::<_, std::convert::Infallible>(features.clone())).unwrap_or_default()
 }
 
 fn sequence(past: Option<Arc<KvCache>>, pieces: Vec<Piece>, logits: LogitsAt, keep_cache: bool) -> Sequence {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ModelError, Result};
 use crate::load::{LoadOptions, load, load_sentence_encoder};
 use crate::model::{ImagePreprocessor, SentenceEncoder, VisionLanguageModel};
-use crate::prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
+use reasonedit_prompt::{ChatMessage, ContentPart, RenderedPrompt, Role};
 
 /// Greatest relative error of logits, taps and embeddings that counts as equal.
 pub const TOLERANCE: f64 = 1e-4;
@@ -323,7 +323,7 @@ impl Comparison<'_> {
                     .collect(),
             })
             .collect();
-        self.model.tokenizer().render_messages(&messages)
+        Ok(self.model.tokenizer().render_messages(&messages)?)
     }
 
     /// Runs the prompt in two parts, then goes on token by token; returns the prompt's last logits too.
@@ -356,7 +356,7 @@ impl Comparison<'_> {
 
 /// The pieces of a prompt; the last one is what follows the pictures.
 fn pieces(prompt: &RenderedPrompt, images: &[usize], features: &[Arc<ImageFeatures>]) -> Result<Vec<Piece>> {
-    let mut pieces = prompt.prefix_pieces(|i| Ok(features[images[i]].clone()))?;
+    let mut pieces = prompt.prefix_pieces(|i| Ok::<_, ModelError>(features[images[i]].clone()))?;
     pieces.push(Piece::Tokens(prompt.suffix.clone()));
     Ok(pieces)
 }

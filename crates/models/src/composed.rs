@@ -12,7 +12,7 @@ use reasonedit_nn::taps::{PooledTaps, TapInfo, TapName};
 use crate::architecture::{Architecture, Parts};
 use crate::error::Result;
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
-use crate::prompt::PromptTokenizer;
+use reasonedit_prompt::PromptTokenizer;
 
 /// Pixels to image tokens, whatever lies between.
 pub(crate) trait PictureTower: fmt::Debug + Send + Sync {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use reasonedit_nn::error::NnError;
+use reasonedit_prompt::PromptError;
 
 /// Errors of models: those of the network inside, and those of texts and pictures on their way into it.
 /// Messages contain no user text.
@@ -41,6 +42,16 @@ impl ModelError {
     /// An [`NnError::Unsupported`].
     pub fn unsupported(reason: impl Into<String>) -> Self {
         NnError::Unsupported(reason.into()).into()
+    }
+}
+
+impl From<PromptError> for ModelError {
+    fn from(error: PromptError) -> Self {
+        match error {
+            PromptError::File(error) => Self::Network(error),
+            PromptError::Tokenizer(reason) => Self::Tokenizer(reason),
+            PromptError::Template(reason) => Self::Template(reason),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! Checkpoints to models: architectures, loading, prompts, and the contract that every model here keeps.
+//! Checkpoints to models: architectures, loading, and the contract that every model here keeps.
 //!
 //! ```
 //! use reasonedit_imaging::RgbImage;
-//! use reasonedit_models::{LoadOptions, LogitsAt, Piece, Sequence};
+//! use reasonedit_models::{LoadOptions, LogitsAt, ModelError, Piece, Sequence};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/vlm");
@@ -12,7 +12,7 @@
 //! let features = model.encode_images(&[&pixels], &[])?;
 //!
 //! let prompt = model.tokenizer().render(1, "What is in the picture?")?;
-//! let mut pieces = prompt.prefix_pieces(|image| Ok(features[image].clone()))?;
+//! let mut pieces = prompt.prefix_pieces(|image| Ok::<_, ModelError>(features[image].clone()))?;
 //! pieces.push(Piece::Tokens(prompt.suffix));
 //! let sequence = Sequence { past: None, pieces, logits: LogitsAt::Last, keep_cache: false };
 //! let output = model.run(&[sequence], &[])?.remove(0);
@@ -31,11 +31,9 @@ mod fixed_size;
 mod llama;
 pub mod load;
 pub mod model;
-pub mod prompt;
 mod qwen_vision;
 mod sentence;
 pub mod siglip;
-mod tokenizer_file;
 mod vision_config;
 
 pub use adapter::{LowRankAdapter, LowRankFactors};
@@ -57,3 +55,4 @@ pub use reasonedit_nn::layer_suffix::LayerSuffix;
 pub use reasonedit_nn::precision::{BlockType, DeviceChoice, WeightType};
 pub use reasonedit_nn::sequence::{ImageFeatures, LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
 pub use reasonedit_nn::taps::{Pooled, PooledTaps, Pooling, TapInfo, TapName, TapStage};
+pub use reasonedit_prompt as prompt;

@@ -2,6 +2,8 @@
 
 pub(crate) mod checkpoint;
 mod foreign;
+#[cfg(test)]
+mod prompt_tests;
 pub mod source;
 
 use std::path::PathBuf;

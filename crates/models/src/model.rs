@@ -13,7 +13,7 @@ use reasonedit_nn::taps::{TapInfo, TapName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
-use crate::prompt::PromptTokenizer;
+use reasonedit_prompt::PromptTokenizer;
 
 /// What a loaded model says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,12 +11,12 @@ use reasonedit_nn::blocks::linear::Linear;
 use reasonedit_nn::blocks::norm::LayerNorm;
 use reasonedit_nn::blocks::{add, pool};
 use reasonedit_nn::weights::{Scope, Weights};
+use reasonedit_prompt::read_tokenizer;
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
 use crate::error::{ModelError, Result};
 use crate::load::checkpoint::Checkpoint;
 use crate::model::SentenceEncoder;
-use crate::tokenizer_file;
 
 /// Tokens that are run together; more texts are run in turns, which changes no vector.
 const TOKENS_AT_ONCE: usize = 8192;
@@ -250,7 +250,7 @@ fn layer(scope: &Scope<'_>, config: &NetworkConfig, family: Family) -> Result<La
 /// Cuts at `max_tokens` and adds what the model wants around a text; special tokens typed in a text stay
 /// text.
 fn tokenizer(json: &[u8], max_tokens: usize) -> Result<Tokenizer> {
-    let mut tokenizer = tokenizer_file::read("tokenizer.json", json)?;
+    let mut tokenizer = read_tokenizer("tokenizer.json", json)?;
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(Some(TruncationParams { max_length: max_tokens, ..TruncationParams::default() }))

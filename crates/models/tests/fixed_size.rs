@@ -72,7 +72,8 @@ fn half_precision_is_close() {
             let pixels = model.preprocessor().preprocess(&image.image).unwrap();
             let features = model.encode_images(&[&pixels], &[]).unwrap().remove(0);
             let prompt = model.tokenizer().render(1, "Is it round?").unwrap();
-            let mut pieces = prompt.prefix_pieces(|_| Ok(features.clone())).unwrap();
+            let mut pieces =
+                prompt.prefix_pieces(|_| Ok::<_, std::convert::Infallible>(features.clone())).unwrap();
             pieces.push(Piece::Tokens(prompt.suffix));
             let sequence = Sequence { past: None, pieces, logits: LogitsAt::From(0), keep_cache: false };
             model.run(&[sequence], &[]).unwrap().remove(0).logits

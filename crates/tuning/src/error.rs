@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use reasonedit_imaging::ImagingError;
+use reasonedit_models::prompt::PromptError;
 use reasonedit_models::{ModelError, NnError};
 
 /// Errors of editors that change weights.
@@ -34,6 +35,12 @@ pub enum TuningError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<PromptError> for TuningError {
+    fn from(error: PromptError) -> Self {
+        Self::Model(error.into())
+    }
 }
 
 impl From<NnError> for TuningError {

@@ -1,5 +1,9 @@
+use std::io::Cursor;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reasonedit_archive::{EDITS, MANIFEST, append};
 use reasonedit_inference::EngineHandle;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;

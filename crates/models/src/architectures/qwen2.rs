@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::architecture::{Architecture, KnownModel, ParameterList, Parts};
 use crate::error::{ModelError, Result};
 use crate::model::{ImagePreprocessor, ModelInfo, VisionLanguageModel};
-use crate::prompt::PromptTokenizer;
+use reasonedit_prompt::PromptTokenizer;
 
 /// See [`Architecture`].
 pub(crate) const ARCHITECTURE: Architecture = Architecture {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::foreign::{instead_of_weights, refuse_quantised};
 use crate::error::{ModelError, Result};
-use crate::prompt::{PromptSettings, PromptTokenizer};
+use reasonedit_prompt::{PromptSettings, PromptTokenizer};
 
 /// The settings of the image processor by themselves.
 const IMAGE_PROCESSOR: &str = "preprocessor_config.json";
@@ -195,12 +195,12 @@ impl Checkpoint {
     pub(crate) fn instructed_tokenizer(&self, image_token: u32, limit: usize) -> Result<PromptTokenizer> {
         let (json, settings) = self.tokenizer_parts(Some(image_token), true)?;
         let instruction = self.required_bytes("qformer_tokenizer/tokenizer.json")?;
-        PromptTokenizer::with_instruction(&json, settings, &instruction, limit)
+        Ok(PromptTokenizer::with_instruction(&json, settings, &instruction, limit)?)
     }
 
     fn tokenizer(&self, image_token: Option<u32>) -> Result<PromptTokenizer> {
         let (json, settings) = self.tokenizer_parts(image_token, false)?;
-        PromptTokenizer::new(&json, settings)
+        Ok(PromptTokenizer::new(&json, settings)?)
     }
 
     /// The bytes of `tokenizer.json` and what surrounds it; `bare`: it may do without a chat template.

@@ -12,7 +12,7 @@ use super::config::SiglipTextConfig;
 use super::pieces;
 use crate::error::{ModelError, Result};
 use crate::load::checkpoint::Checkpoint;
-use crate::tokenizer_file;
+use reasonedit_prompt::read_tokenizer;
 
 /// SentencePiece's mark for a space.
 pub(super) const MARK: char = '\u{2581}';
@@ -35,7 +35,7 @@ impl SiglipTokenizer {
         let pieces = checkpoint.bytes(pieces::FILE)?;
         let mut tokenizer = match (checkpoint.bytes("tokenizer.json")?, pieces) {
             (None, Some(pieces)) => pieces::read(&pieces)?,
-            _ => tokenizer_file::read("tokenizer.json", &checkpoint.required_bytes("tokenizer.json")?)?,
+            _ => read_tokenizer("tokenizer.json", &checkpoint.required_bytes("tokenizer.json")?)?,
         };
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| ModelError::Tokenizer(e.to_string()))?;

@@ -1,9 +1,13 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 use serde_json::json;
+use tokenizers::Tokenizer;
 
 use super::*;
+use crate::messages::user;
 
-const TOKENIZER: &[u8] = include_bytes!("../../tests/goldens/qwen3_vl-1/tokenizer.json");
+const TOKENIZER: &[u8] = include_bytes!("../../models/tests/goldens/qwen3_vl-1/tokenizer.json");
 const TEMPLATE: &str = "{%- for message in messages -%}\n    {{- '<|im_start|>' + message.role + '\\n' -}}\n    \
     {%- for content in message.content -%}\n        {%- if content.type == 'image' -%}\n            \
     {{- '<|vision_start|><|image_pad|><|vision_end|>' -}}\n        {%- else -%}\n            \

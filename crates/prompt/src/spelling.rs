@@ -1,7 +1,7 @@
 //! What every token of a vocabulary adds to a text, in bytes.
 
-use super::PromptTokenizer;
-use crate::error::{ModelError, Result};
+use crate::error::{PromptError, Result};
+use crate::tokenizer::PromptTokenizer;
 
 /// Stands for a space at the beginning of a word in SentencePiece's vocabularies.
 const WORD_MARK: char = '\u{2581}';
@@ -41,10 +41,10 @@ impl PromptTokenizer {
     /// spelt one by one.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`PromptError::Tokenizer`].
     pub fn spelling(&self, vocabulary: usize) -> Result<Option<Spelling>> {
         let decoder = serde_json::to_string(&self.full.get_decoder())
-            .map_err(|e| ModelError::Tokenizer(format!("its decoder can't be read: {e}")))?;
+            .map_err(|e| PromptError::Tokenizer(format!("its decoder can't be read: {e}")))?;
         let spell: fn(&str) -> Option<Vec<u8>> = if decoder.contains("\"ByteLevel\"") {
             byte_level
         } else if decoder.contains("\"ByteFallback\"") {
@@ -103,29 +103,7 @@ fn byte_fallback(token: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::load::checkpoint::Checkpoint;
-
-    fn tokenizer(name: &str, image: &str) -> PromptTokenizer {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        let checkpoint = Checkpoint::new(folder, None).unwrap();
-        let image = checkpoint.required_json("config.json").unwrap()[image].as_u64().unwrap();
-        checkpoint.prompt_tokenizer(image as u32).unwrap()
-    }
-
-    /// Byte-level, byte-level with a space ahead of every text, byte fallback.
-    fn tokenizers() -> Vec<PromptTokenizer> {
-        vec![
-            tokenizer("tests/goldens/qwen3_vl-1", "image_token_id"),
-            tokenizer("../../models/demo/vlm", "image_token_id"),
-            tokenizer("tests/goldens/llava-1", "image_token_index"),
-            tokenizer("tests/goldens/llava-2", "image_token_index"),
-        ]
-    }
 
     #[test]
     fn characters_of_byte_level_vocabularies_stand_for_all_bytes() {
@@ -138,36 +116,5 @@ mod tests {
         assert_eq!((byte_of('ń'), byte_of(' ')), (None, None));
         assert_eq!(byte_fallback("<0x0A>"), Some(b"\n".to_vec()));
         assert_eq!(byte_fallback("\u{2581}a<0x>"), Some(b" a<0x>".to_vec()));
-    }
-
-    #[test]
-    fn every_text_can_be_spelt() {
-        let strips = [false, true, true, true];
-        for (tokenizer, strips) in tokenizers().iter().zip(strips) {
-            let spelling = tokenizer.spelling(1500).unwrap().unwrap();
-            assert_eq!((spelling.missing(), spelling.strips_space), (0, strips));
-            assert!(tokenizer.stop_tokens().iter().all(|id| spelling.tokens[*id as usize].is_empty()));
-        }
-        assert_eq!(
-            Spelling { tokens: vec![b"a".to_vec(), b"bc".to_vec()], strips_space: false }.missing(),
-            212
-        );
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-        #[test]
-        fn texts_are_the_bytes_of_their_tokens(ids in proptest::collection::vec(0u32..380, 0..12)) {
-            for tokenizer in tokenizers() {
-                let spelling = tokenizer.spelling(1500).unwrap().unwrap();
-                let spelt = |id: &&u32| !spelling.tokens[**id as usize].is_empty();
-                let ids: Vec<u32> = ids.iter().filter(spelt).copied().collect();
-                let bytes: Vec<u8> = ids.iter().flat_map(|id| spelling.tokens[*id as usize].clone()).collect();
-                // What is no text is told in replacement characters, of which decoders make more or fewer.
-                let Ok(text) = std::str::from_utf8(&bytes) else { continue };
-                let text = if spelling.strips_space { text.strip_prefix(' ').unwrap_or(text) } else { text };
-                prop_assert_eq!(tokenizer.decode(&ids).unwrap(), text);
-            }
-        }
     }
 }

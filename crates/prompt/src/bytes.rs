@@ -2,20 +2,20 @@
 
 use tokenizers::{Decoder, Tokenizer};
 
-use crate::error::{ModelError, Result};
+use crate::error::{PromptError, Result};
 
 /// The byte tokens of a tokenizer.
 #[derive(Debug)]
-pub(super) struct ByteTokens {
+pub(crate) struct ByteTokens {
     /// Token and byte, by token.
     tokens: Vec<(u32, u8)>,
 }
 
 impl ByteTokens {
     /// Those of a tokenizer; `None` if its decoder doesn't know any.
-    pub(super) fn of(tokenizer: &Tokenizer) -> Result<Option<Self>> {
+    pub(crate) fn of(tokenizer: &Tokenizer) -> Result<Option<Self>> {
         let decoder = serde_json::to_string(&tokenizer.get_decoder())
-            .map_err(|e| ModelError::Tokenizer(format!("its decoder can't be read: {e}")))?;
+            .map_err(|e| PromptError::Tokenizer(format!("its decoder can't be read: {e}")))?;
         if !decoder.contains("\"ByteFallback\"") {
             return Ok(None);
         }
@@ -33,7 +33,7 @@ impl ByteTokens {
     /// Decodes tokens, without those for which `skip` holds. Bytes that are no text become replacement
     /// characters by themselves; the tokenizers library gives up the whole run of bytes they stand in, so
     /// that a character that is already told of could turn into something else when the next byte comes.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         &self,
         tokenizer: &Tokenizer,
         ids: &[u32],
@@ -53,7 +53,7 @@ impl ByteTokens {
         match tokenizer.get_decoder() {
             Some(decoder) => decoder
                 .decode(texts)
-                .map_err(|e| ModelError::Tokenizer(format!("tokens can't be decoded: {e}"))),
+                .map_err(|e| PromptError::Tokenizer(format!("tokens can't be decoded: {e}"))),
             None => Ok(texts.concat()),
         }
     }

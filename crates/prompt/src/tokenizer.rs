@@ -1,122 +1,19 @@
-//! Chat messages to token ids, and token ids to text.
-//!
-//! Text typed by a user never becomes a control token (architecture invariant 6), and yet ordinary text gives
-//! token for token what transformers' `apply_chat_template` gives: the template is rendered with the user's
-//! text in place, with every character that could begin an added token put out of its way; what stands
-//! between two control tokens is then encoded as one string, by a tokenizer that knows no added tokens.
-
-mod bytes;
-mod control;
-mod instruction;
-mod sections;
-mod spelling;
-mod stream;
-mod template;
-
-#[cfg(test)]
-mod tests;
+//! A model's tokenizer with its chat template.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use reasonedit_nn::sequence::{ImageFeatures, Piece};
-use serde::Serialize;
 use serde_json::Value;
 use tokenizers::{AddedVocabulary, Tokenizer};
 
-use crate::error::{ModelError, Result};
-use bytes::ByteTokens;
-use control::{ControlTokens, Segment, Veil};
-use instruction::InstructionTokenizer;
-use sections::{Leading, Rendered};
-pub use spelling::Spelling;
-pub use stream::TokenStream;
-use template::ChatTemplate;
-
-/// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Instructions ahead of the conversation.
-    System,
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-}
-
-/// A part of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ContentPart {
-    /// The next picture, in the order of the conversation.
-    Image,
-    /// Text.
-    Text(String),
-}
-
-/// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatMessage {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said and shown, in order.
-    pub content: Vec<ContentPart>,
-}
-
-/// A piece of a rendered prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PromptPiece {
-    /// Token ids.
-    Tokens(Vec<u32>),
-    /// Place of the picture with this index (the tokens of the picture, without the markers around it).
-    Image(usize),
-}
-
-/// A prompt as the model sees it, cut where the pictures end, so that the first part is run once per picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenderedPrompt {
-    /// Everything up to the last picture and the control tokens that close it; empty without pictures. It
-    /// does not depend on the text behind the last picture.
-    pub prefix: Vec<PromptPiece>,
-    /// What follows, generation prompt included; at least one token.
-    pub suffix: Vec<u32>,
-    /// What a Q-Former reads beside each picture; `None` for models without one.
-    pub instruction: Option<Arc<[u32]>>,
-}
-
-impl RenderedPrompt {
-    /// The pieces of `prefix`; `features` gives those of the picture with an index.
-    ///
-    /// # Errors
-    /// Those of `features`.
-    pub fn prefix_pieces(
-        &self,
-        features: impl FnMut(usize) -> Result<Arc<ImageFeatures>>,
-    ) -> Result<Vec<Piece>> {
-        prefix_pieces(&self.prefix, self.instruction.as_ref(), features)
-    }
-}
-
-/// As [`RenderedPrompt::prefix_pieces`].
-///
-/// # Errors
-/// Those of `features`.
-pub fn prefix_pieces<E>(
-    prefix: &[PromptPiece],
-    instruction: Option<&Arc<[u32]>>,
-    mut features: impl FnMut(usize) -> Result<Arc<ImageFeatures>, E>,
-) -> Result<Vec<Piece>, E> {
-    let piece = |piece: &PromptPiece| -> Result<Piece, E> {
-        Ok(match (piece, instruction) {
-            (PromptPiece::Tokens(ids), _) => Piece::Tokens(ids.clone()),
-            (PromptPiece::Image(i), None) => Piece::Image(features(*i)?),
-            (PromptPiece::Image(i), Some(instruction)) => {
-                Piece::Instructed(features(*i)?, Arc::clone(instruction))
-            }
-        })
-    };
-    prefix.iter().map(piece).collect()
-}
+use crate::bytes::ByteTokens;
+use crate::control::{ControlTokens, Segment, Veil};
+use crate::error::{PromptError, Result};
+use crate::instruction::InstructionTokenizer;
+use crate::messages::{ChatMessage, ContentPart, Role, user};
+use crate::rendered::{PromptPiece, RenderedPrompt};
+use crate::sections::{self, Leading, Rendered};
+use crate::template::ChatTemplate;
+use crate::tokenizer_file::read_tokenizer;
 
 /// What surrounds a `tokenizer.json`: settings from the other files of a checkpoint's folder.
 #[derive(Clone, Debug, Default)]
@@ -134,7 +31,7 @@ pub struct PromptSettings {
 /// A model's tokenizer together with its chat template. Cheap to share; used on the caller's threads.
 #[derive(Debug)]
 pub struct PromptTokenizer {
-    full: Tokenizer,
+    pub(crate) full: Tokenizer,
     /// The same tokenizer without added tokens: all that ordinary text goes through.
     plain: Tokenizer,
     /// `plain` for text that stands behind something else, where the tokenizer marks only the very first
@@ -146,10 +43,10 @@ pub struct PromptTokenizer {
     bytes: Option<ByteTokens>,
     /// The Q-Former's tokenizer, where there is a Q-Former.
     instruction: Option<InstructionTokenizer>,
-    control: ControlTokens,
+    pub(crate) control: ControlTokens,
     template: ChatTemplate,
     image_token: Option<u32>,
-    stop_tokens: Vec<u32>,
+    pub(crate) stop_tokens: Vec<u32>,
     /// Ordinary text between the last control token of the generation prompt and the reply, `assistant\n` for
     /// `ChatML`.
     lead_in: String,
@@ -163,8 +60,8 @@ impl PromptTokenizer {
     /// Builds one from the bytes of a `tokenizer.json` and its settings.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`] for a file that can't be read, [`ModelError::Template`] for a template that
-    /// doesn't compile or doesn't place one picture and a text in a user's turn.
+    /// [`PromptError::Tokenizer`] for a file that can't be read, [`PromptError::Template`] for a template
+    /// that doesn't compile or doesn't place one picture and a text in a user's turn.
     pub fn new(tokenizer_json: &[u8], settings: PromptSettings) -> Result<Self> {
         Self::build(tokenizer_json, settings, None)
     }
@@ -189,11 +86,11 @@ impl PromptTokenizer {
         settings: PromptSettings,
         instruction: Option<InstructionTokenizer>,
     ) -> Result<Self> {
-        let mut full = crate::tokenizer_file::read("tokenizer.json", tokenizer_json)?;
+        let mut full = read_tokenizer("tokenizer.json", tokenizer_json)?;
         // Files saved after training may carry padding or a length limit; sequences here are never padded or
         // cut.
         full.with_padding(None);
-        full.with_truncation(None).map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        full.with_truncation(None).map_err(|e| PromptError::Tokenizer(e.to_string()))?;
         let mut plain = full.clone();
         plain.with_added_vocabulary(AddedVocabulary::new());
         let behind = sections::without_first_mark(&plain)?;
@@ -236,7 +133,7 @@ impl PromptTokenizer {
     /// A user's turn that shows `images` pictures and then says `user_text`, with the prompt to reply.
     ///
     /// # Errors
-    /// [`ModelError::Template`] or [`ModelError::Tokenizer`].
+    /// [`PromptError::Template`] or [`PromptError::Tokenizer`].
     pub fn render(&self, images: usize, user_text: &str) -> Result<RenderedPrompt> {
         self.render_messages(&[user(images, user_text)])
     }
@@ -244,8 +141,8 @@ impl PromptTokenizer {
     /// A whole conversation with the prompt to reply; pictures are numbered in order of appearance.
     ///
     /// # Errors
-    /// [`ModelError::Template`] when the template fails or doesn't show every picture exactly once,
-    /// [`ModelError::Tokenizer`].
+    /// [`PromptError::Template`] when the template fails or doesn't show every picture exactly once,
+    /// [`PromptError::Tokenizer`].
     pub fn render_messages(&self, messages: &[ChatMessage]) -> Result<RenderedPrompt> {
         let Rendered { images, segments, first } = self.rendered(messages, true)?;
         let last_image =
@@ -274,7 +171,7 @@ impl PromptTokenizer {
             prefix.push(PromptPiece::Tokens(run));
         }
         if seen != images {
-            return Err(ModelError::Template(format!(
+            return Err(PromptError::Template(format!(
                 "it shows {seen} pictures where the conversation has {images}"
             )));
         }
@@ -286,7 +183,7 @@ impl PromptTokenizer {
             }
         }
         if suffix.is_empty() {
-            return Err(ModelError::Template("nothing follows the last picture".into()));
+            return Err(PromptError::Template("nothing follows the last picture".into()));
         }
         let instruction = self.instruction.as_ref().map(|tokenizer| tokenizer.encode(&text_of(&segments)));
         Ok(RenderedPrompt { prefix, suffix, instruction: instruction.transpose()? })
@@ -314,7 +211,7 @@ impl PromptTokenizer {
     /// Tokens of a text as the reply that follows the generation prompt, end of turn not included.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`PromptError::Tokenizer`].
     pub fn encode_reply(&self, reply: &str) -> Result<Vec<u32>> {
         let space = if reply.starts_with(' ') { "" } else { self.reply_space.as_str() };
         if !self.lead_in.is_empty() {
@@ -333,7 +230,7 @@ impl PromptTokenizer {
     /// reply included.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`PromptError::Tokenizer`].
     pub fn encode_beginning(&self, begun: &str) -> Result<Vec<u32>> {
         if begun.is_empty() { Ok(Vec::new()) } else { self.encode_reply(begun) }
     }
@@ -341,7 +238,7 @@ impl PromptTokenizer {
     /// Tokens of the rest of a reply behind its beginning.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`PromptError::Tokenizer`].
     pub fn encode_behind(&self, begun: &str, rest: &str) -> Result<Vec<u32>> {
         let (lead, both) = (self.encode_reply(begun)?, self.encode_reply(&format!("{begun}{rest}"))?);
         match both.strip_prefix(lead.as_slice()) {
@@ -354,7 +251,7 @@ impl PromptTokenizer {
     /// The distinct first tokens of each word as a reply, in order of first appearance.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`], also for a word without tokens.
+    /// [`PromptError::Tokenizer`], also for a word without tokens.
     pub fn first_tokens(&self, words: &[String]) -> Result<Vec<u32>> {
         let mut seen = BTreeSet::new();
         let mut tokens = Vec::new();
@@ -362,7 +259,7 @@ impl PromptTokenizer {
             let first = *self
                 .encode_reply(word)?
                 .first()
-                .ok_or_else(|| ModelError::Tokenizer("an empty word has no first token".into()))?;
+                .ok_or_else(|| PromptError::Tokenizer("an empty word has no first token".into()))?;
             if seen.insert(first) {
                 tokens.push(first);
             }
@@ -373,7 +270,7 @@ impl PromptTokenizer {
     /// Text of a finished reply, control tokens left out.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`PromptError::Tokenizer`].
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         let text = self.decode_raw(tokens)?;
         Ok(match text.strip_prefix(' ') {
@@ -395,7 +292,7 @@ impl PromptTokenizer {
     /// Tokens of ordinary text: no added token is recognised in it, nothing is put around it.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`PromptError::Tokenizer`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_text(text, true)
     }
@@ -406,7 +303,7 @@ impl PromptTokenizer {
             let tokenizer = if first { &self.plain } else { self.behind.as_ref().unwrap_or(&self.plain) };
             let encoding = tokenizer
                 .encode_fast(text, false)
-                .map_err(|e| ModelError::Tokenizer(format!("a text can't be encoded: {e}")))?;
+                .map_err(|e| PromptError::Tokenizer(format!("a text can't be encoded: {e}")))?;
             Ok(encoding.get_ids().to_vec())
         };
         let ids = encode(text, first)?;
@@ -424,13 +321,13 @@ impl PromptTokenizer {
         Ok(all)
     }
 
-    fn decode_raw(&self, tokens: &[u32]) -> Result<String> {
+    pub(crate) fn decode_raw(&self, tokens: &[u32]) -> Result<String> {
         if let Some(bytes) = &self.bytes {
             return bytes.decode(&self.full, tokens, |id| self.control.is_control(id));
         }
         self.full
             .decode(tokens, true)
-            .map_err(|e| ModelError::Tokenizer(format!("tokens can't be decoded: {e}")))
+            .map_err(|e| PromptError::Tokenizer(format!("tokens can't be decoded: {e}")))
     }
 
     /// Renders the conversation and cuts it at control tokens; also counts its pictures.
@@ -475,12 +372,6 @@ impl PromptTokenizer {
         }
         Ok(Rendered::new(images, segments, &self.leading))
     }
-}
-
-fn user(images: usize, text: &str) -> ChatMessage {
-    let mut content = vec![ContentPart::Image; images];
-    content.push(ContentPart::Text(text.to_owned()));
-    ChatMessage { role: Role::User, content }
 }
 
 /// Everything that is not a control token.

@@ -9,14 +9,12 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-use reasonedit_codebook::{CodebookError, ImageId, ImageInfo, StagedImages};
+use reasonedit_codebook::{CodebookError, Generation, ImageId, ImageInfo, StagedImages};
 use tar::{EntryType, PaxExtensions};
 
-use super::{EDITS, IMAGES, MANIFEST, Manifest};
-use crate::error::EditorError;
+use crate::error::{ArchiveError, Result};
+use crate::format::{EDITS, IMAGES, MANIFEST, Manifest};
 use crate::pictures::Pictures;
-
-type Result<T, E = EditorError> = std::result::Result<T, E>;
 
 /// Longest name of an entry, in bytes; longer than any file system's.
 const MAX_NAME: u64 = 64 << 10;
@@ -39,27 +37,28 @@ const OTHERS: [(&[u8], &str); 6] = [
 ];
 
 /// What was in an archive, none of it taken in yet.
-pub(super) struct Unpacked {
-    pub(super) manifest: Manifest,
+pub struct Unpacked {
+    /// What it says of itself.
+    pub(crate) manifest: Manifest,
     /// The lines of `edits.jsonl`, from the beginning.
-    pub(super) edits: File,
-    pub(super) images: StagedImages,
+    pub(crate) edits: File,
+    pub(crate) images: StagedImages,
     /// The pictures that came with it, with their sizes.
-    pub(super) came: HashMap<ImageId, ImageInfo>,
+    pub(crate) came: HashMap<ImageId, ImageInfo>,
 }
 
 /// Reads an archive to its end. `limit`: most bytes that it may come to, decompressed.
 ///
 /// # Errors
-/// `Archive` names what is wrong and the entry that it is wrong with; `Codebook` and `Storage` if the disk
+/// `Invalid` names what is wrong and the entry that it is wrong with; `Codebook` and `Io` if the disk
 /// refuses.
-pub(super) fn unpack(pictures: &Pictures, input: impl Read, limit: u64) -> Result<Unpacked> {
+pub fn unpack(pictures: &dyn Pictures, input: impl Read, limit: u64) -> Result<Unpacked> {
     let source = Source::default();
     let (input, compressed) = decompressed(Watched { input, left: u64::MAX, end: Rc::clone(&source.read) })?;
     let mut input = Watched { input, left: limit, end: Rc::clone(&source.unpacked) };
     let mut contents = Contents::new(pictures)?;
     contents.read(&mut input).map_err(|error| match error {
-        Fault::Said(said) => EditorError::Archive(said),
+        Fault::Said(said) => ArchiveError::Invalid(said),
         Fault::Other(error) => error,
         Fault::Io { after, error } => source.explain(after.as_deref(), &error, limit),
     })?;
@@ -82,7 +81,7 @@ enum Fault {
     /// Reading failed, after this entry; why, [`Source`] knows.
     Io { after: Option<String>, error: io::Error },
     /// Not the archive's fault.
-    Other(EditorError),
+    Other(ArchiveError),
 }
 
 impl From<CodebookError> for Fault {
@@ -109,7 +108,7 @@ struct Source {
 }
 
 impl Source {
-    fn explain(&self, after: Option<&str>, error: &io::Error, limit: u64) -> EditorError {
+    fn explain(&self, after: Option<&str>, error: &io::Error, limit: u64) -> ArchiveError {
         let place = after.map_or_else(String::new, |name| format!(" after `{name}`"));
         let said = match (self.unpacked.get(), self.read.get()) {
             (End::TooMany, _) => format!("it comes to more than {limit} bytes"),
@@ -122,7 +121,7 @@ impl Source {
             (End::Failed, _) => format!("its compression is damaged{place}"),
             _ => format!("it is damaged{place}"),
         };
-        EditorError::Archive(said)
+        ArchiveError::Invalid(said)
     }
 }
 
@@ -157,13 +156,13 @@ impl<R: Read> Read for Watched<R> {
 fn decompressed<'a>(mut input: impl Read + 'a) -> Result<(Box<dyn Read + 'a>, bool)> {
     let mut head = Vec::new();
     let could = input.by_ref().take(6).read_to_end(&mut head);
-    could.map_err(|_| EditorError::Archive("it could not be read to its end".to_owned()))?;
+    could.map_err(|_| ArchiveError::Invalid("it could not be read to its end".to_owned()))?;
     if head.is_empty() {
-        return Err(EditorError::Archive("it is empty".to_owned()));
+        return Err(ArchiveError::Invalid("it is empty".to_owned()));
     }
     if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         let said = format!("it is {what}; send a tar, plain or compressed with gzip or zstd");
-        return Err(EditorError::Archive(said));
+        return Err(ArchiveError::Invalid(said));
     }
     let gzip = head.starts_with(&[0x1f, 0x8b]);
     let zstd = matches!(head[..], [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
@@ -218,7 +217,7 @@ fn place(name: &str, folder: bool) -> Result<(Place, String), &'static str> {
 
 /// What has been read so far.
 struct Contents<'a> {
-    pictures: &'a Pictures,
+    pictures: &'a dyn Pictures,
     manifest: Option<Manifest>,
     edits: Option<File>,
     images: StagedImages,
@@ -229,8 +228,15 @@ struct Contents<'a> {
     last: Option<String>,
 }
 
+impl Unpacked {
+    /// What the keys of its edits were made with; `None` for an archive of a codebook without edits.
+    pub fn generation(&self) -> Option<Generation> {
+        self.manifest.generation()
+    }
+}
+
 impl<'a> Contents<'a> {
-    fn new(pictures: &'a Pictures) -> Result<Self> {
+    fn new(pictures: &'a dyn Pictures) -> Result<Self> {
         let images = pictures.store().stage()?;
         Ok(Self {
             pictures,
@@ -327,11 +333,11 @@ impl<'a> Contents<'a> {
                 }
             }
             Place::Image(id) => {
-                let bytes = self.whole(shown, size, self.pictures.limits().max_bytes, entry)?;
+                let bytes = self.whole(shown, size, self.pictures.max_bytes(), entry)?;
                 if ImageId::of(&bytes) != id {
                     return refused(format!("`{shown}` does not have the bytes of its name"));
                 }
-                let Ok(info) = self.pictures.info(&bytes) else {
+                let Some(info) = self.pictures.info(&bytes) else {
                     return refused(format!("`{shown}` is not a picture that can be read here"));
                 };
                 self.images.put(&bytes)?;
@@ -360,9 +366,9 @@ impl<'a> Contents<'a> {
     }
 
     fn finished(self) -> Result<Unpacked> {
-        let missing = |name: &str| EditorError::Archive(format!("it has no `{name}`"));
+        let missing = |name: &str| ArchiveError::Invalid(format!("it has no `{name}`"));
         let manifest = self.manifest.ok_or_else(|| missing(MANIFEST))?;
-        manifest.check().map_err(EditorError::Archive)?;
+        manifest.check().map_err(ArchiveError::Invalid)?;
         let edits = match self.edits {
             Some(mut file) => {
                 file.seek(SeekFrom::Start(0))?;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use crate::error::{ModelError, Result};
+use crate::error::{PromptError, Result};
 
 const NAME: &str = "chat";
 
 /// A compiled chat template.
 #[derive(Debug)]
-pub(super) struct ChatTemplate {
+pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     special_tokens: BTreeMap<String, String>,
 }
@@ -41,7 +41,7 @@ fn without_generation_tags(source: &str) -> String {
 }
 
 impl ChatTemplate {
-    pub(super) fn new(source: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
+    pub(crate) fn new(source: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
         let mut environment = Environment::new();
         // As transformers sets up jinja2: trim_blocks, lstrip_blocks, loop controls, Python's methods on
         // values.
@@ -58,13 +58,13 @@ impl ChatTemplate {
         environment.set_fuel(Some(5_000_000));
         environment
             .add_template_owned(NAME, without_generation_tags(source))
-            .map_err(|e| ModelError::Template(format!("it doesn't compile: {e}")))?;
+            .map_err(|e| PromptError::Template(format!("it doesn't compile: {e}")))?;
         Ok(Self { environment, special_tokens })
     }
 
-    pub(super) fn render(&self, messages: &[serde_json::Value], reply: bool) -> Result<String> {
+    pub(crate) fn render(&self, messages: &[serde_json::Value], reply: bool) -> Result<String> {
         let template =
-            self.environment.get_template(NAME).map_err(|e| ModelError::Template(e.to_string()))?;
+            self.environment.get_template(NAME).map_err(|e| PromptError::Template(e.to_string()))?;
         let special = Value::from_serialize(&self.special_tokens);
         let context = minijinja::context! {
             messages => Value::from_serialize(messages),
@@ -72,7 +72,7 @@ impl ChatTemplate {
             ..special
         };
         // The error's text may quote the conversation; only its kind is passed on.
-        template.render(context).map_err(|e| ModelError::Template(format!("{:?}", e.kind())))
+        template.render(context).map_err(|e| PromptError::Template(format!("{:?}", e.kind())))
     }
 }
 

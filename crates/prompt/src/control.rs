@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use tokenizers::AddedToken;
 
-use crate::error::{ModelError, Result};
+use crate::error::{PromptError, Result};
 
 /// A stretch of a rendered prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(crate) enum Segment {
     /// An added token of the tokenizer.
     Control(u32),
     /// Ordinary text, to be encoded as one string.
@@ -17,7 +17,7 @@ pub(super) enum Segment {
 
 /// The added tokens of a tokenizer.
 #[derive(Debug)]
-pub(super) struct ControlTokens {
+pub(crate) struct ControlTokens {
     /// Longest first, as the tokenizers library matches (leftmost, then longest).
     tokens: Vec<(u32, AddedToken)>,
     /// First characters of the tokens.
@@ -25,7 +25,7 @@ pub(super) struct ControlTokens {
 }
 
 impl ControlTokens {
-    pub(super) fn new(tokens: impl IntoIterator<Item = (u32, AddedToken)>) -> Self {
+    pub(crate) fn new(tokens: impl IntoIterator<Item = (u32, AddedToken)>) -> Self {
         let mut tokens: Vec<_> = tokens.into_iter().filter(|(_, t)| !t.content.is_empty()).collect();
         tokens.sort_by(|a, b| b.1.content.len().cmp(&a.1.content.len()).then(a.0.cmp(&b.0)));
         let mut first: Vec<char> = tokens.iter().filter_map(|(_, t)| t.content.chars().next()).collect();
@@ -35,7 +35,7 @@ impl ControlTokens {
     }
 
     /// Whether the id is one that steers the model (added and special).
-    pub(super) fn is_control(&self, id: u32) -> bool {
+    pub(crate) fn is_control(&self, id: u32) -> bool {
         self.tokens.iter().any(|(i, token)| *i == id && token.special)
     }
 
@@ -55,7 +55,7 @@ impl ControlTokens {
     }
 
     /// Cuts a rendered template at its control tokens; empty stretches of text are left out.
-    pub(super) fn split(&self, text: &str) -> Vec<Segment> {
+    pub(crate) fn split(&self, text: &str) -> Vec<Segment> {
         let mut segments = Vec::new();
         let mut start = 0;
         let mut at = 0;
@@ -83,7 +83,7 @@ impl ControlTokens {
     }
 
     /// Cuts a text after the first character of everything in it that spells an added token.
-    pub(super) fn take_apart<'t>(&self, text: &'t str) -> Vec<&'t str> {
+    pub(crate) fn take_apart<'t>(&self, text: &'t str) -> Vec<&'t str> {
         let mut pieces = Vec::new();
         let mut start = 0;
         for (at, c) in text.char_indices() {
@@ -100,13 +100,13 @@ impl ControlTokens {
 }
 
 /// Stand-ins, from the private use area, for the characters that could begin a control token.
-pub(super) struct Veil {
+pub(crate) struct Veil {
     pairs: Vec<(char, char)>,
 }
 
 impl Veil {
     /// Chooses stand-ins that occur in none of the texts.
-    pub(super) fn new<'t>(control: &ControlTokens, texts: impl Iterator<Item = &'t str>) -> Result<Self> {
+    pub(crate) fn new<'t>(control: &ControlTokens, texts: impl Iterator<Item = &'t str>) -> Result<Self> {
         let mut used = BTreeSet::new();
         for text in texts {
             for c in text.chars().filter(|c| ('\u{E000}'..='\u{F8FF}').contains(c)) {
@@ -119,15 +119,15 @@ impl Veil {
             .iter()
             .map(|c| free.next().map(|stand_in| (*c, stand_in)))
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| ModelError::Template("the text uses up every private-use character".into()))?;
+            .ok_or_else(|| PromptError::Template("the text uses up every private-use character".into()))?;
         Ok(Self { pairs })
     }
 
-    pub(super) fn cover(&self, text: &str) -> String {
+    pub(crate) fn cover(&self, text: &str) -> String {
         text.chars().map(|c| self.pairs.iter().find(|(from, _)| *from == c).map_or(c, |p| p.1)).collect()
     }
 
-    pub(super) fn uncover(&self, text: &str) -> String {
+    pub(crate) fn uncover(&self, text: &str) -> String {
         text.chars().map(|c| self.pairs.iter().find(|(_, to)| *to == c).map_or(c, |p| p.0)).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Tokens to text, one at a time.
 
-use super::PromptTokenizer;
 use crate::error::Result;
+use crate::tokenizer::PromptTokenizer;
 
 /// Turns a growing reply into pieces of text that end at whole characters; their concatenation is what
 /// [`PromptTokenizer::decode`] gives for all tokens at once.
@@ -31,7 +31,7 @@ impl TokenStream {
     /// Takes the next token; `None` while its bytes are not a whole character yet.
     ///
     /// # Errors
-    /// [`crate::ModelError::Tokenizer`].
+    /// [`crate::PromptError::Tokenizer`].
     pub fn push(&mut self, tokenizer: &PromptTokenizer, token: u32) -> Result<Option<String>> {
         self.tokens.push(token);
         let text = self.pending(tokenizer)?;
@@ -46,7 +46,7 @@ impl TokenStream {
     /// a character, the token's name where it adds nothing.
     ///
     /// # Errors
-    /// [`crate::ModelError::Tokenizer`].
+    /// [`crate::PromptError::Tokenizer`].
     pub fn peek(&self, tokenizer: &PromptTokenizer, token: u32) -> Result<String> {
         let context = &self.tokens[self.context..];
         let with: Vec<u32> = context.iter().copied().chain([token]).collect();
@@ -63,7 +63,7 @@ impl TokenStream {
     /// What is left when no more tokens come: unfinished characters as replacement characters.
     ///
     /// # Errors
-    /// [`crate::ModelError::Tokenizer`].
+    /// [`crate::PromptError::Tokenizer`].
     pub fn finish(&mut self, tokenizer: &PromptTokenizer) -> Result<Option<String>> {
         let text = self.pending(tokenizer)?;
         self.advance();

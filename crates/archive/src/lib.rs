@@ -1,0 +1,16 @@
+//! A whole codebook as a tar: `manifest.json`, then `images/<id>`, then `edits.jsonl` with one edit and its
+//! members a line. That is the order in which they are written; they are read in any.
+
+mod error;
+mod format;
+mod incoming;
+mod pictures;
+mod unpack;
+mod write;
+
+pub use error::{ArchiveError, Result};
+pub use format::{EDITS, IMAGES, MANIFEST};
+pub use incoming::Incoming;
+pub use pictures::Pictures;
+pub use unpack::{Unpacked, unpack};
+pub use write::{ExportSummary, append, write};

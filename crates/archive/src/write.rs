@@ -1,0 +1,73 @@
+//! A codebook to an archive.
+
+use std::io::{Cursor, Write};
+
+use reasonedit_codebook::{CodebookName, ImageId, ImageStore, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::format::{EDITS, FORMAT, IMAGES, Line, MANIFEST, Manifest, archived};
+
+/// What was exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportSummary {
+    /// Edits written.
+    pub edits: usize,
+    /// Pictures written.
+    pub images: usize,
+}
+
+/// Writes one state of a codebook; `None` is a codebook without edits.
+///
+/// # Errors
+/// Failing storage, or a writer that fails.
+pub fn write(
+    out: impl Write,
+    codebook: &CodebookName,
+    snapshot: Option<&Snapshot>,
+    pictures: &ImageStore,
+) -> Result<ExportSummary> {
+    let embedding = snapshot.and_then(|s| s.embedding().map(|e| e.as_ref().clone()));
+    let edits: Vec<_> = snapshot.iter().flat_map(|s| s.edits()).collect();
+    let mut tar = tar::Builder::new(out);
+    let manifest = Manifest {
+        format: FORMAT,
+        codebook: codebook.to_string(),
+        embedding,
+        chosen: snapshot.is_some_and(Snapshot::chosen),
+        edits: edits.len(),
+    };
+    append(&mut tar, MANIFEST, &to_json(&manifest)?)?;
+    let mut images: Vec<ImageId> = edits.iter().map(|record| record.image.id).collect();
+    images.sort_unstable();
+    images.dedup();
+    for id in &images {
+        append(&mut tar, &format!("{IMAGES}/{id}"), &pictures.get(*id)?)?;
+    }
+    let summary = ExportSummary { edits: edits.len(), images: images.len() };
+    let mut lines = Vec::new();
+    for (snapshot, edit) in snapshot.iter().flat_map(|s| edits.iter().map(move |e| (s, e))) {
+        let members = snapshot.members_of(edit.id).map(|m| archived(m.as_ref().clone())).collect();
+        lines.extend(to_json(&Line { edit: edit.as_ref().clone(), members })?);
+        lines.push(b'\n');
+    }
+    append(&mut tar, EDITS, &lines)?;
+    tar.into_inner()?.flush()?;
+    Ok(summary)
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| std::io::Error::from(e).into())
+}
+
+/// Appends an entry with these bytes, by a plain header.
+///
+/// # Errors
+/// A writer that fails.
+pub fn append(tar: &mut tar::Builder<impl Write>, path: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    tar.append_data(&mut header, path, Cursor::new(bytes))
+}
