@@ -154,7 +154,7 @@ fn verify_once(model: &dyn VisionLanguageModel, picture: &RgbImage) -> Result<Du
         })
         .collect::<Result<Vec<PixelInput>>>()?;
     let features = model.encode_images(&pixels.iter().collect::<Vec<_>>(), &[])?;
-    let prompts = STATEMENTS.map(|s| tokenizer.render(1, s)).into_iter().collect::<Result<Vec<_>>>()?;
+    let prompts = STATEMENTS.map(|s| tokenizer.render(1, s)).into_iter().collect::<Result<Vec<_>, _>>()?;
     // All questions begin alike: their common tokens are run with the picture.
     let common = (0..prompts[0].suffix.len())
         .take_while(|i| prompts.iter().all(|p| p.suffix.get(*i) == prompts[0].suffix.get(*i)))
