@@ -10,9 +10,10 @@
 //! edit that happens to be nearer changes nothing. It is told of those alone that bear it out.
 //!
 //! What can't be judged by a picture is not. A statement that the model did not recognise on its own edit's
-//! picture goes with its edit. So does a yes to what the model affirms of pictures without content too
-//! (general knowledge, what it can't see); a no to it counts. An edit of which nothing is left to judge
-//! speaks within a multiple of its radius. The edit of this very picture needs no judgement.
+//! picture goes with its edit; if it saw something of it there, the edit is judged by how much less of it the
+//! asked picture shows. So does a yes to what the model affirms of pictures without content too (general
+//! knowledge, what it can't see); a no to it counts. An edit of which nothing is left to judge speaks within
+//! a multiple of its radius. The edit of this very picture needs no judgement.
 
 pub(super) mod claims;
 mod questions;

@@ -155,7 +155,7 @@ fn what_the_model_did_not_recognise_goes_with_its_edit() {
     let config = VerifyConfig::default();
     let records = [record(1, "a", &[("It is red.", Some(0.9)), ("Red ones are a.", Some(0.2))])];
     let rule = fact(&records[0], 2, "Red ones are a.");
-    for (p, shown) in [(0.8, true), (0.2, false)] {
+    for (p, shown) in [(0.85, true), (0.2, false)] {
         let (front, _, rounds) = judge(&config, &records, 0, vec![rule.clone()], 5, &[("It is red.", p)]);
         assert_eq!(rounds, [["It is red."]]);
         assert_eq!(!front.is_empty(), shown);
@@ -167,7 +167,7 @@ fn a_yes_to_what_it_affirms_of_any_picture_says_nothing_and_a_no_does() {
     let config = VerifyConfig::default();
     let records = [record(1, "a", &[("It is red.", Some(0.9)), ("Those are rare in general.", Some(0.9))])];
     let general = fact(&records[0], 2, "Those are rare in general.");
-    for (general_p, red_p, support) in [(0.9, 0.2, 0.2), (0.9, 0.8, 0.8), (0.1, 0.8, 0.1)] {
+    for (general_p, red_p, support) in [(0.9, 0.2, 0.2), (0.9, 0.85, 0.85), (0.1, 0.85, 0.1)] {
         let said = [("Those are rare in general.", general_p), ("It is red.", red_p)];
         let (front, verification, rounds) = judge(&config, &records, 0, vec![general.clone()], 5, &said);
         assert_eq!(rounds, [["Those are rare in general.", "It is red."]]);
@@ -198,7 +198,7 @@ fn of_answers_that_contradict_each_other_the_best_borne_out_stays() {
     ];
     let answers = ["a", "b", "b again"].iter().zip(&records);
     let facts = answers.map(|(answer, record)| fact(record, 0, &format!("The answer is {answer}.")));
-    let said = [("It is red.", 0.8), ("It is round.", 0.9)];
+    let said = [("It is red.", 0.85), ("It is round.", 0.9)];
     let (front, verification, _) = judge(&config, &records, 0, facts.collect(), 5, &said);
     assert_eq!(values(&front), ["The answer is b.", "The answer is b again."]);
     assert_eq!(withheld(&verification), [("The answer is a.", WithheldReason::Contradicted)]);
@@ -221,7 +221,7 @@ fn a_shared_answer_stands_by_the_reasons_of_whoever_they_hold_for() {
         at(2, 3, "The answer is a."),
         at(3, 4, "The answer is a."),
     ];
-    let said = [("It is red.", 0.1), ("It is tall.", 0.1), ("It is round.", 0.8)];
+    let said = [("It is red.", 0.1), ("It is tall.", 0.1), ("It is round.", 0.85)];
     let (front, verification, _) = judge(&config, &records, 0, all.clone(), 5, &said);
     assert_eq!(values(&front), ["The answer is a."]);
     // It is told of the nearest that bears it out, with the best support, and of nobody who does not.
@@ -260,7 +260,7 @@ fn of_a_shared_answer_that_is_contradicted_in_one_question_the_other_stays() {
         fact(&records[1], 0, "No."),
         Fact { rank: 2, ..fact(&records[2], 0, "Yes.") },
     ];
-    let said = [("It is red.", 0.8)];
+    let said = [("It is red.", 0.85)];
     let (front, verification, _) = judge(&config, &records, 0, facts.clone(), 5, &said);
     assert_eq!(values(&front), ["No.", "Yes."]);
     assert_eq!(front[1].edit_ids, [records[2].id]);
@@ -301,4 +301,24 @@ fn where_room_is_short_every_edit_is_asked_about_before_any_is_asked_about_fully
     assert_eq!(rounds[0], ["Short 0.", "Short 1.", "Short 2.", "Short 3."]);
     assert_eq!(rounds[1], ["Number 3 is very long.", "Number 3 is long."]);
     assert_eq!(front[0].edit_ids, [records[3].id]);
+}
+
+#[test]
+fn a_doubted_statement_is_held_against_its_own_picture() {
+    let config = VerifyConfig::default();
+    // The model doubts the edge on the edit's own picture, yet less than on any other.
+    let records = [record(1, "a", &[("It is a star.", Some(0.9)), ("Its edge is jagged.", Some(0.4))])];
+    let facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[0], 2, "Its edge is jagged.")];
+    for (edge, stand) in [(0.4, true), (0.45, true), (0.3, true), (0.04, false)] {
+        let said = [("It is a star.", 1.0), ("Its edge is jagged.", edge)];
+        let (front, verification, _) = judge(&config, &records, 0, facts.clone(), 5, &said);
+        assert_eq!(values(&front).len(), if stand { 2 } else { 0 }, "{edge}");
+        let expected = f64::midpoint(1.0, (edge / 0.4_f64).min(1.0));
+        assert!((verification.support["The answer is a."] - expected).abs() < 1e-12, "{edge}");
+    }
+    // One that its own picture shows no better than nothing does is not asked about.
+    let records = [record(1, "a", &[("It is a star.", Some(0.9)), ("Its edge is jagged.", Some(0.2))])];
+    let facts = vec![fact(&records[0], 0, "The answer is a.")];
+    let (front, _, rounds) = judge(&config, &records, 0, facts, 5, &[("Its edge is jagged.", 0.0)]);
+    assert_eq!((values(&front), rounds), (vec!["The answer is a."], vec![vec!["It is a star.".to_owned()]]));
 }
