@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use reasonedit_editor::{
-    ChoiceScore, Fact, FinishReason, QueryOutcome, Relevance, Retrieval, RetrievalOverride, Superseded,
-    Verification, Withheld, WithheldReason,
+    ChoiceScore, Fact, FinishReason, FormatFault, QueryOutcome, Relevance, Retrieval, RetrievalOverride,
+    Superseded, Verification, Withheld, WithheldReason,
 };
 use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,11 @@ pub struct QueryInput {
     /// Most tokens to generate.
     #[schema(minimum = 1, example = 64)]
     pub max_tokens: Option<usize>,
-    /// Answer as server-sent events: `retrieval`, `token`…, `done`.
+    /// Most tokens that a reasoning model may think before it answers; then its thinking is closed, and it
+    /// answers. 0: it answers at once. Of no effect on other models.
+    #[schema(minimum = 0, example = 1024)]
+    pub max_thinking_tokens: Option<usize>,
+    /// Answer as server-sent events: `retrieval`, of a reasoning model `thinking`…, `token`…, `done`.
     pub stream: Option<bool>,
     /// Settings of retrieval.
     pub retrieval: Option<RetrievalInput>,
@@ -46,6 +50,7 @@ impl FormBody for QueryInput {
         ("question", Field::Text),
         ("choices", Field::Texts),
         ("max_tokens", Field::Json),
+        ("max_thinking_tokens", Field::Json),
         ("stream", Field::Json),
         ("retrieval", Field::Json),
         ("compare", Field::Json),
@@ -99,6 +104,9 @@ pub struct QueryForm {
     /// Most tokens to generate.
     #[schema(nullable = false)]
     max_tokens: Option<usize>,
+    /// Most tokens that a reasoning model may think before it answers.
+    #[schema(nullable = false)]
+    max_thinking_tokens: Option<usize>,
     /// `true` or `false`.
     #[schema(nullable = false)]
     stream: Option<bool>,
@@ -117,11 +125,32 @@ pub struct QueryForm {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Answer)]
 pub struct AnswerDto {
-    /// The answer.
+    /// The answer; empty where `format` is `broken`, unless it was chosen.
     #[schema(example = "malignant")]
     pub answer: String,
-    /// Its probability: of a generated answer that of all its tokens, its end included; of a choice over the
-    /// choices.
+    /// What a reasoning model thought before it; empty if it was not to think. Absent of other models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub thinking: Option<String>,
+    /// Why the thinking ended: `stop`, the model closed it or ended its turn; `length`, it was closed because
+    /// `max_thinking_tokens` were used up. Absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub thinking_finish_reason: Option<FinishReasonDto>,
+    /// Whether a reasoning model's reply is thinking and one answer. Absent of other models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub format: Option<FormatDto>,
+    /// What is wrong with a reply whose `format` is `broken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub format_fault: Option<FormatFaultDto>,
+    /// The whole reply with its tags, where `format` is `broken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub raw_reply: Option<String>,
+    /// Its probability: of a generated answer that of all its tokens, its end included, given what was
+    /// thought; of a choice over the choices.
     #[schema(minimum = 0, maximum = 1, example = 0.98)]
     pub probability: f64,
     /// Every choice, in the order asked; present when asked with choices.
@@ -163,6 +192,61 @@ pub enum FinishReasonDto {
     Length,
 }
 
+impl From<FinishReason> for FinishReasonDto {
+    fn from(reason: FinishReason) -> Self {
+        match reason {
+            FinishReason::Stop => Self::Stop,
+            FinishReason::Length => Self::Length,
+        }
+    }
+}
+
+/// Whether a reasoning model's reply is thinking and one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ReplyFormat)]
+pub enum FormatDto {
+    /// It is.
+    Ok,
+    /// It is not, and no answer is guessed out of it.
+    Broken,
+}
+
+impl From<Option<FormatFault>> for FormatDto {
+    fn from(fault: Option<FormatFault>) -> Self {
+        if fault.is_some() { Self::Broken } else { Self::Ok }
+    }
+}
+
+/// What is wrong with a reasoning model's reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ReplyFormatFault)]
+pub enum FormatFaultDto {
+    /// The model ended its turn while it was thinking.
+    UnclosedThinking,
+    /// It ended its turn within its answer.
+    UnclosedAnswer,
+    /// Nothing stands where the answer should.
+    NoAnswer,
+    /// There is more than one answer.
+    SeveralAnswers,
+    /// Something stands neither in the thinking nor in the answer.
+    TextOutside,
+}
+
+impl From<FormatFault> for FormatFaultDto {
+    fn from(fault: FormatFault) -> Self {
+        match fault {
+            FormatFault::UnclosedThinking => Self::UnclosedThinking,
+            FormatFault::UnclosedAnswer => Self::UnclosedAnswer,
+            FormatFault::NoAnswer => Self::NoAnswer,
+            FormatFault::SeveralAnswers => Self::SeveralAnswers,
+            FormatFault::TextOutside => Self::TextOutside,
+        }
+    }
+}
+
 /// A choice and how probable it is.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Choice)]
@@ -192,8 +276,12 @@ impl From<&ChoiceScore> for ChoiceDto {
 pub struct UsageDto {
     /// Of the prompt, picture included.
     pub prompt_tokens: usize,
-    /// Generated.
+    /// Generated, thinking included.
     pub completion_tokens: usize,
+    /// Of these, what a reasoning model thought. Absent of other models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub thinking_tokens: Option<usize>,
 }
 
 /// What was retrieved, and why or why not.
@@ -394,22 +482,27 @@ impl RetrievalDto {
 impl AnswerDto {
     /// The answer with, if `explain`, its prompt.
     pub fn new(outcome: QueryOutcome, explain: bool) -> Self {
+        let reasoning = outcome.reasoning.as_ref();
+        let fault = reasoning.and_then(|reasoning| reasoning.fault);
         Self {
             answer: outcome.answer,
+            thinking_finish_reason: reasoning.and_then(|reasoning| reasoning.finish).map(Into::into),
+            format: reasoning.map(|_| fault.into()),
+            format_fault: fault.map(Into::into),
+            raw_reply: reasoning.and_then(|reasoning| reasoning.raw.clone()),
             probability: outcome.probability,
             choices: outcome.choices.map(|scores| scores.iter().map(Into::into).collect()),
             retrieval: RetrievalDto::new(&outcome.retrieval, outcome.verification.as_ref()),
             unedited: outcome.unedited.as_ref().map(Into::into),
             prompt: explain.then_some(outcome.prompt),
             generation: outcome.generation.map(|id| id.to_string()),
-            finish_reason: outcome.finish.map(|reason| match reason {
-                FinishReason::Stop => FinishReasonDto::Stop,
-                FinishReason::Length => FinishReasonDto::Length,
-            }),
+            finish_reason: outcome.finish.map(Into::into),
             usage: UsageDto {
                 prompt_tokens: outcome.usage.prompt_tokens,
                 completion_tokens: outcome.usage.completion_tokens,
+                thinking_tokens: reasoning.map(|reasoning| reasoning.tokens),
             },
+            thinking: outcome.reasoning.map(|reasoning| reasoning.thinking),
             timings_ms: rounded(&outcome.timings_ms),
             warnings: outcome.warnings.iter().map(Into::into).collect(),
         }

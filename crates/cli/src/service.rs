@@ -8,6 +8,7 @@ use reasonedit_codebook::{CodebookError, CodebookName, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
 use reasonedit_inference::{Engine, EngineError, EngineHandle, ModelInfo, Models};
 use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
+use reasonedit_models::prompt::ThinkingChoice;
 use reasonedit_models::{DeviceChoice, DownloadProgress, LoadOptions, WeightType};
 
 use crate::error::{CliError, Result};
@@ -156,8 +157,10 @@ pub(crate) struct Engines {
 /// A wrong device or type, an engine that can't be started.
 pub(crate) fn start_engines(settings: &Settings, sources: ModelSources) -> Result<Engines> {
     let paraphraser = sources.paraphraser.clone().map(|source| {
-        // Revision and adapter are the vision-language model's.
-        let options = LoadOptions { revision: None, adapter: None, ..settings.model.load_options() };
+        // Revision, adapter and what is said of its thinking are the vision-language model's.
+        let thinking = ThinkingChoice::Auto;
+        let options =
+            LoadOptions { revision: None, adapter: None, thinking, ..settings.model.load_options() };
         let load = move || Ok(Models::writer(load_with_progress(&source, &options, &download_progress())?));
         started(load, settings)
     });
@@ -186,6 +189,7 @@ fn start_engine(settings: &Settings, sources: ModelSources) -> Result<EngineHand
             dtype: WeightType::F32,
             quantize: None,
             adapter: None,
+            thinking: ThinkingChoice::Auto,
             revision: None,
             offline: options.offline,
         };

@@ -269,13 +269,23 @@ pub struct AnswerConfig {
     pub max_tokens: usize,
     /// Most tokens a query may ask for.
     pub max_tokens_limit: usize,
+    /// Tokens that a reasoning model may think when a query doesn't say.
+    pub max_thinking_tokens: usize,
+    /// Most tokens of thinking a query may ask for.
+    pub max_thinking_tokens_limit: usize,
     /// Bytes of decoded pictures kept at hand.
     pub picture_cache_bytes: usize,
 }
 
 impl Default for AnswerConfig {
     fn default() -> Self {
-        Self { max_tokens: 64, max_tokens_limit: 1024, picture_cache_bytes: 64 << 20 }
+        Self {
+            max_tokens: 64,
+            max_tokens_limit: 1024,
+            max_thinking_tokens: 1024,
+            max_thinking_tokens_limit: 8192,
+            picture_cache_bytes: 64 << 20,
+        }
     }
 }
 

@@ -87,6 +87,14 @@ impl Editor {
         Ok(self.core.engine().info().await?)
     }
 
+    /// Whether the model thinks before it answers.
+    ///
+    /// # Errors
+    /// As [`Self::model`].
+    pub async fn thinks(&self) -> Result<bool, EditorError> {
+        Ok(self.core.engine().tokenizer().await?.thinking().is_some())
+    }
+
     /// The encoder of sentences.
     pub fn sentence_encoder(&self) -> &Arc<SentenceInfo> {
         self.core.encoder()

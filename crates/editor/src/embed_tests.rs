@@ -41,6 +41,7 @@ async fn a_language_tap_makes_keys_of_picture_and_text_together() {
             question: question.to_owned(),
             choices: vec!["benign".into(), "malignant".into()],
             max_tokens: None,
+            max_thinking_tokens: None,
             retrieval: RetrievalOverride { reject_percentile: Some(100.0), ..RetrievalOverride::default() },
             compare: false,
             warnings: Vec::new(),

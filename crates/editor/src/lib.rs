@@ -110,7 +110,7 @@ pub use reasonedit_codebook::{
     Retrieval, Sentence, Stats, Superseded,
 };
 pub use reasonedit_inference::constrain::ReplyForm;
-pub use reasonedit_inference::prompt::Role;
+pub use reasonedit_inference::prompt::{FormatFault, Role};
 pub use reasonedit_inference::{
     EngineError, EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
 };
@@ -122,8 +122,8 @@ pub use types::{
     Absence, AbsentReason, ActiveEmbedding, AskedForm, CallContext, ChatPart, ChatRequest, ChatTurn,
     ChoiceScore, Conflict, Decoding, EditRequest, EditView, EmbeddingChoice, EvidenceFound, Firings,
     IdempotencyKey, ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest,
-    ReembedProgress, ReembedStage, RetrievalOverride, StatementInput, UploadedImage, Usage, Verification,
-    Withheld, WithheldReason,
+    ReembedProgress, ReembedStage, RetrievalOverride, StatementInput, ThinkingOutcome, UploadedImage, Usage,
+    Verification, Withheld, WithheldReason,
 };
 
 /// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.

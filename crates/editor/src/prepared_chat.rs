@@ -84,7 +84,7 @@ impl PreparedChat {
         messages.push(ChatMessage { role: Role::User, content });
         messages.extend(self.after.iter().cloned());
         let images = self.pictures.iter().map(|picture| picture.input(None)).collect();
-        Conversation { images, messages, begun: self.begun.clone() }
+        Conversation { images, messages, begun: self.begun.clone(), ..Conversation::default() }
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
         let message = |role, text: &str| ChatMessage { role, content: vec![said(text)] };
         let asked = |messages: &[ChatMessage], limit| {
             let messages = messages.to_vec();
-            let conversation = Conversation { images: Vec::new(), messages, begun: String::new() };
+            let conversation = Conversation { messages, ..Conversation::default() };
             check_template(&conversation, &tokenizer(true), limit).map_err(|error| error.to_string())
         };
         let turns = [

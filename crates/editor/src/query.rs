@@ -6,7 +6,7 @@
 //! 3. embed the question, and search the codebook ([`retrieve`]) among what bears on it ([`relevance`]);
 //! 4. verify on the picture, and withhold what it doesn't bear out ([`verify`]);
 //! 5. assemble: as many facts as there is room for, nearest first (`token_budget`, `prepared_chat`);
-//! 6. answer ([`answer`]).
+//! 6. answer ([`answer`]), a reasoning model behind what it thinks ([`thinking`]).
 //!
 //! `POST /query`, its stream, conversations and the question after an edit all go through here.
 
@@ -14,6 +14,7 @@ mod answer;
 mod prepare;
 mod relevance;
 mod retrieve;
+mod thinking;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -75,7 +76,9 @@ impl QueryPipeline<'_> {
 
     async fn measure(&self, query: &PreparedQuery) -> Result<TokenBudget, EditorError> {
         let reply = ReplyLength::new(&query.choices, query.max_tokens);
-        TokenBudget::of(self.core.engine(), &query.chat, reply, query.place()).await
+        let budget = TokenBudget::of(self.core.engine(), &query.chat, reply, query.place()).await?;
+        let thinks = self.core.engine().tokenizer().await?.thinking().is_some();
+        Ok(if thinks && query.chat.begun.is_empty() { budget.beside(query.thinking) } else { budget })
     }
 
     /// Stages 3 to 5: what is found of the question, as far as it fits in front of it.
@@ -163,8 +166,8 @@ impl QueryPipeline<'_> {
     ) -> Result<(Answer, Option<Answer>), EditorError> {
         let (engine, options) = (self.core.engine(), self.call.options());
         let plain = || query.chat.with([]);
+        let reply = query.reply();
         if query.choices.is_empty() {
-            let reply = query.reply();
             let answer = answer::generate(engine, prompt, reply, self.events, options).await?;
             let unedited = match query.compare {
                 false => None,
@@ -174,7 +177,8 @@ impl QueryPipeline<'_> {
             return Ok((answer, unedited));
         }
         let prompts = if query.compare { vec![prompt, plain()] } else { vec![prompt] };
-        let mut answers = answer::choose(engine, prompts, &query.choices, options).await?.into_iter();
+        let answers = answer::choose(engine, prompts, &query.choices, reply, self.events, options).await?;
+        let mut answers = answers.into_iter();
         let answer = answers.next().ok_or_else(EditorError::unexpected_answer)?;
         self.tell(|| QueryEvent::Token {
             text: answer.text.clone(),
@@ -192,11 +196,12 @@ impl QueryPipeline<'_> {
         choices: &[String],
     ) -> Result<Opinion, EditorError> {
         let (engine, options) = (self.core.engine(), self.call.options());
+        let config = &self.core.config().answer;
+        let reply = answer::ReplySettings::plain(config.max_tokens, config.max_thinking_tokens);
         if choices.is_empty() {
-            let reply = answer::ReplySettings::plain(self.core.config().answer.max_tokens);
             return Ok(answer::generate(engine, prompt, reply, None, options).await?.opinion());
         }
-        let answers = answer::choose(engine, vec![prompt], choices, options).await?;
+        let answers = answer::choose(engine, vec![prompt], choices, reply, None, options).await?;
         answers.first().map(Answer::opinion).ok_or_else(EditorError::unexpected_answer)
     }
 
@@ -249,6 +254,7 @@ fn outcome(
         unedited: unedited.map(|answer| answer.opinion()),
         prompt,
         finish: answer.finish,
+        reasoning: answer.reasoning,
         usage: answer.usage,
         timings_ms: BTreeMap::from([
             ("queue".to_owned(), retrieved.queue_ms + answer.queue_ms),

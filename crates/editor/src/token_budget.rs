@@ -68,7 +68,7 @@ impl TokenBudget {
                 let mut longest = 0;
                 for choice in choices {
                     let tokens = match begun.as_str() {
-                        "" => tokenizer.encode_reply(choice.trim())?,
+                        "" => tokenizer.encode_answer(choice.trim())?,
                         begun => tokenizer.encode_behind(begun, choice.trim())?,
                     };
                     longest = longest.max(tokens.len());
@@ -82,6 +82,13 @@ impl TokenBudget {
             }
         };
         Ok(Self { question, most: limit - answer })
+    }
+
+    /// As much of it as leaves room for so many tokens of thinking before the answer, or for half of what the
+    /// question leaves.
+    pub(crate) fn beside(self, thinking: usize) -> Self {
+        let left = self.most.saturating_sub(self.question);
+        Self { most: self.most - thinking.min(left / 2), ..self }
     }
 
     /// Splits facts, nearest first, into those that are put in front of the question and those for which no

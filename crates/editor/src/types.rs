@@ -16,6 +16,6 @@ pub use edits::{
 pub use embeddings::{ActiveEmbedding, EmbeddingChoice, ReembedProgress, ReembedStage};
 pub use images::{ImageSource, UploadedImage};
 pub use queries::{
-    ChoiceScore, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, Usage, Verification, Withheld,
-    WithheldReason,
+    ChoiceScore, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, ThinkingOutcome, Usage,
+    Verification, Withheld, WithheldReason,
 };

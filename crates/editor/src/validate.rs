@@ -204,6 +204,10 @@ pub(crate) fn query(
     {
         faults.add("/max_tokens", format!("max_tokens must be from 1 to {}", answer.max_tokens_limit));
     }
+    let limit = answer.max_thinking_tokens_limit;
+    if request.max_thinking_tokens.is_some_and(|tokens| tokens > limit) {
+        faults.add("/max_thinking_tokens", format!("max_thinking_tokens must be from 0 to {limit}"));
+    }
     faults.retrieval(&request.retrieval, retrieval);
     faults.done()
 }

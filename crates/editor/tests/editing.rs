@@ -85,6 +85,7 @@ fn query(seed: u8) -> QueryRequest {
         question: format!("What is specimen {seed}?"),
         choices: vec!["benign".into(), "malignant".into()],
         max_tokens: None,
+        max_thinking_tokens: None,
         retrieval: RetrievalOverride::default(),
         compare: true,
     }
@@ -325,6 +326,7 @@ async fn a_streamed_answer_is_the_plain_one() {
             }
             QueryEvent::Done(outcome) => break outcome,
             QueryEvent::Retrieval(..) => panic!("retrieval comes once"),
+            QueryEvent::Thinking(text) => panic!("this model doesn't think: {text}"),
         }
     };
     assert_eq!(done.answer, plain.answer);

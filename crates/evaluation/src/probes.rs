@@ -56,6 +56,7 @@ async fn is_right(editor: &Editor, data: &Dataset, probe: &Probe) -> Result<bool
         question: probe.question.clone().unwrap_or_default(),
         choices: probe.choices.clone(),
         max_tokens: None,
+        max_thinking_tokens: None,
         retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
         compare: false,
         warnings: Vec::new(),

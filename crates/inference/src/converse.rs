@@ -9,7 +9,7 @@ use crate::constrain::{CompiledForm, FormCompiler, ReplyForm};
 use crate::error::{EngineError, Result};
 use crate::handle::{EngineHandle, answer};
 use crate::picture::{cost, keys};
-use crate::prepare::{Prepared, Texts, conversations, image_tokens, token_want};
+use crate::prepare::{Prepared, Texts, begun, conversations, image_tokens, token_want};
 use crate::queue::{Request, Work};
 use crate::request::{
     Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, KeyedImage,
@@ -120,7 +120,7 @@ impl EngineHandle {
                     let texts = Texts::new(loaded);
                     let told = conversations(shared, loaded, &texts, &[&request.prompt], options.priority)?;
                     let (pictures, prompt) = told.into_iter().next().ok_or(EngineError::Closed)?;
-                    let begun = loaded.tokenizer.encode_beginning(&request.prompt.begun)?;
+                    let begun = begun(loaded, &request.prompt)?;
                     Ok(GenerateUnit {
                         cost: prompt.suffix.len() + cost(&pictures),
                         pictures,

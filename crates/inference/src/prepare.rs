@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt};
+use reasonedit_models::prompt::{ContentPart, PromptPiece, RenderedPrompt, Thinking};
 use reasonedit_nn::taps::{TapName, TapStage};
 
 use crate::cache::PrefixKey;
@@ -126,6 +126,24 @@ impl<'a> Texts<'a> {
         Self { loaded, prompts: HashMap::new(), replies: HashMap::new(), groups: HashMap::new() }
     }
 
+    /// A user's turn with `images` pictures and this text, up to the answer.
+    ///
+    /// # Errors
+    /// As [`Self::prompt`].
+    fn question(&mut self, images: usize, text: &str) -> Result<Arc<Prompt>> {
+        if self.loaded.tokenizer.thinking().is_none() {
+            return self.prompt(images, text);
+        }
+        if let Some(prompt) = self.prompts.get(text) {
+            return Ok(Arc::clone(prompt));
+        }
+        let mut rendered = self.loaded.tokenizer.render(images, text)?;
+        rendered.suffix.extend(self.loaded.tokenizer.encode_thinking(&Thinking::Skipped)?);
+        let prompt = Arc::new(prompt(rendered, self.loaded)?);
+        self.prompts.insert(text.to_owned(), Arc::clone(&prompt));
+        Ok(prompt)
+    }
+
     /// A user's turn with `images` pictures and this text.
     ///
     /// # Errors
@@ -156,7 +174,7 @@ impl<'a> Texts<'a> {
 
     fn rendered(&self, conversation: &Conversation) -> Result<RenderedPrompt> {
         let mut rendered = self.loaded.tokenizer.render_messages(&conversation.messages)?;
-        rendered.suffix.extend(self.loaded.tokenizer.encode_beginning(&conversation.begun)?);
+        rendered.suffix.extend(begun(self.loaded, conversation)?);
         Ok(rendered)
     }
 
@@ -182,7 +200,7 @@ impl<'a> Texts<'a> {
         if let Some(tokens) = self.replies.get(text) {
             return Ok(Arc::clone(tokens));
         }
-        let tokens: Arc<[u32]> = self.loaded.tokenizer.encode_reply(text)?.into();
+        let tokens: Arc<[u32]> = self.loaded.tokenizer.encode_answer(text)?.into();
         check_length(tokens.len(), self.loaded.info.max_positions)?;
         self.replies.insert(text.to_owned(), Arc::clone(&tokens));
         Ok(tokens)
@@ -210,6 +228,17 @@ impl<'a> Texts<'a> {
         self.groups.insert(words.to_vec(), Arc::clone(&tokens));
         Ok(tokens)
     }
+}
+
+/// Tokens that stand between the prompt to reply and what comes next: what was thought, and the reply's
+/// beginning.
+///
+/// # Errors
+/// Tokenizer errors.
+pub(super) fn begun(loaded: &Loaded, conversation: &Conversation) -> Result<Vec<u32>> {
+    let mut tokens = loaded.tokenizer.encode_thinking(&conversation.thinking)?;
+    tokens.extend(loaded.tokenizer.encode_beginning(&conversation.begun)?);
+    Ok(tokens)
 }
 
 /// A rendered prompt with the key that its beginning is kept under.
@@ -325,7 +354,7 @@ pub(super) fn ask_units(
     let mut prompts = Vec::with_capacity(asks.len());
     let mut wants = Vec::with_capacity(asks.len());
     for ask in asks {
-        prompts.push(texts.prompt(1, &ask.prompt)?);
+        prompts.push(texts.question(1, &ask.prompt)?);
         wants.push(token_want(&mut texts, "", &ask.want)?);
     }
     let inputs: Vec<KeyedImage> = asks.iter().map(|ask| images[ask.image].clone()).collect();

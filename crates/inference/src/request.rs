@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_imaging::{PixelBox, RgbImage};
-use reasonedit_models::prompt::{ChatMessage, ContentPart, Role};
+use reasonedit_models::prompt::{ChatMessage, ContentPart, Role, Thinking};
 
 use crate::constrain::CompiledForm;
 
@@ -158,6 +158,8 @@ pub struct Conversation {
     pub images: Vec<KeyedImage>,
     /// Turns, oldest first; they show as many pictures as there are.
     pub messages: Vec<ChatMessage>,
+    /// What a reasoning model has thought before the reply begins; nothing unless it is said.
+    pub thinking: Thinking,
     /// How the reply begins; the model goes on behind it. Empty: it begins by itself.
     pub begun: String,
 }
@@ -168,7 +170,8 @@ impl Conversation {
         let mut content = vec![ContentPart::Image; usize::from(image.is_some())];
         content.push(ContentPart::Text(text.into()));
         let messages = vec![ChatMessage { role: Role::User, content }];
-        Self { images: image.into_iter().collect(), messages, begun: String::new() }
+        let images = image.into_iter().collect();
+        Self { images, messages, ..Self::default() }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use reasonedit_models::prompt::unfinished_length;
+
 use crate::request::TokenChoice;
 
 /// A piece of a reply as the engine sends it.
@@ -41,7 +43,7 @@ impl<'a> StopFilter<'a> {
         if let Some(end) = first(&self.text, self.stops) {
             return (self.cut(end), true);
         }
-        let possible = self.stops.iter().map(|stop| begun(&self.text, stop)).max().unwrap_or(0);
+        let possible = self.stops.iter().map(|stop| unfinished_length(&self.text, stop)).max().unwrap_or(0);
         (self.release(self.text.len() - possible), false)
     }
 
@@ -85,12 +87,6 @@ impl<'a> StopFilter<'a> {
 fn first(text: &str, stops: &[String]) -> Option<usize> {
     let found = stops.iter().filter_map(|stop| text.find(stop.as_str()).map(|at| (at + stop.len(), at)));
     found.min().map(|(_, at)| at)
-}
-
-/// Bytes at the end of a text that a stop text may begin with.
-fn begun(text: &str, stop: &str) -> usize {
-    let longest = (stop.len() - 1).min(text.len());
-    (1..=longest).rev().find(|&len| text.as_bytes().ends_with(&stop.as_bytes()[..len])).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reasonedit_imaging::RgbImage;
+use reasonedit_models::ModelError;
 use reasonedit_models::model::VisionLanguageModel;
 use reasonedit_nn::sequence::{LogitsAt, Piece, PixelInput, Sequence, SequenceOutput};
 use reasonedit_nn::taps::TapName;
@@ -68,7 +69,7 @@ impl Scratch {
         let rendered = self.0.tokenizer().render(usize::from(image.is_some()), prompt).unwrap();
         let features = |_| {
             let pixels: PixelInput = self.0.preprocessor().preprocess(&image.unwrap().picture)?;
-            Ok(self.0.encode_images(&[&pixels], taps)?.remove(0))
+            Ok::<_, ModelError>(self.0.encode_images(&[&pixels], taps)?.remove(0))
         };
         let mut pieces = rendered.prefix_pieces(features).unwrap();
         pieces.push(Piece::Tokens(rendered.suffix));

@@ -403,6 +403,7 @@ fn tokenizer(template: &str) -> PromptTokenizer {
         special_tokens: std::collections::BTreeMap::new(),
         image_token: Some(IMAGE_TOKEN),
         stop_tokens: vec![STOP_TOKEN],
+        ..PromptSettings::default()
     };
     PromptTokenizer::new(json.to_string().as_bytes(), settings).unwrap()
 }

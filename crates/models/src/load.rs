@@ -8,6 +8,7 @@ pub mod source;
 
 use std::path::PathBuf;
 
+use checkpoint::Checkpoint;
 use reasonedit_nn::precision::{BlockType, DeviceChoice, Precision, WeightType};
 use reasonedit_nn::weights::Weights;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use crate::architecture::{Architecture, Parts};
 use crate::error::Result;
 use crate::model::{SentenceEncoder, VisionLanguageModel};
 use crate::sentence;
+use reasonedit_prompt::ThinkingChoice;
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub struct LoadOptions {
     /// Folder of a low-rank adapter in PEFT's layout, merged into the language model's weights while they are
     /// read; sentence encoders have none.
     pub adapter: Option<PathBuf>,
+    /// Whether and how the model thinks before it answers.
+    pub thinking: ThinkingChoice,
     /// Branch, tag or commit on the hub; its main branch when absent. Unused for folders.
     pub revision: Option<String>,
     /// Use only what was downloaded before.
@@ -55,7 +59,7 @@ pub fn load_with_progress(
     options: &LoadOptions,
     progress: &dyn Fn(DownloadProgress),
 ) -> Result<Box<dyn VisionLanguageModel>> {
-    let checkpoint = resolve(source, options, progress)?;
+    let checkpoint = Checkpoint { thinking: options.thinking, ..resolve(source, options, progress)? };
     let config = checkpoint.required_json("config.json")?;
     let architecture = Architecture::of(&config)?;
     let device = options.device.open()?;

@@ -4,6 +4,7 @@ import { announce, button, count, el, number, percent, put, several, when } from
 import { editOf } from "./api.js";
 import { crop, ruler, stored } from "./picture.js";
 import { chip, meter, warned, withheldBecause } from "./parts.js";
+import { ThinkingView, formNotes } from "./thinking.js";
 
 /** The answer to one question: fed with the events of a query. */
 export class AnswerView {
@@ -12,10 +13,11 @@ export class AnswerView {
     this.spoken = el("p", { class: "spoken" });
     this.figures = el("div", { class: "figures" });
     this.tokens = [];
+    this.thinking = new ThinkingView();
     this.why = el("section", { class: "why", "aria-labelledby": "why-title" });
     this.actions = el("div", { class: "row" });
     this.root = el("section", { class: "answer card", "aria-labelledby": "answer-title", "aria-busy": "true" },
-      this.heading, this.spoken, this.figures, this.actions);
+      this.heading, this.thinking.root, this.spoken, this.figures, this.actions);
     this.heading.id = "answer-title";
     this.spoken.append(el("span", { class: "waiting" }, "Looking up what people have said about pictures and questions like this…"));
   }
@@ -23,6 +25,10 @@ export class AnswerView {
   retrieval(found) {
     put(this.why, whyOf(found));
     put(this.spoken, el("span", { class: "caret" }));
+  }
+
+  thought({ text }) {
+    this.thinking.add(text);
   }
 
   token({ text, probability }) {
@@ -35,9 +41,12 @@ export class AnswerView {
 
   done(answer, asked) {
     this.spoken.querySelector(".caret")?.remove();
-    if (!answer.answer) this.spoken.append(el("span", { class: "waiting" }, "(The model said nothing.)"));
+    if (!answer.answer && answer.format !== "broken") this.spoken.append(el("span", { class: "waiting" }, "(The model said nothing.)"));
     this.root.setAttribute("aria-busy", "false");
-    const rows = [];
+    this.thinking.done(answer);
+    // Its pieces came before the whole was known to have no form.
+    if (answer.format === "broken" && !answer.choices) put(this.spoken, el("span", { class: "waiting" }, "(No answer.)"));
+    const rows = formNotes(answer);
     if (answer.choices) {
       const best = answer.answer;
       rows.push(el("ul", { class: "choices", "aria-label": "Probability of every choice" }, answer.choices.map((one) =>

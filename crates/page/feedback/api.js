@@ -154,7 +154,7 @@ async function* events(response) {
   }
 }
 
-/** Asks; yields the events `retrieval`, `token`…, `done`. */
+/** Asks; yields the events `retrieval`, of a reasoning model `thinking`…, `token`…, `done`. */
 export async function* query(body, signal) {
   const response = await checked(address("/query"), {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ...body, stream: true }), signal,

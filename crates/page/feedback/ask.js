@@ -185,6 +185,7 @@ export class AskPage {
       for await (const [name, data] of query(body, running.signal)) {
         if (running.signal.aborted) break;
         if (name === "retrieval") view.retrieval(data);
+        else if (name === "thinking") view.thought(data);
         else if (name === "token") view.token(data);
         else if (name === "done") {
           view.done(data, asked);

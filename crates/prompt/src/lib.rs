@@ -11,10 +11,13 @@ mod error;
 mod instruction;
 mod messages;
 mod rendered;
+mod reply_splitter;
 mod sections;
 mod spelling;
 mod stream;
 mod template;
+mod thinking;
+mod thinking_template;
 mod tokenizer;
 mod tokenizer_file;
 
@@ -24,7 +27,12 @@ mod tests;
 pub use error::{PromptError, Result};
 pub use messages::{ChatMessage, ContentPart, Role};
 pub use rendered::{PromptPiece, RenderedPrompt, prefix_pieces};
+pub use reply_splitter::{FormatFault, ReplyPart, ReplySplitter, unfinished_length};
 pub use spelling::Spelling;
 pub use stream::TokenStream;
+pub use thinking::Thinking;
+pub use thinking_template::{
+    CLOSE_ANSWER, CLOSE_THINKING, OPEN_ANSWER, OPEN_THINKING, ThinkingChoice, ThinkingForm,
+};
 pub use tokenizer::{PromptSettings, PromptTokenizer};
 pub use tokenizer_file::read_tokenizer;

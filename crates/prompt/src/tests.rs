@@ -24,6 +24,7 @@ fn settings(template: &str) -> PromptSettings {
         special_tokens: BTreeMap::from([("eos_token".into(), "<|im_end|>".into())]),
         image_token: Some(id("<|image_pad|>")),
         stop_tokens: vec![id("<|im_end|>")],
+        thinking: ThinkingChoice::Auto,
     }
 }
 

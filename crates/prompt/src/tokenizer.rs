@@ -13,6 +13,7 @@ use crate::messages::{ChatMessage, ContentPart, Role, user};
 use crate::rendered::{PromptPiece, RenderedPrompt};
 use crate::sections::{self, Leading, Rendered};
 use crate::template::ChatTemplate;
+use crate::thinking_template::{ThinkingChoice, ThinkingTemplate};
 use crate::tokenizer_file::read_tokenizer;
 
 /// What surrounds a `tokenizer.json`: settings from the other files of a checkpoint's folder.
@@ -26,6 +27,8 @@ pub struct PromptSettings {
     pub image_token: Option<u32>,
     /// Tokens that end the model's turn (`eos_token_id` of `generation_config.json`).
     pub stop_tokens: Vec<u32>,
+    /// Whether and how the model thinks before it answers.
+    pub thinking: ThinkingChoice,
 }
 
 /// A model's tokenizer together with its chat template. Cheap to share; used on the caller's threads.
@@ -45,7 +48,7 @@ pub struct PromptTokenizer {
     instruction: Option<InstructionTokenizer>,
     pub(crate) control: ControlTokens,
     template: ChatTemplate,
-    image_token: Option<u32>,
+    pub(crate) image_token: Option<u32>,
     pub(crate) stop_tokens: Vec<u32>,
     /// Ordinary text between the last control token of the generation prompt and the reply, `assistant\n` for
     /// `ChatML`.
@@ -54,6 +57,8 @@ pub struct PromptTokenizer {
     reply_space: String,
     /// The tokenizer puts a space before a text's first word: taken off again when decoding.
     adds_prefix_space: bool,
+    /// How the model thinks, if it does.
+    pub(crate) thinking: Option<ThinkingTemplate>,
 }
 
 impl PromptTokenizer {
@@ -113,6 +118,7 @@ impl PromptTokenizer {
             lead_in: String::new(),
             reply_space: String::new(),
             adds_prefix_space: false,
+            thinking: None,
         };
         this.adds_prefix_space = {
             let ids = this.encode_plain("a")?;
@@ -127,6 +133,9 @@ impl PromptTokenizer {
             .rendered(&[user(pictures, "a"), answer], false)
             .map_or_else(|_| String::new(), |answered| prompt.space_before("a", &answered));
         this.render(pictures, "a")?;
+        let transcript = this.transcript(&[user(pictures, "a")])?;
+        this.thinking =
+            ThinkingTemplate::find(settings.thinking, &settings.chat_template, &transcript, &this.control);
         Ok(this)
     }
 
@@ -214,41 +223,24 @@ impl PromptTokenizer {
     /// [`PromptError::Tokenizer`].
     pub fn encode_reply(&self, reply: &str) -> Result<Vec<u32>> {
         let space = if reply.starts_with(' ') { "" } else { self.reply_space.as_str() };
-        if !self.lead_in.is_empty() {
-            let lead = self.encode_text(&self.lead_in, false)?;
-            let both = self.encode_text(&format!("{}{space}{reply}", self.lead_in), false)?;
-            if let Some(rest) = both.strip_prefix(lead.as_slice()) {
+        self.encode_after(&self.lead_in, &format!("{space}{reply}"))
+    }
+
+    /// Tokens of a text as it follows the ordinary text `lead` behind a control token.
+    pub(crate) fn encode_after(&self, lead: &str, text: &str) -> Result<Vec<u32>> {
+        if !lead.is_empty() {
+            let before = self.encode_text(lead, false)?;
+            let both = self.encode_text(&format!("{lead}{text}"), false)?;
+            if let Some(rest) = both.strip_prefix(before.as_slice()) {
                 return Ok(rest.to_vec());
             }
             // The tokenizer would join the prompt's end with the reply: a generated reply can't, so neither
             // does this one.
         }
-        self.encode_text(&format!("{space}{reply}"), false)
+        self.encode_text(text, false)
     }
 
-    /// Tokens of a reply's beginning, as [`Self::encode_reply`]; an empty one is none, the space ahead of a
-    /// reply included.
-    ///
-    /// # Errors
-    /// [`PromptError::Tokenizer`].
-    pub fn encode_beginning(&self, begun: &str) -> Result<Vec<u32>> {
-        if begun.is_empty() { Ok(Vec::new()) } else { self.encode_reply(begun) }
-    }
-
-    /// Tokens of the rest of a reply behind its beginning.
-    ///
-    /// # Errors
-    /// [`PromptError::Tokenizer`].
-    pub fn encode_behind(&self, begun: &str, rest: &str) -> Result<Vec<u32>> {
-        let (lead, both) = (self.encode_reply(begun)?, self.encode_reply(&format!("{begun}{rest}"))?);
-        match both.strip_prefix(lead.as_slice()) {
-            Some(tokens) => Ok(tokens.to_vec()),
-            // The tokenizer would join the two; what was begun can't be taken back.
-            None => self.encode_text(rest, false),
-        }
-    }
-
-    /// The distinct first tokens of each word as a reply, in order of first appearance.
+    /// The distinct first tokens of each word as an answer, in order of first appearance.
     ///
     /// # Errors
     /// [`PromptError::Tokenizer`], also for a word without tokens.
@@ -257,7 +249,7 @@ impl PromptTokenizer {
         let mut tokens = Vec::new();
         for word in words {
             let first = *self
-                .encode_reply(word)?
+                .encode_answer(word)?
                 .first()
                 .ok_or_else(|| PromptError::Tokenizer("an empty word has no first token".into()))?;
             if seen.insert(first) {
@@ -298,7 +290,7 @@ impl PromptTokenizer {
     }
 
     /// As [`Self::encode_plain`]; `first` says whether nothing stands before the text.
-    fn encode_text(&self, text: &str, first: bool) -> Result<Vec<u32>> {
+    pub(crate) fn encode_text(&self, text: &str, first: bool) -> Result<Vec<u32>> {
         let encode = |text: &str, first: bool| -> Result<Vec<u32>> {
             let tokenizer = if first { &self.plain } else { self.behind.as_ref().unwrap_or(&self.plain) };
             let encoding = tokenizer

@@ -1,5 +1,5 @@
-//! Server-sent events: of a query `retrieval`, `token`…, `done`, or `error` with a problem document; of a job
-//! `progress`…, `done` or `failed`.
+//! Server-sent events: of a query `retrieval`, `thinking`…, `token`…, `done`, or `error` with a problem
+//! document; of a job `progress`…, `done` or `failed`.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -28,6 +28,14 @@ pub(crate) struct Token {
     pub(crate) text: String,
     /// Of its tokens, given what stands before them; of a choice, over the choices.
     pub(crate) probability: f64,
+}
+
+/// Data of a `thinking` event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ThinkingPiece)]
+pub(crate) struct ThinkingPiece {
+    /// The next piece of what the model thinks.
+    pub(crate) text: String,
 }
 
 /// Answers with the events of a query. Dropping the answer (the client has gone) drops the receiver, which
@@ -88,6 +96,7 @@ impl Progress {
             Ok(QueryEvent::Retrieval(report, verification)) => {
                 event("retrieval", &RetrievalDto::new(&report, verification.as_ref()))
             }
+            Ok(QueryEvent::Thinking(text)) => event("thinking", &ThinkingPiece { text }),
             Ok(QueryEvent::Token { text, probability, .. }) => event("token", &Token { text, probability }),
             Ok(QueryEvent::Done(outcome)) => {
                 self.ended = true;
@@ -167,6 +176,7 @@ mod tests {
             prompt: "Is it red?".to_owned(),
             generation: None,
             finish: Some(FinishReason::Stop),
+            reasoning: None,
             usage: Usage { prompt_tokens: 20, completion_tokens: 3 },
             timings_ms: BTreeMap::from([("total".to_owned(), 1.23456)]),
         }

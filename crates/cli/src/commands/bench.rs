@@ -205,6 +205,7 @@ async fn query(
         question: question.to_owned(),
         choices: choices.to_vec(),
         max_tokens: None,
+        max_thinking_tokens: None,
         retrieval: RetrievalOverride::default(),
         compare: false,
     };
@@ -222,6 +223,7 @@ async fn generate(local: &Local, image: &Path, prompt: String, tokens: usize) ->
         question: prompt,
         choices: Vec::new(),
         max_tokens: Some(tokens),
+        max_thinking_tokens: None,
         retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
         compare: false,
         warnings: Vec::new(),
@@ -244,7 +246,7 @@ async fn generate(local: &Local, image: &Path, prompt: String, tokens: usize) ->
                     "answer": outcome.answer,
                 }));
             }
-            QueryEvent::Retrieval(..) => {}
+            QueryEvent::Retrieval(..) | QueryEvent::Thinking(_) => {}
         }
     }
     Err(CliError::Failed("the generation broke off".to_owned()))

@@ -55,6 +55,7 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<()> {
                 question: args.question.clone(),
                 choices: args.choices.clone(),
                 max_tokens: args.max_tokens,
+                max_thinking_tokens: None,
                 retrieval,
                 compare: args.compare,
             };

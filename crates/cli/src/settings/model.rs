@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use reasonedit_models::prompt::ThinkingChoice;
 use reasonedit_models::{BlockType, DeviceChoice, LoadOptions, WeightType, is_hub_id};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub(crate) struct ModelSettings {
     /// Folder of a low-rank adapter in PEFT's layout, merged into the model's language side; none: the model
     /// as it is.
     pub(crate) adapter: Option<PathBuf>,
+    /// Whether and how the model thinks before it answers.
+    pub(crate) thinking: ThinkingChoice,
     /// Branch, tag or commit of a hub id.
     pub(crate) revision: Option<String>,
     /// Device that runs the model.
@@ -87,6 +90,7 @@ impl ModelSettings {
             dtype: self.dtype,
             quantize: self.quantize,
             adapter: self.adapter.clone(),
+            thinking: self.thinking,
             revision: self.revision.clone(),
             offline: self.offline,
         }

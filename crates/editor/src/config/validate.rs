@@ -76,6 +76,10 @@ impl EditorConfig {
                 (1..=self.answer.max_tokens_limit).contains(&self.answer.max_tokens),
                 "answer.max_tokens must lie between 1 and answer.max_tokens_limit",
             ),
+            (
+                self.answer.max_thinking_tokens <= self.answer.max_thinking_tokens_limit,
+                "answer.max_thinking_tokens must be at most answer.max_thinking_tokens_limit",
+            ),
         ];
         match checks.iter().find(|(ok, _)| !ok) {
             Some((_, what)) => Err(EditorError::Config(what)),
@@ -119,5 +123,6 @@ mod tests {
         wrong(|c| c.retrieval.relevance.false_injection = 0.0, "retrieval.relevance.false_injection");
         wrong(|c| c.retrieval.relevance.confidence = 1.0, "retrieval.relevance.confidence");
         wrong(|c| c.answer.max_tokens = 2000, "answer.max_tokens");
+        wrong(|c| c.answer.max_thinking_tokens = 10_000, "answer.max_thinking_tokens");
     }
 }

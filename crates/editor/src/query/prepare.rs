@@ -23,6 +23,10 @@ pub(crate) struct PreparedQuery {
     /// Empty: the answer is generated.
     pub(super) choices: Vec<String>,
     pub(super) max_tokens: usize,
+    /// Tokens that a reasoning model may think before.
+    pub(super) thinking: usize,
+    /// Most tokens of thinking and answer together.
+    total: Option<usize>,
     decoding: Decoding,
     /// What a generated answer must look like.
     form: Option<CompiledForm>,
@@ -72,12 +76,20 @@ impl PreparedQuery {
     ) -> Result<Self, EditorError> {
         let began = Instant::now();
         let picture = core.pictures().resolve(&request.image, core.pixel_rules(codebook)?).await?;
-        let warnings = request.warnings.into_iter().chain(picture.warnings("/image")).collect();
+        let mut warnings: Vec<Warning> = request.warnings;
+        warnings.extend(picture.warnings("/image"));
+        if request.max_thinking_tokens.is_some() && core.engine().tokenizer().await?.thinking().is_none() {
+            let detail = "It has no effect: this model answers without thinking before.";
+            warnings.push(Warning::new("no_effect", "/max_thinking_tokens", detail));
+        }
+        let config = &core.config().answer;
         Ok(Self {
             began,
             chat: PreparedChat::question(picture, &request.question),
             choices: request.choices,
-            max_tokens: request.max_tokens.unwrap_or(core.config().answer.max_tokens),
+            max_tokens: request.max_tokens.unwrap_or(config.max_tokens),
+            thinking: request.max_thinking_tokens.unwrap_or(config.max_thinking_tokens),
+            total: None,
             decoding: Decoding::default(),
             form: None,
             retrieval: request.retrieval,
@@ -99,14 +111,19 @@ impl PreparedQuery {
     ) -> Result<Self, EditorError> {
         let began = Instant::now();
         let (chat, noted) = prepare_chat(core, codebook, &request).await?;
-        let form = compile(core, request.form.as_ref(), !chat.begun.is_empty()).await?;
-        let limit = core.config().answer.max_tokens_limit;
+        let begun = !chat.begun.is_empty() || core.engine().tokenizer().await?.thinking().is_some();
+        let form = compile(core, request.form.as_ref(), begun).await?;
+        let config = &core.config().answer;
+        let limit = config.max_tokens_limit;
         Ok(Self {
             began,
             chat,
             form,
             choices: request.choices,
             max_tokens: request.max_tokens.map_or(limit, |tokens| tokens.min(limit)),
+            thinking: request.max_thinking_tokens.unwrap_or(config.max_thinking_tokens),
+            // As OpenAI counts them; without a bound each has its own.
+            total: request.max_tokens,
             decoding: request.decoding,
             retrieval: request.retrieval,
             compare: request.compare,
@@ -122,7 +139,13 @@ impl PreparedQuery {
 
     /// How a generated answer is made.
     pub(super) fn reply(&self) -> ReplySettings<'_> {
-        ReplySettings { max_tokens: self.max_tokens, decoding: &self.decoding, form: self.form.as_ref() }
+        ReplySettings {
+            max_tokens: self.max_tokens,
+            thinking: self.thinking,
+            total: self.total,
+            decoding: &self.decoding,
+            form: self.form.as_ref(),
+        }
     }
 }
 

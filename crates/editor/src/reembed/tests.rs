@@ -22,6 +22,7 @@ fn query(seed: u64) -> QueryRequest {
         question: format!("What is specimen {seed}?"),
         choices: vec!["benign".into(), "malignant".into()],
         max_tokens: None,
+        max_thinking_tokens: None,
         retrieval: RetrievalOverride::default(),
         compare: false,
     }

@@ -65,6 +65,8 @@ pub struct ChatRequest {
     pub form: Option<AskedForm>,
     /// Most tokens to generate; as many as the configuration allows if more or nothing is said.
     pub max_tokens: Option<usize>,
+    /// Most tokens that a reasoning model may think before it answers; 0: it answers at once.
+    pub max_thinking_tokens: Option<usize>,
     /// How the reply is made.
     pub decoding: Decoding,
     /// Settings of retrieval.
@@ -128,6 +130,7 @@ mod tests {
             choices: Vec::new(),
             form: None,
             max_tokens: None,
+            max_thinking_tokens: None,
             decoding: Decoding::default(),
             retrieval: RetrievalOverride::default(),
             compare: false,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use reasonedit_codebook::{Fact, GenerationId, Opinion, Retrieval};
+use reasonedit_inference::prompt::FormatFault;
 use reasonedit_inference::{FinishReason, TokenChoice};
 use reasonedit_text::Warning;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,8 @@ pub struct QueryRequest {
     pub choices: Vec<String>,
     /// Most tokens to generate.
     pub max_tokens: Option<usize>,
+    /// Most tokens that a reasoning model may think before it answers; 0: it answers at once.
+    pub max_thinking_tokens: Option<usize>,
     /// Settings of retrieval.
     pub retrieval: RetrievalOverride,
     /// Answer without the codebook too.
@@ -81,6 +84,7 @@ impl QueryRequest {
             question: question.into(),
             choices: Vec::new(),
             max_tokens: None,
+            max_thinking_tokens: None,
             retrieval: RetrievalOverride::default(),
             compare: false,
             warnings: Vec::new(),
@@ -132,6 +136,8 @@ pub struct QueryOutcome {
     pub prompt: String,
     /// Why generation ended; `None` with choices.
     pub finish: Option<FinishReason>,
+    /// What a reasoning model thought before; `None` of other models.
+    pub reasoning: Option<ThinkingOutcome>,
     /// Tokens counted.
     pub usage: Usage,
     /// Milliseconds by stage: queue, embed, retrieve, verify, answer, total.
@@ -140,11 +146,29 @@ pub struct QueryOutcome {
     pub warnings: Vec<Warning>,
 }
 
-/// What a streamed query sends, in order: one retrieval, texts, one done.
+/// What a reasoning model thought before its answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ThinkingOutcome {
+    /// The text; empty where it was not to think.
+    pub thinking: String,
+    /// Why it ended: the model closed it, or it was closed because the budget was used up; `None` where the
+    /// model was not to think.
+    pub finish: Option<FinishReason>,
+    /// Tokens of it.
+    pub tokens: usize,
+    /// What is wrong with the reply; its answer is empty then, unless it was chosen.
+    pub fault: Option<FormatFault>,
+    /// The whole reply, tags and all, where something is wrong with it.
+    pub raw: Option<String>,
+}
+
+/// What a streamed query sends, in order: one retrieval, what is thought, texts, one done.
 #[derive(Clone, Debug)]
 pub enum QueryEvent {
     /// What was retrieved and fits in front of the question, and what was judged on the picture.
     Retrieval(Box<Retrieval>, Option<Verification>),
+    /// A piece of what a reasoning model thinks before it answers.
+    Thinking(String),
     /// A piece of the answer.
     Token {
         /// The piece.

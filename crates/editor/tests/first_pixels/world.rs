@@ -107,6 +107,7 @@ pub(crate) fn query(n: u16) -> QueryRequest {
         question: format!("What is specimen {n}?"),
         choices: vec!["benign".into(), "malignant".into()],
         max_tokens: None,
+        max_thinking_tokens: None,
         retrieval: RetrievalOverride { reject_percentile: Some(100.0), ..RetrievalOverride::default() },
         compare: false,
     }

@@ -17,6 +17,7 @@ pub(super) async fn answer(
         question: prompt,
         choices: question.choices.clone(),
         max_tokens: None,
+        max_thinking_tokens: None,
         retrieval: RetrievalOverride { enabled: Some(false), ..RetrievalOverride::default() },
         compare: false,
         warnings: Vec::new(),

@@ -103,6 +103,7 @@ impl BaselineEditor for ReasonEdit {
                 question: question.question.clone(),
                 choices: question.choices.clone(),
                 max_tokens: None,
+                max_thinking_tokens: None,
                 retrieval: RetrievalOverride { enabled: Some(true), ..question.retrieval },
                 compare: false,
                 warnings: Vec::new(),

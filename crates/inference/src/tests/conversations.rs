@@ -17,7 +17,7 @@ fn conversation(turns: &[(Role, &str)]) -> Conversation {
     Conversation {
         images: digits.map(|digit| picture(digit - b'0')).collect(),
         messages: turns.iter().map(|(role, text)| turn(*role, text)).collect(),
-        begun: String::new(),
+        ..Conversation::default()
     }
 }
 
@@ -46,7 +46,7 @@ impl Scratch {
         let rendered = self.0.tokenizer().render_messages(&prompt.messages).unwrap();
         let features = |at: usize| {
             let pixels: PixelInput = self.0.preprocessor().preprocess(&prompt.images[at].picture)?;
-            Ok(self.0.encode_images(&[&pixels], &[])?.remove(0))
+            Ok::<_, ModelError>(self.0.encode_images(&[&pixels], &[])?.remove(0))
         };
         let mut pieces = rendered.prefix_pieces(features).unwrap();
         pieces.push(Piece::Tokens(rendered.suffix));

@@ -107,6 +107,7 @@ impl Asking<'_> {
             question,
             choices: choices.iter().map(|choice| choice.text.clone()).collect(),
             max_tokens: None,
+            max_thinking_tokens: None,
             retrieval: RetrievalOverride::default(),
             compare: false,
         };

@@ -19,7 +19,8 @@ use super::errors::{ChatErrors, placed};
 use super::input::{ChatInput, Prepared};
 use super::models::Served;
 use super::output::{
-    CompletionChoice, CompletionDto, Head, LogprobsDto, ProvenanceDto, ReplyDto, RequestSummary,
+    CompletionChoice, CompletionDto, CompletionUsageDto, Head, LogprobsDto, ProvenanceDto, ReplyDto,
+    RequestSummary,
 };
 use super::rules::InputRules;
 use super::stream::{self, ReplyContext};
@@ -36,7 +37,8 @@ const FINGERPRINT: usize = 10;
 /// by itself, and `reasonedit.skipped` says so. A last message of the assistant's is gone on with: the answer
 /// is what comes behind it. What the answer rests on stands under `reasonedit`. With `stream` it comes as
 /// server-sent events: chunks, then `[DONE]`; a failure on the way is an event named `error`. An answer is
-/// made greedily unless a `temperature` is asked for.
+/// made greedily unless a `temperature` is asked for. A reasoning model thinks first, as much as
+/// `reasoning_effort` allows: `reasoning_content` has what.
 #[utoipa::path(
     post, path = "/v1/chat/completions", operation_id = "create_chat_completion", tag = "openai",
     request_body(content = ChatInput),
@@ -82,6 +84,7 @@ pub(crate) async fn complete(
         characters: config.limits.conversation_chars,
         positions: info.max_positions,
         vocabulary: info.vocabulary,
+        thinking: served.editor.thinks().await?.then_some(&config.answer),
         fetcher: &openai.service.fetcher,
     };
     let Prepared { request, choices_at, omitted_pictures } = input.request(&rules).await?;
@@ -118,6 +121,7 @@ async fn whole(mut events: Events, context: ReplyContext, deadline: Deadline) ->
             QueryEvent::Retrieval(report, verification) => {
                 grounds = summary.grounds(&report, verification.as_ref());
             }
+            QueryEvent::Thinking(_) => {}
             QueryEvent::Token { text, tokens: more, .. } => {
                 content.push_str(&text);
                 tokens.extend(more);
@@ -126,9 +130,20 @@ async fn whole(mut events: Events, context: ReplyContext, deadline: Deadline) ->
         }
         next = next_event(&mut events, deadline.0.into(), &Span::current()).await?;
     };
+    let reasoning = outcome.reasoning.as_ref();
+    // A stream had to tell the pieces before the whole was known to have no form.
+    if reasoning.is_some_and(|reasoning| reasoning.fault.is_some()) {
+        content.clone_from(&outcome.answer);
+    }
+    let message = ReplyDto {
+        role: "assistant",
+        content,
+        reasoning_content: reasoning.map(|reasoning| reasoning.thinking.clone()),
+        refusal: (),
+    };
     let choice = CompletionChoice {
         index: 0,
-        message: ReplyDto { role: "assistant", content, refusal: () },
+        message,
         logprobs: logprobs.then(|| LogprobsDto::new(&tokens)),
         finish_reason: outcome.finish.into(),
     };
@@ -138,7 +153,7 @@ async fn whole(mut events: Events, context: ReplyContext, deadline: Deadline) ->
         created: head.created,
         model: head.model,
         choices: vec![choice],
-        usage: outcome.usage.into(),
+        usage: CompletionUsageDto::new(outcome.usage, reasoning),
         system_fingerprint: head.fingerprint,
         reasonedit: summary.figures(outcome, grounds),
     })

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::form::{self, FormsInput, ReplyConstraint};
 use super::message::{MessageInput, turns};
 use super::neutral;
+use super::reasoning::thinking_tokens;
 use super::rules::{InputRules, unsupported};
 use super::samplers::{self, SamplersInput};
 
@@ -78,6 +79,10 @@ pub(crate) struct ChatInput {
     /// This service's own part.
     #[schema(nullable = false)]
     pub(crate) reasonedit: Option<OwnInput>,
+    /// How much a reasoning model thinks before it answers: `none`, `minimal`, `low`, `medium` (as much as
+    /// where nothing is said) or `high`. Other models take `none`, which changes nothing.
+    #[schema(nullable = false)]
+    reasoning_effort: Option<String>,
     /// Only 1.
     #[schema(minimum = 1, maximum = 1)]
     n: Option<u64>,
@@ -262,6 +267,7 @@ impl ChatInput {
         self.supported()?;
         let (decoding, max_tokens, continues) =
             (self.decoding(rules.vocabulary)?, self.max_tokens()?, self.continues()?);
+        let max_thinking_tokens = thinking_tokens(self.reasoning_effort.as_deref(), rules.thinking)?;
         let asked = self.part::<FormsInput>(&form::NAMES)?.asked()?;
         let own = self.reasonedit.unwrap_or_default();
         let mut warnings: Vec<Warning> = Vec::new();
@@ -308,6 +314,7 @@ impl ChatInput {
             choices,
             form,
             max_tokens,
+            max_thinking_tokens,
             decoding,
             retrieval: own.retrieval.unwrap_or_default().into(),
             compare: own.compare.unwrap_or(false),
@@ -363,7 +370,6 @@ mod tests {
             ("tools", json!([{"type": "function"}])),
             ("tool_choice", json!({"type": "function"})),
             ("web_search_options", json!({})),
-            ("reasoning_effort", json!("high")),
             ("use_beam_search", json!(true)),
             ("add_generation_prompt", json!(false)),
             ("continue_final_message", json!(true)),
@@ -380,7 +386,7 @@ mod tests {
             json!({"response_format": {"type": "text"}, "frequency_penalty": 0, "presence_penalty": 0.0, "top_k": -1}),
             json!({"user": "me", "store": true, "metadata": {"a": "b"}, "made_up": [1], "parallel_tool_calls": true}),
             json!({"modalities": ["text"], "audio": null, "service_tier": "auto", "stop": null, "top_p": 0.5}),
-            json!({"stream_options": null, "stop": "", "reasoning_effort": "none", "max_tokens": -1, "seed": null}),
+            json!({"stream_options": null, "stop": "", "max_tokens": -1, "seed": null}),
             json!({"stop": ["", ""], "n": null, "temperature": null, "top_p": null, "logprobs": null, "top_logprobs": null}),
             json!({"add_generation_prompt": true, "continue_final_message": false, "max_completion_tokens": null}),
         ] {

@@ -12,6 +12,7 @@ mod message;
 mod models;
 mod neutral;
 mod output;
+mod reasoning;
 mod rules;
 mod samplers;
 mod stream;

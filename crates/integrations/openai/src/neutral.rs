@@ -27,7 +27,7 @@ enum Neutral {
 use Neutral::{Flags, ListOf, Nothing, Numbers, Off, On, Texts};
 
 /// By name. `docs/openai.md` has the same table.
-const PARAMETERS: [(&str, Neutral); 54] = [
+const PARAMETERS: [(&str, Neutral); 53] = [
     // OpenAI.
     ("tools", Off),
     ("functions", Off),
@@ -36,7 +36,6 @@ const PARAMETERS: [(&str, Neutral); 54] = [
     ("modalities", ListOf(&["text"])),
     ("audio", Off),
     ("web_search_options", Nothing),
-    ("reasoning_effort", Texts(&["none"])),
     // vLLM.
     ("best_of", Numbers(&[1.0])),
     ("use_beam_search", Off),
@@ -159,8 +158,6 @@ mod tests {
             ("tool_choice", json!("auto")),
             ("tool_choice", json!("")),
             ("modalities", json!(["text"])),
-            ("reasoning_effort", json!("none")),
-            ("reasoning_effort", json!("")),
             ("best_of", json!(1)),
             ("use_beam_search", json!(false)),
             ("skip_special_tokens", json!(true)),

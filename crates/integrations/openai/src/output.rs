@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_api::query::{ChoiceDto, RetrievalDto};
+use reasonedit_api::query::{ChoiceDto, FinishReasonDto, FormatDto, FormatFaultDto, RetrievalDto};
 use reasonedit_api::{OpinionDto, WarningDto, rounded};
 use reasonedit_editor::{
-    FinishReason, QueryOutcome, Retrieval, ScoredToken, TokenChoice, Usage, Verification,
+    FinishReason, QueryOutcome, Retrieval, ScoredToken, ThinkingOutcome, TokenChoice, Usage, Verification,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,8 +65,12 @@ pub(crate) struct CompletionChoice {
 pub(crate) struct ReplyDto {
     /// Always `assistant`.
     pub(super) role: &'static str,
-    /// The text.
+    /// The text; empty where `reasonedit.format` is `broken`, unless it was chosen.
     pub(super) content: String,
+    /// What a reasoning model thought before it, as `DeepSeek` and vLLM tell it; absent of other models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) reasoning_content: Option<String>,
     /// Always `null`.
     #[schema(value_type = Option<String>)]
     pub(super) refusal: (),
@@ -104,11 +108,30 @@ pub(crate) struct CompletionUsageDto {
     completion_tokens: usize,
     /// Both.
     total_tokens: usize,
+    /// What was generated, one by one; absent of models that don't think.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    completion_tokens_details: Option<CompletionDetailsDto>,
 }
 
-impl From<Usage> for CompletionUsageDto {
-    fn from(Usage { prompt_tokens, completion_tokens }: Usage) -> Self {
-        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+/// What was generated, one by one.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = ChatCompletionUsageDetails)]
+pub(crate) struct CompletionDetailsDto {
+    /// What a reasoning model thought.
+    reasoning_tokens: usize,
+}
+
+impl CompletionUsageDto {
+    pub(super) fn new(usage: Usage, reasoning: Option<&ThinkingOutcome>) -> Self {
+        let Usage { prompt_tokens, completion_tokens } = usage;
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            completion_tokens_details: reasoning
+                .map(|reasoning| CompletionDetailsDto { reasoning_tokens: reasoning.tokens }),
+        }
     }
 }
 
@@ -223,6 +246,10 @@ pub(crate) struct DeltaDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) content: Option<String>,
+    /// The next piece of what a reasoning model thinks; all of them come before the answer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) reasoning_content: Option<String>,
 }
 
 impl ChunkDto {
@@ -288,6 +315,23 @@ pub(crate) struct ProvenanceDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     probability: Option<f64>,
+    /// Why the thinking of a reasoning model ended: `stop`, the model closed it or ended its turn; `length`,
+    /// it was closed because its budget was used up. Absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    thinking_finish_reason: Option<FinishReasonDto>,
+    /// Whether a reasoning model's reply is thinking and one answer; absent of other models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    format: Option<FormatDto>,
+    /// What is wrong with a reply whose `format` is `broken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    format_fault: Option<FormatFaultDto>,
+    /// The whole reply with its tags, where `format` is `broken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    raw_reply: Option<String>,
     /// Every choice, in the order asked; present when asked with choices.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -362,7 +406,16 @@ impl RequestSummary {
 
     /// What is known after it, beside `grounds`.
     pub(super) fn figures(&self, outcome: QueryOutcome, grounds: ProvenanceDto) -> ProvenanceDto {
+        let fault = outcome.reasoning.as_ref().and_then(|reasoning| reasoning.fault);
         ProvenanceDto {
+            thinking_finish_reason: outcome
+                .reasoning
+                .as_ref()
+                .and_then(|reasoning| reasoning.finish)
+                .map(Into::into),
+            format: outcome.reasoning.as_ref().map(|_| fault.into()),
+            format_fault: fault.map(Into::into),
+            raw_reply: outcome.reasoning.and_then(|reasoning| reasoning.raw),
             generation: outcome.generation.map(|id| id.to_string()),
             probability: Some(outcome.probability),
             choices: outcome.choices.map(|scores| scores.iter().map(Into::into).collect()),

@@ -1,5 +1,6 @@
 //! What requests are held to, and how what is not done here is refused.
 
+use reasonedit_editor::AnswerConfig;
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::{Problem, ProblemKind};
 use serde_json::Value;
@@ -18,6 +19,8 @@ pub(super) struct InputRules<'a> {
     pub(super) positions: usize,
     /// Tokens that the model knows.
     pub(super) vocabulary: usize,
+    /// How much a reasoning model thinks; `None` of other models.
+    pub(super) thinking: Option<&'a AnswerConfig>,
     pub(super) fetcher: &'a Fetcher,
 }
 

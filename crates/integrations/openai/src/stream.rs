@@ -16,7 +16,9 @@ use serde::Serialize;
 use tracing::Span;
 
 use super::errors::{ErrorBody, placed};
-use super::output::{ChunkDto, DeltaDto, Head, LogprobsDto, ProvenanceDto, RequestSummary};
+use super::output::{
+    ChunkDto, CompletionUsageDto, DeltaDto, Head, LogprobsDto, ProvenanceDto, RequestSummary,
+};
 
 /// Answers with the chunks. Dropping the answer (the client has gone) drops the receiver, which cancels the
 /// work.
@@ -80,13 +82,19 @@ impl Progress {
         let head = &self.context.head;
         match event {
             QueryEvent::Retrieval(report, verification) => {
-                let delta = DeltaDto { role: Some("assistant"), content: Some(String::new()) };
+                let delta =
+                    DeltaDto { role: Some("assistant"), content: Some(String::new()), ..DeltaDto::default() };
                 let grounds = self.context.summary.grounds(&report, verification.as_ref());
                 let chunk = ChunkDto { reasonedit: Some(grounds), ..ChunkDto::of(head, delta, None) };
                 self.send(&chunk);
             }
+            QueryEvent::Thinking(text) => {
+                let delta = DeltaDto { reasoning_content: Some(text), ..DeltaDto::default() };
+                let chunk = ChunkDto::of(head, delta, None);
+                self.send(&chunk);
+            }
             QueryEvent::Token { text, tokens, .. } => {
-                let delta = DeltaDto { role: None, content: Some(text) };
+                let delta = DeltaDto { content: Some(text), ..DeltaDto::default() };
                 let mut chunk = ChunkDto::of(head, delta, None);
                 if self.context.logprobs
                     && let Some(choice) = chunk.choices.first_mut()
@@ -96,7 +104,7 @@ impl Progress {
                 self.send(&chunk);
             }
             QueryEvent::Done(outcome) => {
-                let usage = outcome.usage.into();
+                let usage = CompletionUsageDto::new(outcome.usage, outcome.reasoning.as_ref());
                 let last = ChunkDto::of(head, DeltaDto::default(), Some(outcome.finish.into()));
                 let figures = self.context.summary.figures(*outcome, ProvenanceDto::default());
                 let count =
@@ -152,6 +160,7 @@ mod tests {
             prompt: "Is it red?".to_owned(),
             generation: None,
             finish: Some(FinishReason::Length),
+            reasoning: None,
             usage: Usage { prompt_tokens: 20, completion_tokens: 3 },
             timings_ms: BTreeMap::from([("total".to_owned(), 1.23456)]),
         })

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::foreign::{instead_of_weights, refuse_quantised};
 use crate::error::{ModelError, Result};
-use reasonedit_prompt::{PromptSettings, PromptTokenizer};
+use reasonedit_prompt::{PromptSettings, PromptTokenizer, ThinkingChoice};
 
 /// The settings of the image processor by themselves.
 const IMAGE_PROCESSOR: &str = "preprocessor_config.json";
@@ -30,6 +30,8 @@ pub(crate) struct Checkpoint {
     /// What the model is called in reports: the hub id, or the name of the folder, of a bundle's that of the
     /// bundle.
     pub(crate) name: String,
+    /// Whether and how the model thinks, by whoever loads it.
+    pub(crate) thinking: ThinkingChoice,
 }
 
 impl Checkpoint {
@@ -45,7 +47,7 @@ impl Checkpoint {
             let named = bundle.unwrap_or(&canonical).file_name();
             named.map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned())
         });
-        Ok(Self { folder, name })
+        Ok(Self { folder, name, thinking: ThinkingChoice::Auto })
     }
 
     /// Bytes of a file, `None` if it doesn't exist.
@@ -243,7 +245,8 @@ impl Checkpoint {
                 ));
             }
         };
-        Ok((json, PromptSettings { chat_template, special_tokens, image_token, stop_tokens }))
+        let thinking = self.thinking;
+        Ok((json, PromptSettings { chat_template, special_tokens, image_token, stop_tokens, thinking }))
     }
 
     /// Tokens that end a reply: those of `generation_config.json`; a folder without that file has them in

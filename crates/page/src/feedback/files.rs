@@ -32,6 +32,7 @@ static FILES: &[File] = files![
     "picture.js",
     "report.js",
     "status.js",
+    "thinking.js",
     "topology.js",
     "views.css",
 ];

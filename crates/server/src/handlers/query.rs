@@ -19,8 +19,11 @@ use crate::state::AppState;
 /// Ask about a picture
 ///
 /// The answer takes the statements of edits into account that are near enough. With `stream` it comes as
-/// server-sent events: `retrieval` (as in the answer), `token` (`{"text": "…", "probability": 0.97}`) any
-/// number of times, `done` (the whole answer); or `error` (a problem document).
+/// server-sent events: `retrieval` (as in the answer), of a reasoning model `thinking` (`{"text": "…"}`) any
+/// number of times, `token` (`{"text": "…", "probability": 0.97}`) any number of times, `done` (the whole
+/// answer); or `error` (a problem document). A reasoning model thinks first, within `max_thinking_tokens`;
+/// its answer, and choices too, stand behind what it thought. Pieces are told as they come: whether the whole
+/// has the model's form is known with `done`.
 #[utoipa::path(
     post, path = "/query", operation_id = "query", tag = "query", params(CodebookParams),
     request_body(content((QueryInput = "application/json"), (QueryForm = "multipart/form-data"))),
@@ -47,6 +50,7 @@ pub(crate) async fn query(
         question: input.question,
         choices: input.choices.unwrap_or_default(),
         max_tokens: input.max_tokens,
+        max_thinking_tokens: input.max_thinking_tokens,
         retrieval: input.retrieval.unwrap_or_default().into(),
         compare: input.compare.unwrap_or(false),
     };

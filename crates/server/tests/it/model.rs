@@ -7,13 +7,13 @@ use axum::Router;
 use reasonedit_codebook::{ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
-use reasonedit_inference::{Engine, EngineConfig, Models};
+use reasonedit_inference::{Engine, EngineConfig, EngineError, Models};
 use reasonedit_models::LoadOptions;
 use reasonedit_server::{Server, ServerConfig, Sources};
 use tempfile::TempDir;
 
 /// A folder with a tiny checkpoint: random weights, but everything else as in a real one.
-fn checkpoint(name: &str) -> String {
+pub(crate) fn checkpoint(name: &str) -> String {
     format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -66,22 +66,41 @@ fn sources() -> Sources {
     })
 }
 
+/// Starts a service with these models.
+pub(crate) async fn service_with(
+    load: impl FnOnce() -> Result<Models, EngineError> + Send + 'static,
+) -> Service {
+    let data = tempfile::tempdir().expect("a folder");
+    let editor = editor_of(data.path(), EditorConfig::default(), load).await;
+    let (server, slot) = Server::new(ServerConfig::default()).expect("a usable configuration");
+    assert!(slot.fill(editor.clone(), &data.path().join("jobs")).expect("jobs"));
+    Service { router: server.router(), editor, data }
+}
+
 pub(crate) async fn editor_on(data: &Path) -> Editor {
     editor_with(data, EditorConfig::default()).await
 }
 
 /// As [`editor_on`], with settings of its own.
 pub(crate) async fn editor_with(data: &Path, config: EditorConfig) -> Editor {
-    let store = Arc::new(SledStore::open(&data.join("codebook")).expect("a store"));
-    let images = ImageStore::open(&data.join("images")).expect("a folder for pictures");
-    let library = Arc::new(Library::open(store, config.codebook).expect("a library"));
-    let load = || {
+    editor_of(data, config, || {
         let options = LoadOptions::default();
         Ok(Models {
             vlm: reasonedit_models::load(&checkpoint("qwen3_vl-1"), &options)?,
             sentences: reasonedit_models::load_sentence_encoder(&checkpoint("mpnet-1"), &options)?,
         })
-    };
+    })
+    .await
+}
+
+async fn editor_of(
+    data: &Path,
+    config: EditorConfig,
+    load: impl FnOnce() -> Result<Models, EngineError> + Send + 'static,
+) -> Editor {
+    let store = Arc::new(SledStore::open(&data.join("codebook")).expect("a store"));
+    let images = ImageStore::open(&data.join("images")).expect("a folder for pictures");
+    let library = Arc::new(Library::open(store, config.codebook).expect("a library"));
     let engine = Engine::start(load, EngineConfig::default()).expect("an engine");
     Editor::new(engine, library, images, config).await.expect("an editor")
 }
