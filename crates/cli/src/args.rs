@@ -106,6 +106,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) bind: Option<BindAddress>,
 
+    /// Let other machines reach the service though no tokens are configured: whoever does reads every picture
+    /// and changes every edit
+    #[arg(long)]
+    pub(crate) insecure_no_auth: bool,
+
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_resilience::blocking;
-use reasonedit_server::{EditorSlot, Server};
+use reasonedit_server::{EditorSlot, Server, ServerError};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -39,10 +39,11 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let sets = sources::sources(&settings.modularity.datasets)?;
     let (server, slot) = Server::new(settings.server.clone()).map_err(CliError::failed)?;
     slot.offer(sets);
-    let listener = server.bind().await.map_err(|error| {
-        CliError::Failed(format!(
+    let listener = server.bind().await.map_err(|error| match error {
+        ServerError::Bind { .. } => CliError::Failed(format!(
             "{error}\nChoose another address: --bind 127.0.0.1:PORT (port 0 takes a free one)"
-        ))
+        )),
+        other => CliError::failed(other),
     })?;
     let address = listener.local_addr().map_err(|error| CliError::file("listener", error))?;
     tracing::info!(%address, model = %sources.vlm, data = %settings.data.display(), "listening; the model is being loaded");

@@ -109,12 +109,33 @@ pub(crate) async fn editor(
 /// A folder in use by another process, data that can't be read.
 pub(crate) fn open_library(settings: &Settings) -> Result<(Library, ImageStore)> {
     let data = &settings.data;
-    std::fs::create_dir_all(data).map_err(|error| CliError::file(data, error))?;
+    private_folder(data).map_err(|error| CliError::file(data, error))?;
     let store =
         store::open(StoreKind::default(), &data.join(STORE)).map_err(|error| in_folder(data, &error))?;
     let library = Library::open(store, settings.editor.codebook).map_err(|error| in_folder(data, &error))?;
     let images = ImageStore::open(&data.join(IMAGES)).map_err(|error| in_folder(data, &error))?;
     Ok((library, images))
+}
+
+/// Makes the folder for its owner alone: there are patients' pictures in it. One that others can look into is
+/// told of and left, since someone may have meant it.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+        builder.mode(0o700);
+        if let Ok(there) = std::fs::metadata(folder) {
+            let mode = there.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                let mode = format!("{mode:o}");
+                tracing::warn!(data = %folder.display(), mode, "others can look into the data folder; chmod 700 keeps them out");
+            }
+        }
+    }
+    builder.create(folder)
 }
 
 /// The folder of uploads that jobs work on.

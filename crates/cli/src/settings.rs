@@ -92,6 +92,9 @@ impl Settings {
         let mut options = data_option(&args.settings);
         options
             .extend(args.bind.as_ref().map(|bind| ("server.bind".to_owned(), Value::from(bind.to_string()))));
+        if args.insecure_no_auth {
+            options.push(("server.insecure_no_auth".to_owned(), Value::from(true)));
+        }
         Self::load_with(&args.settings.common, options)
     }
 

@@ -12,6 +12,7 @@ mod coding;
 pub mod deprecation;
 pub mod fetch;
 pub mod headers;
+pub mod host;
 pub mod json;
 pub mod limits;
 pub mod metrics;

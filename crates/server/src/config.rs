@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reasonedit_http::bind::BindAddress;
-use reasonedit_http::origin;
 use reasonedit_http::prefix::{self, Prefix};
+use reasonedit_http::{host, origin};
 use reasonedit_integration::{Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,12 @@ macro_rules! server_config {
             /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract
             /// and the pages stay open.
             pub auth_tokens: Vec<String>,
+            /// Whether others may reach the service though no tokens are asked for: without it the service
+            /// listens on loopback alone then.
+            pub insecure_no_auth: bool,
+            /// Names that the service answers to beside addresses and those of loopback
+            /// (`edits.hospital.example`); empty: where tokens are asked for any, else none.
+            pub hosts: Vec<String>,
             /// Origins whose pages may call the service: of web pages (`https://labels.example.org`), of
             /// desktop apps and browser extensions (`tauri://localhost`, `app://obsidian.md`,
             /// `chrome-extension://ID`), and `null`, which pages in files send, and sandboxed ones of
@@ -216,6 +222,9 @@ impl ServerConfig {
         if self.auth_tokens.iter().any(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
             return unusable("auth_tokens", "a token must be visible ASCII without spaces".to_owned());
         }
+        if let Some(reason) = self.hosts.iter().find_map(|name| host::fault(name)) {
+            return unusable("hosts", reason);
+        }
         if let Some(reason) = self.cors_origins.iter().find_map(|origin| origin::fault(origin)) {
             return unusable("cors_origins", reason);
         }
@@ -298,6 +307,8 @@ mod tests {
         };
         assert_eq!(field_of(&with(|c| c.auth_tokens = vec![String::new()])), "auth_tokens");
         assert_eq!(field_of(&with(|c| c.auth_tokens = vec!["a b".to_owned()])), "auth_tokens");
+        assert_eq!(field_of(&with(|c| c.hosts = vec!["https://a.example".to_owned()])), "hosts");
+        assert_eq!(field_of(&with(|c| c.hosts = vec!["a.example".to_owned()])), "");
         assert_eq!(field_of(&with(|c| c.cors_origins = vec!["*".to_owned()])), "cors_origins");
         assert_eq!(
             field_of(&with(|c| c.cors_origins = vec!["https://a.example/".to_owned()])),

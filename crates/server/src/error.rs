@@ -26,6 +26,17 @@ pub enum ServerError {
     /// Requests can't be counted.
     #[error("metrics can't be set up: {0}")]
     Metrics(#[from] MetricsError),
+    /// Other machines reach the address, and no tokens are asked for.
+    #[error(
+        "{address} can be reached from other machines, and no tokens are asked for: whoever reaches it could read \
+         every picture and change every edit. Set server.auth_tokens \
+         (REASONEDIT_SERVER__AUTH_TOKENS='[\"…\"]'), listen on 127.0.0.1, or say --insecure-no-auth \
+         (server.insecure_no_auth)"
+    )]
+    Open {
+        /// The address.
+        address: BindAddress,
+    },
     /// The address can't be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Bind {

@@ -7,6 +7,7 @@
 
 mod archive;
 pub mod config;
+mod connection;
 mod contract;
 pub mod dto;
 mod error;

@@ -11,12 +11,13 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use reasonedit_http::auth::Tokens;
 use reasonedit_http::body::BodyBudget;
+use reasonedit_http::host::Hosts;
 use reasonedit_http::limits::{Archives, Places, Times};
 use reasonedit_http::origin::Origins;
 use reasonedit_http::policy::{BodyPolicy, Given, Policies, Policy, Routes};
 use reasonedit_http::prefix::{self, Prefixes};
 use reasonedit_http::problem::Problem;
-use reasonedit_http::{auth, headers, limits, newline, origin, policy, request_id};
+use reasonedit_http::{auth, headers, host, limits, newline, origin, policy, request_id};
 use reasonedit_resilience::panic_message;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -109,6 +110,10 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(given, policy::attach))
+        .layer(from_fn_with_state(
+            Hosts::new(&config.hosts, !config.auth_tokens.is_empty()),
+            host::require_own_host,
+        ))
         .layer(from_fn_with_state(Places::new(limits.requests), limits::admit))
         .layer(from_fn_with_state(Origins::new(&config.cors_origins), origin::require_own_origin))
         .layer(from_fn_with_state(Tokens::new(&config.auth_tokens), auth::require_token))

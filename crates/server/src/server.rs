@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 
 use crate::config::ServerConfig;
+use crate::connection::TimedStream;
 use crate::error::ServerError;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
@@ -72,10 +73,24 @@ impl Server {
     /// Listens on the configured address.
     ///
     /// # Errors
-    /// [`ServerError::Bind`] when it is taken or not ours.
+    /// [`ServerError::Bind`] when it is taken or not ours, [`ServerError::Open`] when others could reach it
+    /// and no tokens are asked for.
     pub async fn bind(&self) -> Result<TcpListener, ServerError> {
         let address = &self.config.bind;
-        address.listen().await.map_err(|reason| ServerError::Bind { address: address.clone(), reason })
+        let failed = |reason| ServerError::Bind { address: address.clone(), reason };
+        let listener = address.listen().await.map_err(failed)?;
+        let ip = listener.local_addr().map_err(|error| failed(error.to_string()))?.ip();
+        if self.config.auth_tokens.is_empty() && !ip.to_canonical().is_loopback() {
+            if !self.config.insecure_no_auth {
+                return Err(ServerError::Open { address: address.clone() });
+            }
+            tracing::warn!(
+                %address,
+                "NO AUTHENTICATION: whoever reaches this address reads every picture and changes every edit \
+                 (server.insecure_no_auth); set server.auth_tokens"
+            );
+        }
+        Ok(listener)
     }
 
     /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the
@@ -86,7 +101,9 @@ impl Server {
         let grace = self.config.timeouts.shutdown_grace();
         let places = Arc::new(Semaphore::new(self.config.limits.connections.min(Semaphore::MAX_PERMITS)));
         let graceful = GracefulShutdown::new();
-        let builder = connection_builder(self.config.timeouts.header());
+        let timeouts = &self.config.timeouts;
+        let (header, stalled) = (timeouts.header(), timeouts.body_idle());
+        let builder = connection_builder(header);
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -99,7 +116,9 @@ impl Server {
             let service =
                 ServiceBuilder::new().layer(Extension(Peer(peer.ip()))).service(self.router.clone());
             let service = TowerToHyperService::new(service);
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = builder
+                .serve_connection(TokioIo::new(TimedStream::new(stream, header, stalled)), service)
+                .into_owned();
             let connection = graceful.watch(connection);
             connections.spawn(async move {
                 let _place = place;

@@ -174,7 +174,7 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     let mut files = Vec::new();
-    for name in ["api", "editor", "http", "integrations", "jobs", "page", "server/src", "text"] {
+    for name in ["api", "archive", "editor", "http", "integrations", "jobs", "page", "server/src", "text"] {
         sources(&root().join("crates").join(name), &mut files);
     }
     files.push(root().join("crates/inference/src/failure.rs"));

@@ -204,6 +204,36 @@ async fn pages_of_other_origins_are_let_in_only_where_configured() {
 }
 
 #[tokio::test]
+async fn another_sites_name_for_this_machine_opens_nothing() {
+    // What a browser sends for a page of a site whose name was made to lead here.
+    let rebound = |method: Method, path: &str, host: &str| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header("origin", format!("http://{host}"))
+            .header("sec-fetch-site", "same-origin")
+            .header("host", host)
+            .header("content-type", "application/json")
+            .body(Body::from("{}"))
+            .unwrap()
+    };
+    let (router, _slot) = bare(|_| {});
+    for (method, path) in [(Method::POST, "/query"), (Method::GET, "/edits"), (Method::GET, "/nothing")] {
+        let refused = send(&router, rebound(method, path, "evil.example:8080")).await;
+        assert!(refused.problem(403).text().contains("server.hosts"), "{path}");
+    }
+    send(&router, rebound(Method::POST, "/query", "127.0.0.1:8080")).await.problem(422);
+    send(&router, rebound(Method::POST, "/query", "[::1]:8080")).await.problem(422);
+    assert_eq!(send(&router, rebound(Method::GET, "/health/live", "pod-7.cluster")).await.code(), 200);
+    let (listed, _slot) = bare(|config| config.hosts = vec!["edits.hospital.example".to_owned()]);
+    send(&listed, rebound(Method::POST, "/query", "edits.hospital.example")).await.problem(422);
+    send(&listed, rebound(Method::POST, "/query", "evil.example")).await.problem(403);
+    // No browser sends a token by itself.
+    let (closed, _slot) = bare(|config| config.auth_tokens = vec!["t".to_owned()]);
+    send(&closed, rebound(Method::POST, "/query", "whatever.example")).await.problem(401);
+}
+
+#[tokio::test]
 async fn metrics_count_by_template() {
     let (router, _slot) = bare(|_| {});
     get(&router, "/edits/01ARZ3NDEKTSV4RRFFQ69G5FAV").await;

@@ -48,7 +48,7 @@ async fn a_running_request_ends_before_the_service_does() {
     let (address, stop, serving) = start(|_| {}).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The head is in, the body is not: the request is being worked on.
-    let head = "POST /query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+    let head = "POST /query HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
                 expect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut go_on = [0; 25];
@@ -67,7 +67,7 @@ async fn a_running_request_ends_before_the_service_does() {
 async fn a_request_that_never_ends_is_cut_off() {
     let (address, stop, serving) = start(|config| config.timeouts.shutdown_grace_ms = 50).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = "POST /query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+    let head = "POST /query HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
                 expect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut go_on = [0; 25];
@@ -80,7 +80,7 @@ async fn a_request_that_never_ends_is_cut_off() {
 async fn idle_connections_do_not_delay_the_end() {
     let (address, stop, serving) = start(|_| {}).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     stream.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
@@ -99,7 +99,7 @@ async fn slow_heads_and_bodies_are_not_waited_for() {
     let answer = exchange(&mut stream, "GET /health/live HTTP/1.1\r\nhost:").await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = "POST /edits HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
+    let head = "POST /edits HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
                 connection: close\r\n\r\n{";
     let answer = exchange(&mut stream, head).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
@@ -110,7 +110,7 @@ async fn slow_heads_and_bodies_are_not_waited_for() {
 async fn a_request_past_its_deadline_is_answered_504() {
     let (address, _stop, _serving) = start(|config| config.timeouts.request_ms = 100).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = "POST /edits HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
+    let head = "POST /edits HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
                 connection: close\r\n\r\n{";
     let answer = exchange(&mut stream, head).await;
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
@@ -120,17 +120,77 @@ async fn a_request_past_its_deadline_is_answered_504() {
 async fn requests_beyond_the_limit_are_refused_at_once() {
     let (address, _stop, _serving) = start(|config| config.limits.requests = 1).await;
     let mut first = TcpStream::connect(address).await.unwrap();
-    let head = "POST /edits HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+    let head = "POST /edits HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
                 expect: 100-continue\r\nconnection: close\r\n\r\n";
     first.write_all(head.as_bytes()).await.unwrap();
     let mut go_on = [0; 25];
     first.read_exact(&mut go_on).await.unwrap();
     let mut second = TcpStream::connect(address).await.unwrap();
-    let answer = exchange(&mut second, "GET /edits HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let answer =
+        exchange(&mut second, "GET /edits HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
     let mut probe = TcpStream::connect(address).await.unwrap();
     let answer =
-        exchange(&mut probe, "GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        exchange(&mut probe, "GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .await;
     assert!(answer.starts_with("HTTP/1.1 200"), "probes are answered all the same: {answer}");
     assert!(exchange(&mut first, "{}").await.starts_with("HTTP/1.1 422"));
+}
+
+#[tokio::test]
+async fn without_tokens_other_machines_are_let_in_only_on_request() {
+    let config = ServerConfig { bind: "0.0.0.0:0".parse().unwrap(), ..ServerConfig::default() };
+    let (open, _slot) = Server::new(config.clone()).unwrap();
+    let error = open.bind().await.unwrap_err();
+    assert!(matches!(error, ServerError::Open { .. }));
+    for word in ["server.auth_tokens", "--insecure-no-auth", "127.0.0.1"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    for allowed in [
+        ServerConfig { auth_tokens: vec!["t".to_owned()], ..config.clone() },
+        ServerConfig { insecure_no_auth: true, ..config },
+    ] {
+        let (server, _slot) = Server::new(allowed).unwrap();
+        assert!(server.bind().await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_take_the_place_of_others_for_a_while_only() {
+    let (address, _stop, _serving) = start(|config| {
+        config.timeouts.header_ms = 200;
+        config.limits.connections = 4;
+    })
+    .await;
+    let mut silent = Vec::new();
+    for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET /"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        silent.push(stream);
+    }
+    let mut probe = TcpStream::connect(address).await.unwrap();
+    let asked =
+        exchange(&mut probe, "GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let answer = tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for stream in &mut silent {
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "it is still open");
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let (address, _stop, _serving) = start(|_| {}).await;
+    for (head, code) in [
+        ("GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health/live HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health/live HTTP/1.0\r\n\r\n", "200"),
+        ("GET http://evil.example/edits HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", "403"),
+    ] {
+        let answer = exchange(&mut TcpStream::connect(address).await.unwrap(), head).await;
+        assert_eq!(answer.get(9..12), Some(code), "{head}{answer}");
+        assert_eq!(answer.contains("application/problem+json"), code != "200", "{answer}");
+    }
 }
