@@ -116,7 +116,15 @@ pub(crate) fn edit(value: &Value) -> String {
 
 /// The answer to a query.
 pub(crate) fn answer(value: &Value) -> String {
-    let mut out = text(&value["answer"]);
+    let mut out = String::new();
+    if let Some(thinking) = value["thinking"].as_str() {
+        let _ = writeln!(out, "thought: {thinking}");
+        if value["format"] == "broken" {
+            let _ =
+                writeln!(out, "the reply has not the form of the model: {}", text(&value["format_fault"]));
+        }
+    }
+    out.push_str(&text(&value["answer"]));
     out.push('\n');
     for choice in list(&value["choices"]) {
         let _ = writeln!(out, "  {}  {}", decimals(&choice["probability"], 3), text(&choice["text"]));
@@ -206,6 +214,18 @@ mod tests {
              retrieved (nearest 0.410, threshold 0.900):\n  0.410  Things with a jagged edge are malignant.\n\
              took 4.2 ms (queue 0.1, embed 2.0)"
         );
+    }
+
+    #[test]
+    fn what_a_model_thought_stands_before_its_answer() {
+        let value = json!({
+            "thinking": "It is round.", "format": "broken", "format_fault": "several_answers",
+            "answer": "", "timings_ms": {"total": 1.0},
+            "retrieval": {"rejected": false, "nearest_distance": 0.5, "threshold": 0.9, "k": 5, "facts": []}
+        });
+        let told = answer(&value);
+        let expected = "thought: It is round.\nthe reply has not the form of the model: several_answers\n\n";
+        assert!(told.starts_with(expected), "{told}");
     }
 
     #[test]

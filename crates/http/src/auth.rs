@@ -1,7 +1,11 @@
 //! Bearer tokens; where a route says so, for clients that know no others, as the password of basic
 //! authentication too.
 
+mod attempts;
+
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,34 +14,62 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::client::{Peer, Proxies};
 use crate::policy::{self, Access};
 use crate::problem::{Problem, ProblemKind};
+use attempts::Attempts;
 
 /// What is asked for where a token may be a password.
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"reasonedit\"");
 
 /// The tokens that are accepted, as digests: comparing those tells nothing of how much of a guess was right.
 #[derive(Clone, Debug)]
-pub struct Tokens(Arc<[blake3::Hash]>);
+pub struct Tokens {
+    accepted: Arc<[blake3::Hash]>,
+    proxies: Proxies,
+    attempts: Arc<Attempts>,
+}
 
 impl Tokens {
-    /// These.
-    pub fn new(tokens: &[String]) -> Self {
-        Self(tokens.iter().map(|token| blake3::hash(token.as_bytes())).collect())
+    /// These; who sends wrong ones is told apart by what these proxies say.
+    pub fn new(tokens: &[String], proxies: Proxies) -> Self {
+        let accepted = tokens.iter().map(|token| blake3::hash(token.as_bytes())).collect();
+        Self { accepted, proxies, attempts: Arc::default() }
     }
 
-    /// Whether the request may pass; `basic`: also with a token as password. Looks at every token, so that
-    /// the time taken doesn't say which one matched.
-    fn accept(&self, headers: &HeaderMap, basic: bool) -> bool {
-        if self.0.is_empty() {
-            return true;
+    /// Whether a request may pass; `basic`: also with a token as password; `client`: who sent it, if that is
+    /// known. Looks at every token, so that the time taken doesn't say which one matched.
+    fn check(&self, headers: &HeaderMap, basic: bool, client: Option<IpAddr>) -> Result<(), Rejected> {
+        if self.accepted.is_empty() {
+            return Ok(());
         }
         let password = || if basic { password(headers) } else { None };
-        let Some(token) = bearer(headers).map(<[u8]>::to_vec).or_else(password) else { return false };
-        let digest = blake3::hash(&token);
+        let token = bearer(headers).map(<[u8]>::to_vec).or_else(password).ok_or(Rejected::Wrong)?;
+        let (digest, now) = (blake3::hash(&token), Instant::now());
+        if let Some(wait) = client.and_then(|client| self.attempts.wait(client, &digest, now)) {
+            return Err(Rejected::Wait(wait));
+        }
         // `Hash`'s own comparison takes constant time.
-        self.0.iter().filter(|known| **known == digest).count() > 0
+        let right = self.accepted.iter().filter(|known| **known == digest).count() > 0;
+        match client {
+            Some(client) if right => self.attempts.right(client, &digest, now),
+            Some(client) => {
+                let wrong = self.attempts.wrong(client, now);
+                tracing::warn!(%client, wrong, "a wrong token");
+            }
+            None => {}
+        }
+        if right { Ok(()) } else { Err(Rejected::Wrong) }
     }
+}
+
+/// Why a request may not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rejected {
+    /// It has no token, or a wrong one.
+    Wrong,
+    /// Too many wrong ones came from there: this one was not looked at.
+    Wait(Duration),
 }
 
 /// The password of basic authentication (RFC 7617); the user may be any.
@@ -60,8 +92,19 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 pub async fn require_token(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
     let access = policy::of(&request).access;
     let basic = access == Access::Password;
-    if access == Access::Open || tokens.accept(request.headers(), basic) {
+    if access == Access::Open {
         return next.run(request).await;
+    }
+    let peer = request.extensions().get::<Peer>().copied();
+    let client = peer.map(|peer| tokens.proxies.client(peer, request.headers()));
+    match tokens.check(request.headers(), basic, client) {
+        Ok(()) => return next.run(request).await,
+        Err(Rejected::Wait(wait)) => {
+            let detail = "Too many wrong tokens came from this address; wait before the next one.";
+            let problem = Problem::new(ProblemKind::TooManyAttempts, detail);
+            return problem.retry_after(wait).into_response();
+        }
+        Err(Rejected::Wrong) => {}
     }
     if basic {
         let detail =
@@ -83,12 +126,13 @@ mod tests {
     }
 
     fn with(tokens: &[&str], value: Option<&str>, basic: bool) -> bool {
-        let tokens = Tokens::new(&tokens.iter().map(|&t| t.to_owned()).collect::<Vec<_>>());
+        let tokens =
+            Tokens::new(&tokens.iter().map(|&t| t.to_owned()).collect::<Vec<_>>(), Proxies::default());
         let mut headers = HeaderMap::new();
         if let Some(value) = value {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         }
-        tokens.accept(&headers, basic)
+        tokens.check(&headers, basic, None).is_ok()
     }
 
     #[test]

@@ -14,8 +14,8 @@ use axum::http::{HeaderMap, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::client::Peer;
 use crate::policy::{self, Access};
-use crate::prefix::Peer;
 use crate::problem::{Problem, ProblemKind};
 
 /// The names that the service answers to.

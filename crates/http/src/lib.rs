@@ -8,6 +8,7 @@ pub mod auth;
 pub mod base64;
 pub mod bind;
 pub mod body;
+pub mod client;
 mod coding;
 pub mod deprecation;
 pub mod fetch;

@@ -45,6 +45,8 @@ pub enum ProblemKind {
     Invalid,
     /// The engine's queue is full.
     QueueFull,
+    /// Too many wrong tokens from there.
+    TooManyAttempts,
     /// A fault of the service.
     Internal,
     /// Another service that is needed can't be reached, or refuses.
@@ -81,6 +83,9 @@ impl ProblemKind {
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The input can't be used"),
             Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "The queue is full"),
+            Self::TooManyAttempts => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many wrong tokens")
+            }
             Self::Upstream => (StatusCode::BAD_GATEWAY, "upstream", "Another service fails"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the service"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is busy"),
@@ -398,7 +403,7 @@ impl<E: Classify> From<E> for Problem {
 mod tests {
     use super::*;
 
-    const ALL: [ProblemKind; 17] = [
+    const ALL: [ProblemKind; 18] = [
         ProblemKind::Malformed,
         ProblemKind::Unsupported,
         ProblemKind::Unauthorized,
@@ -411,6 +416,7 @@ mod tests {
         ProblemKind::UnsupportedMediaType,
         ProblemKind::Invalid,
         ProblemKind::QueueFull,
+        ProblemKind::TooManyAttempts,
         ProblemKind::Internal,
         ProblemKind::Upstream,
         ProblemKind::Overloaded,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reasonedit_http::bind::BindAddress;
-use reasonedit_http::prefix::{self, Prefix};
+use reasonedit_http::client;
+use reasonedit_http::prefix::Prefix;
 use reasonedit_http::{host, origin};
 use reasonedit_integration::{Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ macro_rules! server_config {
             /// anybody; empty: none but its own pages.
             pub cors_origins: Vec<String>,
             /// Addresses (`127.0.0.1`) and networks (`10.0.0.0/8`) of reverse proxies whose
-            /// `X-Forwarded-Prefix` is believed; empty: nobody's.
+            /// `X-Forwarded-Prefix` and `X-Forwarded-For` are believed; empty: nobody's.
             pub trusted_proxies: Vec<String>,
             /// Path below which a reverse proxy shows the service, as `/reasonedit`; empty: none. What a
             /// trusted proxy says goes before it.
@@ -229,7 +230,7 @@ impl ServerConfig {
             return unusable("cors_origins", reason);
         }
         for proxy in &self.trusted_proxies {
-            if let Err(reason) = prefix::network(proxy) {
+            if let Err(reason) = client::network(proxy) {
                 return unusable("trusted_proxies", format!("`{proxy}`: {reason}"));
             }
         }

@@ -11,6 +11,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use reasonedit_http::auth::Tokens;
 use reasonedit_http::body::BodyBudget;
+use reasonedit_http::client::Proxies;
 use reasonedit_http::host::Hosts;
 use reasonedit_http::limits::{Archives, Places, Times};
 use reasonedit_http::origin::Origins;
@@ -116,7 +117,10 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
         ))
         .layer(from_fn_with_state(Places::new(limits.requests), limits::admit))
         .layer(from_fn_with_state(Origins::new(&config.cors_origins), origin::require_own_origin))
-        .layer(from_fn_with_state(Tokens::new(&config.auth_tokens), auth::require_token))
+        .layer(from_fn_with_state(
+            Tokens::new(&config.auth_tokens, Proxies::new(&config.trusted_proxies)),
+            auth::require_token,
+        ))
         .layer(from_fn_with_state(times, limits::keep_deadline));
     let served: Router = routes.layer(layers).with_state(state);
     // Around the routes, since it may change the path that they are found by.

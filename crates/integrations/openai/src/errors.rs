@@ -37,7 +37,7 @@ impl From<&Problem> for ErrorBody {
     fn from(problem: &Problem) -> Self {
         let body = problem.body();
         let kind = match problem.kind() {
-            ProblemKind::QueueFull => "rate_limit_error",
+            ProblemKind::QueueFull | ProblemKind::TooManyAttempts => "rate_limit_error",
             _ if problem.status().is_server_error() => "server_error",
             _ => "invalid_request_error",
         };
@@ -45,7 +45,7 @@ impl From<&Problem> for ErrorBody {
         let code = match problem.kind() {
             _ if problem.too_long().is_some() => "context_length_exceeded".to_owned(),
             ProblemKind::Unauthorized => "invalid_api_key".to_owned(),
-            ProblemKind::QueueFull => "rate_limit_exceeded".to_owned(),
+            ProblemKind::QueueFull | ProblemKind::TooManyAttempts => "rate_limit_exceeded".to_owned(),
             ProblemKind::NotFound if pointer == Some("/model") => "model_not_found".to_owned(),
             ProblemKind::Unsupported => "unsupported_parameter".to_owned(),
             ProblemKind::Invalid => "invalid_value".to_owned(),

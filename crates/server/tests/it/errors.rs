@@ -140,6 +140,7 @@ fn status(code: &str) -> Option<&'static str> {
         ("UnsupportedMediaType", "415"),
         ("Invalid", "422"),
         ("QueueFull", "429"),
+        ("TooManyAttempts", "429"),
         ("Internal", "500"),
         ("Upstream", "502"),
         ("Overloaded", "503"),

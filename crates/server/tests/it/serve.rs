@@ -194,3 +194,29 @@ async fn a_request_names_one_host() {
         assert_eq!(answer.contains("application/problem+json"), code != "200", "{answer}");
     }
 }
+
+#[tokio::test]
+async fn who_guesses_tokens_has_to_wait_and_others_beside_do_not() {
+    let (address, _stop, _serving) = start(|config| {
+        config.auth_tokens = vec!["ward".to_owned(), "other".to_owned()];
+        config.trusted_proxies = vec!["127.0.0.1".to_owned()];
+    })
+    .await;
+    let ask = async |client: &str, token: &str| {
+        let head = format!(
+            "GET /edits HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\n\
+             authorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        exchange(&mut TcpStream::connect(address).await.unwrap(), &head).await
+    };
+    // Without an editor yet a right token finds the service not ready.
+    assert!(ask("192.0.2.1", "ward").await.starts_with("HTTP/1.1 503"));
+    for guess in 0..10 {
+        assert!(ask("192.0.2.1", &format!("guess{guess}")).await.starts_with("HTTP/1.1 401"));
+    }
+    let refused = ask("192.0.2.1", "other").await;
+    assert!(refused.starts_with("HTTP/1.1 429") && refused.contains("retry-after: "), "{refused}");
+    assert!(refused.contains("too-many-attempts"), "{refused}");
+    assert!(ask("192.0.2.1", "ward").await.starts_with("HTTP/1.1 503"), "it was right before");
+    assert!(ask("192.0.2.2", "other").await.starts_with("HTTP/1.1 503"));
+}
