@@ -12,7 +12,7 @@ pub const MANIFEST: &str = "manifest.json";
 /// The entry with an edit a line.
 pub const EDITS: &str = "edits.jsonl";
 /// The folder of the pictures.
-pub const IMAGES: &str = "images";
+pub(crate) const IMAGES: &str = "images";
 
 /// First entry of an archive.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ mod unpack;
 mod write;
 
 pub use error::{ArchiveError, Result};
-pub use format::{EDITS, IMAGES, MANIFEST};
+pub use format::{EDITS, MANIFEST};
 pub use incoming::Incoming;
 pub use pictures::Pictures;
 pub use unpack::{Unpacked, unpack};

@@ -108,32 +108,31 @@ fn pictures_stand_ahead_of_everything_where_a_q_former_looks_at_them() {
     assert!(llavas()[0].render(1, "Is it round?").unwrap().instruction.is_none());
 }
 
+/// The text of these tokens, given one by one.
+fn streamed(tokenizer: &PromptTokenizer, ids: &[u32]) -> String {
+    let mut stream = TokenStream::new();
+    let mut pieces = String::new();
+    for id in ids {
+        pieces.extend(stream.push(tokenizer, *id).unwrap());
+    }
+    pieces.extend(stream.finish(tokenizer).unwrap());
+    pieces
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn streams_add_up_to_the_whole(text in "(\\PC| |é|irregular ){0,16}") {
         for tokenizer in llavas() {
             let ids = tokenizer.encode_reply(&text).unwrap();
-            let mut stream = TokenStream::new();
-            let mut pieces = String::new();
-            for id in &ids {
-                pieces.extend(stream.push(&tokenizer, *id).unwrap());
-            }
-            pieces.extend(stream.finish(&tokenizer).unwrap());
-            prop_assert_eq!(&pieces, &tokenizer.decode(&ids).unwrap());
+            prop_assert_eq!(streamed(&tokenizer, &ids), tokenizer.decode(&ids).unwrap());
         }
     }
 
     #[test]
     fn streams_of_any_tokens_add_up_to_the_whole(ids in proptest::collection::vec(0u32..380, 0..12)) {
         for tokenizer in llavas() {
-            let mut stream = TokenStream::new();
-            let mut pieces = String::new();
-            for id in &ids {
-                pieces.extend(stream.push(&tokenizer, *id).unwrap());
-            }
-            pieces.extend(stream.finish(&tokenizer).unwrap());
-            prop_assert_eq!(&pieces, &tokenizer.decode(&ids).unwrap());
+            prop_assert_eq!(streamed(&tokenizer, &ids), tokenizer.decode(&ids).unwrap());
         }
     }
 }
