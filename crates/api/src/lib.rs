@@ -11,15 +11,16 @@ mod resolve;
 
 use std::collections::BTreeMap;
 
-use reasonedit_editor::{CodebookName, EntryKind, Opinion, Warning};
-use reasonedit_http::problem::{Problem, Result};
+use reasonedit_access::{AccessRole, Caller, CodebookScope};
+use reasonedit_editor::{CodebookName, Editor, EditorError, EntryKind, ImageId, Opinion, Warning};
+use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::{IntoParams, ToSchema};
 
-pub use self::resolve::{image_id, resolve};
+pub use self::resolve::{image_id, resolve, sent};
 
 /// Entries of a page when the request doesn't say.
 const DEFAULT_LIMIT: usize = 50;
@@ -156,16 +157,72 @@ pub struct CodebookParams {
     pub codebook: Option<String>,
 }
 
-/// The codebook of a name from outside.
+/// The codebook of a name from outside, if the caller may use it.
 ///
 /// # Errors
-/// 422 for a name that is not `[a-z0-9-]{1,64}`.
-pub fn codebook_name(name: Option<&str>) -> Result<CodebookName> {
-    match name {
-        None => Ok(CodebookName::default()),
+/// 422 for a name that is not `[a-z0-9-]{1,64}`, 403 for one that the caller's token is not for, be it there
+/// or not.
+pub fn codebook_name(caller: &Caller, name: Option<&str>) -> Result<CodebookName> {
+    let name = match name {
+        None => CodebookName::default(),
         Some(name) => name.parse().map_err(|_| {
             Problem::invalid("/codebook", "A codebook's name is 1 to 64 characters of a-z, 0-9 and -.")
-        }),
+        })?,
+    };
+    require_codebook(caller, &name)?;
+    Ok(name)
+}
+
+/// Refuses a codebook that the caller's token is not for.
+///
+/// # Errors
+/// 403.
+pub fn require_codebook(caller: &Caller, name: &CodebookName) -> Result<()> {
+    if caller.scope().holds(name.as_str()) {
+        return Ok(());
+    }
+    let detail = format!("Your token is not for the codebook {name}; it is for {}.", caller.scope());
+    Err(Problem::new(ProblemKind::Forbidden, detail))
+}
+
+/// Refuses a picture that no codebook of the scope holds: whoever knows an id has not seen the picture yet.
+///
+/// # Errors
+/// 404, as for one that isn't there.
+pub fn require_image(scope: &CodebookScope, editor: &Editor, id: ImageId) -> Result<()> {
+    if *scope == CodebookScope::All || editor.image_is_held(id, |name| scope.holds(name.as_str())) {
+        return Ok(());
+    }
+    Err(EditorError::UnknownImage(id).into())
+}
+
+/// Refuses callers whose token is for some codebooks only where something of all of them is told.
+///
+/// # Errors
+/// 403.
+pub fn require_all_codebooks(caller: &Caller) -> Result<()> {
+    if *caller.scope() == CodebookScope::All {
+        return Ok(());
+    }
+    let detail = format!("This tells of all codebooks, and your token is for {}.", caller.scope());
+    Err(Problem::new(ProblemKind::Forbidden, detail))
+}
+
+/// Who an edit is by: whoever the token was given to (`name`). Where that is nobody by name, and for admins,
+/// who write down what others say, it is who the request says.
+///
+/// # Errors
+/// 403 for another's name.
+pub fn author(name: Option<&str>, role: AccessRole, said: Option<String>) -> Result<Option<String>> {
+    match (name, said) {
+        (None, said) => Ok(said),
+        (Some(_), Some(said)) if role == AccessRole::Admin => Ok(Some(said)),
+        (Some(name), None) => Ok(Some(name.to_owned())),
+        (Some(name), Some(said)) if said == name => Ok(Some(said)),
+        (Some(name), Some(_)) => {
+            let detail = format!("Your token makes edits of {name}: leave `author` out, or give that name.");
+            Err(Problem::at(ProblemKind::Forbidden, "/author", detail))
+        }
     }
 }
 
@@ -220,13 +277,44 @@ mod tests {
         assert!(page_cursor::<reasonedit_editor::EditId>(Some("nonsense")).is_err());
     }
 
+    fn of_ward_3(role: AccessRole) -> Caller {
+        Caller::named("Ada".to_owned(), role, CodebookScope::Only(["ward-3".to_owned()].into()))
+    }
+
     #[test]
     fn codebook_names_are_checked() {
-        assert_eq!(codebook_name(None).unwrap(), CodebookName::default());
-        assert!(codebook_name(Some("skin-2")).is_ok());
+        let anyone = Caller::unnamed_admin();
+        assert_eq!(codebook_name(&anyone, None).unwrap(), CodebookName::default());
+        assert!(codebook_name(&anyone, Some("skin-2")).is_ok());
         for name in ["", "Skin", "a/b", "..", &"a".repeat(65), "ä"] {
-            assert_eq!(codebook_name(Some(name)).unwrap_err().status().as_u16(), 422, "{name}");
+            let problem = codebook_name(&anyone, Some(name)).unwrap_err();
+            assert_eq!(problem.status().as_u16(), 422, "{name}");
         }
+    }
+
+    #[test]
+    fn a_token_for_one_codebook_opens_no_other() {
+        let caller = of_ward_3(AccessRole::Editor);
+        assert_eq!(codebook_name(&caller, Some("ward-3")).unwrap().as_str(), "ward-3");
+        for name in [None, Some("default"), Some("ward-33"), Some("not-there")] {
+            assert_eq!(codebook_name(&caller, name).unwrap_err().status().as_u16(), 403, "{name:?}");
+        }
+        assert!(require_all_codebooks(&caller).is_err());
+        assert!(require_all_codebooks(&Caller::unnamed_admin()).is_ok());
+    }
+
+    #[test]
+    fn an_author_is_whoever_the_token_was_given_to() {
+        let (ada, grace) = (|| Some("Ada".to_owned()), || Some("Grace".to_owned()));
+        for role in [AccessRole::Contributor, AccessRole::Editor] {
+            assert_eq!(author(Some("Ada"), role, None).unwrap(), ada());
+            assert_eq!(author(Some("Ada"), role, ada()).unwrap(), ada());
+            let problem = author(Some("Ada"), role, grace()).unwrap_err();
+            assert_eq!((problem.status().as_u16(), &*problem.body().errors[0].pointer), (403, "/author"));
+        }
+        assert_eq!(author(Some("Ada"), AccessRole::Admin, grace()).unwrap(), grace());
+        assert_eq!(author(None, AccessRole::Admin, grace()).unwrap(), grace());
+        assert_eq!(author(None, AccessRole::Admin, None).unwrap(), None);
     }
 
     #[test]

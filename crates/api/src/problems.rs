@@ -10,6 +10,10 @@ pub enum LookupProblems {
     /// No valid bearer token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(ProblemBody),
+    /// The token's role may not do this, or it is for other codebooks; or a web page of an origin that is not
+    /// allowed.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(ProblemBody),
     /// A parameter can't be used.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemBody),
@@ -34,7 +38,8 @@ pub enum InputProblems {
     /// No valid bearer token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(ProblemBody),
-    /// A web page of an origin that is not allowed.
+    /// The token's role may not do this, or it is for other codebooks; or a web page of an origin that is not
+    /// allowed.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(ProblemBody),
     /// The body came too slowly.

@@ -2,24 +2,46 @@
 
 use base64::{DecodeError, Engine as _};
 use bytes::Bytes;
-use reasonedit_editor::{ImageId, ImageSource};
+use reasonedit_access::CodebookScope;
+use reasonedit_editor::{Editor, ImageId, ImageSource};
 use reasonedit_http::base64::{BASE64, is_digest};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::{Problem, Result};
 
 use crate::image::ImageInput;
+use crate::require_image;
 
-/// Decodes or fetches the picture.
+/// Decodes or fetches the picture, or finds it where a codebook of the scope holds it.
 ///
 /// # Errors
-/// 422 for base64 that is none and ids that can't be any; what [`Fetcher::fetch`] says for URLs.
-pub async fn resolve(image: ImageInput, fetcher: &Fetcher) -> Result<ImageSource> {
+/// 422 for base64 that is none and ids that can't be any; what [`Fetcher::fetch`] says for URLs; 404 for a
+/// picture that no codebook of the scope holds.
+pub async fn resolve(
+    image: ImageInput,
+    fetcher: &Fetcher,
+    scope: &CodebookScope,
+    editor: &Editor,
+) -> Result<ImageSource> {
+    match image {
+        ImageInput::Id(id) => {
+            let id = image_id(&id)
+                .ok_or_else(|| Problem::invalid("/image/id", "An image id is 64 hexadecimal digits."))?;
+            require_image(scope, editor, id)?;
+            Ok(ImageSource::Known(id))
+        }
+        other => sent(other, fetcher).await,
+    }
+}
+
+/// Decodes or fetches a picture that is not named by its id.
+///
+/// # Errors
+/// As [`resolve`]; 422 for an id.
+pub async fn sent(image: ImageInput, fetcher: &Fetcher) -> Result<ImageSource> {
     match image {
         ImageInput::Bytes(bytes) => Ok(ImageSource::from(bytes)),
         ImageInput::Data(text) => decode(text).map(ImageSource::from),
-        ImageInput::Id(id) => image_id(&id)
-            .map(ImageSource::Known)
-            .ok_or_else(|| Problem::invalid("/image/id", "An image id is 64 hexadecimal digits.")),
+        ImageInput::Id(_) => Err(Problem::invalid("/image/id", "A picture is not named by its id here.")),
         ImageInput::Url(url) => fetcher.fetch(&url).await.map(ImageSource::from),
     }
 }

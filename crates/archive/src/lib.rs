@@ -13,4 +13,4 @@ pub use format::{EDITS, MANIFEST};
 pub use incoming::Incoming;
 pub use pictures::Pictures;
 pub use unpack::{Unpacked, unpack};
-pub use write::{ExportSummary, append, write};
+pub use write::{ExportSummary, append, write, write_records};

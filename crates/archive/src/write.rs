@@ -1,8 +1,9 @@
 //! A codebook to an archive.
 
+use std::collections::BTreeSet;
 use std::io::{Cursor, Write};
 
-use reasonedit_codebook::{CodebookName, ImageId, ImageStore, Snapshot};
+use reasonedit_codebook::{CodebookError, CodebookName, EditRecord, ImageId, ImageStore, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -17,10 +18,11 @@ pub struct ExportSummary {
     pub images: usize,
 }
 
-/// Writes one state of a codebook; `None` is a codebook without edits.
+/// Writes one state of a codebook; `None` is a codebook without edits. Every picture is read before the first
+/// byte is written: a backup that lacks some is refused, not cut short or taken for whole.
 ///
 /// # Errors
-/// Failing storage, or a writer that fails.
+/// `Codebook` with all pictures that are damaged or missing, failing storage, or a writer that fails.
 pub fn write(
     out: impl Write,
     codebook: &CodebookName,
@@ -29,6 +31,13 @@ pub fn write(
 ) -> Result<ExportSummary> {
     let embedding = snapshot.and_then(|s| s.embedding().map(|e| e.as_ref().clone()));
     let edits: Vec<_> = snapshot.iter().flat_map(|s| s.edits()).collect();
+    let mut images: Vec<ImageId> = edits.iter().map(|record| record.image.id).collect();
+    images.sort_unstable();
+    images.dedup();
+    let harmed = pictures.harmed(images.iter().copied());
+    if !harmed.is_empty() {
+        return Err(CodebookError::HarmedImages(harmed).into());
+    }
     let mut tar = tar::Builder::new(out);
     let manifest = Manifest {
         format: FORMAT,
@@ -38,9 +47,6 @@ pub fn write(
         edits: edits.len(),
     };
     append(&mut tar, MANIFEST, &to_json(&manifest)?)?;
-    let mut images: Vec<ImageId> = edits.iter().map(|record| record.image.id).collect();
-    images.sort_unstable();
-    images.dedup();
     for id in &images {
         append(&mut tar, &format!("{IMAGES}/{id}"), &pictures.get(*id)?)?;
     }
@@ -54,6 +60,43 @@ pub fn write(
     append(&mut tar, EDITS, &lines)?;
     tar.into_inner()?.flush()?;
     Ok(summary)
+}
+
+/// Writes edits without their keys, which whoever imports them makes anew.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_records(
+    out: impl Write,
+    codebook: &CodebookName,
+    edits: &[EditRecord],
+    pictures: &ImageStore,
+) -> Result<ExportSummary> {
+    let images: BTreeSet<ImageId> = edits.iter().map(|record| record.image.id).collect();
+    let harmed = pictures.harmed(images.iter().copied());
+    if !harmed.is_empty() {
+        return Err(CodebookError::HarmedImages(harmed).into());
+    }
+    let mut tar = tar::Builder::new(out);
+    let manifest = Manifest {
+        format: FORMAT,
+        codebook: codebook.to_string(),
+        embedding: None,
+        chosen: false,
+        edits: edits.len(),
+    };
+    append(&mut tar, MANIFEST, &to_json(&manifest)?)?;
+    for id in &images {
+        append(&mut tar, &format!("{IMAGES}/{id}"), &pictures.get(*id)?)?;
+    }
+    let mut lines = Vec::new();
+    for edit in edits {
+        lines.extend(to_json(&Line { edit: edit.clone(), members: Vec::new() })?);
+        lines.push(b'\n');
+    }
+    append(&mut tar, EDITS, &lines)?;
+    tar.into_inner()?.flush()?;
+    Ok(ExportSummary { edits: edits.len(), images: images.len() })
 }
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -19,6 +19,7 @@ mod heads;
 mod hit_rates;
 mod modularity;
 mod shared;
+mod token;
 
 pub(crate) use adapt::{AdaptArgs, TargetChoice};
 pub(crate) use edit::EditArgs;
@@ -28,6 +29,7 @@ pub(crate) use heads::{HeadsArgs, HeadsCommand, TrainHeadArgs};
 pub(crate) use hit_rates::HitRatesArgs;
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
 pub(crate) use shared::{CommonArgs, SettingsArgs, TargetArgs};
+pub(crate) use token::{CreateTokenArgs, TokenArgs, TokenCommand, TokenTargetArgs};
 
 /// Edits a vision-language model by human reasoning, kept in a durable codebook; the weights never change.
 #[derive(Debug, Parser)]
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Codebook(CodebookArgs),
     /// Write a codebook's edits as training data for other people's trainers
     Export(ExportArgs),
+    /// Give, list and revoke the tokens that a service asks for
+    Token(TokenArgs),
     /// Look at models, fetch them, check them against reference outputs
     Models(ModelsArgs),
     /// Write pictures, questions and edits of the synthetic picture world
@@ -195,7 +199,15 @@ pub(crate) enum CodebookCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Recompute a codebook from what is stored and compare; exit status 1 where they differ
+    /// Save what can be saved of a damaged data folder into a new one, and list what can't
+    Salvage {
+        /// Folder to make
+        #[arg(value_name = "OUT")]
+        out: PathBuf,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Read every record and picture, and name what is not as it was written; exit status 1 if anything is
     Verify {
         /// Codebook to check; every codebook of the data folder when absent
         #[arg(long, value_name = "NAME")]

@@ -14,5 +14,6 @@ pub(crate) mod models;
 pub(crate) mod modularity;
 pub(crate) mod query;
 pub(crate) mod target;
+pub(crate) mod token;
 mod unfinished_file;
 pub(crate) mod world;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_resilience::blocking;
-use reasonedit_server::{EditorSlot, Server, ServerError};
+use reasonedit_server::{EditorSlot, Server, ServerError, TlsConfig};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -37,7 +37,10 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     logging::start(&settings.log, false)?;
     let sources = settings.model.sources()?;
     let sets = sources::sources(&settings.modularity.datasets)?;
-    let (server, slot) = Server::new(settings.server.clone()).map_err(CliError::failed)?;
+    let opening = settings.clone();
+    let tokens = blocking(move || service::tokens(&opening)).await?;
+    let (server, slot) =
+        Server::guarded(settings.server.clone(), Arc::new(tokens)).map_err(CliError::failed)?;
     slot.offer(sets);
     let listener = server.bind().await.map_err(|error| match error {
         ServerError::Bind { .. } => CliError::Failed(format!(
@@ -78,7 +81,7 @@ async fn start(
     began: Instant,
     stop: watch::Sender<Phase>,
 ) -> Result<()> {
-    let samples = model.samples.clone();
+    let (samples, tls) = (model.samples.clone(), settings.server.tls != TlsConfig::default());
     let jobs = service::jobs_folder(&settings);
     let made = async {
         let engines = service::start_engines(&settings, model)?;
@@ -96,7 +99,7 @@ async fn start(
             }
             tracing::info!(%address, ms = began.elapsed().as_millis(), "ready");
             if output::on_terminal() {
-                output::note(&what_to_try(address, samples.as_deref()));
+                output::note(&what_to_try(&reachable(address, tls), samples.as_deref()));
             }
             Ok(())
         }
@@ -143,13 +146,13 @@ pub(crate) async fn signal() {
 }
 
 /// The address a person can open: a wildcard address is reached through loopback.
-fn reachable(address: SocketAddr) -> String {
+fn reachable(address: SocketAddr, tls: bool) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         std::net::IpAddr::V4(ip) => ip.to_string(),
     };
-    format!("http://{host}:{}", address.port())
+    format!("{}://{host}:{}", if tls { "https" } else { "http" }, address.port())
 }
 
 /// A correction that can be tried.
@@ -182,8 +185,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn what_to_try(address: SocketAddr, samples: Option<&Path>) -> String {
-    let url = reachable(address);
+fn what_to_try(url: &str, samples: Option<&Path>) -> String {
     let sample = samples.and_then(sample).unwrap_or_else(|| Sample {
         image: samples.and_then(picture).unwrap_or_else(|| "PICTURE.png".into()),
         question: "What is this thing called?".to_owned(),
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_person_is_given_an_address_that_can_be_opened() {
-        let of = |text: &str| reachable(text.parse().unwrap());
+        let of = |text: &str| reachable(text.parse().unwrap(), false);
         assert_eq!(of("0.0.0.0:8080"), "http://127.0.0.1:8080");
         assert_eq!(of("192.168.1.7:80"), "http://192.168.1.7:80");
         assert_eq!(of("[::1]:8080"), "http://[::1]:8080");
@@ -221,12 +223,12 @@ mod tests {
     #[test]
     fn the_lines_to_try_are_of_the_first_sample() {
         let folder = tempfile::tempdir().unwrap();
-        let address = "127.0.0.1:8080".parse().unwrap();
-        assert!(what_to_try(address, Some(folder.path())).contains("'image=@PICTURE.png'"));
+        let url = "http://127.0.0.1:8080";
+        assert!(what_to_try(url, Some(folder.path())).contains("'image=@PICTURE.png'"));
         for name in ["b.png", "a.jpg", "0.txt"] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
-        let shown = what_to_try(address, Some(folder.path()));
+        let shown = what_to_try(url, Some(folder.path()));
         assert!(shown.contains(&format!("'image=@{}'", folder.path().join("a.jpg").display())), "{shown}");
         let record = r#"{"image": "images/a.png", "question": "What's it?", "answer": "zorb", "uid": "1",
             "reasoning": ["It has a rim.", "Zorbs have rims."]}"#;
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!(sample(folder.path()), None);
         std::fs::create_dir(folder.path().join("images")).unwrap();
         std::fs::write(folder.path().join("images/a.png"), b"").unwrap();
-        let shown = what_to_try(address, Some(folder.path()));
+        let shown = what_to_try(url, Some(folder.path()));
         assert!(
             shown.contains(&format!("'image=@{}'", folder.path().join("images/a.png").display())),
             "{shown}"

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use reasonedit_access::TokenStore;
 use reasonedit_codebook::store::{self, StoreKind};
 use reasonedit_codebook::{CodebookError, CodebookName, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
@@ -19,6 +20,8 @@ use crate::settings::{ModelSources, Settings};
 const STORE: &str = "codebooks";
 /// Where uploaded pictures lie in it.
 const IMAGES: &str = "images";
+/// Where the tokens lie in it that were given to people.
+const TOKENS: &str = "tokens.json";
 /// Where uploads lie in it that jobs work on.
 const JOBS: &str = "jobs";
 
@@ -119,7 +122,7 @@ pub(crate) fn open_library(settings: &Settings) -> Result<(Library, ImageStore)>
 
 /// Makes the folder for its owner alone: there are patients' pictures in it. One that others can look into is
 /// told of and left, since someone may have meant it.
-fn private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -136,6 +139,20 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
         }
     }
     builder.create(folder)
+}
+
+/// The tokens that were given to people. The folder may be in use by a service, which sees what is changed.
+///
+/// # Errors
+/// A file that can't be read: nobody is let in by it.
+pub(crate) fn tokens(settings: &Settings) -> Result<TokenStore> {
+    private_folder(&settings.data).map_err(|error| CliError::file(&settings.data, error))?;
+    TokenStore::open(&settings.data.join(TOKENS)).map_err(CliError::failed)
+}
+
+/// Where codebooks and pictures lie in a data folder.
+pub(crate) fn folders(data: &Path) -> (PathBuf, PathBuf) {
+    (data.join(STORE), data.join(IMAGES))
 }
 
 /// The folder of uploads that jobs work on.

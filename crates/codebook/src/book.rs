@@ -331,11 +331,18 @@ impl Codebook {
     /// One edit.
     ///
     /// # Errors
-    /// `UnknownEdit` if it isn't live.
+    /// `UnknownEdit` if it isn't live, `Store`.
     pub fn edit(&self, id: EditId) -> Result<LiveEdit> {
         let snapshot = self.snapshot();
         let record = Arc::clone(snapshot.edit(id).ok_or(CodebookError::UnknownEdit(id))?);
-        let outcome = self.store.outcome(&self.name, id)?;
+        let outcome = match self.store.outcome(&self.name, id) {
+            // It can be done without, and is written anew with the next use of the edit.
+            Err(error @ CodebookError::Corrupt { .. }) => {
+                tracing::warn!(codebook = %self.name, edit = %id, %error, "what came out of an edit is lost");
+                None
+            }
+            outcome => outcome?,
+        };
         // An edit was made, so there is an embedding.
         let generation = snapshot.embedding().map_or(record.embedding, |embedding| embedding.id);
         Ok(LiveEdit { record, entries: snapshot.entries_of(id), generation, outcome })

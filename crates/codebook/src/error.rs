@@ -2,6 +2,10 @@
 
 use crate::ids::{CodebookName, EditId, ImageId, MemberId};
 use crate::records::Embedding;
+use crate::records::HarmedImage;
+
+/// Images that a message names; a message has to stay short.
+const NAMED: usize = 2;
 
 /// Every failure of this crate. No message carries a path of the machine.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,23 @@ pub enum CodebookError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Stored images are not as they came: changed, cut short or gone. At least one.
+    #[error(
+        "pictures are damaged or missing: {}; send the same files again in an edit, or import a backup",
+        listed(.0)
+    )]
+    HarmedImages(Vec<HarmedImage>),
+    /// Something that is stored of a codebook can't be read, or is missing; it was set aside when the store
+    /// was opened, so that the others are served.
+    #[error(
+        "the codebook {name} is damaged and set aside: {reason}; `reasonedit codebook salvage` saves what can be read of it"
+    )]
+    Damaged {
+        /// Which codebook.
+        name: CodebookName,
+        /// What was found.
+        reason: String,
+    },
     /// The data was written by a newer version of this program.
     #[error("the data has schema {found}, this program reads up to {supported}: use a newer version of it")]
     SchemaTooNew {
@@ -118,6 +139,13 @@ impl CodebookError {
     pub(crate) fn corrupt(key: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Corrupt { key: key.into(), reason: reason.to_string() }
     }
+}
+
+fn listed(harmed: &[HarmedImage]) -> String {
+    let named = harmed.iter().take(NAMED).map(|image| format!("{} ({})", image.id, image.harm));
+    let more = harmed.len().saturating_sub(NAMED);
+    let more = (more > 0).then(|| format!("{more} more"));
+    named.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// Result of this crate.

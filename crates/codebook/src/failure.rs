@@ -14,8 +14,16 @@ impl Classify for CodebookError {
             CodebookError::InvalidId { .. }
             | CodebookError::InvalidName(_)
             | CodebookError::InvalidQuery(_) => FailureKind::Invalid,
+            CodebookError::HarmedImages(_) | CodebookError::Damaged { .. } => FailureKind::Damaged,
             _ => FailureKind::Internal,
         };
+        if let CodebookError::Corrupt { .. } = self {
+            // Which value it is says more to whoever reads the log than to whoever asked.
+            tracing::error!(error = %self, "damaged data");
+            let detail = "A stored value can't be read as it was written; the log names it, and `reasonedit codebook \
+                          verify` finds what else is damaged.";
+            return Failure::new(FailureKind::Damaged, detail);
+        }
         Failure::new(kind, self.to_string())
     }
 }

@@ -8,13 +8,19 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::ids::ImageId;
+use crate::records::{HarmedImage, ImageHarm};
 use crate::{CodebookError, Result};
+
+mod harm;
 
 /// How the names of folders begin that hold staged images.
 const STAGED: &str = ".staged-";
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".new-";
 
 /// A folder of images: `ab/abcd…`, the first two digits of the id and then all of them. Writing the same
-/// bytes twice writes them once. Durable when [`Self::put`] returns.
+/// bytes twice writes them once, unless the first have decayed: then they are written anew. Durable when
+/// [`Self::put`] returns.
 #[derive(Clone, Debug)]
 pub struct ImageStore {
     folder: PathBuf,
@@ -53,10 +59,17 @@ impl ImageStore {
     /// # Errors
     /// `Store` if the disk refuses.
     pub fn put_under(&self, id: ImageId, bytes: &[u8]) -> Result<()> {
-        if !self.contains(id) {
+        if !self.holds(id, bytes) {
             self.write(id, bytes).map_err(|e| failed("keep an image", &e))?;
         }
         Ok(())
+    }
+
+    /// Whether just these bytes stand under the id; a file that can't be read holds nothing.
+    fn holds(&self, id: ImageId, bytes: &[u8]) -> bool {
+        let path = self.path(id);
+        let as_long = fs::metadata(&path).is_ok_and(|there| there.len() == bytes.len() as u64);
+        as_long && fs::read(&path).is_ok_and(|there| there == bytes)
     }
 
     /// Beside, synced, then renamed: under an id there is never half an image.
@@ -66,7 +79,7 @@ impl ImageStore {
             fs::create_dir_all(&shard)?;
             File::open(&self.folder)?.sync_all()?;
         }
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&shard)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&shard)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(self.path(id)).map_err(|e| e.error)?;
@@ -76,7 +89,7 @@ impl ImageStore {
     /// The bytes of an image.
     ///
     /// # Errors
-    /// `UnknownImage` if there is none of this id, `Corrupt` if its bytes are no longer those of the id,
+    /// `UnknownImage` if there is none of this id, `HarmedImages` if its bytes are no longer those of the id,
     /// `Store`.
     pub fn get(&self, id: ImageId) -> Result<Vec<u8>> {
         let bytes = match fs::read(self.path(id)) {
@@ -84,10 +97,10 @@ impl ImageStore {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(CodebookError::UnknownImage(id)),
             Err(e) => return Err(failed("read an image", &e)),
         };
-        if ImageId::of(&bytes) != id {
-            return Err(CodebookError::corrupt(format!("image {id}"), "its bytes have another hash"));
+        match ImageHarm::of(id, &bytes) {
+            None => Ok(bytes),
+            Some(harm) => Err(CodebookError::HarmedImages(vec![HarmedImage { id, harm }])),
         }
-        Ok(bytes)
     }
 
     /// A place beside the store for images that may not be wanted after all.
@@ -100,20 +113,24 @@ impl ImageStore {
         Ok(StagedImages { images: self.clone(), folder, ids: BTreeSet::new() })
     }
 
-    /// Removes what a process left staged that was killed, and such of it as had been put into the store
-    /// already unless it is `wanted`. While nobody else works with the store.
+    /// Removes what a process left that was killed: files that it was writing; what it had staged, and such
+    /// of that as had been put into the store already unless it is `wanted`. While nobody else works with the
+    /// store.
     ///
     /// # Errors
     /// `Store` if the disk refuses.
-    pub fn sweep_staged(&self, wanted: impl Fn(ImageId) -> bool) -> Result<()> {
-        self.sweep(wanted).map_err(|e| failed("remove images that were staged", &e))
+    pub fn sweep_unfinished(&self, wanted: impl Fn(ImageId) -> bool) -> Result<()> {
+        self.sweep(wanted).map_err(|e| failed("remove images that were not finished", &e))
     }
 
     fn sweep(&self, wanted: impl Fn(ImageId) -> bool) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let staged = entry.file_name().to_string_lossy().starts_with(STAGED);
-            if !staged || !entry.file_type()?.is_dir() {
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
+            if !entry.file_name().to_string_lossy().starts_with(STAGED) {
+                remove_unfinished(&entry.path())?;
                 continue;
             }
             for file in fs::read_dir(entry.path())? {
@@ -138,7 +155,7 @@ impl ImageStore {
 }
 
 /// Images that are kept beside the store until it is known that they are wanted. Dropped, they are gone;
-/// those of a process that was killed are found by [`ImageStore::sweep_staged`].
+/// those of a process that was killed are found by [`ImageStore::sweep_unfinished`].
 #[derive(Debug)]
 pub struct StagedImages {
     images: ImageStore,
@@ -147,13 +164,13 @@ pub struct StagedImages {
 }
 
 impl StagedImages {
-    /// Keeps the bytes beside the store, unless it has them, and returns their id.
+    /// Keeps the bytes beside the store, unless it has them as they are, and returns their id.
     ///
     /// # Errors
     /// `Store` if the disk refuses.
     pub fn put(&mut self, bytes: &[u8]) -> Result<ImageId> {
         let id = ImageId::of(bytes);
-        if !self.images.contains(id) && self.ids.insert(id) {
+        if !self.images.holds(id, bytes) && self.ids.insert(id) {
             self.write(id, bytes).map_err(|e| failed("keep an image", &e))?;
         }
         Ok(id)
@@ -207,12 +224,11 @@ impl StagedImages {
             if shards.insert(shard.clone()) {
                 fs::create_dir_all(&shard)?;
             }
-            match fs::hard_link(self.folder.path().join(id.to_string()), self.images.path(id)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                // Not every file system has links.
-                Err(_) => {
-                    let bytes = fs::read(self.folder.path().join(id.to_string()))?;
+            let staged = self.folder.path().join(id.to_string());
+            // Not every file system has links; and what stands there already may have decayed.
+            if fs::hard_link(&staged, self.images.path(id)).is_err() {
+                let bytes = fs::read(&staged)?;
+                if !self.images.holds(id, &bytes) {
                     self.images.write(id, &bytes)?;
                 }
             }
@@ -220,6 +236,17 @@ impl StagedImages {
         File::open(&self.images.folder)?.sync_all()?;
         shards.iter().try_for_each(|shard| File::open(shard)?.sync_all())
     }
+}
+
+/// Removes the files of a folder that were never finished.
+fn remove_unfinished(shard: &Path) -> io::Result<()> {
+    for file in fs::read_dir(shard)? {
+        let file = file?;
+        if file.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The kind of the error and not its text, which may hold a path.
@@ -281,21 +308,78 @@ mod tests {
         let later = images.stage().unwrap();
         // As if the process were gone: nothing is cleaned up.
         std::mem::forget((staged, later));
-        images.sweep_staged(|id| id == ids[1]).unwrap();
+        images.sweep_unfinished(|id| id == ids[1]).unwrap();
         assert_eq!(ids.map(|id| images.contains(id)), [false, true, false]);
         assert!(fs::read_dir(folder.path()).unwrap().all(|e| e.unwrap().file_name().len() == 2));
-        images.sweep_staged(|_| false).unwrap();
+        images.sweep_unfinished(|_| false).unwrap();
         assert!(images.contains(ids[1]));
     }
 
     #[test]
-    fn a_changed_image_is_an_error() {
+    fn a_file_that_was_never_finished_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let images = ImageStore::open(folder.path()).unwrap();
         let id = images.put(b"a picture").unwrap();
-        fs::write(images.path(id), b"b picture").unwrap();
-        let error = images.get(id).unwrap_err();
-        assert!(matches!(&error, CodebookError::Corrupt { key, .. } if key.contains(&id.to_string())));
-        assert!(!error.to_string().contains(folder.path().to_str().unwrap()));
+        let left = images.shard(id).join(".new-abc123");
+        fs::write(&left, b"half a pic").unwrap();
+        images.sweep_unfinished(|_| false).unwrap();
+        assert!(!left.exists());
+        assert_eq!(images.get(id).unwrap(), b"a picture", "what was finished stays, wanted or not");
+    }
+
+    /// Whatever became of a file, the same bytes sent again take its place.
+    #[test]
+    fn a_decayed_image_is_an_error_until_its_bytes_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = ImageStore::open(folder.path()).unwrap();
+        let (id, other) = (images.put(b"a picture").unwrap(), images.put(b"another").unwrap());
+        for (decayed, harm) in [
+            (Some(&b"b picture"[..]), ImageHarm::Changed),
+            (Some(b"a pict"), ImageHarm::Changed),
+            (Some(b"a picture and more"), ImageHarm::Changed),
+            (Some(b""), ImageHarm::Empty),
+            (None, ImageHarm::Missing),
+        ] {
+            for how in 0..3 {
+                match decayed {
+                    Some(bytes) => fs::write(images.path(id), bytes).unwrap(),
+                    None => fs::remove_file(images.path(id)).unwrap(),
+                }
+                let error = images.get(id).unwrap_err();
+                match &error {
+                    CodebookError::HarmedImages(harmed) => assert_eq!(harmed, &[HarmedImage { id, harm }]),
+                    CodebookError::UnknownImage(unknown) => assert_eq!((unknown, decayed), (&id, None)),
+                    other => panic!("{other}"),
+                }
+                assert!(error.to_string().contains(&id.to_string()), "{error}");
+                assert!(!error.to_string().contains(folder.path().to_str().unwrap()));
+                assert_eq!(images.harmed([id, other]), [HarmedImage { id, harm }]);
+                match how {
+                    0 => assert_eq!(images.put(b"a picture").unwrap(), id),
+                    1 => images.put_under(id, b"a picture").unwrap(),
+                    _ => {
+                        let mut staged = images.stage().unwrap();
+                        staged.put(b"a picture").unwrap();
+                        assert_eq!(staged.get(id).unwrap(), b"a picture");
+                        staged.install().unwrap();
+                    }
+                }
+                assert_eq!(images.get(id).unwrap(), b"a picture");
+                assert_eq!(images.harmed([id, other]), []);
+            }
+        }
+    }
+
+    #[test]
+    fn every_stored_image_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = ImageStore::open(folder.path()).unwrap();
+        let mut ids: Vec<ImageId> = (0..40u8).map(|n| images.put(&[n]).unwrap()).collect();
+        ids.sort_unstable();
+        fs::write(images.shard(ids[0]).join(".new-left"), b"x").unwrap();
+        fs::write(folder.path().join("notes.txt"), b"x").unwrap();
+        // In a folder where nobody looks for it.
+        fs::write(images.shard(ids[0]).join(ImageId::of(b"stray").to_string()), b"stray").unwrap();
+        assert_eq!(images.ids().unwrap(), ids);
     }
 }

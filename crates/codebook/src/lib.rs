@@ -89,12 +89,12 @@ pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use images::{ImageStore, StagedImages};
 pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};
-pub use library::Library;
+pub use library::{Library, Shelved};
 pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
 pub use records::{
-    Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, Idempotency, ImageInfo, Opinion,
-    Statement,
+    Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,
+    ImageInfo, Opinion, Statement,
 };
 pub use relevant::{Relevance, Relevant, RelevantStatement};
 pub use retrieve::{Fact, Retrieval, Superseded};

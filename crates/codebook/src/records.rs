@@ -2,6 +2,7 @@
 //! model said before.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use reasonedit_imaging::{PixelBox, PixelRules};
 use reasonedit_text::Warning;
@@ -206,6 +207,51 @@ pub(crate) fn survives_json<T: Serialize + serde::de::DeserializeOwned + Partial
     serde_json::to_vec(value)
         .and_then(|bytes| serde_json::from_slice::<T>(&bytes))
         .is_ok_and(|back| back == *value)
+}
+
+/// What is wrong with a stored image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageHarm {
+    /// Its bytes are others than those it was stored with, or fewer, or more.
+    Changed,
+    /// Nothing of it is left but its name.
+    Empty,
+    /// It is gone.
+    Missing,
+    /// The disk doesn't give it.
+    Unreadable,
+}
+
+impl ImageHarm {
+    /// What is wrong with these bytes under this id, if anything is.
+    pub(crate) fn of(id: ImageId, bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            _ if ImageId::of(bytes) == id => None,
+            [] => Some(Self::Empty),
+            _ => Some(Self::Changed),
+        }
+    }
+}
+
+impl fmt::Display for ImageHarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Changed => "changed",
+            Self::Empty => "empty",
+            Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
+        })
+    }
+}
+
+/// A stored image that can't be had as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct HarmedImage {
+    /// Which.
+    pub id: ImageId,
+    /// What is wrong with it.
+    pub harm: ImageHarm,
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod sled;
 pub use self::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
 pub use self::journal::{JournalStore, RowKey};
 pub use self::memory::MemoryStore;
-pub use self::sled::{SCHEMA, SledStore};
+pub use self::sled::{SCHEMA, SalvagedBook, SalvagedStore, SledStore};
 
 /// The kinds of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +33,15 @@ pub enum StoreKind {
     Sled,
     /// Nothing outlasts the process.
     Memory,
+}
+
+/// Saves what can be saved from the damaged folder of a store into a new one. Nothing is written to the
+/// first.
+///
+/// # Errors
+/// `Locked` if a process has the folder open, `Store` if the disk refuses.
+pub fn salvage(from: &Path, into: &Path) -> Result<SalvagedStore> {
+    self::sled::salvage(from, into)
 }
 
 /// Opens a store in a folder, which is made if missing; one that keeps nothing doesn't look at it.

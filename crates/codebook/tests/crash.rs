@@ -170,6 +170,9 @@ fn what_was_acknowledged_survives_being_killed() {
         let (store, book) = open(folder.path());
         let report = book.verify().unwrap();
         assert!(report.ok(), "round {round}: {report:?}");
+        // Being killed is no damage.
+        assert_eq!(store.faults(), Vec::<String>::new(), "round {round}");
+        assert!(store.examine(book.name()).is_empty(), "round {round}");
         let history = book.history().unwrap();
         let snapshot = book.snapshot();
         for (what, n) in &acknowledged {

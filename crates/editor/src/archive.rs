@@ -72,7 +72,8 @@ impl Editor {
     /// Writes a codebook as a tar. Reads one consistent state, while edits go on.
     ///
     /// # Errors
-    /// Failing storage, or a writer that fails.
+    /// `HarmedImages` if it can't be whole, before anything is written; failing storage, or a writer that
+    /// fails.
     pub async fn export(
         &self,
         codebook: &CodebookName,
@@ -205,20 +206,23 @@ impl Editor {
         Ok(())
     }
 
-    /// Takes the pictures of an import out of the store again whose process was killed before its edits were
-    /// there.
-    pub(crate) async fn sweep_imports(&self) -> Result<(), EditorError> {
+    /// Removes what a process that was killed left among the pictures: files that it was writing, and what an
+    /// import had put into the store before its edits were there.
+    pub(crate) async fn sweep_pictures(&self) -> Result<(), EditorError> {
         let editor = self.clone();
         blocking(move || {
+            // What a codebook that can't be read refers to isn't known.
+            let unknown = !editor.core.library().damaged().is_empty();
             let wanted = |id: ImageId| {
-                editor
-                    .core
-                    .library()
-                    .books()
-                    .iter()
-                    .any(|b| b.snapshot().edits().any(|edit| edit.image.id == id))
+                unknown
+                    || editor
+                        .core
+                        .library()
+                        .books()
+                        .iter()
+                        .any(|b| b.snapshot().edits().any(|edit| edit.image.id == id))
             };
-            Ok(editor.core.pictures().store().sweep_staged(wanted)?)
+            Ok(editor.core.pictures().store().sweep_unfinished(wanted)?)
         })
         .await
     }

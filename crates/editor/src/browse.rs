@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reasonedit_codebook::{
     Codebook, CodebookName, EditFilter, EditId, EditRecord, GenerationId, ImageId, ImageInfo, Key, MemberId,
-    Page, Stats,
+    Page, Shelved, Stats,
 };
-use reasonedit_imaging::{ImageFormat, PixelBox, PixelRules, crop, decode_under, encode_png};
+use reasonedit_imaging::{ImageFormat, PixelBox, PixelRules, crop, encode_png};
 use time::OffsetDateTime;
 
 use crate::edit::outcome;
@@ -27,6 +27,8 @@ pub struct CodebookSummary {
     pub keys: usize,
     /// When the oldest live edit was made.
     pub oldest_edit: Option<OffsetDateTime>,
+    /// Why it was set aside, if it was: it is damaged, and all counts are zero.
+    pub damaged: Option<String>,
 }
 
 impl CodebookSummary {
@@ -37,6 +39,20 @@ impl CodebookSummary {
             edits: snapshot.edit_count(),
             keys: snapshot.key_count(),
             oldest_edit: snapshot.edits().next().map(|record| record.created_at),
+            damaged: None,
+        }
+    }
+
+    fn of_shelved(book: &Shelved) -> Self {
+        match book {
+            Shelved::Open(book) => Self::of(book),
+            Shelved::Damaged { name, reason } => Self {
+                name: name.clone(),
+                edits: 0,
+                keys: 0,
+                oldest_edit: None,
+                damaged: Some(reason.clone()),
+            },
         }
     }
 }
@@ -51,16 +67,29 @@ pub struct LiveEdits {
 }
 
 impl Editor {
-    /// Codebooks in order of their names, from the one after `cursor` on; the default one is always among
-    /// them.
+    /// Those of the codebooks that are wanted, in order of their names, from the one after `cursor` on; the
+    /// default one is always among all.
     pub fn codebooks(
         &self,
         cursor: Option<&CodebookName>,
         limit: usize,
+        wanted: impl Fn(&CodebookName) -> bool,
     ) -> Page<CodebookSummary, CodebookName> {
-        let page = self.core.library().page(cursor, limit);
-        let items = page.items.iter().map(|book| CodebookSummary::of(book)).collect();
+        let page = self.core.library().page(cursor, limit, wanted);
+        let items = page.items.iter().map(CodebookSummary::of_shelved).collect();
         Page { items, next: page.next }
+    }
+
+    /// The codebooks that were set aside because they are damaged, in order of their names, each with the
+    /// error that whatever is asked of it is answered with.
+    pub fn damaged_codebooks(&self) -> Vec<(CodebookName, EditorError)> {
+        let damaged = self.core.library().damaged();
+        damaged.into_iter().map(|(name, error)| (name, error.into())).collect()
+    }
+
+    /// What is wrong with the store of the codebooks as a whole, in words for whoever runs it.
+    pub fn store_faults(&self) -> Vec<String> {
+        self.core.library().store_faults()
     }
 
     /// All codebooks that are open, in order of their names.
@@ -233,6 +262,24 @@ impl Editor {
         Ok(self.core.pictures().resolve(image, self.core.pixel_rules(codebook)?).await?.info())
     }
 
+    /// Whether a live edit of one of these codebooks is about the picture. Looks at every edit of theirs.
+    pub fn image_is_held(&self, id: ImageId, of: impl Fn(&CodebookName) -> bool) -> bool {
+        let books = self.core.library().books();
+        let mut asked = books.iter().filter(|book| of(book.name()));
+        asked.any(|book| book.snapshot().edits().any(|record| record.image.id == id))
+    }
+
+    /// Who a live edit is by, if that was said.
+    ///
+    /// # Errors
+    /// An unknown edit, failing storage.
+    pub fn author(&self, codebook: &CodebookName, id: EditId) -> Result<Option<String>, EditorError> {
+        let book = self.core.existing(codebook)?;
+        let snapshot = book.map(|book| book.snapshot());
+        let record = snapshot.as_ref().and_then(|snapshot| snapshot.edit(id));
+        record.map(|record| record.author.clone()).ok_or(EditorError::UnknownEdit(id))
+    }
+
     /// An uploaded picture as it was uploaded.
     ///
     /// # Errors
@@ -258,10 +305,10 @@ impl Editor {
         id: ImageId,
         area: PixelBox,
     ) -> Result<(Bytes, PixelRules), EditorError> {
-        let (pictures, rules) = (Arc::clone(self.core.pictures()), self.core.pixel_rules(codebook)?);
+        let rules = self.core.pixel_rules(codebook)?;
+        let picture = self.core.pictures().resolve(&ImageSource::Known(id), rules).await?;
         blocking(move || {
-            let bytes = pictures.store().get(id)?;
-            let image = decode_under(&bytes, pictures.limits(), rules)?.image;
+            let image = &picture.pixels;
             if area.validate(image.width(), image.height()).is_err() {
                 let detail = format!(
                     "the box is not inside the picture, which is {} by {} pixels",
@@ -270,7 +317,7 @@ impl Editor {
                 );
                 return Err(EditorError::Invalid(vec![FieldError::new("", detail)]));
             }
-            Ok((Bytes::from(encode_png(&crop(&image, area)?)?), rules))
+            Ok((Bytes::from(encode_png(&crop(image, area)?)?), rules))
         })
         .await
     }

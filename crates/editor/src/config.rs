@@ -319,6 +319,9 @@ pub struct InputLimits {
     pub conversation_chars: usize,
     /// Pictures of a conversation.
     pub pictures: usize,
+    /// Bytes of pictures that are being decoded, and of decoded ones that requests hold, all together. Those
+    /// that don't fit wait, and are refused if that takes too long.
+    pub picture_bytes: u64,
 }
 
 impl Default for InputLimits {
@@ -337,6 +340,7 @@ impl Default for InputLimits {
             turns: 200,
             conversation_chars: 100_000,
             pictures: 8,
+            picture_bytes: 1 << 30,
         }
     }
 }

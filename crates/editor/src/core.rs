@@ -57,7 +57,12 @@ impl Core {
         config.validate()?;
         let (model, encoder) = (engine.info().await?, engine.sentence_info().await?);
         let images = Arc::new(images);
-        let pictures = Pictures::new(images, config.image.clone(), config.answer.picture_cache_bytes);
+        let pictures = Pictures::new(
+            images,
+            config.image.clone(),
+            config.answer.picture_cache_bytes,
+            config.limits.picture_bytes,
+        );
         let relevance = RelevanceGate::open(&config.retrieval, &encoder)?;
         let backgrounds = Backgrounds::read(config.radius.backgrounds.as_deref(), &config.image)?;
         Ok(Self {

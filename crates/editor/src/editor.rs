@@ -41,7 +41,7 @@ impl Editor {
         let editor = Self { core: Arc::new(Core::new(engine, library, images, config).await?) };
         // A wrong tap or λ is told at the start, not at the first edit.
         editor.core.configured_embedder()?;
-        editor.sweep_imports().await?;
+        editor.sweep_pictures().await?;
         editor.settle_embeddings().await?;
         editor.core.refresh_taps().await?;
         Ok(editor)

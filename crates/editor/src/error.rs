@@ -46,6 +46,9 @@ pub enum EditorError {
         /// So many the model takes.
         limit: usize,
     },
+    /// Too many large pictures are being looked at.
+    #[error("too many large pictures are being looked at; try again in a moment")]
+    Busy,
     /// The picture can't be used.
     #[error(transparent)]
     Image(#[from] ImagingError),

@@ -37,7 +37,9 @@ impl Classify for EditorError {
             EditorError::IdempotencyConflict => Failure::new(FailureKind::Conflict, self.to_string()),
             EditorError::Reverted(id) => Failure::new(FailureKind::Conflict, self.to_string()).about_edit(id),
             EditorError::Archive(_) => Failure::new(FailureKind::Invalid, self.to_string()),
-            EditorError::Cancelled => Failure::new(FailureKind::Unavailable, self.to_string()),
+            EditorError::Busy | EditorError::Cancelled => {
+                Failure::new(FailureKind::Unavailable, self.to_string())
+            }
             EditorError::Storage(_)
             | EditorError::Config(_)
             | EditorError::Relevance(_)

@@ -64,6 +64,8 @@ mod backgrounds;
 mod browse;
 mod config;
 mod core;
+#[cfg(test)]
+mod decay_tests;
 mod edit;
 mod editor;
 mod embed;

@@ -2,15 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
-use reasonedit_imaging::{DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_under};
+use reasonedit_imaging::{
+    DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_cost, decode_under,
+};
 use reasonedit_inference::{FeatureKey, KeyedImage};
+use reasonedit_resilience::{MemoryBudget, MemoryPermit};
 use reasonedit_text::Warning;
 
 use crate::error::EditorError;
 use crate::types::{ImageSource, UploadedImage};
+
+/// How long a picture waits for memory to be decoded in.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A decoded picture and its identity.
 #[derive(Clone, Debug)]
@@ -23,13 +31,16 @@ pub(crate) struct Picture {
     notes: Arc<[DecodeNote]>,
     /// The uploaded bytes, when they came with this request and may have to be stored.
     pub(crate) upload: Option<UploadedImage>,
+    /// The memory of its pixels, where they are not those of the cache, which has its own.
+    #[expect(dead_code, reason = "given back when the last copy is dropped")]
+    held: Option<Arc<MemoryPermit>>,
 }
 
 impl Picture {
     /// One that nothing was done to.
     #[cfg(test)]
     pub(crate) fn plain(id: ImageId, pixels: Arc<RgbImage>) -> Self {
-        Self { id, pixels, rules: PixelRules::CURRENT, notes: Arc::default(), upload: None }
+        Self { id, pixels, rules: PixelRules::CURRENT, notes: Arc::default(), upload: None, held: None }
     }
 
     pub(crate) fn info(&self) -> ImageInfo {
@@ -67,46 +78,82 @@ struct Pixels {
     notes: Arc<[DecodeNote]>,
 }
 
+/// A picture of a request before it is decoded.
+struct Found {
+    id: ImageId,
+    bytes: Bytes,
+    upload: Option<UploadedImage>,
+    /// Its pixels, if they are at hand.
+    cached: Option<Pixels>,
+    /// Bytes that decoding takes.
+    cost: u64,
+}
+
 /// Decodes, stores and keeps pictures.
 pub(crate) struct Pictures {
     store: Arc<ImageStore>,
     limits: DecodeLimits,
+    /// Bytes of the cache.
     budget: usize,
+    decoding: MemoryBudget,
     recent: Mutex<VecDeque<((ImageId, PixelRules), Pixels)>>,
 }
 
 impl Pictures {
-    pub(crate) fn new(store: Arc<ImageStore>, limits: DecodeLimits, budget: usize) -> Self {
-        Self { store, limits, budget, recent: Mutex::new(VecDeque::new()) }
+    /// `budget`: bytes of decoded pictures that are kept; `decoding`: bytes of those that are being decoded
+    /// or held by requests.
+    pub(crate) fn new(store: Arc<ImageStore>, limits: DecodeLimits, budget: usize, decoding: u64) -> Self {
+        let decoding = MemoryBudget::new(decoding, PATIENCE);
+        Self { store, limits, budget, decoding, recent: Mutex::new(VecDeque::new()) }
     }
 
-    /// Resolves a picture of a request, its samples read by these rules. Decoding runs on the blocking pool.
+    /// Resolves a picture of a request, its samples read by these rules. Decoding runs on the blocking pool,
+    /// once there is memory for it.
     pub(crate) async fn resolve(
         self: &Arc<Self>,
         source: &ImageSource,
         rules: PixelRules,
     ) -> Result<Picture, EditorError> {
+        let (this, source) = (Arc::clone(self), source.clone());
+        let found = blocking(move || this.find(source, rules)).await?;
+        if let Some(Pixels { image, notes }) = found.cached {
+            return Ok(Picture {
+                id: found.id,
+                pixels: image,
+                rules,
+                notes,
+                upload: found.upload,
+                held: None,
+            });
+        }
+        let mut permit = self.decoding.take(found.cost).await.map_err(|_| EditorError::Busy)?;
         let this = Arc::clone(self);
-        let source = source.clone();
-        blocking(move || match source {
-            ImageSource::Bytes(upload) => {
-                // The limit comes before the digest: what is too large costs nothing.
-                let bytes = upload.bytes();
-                if bytes.len() as u64 > this.limits.max_bytes {
-                    decode_under(bytes, &this.limits, rules)?;
-                }
-                let id = upload.id();
-                let Pixels { image, notes } = this.pixels(id, bytes, rules)?;
-                Ok(Picture { id, pixels: image, rules, notes, upload: Some(upload) })
-            }
-            ImageSource::Known(id) => {
-                // Only stored pictures are known: one that was merely asked about leaves no trace.
-                let bytes = this.store.get(id)?;
-                let Pixels { image, notes } = this.pixels(id, &bytes, rules)?;
-                Ok(Picture { id, pixels: image, rules, notes, upload: None })
-            }
+        blocking(move || {
+            let Pixels { image, notes } = this.pixels(found.id, &found.bytes, rules)?;
+            permit.shrink_to(image.as_raw().len() as u64);
+            let held = Some(Arc::new(permit));
+            Ok(Picture { id: found.id, pixels: image, rules, notes, upload: found.upload, held })
         })
         .await
+    }
+
+    /// The bytes of a picture, and what decoding them takes.
+    fn find(&self, source: ImageSource, rules: PixelRules) -> Result<Found, EditorError> {
+        let (id, bytes, upload) = match source {
+            ImageSource::Bytes(upload) => {
+                // The limit comes before the digest: what is too large costs nothing.
+                let bytes = upload.bytes().clone();
+                if bytes.len() as u64 > self.limits.max_bytes {
+                    decode_under(&bytes, &self.limits, rules)?;
+                }
+                (upload.id(), bytes, Some(upload))
+            }
+            // Only stored pictures are known: one that was merely asked about leaves no trace.
+            ImageSource::Known(id) => (id, Bytes::from(self.store.get(id)?), None),
+        };
+        let cached = self.recent(id, rules);
+        let cost = if cached.is_some() { 0 } else { decode_cost(&bytes, &self.limits) };
+        Ok(Found { id, bytes, upload, cached, cost })
     }
 
     /// The same picture, its samples read by these rules.
@@ -199,7 +246,30 @@ mod tests {
 
     fn pictures(folder: &std::path::Path) -> Arc<Pictures> {
         let store = Arc::new(ImageStore::open(folder).unwrap());
-        Arc::new(Pictures::new(store, DecodeLimits::default(), 1 << 20))
+        Arc::new(Pictures::new(store, DecodeLimits::default(), 1 << 20, 1 << 24))
+    }
+
+    #[tokio::test]
+    async fn memory_of_pixels_is_taken_as_long_as_a_request_holds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(ImageStore::open(folder.path()).unwrap());
+        // No cache.
+        let pictures = Arc::new(Pictures::new(store, DecodeLimits::default(), 0, 1 << 24));
+        let all = pictures.decoding.free();
+        let picture = pictures.resolve(&testing::picture(1), PixelRules::CURRENT).await.unwrap();
+        let bytes = picture.pixels.as_raw().len() as u64;
+        let taken = all - pictures.decoding.free();
+        assert!((bytes..bytes + 4096).contains(&taken), "{taken} for {bytes}");
+        let shared = picture.clone();
+        drop(picture);
+        assert_eq!(all - pictures.decoding.free(), taken);
+        drop(shared);
+        assert_eq!(pictures.decoding.free(), all);
+        // One that can't be decoded gives back what it took.
+        let ImageSource::Bytes(whole) = testing::picture(2) else { panic!("bytes") };
+        let cut = ImageSource::from(whole.bytes().slice(..whole.bytes().len() / 2));
+        assert!(pictures.resolve(&cut, PixelRules::CURRENT).await.is_err());
+        assert_eq!(pictures.decoding.free(), all);
     }
 
     #[tokio::test]

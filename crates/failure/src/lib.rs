@@ -39,6 +39,8 @@ pub enum FailureKind {
     Unavailable,
     /// The deadline passed.
     DeadlineExceeded,
+    /// What is stored has decayed; the detail says what, and what can be done.
+    Damaged,
     /// A fault of the service: the detail is for its log, not for whoever asked.
     Internal,
 }

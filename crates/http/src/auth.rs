@@ -13,6 +13,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reasonedit_access::{BearerVerifier, Caller, TokenStore, Verified};
+use time::OffsetDateTime;
 
 use crate::client::{Peer, Proxies};
 use crate::policy::{self, Access};
@@ -22,26 +24,54 @@ use attempts::Attempts;
 /// What is asked for where a token may be a password.
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"reasonedit\"");
 
-/// The tokens that are accepted, as digests: comparing those tells nothing of how much of a guess was right.
+/// The tokens that are taken: those of the configuration, which may do everything, as digests (comparing
+/// those tells nothing of how much of a guess was right), and those that were given to people.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    accepted: Arc<[blake3::Hash]>,
+    configured: Arc<[blake3::Hash]>,
+    given: Option<Arc<TokenStore>>,
+    /// Who vouches for what is neither.
+    verifier: Option<Arc<dyn BearerVerifier>>,
     proxies: Proxies,
     attempts: Arc<Attempts>,
 }
 
 impl Tokens {
     /// These; who sends wrong ones is told apart by what these proxies say.
-    pub fn new(tokens: &[String], proxies: Proxies) -> Self {
-        let accepted = tokens.iter().map(|token| blake3::hash(token.as_bytes())).collect();
-        Self { accepted, proxies, attempts: Arc::default() }
+    pub fn new(configured: &[String], given: Option<Arc<TokenStore>>, proxies: Proxies) -> Self {
+        let configured = configured.iter().map(|token| blake3::hash(token.as_bytes())).collect();
+        Self { configured, given, verifier: None, proxies, attempts: Arc::default() }
     }
 
-    /// Whether a request may pass; `basic`: also with a token as password; `client`: who sent it, if that is
-    /// known. Looks at every token, so that the time taken doesn't say which one matched.
-    fn check(&self, headers: &HeaderMap, basic: bool, client: Option<IpAddr>) -> Result<(), Rejected> {
-        if self.accepted.is_empty() {
-            return Ok(());
+    /// The same, and what this vouches for.
+    #[must_use]
+    pub fn with_verifier(self, verifier: Option<Arc<dyn BearerVerifier>>) -> Self {
+        Self { verifier, ..self }
+    }
+
+    /// Those that were given to people, if any are kept.
+    pub fn given(&self) -> Option<&Arc<TokenStore>> {
+        self.given.as_ref()
+    }
+
+    /// Whether tokens are asked for: one is configured, or was ever given, even if it is taken no more; or
+    /// somebody vouches for others.
+    pub fn asked_for(&self) -> bool {
+        !self.configured.is_empty()
+            || self.verifier.is_some()
+            || self.given.as_ref().is_some_and(|given| !given.is_empty())
+    }
+
+    /// Who asks; `basic`: also with a token as password; `client`: where from, if that is known. Looks at
+    /// every configured token, so that the time taken doesn't say which one matched.
+    async fn check(
+        &self,
+        headers: &HeaderMap,
+        basic: bool,
+        client: Option<IpAddr>,
+    ) -> Result<Caller, Rejected> {
+        if !self.asked_for() {
+            return Ok(Caller::unnamed_admin());
         }
         let password = || if basic { password(headers) } else { None };
         let token = bearer(headers).map(<[u8]>::to_vec).or_else(password).ok_or(Rejected::Wrong)?;
@@ -50,16 +80,33 @@ impl Tokens {
             return Err(Rejected::Wait(wait));
         }
         // `Hash`'s own comparison takes constant time.
-        let right = self.accepted.iter().filter(|known| **known == digest).count() > 0;
+        let configured = self.configured.iter().filter(|known| **known == digest).count() > 0;
+        let given = || self.given.as_ref()?.find(&digest, OffsetDateTime::now_utc());
+        let mut caller = if configured { Some(Caller::unnamed_admin()) } else { given() };
+        if caller.is_none() {
+            caller = self.vouched_for(&token).await?;
+        }
         match client {
-            Some(client) if right => self.attempts.right(client, &digest, now),
+            Some(client) if caller.is_some() => self.attempts.right(client, &digest, now),
             Some(client) => {
                 let wrong = self.attempts.wrong(client, now);
                 tracing::warn!(%client, wrong, "a wrong token");
             }
             None => {}
         }
-        if right { Ok(()) } else { Err(Rejected::Wrong) }
+        caller.ok_or(Rejected::Wrong)
+    }
+
+    /// Who shows a token that somebody else vouches for.
+    async fn vouched_for(&self, token: &[u8]) -> Result<Option<Caller>, Rejected> {
+        let Some(verifier) = &self.verifier else { return Ok(None) };
+        let Ok(bearer) = std::str::from_utf8(token) else { return Ok(None) };
+        match verifier.verify(bearer).await {
+            Verified::Caller(caller) => Ok(Some(caller)),
+            Verified::Unknown => Ok(None),
+            Verified::NoRole => Err(Rejected::NoRole),
+            Verified::Unavailable => Err(Rejected::Unavailable),
+        }
     }
 }
 
@@ -68,6 +115,10 @@ impl Tokens {
 enum Rejected {
     /// It has no token, or a wrong one.
     Wrong,
+    /// Whoever vouches for it gives it no role here.
+    NoRole,
+    /// Whoever vouches for it can't be asked.
+    Unavailable,
     /// Too many wrong ones came from there: this one was not looked at.
     Wait(Duration),
 }
@@ -88,17 +139,31 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
-/// Refuses requests without a token where one is needed.
-pub async fn require_token(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
+/// Refuses requests without a token, or with one of too small a role, where one is needed; tells the others
+/// who asks ([`Caller`] among their extensions).
+pub async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
     let access = policy::of(&request).access;
-    let basic = access == Access::Password;
-    if access == Access::Open {
-        return next.run(request).await;
-    }
+    let Some(role) = access.role() else { return next.run(request).await };
+    let basic = matches!(access, Access::Password(_));
     let peer = request.extensions().get::<Peer>().copied();
     let client = peer.map(|peer| tokens.proxies.client(peer, request.headers()));
-    match tokens.check(request.headers(), basic, client) {
-        Ok(()) => return next.run(request).await,
+    match tokens.check(request.headers(), basic, client).await {
+        Ok(caller) if caller.may(role) => {
+            request.extensions_mut().insert(caller);
+            return next.run(request).await;
+        }
+        Ok(caller) => {
+            let detail = format!("This needs the role {role}; your token has {}.", caller.role());
+            return Problem::new(ProblemKind::Forbidden, detail).into_response();
+        }
+        Err(Rejected::NoRole) => {
+            let detail = "Your token is in order, and gives you no role here.";
+            return Problem::new(ProblemKind::Forbidden, detail).into_response();
+        }
+        Err(Rejected::Unavailable) => {
+            let detail = "Whoever issues tokens can't be reached, so that yours can't be judged.";
+            return Problem::new(ProblemKind::Upstream, detail).into_response();
+        }
         Err(Rejected::Wait(wait)) => {
             let detail = "Too many wrong tokens came from this address; wait before the next one.";
             let problem = Problem::new(ProblemKind::TooManyAttempts, detail);
@@ -127,12 +192,12 @@ mod tests {
 
     fn with(tokens: &[&str], value: Option<&str>, basic: bool) -> bool {
         let tokens =
-            Tokens::new(&tokens.iter().map(|&t| t.to_owned()).collect::<Vec<_>>(), Proxies::default());
+            Tokens::new(&tokens.iter().map(|&t| t.to_owned()).collect::<Vec<_>>(), None, Proxies::default());
         let mut headers = HeaderMap::new();
         if let Some(value) = value {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         }
-        tokens.check(&headers, basic, None).is_ok()
+        futures::executor::block_on(tokens.check(&headers, basic, None)).is_ok()
     }
 
     #[test]

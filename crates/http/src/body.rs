@@ -40,6 +40,12 @@ impl BodyBudget {
         Self { units: Arc::new(Semaphore::new(units)), body_bytes, idle }
     }
 
+    /// The same memory for all, and no more than this for one.
+    #[must_use]
+    pub(crate) fn at_most(self, bytes: usize) -> Self {
+        Self { body_bytes: self.body_bytes.min(bytes), ..self }
+    }
+
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| {

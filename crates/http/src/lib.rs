@@ -25,5 +25,6 @@ pub mod payload;
 pub mod policy;
 pub mod prefix;
 pub mod problem;
+pub mod rates;
 pub mod request_id;
 pub mod sse;

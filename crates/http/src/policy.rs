@@ -10,8 +10,10 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::MethodRouter;
+use reasonedit_access::AccessRole;
 use time::Date;
 use utoipa::openapi::OpenApi;
+use utoipa::openapi::extensions::Extensions;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::body::BodyBudget;
@@ -24,12 +26,31 @@ pub enum Access {
     /// Everyone: a browser can't send a token when a person opens a page, and probes have none. Nothing of
     /// what people gave may be told here.
     Open,
-    /// Who has a token.
-    Token,
-    /// Who has a token, which may be the password of basic authentication, for clients that know no other.
-    Password,
-    /// Who may change the service itself. Every token may, as yet.
-    Admin,
+    /// Who has a token of this role, or of one that may more.
+    Token(AccessRole),
+    /// The same, with a token that may be the password of basic authentication, for clients that know no
+    /// other.
+    Password(AccessRole),
+}
+
+impl Access {
+    /// The role that is needed; none where everyone may ask.
+    pub const fn role(self) -> Option<AccessRole> {
+        match self {
+            Self::Open => None,
+            Self::Token(role) | Self::Password(role) => Some(role),
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("open"),
+            Self::Token(role) => write!(f, "{role}"),
+            Self::Password(role) => write!(f, "{role}, also by password"),
+        }
+    }
 }
 
 /// What body a route takes.
@@ -77,6 +98,8 @@ pub struct Policy {
     pub always: bool,
     /// What body it takes.
     pub body: BodyPolicy,
+    /// Bytes that the body may have, where that is less than bodies may have.
+    pub body_bytes: Option<usize>,
     /// How it answers.
     pub answer: AnswerPolicy,
     /// How long that may take.
@@ -88,29 +111,47 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// With a token, without a body, answered at once.
-    pub const TOKEN: Self = Self {
-        access: Access::Token,
+    /// For readers, without a body, answered at once.
+    pub const READER: Self = Self {
+        access: Access::Token(AccessRole::Reader),
         always: false,
         body: BodyPolicy::None,
+        body_bytes: None,
         answer: AnswerPolicy::Whole,
         deadline: DeadlinePolicy::Request,
         archives: false,
         deprecated: None,
     };
     /// For everyone.
-    pub const OPEN: Self = Self { access: Access::Open, ..Self::TOKEN };
+    pub const OPEN: Self = Self { access: Access::Open, ..Self::READER };
     /// For everyone, also when all places are taken.
     pub const PROBE: Self = Self { always: true, ..Self::OPEN };
-    /// With a token, or with one as the password of basic authentication.
-    pub const PASSWORD: Self = Self { access: Access::Password, ..Self::TOKEN };
-    /// For who may change the service itself.
-    pub const ADMIN: Self = Self { access: Access::Admin, ..Self::TOKEN };
+    /// For who makes edits.
+    pub const CONTRIBUTOR: Self = Self { access: Access::Token(AccessRole::Contributor), ..Self::READER };
+    /// For who answers for others' edits.
+    pub const EDITOR: Self = Self { access: Access::Token(AccessRole::Editor), ..Self::READER };
+    /// For who looks after the service itself.
+    pub const ADMIN: Self = Self { access: Access::Token(AccessRole::Admin), ..Self::READER };
+
+    /// The token may be the password of basic authentication.
+    #[must_use]
+    pub const fn password(self) -> Self {
+        match self.access {
+            Access::Token(role) => Self { access: Access::Password(role), ..self },
+            Access::Open | Access::Password(_) => self,
+        }
+    }
 
     /// It takes such a body.
     #[must_use]
     pub const fn body(self, body: BodyPolicy) -> Self {
         Self { body, ..self }
+    }
+
+    /// Its body has no more bytes than this.
+    #[must_use]
+    pub const fn at_most(self, bytes: usize) -> Self {
+        Self { body_bytes: Some(bytes), ..self }
     }
 
     /// It takes a stream, and the time that this needs.
@@ -146,8 +187,7 @@ impl Policy {
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { access, always, body, answer, deadline, archives, deprecated } = self;
-        let access = format!("{access:?}").to_lowercase();
+        let Self { access, always, body, body_bytes, answer, deadline, archives, deprecated } = self;
         let body = match body {
             BodyPolicy::None => "none",
             BodyPolicy::Json => "json",
@@ -163,6 +203,9 @@ impl fmt::Display for Policy {
             if *is {
                 write!(f, "; {word}")?;
             }
+        }
+        if let Some(bytes) = body_bytes {
+            write!(f, "; a body of at most {bytes} bytes")?;
         }
         if let Some(Deprecation { since, sunset }) = deprecated {
             write!(f, "; deprecated since {since}, gone from {sunset}")?;
@@ -183,11 +226,11 @@ impl Policies {
     /// The policy of a request. What no route is registered for needs a token, so that nothing is told of
     /// what there is.
     fn of(&self, path: Option<&str>, method: &Method) -> Policy {
-        let Some(methods) = path.and_then(|path| self.0.get(path)) else { return Policy::TOKEN };
+        let Some(methods) = path.and_then(|path| self.0.get(path)) else { return Policy::READER };
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let exact = methods.iter().find(|(known, _)| known == method);
         // A method that the resource doesn't have.
-        let policy = exact.or(methods.first()).map_or(Policy::TOKEN, |(_, policy)| *policy);
+        let policy = exact.or(methods.first()).map_or(Policy::READER, |(_, policy)| *policy);
         if exact.is_some() {
             policy
         } else {
@@ -250,6 +293,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 if let Some(deprecation) = policy.deprecated {
                     deprecation.write(operation);
                 }
+                if let Some(role) = policy.access.role() {
+                    let said = Extensions::builder().add("x-required-role", role.name()).build();
+                    operation.extensions.get_or_insert_default().merge(said);
+                }
                 self.policies.add(path, method, policy);
             }
         }
@@ -308,7 +355,10 @@ pub async fn attach(
     let extensions = request.extensions_mut();
     extensions.insert(policy);
     if policy.body != BodyPolicy::None {
-        extensions.insert(given.budget);
+        extensions.insert(match policy.body_bytes {
+            Some(bytes) => given.budget.at_most(bytes),
+            None => given.budget,
+        });
     }
     if policy.archives {
         extensions.insert(given.archives);
@@ -322,7 +372,7 @@ pub async fn attach(
 
 /// The policy that a request was given; that of what no route is registered for where it was given none.
 pub fn of(request: &Request) -> Policy {
-    request.extensions().get().copied().unwrap_or(Policy::TOKEN)
+    request.extensions().get().copied().unwrap_or(Policy::READER)
 }
 
 #[cfg(test)]
@@ -333,21 +383,21 @@ mod tests {
     fn what_has_no_route_needs_a_token() {
         let mut policies = Policies::default();
         policies.add("/health", Method::GET, Policy::PROBE);
-        policies.add("/edits", Method::POST, Policy::TOKEN.body(BodyPolicy::Form));
-        policies.add("/edits", Method::GET, Policy::TOKEN);
+        policies.add("/edits", Method::POST, Policy::CONTRIBUTOR.body(BodyPolicy::Form));
+        policies.add("/edits", Method::GET, Policy::READER);
         assert_eq!(policies.of(Some("/health"), &Method::HEAD), Policy::PROBE);
         assert_eq!(policies.of(Some("/edits"), &Method::POST).body, BodyPolicy::Form);
-        assert_eq!(policies.of(Some("/edits"), &Method::GET), Policy::TOKEN);
-        assert_eq!(policies.of(Some("/edits"), &Method::DELETE), Policy::TOKEN);
+        assert_eq!(policies.of(Some("/edits"), &Method::GET), Policy::READER);
+        assert_eq!(policies.of(Some("/edits"), &Method::DELETE), Policy::CONTRIBUTOR);
         assert_eq!(policies.of(Some("/health"), &Method::POST).access, Access::Open);
-        assert_eq!(policies.of(None, &Method::GET), Policy::TOKEN);
+        assert_eq!(policies.of(None, &Method::GET), Policy::READER);
     }
 
     #[test]
     fn a_policy_reads_as_a_sentence() {
         assert_eq!(
-            Policy::TOKEN.upload().archives().to_string(),
-            "access: token; body: upload; answer: whole; deadline: upload; a place among archives"
+            Policy::CONTRIBUTOR.upload().archives().to_string(),
+            "access: contributor; body: upload; answer: whole; deadline: upload; a place among archives"
         );
     }
 }

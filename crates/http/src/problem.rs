@@ -47,6 +47,8 @@ pub enum ProblemKind {
     QueueFull,
     /// Too many wrong tokens from there.
     TooManyAttempts,
+    /// One caller asks too often.
+    RateLimited,
     /// A fault of the service.
     Internal,
     /// Another service that is needed can't be reached, or refuses.
@@ -55,6 +57,8 @@ pub enum ProblemKind {
     Overloaded,
     /// The model is being loaded.
     NotReady,
+    /// What is stored has decayed.
+    Damaged,
     /// The deadline passed.
     DeadlineExceeded,
 }
@@ -86,10 +90,12 @@ impl ProblemKind {
             Self::TooManyAttempts => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many wrong tokens")
             }
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
             Self::Upstream => (StatusCode::BAD_GATEWAY, "upstream", "Another service fails"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the service"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is busy"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The model is being loaded"),
+            Self::Damaged => (StatusCode::SERVICE_UNAVAILABLE, "damaged", "What is stored is damaged"),
             Self::DeadlineExceeded => {
                 (StatusCode::GATEWAY_TIMEOUT, "deadline-exceeded", "The deadline passed")
             }
@@ -108,6 +114,7 @@ impl ProblemKind {
             FailureKind::QueueFull => Self::QueueFull,
             FailureKind::Unavailable => Self::Overloaded,
             FailureKind::DeadlineExceeded => Self::DeadlineExceeded,
+            FailureKind::Damaged => Self::Damaged,
             FailureKind::Internal => Self::Internal,
         }
     }
@@ -244,6 +251,9 @@ impl Problem {
         if failure.kind == FailureKind::Internal {
             return Self::internal(&failure.detail);
         }
+        if failure.kind == FailureKind::Damaged {
+            tracing::error!(error = %failure.detail, "damaged data");
+        }
         let errors = failure
             .places
             .into_iter()
@@ -326,6 +336,7 @@ impl Problem {
         matches!(
             self.kind,
             ProblemKind::QueueFull
+                | ProblemKind::RateLimited
                 | ProblemKind::Overloaded
                 | ProblemKind::NotReady
                 | ProblemKind::DeadlineExceeded
@@ -403,7 +414,7 @@ impl<E: Classify> From<E> for Problem {
 mod tests {
     use super::*;
 
-    const ALL: [ProblemKind; 18] = [
+    const ALL: [ProblemKind; 20] = [
         ProblemKind::Malformed,
         ProblemKind::Unsupported,
         ProblemKind::Unauthorized,
@@ -417,10 +428,12 @@ mod tests {
         ProblemKind::Invalid,
         ProblemKind::QueueFull,
         ProblemKind::TooManyAttempts,
+        ProblemKind::RateLimited,
         ProblemKind::Internal,
         ProblemKind::Upstream,
         ProblemKind::Overloaded,
         ProblemKind::NotReady,
+        ProblemKind::Damaged,
         ProblemKind::DeadlineExceeded,
     ];
 

@@ -20,6 +20,7 @@
 //! ```
 
 pub mod augment;
+mod cost;
 mod decode;
 mod decoded;
 mod depth;
@@ -39,6 +40,7 @@ mod resize;
 mod smart_resize;
 mod tiff;
 
+pub use cost::decode_cost;
 pub use decode::{decode, decode_under};
 pub use decoded::{DecodeLimits, DecodeNote, Decoded, PixelRules};
 pub use drawn_box::{DrawnBox, pixels_between};

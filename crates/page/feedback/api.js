@@ -1,9 +1,10 @@
 // What the service is asked. Every request goes through `send`, which knows the token, the codebook and the problem documents.
 
 import { askToken } from "./dialog.js";
+import { signIn } from "./sign-in.js";
 
 /** Where the service is on this host: `""`, or the path below which a proxy shows it. The page's files lie one folder further down. */
-const BASE = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+export const BASE = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
 // What one service is told is none of another's that is shown on the same host.
 const TOKEN = `reasonedit.token${BASE}`;
@@ -44,6 +45,17 @@ export function forgetToken() {
   sessionStorage.removeItem(TOKEN);
 }
 
+let caller = null;
+
+/** Who asks: name, role and codebooks as the service knows them. Asked once, and again with another token. */
+export function whoami() {
+  caller ||= get("/whoami", {}, { everywhere: true }).catch((error) => {
+    caller = null;
+    throw error;
+  });
+  return caller;
+}
+
 function address(path, params = {}, everywhere = false) {
   const all = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
@@ -72,10 +84,11 @@ async function send(url, options = {}) {
     if (response.status !== 401) return response;
     // Requests sent side by side share one dialog; one that was sent with an older token just tries again.
     if (sessionStorage.getItem(TOKEN) === token) {
-      asking ||= askToken(token !== null).finally(() => { asking = null; });
+      asking ||= signIn(BASE).then((elsewhere) => askToken(token !== null, elsewhere)).finally(() => { asking = null; });
       const given = await asking;
       if (given === null) throw await refusal(response);
       sessionStorage.setItem(TOKEN, given);
+      caller = null;
       document.dispatchEvent(new Event("token"));
     }
   }

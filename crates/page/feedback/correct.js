@@ -1,7 +1,7 @@
 // Correcting an answer: what is right, why, and where the picture shows it.
 
 import { announce, button, duration, el, field, number, percent, put, several, svg, trouble, uid, when } from "./dom.js";
-import { codebookName, post, remove } from "./api.js";
+import { codebookName, post, remove, whoami } from "./api.js";
 import { Chips, chip, opinion, rivals, table, warned } from "./parts.js";
 
 const AUTHOR = "reasonedit.author";
@@ -45,6 +45,23 @@ export class Correction {
       this.send();
     });
     this.root = el("div", {}, this.form);
+    this.#name();
+  }
+
+  /** The name that a token was given to is who the correction is by; a reader is told before typing that it can't be saved. */
+  async #name() {
+    let caller;
+    try {
+      caller = await whoami();
+    } catch {
+      // What is wrong is said when the correction is sent.
+      return;
+    }
+    if (caller.role === "reader") put(this.problem, el("p", { class: "note" }, "Your token is a reader's: corrections can't be saved with it."));
+    if (caller.name === null || caller.role === "admin") return;
+    this.author.value = caller.name;
+    this.author.readOnly = true;
+    this.author.title = "Whom the token was given to";
   }
 
   #rightAnswer() {
@@ -277,7 +294,7 @@ export class Correction {
       ? { statement: one.text.value.trim(), evidence: one.boxes.map(({ x, y, width, height }) => ({ x, y, width, height })) }
       : { statement: one.text.value.trim() }));
     const author = this.author.value.trim();
-    localStorage.setItem(AUTHOR, author);
+    if (!this.author.readOnly) localStorage.setItem(AUTHOR, author);
     const { image, question } = this.asked;
     const body = { image, question, answer, reasoning };
     if (this.asked.choices.length > 0) body.choices = this.asked.choices.includes(answer) ? this.asked.choices : [...this.asked.choices, answer];

@@ -1,11 +1,11 @@
 // Questions in a dialog: modal, closed by Escape, focus goes back to where it was.
 
-import { button, el, field } from "./dom.js";
+import { button, el, field, put } from "./dom.js";
 
 function open(title, body, buttons, onsubmit) {
   return new Promise((resolve) => {
     const heading = el("h2", { id: "dialog-title" }, title);
-    const form = el("form", { method: "dialog" }, heading, body, el("div", { class: "row end" }, buttons((value) => settle(value))));
+    const form = el("form", { method: "dialog" }, heading, typeof body === "function" ? body((value) => settle(value)) : body, el("div", { class: "row end" }, buttons((value) => settle(value))));
     const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, form);
     let result = null;
     const settle = (value) => {
@@ -32,13 +32,27 @@ export function confirm(title, text, label, danger = true) {
     () => {});
 }
 
-/** Asks for the token of a service that wants one; `null` if none is given. */
-export function askToken(again) {
-  const input = el("input", { type: "password", autocomplete: "current-password", required: true, autofocus: true });
+/** Asks for the token of a service that wants one; `null` if none is given. `signIn`: how people sign in elsewhere, if they can. */
+export function askToken(again, signIn) {
+  const input = el("input", { type: "password", autocomplete: "current-password", required: true, autofocus: signIn === null });
   const text = again
-    ? "The service did not accept the token. Check it, and try again."
-    : "This service is open to people with a token only. Whoever runs it can give you one.";
-  return open("Access token", [el("p", {}, text), field("Token", input, "It is kept until this tab is closed.")],
-    (settle) => [button("Cancel", () => settle(null), { class: "quiet" }), el("button", { type: "submit" }, "Use it")],
-    (settle) => { if (input.value.trim()) settle(input.value.trim()); });
+    ? "The service did not accept the token, or its time is over."
+    : signIn === null ? "This service is open to people with a token only. Whoever runs it can give you one." : "This service wants to know who you are.";
+  const trouble = el("p", { class: "note", role: "alert", hidden: true });
+  const elsewhere = (settle) => button(`Sign in with ${new URL(signIn.issuer).host}`, async () => {
+    try {
+      settle(await signIn.begin());
+    } catch (error) {
+      trouble.hidden = false;
+      put(trouble, error.message);
+    }
+  }, { class: "primary wide", autofocus: true });
+  return open(signIn === null ? "Access token" : "Sign in", (settle) => [
+    el("p", {}, text),
+    signIn === null ? [] : elsewhere(settle),
+    trouble,
+    field(signIn === null ? "Token" : "Or a token", input, "It is kept until this tab is closed."),
+  ],
+  (settle) => [button("Cancel", () => settle(null), { class: "quiet" }), el("button", { type: "submit", class: signIn === null ? "" : "quiet" }, "Use it")],
+  (settle) => { if (input.value.trim()) settle(input.value.trim()); });
 }

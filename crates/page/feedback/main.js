@@ -1,7 +1,8 @@
 // Which page is shown, and what stands above all of them.
 
 import { announce, el, put, several } from "./dom.js";
-import { codebookName, forgetToken, get, hasToken, readiness, useCodebook } from "./api.js";
+import { BASE, codebookName, forgetToken, get, hasToken, readiness, useCodebook, whoami } from "./api.js";
+import { cameBack } from "./sign-in.js";
 import { AskPage } from "./ask.js";
 import { showEdits } from "./edits.js";
 import { showEdit } from "./edit.js";
@@ -136,8 +137,34 @@ async function watch() {
   setTimeout(watch, next === "ready" ? 15_000 : 2000);
 }
 
-// A service that wants a token says so at once, not after a question was written.
-get("/codebook").catch(() => {});
-watch();
-route();
-first = false;
+// Who asks. A service that wants a token says so at once, not after a question was written.
+
+const who = document.getElementById("who");
+
+async function showWho() {
+  let caller;
+  try {
+    caller = await whoami();
+  } catch {
+    who.hidden = true;
+    return;
+  }
+  who.hidden = !caller.tokens_asked_for;
+  put(who, caller.name ? `${caller.name}, ${caller.role}` : caller.role);
+  who.title = caller.codebooks === null ? "For all codebooks" : `For ${caller.codebooks.join(", ")}`;
+  // Where the default codebook is not theirs, the first that is.
+  if (caller.codebooks !== null && !caller.codebooks.includes(codebookName() || "default")) {
+    codebook.value = caller.codebooks[0];
+    changeCodebook();
+  }
+}
+
+if (cameBack(BASE)) {
+  put(main, el("p", { class: "note" }, "You are signed in, and can close this window."));
+} else {
+  document.addEventListener("token", showWho);
+  showWho();
+  watch();
+  route();
+  first = false;
+}

@@ -8,9 +8,11 @@ use reasonedit_http::client;
 use reasonedit_http::prefix::Prefix;
 use reasonedit_http::{host, origin};
 use reasonedit_integration::{Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext};
+use reasonedit_oidc::OidcConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::integrations::with_integrations;
+use crate::tls::TlsConfig;
 
 /// The settings, with those of every integration of the list.
 macro_rules! server_config {
@@ -39,6 +41,10 @@ macro_rules! server_config {
             /// Addresses (`127.0.0.1`) and networks (`10.0.0.0/8`) of reverse proxies whose
             /// `X-Forwarded-Prefix` and `X-Forwarded-For` are believed; empty: nobody's.
             pub trusted_proxies: Vec<String>,
+            /// The certificate that the service shows, where no proxy does.
+            pub tls: TlsConfig,
+            /// An `OpenID Connect` issuer whose tokens are taken beside the service's own.
+            pub oidc: OidcConfig,
             /// Path below which a reverse proxy shows the service, as `/reasonedit`; empty: none. What a
             /// trusted proxy says goes before it.
             pub path_prefix: String,
@@ -63,7 +69,7 @@ macro_rules! server_config {
             #[must_use]
             pub fn masked(&self) -> Self {
                 let auth_tokens = vec![LEFT_OUT.to_owned(); self.auth_tokens.len()];
-                Self { auth_tokens, $($key: self.$key.masked(),)* ..self.clone() }
+                Self { auth_tokens, oidc: self.oidc.masked(LEFT_OUT), $($key: self.$key.masked(),)* ..self.clone() }
             }
 
             /// The integrations with these settings.
@@ -111,6 +117,9 @@ pub struct LimitsConfig {
     pub requests: usize,
     /// Archives and batches received or sent at a time; beyond it they are refused with 503.
     pub archives: usize,
+    /// Requests of one caller in a minute (a token, a name, or without either an address); beyond it they are
+    /// refused with 429. 0: as many as they like.
+    pub requests_per_minute: u32,
     /// Connections open at a time; beyond it new ones wait to be accepted.
     pub connections: usize,
 }
@@ -128,6 +137,7 @@ impl Default for LimitsConfig {
             fetched_image_bytes: 20 << 20,
             requests: 256,
             archives: 2,
+            requests_per_minute: 0,
             connections: 1024,
         }
     }
@@ -233,6 +243,12 @@ impl ServerConfig {
             if let Err(reason) = client::network(proxy) {
                 return unusable("trusted_proxies", format!("`{proxy}`: {reason}"));
             }
+        }
+        if let Err((field, reason)) = self.oidc.validate() {
+            return unusable(field, reason);
+        }
+        if let Some((field, reason)) = self.tls.fault() {
+            return unusable(field, reason);
         }
         if let Err(reason) = self.path_prefix.parse::<Prefix>() {
             let reason = format!("`{}` is not a path such as /reasonedit: {reason}", self.path_prefix);

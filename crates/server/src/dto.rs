@@ -10,6 +10,7 @@ mod form_tests;
 pub mod health;
 pub mod job;
 pub mod modularity;
+pub mod token;
 pub mod training_data;
 
 pub use reasonedit_api::{

@@ -11,6 +11,8 @@ pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod modularity;
 pub(crate) mod query;
+pub(crate) mod sign_in;
+pub(crate) mod tokens;
 pub(crate) mod training_data;
 
 use axum::extract::FromRequestParts;

@@ -21,6 +21,7 @@ use crate::dto::job::BatchLineDto;
         (name = "modularity", description = "Which layer and which weight embed pictures and texts, and moving to them."),
         (name = "jobs", description = "Work in the background: progress, results, cancelling."),
         (name = "images", description = "Uploaded pictures."),
+        (name = "access", description = "Who may do what: tokens with roles, for all codebooks or some."),
         (name = "service", description = "Health, metrics, this document."),
     ),
     // A line of what is JSON Lines, which a document of this version can't say itself.
@@ -36,7 +37,7 @@ impl Modify for BearerScheme {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
         let mut http = Http::new(HttpAuthScheme::Bearer);
-        http.description = Some("Needed when the service is configured with tokens.".to_owned());
+        http.description = Some("Needed where the service asks for tokens. `x-required-role` of an operation says which role a token needs: reader, contributor, editor or admin, each of which may do what those before may.".to_owned());
         components.add_security_scheme("bearer", SecurityScheme::Http(http));
     }
 }

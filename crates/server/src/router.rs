@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::{Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use reasonedit_http::auth::Tokens;
 use reasonedit_http::body::BodyBudget;
 use reasonedit_http::client::Proxies;
 use reasonedit_http::host::Hosts;
@@ -18,7 +17,8 @@ use reasonedit_http::origin::Origins;
 use reasonedit_http::policy::{BodyPolicy, Given, Policies, Policy, Routes};
 use reasonedit_http::prefix::{self, Prefixes};
 use reasonedit_http::problem::Problem;
-use reasonedit_http::{auth, headers, host, limits, newline, origin, policy, request_id};
+use reasonedit_http::rates::Rates;
+use reasonedit_http::{auth, headers, host, limits, newline, origin, policy, rates, request_id};
 use reasonedit_resilience::panic_message;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -32,44 +32,54 @@ use utoipa_axum::routes;
 use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
-    codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query, training_data,
+    codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query, sign_in, tokens,
+    training_data,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
 
+/// Bytes of a sign-in's body: anyone may send one.
+const SIGN_IN_BYTES: usize = 16 << 10;
+
 /// The service's own routes, with what each asks of the layers below.
 pub(crate) fn routes() -> Routes<AppState> {
     Routes::with_openapi(ApiDoc::openapi())
-        .route(Policy::TOKEN.body(BodyPolicy::Form), routes!(edits::create))
-        .route(Policy::TOKEN, routes!(edits::list))
-        .route(Policy::TOKEN, routes!(edits::get))
-        .route(Policy::TOKEN, routes!(edits::revert))
-        .route(Policy::TOKEN.upload().archives(), routes!(edits::batch))
-        .route(Policy::TOKEN.body(BodyPolicy::Form), routes!(evidence::find))
-        .route(Policy::TOKEN.body(BodyPolicy::Form).streamed(), routes!(query::query))
-        .route(Policy::TOKEN.body(BodyPolicy::OptionalJson), routes!(modularity::create))
-        .route(Policy::TOKEN, routes!(modularity::get))
-        .route(Policy::TOKEN, routes!(modularity::roll_back))
-        .route(Policy::TOKEN, routes!(modularity::renew))
-        .route(Policy::TOKEN, routes!(modularity::report))
-        .route(Policy::TOKEN, routes!(modularity::apply))
-        .route(Policy::TOKEN, routes!(modularity::file))
-        .route(Policy::TOKEN, routes!(jobs::list))
-        .route(Policy::TOKEN, routes!(jobs::get))
-        .route(Policy::TOKEN, routes!(jobs::cancel))
-        .route(Policy::TOKEN.streamed(), routes!(jobs::events))
-        .route(Policy::TOKEN.streamed(), routes!(jobs::results))
-        .route(Policy::TOKEN, routes!(codebook::list))
-        .route(Policy::TOKEN, routes!(codebook::stats))
-        .route(Policy::TOKEN, routes!(codebook::entries))
-        .route(Policy::TOKEN, routes!(codebook::entry))
-        .route(Policy::TOKEN.streamed().archives(), routes!(codebook::export))
-        .route(Policy::TOKEN.upload().archives(), routes!(codebook::import))
-        .route(Policy::TOKEN.streamed().archives(), routes!(training_data::export))
-        .route(Policy::TOKEN, routes!(images::get))
+        .route(Policy::CONTRIBUTOR.body(BodyPolicy::Form), routes!(edits::create))
+        .route(Policy::READER, routes!(edits::list))
+        .route(Policy::READER, routes!(edits::get))
+        .route(Policy::CONTRIBUTOR, routes!(edits::revert))
+        .route(Policy::CONTRIBUTOR.upload().archives(), routes!(edits::batch))
+        .route(Policy::READER.body(BodyPolicy::Form), routes!(evidence::find))
+        .route(Policy::READER.body(BodyPolicy::Form).streamed(), routes!(query::query))
+        .route(Policy::EDITOR.body(BodyPolicy::OptionalJson), routes!(modularity::create))
+        .route(Policy::READER, routes!(modularity::get))
+        .route(Policy::EDITOR, routes!(modularity::roll_back))
+        .route(Policy::EDITOR, routes!(modularity::renew))
+        .route(Policy::READER, routes!(modularity::report))
+        .route(Policy::EDITOR, routes!(modularity::apply))
+        .route(Policy::READER, routes!(modularity::file))
+        .route(Policy::READER, routes!(jobs::list))
+        .route(Policy::READER, routes!(jobs::get))
+        .route(Policy::EDITOR, routes!(jobs::cancel))
+        .route(Policy::READER.streamed(), routes!(jobs::events))
+        .route(Policy::READER.streamed(), routes!(jobs::results))
+        .route(Policy::READER, routes!(codebook::list))
+        .route(Policy::READER, routes!(codebook::stats))
+        .route(Policy::READER, routes!(codebook::entries))
+        .route(Policy::READER, routes!(codebook::entry))
+        .route(Policy::READER.streamed().archives(), routes!(codebook::export))
+        .route(Policy::EDITOR.upload().archives(), routes!(codebook::import))
+        .route(Policy::READER.streamed().archives(), routes!(training_data::export))
+        .route(Policy::READER, routes!(images::get))
+        .route(Policy::ADMIN, routes!(tokens::list))
+        .route(Policy::ADMIN.body(BodyPolicy::Json), routes!(tokens::create))
+        .route(Policy::ADMIN, routes!(tokens::revoke))
+        .route(Policy::READER, routes!(tokens::whoami))
+        .route(Policy::OPEN, routes!(sign_in::get))
+        .route(Policy::OPEN.body(BodyPolicy::Json).at_most(SIGN_IN_BYTES), routes!(sign_in::exchange))
         .route(Policy::PROBE, routes!(health::live))
         .route(Policy::PROBE, routes!(health::ready))
-        .route(Policy::TOKEN.always(), routes!(metrics::metrics))
+        .route(Policy::READER.always(), routes!(metrics::metrics))
         .route(Policy::OPEN, routes!(docs::openapi))
 }
 
@@ -86,6 +96,8 @@ pub(crate) fn order_tags(contract: &mut OpenApi) {
 /// The whole service, and what each of its routes asks of the layers.
 pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Policies>) {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
+    let tokens = state.tokens().clone();
+    let rates = Rates::new(limits.requests_per_minute, Proxies::new(&config.trusted_proxies));
     let integrations = state.integrations().iter().map(|integration| integration.routes().with_state(()));
     let (routes, mut contract, policies) =
         integrations.fold(routes(), Routes::merge).merge(reasonedit_page::routes()).split();
@@ -111,16 +123,11 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(given, policy::attach))
-        .layer(from_fn_with_state(
-            Hosts::new(&config.hosts, !config.auth_tokens.is_empty()),
-            host::require_own_host,
-        ))
+        .layer(from_fn_with_state(Hosts::new(&config.hosts, tokens.asked_for()), host::require_own_host))
         .layer(from_fn_with_state(Places::new(limits.requests), limits::admit))
         .layer(from_fn_with_state(Origins::new(&config.cors_origins), origin::require_own_origin))
-        .layer(from_fn_with_state(
-            Tokens::new(&config.auth_tokens, Proxies::new(&config.trusted_proxies)),
-            auth::require_token,
-        ))
+        .layer(from_fn_with_state(tokens, auth::require_token))
+        .layer(from_fn_with_state(rates, rates::slow_down))
         .layer(from_fn_with_state(times, limits::keep_deadline));
     let served: Router = routes.layer(layers).with_state(state);
     // Around the routes, since it may change the path that they are found by.

@@ -11,12 +11,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use reasonedit_access::TokenStore;
+use reasonedit_http::auth::Tokens;
 use reasonedit_http::client::Peer;
 use reasonedit_http::policy::Policies;
+use reasonedit_http::problem::Problem;
 use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
+use reasonedit_resilience::blocking;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceBuilder;
 
 use crate::config::ServerConfig;
@@ -24,6 +28,7 @@ use crate::connection::TimedStream;
 use crate::error::ServerError;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
+use crate::tls::Tls;
 
 /// The HTTP service. It can serve before its editor has arrived.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub struct Server {
     router: Router,
     policies: Arc<Policies>,
     config: ServerConfig,
+    tokens: Tokens,
+    tls: Option<Tls>,
     slot: EditorSlot,
 }
 
@@ -40,7 +47,15 @@ impl Server {
     /// # Errors
     /// [`ServerError::Config`] for unusable settings, [`ServerError::Client`] when TLS can't be set up.
     pub fn new(config: ServerConfig) -> Result<(Self, EditorSlot), ServerError> {
-        Self::with(config, |_| Ok(Vec::new()))
+        Self::assemble(config, None, |_| Ok(Vec::new()))
+    }
+
+    /// The same with tokens that were given to people, beside those of the configuration.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn guarded(config: ServerConfig, tokens: Arc<TokenStore>) -> Result<(Self, EditorSlot), ServerError> {
+        Self::assemble(config, Some(tokens), |_| Ok(Vec::new()))
     }
 
     /// The same with integrations beside those of the list, for who embeds the service and has one of their
@@ -52,11 +67,21 @@ impl Server {
         config: ServerConfig,
         more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
     ) -> Result<(Self, EditorSlot), ServerError> {
+        Self::assemble(config, None, more)
+    }
+
+    fn assemble(
+        config: ServerConfig,
+        given: Option<Arc<TokenStore>>,
+        more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
+    ) -> Result<(Self, EditorSlot), ServerError> {
         config.validate()?;
+        let tls = config.tls.is_on().then(|| Tls::new(&config.tls)).transpose()?;
         let slot = EditorSlot::new(&config, more)?;
-        let state = AppState::new(&config, slot.clone())?;
+        let state = AppState::new(&config, slot.clone(), given)?;
+        let tokens = state.tokens().clone();
         let (router, policies) = router::service(state, &config);
-        Ok((Self { router, policies, config, slot: slot.clone() }, slot))
+        Ok((Self { router, policies, config, tokens, tls, slot: slot.clone() }, slot))
     }
 
     /// The service as a tower service, for tests and for embedding in another server.
@@ -80,14 +105,14 @@ impl Server {
         let failed = |reason| ServerError::Bind { address: address.clone(), reason };
         let listener = address.listen().await.map_err(failed)?;
         let ip = listener.local_addr().map_err(|error| failed(error.to_string()))?.ip();
-        if self.config.auth_tokens.is_empty() && !ip.to_canonical().is_loopback() {
+        if !self.tokens.asked_for() && !ip.to_canonical().is_loopback() {
             if !self.config.insecure_no_auth {
                 return Err(ServerError::Open { address: address.clone() });
             }
             tracing::warn!(
                 %address,
                 "NO AUTHENTICATION: whoever reaches this address reads every picture and changes every edit \
-                 (server.insecure_no_auth); set server.auth_tokens"
+                 (server.insecure_no_auth); give tokens with `reasonedit token create`"
             );
         }
         Ok(listener)
@@ -103,8 +128,10 @@ impl Server {
         let graceful = GracefulShutdown::new();
         let timeouts = &self.config.timeouts;
         let (header, stalled) = (timeouts.header(), timeouts.body_idle());
-        let builder = connection_builder(header);
+        let builder = Arc::new(connection_builder(header));
+        let following = self.tls.clone().map(|tls| tokio::spawn(tls.follow()));
         let mut connections = JoinSet::new();
+        let (noting, noted) = note_uses(self.tokens.given().cloned());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let (stream, peer, place) = tokio::select! {
@@ -116,19 +143,29 @@ impl Server {
             let service =
                 ServiceBuilder::new().layer(Extension(Peer(peer.ip()))).service(self.router.clone());
             let service = TowerToHyperService::new(service);
-            let connection = builder
-                .serve_connection(TokioIo::new(TimedStream::new(stream, header, stalled)), service)
-                .into_owned();
-            let connection = graceful.watch(connection);
+            let (builder, tls, watcher) = (Arc::clone(&builder), self.tls.clone(), graceful.watcher());
             connections.spawn(async move {
                 let _place = place;
+                let served = async {
+                    let Some(tls) = tls else {
+                        let stream = TokioIo::new(TimedStream::new(stream, header, stalled));
+                        return watcher.watch(builder.serve_connection(stream, service).into_owned()).await;
+                    };
+                    let stream = tokio::time::timeout(header, tls.acceptor().accept(stream)).await??;
+                    let stream = TokioIo::new(TimedStream::new(stream, header, stalled));
+                    watcher.watch(builder.serve_connection(stream, service).into_owned()).await
+                };
                 // Resets and clients that speak no HTTP are no business of the log.
-                if let Err(error) = connection.await {
+                if let Err(error) = served.await {
                     tracing::debug!(%error, "connection ended");
                 }
             });
         }
+        if let Some(following) = following {
+            following.abort();
+        }
         drop(listener);
+        drop(noting);
         tracing::info!(grace_ms = grace.as_millis(), "stopping: no new requests, running ones may end");
         self.slot.stop();
         let all = async {
@@ -139,6 +176,7 @@ impl Server {
             for integration in self.slot.integrations() {
                 integration.stopped().await;
             }
+            let _ = noted.await;
         };
         let drained = tokio::time::timeout(grace, all).await.is_ok();
         if !drained {
@@ -147,6 +185,24 @@ impl Server {
         }
         drained
     }
+}
+
+/// Writes down every minute, and once what is returned is dropped, when tokens were last used.
+fn note_uses(tokens: Option<Arc<TokenStore>>) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (noting, mut ended) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let Some(tokens) = tokens else { return };
+        loop {
+            let last = tokio::time::timeout(Duration::from_mins(1), &mut ended).await.is_ok();
+            let writing = Arc::clone(&tokens);
+            // What fails is told where failures are turned into problems; the next turn tries again.
+            let _ = blocking(move || writing.write_uses().map_err(Problem::from)).await;
+            if last {
+                return;
+            }
+        }
+    });
+    (noting, task)
 }
 
 fn connection_builder(header: Duration) -> Builder<TokioExecutor> {

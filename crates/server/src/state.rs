@@ -5,12 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use reasonedit_access::{BearerVerifier, TokenStore};
 use reasonedit_editor::{Editor, Library};
+use reasonedit_http::auth::Tokens;
+use reasonedit_http::client::Proxies;
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::metrics::Metrics;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_integration::{EditorCell, Integration, IntegrationError, ServiceContext};
 use reasonedit_jobs::{JobLimits, Jobs};
+use reasonedit_oidc::Oidc;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -183,6 +187,8 @@ struct Shared {
     import_bytes: u64,
     batch: BatchLimits,
     metrics: Arc<Metrics>,
+    tokens: Tokens,
+    oidc: Option<Arc<Oidc>>,
     contract: OnceLock<OpenApi>,
     /// The contract as it is sent.
     openapi: OnceLock<Bytes>,
@@ -192,9 +198,17 @@ impl AppState {
     /// The state for a valid configuration.
     ///
     /// # Errors
-    /// [`ServerError::Metrics`] for metrics that can't be.
-    pub(crate) fn new(config: &ServerConfig, slot: EditorSlot) -> Result<Self, ServerError> {
+    /// [`ServerError::Metrics`] for metrics that can't be, [`ServerError::Oidc`] for an issuer that can't be
+    /// asked.
+    pub(crate) fn new(
+        config: &ServerConfig,
+        slot: EditorSlot,
+        given: Option<Arc<TokenStore>>,
+    ) -> Result<Self, ServerError> {
         let limits = &config.limits;
+        let oidc = config.oidc.is_on().then(|| Oidc::new(config.oidc.clone())).transpose()?;
+        let oidc = oidc.map(Arc::new);
+        let verifier = oidc.clone().map(|oidc| oidc as Arc<dyn BearerVerifier>);
         Ok(Self(Arc::new(Shared {
             slot,
             batch: BatchLimits {
@@ -203,6 +217,9 @@ impl AppState {
                 item_bytes: limits.body_bytes as u64,
             },
             metrics: Arc::new(Metrics::new()?),
+            tokens: Tokens::new(&config.auth_tokens, given, Proxies::new(&config.trusted_proxies))
+                .with_verifier(verifier),
+            oidc,
             import_bytes: limits.import_bytes,
             timeouts: config.timeouts.clone(),
             contract: OnceLock::new(),
@@ -238,6 +255,16 @@ impl AppState {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
+    }
+
+    /// The tokens that are taken.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    /// The issuer whose tokens are taken too, if there is one.
+    pub(crate) fn oidc(&self) -> Option<&Oidc> {
+        self.0.oidc.as_deref()
     }
 
     pub(crate) fn import_bytes(&self) -> u64 {

@@ -24,7 +24,7 @@ impl HandedOn {
     pub(crate) fn of(id: ImageId, source: &TrainingSource<'_>) -> Result<Option<Self>, TrainingDataError> {
         let bytes = match source.images.get(id) {
             Ok(bytes) => bytes,
-            Err(CodebookError::UnknownImage(_) | CodebookError::Corrupt { .. }) => return Ok(None),
+            Err(CodebookError::UnknownImage(_) | CodebookError::HarmedImages(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         if let Some(format) = plain_format(&bytes) {

@@ -4,14 +4,15 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use reasonedit_editor::{CallContext, ImportOptions};
-use serde_json::{Value, json};
 
-use super::target::{Target, codebook_name};
+use super::target::Target;
 use super::unfinished_file::UnfinishedFile;
-use crate::args::{CodebookArgs, CodebookCommand, SettingsArgs, TargetArgs};
+use crate::args::{CodebookArgs, CodebookCommand, TargetArgs};
 use crate::error::{CliError, Result};
-use crate::settings::Settings;
-use crate::{logging, output, render, service, shape};
+use crate::{output, render, service, shape};
+
+mod salvage;
+mod verify;
 
 /// Media type of archives.
 const TAR: &str = "application/x-tar";
@@ -25,7 +26,10 @@ pub(crate) async fn run(args: &CodebookArgs) -> Result<()> {
         CodebookCommand::Stats(target) => stats(target).await,
         CodebookCommand::Export { file, target } => export(file, target).await,
         CodebookCommand::Import { file, target } => import(file, target).await,
-        CodebookCommand::Verify { codebook, json, settings } => verify(codebook.as_deref(), *json, settings),
+        CodebookCommand::Salvage { out, settings } => salvage::run(out, settings),
+        CodebookCommand::Verify { codebook, json, settings } => {
+            verify::run(codebook.as_deref(), *json, settings)
+        }
     }
 }
 
@@ -100,52 +104,4 @@ async fn import(file: &Path, args: &TargetArgs) -> Result<()> {
         "{} edits taken in, {} were there already, {} pictures",
         value["edits"], value["skipped"], value["images"]
     ))
-}
-
-fn verify(codebook: Option<&str>, as_json: bool, args: &SettingsArgs) -> Result<()> {
-    let asked = codebook.map(codebook_name).transpose()?;
-    let settings = Settings::load(args)?;
-    logging::start(&settings.log, true)?;
-    let (library, _) = service::open_existing_library(&settings)?;
-    let books = match &asked {
-        None => library.books(),
-        Some(name) => vec![library.get(name).map_err(CliError::failed)?],
-    };
-    let mut reports: Vec<Value> = Vec::new();
-    let mut different = Vec::new();
-    for book in books {
-        let name = book.name().to_string();
-        let report = book.verify().map_err(CliError::failed)?;
-        let sound = report.ok();
-        reports.push(json!({
-            "codebook": name, "sound": sound, "edits": report.edits, "entries": report.members,
-            "keys": report.keys, "events": report.events, "differences": report.differences,
-        }));
-        if !as_json {
-            let verdict = if sound { "sound" } else { "DIFFERS from what is stored" };
-            let mut said = format!(
-                "{name}: {verdict}; {} edits, {} entries, {} keys, {} events",
-                report.edits, report.members, report.keys, report.events
-            );
-            for difference in &report.differences {
-                said.push_str("\n  ");
-                said.push_str(difference);
-            }
-            output::print(&said)?;
-        }
-        if !sound {
-            different.push(name);
-        }
-    }
-    if as_json {
-        output::print_json(&reports)?;
-    }
-    if different.is_empty() {
-        Ok(())
-    } else {
-        Err(CliError::CheckFailed(format!(
-            "codebooks that differ from what is stored: {}",
-            different.join(", ")
-        )))
-    }
 }

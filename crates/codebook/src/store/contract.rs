@@ -92,16 +92,27 @@ pub trait CodebookStore: Send + Sync {
     /// The rows of [`crate::Journal`] in this store.
     fn journal(&self) -> &dyn JournalStore;
 
-    /// Names of all codebooks that ever had an edit, in ascending order.
+    /// Names of all codebooks that ever had an edit, in ascending order; also of those that can't be read.
     ///
     /// # Errors
     /// `Store` or `Corrupt`, as for every method.
     fn names(&self) -> Result<Vec<CodebookName>>;
 
+    /// Everything that is stored of a codebook and can't be read, or is missing, read or not by anything
+    /// else. A store that can't decay finds nothing.
+    fn examine(&self, _name: &CodebookName) -> Vec<CodebookError> {
+        Vec::new()
+    }
+
+    /// What is wrong with the store as a whole, or was when it was opened, in words for whoever runs it.
+    fn faults(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Reads the live part of a codebook; an unknown name reads as an empty one.
     ///
     /// # Errors
-    /// `Corrupt` with the name of the value that can't be read.
+    /// `Corrupt` with the name of the value that can't be read, or that is missing though others speak of it.
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook>;
 
     /// Appends an edit with its members, made here or [`EventOrigin::Imported`]. `first` begins the codebook:

@@ -7,9 +7,13 @@
 //! (edit → generation: see [`edits`]). Beside them `journal` (see [`journal`]). All values are cut and
 //! checked as [`values`] says.
 //!
+//! Beside them the file `sealed` says how much was acknowledged (see [`seal`]). What a damaged folder is
+//! opened by, and what of a codebook has to be there, say [`open`] and [`whole`].
+//!
 //! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it
 //! returns.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -31,16 +35,22 @@ use crate::{CodebookError, Result};
 mod edits;
 mod generations;
 mod journal;
+mod log;
+mod open;
+mod salvage;
+mod seal;
 mod values;
+mod whole;
 
+pub(super) use salvage::salvage;
+pub use salvage::{SalvagedBook, SalvagedStore};
+use seal::Seal;
 use values::Abort;
 
 /// The schema that this program writes.
 pub const SCHEMA: u32 = 1;
 /// `MIGRATIONS[i]` brings data of schema `i + 1` to schema `i + 2`; see `migrations/README.md`.
 const MIGRATIONS: [fn(&SledStore) -> Result<()>; SCHEMA as usize - 1] = [];
-/// Bytes of pages that sled keeps in memory; keys are held by the snapshots anyway.
-const CACHE: u64 = 64 << 20;
 /// How long a folder that another process has open is tried again, and how often.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -51,6 +61,11 @@ pub struct SledStore {
     schema: Tree,
     trees: [Tree; NAMES.len()],
     journal: Tree,
+    seal: Seal,
+    /// Codebooks that had events before it was opened.
+    sealed_names: BTreeSet<CodebookName>,
+    /// What was found when it was opened.
+    faults: Vec<String>,
 }
 
 // Places of the trees, in `SledStore::trees` as in a transaction's view of them.
@@ -91,19 +106,6 @@ struct MemberRow {
     sentence: String,
 }
 
-fn open_database(path: &Path) -> Result<Db> {
-    let config = sled::Config::new()
-        .path(path)
-        .mode(sled::Mode::HighThroughput)
-        .flush_every_ms(None)
-        .cache_capacity(CACHE);
-    config.open().map_err(|error| match error {
-        sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => CodebookError::Locked,
-        sled::Error::Corruption { .. } => CodebookError::corrupt("database", error),
-        other => CodebookError::store("open the data", other),
-    })
-}
-
 impl SledStore {
     /// Opens the folder, and creates or migrates what is in it. A folder that is in use is tried for a
     /// moment: the lock of a process that was killed may outlive it a little, and whoever starts it again
@@ -114,8 +116,8 @@ impl SledStore {
     /// `Store` if it can't be read.
     pub fn open(path: &Path) -> Result<Self> {
         let began = Instant::now();
-        let db = loop {
-            match open_database(path) {
+        let (db, mut faults) = loop {
+            match open::database(path) {
                 Err(CodebookError::Locked) if began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
@@ -123,30 +125,45 @@ impl SledStore {
             }
         };
         let fresh = !db.was_recovered();
+        let (seal, sealed) = Seal::open(path)?;
         let tree = |name: &str| db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e));
         let schema = tree("schema")?;
-        let journal = tree("journal")?;
-        let found = values::get(&schema, b"version")?;
-        let found = match found {
-            Some(bytes) => parse::<u32>(&schema, b"version", &bytes)?,
-            None if fresh || schema_may_begin(&db) => {
-                let store = Self { schema: schema.clone(), trees: open_trees(&db)?, journal, db: db.clone() };
-                store.set_schema(SCHEMA)?;
-                return Ok(store);
+        let found = match values::get(&schema, b"version") {
+            Ok(Some(bytes)) => Some(parse::<u32>(&schema, b"version", &bytes)?),
+            Ok(None) if fresh || schema_may_begin(&db) => None,
+            // There has been one schema only, and the file beside the store came with it.
+            Ok(None) | Err(CodebookError::Corrupt { .. }) if sealed.is_some() => {
+                faults.push(
+                    "the version of the store's form could not be read, and was written anew".to_owned(),
+                );
+                None
             }
-            None => return Err(CodebookError::corrupt("schema/version", "it is missing beside other data")),
+            Ok(None) => {
+                return Err(CodebookError::corrupt("schema/version", "it is missing beside other data"));
+            }
+            Err(error) => return Err(error),
         };
-        if found > SCHEMA {
+        if let Some(found) = found.filter(|found| *found > SCHEMA) {
             return Err(CodebookError::SchemaTooNew { found, supported: SCHEMA });
         }
-        let store = Self { schema, trees: open_trees(&db)?, journal, db };
-        for (step, migrate) in MIGRATIONS.iter().enumerate().skip(found.saturating_sub(1) as usize) {
-            tracing::info!(from = step + 1, to = step + 2, "migrating the data");
-            migrate(&store)?;
-            store.set_schema(step as u32 + 2)?;
+        let (trees, journal) = (open_trees(&db)?, tree("journal")?);
+        let mut store = Self { schema, trees, journal, db, seal, sealed_names: BTreeSet::new(), faults };
+        match found {
+            None => store.set_schema(SCHEMA)?,
+            Some(found) => {
+                for (step, migrate) in MIGRATIONS.iter().enumerate().skip(found.saturating_sub(1) as usize) {
+                    tracing::info!(from = step + 1, to = step + 2, "migrating the data");
+                    migrate(&store)?;
+                    store.set_schema(step as u32 + 2)?;
+                }
+            }
         }
         // Nobody works in this folder yet, so whatever is staged is of a process that was killed.
         store.discard_staged()?;
+        store.compare_with(sealed)?;
+        for fault in &store.faults {
+            tracing::error!(%fault, "the store is not as it was written");
+        }
         Ok(store)
     }
 
@@ -200,6 +217,12 @@ impl SledStore {
         values::put(&trees[EVENTS], &under(name, &sequence.to_be_bytes()), &json(event)?)?;
         values::put(&trees[CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?;
         Ok(sequence)
+    }
+
+    /// The record of an edit, staged or not.
+    fn record_of(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>> {
+        let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
+        values::get(tree, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
     }
 
     /// Live edits with the rows of their members, in order.
@@ -309,20 +332,18 @@ impl CodebookStore for SledStore {
     }
 
     fn names(&self) -> Result<Vec<CodebookName>> {
-        let tree = self.tree(CODEBOOKS);
-        values::scan(tree, &[])?
-            .into_iter()
-            .map(|(key, _)| {
-                String::from_utf8_lossy(&key)
-                    .parse()
-                    .map_err(|e| CodebookError::corrupt(values::describe(tree, &key), e))
-            })
-            .collect()
+        self.names_of()
     }
 
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook> {
-        let Some(head) = self.head(name)? else { return Ok(StoredCodebook::default()) };
+        let Some(head) = self.head(name)? else {
+            if !self.has_history(name)? && !self.sealed_names.contains(name) {
+                return Ok(StoredCodebook::default());
+            }
+            return Err(self.head_fault(name, "it is missing"));
+        };
         let live = self.live(name)?;
+        self.check_complete(name, &head, &live.iter().map(|(edit, _)| *edit).collect())?;
         let mut edits = Vec::with_capacity(live.len());
         for (edit, _) in &live {
             let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
@@ -362,7 +383,8 @@ impl CodebookStore for SledStore {
             }
             Self::append(trees, name, head, &event)?;
             Ok(())
-        })
+        })?;
+        self.seal(name)
     }
 
     fn commit_edits(
@@ -388,7 +410,8 @@ impl CodebookStore for SledStore {
             let sequence = Self::append(trees, name, head, &event)?;
             values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
             Ok(())
-        })
+        })?;
+        self.seal(name)
     }
 
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
@@ -430,8 +453,15 @@ impl CodebookStore for SledStore {
         if self.is_staged(name, edit)? {
             return Ok(None);
         }
-        let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
-        values::get(tree, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
+        self.record_of(name, edit)
+    }
+
+    fn examine(&self, name: &CodebookName) -> Vec<CodebookError> {
+        self.examine_all(name)
+    }
+
+    fn faults(&self) -> Vec<String> {
+        self.faults.clone()
     }
 
     fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {
@@ -455,5 +485,7 @@ impl CodebookStore for SledStore {
     }
 }
 
+#[cfg(test)]
+mod decay_tests;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
+use reasonedit_api::{require_all_codebooks, require_codebook};
 use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::UntypedJson;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
@@ -64,8 +66,12 @@ pub(super) async fn metrics() -> Json<serde_json::Value> {
     get, path = "/integrations/label-studio/versions", operation_id = "label_studio_versions", tag = "label-studio",
     responses((status = 200, description = "The one that the projects without a codebook of their own ask.", body = VersionsDto), LookupProblems),
 )]
-pub(super) async fn versions(State(studio): State<LabelStudio>) -> Result<Json<VersionsDto>> {
+pub(super) async fn versions(
+    State(studio): State<LabelStudio>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<VersionsDto>> {
     let codebook = studio.codebook(&ProjectRecord::default());
+    require_codebook(&caller, &codebook)?;
     Ok(Json(VersionsDto { versions: vec![model_version(&studio, &codebook).await?] }))
 }
 
@@ -77,7 +83,11 @@ pub(super) async fn versions(State(studio): State<LabelStudio>) -> Result<Json<V
     get, path = "/integrations/label-studio/annotations", operation_id = "label_studio_annotations", tag = "label-studio",
     responses((status = 200, description = "The last 200, newest first.", body = AnnotationsDto), LookupProblems),
 )]
-pub(super) async fn annotations(State(studio): State<LabelStudio>) -> Result<Json<AnnotationsDto>> {
+pub(super) async fn annotations(
+    State(studio): State<LabelStudio>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<AnnotationsDto>> {
+    require_all_codebooks(&caller)?;
     let (waiting, ended) = studio.queue()?.look();
     Ok(Json(AnnotationsDto { waiting, ended }))
 }
@@ -101,6 +111,7 @@ async fn model_version(studio: &LabelStudio, codebook: &reasonedit_editor::Codeb
 )]
 pub(super) async fn setup(
     State(studio): State<LabelStudio>,
+    Extension(caller): Extension<Caller>,
     UntypedJson { value: input, held: _held }: UntypedJson<SetupInput>,
 ) -> Result<Json<SetupDto>> {
     if !is_project(&input.project) {
@@ -121,6 +132,7 @@ pub(super) async fn setup(
             .and_then(ApiToken::new),
     };
     let codebook = studio.codebook(&record);
+    require_codebook(&caller, &codebook)?;
     let mut missing = interface.missing(studio.config());
     if !studio.pictures().reach_label_studio() {
         missing.push(
@@ -154,17 +166,20 @@ pub(super) async fn setup(
 )]
 pub(super) async fn predict(
     State(studio): State<LabelStudio>,
+    Extension(caller): Extension<Caller>,
     deadline: Deadline,
     UntypedJson { value: input, held: _held }: UntypedJson<PredictInput>,
 ) -> Result<Json<PredictionsDto>> {
     let editor = studio.service().editor.ready()?;
     let interface = Interface::parse(input.label_config.as_deref().unwrap_or("<View/>"), studio.config())?;
     let known = input.project.as_deref().map(|project| studio.project(project)).unwrap_or_default();
+    let codebook = studio.codebook(&known);
+    require_codebook(&caller, &codebook)?;
     let asking = Asking {
         studio: &studio,
         editor,
         interface: &interface,
-        codebook: studio.codebook(&known),
+        codebook,
         origin: LabelStudio::origin(known),
         until: deadline.0.min(Instant::now() + Duration::from_millis(studio.config().predict_ms)),
     };
@@ -187,6 +202,7 @@ pub(super) async fn predict(
 )]
 pub(super) async fn webhook(
     State(studio): State<LabelStudio>,
+    Extension(caller): Extension<Caller>,
     UntypedJson { value: input, held: _held }: UntypedJson<WebhookInput>,
 ) -> Result<Response> {
     let reading = studio.clone();
@@ -198,6 +214,9 @@ pub(super) async fn webhook(
     };
     for skipped in &received.skipped {
         tracing::info!(annotation = skipped.annotation, reason = %skipped.reason, "nothing follows from an annotation");
+    }
+    for event in &received.events {
+        require_codebook(&caller, &studio.codebook(&studio.project(&event.project)))?;
     }
     let queued = received.events.iter().map(|event| event.annotation).collect::<Vec<_>>();
     if !queued.is_empty() {

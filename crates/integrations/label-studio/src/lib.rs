@@ -43,8 +43,9 @@ use self::studio::LabelStudio;
 )))]
 struct ApiDoc;
 
-/// Label Studio knows no tokens but passwords, and doesn't always say that it sends JSON.
-const POLICY: Policy = Policy::PASSWORD;
+/// Label Studio knows no tokens but passwords, and doesn't always say that it sends JSON. It has one token
+/// for whatever it does, and its annotations become edits.
+const POLICY: Policy = Policy::CONTRIBUTOR.password();
 const POSTED: Policy = POLICY.body(BodyPolicy::UntypedJson);
 
 /// The routes of the integration.

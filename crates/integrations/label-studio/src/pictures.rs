@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reasonedit_api::image::ImageInput;
-use reasonedit_api::resolve;
+use reasonedit_api::sent;
 use reasonedit_editor::ImageSource;
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::outbound::{self, Reach};
@@ -91,8 +91,8 @@ impl Pictures {
     /// be asked or refuses, 504 when it takes too long.
     pub(super) async fn get(&self, value: &str, origin: &PictureOrigin) -> Result<ImageSource> {
         match self.place(value.trim(), origin.hostname.as_deref())? {
-            Place::Data => resolve(ImageInput::Data(value.trim().to_owned()), &self.fetcher).await,
-            Place::Elsewhere => resolve(ImageInput::Url(value.trim().to_owned()), &self.fetcher).await,
+            Place::Data => sent(ImageInput::Data(value.trim().to_owned()), &self.fetcher).await,
+            Place::Elsewhere => sent(ImageInput::Url(value.trim().to_owned()), &self.fetcher).await,
             Place::Own(url) => {
                 let Some((base, client)) = &self.own else {
                     return Err(Problem::internal(&"a place without an address"));

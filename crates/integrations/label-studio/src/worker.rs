@@ -137,7 +137,8 @@ impl Worker {
         let waited = OffsetDateTime::now_utc() - patience.received_at;
         match problem.kind() {
             ProblemKind::Internal => patience.tries < FAULTS,
-            ProblemKind::Upstream => waited < PATIENCE,
+            // What has decayed may be restored, and the annotation is not to be lost over it.
+            ProblemKind::Upstream | ProblemKind::Damaged => waited < PATIENCE,
             _ => problem.passing() && waited < PATIENCE,
         }
     }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_api::codebook_name;
 use reasonedit_api::events::{Events, first_event, next_event};
 use reasonedit_editor::{CallContext, QueryEvent};
@@ -52,13 +53,14 @@ pub(crate) async fn complete(
     State(openai): State<OpenAi>,
     deadline: Deadline,
     Extension(request_id): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
     JsonPayload { value: input, held: _held }: JsonPayload<ChatInput>,
 ) -> Result<Response> {
-    let served = Served::new(&openai).await?;
+    let served = Served::new(&openai, caller.clone()).await?;
     let own = input.reasonedit.as_ref();
     let mut codebook = served.codebook(&input.model)?;
     if let Some(name) = own.and_then(|own| own.codebook.as_deref()) {
-        let named = codebook_name(Some(name))
+        let named = codebook_name(&caller, Some(name))
             .map_err(|problem| problem.relocated(|pointer| Some(format!("/reasonedit{pointer}"))))?;
         if input.model != served.name && named != codebook {
             let detail = "`model` names another codebook.";

@@ -37,7 +37,9 @@ impl From<&Problem> for ErrorBody {
     fn from(problem: &Problem) -> Self {
         let body = problem.body();
         let kind = match problem.kind() {
-            ProblemKind::QueueFull | ProblemKind::TooManyAttempts => "rate_limit_error",
+            ProblemKind::QueueFull | ProblemKind::TooManyAttempts | ProblemKind::RateLimited => {
+                "rate_limit_error"
+            }
             _ if problem.status().is_server_error() => "server_error",
             _ => "invalid_request_error",
         };
@@ -45,7 +47,9 @@ impl From<&Problem> for ErrorBody {
         let code = match problem.kind() {
             _ if problem.too_long().is_some() => "context_length_exceeded".to_owned(),
             ProblemKind::Unauthorized => "invalid_api_key".to_owned(),
-            ProblemKind::QueueFull | ProblemKind::TooManyAttempts => "rate_limit_exceeded".to_owned(),
+            ProblemKind::QueueFull | ProblemKind::TooManyAttempts | ProblemKind::RateLimited => {
+                "rate_limit_exceeded".to_owned()
+            }
             ProblemKind::NotFound if pointer == Some("/model") => "model_not_found".to_owned(),
             ProblemKind::Unsupported => "unsupported_parameter".to_owned(),
             ProblemKind::Invalid => "invalid_value".to_owned(),
@@ -108,6 +112,10 @@ pub(crate) enum LookupErrors {
     /// No valid bearer token.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
+    /// The token's role may not do this, or it is for other codebooks; or a web page of an origin that is not
+    /// allowed.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
     /// A fault of the service.
     #[response(status = 500)]
     Internal(ErrorBody),
@@ -130,7 +138,8 @@ pub(crate) enum ChatErrors {
     /// No valid bearer token.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
-    /// A web page of an origin that is not allowed.
+    /// The token's role may not do this, or it is for other codebooks; or a web page of an origin that is not
+    /// allowed.
     #[response(status = 403)]
     Forbidden(ErrorBody),
     /// No such model, or no such codebook (`model_not_found`).

@@ -45,11 +45,11 @@ struct ApiDoc;
 /// Its routes.
 fn routes() -> Routes<OpenAi> {
     Routes::with_openapi(ApiDoc::openapi())
-        .route(Policy::TOKEN.body(BodyPolicy::Json).streamed(), routes!(chat::complete))
-        .route(Policy::TOKEN, routes!(models::list))
-        .route(Policy::TOKEN, routes!(models::get))
+        .route(Policy::READER.body(BodyPolicy::Json).streamed(), routes!(chat::complete))
+        .route(Policy::READER, routes!(models::list))
+        .route(Policy::READER, routes!(models::get))
         // A hub id has a slash, and clients put it into the path as it is.
-        .page(Policy::TOKEN, "/v1/models/{id}/{name}", axum::routing::get(models::get_of_owner))
+        .page(Policy::READER, "/v1/models/{id}/{name}", axum::routing::get(models::get_of_owner))
 }
 
 impl IntegrationConfig for OpenAiConfig {

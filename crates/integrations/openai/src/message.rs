@@ -3,7 +3,7 @@
 use std::fmt;
 
 use reasonedit_api::image::ImageInput;
-use reasonedit_api::resolve;
+use reasonedit_api::sent;
 use reasonedit_editor::{ChatPart, ChatTurn, Role};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::{Problem, Result};
@@ -292,7 +292,7 @@ impl PartInput {
                 } else {
                     ImageInput::Data(url)
                 };
-                let found = resolve(image, fetcher).await;
+                let found = sent(image, fetcher).await;
                 let place = format!("{place}/image_url/url");
                 found.map(ChatPart::Image).map_err(|problem| problem.relocated(|_| Some(place.clone())))
             }

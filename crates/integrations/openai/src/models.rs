@@ -1,8 +1,9 @@
 //! `/v1/models`: one model for each codebook, so that clients choose codebooks where they choose models.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_editor::{CodebookName, CodebookSummary, Editor};
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use serde::Serialize;
@@ -55,6 +56,7 @@ pub(super) struct Served<'a> {
     pub(super) name: String,
     /// BLAKE3 (hex) of configuration, tokenizer and weights.
     pub(super) fingerprint: String,
+    caller: Caller,
     /// Seconds since 1970.
     loaded: i64,
 }
@@ -62,13 +64,14 @@ pub(super) struct Served<'a> {
 impl<'a> Served<'a> {
     /// # Errors
     /// 503 while the model is being loaded.
-    pub(super) async fn new(openai: &'a OpenAi) -> Result<Self> {
+    pub(super) async fn new(openai: &'a OpenAi, caller: Caller) -> Result<Self> {
         let editor = openai.service.editor.ready()?;
         let info = editor.model().await?;
         Ok(Self {
             editor,
             name: openai.config.model.clone().unwrap_or_else(|| info.name.clone()),
             fingerprint: info.fingerprint.clone(),
+            caller,
             loaded: openai.service.editor.since().map_or(0, time::OffsetDateTime::unix_timestamp),
         })
     }
@@ -76,17 +79,22 @@ impl<'a> Served<'a> {
     /// The codebook that is meant by a model's name.
     ///
     /// # Errors
-    /// 404 for another model, and for a codebook that isn't there.
+    /// 404 for another model, and for a codebook that isn't there or that the caller's token is not for.
     pub(super) fn codebook(&self, model: &str) -> Result<CodebookName> {
         let name = match model.strip_prefix(self.name.as_str()) {
             Some("") => Some(CodebookName::default()),
             Some(rest) => rest.strip_prefix('@').and_then(|name| name.parse().ok()),
             None => None,
         };
-        name.filter(|name| self.editor.known_codebook(name).is_ok()).ok_or_else(|| {
+        name.filter(|name| self.shows(name) && self.editor.known_codebook(name).is_ok()).ok_or_else(|| {
             let detail = format!("The model `{model}` does not exist; GET /v1/models lists those that do.");
             Problem::at(ProblemKind::NotFound, "/model", detail)
         })
+    }
+
+    /// Whether the caller's token is for the codebook.
+    fn shows(&self, name: &CodebookName) -> bool {
+        self.caller.scope().holds(name.as_str())
     }
 
     fn describe(&self, codebook: &CodebookSummary) -> ListedModelDto {
@@ -105,16 +113,24 @@ impl<'a> Served<'a> {
 
 /// List models
 ///
-/// One for each codebook: the model's name with the default codebook, `NAME@CODEBOOK` with the others.
+/// One for each codebook that the token is for: the model's name with the default codebook, `NAME@CODEBOOK`
+/// with the others.
 #[utoipa::path(
     get, path = "/v1/models", operation_id = "list_models", tag = "openai",
     responses((status = 200, description = "The models.", body = ModelListDto), LookupErrors),
 )]
-pub(crate) async fn list(State(openai): State<OpenAi>) -> Result<Json<ModelListDto>> {
-    let served = Served::new(&openai).await?;
+pub(crate) async fn list(
+    State(openai): State<OpenAi>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ModelListDto>> {
+    let served = Served::new(&openai, caller).await?;
     let mut codebooks = served.editor.open_codebooks();
     codebooks.sort_by_key(|codebook| codebook.name != CodebookName::default());
-    let data = codebooks.iter().map(|codebook| served.describe(codebook)).collect();
+    let data = codebooks
+        .iter()
+        .filter(|codebook| served.shows(&codebook.name))
+        .map(|codebook| served.describe(codebook))
+        .collect();
     Ok(Json(ModelListDto { object: "list", data }))
 }
 
@@ -130,23 +146,25 @@ pub(crate) async fn list(State(openai): State<OpenAi>) -> Result<Json<ModelListD
 )]
 pub(crate) async fn get(
     State(openai): State<OpenAi>,
+    Extension(caller): Extension<Caller>,
     path: std::result::Result<Path<String>, PathRejection>,
 ) -> Result<Json<ListedModelDto>> {
     let id = path.map(|Path(id)| id).unwrap_or_default();
-    found(&openai, &id).await
+    found(&openai, caller, &id).await
 }
 
 /// As [`get`], of a name with a slash in it.
 pub(super) async fn get_of_owner(
     State(openai): State<OpenAi>,
+    Extension(caller): Extension<Caller>,
     path: std::result::Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<ListedModelDto>> {
     let id = path.map(|Path((owner, name))| format!("{owner}/{name}")).unwrap_or_default();
-    found(&openai, &id).await
+    found(&openai, caller, &id).await
 }
 
-async fn found(openai: &OpenAi, id: &str) -> Result<Json<ListedModelDto>> {
-    let served = Served::new(openai).await?;
+async fn found(openai: &OpenAi, caller: Caller, id: &str) -> Result<Json<ListedModelDto>> {
+    let served = Served::new(openai, caller).await?;
     let codebook = served.editor.known_codebook(&served.codebook(id)?)?;
     Ok(Json(served.describe(&codebook)))
 }

@@ -31,7 +31,6 @@ pub(super) async fn list(State(webhooks): State<Webhooks>) -> Result<Json<Webhoo
     params(("name" = String, Path, description = "Its name in the configuration."), ResumeParams),
     responses(
         (status = 200, description = "The receiver as it is now.", body = WebhookDto),
-        (status = 403, description = "A web page of an origin that is not allowed.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such webhook.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),

@@ -70,8 +70,8 @@ struct ApiDoc;
 /// The routes.
 fn routes() -> Routes<Webhooks> {
     Routes::with_openapi(ApiDoc::openapi())
-        .route(Policy::TOKEN, routes!(handlers::list))
-        .route(Policy::TOKEN, routes!(handlers::resume))
+        .route(Policy::ADMIN, routes!(handlers::list))
+        .route(Policy::ADMIN, routes!(handlers::resume))
 }
 
 impl IntegrationConfig for WebhooksConfig {

@@ -213,7 +213,9 @@ fn bring_in_line(
         };
         places.insert(codebook.clone(), place);
     }
-    for place in left.into_values() {
+    // A codebook that is set aside is told of again from its place once it can be read.
+    let aside: BTreeSet<CodebookName> = library.damaged().into_iter().map(|(name, _)| name).collect();
+    for place in left.into_values().filter(|place| !aside.contains(&place.codebook)) {
         journal.remove(Row::Place(place).id())?;
     }
     let address = blake3::hash(config.url.as_bytes()).to_hex().to_string();

@@ -31,6 +31,7 @@ static FILES: &[File] = files![
     "parts.js",
     "picture.js",
     "report.js",
+    "sign-in.js",
     "status.js",
     "thinking.js",
     "topology.js",

@@ -32,6 +32,10 @@ pub struct CodebookSummaryDto {
     pub edits: usize,
     /// Keys after merging.
     pub keys: usize,
+    /// What is wrong with it; absent unless it is damaged and set aside, so that nothing can be asked of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub damaged: Option<String>,
 }
 
 /// A page of codebooks.
@@ -46,7 +50,12 @@ pub struct CodebookPageDto {
 
 impl From<CodebookSummary> for CodebookSummaryDto {
     fn from(summary: CodebookSummary) -> Self {
-        Self { name: summary.name.to_string(), edits: summary.edits, keys: summary.keys }
+        Self {
+            name: summary.name.to_string(),
+            edits: summary.edits,
+            keys: summary.keys,
+            damaged: summary.damaged,
+        }
     }
 }
 

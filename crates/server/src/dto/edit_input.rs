@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use reasonedit_api::resolve;
-use reasonedit_editor::{EditRequest, StatementInput, Warning};
+use reasonedit_editor::{EditRequest, Editor, StatementInput, Warning};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use reasonedit_http::problem::Result;
@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::image::{IMAGE_PART, ImageInput, ImageSchema};
 use super::{BoxInput, Metadata};
+use crate::contributor::Contributor;
 
 /// A correction: what was shown and asked, what is right, and why.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -63,9 +64,16 @@ impl EditInput {
     /// what the body says.
     ///
     /// # Errors
-    /// 422 and what fetching says for pictures that can't be had.
-    pub(crate) async fn into_request(self, fetcher: &Fetcher, verify: Option<bool>) -> Result<EditRequest> {
-        let image = resolve(self.image, fetcher).await?;
+    /// 403 for another author; 422 and what fetching says for pictures that can't be had.
+    pub(crate) async fn into_request(
+        self,
+        fetcher: &Fetcher,
+        by: &Contributor,
+        editor: &Editor,
+        verify: Option<bool>,
+    ) -> Result<EditRequest> {
+        let author = by.author(self.author)?;
+        let image = resolve(self.image, fetcher, &by.scope, editor).await?;
         let mut warnings = Vec::new();
         let reasoning = self.reasoning.map(|said| said.into_statements(&mut warnings)).unwrap_or_default();
         Ok(EditRequest {
@@ -75,7 +83,7 @@ impl EditInput {
             answer: self.answer,
             reasoning,
             choices: self.choices.unwrap_or_default(),
-            author: self.author,
+            author,
             tags: self.tags.unwrap_or_default(),
             metadata: Value::Object(self.metadata.unwrap_or_default()),
             verify: verify.or(self.verify).unwrap_or(true),

@@ -23,6 +23,15 @@ pub struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub unusable: Option<UnusableDto>,
+    /// Codebooks that are damaged and set aside, while the others are served. Absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub damaged: Option<UnusableDto>,
+    /// Faults of the data folder as a whole: that something is missing at its end, say. The log and
+    /// `reasonedit codebook verify` say which. Absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub faults: Option<usize>,
 }
 
 /// Codebooks that edits and queries are refused for. Their names are in the log, since this answer is given

@@ -1,10 +1,11 @@
 //! `/codebook` and `/codebooks`.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::{CallContext, CodebookName, MemberId};
 use reasonedit_http::json::Query;
@@ -40,18 +41,19 @@ const TAR: [&str; 9] = [
 
 /// List codebooks
 ///
-/// Those that ever had an edit, and the default one.
+/// Those that ever had an edit, and the default one; of them those that the token is for.
 #[utoipa::path(
     get, path = "/codebooks", operation_id = "list_codebooks", tag = "codebook", params(CodebooksParams),
     responses((status = 200, description = "A page of codebooks.", body = CodebookPageDto), LookupProblems),
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebooksParams>,
 ) -> Result<Json<CodebookPageDto>> {
     let limit = page_limit(params.limit)?;
     let cursor: Option<CodebookName> = page_cursor(params.cursor.as_deref())?;
-    let page = state.editor()?.codebooks(cursor.as_ref(), limit);
+    let page = state.editor()?.codebooks(cursor.as_ref(), limit, |name| caller.scope().holds(name.as_str()));
     Ok(Json(CodebookPageDto {
         codebooks: page.items.into_iter().map(Into::into).collect(),
         next_cursor: page.next.map(|name| name.to_string()),
@@ -67,9 +69,10 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn stats(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<CodebookDto>> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let stats = state.editor()?.codebook(&codebook).await?;
     Ok(Json(CodebookDto::new(codebook.to_string(), &stats)))
 }
@@ -81,9 +84,10 @@ pub(crate) async fn stats(
 )]
 pub(crate) async fn entries(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<EntriesParams>,
 ) -> Result<Json<KeyPageDto>> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let limit = page_limit(params.limit)?;
     let cursor: Option<MemberId> = page_cursor(params.cursor.as_deref())?;
     let page = state.editor()?.entries(&codebook, cursor, limit).await?;
@@ -107,10 +111,11 @@ pub(crate) async fn entries(
 )]
 pub(crate) async fn entry(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     path: std::result::Result<Path<String>, PathRejection>,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<KeyDto>> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let id = path.ok().and_then(|Path(text)| text.parse::<MemberId>().ok());
     let id = id.ok_or_else(|| Problem::not_found("No key has an id like this."))?;
     Ok(Json(state.editor()?.entry(&codebook, id)?.as_ref().into()))
@@ -128,10 +133,11 @@ pub(crate) async fn entry(
 )]
 pub(crate) async fn export(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
     archives: Archives,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let editor = state.editor()?.clone();
     let permit = archives.take()?;
     let name = format!("reasonedit-{codebook}");
@@ -162,13 +168,14 @@ pub(crate) async fn export(
 )]
 pub(crate) async fn import(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<ImportParams>,
     deadline: Deadline,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let essence = body.content_type().split(';').next().unwrap_or_default().trim();
     if !TAR.iter().any(|tar| tar.eq_ignore_ascii_case(essence)) {
         return Err(Problem::new(

@@ -1,9 +1,10 @@
 //! `/edits`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use reasonedit_access::{AccessRole, Caller};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::{CallContext, EditFilter, EditId};
 use reasonedit_http::json::Query;
@@ -14,6 +15,7 @@ use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
 
 use super::EditIdPath;
+use crate::contributor::Contributor;
 use crate::dto::edit::{EditDto, EditPageDto};
 use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
 use crate::dto::job::{BatchParams, JobDto};
@@ -50,15 +52,17 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CreateParams>,
     deadline: Deadline,
     headers: HeaderMap,
     Payload { value: input, held: _held }: Payload<EditInput>,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let editor = state.editor()?;
     let text = input.reasoning_text().map(str::to_owned);
-    let mut request = input.into_request(state.fetcher(), params.verify).await?;
+    let (fetcher, by) = (state.fetcher(), Contributor::from(&caller));
+    let mut request = input.into_request(fetcher, &by, editor, params.verify).await?;
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
     let view = editor.edit(&codebook, request, CallContext::interactive(deadline.0)).await?;
     let mut location = format!("/edits/{}", view.record.id);
@@ -98,12 +102,13 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn batch(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<BatchParams>,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let format = batch_format(body.content_type())?;
     let jobs = state.jobs()?;
     let _permit = archives.take()?;
@@ -112,7 +117,7 @@ pub(crate) async fn batch(
     let (path, each) =
         (upload.path().to_owned(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
     let lines = blocking(move || Source::check(&path, format, each)).await?;
-    let input = Batch { format, verify: params.verify, lines };
+    let input = Batch { format, verify: params.verify, lines, by: Contributor::from(&caller) };
     let idempotency = submission_key(&headers, upload.digest(), &input)?;
     let submission = Submission { codebook, upload: Some(upload), total: Some(lines), idempotency };
     Ok(accepted(jobs.submit(&input, submission).await?))
@@ -138,9 +143,10 @@ fn batch_format(content_type: &str) -> Result<Format> {
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<ListParams>,
 ) -> Result<Json<EditPageDto>> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let limit = page_limit(params.limit)?;
     let cursor: Option<EditId> = page_cursor(params.cursor.as_deref())?;
     let filter = EditFilter { author: params.author, tag: params.tag, q: params.q };
@@ -163,17 +169,19 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn get(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     EditIdPath(id): EditIdPath,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<EditDto>> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let view = state.editor()?.get_edit(&codebook, id).await?;
     Ok(Json(EditDto::from(&view)))
 }
 
 /// Revert an edit
 ///
-/// The codebook becomes what it would be had the edit never been made.
+/// The codebook becomes what it would be had the edit never been made. A contributor takes back edits of
+/// their own, an editor anybody's.
 #[utoipa::path(
     delete, path = "/edits/{id}", operation_id = "revert_edit", tag = "edits",
     params(("id" = String, Path, description = "ULID of the edit."), CodebookParams),
@@ -185,10 +193,16 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn revert(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     EditIdPath(id): EditIdPath,
     Query(params): Query<CodebookParams>,
 ) -> Result<StatusCode> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
-    state.editor()?.revert(&codebook, id).await?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let editor = state.editor()?;
+    if !caller.may(AccessRole::Editor) && editor.author(&codebook, id)?.as_deref() != caller.name() {
+        let detail = "To take back an edit that is not your own needs the role editor.";
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
+    }
+    editor.revert(&codebook, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

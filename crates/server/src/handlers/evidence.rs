@@ -1,7 +1,8 @@
 //! `/evidence`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::InputProblems;
 use reasonedit_api::resolve;
 use reasonedit_editor::CallContext;
@@ -29,13 +30,14 @@ use crate::state::AppState;
 )]
 pub(crate) async fn find(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
     deadline: Deadline,
     Payload { value: input, held: _held }: Payload<EvidenceInput>,
 ) -> Result<Json<EvidenceSearchDto>> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let editor = state.editor()?;
-    let image = resolve(input.image, state.fetcher()).await?;
+    let image = resolve(input.image, state.fetcher(), caller.scope(), editor).await?;
     let found = editor
         .find_evidence(&codebook, &image, &input.statements, CallContext::interactive(deadline.0))
         .await?;

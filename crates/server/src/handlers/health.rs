@@ -21,13 +21,14 @@ pub(crate) async fn live() -> Json<Live> {
 #[utoipa::path(
     get, path = "/health/ready", operation_id = "get_readiness", tag = "service", security(()),
     responses(
-        (status = 200, description = "The model is loaded and the codebooks are open; `unusable` tells of those that can't be used with it.", body = Ready),
+        (status = 200, description = "The model is loaded and the codebooks are open; `unusable` tells of those that can't be used with it, `damaged` of those that can't be read.", body = Ready),
         (status = 503, description = "The model is being loaded.", body = Ready),
     ),
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Response {
     let loading = || {
-        let body = Ready { status: ReadyStatus::Loading, model: None, unusable: None };
+        let body =
+            Ready { status: ReadyStatus::Loading, model: None, unusable: None, damaged: None, faults: None };
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(body)).into_response()
     };
     let Some(editor) = state.ready_editor() else { return loading() };
@@ -44,5 +45,11 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
     let refused = editor.unusable_codebooks();
     let unusable =
         refused.first().map(|(_, error)| UnusableDto { codebooks: refused.len(), detail: error.to_string() });
-    Json(Ready { status: ReadyStatus::Ready, model: Some(model), unusable }).into_response()
+    let codebooks = editor.damaged_codebooks().len();
+    let damaged = (codebooks > 0).then(|| UnusableDto {
+        codebooks,
+        detail: "They can't be read and are set aside; `GET /codebooks` and the log name them.".to_owned(),
+    });
+    let faults = Some(editor.store_faults().len()).filter(|&count| count > 0);
+    Json(Ready { status: ReadyStatus::Ready, model: Some(model), unusable, damaged, faults }).into_response()
 }

@@ -1,17 +1,20 @@
 //! `/images`.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use reasonedit_api::image_id;
+use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
-use reasonedit_editor::EditorError;
+use reasonedit_api::{image_id, require_image};
+use reasonedit_editor::{CodebookName, EditorError};
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
 
 use crate::dto::image::CropParams;
 use crate::dto::{File, codebook_name};
+use crate::handlers::jobs::codebook_given;
 use crate::state::AppState;
 
 /// The bytes behind an id never change; `private`, since a token may have been needed to see them.
@@ -22,8 +25,8 @@ const CACHE_PART: HeaderValue = HeaderValue::from_static("private, max-age=3600"
 
 /// Get an uploaded picture, or a part of it
 ///
-/// The whole picture as it was uploaded; with `x`, `y`, `width` and `height` that part of the upright picture
-/// as PNG, as the keys of the codebook were made of it.
+/// The whole picture as it was uploaded, if the token is for a codebook that holds it; with `x`, `y`, `width`
+/// and `height` that part of the upright picture as PNG, as the keys of the codebook were made of it.
 #[utoipa::path(
     get, path = "/images/{id}", operation_id = "get_image", tag = "images",
     params(("id" = String, Path, description = "BLAKE3 of the uploaded bytes in hex."), CropParams),
@@ -36,20 +39,24 @@ const CACHE_PART: HeaderValue = HeaderValue::from_static("private, max-age=3600"
 )]
 pub(crate) async fn get(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Query(params): Query<CropParams>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    // The whole picture is the same in every codebook that holds it.
+    let codebook = codebook_given(&caller, params.codebook.as_deref())?;
     let area = area_of(&params)?;
     let known = image_id(&id).ok_or_else(|| Problem::not_found("No image has an id like this."))?;
     let editor = state.editor()?;
+    require_image(caller.scope(), editor, known)?;
     let (bytes, content_type, tag, cache) = match area {
         None => {
             let (bytes, format) = editor.image(known).await?;
             (bytes, media_type(format), format!("\"{id}\""), CACHE)
         }
         Some(area) => {
+            let codebook = codebook_name(&caller, codebook.as_ref().map(CodebookName::as_str))?;
             let (bytes, rules) = editor.crop(&codebook, known, area).await.map_err(crop_problem)?;
             let by = if rules == PixelRules::First { String::new() } else { format!("-{rules:?}") };
             (bytes, "image/png", format!("\"{id}-{area}{by}\""), CACHE_PART)

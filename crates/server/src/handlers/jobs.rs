@@ -2,18 +2,20 @@
 
 use std::io;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
+use reasonedit_editor::CodebookName;
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
-use reasonedit_jobs::JobView;
+use reasonedit_jobs::{JobView, JobsError};
 use ulid::Ulid;
 
 use crate::dto::job::{JobDto, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
@@ -47,6 +49,24 @@ pub(crate) fn job_id(text: &str) -> Result<Ulid> {
     Ulid::from_string(text).map_err(|_| Problem::not_found("No job has an id like this."))
 }
 
+/// The codebook of a request for a job, which knows its own, if the request names one.
+///
+/// # Errors
+/// As [`codebook_name`].
+pub(crate) fn codebook_given(caller: &Caller, name: Option<&str>) -> Result<Option<CodebookName>> {
+    name.map(|name| codebook_name(caller, Some(name))).transpose()
+}
+
+/// A job that the caller may know of. One of a codebook that their token is not for is as one that isn't
+/// there.
+///
+/// # Errors
+/// 404.
+pub(crate) fn job_of(state: &AppState, caller: &Caller, id: Ulid) -> Result<JobView> {
+    let job = state.jobs()?.get(id)?;
+    if caller.scope().holds(job.codebook.as_str()) { Ok(job) } else { Err(JobsError::Unknown(id).into()) }
+}
+
 /// The answer to what has become a job: 202, with the job and where it is found.
 pub(crate) fn accepted(job: JobView) -> Response {
     let job = JobDto::from(job);
@@ -63,14 +83,16 @@ pub(crate) fn accepted(job: JobView) -> Response {
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<JobListParams>,
 ) -> Result<Json<JobPageDto>> {
-    let codebook = params.codebook.as_deref().map(|name| codebook_name(Some(name))).transpose()?;
+    let codebook = codebook_given(&caller, params.codebook.as_deref())?;
     let limit = page_limit(params.limit)?;
     let cursor: Option<Ulid> = page_cursor(params.cursor.as_deref())?;
     let (jobs, next) = state.jobs()?.list(
         |record| {
-            codebook.as_ref().is_none_or(|name| name == record.codebook())
+            caller.scope().holds(record.codebook().as_str())
+                && codebook.as_ref().is_none_or(|name| name == record.codebook())
                 && params.state.is_none_or(|state| state == record.state().into())
                 && params.kind.is_none_or(|kind| kind.name() == record.kind())
         },
@@ -93,11 +115,12 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn get(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Json<JobDto>> {
-    codebook_name(params.codebook.as_deref())?;
-    Ok(Json(state.jobs()?.get(id)?.into()))
+    codebook_given(&caller, params.codebook.as_deref())?;
+    Ok(Json(job_of(&state, &caller, id)?.into()))
 }
 
 /// Cancel a job
@@ -117,10 +140,12 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn cancel(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
+    codebook_given(&caller, params.codebook.as_deref())?;
+    job_of(&state, &caller, id)?;
     let job = JobDto::from(state.jobs()?.cancel(id).await?);
     let status = if job.state == JobStateDto::Cancelled { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(job)).into_response())
@@ -142,10 +167,12 @@ pub(crate) async fn cancel(
 )]
 pub(crate) async fn events(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
+    codebook_given(&caller, params.codebook.as_deref())?;
+    job_of(&state, &caller, id)?;
     let jobs = state.jobs()?;
     Ok(sse::job(jobs.watch(id)?, jobs.stopping(), state.timeouts().keep_alive()))
 }
@@ -166,10 +193,12 @@ pub(crate) async fn events(
 )]
 pub(crate) async fn results(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     JobIdPath(id): JobIdPath,
     Query(params): Query<ResultsParams>,
 ) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
+    codebook_given(&caller, params.codebook.as_deref())?;
+    job_of(&state, &caller, id)?;
     let jobs = state.jobs()?.clone();
     let (from, left) = (params.from.unwrap_or(1), params.limit.unwrap_or(u64::MAX));
     // The first page before the head: what can't be read at all has its own status.

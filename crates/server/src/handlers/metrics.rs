@@ -1,9 +1,12 @@
 //! `/metrics`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
+use reasonedit_api::require_all_codebooks;
 use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
 use reasonedit_http::metrics::{MetricKind, TEXT_FORMAT, Text};
 use reasonedit_http::problem::{Problem, Result};
@@ -21,7 +24,11 @@ const MAX_CODEBOOKS: usize = 100;
     get, path = "/metrics", operation_id = "get_metrics", tag = "service",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"), LookupProblems),
 )]
-pub(crate) async fn metrics(State(state): State<AppState>) -> Result<Response> {
+pub(crate) async fn metrics(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response> {
+    require_all_codebooks(&caller)?;
     let mut text = Text::default();
     state.metrics().write(&mut text);
     let editor = state.ready_editor();

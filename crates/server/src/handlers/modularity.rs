@@ -1,10 +1,11 @@
 //! `/modularity`.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::{CodebookName, EmbeddingChoice};
 use reasonedit_http::json::Query;
@@ -17,7 +18,7 @@ use ulid::Ulid;
 use crate::dto::job::{JobDto, JobParams};
 use crate::dto::modularity::{ModularityDto, ModularityRequestDto};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::handlers::jobs::{JobIdPath, accepted, job_id};
+use crate::handlers::jobs::{JobIdPath, accepted, codebook_given, job_id, job_of};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::workers::modularity::{CODEBOOK, REPORT, report_of};
@@ -49,11 +50,12 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
     headers: HeaderMap,
     OptionalJson { value, bytes, held: _held }: OptionalJson<ModularityRequestDto>,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let asked = value.unwrap_or_default();
     let (editor, jobs) = (state.editor()?, state.jobs()?);
     let request = asked.request();
@@ -91,9 +93,10 @@ fn known_source(state: &AppState, name: &str) -> Result<()> {
 )]
 pub(crate) async fn get(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<ModularityDto>> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let active = state.editor()?.active_embedding(&codebook)?;
     let (done, _) = state.jobs()?.list(
         |job| job.kind() == Modularity::NAME && job.state() == JobState::Done && *job.codebook() == codebook,
@@ -102,7 +105,7 @@ pub(crate) async fn get(
     );
     let report = done.first().map(|job| job.id);
     let selection = match report {
-        Some(id) => Some(find(&state, id).await?.selection),
+        Some(id) => Some(find(&state, &caller, id).await?.selection),
         None => None,
     };
     Ok(Json(ModularityDto {
@@ -130,9 +133,10 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn roll_back(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let Some(previous) = state.editor()?.active_embedding(&codebook)?.previous else {
         let detail = format!("No earlier embedding of the codebook {codebook} is kept.");
         return Err(Problem::new(ProblemKind::Conflict, detail));
@@ -156,9 +160,10 @@ pub(crate) async fn roll_back(
 )]
 pub(crate) async fn renew(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     movable(&state, &codebook)?;
     reembed(&state, codebook, &Reembed::Renewed { renew: true }).await
 }
@@ -179,11 +184,12 @@ pub(crate) async fn renew(
 )]
 pub(crate) async fn apply(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     JobIdPath(id): JobIdPath,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
-    let choice = EmbeddingChoice::from(&find(&state, id).await?.selection);
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let choice = EmbeddingChoice::from(&find(&state, &caller, id).await?.selection);
     movable(&state, &codebook)?;
     reembed(&state, codebook, &Reembed::Chosen { choice }).await
 }
@@ -218,11 +224,12 @@ async fn reembed(state: &AppState, codebook: CodebookName, input: &Reembed) -> R
 )]
 pub(crate) async fn report(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Json<ModularityReport>> {
-    codebook_name(params.codebook.as_deref())?;
-    Ok(Json(find(&state, id).await?))
+    codebook_given(&caller, params.codebook.as_deref())?;
+    Ok(Json(find(&state, &caller, id).await?))
 }
 
 /// Get a figure of a report, or its summary
@@ -245,13 +252,14 @@ pub(crate) async fn report(
 )]
 pub(crate) async fn file(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     path: std::result::Result<Path<(String, String)>, PathRejection>,
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
-    codebook_name(params.codebook.as_deref())?;
+    codebook_given(&caller, params.codebook.as_deref())?;
     let missing = || Problem::not_found("There is no such file of a report.");
     let Path((id, file)) = path.map_err(|_| missing())?;
-    let report = find(&state, job_id(&id)?).await?;
+    let report = find(&state, &caller, job_id(&id)?).await?;
     let (kind, text) = match file.as_str() {
         "layers.svg" => (SVG, figure::layers(&report)),
         "weights.svg" => (SVG, figure::weights(&report)),
@@ -265,7 +273,8 @@ pub(crate) async fn file(
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-async fn find(state: &AppState, id: Ulid) -> Result<ModularityReport> {
+async fn find(state: &AppState, caller: &Caller, id: Ulid) -> Result<ModularityReport> {
+    job_of(state, caller, id)?;
     let pieces = state.jobs()?.pieces(id, REPORT, 1).await?;
     report_of(&pieces)?.ok_or_else(|| Problem::not_found(format!("There is no report {id}.")))
 }

@@ -1,8 +1,9 @@
 //! `/query`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::InputProblems;
 use reasonedit_api::resolve;
 use reasonedit_editor::{CallContext, QueryRequest};
@@ -37,16 +38,17 @@ use crate::state::AppState;
 )]
 pub(crate) async fn query(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<CodebookParams>,
     deadline: Deadline,
     Payload { value: input, held: _held }: Payload<QueryInput>,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let editor = state.editor()?;
     let (stream, explain) = (input.stream.unwrap_or(false), input.explain.unwrap_or(false));
     let request = QueryRequest {
         warnings: Vec::new(),
-        image: resolve(input.image, state.fetcher()).await?,
+        image: resolve(input.image, state.fetcher(), caller.scope(), editor).await?,
         question: input.question,
         choices: input.choices.unwrap_or_default(),
         max_tokens: input.max_tokens,

@@ -1,7 +1,9 @@
 //! `/export`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::EditorError;
 use reasonedit_http::json::Query;
@@ -29,10 +31,11 @@ use crate::state::AppState;
 )]
 pub(crate) async fn export(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Query(params): Query<TrainingDataParams>,
     archives: Archives,
 ) -> Result<Response> {
-    let codebook = codebook_name(params.codebook.as_deref())?;
+    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let options = params.options();
     options.check().map_err(EditorError::from)?;
     let editor = state.editor()?.clone();

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dependencies::JobDependencies;
 use super::failure::failed;
-use super::source::{Format, Line, Parsed, Source};
+use super::source::{Format, Line, Source};
+use crate::contributor::Contributor;
 use crate::dto::job::{BatchLineDto, BatchResultDto, JobKind};
 
 /// Results read at a time when a batch goes on.
@@ -27,6 +28,9 @@ pub(crate) struct Batch {
     pub(crate) verify: Option<bool>,
     /// Lines that are not empty.
     pub(crate) lines: u64,
+    /// In whose name they are made.
+    #[serde(default, skip_serializing_if = "Contributor::is_unnamed_admin")]
+    pub(crate) by: Contributor,
 }
 
 /// Queries of people go first.
@@ -72,7 +76,7 @@ async fn work(
         source = back;
         let Some(line) = line else { break };
         let number = line.number;
-        let (back, made) = edit(&dependencies, &context, source, line, input.verify).await?;
+        let (back, made) = edit(&dependencies, &context, source, line, &input).await?;
         source = back;
         let row = match made {
             Ok(edit) => BatchLineDto { line: number, status: 201, edit: Some(edit), problem: None },
@@ -119,7 +123,7 @@ async fn edit(
     context: &JobContext<()>,
     mut source: Source,
     line: Line,
-    verify: Option<bool>,
+    input: &Batch,
 ) -> Result<(Source, Result<EditId>)> {
     let name = context.codebook();
     let key = IdempotencyKey {
@@ -140,7 +144,10 @@ async fn edit(
         return Ok((source, Ok(edit)));
     }
     let request = match parsed {
-        Some(Ok(parsed)) => Parsed::into_request(parsed, &dependencies.fetcher, verify).await,
+        Some(Ok(parsed)) => {
+            let (fetcher, editor) = (&dependencies.fetcher, &dependencies.editor);
+            parsed.into_request(fetcher, &input.by, editor, input.verify).await
+        }
         Some(Err(problem)) => Err(problem),
         None => return Err(Problem::internal(&"a line was neither made nor read")),
     };
@@ -175,7 +182,10 @@ fn ends_the_work(error: &EditorError) -> bool {
             | EditorError::Storage(_)
             | EditorError::Engine(EngineError::Closed)
             | EditorError::Codebook(
-                CodebookError::Store { .. } | CodebookError::Corrupt { .. } | CodebookError::Locked
+                CodebookError::Store { .. }
+                    | CodebookError::Corrupt { .. }
+                    | CodebookError::Damaged { .. }
+                    | CodebookError::Locked
             )
     )
 }

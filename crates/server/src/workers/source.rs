@@ -6,13 +6,14 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use bytes::Bytes;
-use reasonedit_editor::{EditRequest, ImageSource, StatementInput};
+use reasonedit_editor::{EditRequest, Editor, ImageSource, StatementInput};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::json::from_slice;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::contributor::Contributor;
 use crate::dto::BoxInput;
 use crate::dto::edit_input::EditInput;
 
@@ -175,12 +176,19 @@ impl Parsed {
     /// The request, its picture at hand. `verify` comes before what the line says.
     ///
     /// # Errors
-    /// 422 and what fetching says for pictures that can't be had.
-    pub(crate) async fn into_request(self, fetcher: &Fetcher, verify: Option<bool>) -> Result<EditRequest> {
+    /// 403 for another author; 422 and what fetching says for pictures that can't be had.
+    pub(crate) async fn into_request(
+        self,
+        fetcher: &Fetcher,
+        by: &Contributor,
+        editor: &Editor,
+        verify: Option<bool>,
+    ) -> Result<EditRequest> {
         match self {
-            Self::Body(input) => input.into_request(fetcher, verify).await,
+            Self::Body(input) => input.into_request(fetcher, by, editor, verify).await,
             Self::Request(request) => {
-                Ok(EditRequest { verify: verify.unwrap_or(request.verify), ..*request })
+                let author = by.author(None)?;
+                Ok(EditRequest { author, verify: verify.unwrap_or(request.verify), ..*request })
             }
         }
     }

@@ -141,6 +141,7 @@ fn status(code: &str) -> Option<&'static str> {
         ("Invalid", "422"),
         ("QueueFull", "429"),
         ("TooManyAttempts", "429"),
+        ("RateLimited", "429"),
         ("Internal", "500"),
         ("Upstream", "502"),
         ("Overloaded", "503"),

@@ -65,7 +65,7 @@ async fn count(State(counter): State<Counter>) -> Result<String> {
 }
 
 fn counter_routes() -> Routes<Counter> {
-    Routes::default().route(Policy::TOKEN, routes!(count))
+    Routes::default().route(Policy::READER, routes!(count))
 }
 
 impl Integration for Counter {

@@ -1,6 +1,7 @@
 //! The service as a client sees it. One program, since each links the whole model.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
 
+mod access;
 mod bodies;
 mod common;
 mod context;
@@ -29,6 +30,7 @@ mod serve;
 mod superseded;
 mod texts;
 mod thinking;
+mod tls;
 mod training_data;
 mod webhooks;
 mod words;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use reasonedit_access::TokenStore;
 use reasonedit_codebook::{ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
@@ -37,6 +38,17 @@ pub(crate) async fn service(change: impl FnOnce(&mut ServerConfig)) -> Service {
     let mut config = ServerConfig::default();
     change(&mut config);
     let (server, editor) = server_on(data.path(), config).await;
+    Service { router: server.router(), editor, data }
+}
+
+/// The same with tokens that were given to people.
+pub(crate) async fn service_guarded(tokens: &Arc<TokenStore>) -> Service {
+    let data = tempfile::tempdir().expect("a folder");
+    let editor = editor_on(data.path()).await;
+    let server = Server::guarded(ServerConfig::default(), Arc::clone(tokens));
+    let (server, slot) = server.expect("a usable configuration");
+    slot.offer(sources());
+    assert!(slot.fill(editor.clone(), &data.path().join("jobs")).expect("jobs"));
     Service { router: server.router(), editor, data }
 }
 

@@ -55,7 +55,8 @@ impl SledStore {
                 head.next_event += 1;
             }
             Ok(values::put(&trees[super::CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?)
-        })
+        })?;
+        self.seal(name)
     }
 
     /// Writes everything that these edits need, without their being there.
@@ -123,9 +124,14 @@ impl SledStore {
         marks.iter().map(|(key, _)| edit_of(tree, key)).collect()
     }
 
-    /// Removes everything that bears a mark, and then the marks.
+    /// Removes everything that bears a mark, and then the marks. What can't be read stays, so that the
+    /// codebook it belongs to is found damaged and no other is held up.
     pub(super) fn discard_staged(&self) -> Result<()> {
-        let marks = values::scan(self.tree(STAGED), &[])?;
+        let (found, end) = values::scan_each(self.tree(STAGED), &[]);
+        if let Err(error) = end {
+            tracing::error!(%error, "what an import left can't be looked for");
+        }
+        let marks: Vec<_> = found.into_iter().filter_map(|(key, mark)| Some((key, mark.ok()?))).collect();
         if marks.is_empty() {
             return Ok(());
         }

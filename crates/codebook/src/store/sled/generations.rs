@@ -21,6 +21,41 @@ impl Head {
     }
 }
 
+/// The members of an edit, of their rows and keys.
+///
+/// # Errors
+/// What doesn't fit together.
+pub(super) fn members_of_row(
+    edit: EditId,
+    rows: Vec<MemberRow>,
+    bytes: &[u8],
+    dim: usize,
+) -> Result<Vec<Member>, String> {
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    let numbers: Vec<f32> = numbers.iter().map(|n| f32::from_le_bytes(*n)).collect();
+    if !rest.is_empty() || numbers.len() != rows.len() * (dim + 1) {
+        return Err(format!("{} bytes are not {} keys of {dim} numbers", bytes.len(), rows.len()));
+    }
+    let mut members = Vec::with_capacity(rows.len());
+    for ((ordinal, row), numbers) in (0u32..).zip(rows).zip(numbers.chunks_exact(dim + 1)) {
+        let member = Member {
+            id: MemberId::derive(edit, ordinal),
+            edit,
+            ordinal,
+            kind: row.kind,
+            statement: row.statement,
+            image: row.image,
+            area: row.area,
+            sentence: row.sentence,
+            radius: numbers[0],
+            key: numbers[1..].to_vec(),
+        };
+        member.validate(dim).map_err(|e| e.to_string())?;
+        members.push(member);
+    }
+    Ok(members)
+}
+
 impl SledStore {
     pub(super) fn begin_draft_of(&self, name: &CodebookName, wanted: &Draft) -> Result<Draft> {
         self.transact("begin a generation", |trees| {
@@ -65,7 +100,8 @@ impl SledStore {
             head.chosen = to.chosen;
             Self::append(trees, name, head, &LoggedEvent::swapped(to, kept))?;
             Ok(())
-        })
+        })?;
+        self.seal(name)
     }
 
     pub(super) fn put_keys_of(
@@ -109,28 +145,7 @@ impl SledStore {
                 None if complete => return Err(corrupt("it is missing".to_owned())),
                 None => continue,
             };
-            let (numbers, rest) = bytes.as_chunks::<4>();
-            let numbers: Vec<f32> = numbers.iter().map(|n| f32::from_le_bytes(*n)).collect();
-            if !rest.is_empty() || numbers.len() != rows.len() * (dim + 1) {
-                let detail = format!("{} bytes are not {} keys of {dim} numbers", bytes.len(), rows.len());
-                return Err(corrupt(detail));
-            }
-            for ((ordinal, row), numbers) in (0u32..).zip(rows).zip(numbers.chunks_exact(dim + 1)) {
-                let member = Member {
-                    id: MemberId::derive(edit, ordinal),
-                    edit,
-                    ordinal,
-                    kind: row.kind,
-                    statement: row.statement,
-                    image: row.image,
-                    area: row.area,
-                    sentence: row.sentence,
-                    radius: numbers[0],
-                    key: numbers[1..].to_vec(),
-                };
-                member.validate(dim).map_err(|e| corrupt(e.to_string()))?;
-                members.push(member);
-            }
+            members.extend(members_of_row(edit, rows, &bytes, dim).map_err(corrupt)?);
         }
         Ok(members)
     }

@@ -131,6 +131,8 @@ fn data_without_a_version_is_refused() {
     store.schema.clear().unwrap();
     store.db.flush().unwrap();
     drop(store);
+    // With the file beside it, it would be known.
+    std::fs::remove_file(path.join(seal::FILE)).unwrap();
     assert!(matches!(SledStore::open(&path).err().unwrap(), CodebookError::Corrupt { .. }));
 }
 

@@ -4,6 +4,8 @@
 //! its own whose directory entry is never synced: it may be gone after a crash. Pieces of 4 KiB keep pages
 //! well below that, however large a value is.
 
+use std::collections::BTreeMap;
+
 use sled::transaction::{ConflictableTransactionError, TransactionalTree, UnabortableTransactionError};
 use sled::{Batch, IVec, Tree};
 
@@ -112,22 +114,59 @@ pub(super) fn get_in(tree: &TransactionalTree, named: &Tree, key: &[u8]) -> Resu
 /// Reads all values whose keys begin with `prefix`, in order: (rest of the key, value). All these keys are
 /// equally long.
 pub(super) fn scan(tree: &Tree, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let (values, end) = scan_each(tree, prefix);
+    let whole = values.into_iter().map(|(key, value)| Ok((key, value?))).collect::<Result<_>>()?;
+    end.map(|()| whole)
+}
+
+/// Values that were read one by one, each with the rest of its key.
+pub(super) type EachValue = Vec<(Vec<u8>, Result<Vec<u8>>)>;
+
+/// As [`scan`], whatever became of single values; and whether all of them could be reached: where a page of
+/// the tree can't be read, what lies behind it isn't.
+pub(super) fn scan_each(tree: &Tree, prefix: &[u8]) -> (EachValue, Result<()>) {
     let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut end = Ok(());
     for item in tree.scan_prefix(prefix) {
-        let (key, piece): (IVec, IVec) = item.map_err(|e| failed(tree, prefix, e))?;
-        let Some(end) = key.len().checked_sub(SUFFIX).filter(|end| *end >= prefix.len()) else {
-            return Err(CodebookError::corrupt(describe(tree, &key), "its key is too short"));
+        let (key, piece): (IVec, IVec) = match item {
+            Ok(item) => item,
+            Err(error) => {
+                end = Err(failed(tree, prefix, error));
+                break;
+            }
         };
-        let name = &key[prefix.len()..end];
+        let Some(name_end) = key.len().checked_sub(SUFFIX).filter(|end| *end >= prefix.len()) else {
+            end = Err(CodebookError::corrupt(describe(tree, &key), "its key is too short"));
+            continue;
+        };
+        let name = &key[prefix.len()..name_end];
         match values.last_mut() {
             Some((last, whole)) if last == name => whole.extend_from_slice(&piece),
             _ => values.push((name.to_vec(), piece.to_vec())),
         }
     }
-    for (name, whole) in &mut values {
-        *whole = check(tree, &[prefix, name].concat(), whole)?;
+    let checked = |(name, whole): (Vec<u8>, Vec<u8>)| {
+        let value = check(tree, &[prefix, &name].concat(), &whole);
+        (name, value)
+    };
+    (values.into_iter().map(checked).collect(), end)
+}
+
+/// The keys of the values under `prefix`, in order, without looking at the values; as far as they can be
+/// reached.
+pub(super) fn keys(tree: &Tree, prefix: &[u8]) -> (Vec<Vec<u8>>, Result<()>) {
+    let mut keys = Vec::new();
+    for key in tree.scan_prefix(prefix).keys() {
+        match key {
+            Ok(key) => {
+                // The first piece stands for its value.
+                let name = key.split_last_chunk::<SUFFIX>().filter(|(_, piece)| **piece == [0; SUFFIX]);
+                keys.extend(name.map(|(name, _)| name.to_vec()));
+            }
+            Err(error) => return (keys, Err(failed(tree, prefix, error))),
+        }
     }
-    Ok(values)
+    (keys, Ok(()))
 }
 
 /// Reads at most `limit` values from the key `first` to the key `last`, in order, with their keys. All keys
@@ -153,18 +192,41 @@ pub(super) fn range(tree: &Tree, first: &[u8], last: &[u8], limit: usize) -> Res
 }
 
 fn check(tree: &Tree, key: &[u8], whole: &[u8]) -> Result<Vec<u8>> {
-    let corrupt = |reason: &str| CodebookError::corrupt(describe(tree, key), reason);
-    let Some((header, value)) = whole.split_at_checked(HEADER) else {
-        return Err(corrupt("it is too short"));
-    };
+    let value = checked(whole).map_err(|reason| CodebookError::corrupt(describe(tree, key), reason))?;
+    Ok(value.to_vec())
+}
+
+/// The value within its pieces, if it is as it was written.
+fn checked(whole: &[u8]) -> Result<&[u8], &'static str> {
+    let (header, value) = whole.split_at_checked(HEADER).ok_or("it is too short")?;
     let (length, hash) = header.split_at(8);
     if (value.len() as u64).to_le_bytes() != length {
-        return Err(corrupt("it is not as long as it says"));
+        return Err("it is not as long as it says");
     }
     if blake3::hash(value).as_bytes()[..8] != *hash {
-        return Err(corrupt("its checksum does not hold"));
+        return Err("its checksum does not hold");
     }
-    Ok(value.to_vec())
+    Ok(value)
+}
+
+/// Values or their pieces by key.
+pub(super) type ByKey = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The values of these pieces that are as they were written, by key; and the keys of the others.
+pub(super) fn assembled(pieces: &ByKey) -> (ByKey, Vec<Vec<u8>>) {
+    let mut wholes: BTreeMap<&[u8], Vec<u8>> = BTreeMap::new();
+    for (key, piece) in pieces {
+        let Some((name, _)) = key.split_last_chunk::<SUFFIX>() else { continue };
+        wholes.entry(name).or_default().extend_from_slice(piece);
+    }
+    let (mut values, mut damaged) = (BTreeMap::new(), Vec::new());
+    for (name, whole) in wholes {
+        match checked(&whole) {
+            Ok(value) => drop(values.insert(name.to_vec(), value.to_vec())),
+            Err(_) => damaged.push(name.to_vec()),
+        }
+    }
+    (values, damaged)
 }
 
 /// A tree and a key in readable form: text as it is, the rest as hexadecimal.

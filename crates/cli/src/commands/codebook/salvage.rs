@@ -1,0 +1,111 @@
+//! `codebook salvage`: what can be saved of a damaged data folder, into a new one; what can't is listed.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use reasonedit_codebook::store::{self, SalvagedBook, SalvagedStore};
+use reasonedit_codebook::{EditRecord, HarmedImage, ImageId, ImageStore};
+use serde::Serialize;
+
+use crate::args::SettingsArgs;
+use crate::error::{CliError, Result};
+use crate::settings::Settings;
+use crate::{logging, output, service};
+
+/// The file that says what was saved and what wasn't.
+const REPORT: &str = "salvage.json";
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    store: &'a SalvagedStore,
+    pictures: usize,
+    lost_pictures: &'a [HarmedImage],
+}
+
+/// Makes the folder `out`: a data folder with all that could be saved, an archive for each codebook with
+/// edits whose keys are lost, and the report. The damaged folder stays as it is.
+///
+/// # Errors
+/// Wrong settings, a folder that is in use, or is there already, or can't be written to.
+pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
+    let settings = Settings::load(args)?;
+    logging::start(&settings.log, true)?;
+    let (damaged_store, damaged_images) = service::folders(&settings.data);
+    if !damaged_store.is_dir() {
+        return Err(CliError::Failed(format!("{}: no codebooks here", settings.data.display())));
+    }
+    if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(CliError::Failed(format!("{}: it is there already, and not empty", out.display())));
+    }
+    let failed = |error| CliError::Failed(format!("data folder {}: {error}", settings.data.display()));
+    let (new_store, new_images) = service::folders(out);
+    service::private_folder(out).map_err(|error| CliError::file(out, error))?;
+    let saved = store::salvage(&damaged_store, &new_store).map_err(failed)?;
+    let images = ImageStore::open(&new_images).map_err(failed)?;
+    let (pictures, lost) = if damaged_images.is_dir() {
+        copy_pictures(&ImageStore::open(&damaged_images).map_err(failed)?, &images).map_err(failed)?
+    } else {
+        (0, Vec::new())
+    };
+    for book in saved.codebooks.iter().filter(|book| !book.without_keys.is_empty()) {
+        write_archive(out, book, &images, &lost)?;
+    }
+    let path = out.join(REPORT);
+    let file = File::create(&path).map_err(|error| CliError::file(&path, error))?;
+    let report = Report { store: &saved, pictures, lost_pictures: &lost };
+    serde_json::to_writer_pretty(file, &report).map_err(|error| CliError::file(&path, error.into()))?;
+    output::print(&told(&saved, pictures, &lost, out))
+}
+
+fn copy_pictures(
+    from: &ImageStore,
+    to: &ImageStore,
+) -> std::result::Result<(usize, Vec<HarmedImage>), reasonedit_codebook::CodebookError> {
+    let ids = from.ids()?;
+    let lost = from.harmed(ids.iter().copied());
+    let whole = |id: &&ImageId| !lost.iter().any(|harmed| harmed.id == **id);
+    let mut copied = 0;
+    for id in ids.iter().filter(whole) {
+        to.put_under(*id, &from.get(*id)?)?;
+        copied += 1;
+    }
+    Ok((copied, lost))
+}
+
+/// An archive of the edits that have a picture: their keys are made anew when it is imported.
+fn write_archive(out: &Path, book: &SalvagedBook, images: &ImageStore, lost: &[HarmedImage]) -> Result<()> {
+    let there = |record: &&EditRecord| {
+        images.contains(record.image.id) && !lost.iter().any(|harmed| harmed.id == record.image.id)
+    };
+    let edits: Vec<EditRecord> = book.without_keys.iter().filter(there).cloned().collect();
+    let path = out.join(archive_name(book));
+    let file = File::create(&path).map_err(|error| CliError::file(&path, error))?;
+    reasonedit_archive::write_records(file, &book.name, &edits, images).map_err(CliError::failed)?;
+    Ok(())
+}
+
+fn archive_name(book: &SalvagedBook) -> String {
+    format!("{}.without-keys.tar", book.name)
+}
+
+fn told(saved: &SalvagedStore, pictures: usize, lost: &[HarmedImage], out: &Path) -> String {
+    let mut lines = Vec::new();
+    for book in &saved.codebooks {
+        let verdict = if book.whole { "whole" } else { "saved in part" };
+        lines.push(format!("{}: {verdict}; {} edits", book.name, book.edits));
+        lines.extend(book.lost.iter().map(|what| format!("  {what}")));
+        if !book.without_keys.is_empty() {
+            lines.push(format!(
+                "  {} edits without their keys: reasonedit codebook import {}",
+                book.without_keys.len(),
+                archive_name(book)
+            ));
+        }
+    }
+    lines.push(format!("pictures: {pictures} saved, {} lost", lost.len()));
+    lines.extend(lost.iter().map(|image| format!("  the picture {} is {}", image.id, image.harm)));
+    lines.extend(saved.faults.iter().map(|fault| format!("store: {fault}")));
+    lines.push(format!("{}: the new data folder; {REPORT} in it says the same", out.display()));
+    lines.join("\n")
+}

@@ -1,0 +1,297 @@
+//! sled's log, read without sled: everything in it whose sums hold. sled stops at the first message that it
+//! can't read and wipes what follows, or refuses to open; what is to be saved from a damaged folder is read
+//! here, and nothing of the folder is written to.
+//!
+//! The form is that of sled 0.34 (`pagecache/logger.rs`, `serialization.rs`): segments of half a megabyte,
+//! each with a header and messages; a message is a page, a change to one, or its end. Pages hold the nodes of
+//! trees, and page 0 the names of the trees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+const SEGMENT: usize = 512 << 10;
+const SEGMENT_HEADER: usize = 20;
+/// As much as the header of a message can take: what is left of a segment below that stays empty.
+const MESSAGE_HEADER: usize = 32;
+/// Numbers in the header of a segment are written as the difference to this.
+const MASK: i64 = i64::MAX;
+const META: u64 = 0;
+
+/// Kinds of messages.
+const CAP: u8 = 2;
+const BATCH: u8 = 3;
+const FREE: u8 = 4;
+const INLINE_META: u8 = 6;
+const INLINE_NODE: u8 = 8;
+const INLINE_LINK: u8 = 10;
+const LAST_KIND: u8 = 11;
+
+/// The pieces of values, by tree.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub(super) trees: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// What could not be read, in words.
+    pub(super) faults: Vec<String>,
+}
+
+/// A message whose sum holds.
+struct Message {
+    kind: u8,
+    page: u64,
+    body: Vec<u8>,
+}
+
+#[derive(Clone)]
+struct Node {
+    next: u64,
+    prefix: Vec<u8>,
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    Leaf(BTreeMap<Vec<u8>, Vec<u8>>),
+    Index(Vec<u64>),
+}
+
+/// Reads a file of segments.
+///
+/// # Errors
+/// The disk refuses.
+pub(super) fn read(db: &Path) -> io::Result<Rows> {
+    let mut file = File::open(db)?;
+    let (mut messages, mut rows) = (BTreeMap::new(), Rows::default());
+    let mut segment = vec![0; SEGMENT];
+    let mut offset = 0u64;
+    loop {
+        let read = read_up_to(&mut file, &mut segment)?;
+        if read == 0 {
+            break;
+        }
+        read_segment(&segment[..read], offset, &mut messages, &mut rows.faults);
+        offset += read as u64;
+    }
+    let end = messages.last_key_value().map_or(0, |(lsn, _)| *lsn);
+    // A batch whose end was never written was never acknowledged.
+    let torn = messages.iter().find(|(_, message)| {
+        message.kind == BATCH && long(&message.body).is_some_and(|last| last > end + SEGMENT as i64)
+    });
+    if let Some(from) = torn.map(|(lsn, _)| *lsn) {
+        messages.split_off(&from);
+    }
+    let mut pages: BTreeMap<u64, Node> = BTreeMap::new();
+    let mut names: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    for message in messages.values() {
+        apply(message, &mut pages, &mut names, &mut rows.faults);
+    }
+    for (name, root) in names {
+        let found = rows.trees.entry(name.clone()).or_default();
+        let lost = collect(root, &pages, found);
+        if lost > 0 {
+            rows.faults.push(format!("{lost} pages of the tree {} are lost", String::from_utf8_lossy(&name)));
+        }
+    }
+    Ok(rows)
+}
+
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
+fn read_segment(
+    segment: &[u8],
+    offset: u64,
+    messages: &mut BTreeMap<i64, Message>,
+    faults: &mut Vec<String>,
+) {
+    let Some(header) = segment.first_chunk::<SEGMENT_HEADER>() else { return };
+    let sound = crc(&[&header[4..]]) ^ u32::MAX == word(header);
+    let base = long(&header[4..]).map(|lsn| lsn ^ MASK).filter(|_| sound);
+    let mut at = SEGMENT_HEADER;
+    // Its messages say which segment they are of; the header is not needed for that.
+    let mut number = base.map(|base| base as u64 / SEGMENT as u64);
+    let mut unreadable_from: Option<usize> = (!sound).then_some(0);
+    while at < segment.len() && at + MESSAGE_HEADER <= SEGMENT {
+        let Some((message, length, of)) = message(&segment[at..], number) else {
+            unreadable_from.get_or_insert(at);
+            at += 1;
+            continue;
+        };
+        number.get_or_insert(of);
+        if let Some(from) = unreadable_from.take() {
+            faults.push(format!(
+                "the log can't be read from {} to {}",
+                offset + from as u64,
+                offset + at as u64
+            ));
+        }
+        if message.kind == CAP {
+            break;
+        }
+        let lsn = (of * SEGMENT as u64) as i64 + at as i64;
+        messages.insert(lsn, message);
+        at += length;
+    }
+}
+
+/// The message that begins here, its length, and the number of its segment.
+fn message(bytes: &[u8], segment: Option<u64>) -> Option<(Message, usize, u64)> {
+    let mut rest = bytes;
+    let sum = word(bytes.first_chunk::<4>()?);
+    rest = &rest[4..];
+    let (&kind, after) = rest.split_first()?;
+    if kind == 0 || kind > LAST_KIND {
+        return None;
+    }
+    rest = after;
+    let length = usize::try_from(number(&mut rest)?).ok()?;
+    let of = number(&mut rest)?;
+    if segment.is_some_and(|segment| segment != of) {
+        return None;
+    }
+    let page = number(&mut rest)?;
+    let body = rest.get(..length)?;
+    let header = &bytes[4..bytes.len() - rest.len()];
+    if crc(&[body, header]) ^ u32::MAX != sum {
+        return None;
+    }
+    let whole = bytes.len() - rest.len() + length;
+    Some((Message { kind, page, body: body.to_vec() }, whole, of))
+}
+
+fn apply(
+    message: &Message,
+    pages: &mut BTreeMap<u64, Node>,
+    names: &mut BTreeMap<Vec<u8>, u64>,
+    faults: &mut Vec<String>,
+) {
+    let mut body = message.body.as_slice();
+    match message.kind {
+        FREE => drop(pages.remove(&message.page)),
+        INLINE_META if message.page == META => {
+            names.clear();
+            while let (Some(name), Some(root)) = (bytes(&mut body), number(&mut body)) {
+                names.insert(name, root);
+            }
+        }
+        INLINE_NODE => match node(&mut body) {
+            Some(node) => drop(pages.insert(message.page, node)),
+            None => faults.push(format!("the page {} makes no sense", message.page)),
+        },
+        INLINE_LINK => {
+            let Some(Node { content: Content::Leaf(leaf), .. }) = pages.get_mut(&message.page) else {
+                return;
+            };
+            let Some((&what, rest)) = body.split_first() else { return };
+            body = rest;
+            match what {
+                0 => {
+                    if let (Some(key), Some(value)) = (bytes(&mut body), bytes(&mut body)) {
+                        leaf.insert(key, value);
+                    }
+                }
+                1 => drop(bytes(&mut body).and_then(|key| leaf.remove(&key))),
+                // Merges of pages: both are read, whichever of them stands.
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+fn node(body: &mut &[u8]) -> Option<Node> {
+    let next = number(body)?;
+    let _merging_child = number(body)?;
+    let (&[_merging, prefix], rest) = body.split_first_chunk::<2>()?;
+    *body = rest;
+    let (lo, _hi) = (bytes(body)?, bytes(body)?);
+    let prefix = lo.get(..usize::from(prefix))?.to_vec();
+    let (&kind, rest) = body.split_first()?;
+    *body = rest;
+    let count = number(body)?;
+    let keys: Vec<Vec<u8>> = (0..count).map(|_| bytes(body)).collect::<Option<_>>()?;
+    let content = match kind {
+        0 => Content::Leaf(keys.into_iter().map(|key| Some((key, bytes(body)?))).collect::<Option<_>>()?),
+        1 => Content::Index((0..count).map(|_| number(body)).collect::<Option<_>>()?),
+        _ => return None,
+    };
+    Some(Node { next, prefix, content })
+}
+
+/// Everything below a page, and how many pages are missing there.
+fn collect(root: u64, pages: &BTreeMap<u64, Node>, found: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
+    let (mut left, mut seen, mut lost) = (vec![root], BTreeSet::new(), 0);
+    while let Some(page) = left.pop() {
+        if !seen.insert(page) {
+            continue;
+        }
+        let Some(node) = pages.get(&page) else {
+            lost += 1;
+            continue;
+        };
+        if node.next != 0 {
+            left.push(node.next);
+        }
+        match &node.content {
+            Content::Index(children) => left.extend(children),
+            Content::Leaf(leaf) => {
+                found.extend(
+                    leaf.iter().map(|(key, value)| ([&node.prefix, &key[..]].concat(), value.clone())),
+                );
+            }
+        }
+    }
+    lost
+}
+
+fn crc(parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+fn long(bytes: &[u8]) -> Option<i64> {
+    bytes.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))
+}
+
+/// A number of sled's variable length.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (&first, rest) = bytes.split_first()?;
+    let at = |i: usize| rest.get(i).copied().map(u64::from);
+    let (value, length) = match first {
+        0..=240 => (u64::from(first), 0),
+        241..=248 => (240 + 256 * (u64::from(first) - 241) + at(0)?, 1),
+        249 => (2288 + 256 * at(0)? + at(1)?, 2),
+        _ => {
+            let length = usize::from(first) - 247;
+            let mut whole = [0; 8];
+            whole[..length].copy_from_slice(rest.get(..length)?);
+            (u64::from_le_bytes(whole), length)
+        }
+    };
+    *bytes = rest.get(length..)?;
+    Some(value)
+}
+
+/// Bytes behind their length.
+fn bytes(from: &mut &[u8]) -> Option<Vec<u8>> {
+    let length = usize::try_from(number(from)?).ok()?;
+    let (own, rest) = from.split_at_checked(length)?;
+    *from = rest;
+    Some(own.to_vec())
+}
