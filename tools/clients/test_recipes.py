@@ -41,6 +41,8 @@ class Reader:
         for name in ("models", "docs", "openapi.yaml"):
             (self.folder / name).symlink_to(ROOT / name)
         self.data = folder
+        # The data folder that a page means is the service's.
+        (self.folder / "data").symlink_to(folder / "data")
         self.port = free_port()
         self.origin_port = free_port()
         self.process, self.url = start(self.data, port=self.port)
