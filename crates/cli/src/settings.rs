@@ -310,10 +310,11 @@ mod tests {
     #[test]
     fn tokens_are_not_shown() {
         let mut settings = Settings::default();
-        settings.server.auth_tokens = vec!["secret".to_owned()];
-        settings.server.label_studio.token = Some("secret".to_owned());
+        settings.server.auth_tokens = vec!["hush".to_owned()];
+        settings.server.label_studio.token = Some("hush".to_owned());
+        settings.server.oidc.client_secret = "hush".to_owned();
         let shown = settings.shown().unwrap().to_string();
-        assert!(!shown.contains("secret") && shown.contains("(left out)"));
+        assert!(!shown.contains("hush") && shown.contains("(left out)"));
     }
 
     #[test]
