@@ -36,7 +36,7 @@ export function confirm(title, text, label, danger = true) {
 export function askToken(again, signIn) {
   const input = el("input", { type: "password", autocomplete: "current-password", required: true, autofocus: signIn === null });
   const text = again
-    ? "The service did not accept the token, or its time is over."
+    ? "The service did not accept the token. Check it, and try again; its time may be over."
     : signIn === null ? "This service is open to people with a token only. Whoever runs it can give you one." : "This service wants to know who you are.";
   const trouble = el("p", { class: "note", role: "alert", hidden: true });
   const elsewhere = (settle) => button(`Sign in with ${new URL(signIn.issuer).host}`, async () => {

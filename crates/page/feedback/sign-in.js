@@ -22,6 +22,7 @@ export async function signIn(base) {
   const response = await fetch(`${base}/sign-in`).catch(() => null);
   if (!response?.ok) return null;
   const { issuer, authorization_url } = await response.json();
+  if (authorization_url === null) return null;
   return { issuer, begin: () => begin(base, authorization_url) };
 }
 

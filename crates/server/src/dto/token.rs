@@ -189,11 +189,12 @@ impl CallerDto {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = SignIn)]
 pub struct SignInDto {
-    /// Whose tokens are taken.
+    /// Whose tokens are taken beside the service's own; `null`: nobody's.
     #[schema(example = "https://login.hospital.example/realms/main")]
-    pub issuer: String,
-    /// Where a browser goes, once `redirect_uri`, `state` and `code_challenge` (S256) are added to its query.
-    pub authorization_url: String,
+    pub issuer: Option<String>,
+    /// Where a browser goes, once `redirect_uri`, `state` and `code_challenge` (S256) are added to its query;
+    /// `null`: people can't sign in here, and a token can be given.
+    pub authorization_url: Option<String>,
 }
 
 /// What a browser came back with.

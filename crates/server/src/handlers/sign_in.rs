@@ -12,20 +12,25 @@ use crate::state::AppState;
 
 /// How people sign in
 ///
-/// Where a browser goes for its person to sign in with the configured issuer.
+/// Where a browser goes for its person to sign in with the configured issuer, if there is one.
 #[utoipa::path(
     get, path = "/sign-in", operation_id = "get_sign_in", tag = "access",
     responses(
         (status = 200, description = "Where to go.", body = SignInDto),
-        (status = 404, description = "People can't sign in here; a token can be given.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 502, description = "The issuer can't be reached.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The service is busy.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn get(State(state): State<AppState>) -> Result<Json<SignInDto>> {
-    let oidc = oidc(&state)?;
-    let authorization_url = oidc.sign_in_address().await.map_err(|error| told(&error))?;
-    Ok(Json(SignInDto { issuer: oidc.issuer().to_owned(), authorization_url }))
+    let Some(oidc) = state.oidc() else {
+        return Ok(Json(SignInDto { issuer: None, authorization_url: None }));
+    };
+    let authorization_url = match oidc.sign_in_address().await {
+        Ok(address) => Some(address),
+        Err(SignInError::NotOffered) => None,
+        Err(error) => return Err(told(&error)),
+    };
+    Ok(Json(SignInDto { issuer: Some(oidc.issuer().to_owned()), authorization_url }))
 }
 
 /// Sign in

@@ -313,6 +313,7 @@ async fn an_open_service_gives_no_first_token_and_closes_when_one_is_given_besid
     assert_eq!(who.json()["tokens_asked_for"], false);
     assert_eq!(who.json()["role"], "admin");
     let nobody = Client(&router, "");
+    assert_eq!(nobody.get("/sign-in").await.json(), json!({"issuer": null, "authorization_url": null}));
     nobody.post("/tokens", json!({"name": "first", "role": "admin"})).await.problem(409);
     let admin = given.token("ops", AccessRole::Admin, &[]);
     get(&router, "/whoami").await.problem(401);
