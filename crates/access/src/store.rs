@@ -23,6 +23,8 @@ mod tests;
 const VERSION: u32 = 1;
 /// How often the file is looked at for what others changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What the names of files begin with that are being written.
+const UNFINISHED: &str = ".tokens-";
 /// Tokens that are kept, revoked ones included.
 const MOST: usize = 10_000;
 
@@ -168,16 +170,39 @@ impl TokenStore {
         let held = options.open(&lock).map_err(|error| AccessError::file(&lock, error))?;
         // Held until the file is closed.
         held.lock().map_err(|error| AccessError::file(&lock, error))?;
-        let Loaded { mut tokens, .. } = read(&self.path)?;
+        self.remove_unfinished();
+        // What was read before is put back where the file is gone or holds none: nobody takes tokens away so.
+        let mut tokens = match read(&self.path) {
+            Ok(found) if found.stamp.is_some() => found.tokens,
+            _ if !self.loaded.read().tokens.is_empty() => self.loaded.read().tokens.clone(),
+            found => found?.tokens,
+        };
         let uses = self.uses.lock().clone();
         for token in &mut tokens {
             token.last_used_at = token.last_used_at.max(uses.get(&token.id).copied());
         }
         let changed = change(&mut tokens)?;
         write(&self.path, tokens).map_err(|error| AccessError::file(&self.path, error))?;
+        // From now on a file that is gone is missed.
+        let marked = held.metadata().and_then(|metadata| match metadata.len() {
+            0 => (&held).write_all(b"tokens were given\n").and_then(|()| held.sync_all()),
+            _ => Ok(()),
+        });
+        marked.map_err(|error| AccessError::file(&lock, error))?;
         *self.loaded.write() = read(&self.path)?;
         self.uses.lock().retain(|id, used| uses.get(id).is_none_or(|written| written < used));
         Ok(changed)
+    }
+
+    /// Removes what processes that were killed were writing; the lock is held.
+    fn remove_unfinished(&self) {
+        let Some(Ok(entries)) = self.path.parent().map(fs::read_dir) else { return };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                // It is tried again at the next change.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Reads the file anew where another process changed it. One that can't be read is told of, and what was
@@ -228,7 +253,19 @@ fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
 fn read(path: &Path) -> Result<Loaded> {
     let failed = |error| AccessError::file(path, error);
     // Before the text: a change between the two is seen at the next look.
-    let Some(stamp) = stamp(path).map_err(failed)? else { return Ok(Loaded::default()) };
+    let Some(stamp) = stamp(path).map_err(failed)? else {
+        // The lock's file stays where tokens were given once: that they are gone is a mishap, not a
+        // beginning.
+        let lock = path.with_extension("lock");
+        if stamp_of_lock(&lock) {
+            let reason = format!(
+                "it is gone, though tokens were given; put it back, or remove {} to begin anew, asking for none",
+                lock.display()
+            );
+            return Err(AccessError::malformed(path, &reason));
+        }
+        return Ok(Loaded::default());
+    };
     let text = fs::read(path).map_err(failed)?;
     let file: TokenFile =
         serde_json::from_slice(&text).map_err(|error| AccessError::malformed(path, &error))?;
@@ -237,6 +274,9 @@ fn read(path: &Path) -> Result<Loaded> {
             path,
             &format!("its form is {}, known is {VERSION}", file.version),
         ));
+    }
+    if file.tokens.is_empty() {
+        return Err(AccessError::malformed(path, &"it holds no tokens, and a file of none is never written"));
     }
     let mut by_digest = HashMap::with_capacity(file.tokens.len());
     for (at, token) in file.tokens.iter().enumerate() {
@@ -247,10 +287,15 @@ fn read(path: &Path) -> Result<Loaded> {
     Ok(Loaded { stamp: Some(stamp), tokens: file.tokens, by_digest })
 }
 
+/// Whether tokens were given once: something was written under the lock.
+fn stamp_of_lock(lock: &Path) -> bool {
+    fs::metadata(lock).is_ok_and(|metadata| metadata.len() > 0)
+}
+
 /// Puts a whole new file in the place of the old one, durably. A temporary file is its owner's alone.
 fn write(path: &Path, tokens: Vec<TokenRecord>) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::with_prefix_in(".tokens-", folder)?;
+    let mut file = NamedTempFile::with_prefix_in(UNFINISHED, folder)?;
     serde_json::to_writer_pretty(&mut file, &TokenFile { version: VERSION, tokens })?;
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;

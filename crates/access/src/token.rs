@@ -68,6 +68,12 @@ impl TokenRecord {
     }
 }
 
+/// Characters that nobody sees, and those that turn the ones around them.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// A token to be made.
 #[derive(Clone, Debug)]
 pub struct NewToken {
@@ -99,7 +105,7 @@ impl NewToken {
         let whole_second = |time: OffsetDateTime| time.replace_nanosecond(0).unwrap_or(time);
         let invalid = |field, reason: &str| AccessError::Invalid { field, reason: reason.to_owned() };
         let (name, length) = (&self.name, self.name.chars().count());
-        if length == 0 || length > NAME_CHARS || name.trim() != name || name.chars().any(char::is_control) {
+        if length == 0 || length > NAME_CHARS || name.trim() != name || name.chars().any(is_unseen) {
             let reason = "A name is 1 to 100 characters in one line, with no space at its ends.";
             return Err(invalid("name", reason));
         }

@@ -216,8 +216,10 @@ pub fn require_all_codebooks(caller: &Caller) -> Result<()> {
 pub fn author(name: Option<&str>, role: AccessRole, said: Option<String>) -> Result<Option<String>> {
     match (name, said) {
         (None, said) => Ok(said),
-        (Some(_), Some(said)) if role == AccessRole::Admin => Ok(Some(said)),
+        (Some(_), Some(said)) if role == AccessRole::Admin && !said.is_empty() => Ok(Some(said)),
         (Some(name), None) => Ok(Some(name.to_owned())),
+        // An empty field of a form.
+        (Some(name), Some(said)) if said.is_empty() => Ok(Some(name.to_owned())),
         (Some(name), Some(said)) if said == name => Ok(Some(said)),
         (Some(name), Some(_)) => {
             let detail = format!("Your token makes edits of {name}: leave `author` out, or give that name.");

@@ -30,7 +30,8 @@ pub struct Incoming {
 
 impl Incoming {
     /// Reads and checks every line. `target`: the embedding whose keys the archive has, if those are to be
-    /// taken over.
+    /// taken over. `others`: whether a picture that did not come may be of any codebook, and not of a live
+    /// edit of this one alone.
     ///
     /// # Errors
     /// `Invalid` names the line and what is wrong with it; `Codebook` for an edit that was reverted here.
@@ -39,6 +40,7 @@ impl Incoming {
         unpacked: Unpacked,
         book: Option<&Codebook>,
         target: Option<&Embedding>,
+        others: bool,
     ) -> Result<Self> {
         let snapshot = book.map(Codebook::snapshot);
         let mut incoming = Self {
@@ -85,9 +87,10 @@ impl Incoming {
                 return Err(CodebookError::Conflict(detail).into());
             }
             let id = record.image.id;
+            let of_book = || snapshot.iter().flat_map(|s| s.edits()).any(|edit| edit.image.id == id);
             let found = match unpacked.came.get(&id) {
                 Some(found) => *found,
-                None if incoming.images.contains(id) => pictures
+                None if incoming.images.contains(id) && (others || of_book()) => pictures
                     .info(&incoming.images.get(id)?)
                     .ok_or_else(|| said("has a picture that can't be read here"))?,
                 None => return Err(said("has a picture that the archive does not hold")),

@@ -22,6 +22,8 @@ const STORE: &str = "codebooks";
 const IMAGES: &str = "images";
 /// Where the tokens lie in it that were given to people.
 const TOKENS: &str = "tokens.json";
+/// What is locked while they are changed, and says that some were given.
+const TOKENS_LOCK: &str = "tokens.lock";
 /// Where uploads lie in it that jobs work on.
 const JOBS: &str = "jobs";
 
@@ -153,6 +155,20 @@ pub(crate) fn tokens(settings: &Settings) -> Result<TokenStore> {
 /// Where codebooks and pictures lie in a data folder.
 pub(crate) fn folders(data: &Path) -> (PathBuf, PathBuf) {
     (data.join(STORE), data.join(IMAGES))
+}
+
+/// Puts the tokens that were given for one data folder into another.
+///
+/// # Errors
+/// The disk refuses.
+pub(crate) fn copy_tokens(from: &Path, to: &Path) -> std::io::Result<()> {
+    for name in [TOKENS, TOKENS_LOCK] {
+        let file = from.join(name);
+        if file.is_file() {
+            std::fs::copy(&file, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The folder of uploads that jobs work on.

@@ -35,12 +35,15 @@ pub struct ImportOptions {
     pub max_bytes: u64,
     /// How far it is with making keys anew.
     pub progress: Arc<ImportProgress>,
+    /// Whether a picture that the archive lacks may be another codebook's; else it has to be of one of the
+    /// live edits of the codebook that it is imported into.
+    pub pictures_of_others: bool,
 }
 
 impl ImportOptions {
     /// An import of an archive of at most this many bytes.
     pub fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, progress: Arc::default() }
+        Self { max_bytes, progress: Arc::default(), pictures_of_others: true }
     }
 }
 
@@ -116,10 +119,10 @@ impl Editor {
 
         let (book, target) = (self.core.existing(codebook)?, same.then(|| embedder.embedding.clone()));
         let mut incoming = {
-            let editor = self.clone();
+            let (editor, others) = (self.clone(), options.pictures_of_others);
             blocking(move || {
                 let pictures = editor.core.pictures();
-                Ok(Incoming::read(pictures.as_ref(), unpacked, book.as_deref(), target.as_ref())?)
+                Ok(Incoming::read(pictures.as_ref(), unpacked, book.as_deref(), target.as_ref(), others)?)
             })
             .await?
         };

@@ -141,12 +141,11 @@ pub(crate) async fn import(
     editor: &Editor,
     codebook: &CodebookName,
     body: Pieces,
-    unpacked: u64,
+    options: ImportOptions,
     call: CallContext,
 ) -> Result<ImportSummary> {
     let (sender, pieces) = mpsc::channel(PIECES);
     let reader = PipeReader { pieces, current: Bytes::new(), ended: false };
-    let options = ImportOptions::new(unpacked);
     let (pumped, imported) = tokio::join!(pump(body, sender), editor.import(codebook, reader, options, call));
     // What was wrong with the upload explains why the archive looked damaged, not the other way round.
     pumped?;

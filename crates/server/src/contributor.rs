@@ -2,6 +2,7 @@
 
 use reasonedit_access::{AccessRole, Caller, CodebookScope};
 use reasonedit_api::author;
+use reasonedit_editor::ImportOptions;
 use reasonedit_http::problem::Result;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,13 @@ impl Contributor {
     /// Whether this is nobody by name, who may do everything: then a job's input says nothing of it.
     pub(crate) fn is_unnamed_admin(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// An import of theirs: of an archive of at most so many bytes, and with pictures of other codebooks only
+    /// if they see all.
+    pub(crate) fn import_options(&self, bytes: u64) -> ImportOptions {
+        let pictures_of_others = self.scope == CodebookScope::All;
+        ImportOptions { pictures_of_others, ..ImportOptions::new(bytes) }
     }
 
     /// Who an edit is by that is said to be by this author.

@@ -84,6 +84,18 @@ fn what_another_process_changes_is_seen_a_second_later() {
 }
 
 #[test]
+fn what_a_killed_process_was_writing_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TokenStore::open(&folder.path().join("tokens.json")).unwrap();
+    fs::write(folder.path().join(".tokens-half"), "{").unwrap();
+    store.issue(new("a", AccessRole::Reader), NOW).unwrap();
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["tokens.json", "tokens.lock"]);
+}
+
+#[test]
 fn all_of_a_name_or_one_of_an_id_is_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let store = TokenStore::open(&folder.path().join("tokens.json")).unwrap();
@@ -128,6 +140,7 @@ fn what_no_token_can_have_is_refused_and_leaves_nothing() {
         (NewToken { name: String::new(), ..good() }, "name"),
         (NewToken { name: " a".to_owned(), ..good() }, "name"),
         (NewToken { name: "a\nb".to_owned(), ..good() }, "name"),
+        (NewToken { name: "a\u{202e}b".to_owned(), ..good() }, "name"),
         (NewToken { name: "label-studio:7".to_owned(), ..good() }, "name"),
         (NewToken { name: "a".repeat(101), ..good() }, "name"),
         (NewToken { role: AccessRole::Admin, codebooks: only(&["a"]), ..good() }, "codebooks"),

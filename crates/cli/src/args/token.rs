@@ -26,7 +26,7 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// Its id, or the name that all to be revoked were given to
         #[arg(value_name = "ID_OR_NAME")]
-        token: String,
+        id_or_name: String,
         #[command(flatten)]
         target: TokenTargetArgs,
     },

@@ -1,5 +1,7 @@
 //! `token`: gives, lists and revokes tokens, in the data folder or at a running service.
 
+use std::path::PathBuf;
+
 use reasonedit_access::{CodebookScope, NewToken, TokenStore};
 use reasonedit_codebook::CodebookName;
 use reasonedit_resilience::blocking;
@@ -23,15 +25,16 @@ pub(crate) async fn run(args: &TokenArgs) -> Result<()> {
     match &args.command {
         TokenCommand::Create(args) => create(args).await,
         TokenCommand::List { target } => list(target).await,
-        TokenCommand::Revoke { token, target } => revoke(token, target).await,
+        TokenCommand::Revoke { id_or_name, target } => revoke(id_or_name, target).await,
     }
 }
 
 /// The tokens of the data folder; it may be in use.
-async fn store(args: &TokenTargetArgs) -> Result<TokenStore> {
+async fn store(args: &TokenTargetArgs) -> Result<(TokenStore, PathBuf)> {
     let settings = Settings::load(&args.settings)?;
     logging::start(&settings.log, true)?;
-    blocking(move || service::tokens(&settings)).await
+    let folder = settings.data.clone();
+    Ok((blocking(move || service::tokens(&settings)).await?, folder))
 }
 
 fn client(args: &TokenTargetArgs) -> Result<Option<Client>> {
@@ -54,7 +57,7 @@ async fn create(args: &CreateTokenArgs) -> Result<()> {
         });
         client.post("tokens", &body).await?
     } else {
-        let store = store(&args.target).await?;
+        let (store, folder) = store(&args.target).await?;
         let codebooks = if names.is_empty() {
             CodebookScope::All
         } else {
@@ -66,7 +69,10 @@ async fn create(args: &CreateTokenArgs) -> Result<()> {
             blocking(move || store.issue(new, now).map_err(|error| CliError::Usage(error.to_string())));
         let issued = IssuedTokenDto::new(issued.await?, now);
         if first {
-            output::note("The service asks for tokens from now on.");
+            output::note(&format!(
+                "A service on the data folder {} asks for tokens from now on.",
+                folder.display()
+            ));
         }
         serde_json::to_value(issued).map_err(CliError::failed)?
     };
@@ -81,7 +87,7 @@ async fn list(args: &TokenTargetArgs) -> Result<()> {
     let listed = if let Some(client) = client(args)? {
         client.get("tokens").await?
     } else {
-        let (tokens, now) = (store(args).await?.list(), OffsetDateTime::now_utc());
+        let (tokens, now) = (store(args).await?.0.list(), OffsetDateTime::now_utc());
         json!({ "tokens": tokens.iter().map(|record| TokenDto::new(record, now)).collect::<Vec<_>>() })
     };
     if args.json {
@@ -126,7 +132,7 @@ async fn revoke(id_or_name: &str, args: &TokenTargetArgs) -> Result<()> {
             return Err(CliError::Failed(format!("there is no token `{id_or_name}`")));
         }
     } else {
-        let (store, asked) = (store(args).await?, id_or_name.to_owned());
+        let (store, asked) = (store(args).await?.0, id_or_name.to_owned());
         let now = OffsetDateTime::now_utc();
         let records = blocking(move || store.revoke(&asked, now).map_err(CliError::failed)).await?;
         for record in &records {

@@ -133,6 +133,10 @@ pub(super) async fn setup(
     };
     let codebook = studio.codebook(&record);
     require_codebook(&caller, &codebook)?;
+    // A project is not taken away from the codebook that it has.
+    if let Some(known) = studio.known_project(&input.project) {
+        require_codebook(&caller, &studio.codebook(&known))?;
+    }
     let mut missing = interface.missing(studio.config());
     if !studio.pictures().reach_label_studio() {
         missing.push(

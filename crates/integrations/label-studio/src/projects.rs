@@ -80,9 +80,14 @@ impl Projects {
         Ok(())
     }
 
+    /// What is known of a project, if it was connected.
+    pub(super) fn find(&self, project: &str) -> Option<ProjectRecord> {
+        self.lock().known.get(project).cloned()
+    }
+
     /// What is known of a project.
     pub(super) fn get(&self, project: &str) -> ProjectRecord {
-        self.lock().known.get(project).cloned().unwrap_or_default()
+        self.find(project).unwrap_or_default()
     }
 
     /// Keeps what setup told: durable when this returns, once the codebooks are open. Setup comes before

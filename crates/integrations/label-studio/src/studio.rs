@@ -57,6 +57,11 @@ impl LabelStudio {
         &self.0.projects
     }
 
+    /// What setup told of a project, if it did.
+    pub(super) fn known_project(&self, project: &str) -> Option<ProjectRecord> {
+        self.0.projects.find(project)
+    }
+
     /// What setup told of a project.
     pub(super) fn project(&self, project: &str) -> ProjectRecord {
         self.0.projects.get(project)

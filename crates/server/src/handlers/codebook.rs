@@ -15,6 +15,7 @@ use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_jobs::Submission;
 
 use crate::archive;
+use crate::contributor::Contributor;
 use crate::dto::codebook::{
     CodebookDto, CodebookPageDto, CodebooksParams, EntriesParams, ImportDto, ImportParams, KeyDto, KeyPageDto,
 };
@@ -187,10 +188,11 @@ pub(crate) async fn import(
     let _permit = archives.take()?;
     let bytes = state.import_bytes();
     if params.background.unwrap_or(false) {
-        return import_later(&state, codebook, &headers, body).await;
+        return import_later(&state, codebook, &caller, &headers, body).await;
     }
     let call = CallContext::background(deadline.0);
-    let summary = archive::import(editor, &codebook, body.pieces(bytes)?, bytes, call).await?;
+    let options = Contributor::from(&caller).import_options(bytes);
+    let summary = archive::import(editor, &codebook, body.pieces(bytes)?, options, call).await?;
     Ok(Json(ImportDto::from(summary)).into_response())
 }
 
@@ -198,6 +200,7 @@ pub(crate) async fn import(
 async fn import_later(
     state: &AppState,
     codebook: CodebookName,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Upload,
 ) -> Result<Response> {
@@ -206,5 +209,5 @@ async fn import_later(
     let idempotency = submission_key(headers, upload.digest(), &())?;
     let total = upload.bytes();
     let submission = Submission { codebook, upload: Some(upload), total, idempotency };
-    Ok(accepted(jobs.submit(&Import, submission).await?))
+    Ok(accepted(jobs.submit(&Import::by(Contributor::from(caller)), submission).await?))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reasonedit_editor::{CallContext, ImportOptions, Priority};
+use reasonedit_editor::{CallContext, Priority};
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use reasonedit_resilience::blocking;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dependencies::JobDependencies;
 use super::failure::failed;
+use crate::contributor::Contributor;
 use crate::dto::codebook::ImportDto;
 use crate::dto::job::JobKind;
 
@@ -42,9 +43,16 @@ impl Read for Counting {
     }
 }
 
-/// What is asked for: the upload alone.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Import;
+/// What is asked for: the upload, and for whom; nobody stands for who may do everything.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Import(Option<Contributor>);
+
+impl Import {
+    /// An import of theirs.
+    pub(crate) fn by(contributor: Contributor) -> Self {
+        Self(Some(contributor).filter(|contributor| !contributor.is_unnamed_admin()))
+    }
+}
 
 impl BackgroundJob for Import {
     const NAME: &'static str = JobKind::Import.name();
@@ -58,14 +66,14 @@ impl BackgroundJob for Import {
         dependencies: JobDependencies,
         context: JobContext<u64>,
     ) -> Result<ImportDto, JobFailure> {
-        work(dependencies, context).await.map_err(failed)
+        work(self.0.unwrap_or_default(), dependencies, context).await.map_err(failed)
     }
 }
 
 /// Takes in an archive: all of it, or nothing. After an interruption it begins again. The checkpoint is how
 /// far it came, in bytes read and edits that got new keys: an import that gets farther each time is tried
 /// again without end.
-async fn work(dependencies: JobDependencies, context: JobContext<u64>) -> Result<ImportDto> {
+async fn work(by: Contributor, dependencies: JobDependencies, context: JobContext<u64>) -> Result<ImportDto> {
     let path = context.upload();
     let (file, total) = blocking(move || {
         let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m.len())));
@@ -78,7 +86,7 @@ async fn work(dependencies: JobDependencies, context: JobContext<u64>) -> Result
     let call = CallContext { priority: Priority::Background, deadline: None };
     let codebook = context.codebook();
     // What the archive comes to decompressed is bounded as what is uploaded.
-    let options = ImportOptions::new(dependencies.import_bytes);
+    let options = by.import_options(dependencies.import_bytes);
     let embedded = Arc::clone(&options.progress);
     let mut importing = std::pin::pin!(dependencies.editor.import(&codebook, counting, options, call));
     let mut ticks = tokio::time::interval(TICK);

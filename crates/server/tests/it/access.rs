@@ -373,3 +373,73 @@ async fn who_asks_too_often_waits_and_others_do_not() {
     assert_eq!(ada.get("/health/live").await.code(), 200, "probes are not counted");
     Client(&router, "wrong").get("/whoami").await.problem(401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_without_its_pictures_leads_to_none_of_another_codebook() {
+    let given = Given::new();
+    let ada = given.token("Ada", AccessRole::Editor, &["ward-3"]);
+    let bob = given.token("Bob", AccessRole::Editor, &["ward-4"]);
+    let grace = given.token("Grace", AccessRole::Editor, &[]);
+    let service = service_guarded(&given.store).await;
+    let [ada, bob, grace] = [&ada, &bob, &grace].map(|token| Client(&service.router, token));
+    let of_bob = bob.post("/edits?codebook=ward-4", edit(1)).await.json()["image"].clone();
+    assert_eq!(ada.post("/edits?codebook=ward-3", edit(2)).await.code(), 201);
+    let exported = ada.get("/codebook/export?codebook=ward-3").await.body;
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(&exported[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let (name, mut bytes) = (entry.path().unwrap().display().to_string(), Vec::new());
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        files.push((name, bytes));
+    }
+    // One edit of their own, said to be of the other's picture, which the archive does not bring.
+    let mut packed = tar::Builder::new(Vec::new());
+    for (name, mut bytes) in files {
+        if name.starts_with("images/") {
+            continue;
+        }
+        if name == "edits.jsonl" {
+            let mut line: Value = serde_json::from_slice(&bytes).unwrap();
+            line["edit"]["image"] = of_bob.clone();
+            line["edit"]["id"] = json!("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+            line["members"] = json!([]);
+            bytes = line.to_string().into_bytes();
+        } else {
+            let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+            manifest["embedding"] = json!(null);
+            bytes = manifest.to_string().into_bytes();
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        packed.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    let packed = packed.into_inner().unwrap();
+    let import = async |client: Client<'_>, codebook: &str| {
+        let request = Request::post(format!("/codebook/import?codebook={codebook}"))
+            .header(header::CONTENT_TYPE, "application/x-tar")
+            .header(header::AUTHORIZATION, format!("Bearer {}", client.1));
+        send(client.0, request.body(Body::from(packed.clone())).unwrap()).await
+    };
+    let refused = import(ada, "ward-3").await;
+    assert!(refused.problem(422).text().contains("does not hold"), "{}", refused.text());
+    ada.get(&format!("/images/{}", of_bob["id"].as_str().unwrap())).await.problem(404);
+    // Who sees all codebooks may.
+    let taken = import(grace, "ward-3").await;
+    assert_eq!(taken.code(), 200, "{}", taken.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_of_label_studio_is_not_taken_into_another_codebook() {
+    let given = Given::new();
+    let [ada, bob] = [("Ada", "ward-3"), ("Bob", "ward-4")]
+        .map(|(name, codebook)| given.token(name, AccessRole::Contributor, &[codebook]));
+    let service = service_guarded(&given.store).await;
+    let setup = |codebook: &str| json!({"project": "7.1763630000", "schema": "<View/>", "extra_params": {"codebook": codebook}});
+    let path = "/integrations/label-studio/setup";
+    let [ada, bob] = [&ada, &bob].map(|token| Client(&service.router, token));
+    assert_eq!(bob.post(path, setup("ward-4")).await.code(), 200);
+    ada.post(path, setup("ward-4")).await.problem(403);
+    ada.post(path, setup("ward-3")).await.problem(403);
+    assert_eq!(bob.post(path, setup("ward-4")).await.json()["codebook"], "ward-4");
+}

@@ -35,6 +35,12 @@ pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     if !damaged_store.is_dir() {
         return Err(CliError::Failed(format!("{}: no codebooks here", settings.data.display())));
     }
+    // Nothing is written to the damaged folder.
+    let data = settings.data.canonicalize().map_err(|error| CliError::file(&settings.data, error))?;
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if parent.canonicalize().is_ok_and(|parent| parent.starts_with(&data)) {
+        return Err(CliError::Usage(format!("{}: it would lie in the damaged folder", out.display())));
+    }
     if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(CliError::Failed(format!("{}: it is there already, and not empty", out.display())));
     }
@@ -42,6 +48,8 @@ pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     let (new_store, new_images) = service::folders(out);
     service::private_folder(out).map_err(|error| CliError::file(out, error))?;
     let saved = store::salvage(&damaged_store, &new_store).map_err(failed)?;
+    // Before there is anything to be served: without them the new folder would ask for no tokens.
+    service::copy_tokens(&settings.data, out).map_err(|error| CliError::file(out, error))?;
     let images = ImageStore::open(&new_images).map_err(failed)?;
     let (pictures, lost) = if damaged_images.is_dir() {
         copy_pictures(&ImageStore::open(&damaged_images).map_err(failed)?, &images).map_err(failed)?

@@ -353,3 +353,47 @@ fn every_edit_is_salvaged_or_named() {
     assert!(wholes * 10 > runs * 7, "{wholes} of {runs}");
     assert!(saved_edits * 10 > runs * 4 * 8, "{saved_edits} of {}", runs * 4);
 }
+
+/// sled wipes what follows the first message that it can't read: what it did to the folder can't be undone,
+/// and so a copy is made before.
+#[test]
+fn a_damaged_log_is_kept_as_it_was_before_it_is_opened() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("codebooks");
+    let copy = parent.path().join("codebooks.damaged");
+    fill(&folder);
+    drop(SledStore::open(&folder).unwrap());
+    assert!(!copy.exists(), "a whole one needs none");
+    let db = folder.join("db");
+    let whole = std::fs::read(&db).unwrap();
+    let (mut kept, mut lost) = (0, 0);
+    for step in 0..12 {
+        let mut harmed = whole.clone();
+        harmed[whole.len() * (step + 1) / 14] ^= 1;
+        std::fs::remove_dir_all(&folder).unwrap();
+        drop(std::fs::remove_dir_all(&copy));
+        fill(&folder);
+        std::fs::write(&db, &harmed).unwrap();
+        let seen = !log::damage(&db).unwrap().is_empty();
+        // Some of it opens, shorter or not, and some doesn't.
+        let opened = SledStore::open(&folder);
+        assert_eq!(copy.exists(), seen);
+        if !seen {
+            continue;
+        }
+        kept += 1;
+        lost += usize::from(std::fs::read(&db).unwrap() != harmed);
+        assert!(std::fs::read(copy.join("db")).unwrap() == harmed);
+        if let Ok(store) = &opened {
+            assert!(store.faults().iter().any(|fault| fault.contains("`codebooks.damaged`")));
+        }
+        drop(opened);
+        let into = tempfile::tempdir().unwrap();
+        let saved = salvage(&copy, into.path()).unwrap();
+        assert_eq!(saved.codebooks.len(), BOOKS.len());
+        // Another start makes no other.
+        drop(SledStore::open(&folder));
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 2);
+    }
+    assert!(kept > 4 && lost > 0, "{kept} copies, {lost} of which sled wrote over");
+}

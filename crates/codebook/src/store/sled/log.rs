@@ -96,6 +96,24 @@ pub(super) fn read(db: &Path) -> io::Result<Rows> {
     Ok(rows)
 }
 
+/// What can't be read of a file of segments though something behind it can be, in words: what a process that
+/// was killed was writing is at an end, and is no damage. Holds one segment at a time.
+///
+/// # Errors
+/// The disk refuses.
+pub(super) fn damage(db: &Path) -> io::Result<Vec<String>> {
+    let mut file = File::open(db)?;
+    let (mut faults, mut segment, mut offset) = (Vec::new(), vec![0; SEGMENT], 0u64);
+    loop {
+        let read = read_up_to(&mut file, &mut segment)?;
+        if read == 0 {
+            return Ok(faults);
+        }
+        read_segment(&segment[..read], offset, &mut BTreeMap::new(), &mut faults);
+        offset += read as u64;
+    }
+}
+
 fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

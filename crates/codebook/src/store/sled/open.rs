@@ -3,23 +3,75 @@
 //! last start. sled refuses to open with either damaged, and makes both anew where they are not there.
 
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use sled::Db;
 
+use super::log;
 use crate::{CodebookError, Result};
 
 /// Bytes of pages that sled keeps in memory; keys are held by the snapshots anyway.
 const CACHE: u64 = 64 << 20;
 /// What is appended to the name of a file that is set aside.
 const ASIDE: &str = ".damaged";
+/// What is appended to the name of the folder for the copy of a damaged log.
+const COPY: &str = ".damaged";
 
 /// Opens the files of a folder, and tells what had to be set aside for that.
 ///
 /// # Errors
 /// `Locked` if another process keeps it open, `Corrupt` if nothing helps, `Store`.
 pub(super) fn database(folder: &Path) -> Result<(Db, Vec<String>)> {
+    let kept = keep_damaged(folder)?;
+    let (db, mut faults) = opened(folder)?;
+    faults.extend(kept);
+    Ok((db, faults))
+}
+
+/// Copies the files of a log that has damage in it before sled sees them, since it wipes whatever follows:
+/// what can be saved is saved of the copy. One copy is kept; as long as it is there no other is made.
+///
+/// Returns what there is to tell of it.
+fn keep_damaged(folder: &Path) -> Result<Option<String>> {
+    let failed = |action: &'static str| move |error: io::Error| CodebookError::store(action, error.kind());
+    let db = folder.join("db");
+    if !db.is_file() {
+        return Ok(None);
+    }
+    let damage = log::damage(&db).map_err(failed("read the log"))?;
+    let Some(first) = damage.first() else { return Ok(None) };
+    let mut name = folder.file_name().unwrap_or_default().to_os_string();
+    name.push(COPY);
+    let copy = folder.with_file_name(name);
+    let told = |what: &str| {
+        let copy = copy.file_name().unwrap_or_default().to_string_lossy();
+        format!("the log is damaged ({first}; {} places in all); {what} `{copy}`", damage.len())
+    };
+    if copy.exists() {
+        return Ok(Some(told("a copy of earlier damage is there already, so that none was made:")));
+    }
+    // Whole or not at all.
+    let unfinished = copy.with_extension("unfinished");
+    let copied = || -> io::Result<()> {
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)?;
+        }
+        fs::create_dir(&unfinished)?;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), unfinished.join(entry.file_name()))?;
+            }
+        }
+        fs::rename(&unfinished, &copy)
+    };
+    copied().map_err(failed("copy the damaged log before it is opened"))?;
+    Ok(Some(told("it was copied before it was opened, for `reasonedit codebook salvage`, to")))
+}
+
+fn opened(folder: &Path) -> Result<(Db, Vec<String>)> {
     let first = match open(folder) {
         Err(error @ CodebookError::Corrupt { .. }) => error,
         opened => return Ok((opened?, Vec::new())),
@@ -80,6 +132,7 @@ fn aside(file: &Path) -> PathBuf {
 fn told(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     format!(
-        "the file `{name}` was damaged, is set aside and was made anew; nothing of the codebooks is in it"
+        "the file `{name}` kept the store from opening, is set aside and was made anew; nothing of the codebooks \
+         is in it"
     )
 }
