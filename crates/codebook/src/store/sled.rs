@@ -35,7 +35,6 @@ use crate::{CodebookError, Result};
 mod edits;
 mod generations;
 mod journal;
-mod log;
 mod open;
 mod salvage;
 mod seal;

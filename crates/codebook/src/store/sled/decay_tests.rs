@@ -374,7 +374,7 @@ fn a_damaged_log_is_kept_as_it_was_before_it_is_opened() {
         drop(std::fs::remove_dir_all(&copy));
         fill(&folder);
         std::fs::write(&db, &harmed).unwrap();
-        let seen = !log::damage(&db).unwrap().is_empty();
+        let seen = !reasonedit_sled_log::damage(&db).unwrap().is_empty();
         // Some of it opens, shorter or not, and some doesn't.
         let opened = SledStore::open(&folder);
         assert_eq!(copy.exists(), seen);

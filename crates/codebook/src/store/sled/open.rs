@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use sled::Db;
 
-use super::log;
 use crate::{CodebookError, Result};
 
 /// Bytes of pages that sled keeps in memory; keys are held by the snapshots anyway.
@@ -40,7 +39,7 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
     if !db.is_file() {
         return Ok(None);
     }
-    let damage = log::damage(&db).map_err(failed("read the log"))?;
+    let damage = reasonedit_sled_log::damage(&db).map_err(failed("read the log"))?;
     let Some(first) = damage.first() else { return Ok(None) };
     let mut name = folder.file_name().unwrap_or_default().to_os_string();
     name.push(COPY);

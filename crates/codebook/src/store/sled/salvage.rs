@@ -11,7 +11,7 @@ use sled::Batch;
 
 use super::{
     CODEBOOKS, EDITS, EVENTS, Head, MEMBERS, MemberRow, NAMES, OUTCOMES, REVERTS, STAGED, SledStore, VECTORS,
-    log, seal, under, values,
+    seal, under, values,
 };
 use crate::ids::{CodebookName, EditId};
 use crate::records::{EditRecord, Generation};
@@ -59,7 +59,7 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path) -> Result<SalvagedStor
         Err(TryLockError::WouldBlock) => return Err(CodebookError::Locked),
         Err(TryLockError::Error(error)) => return Err(refused("open the data")(error)),
     }
-    let rows = log::read(&db).map_err(refused("read the data"))?;
+    let rows = reasonedit_sled_log::read(&db).map_err(refused("read the data"))?;
     let sealed = seal::Seal::open(from)?.1.unwrap_or_default();
     fs::create_dir_all(into).map_err(refused("begin a folder"))?;
     let store = SledStore::open(into)?;

@@ -30,10 +30,11 @@ const LAST_KIND: u8 = 11;
 
 /// The pieces of values, by tree.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
-    pub(super) trees: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>,
+pub struct Rows {
+    /// The values of each tree, by their keys.
+    pub trees: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>,
     /// What could not be read, in words.
-    pub(super) faults: Vec<String>,
+    pub faults: Vec<String>,
 }
 
 /// A message whose sum holds.
@@ -60,7 +61,7 @@ enum Content {
 ///
 /// # Errors
 /// The disk refuses.
-pub(super) fn read(db: &Path) -> io::Result<Rows> {
+pub fn read(db: &Path) -> io::Result<Rows> {
     let mut file = File::open(db)?;
     let (mut messages, mut rows) = (BTreeMap::new(), Rows::default());
     let mut segment = vec![0; SEGMENT];
@@ -101,7 +102,7 @@ pub(super) fn read(db: &Path) -> io::Result<Rows> {
 ///
 /// # Errors
 /// The disk refuses.
-pub(super) fn damage(db: &Path) -> io::Result<Vec<String>> {
+pub fn damage(db: &Path) -> io::Result<Vec<String>> {
     let mut file = File::open(db)?;
     let (mut faults, mut segment, mut offset) = (Vec::new(), vec![0; SEGMENT], 0u64);
     loop {
