@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Write};
+use std::sync::Arc;
 
 use reasonedit_codebook::{CodebookError, CodebookName, EditRecord, ImageId, ImageStore, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::format::{EDITS, FORMAT, IMAGES, Line, MANIFEST, Manifest, archived};
+use crate::format::{ArchivedMember, EDITS, FORMAT, IMAGES, Line, MANIFEST, Manifest, archived};
 
 /// What was exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,36 +31,15 @@ pub fn write(
     pictures: &ImageStore,
 ) -> Result<ExportSummary> {
     let embedding = snapshot.and_then(|s| s.embedding().map(|e| e.as_ref().clone()));
-    let edits: Vec<_> = snapshot.iter().flat_map(|s| s.edits()).collect();
-    let mut images: Vec<ImageId> = edits.iter().map(|record| record.image.id).collect();
-    images.sort_unstable();
-    images.dedup();
-    let harmed = pictures.harmed(images.iter().copied());
-    if !harmed.is_empty() {
-        return Err(CodebookError::HarmedImages(harmed).into());
-    }
-    let mut tar = tar::Builder::new(out);
-    let manifest = Manifest {
-        format: FORMAT,
-        codebook: codebook.to_string(),
-        embedding,
-        chosen: snapshot.is_some_and(Snapshot::chosen),
-        edits: edits.len(),
+    let chosen = snapshot.is_some_and(Snapshot::chosen);
+    let edits: Vec<_> = snapshot.iter().flat_map(|s| s.edits()).map(Arc::as_ref).collect();
+    let manifest =
+        Manifest { format: FORMAT, codebook: codebook.to_string(), embedding, chosen, edits: edits.len() };
+    let members_of = |edit: &EditRecord| {
+        let members = snapshot.iter().flat_map(|s| s.members_of(edit.id));
+        members.map(|member| archived(member.as_ref().clone())).collect()
     };
-    append(&mut tar, MANIFEST, &to_json(&manifest)?)?;
-    for id in &images {
-        append(&mut tar, &format!("{IMAGES}/{id}"), &pictures.get(*id)?)?;
-    }
-    let summary = ExportSummary { edits: edits.len(), images: images.len() };
-    let mut lines = Vec::new();
-    for (snapshot, edit) in snapshot.iter().flat_map(|s| edits.iter().map(move |e| (s, e))) {
-        let members = snapshot.members_of(edit.id).map(|m| archived(m.as_ref().clone())).collect();
-        lines.extend(to_json(&Line { edit: edit.as_ref().clone(), members })?);
-        lines.push(b'\n');
-    }
-    append(&mut tar, EDITS, &lines)?;
-    tar.into_inner()?.flush()?;
-    Ok(summary)
+    write_lines(out, &manifest, &edits, members_of, pictures)
 }
 
 /// Writes edits without their keys, which whoever imports them makes anew.
@@ -72,12 +52,7 @@ pub fn write_records(
     edits: &[EditRecord],
     pictures: &ImageStore,
 ) -> Result<ExportSummary> {
-    let images: BTreeSet<ImageId> = edits.iter().map(|record| record.image.id).collect();
-    let harmed = pictures.harmed(images.iter().copied());
-    if !harmed.is_empty() {
-        return Err(CodebookError::HarmedImages(harmed).into());
-    }
-    let mut tar = tar::Builder::new(out);
+    let edits: Vec<_> = edits.iter().collect();
     let manifest = Manifest {
         format: FORMAT,
         codebook: codebook.to_string(),
@@ -85,13 +60,29 @@ pub fn write_records(
         chosen: false,
         edits: edits.len(),
     };
-    append(&mut tar, MANIFEST, &to_json(&manifest)?)?;
+    write_lines(out, &manifest, &edits, |_| Vec::new(), pictures)
+}
+
+fn write_lines(
+    out: impl Write,
+    manifest: &Manifest,
+    edits: &[&EditRecord],
+    members_of: impl Fn(&EditRecord) -> Vec<ArchivedMember>,
+    pictures: &ImageStore,
+) -> Result<ExportSummary> {
+    let images: BTreeSet<ImageId> = edits.iter().map(|record| record.image.id).collect();
+    let harmed = pictures.harmed(images.iter().copied());
+    if !harmed.is_empty() {
+        return Err(CodebookError::HarmedImages(harmed).into());
+    }
+    let mut tar = tar::Builder::new(out);
+    append(&mut tar, MANIFEST, &to_json(manifest)?)?;
     for id in &images {
         append(&mut tar, &format!("{IMAGES}/{id}"), &pictures.get(*id)?)?;
     }
     let mut lines = Vec::new();
     for edit in edits {
-        lines.extend(to_json(&Line { edit: edit.clone(), members: Vec::new() })?);
+        lines.extend(to_json(&Line { edit: (*edit).clone(), members: members_of(edit) })?);
         lines.push(b'\n');
     }
     append(&mut tar, EDITS, &lines)?;

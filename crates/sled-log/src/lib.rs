@@ -38,10 +38,10 @@ pub struct Rows {
 }
 
 /// A message whose sum holds.
-struct Message {
+struct Message<B> {
     kind: u8,
     page: u64,
-    body: Vec<u8>,
+    body: B,
 }
 
 #[derive(Clone)]
@@ -62,18 +62,10 @@ enum Content {
 /// # Errors
 /// The disk refuses.
 pub fn read(db: &Path) -> io::Result<Rows> {
-    let mut file = File::open(db)?;
     let (mut messages, mut rows) = (BTreeMap::new(), Rows::default());
-    let mut segment = vec![0; SEGMENT];
-    let mut offset = 0u64;
-    loop {
-        let read = read_up_to(&mut file, &mut segment)?;
-        if read == 0 {
-            break;
-        }
-        read_segment(&segment[..read], offset, &mut messages, &mut rows.faults);
-        offset += read as u64;
-    }
+    rows.faults = walk(db, |lsn, message| {
+        messages.insert(lsn, Message { kind: message.kind, page: message.page, body: message.body.to_vec() });
+    })?;
     let end = messages.last_key_value().map_or(0, |(lsn, _)| *lsn);
     // A batch whose end was never written was never acknowledged.
     let torn = messages.iter().find(|(_, message)| {
@@ -103,6 +95,12 @@ pub fn read(db: &Path) -> io::Result<Rows> {
 /// # Errors
 /// The disk refuses.
 pub fn damage(db: &Path) -> io::Result<Vec<String>> {
+    walk(db, |_, _| ())
+}
+
+/// Goes through all segments and hands every message whose sum holds to `found`, with its place in the log.
+/// Returns what can't be read, in words.
+fn walk(db: &Path, mut found: impl FnMut(i64, Message<&[u8]>)) -> io::Result<Vec<String>> {
     let mut file = File::open(db)?;
     let (mut faults, mut segment, mut offset) = (Vec::new(), vec![0; SEGMENT], 0u64);
     loop {
@@ -110,7 +108,7 @@ pub fn damage(db: &Path) -> io::Result<Vec<String>> {
         if read == 0 {
             return Ok(faults);
         }
-        read_segment(&segment[..read], offset, &mut BTreeMap::new(), &mut faults);
+        read_segment(&segment[..read], offset, &mut found, &mut faults);
         offset += read as u64;
     }
 }
@@ -129,7 +127,7 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 fn read_segment(
     segment: &[u8],
     offset: u64,
-    messages: &mut BTreeMap<i64, Message>,
+    found: &mut impl FnMut(i64, Message<&[u8]>),
     faults: &mut Vec<String>,
 ) {
     let Some(header) = segment.first_chunk::<SEGMENT_HEADER>() else { return };
@@ -157,13 +155,13 @@ fn read_segment(
             break;
         }
         let lsn = (of * SEGMENT as u64) as i64 + at as i64;
-        messages.insert(lsn, message);
+        found(lsn, message);
         at += length;
     }
 }
 
 /// The message that begins here, its length, and the number of its segment.
-fn message(bytes: &[u8], segment: Option<u64>) -> Option<(Message, usize, u64)> {
+fn message(bytes: &[u8], segment: Option<u64>) -> Option<(Message<&[u8]>, usize, u64)> {
     let mut rest = bytes;
     let sum = word(bytes.first_chunk::<4>()?);
     rest = &rest[4..];
@@ -184,11 +182,11 @@ fn message(bytes: &[u8], segment: Option<u64>) -> Option<(Message, usize, u64)> 
         return None;
     }
     let whole = bytes.len() - rest.len() + length;
-    Some((Message { kind, page, body: body.to_vec() }, whole, of))
+    Some((Message { kind, page, body }, whole, of))
 }
 
 fn apply(
-    message: &Message,
+    message: &Message<Vec<u8>>,
     pages: &mut BTreeMap<u64, Node>,
     names: &mut BTreeMap<Vec<u8>, u64>,
     faults: &mut Vec<String>,

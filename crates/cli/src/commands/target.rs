@@ -49,9 +49,17 @@ impl Target {
 }
 
 fn client(args: &TargetArgs) -> Result<Option<Client>> {
-    let Some(url) = &args.server else { return Ok(None) };
-    let token = args.token.clone().or_else(|| std::env::var("REASONEDIT_TOKEN").ok());
-    Client::new(url, token, &args.codebook).map(Some)
+    client_of(args.server.as_deref(), args.token.as_deref(), &args.codebook)
+}
+
+/// A client of the service that is named, if one is; its token is the option's, or the variable's.
+///
+/// # Errors
+/// A URL that is none.
+pub(crate) fn client_of(server: Option<&str>, token: Option<&str>, codebook: &str) -> Result<Option<Client>> {
+    let Some(url) = server else { return Ok(None) };
+    let token = token.map(str::to_owned).or_else(|| std::env::var("REASONEDIT_TOKEN").ok());
+    Client::new(url, token, codebook).map(Some)
 }
 
 fn settings(args: &TargetArgs) -> Result<Settings> {

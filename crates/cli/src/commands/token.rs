@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::target::codebook_name;
+use super::target::{client_of, codebook_name};
 use crate::args::{CreateTokenArgs, TokenArgs, TokenCommand, TokenTargetArgs};
 use crate::client::Client;
 use crate::error::{CliError, Result};
@@ -38,9 +38,7 @@ async fn store(args: &TokenTargetArgs) -> Result<(TokenStore, PathBuf)> {
 }
 
 fn client(args: &TokenTargetArgs) -> Result<Option<Client>> {
-    let Some(url) = &args.server else { return Ok(None) };
-    let token = args.token.clone().or_else(|| std::env::var("REASONEDIT_TOKEN").ok());
-    Client::new(url, token, CodebookName::default().as_str()).map(Some)
+    client_of(args.server.as_deref(), args.token.as_deref(), CodebookName::default().as_str())
 }
 
 async fn create(args: &CreateTokenArgs) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use reasonedit_codebook::store::{self, SalvagedBook, SalvagedStore};
-use reasonedit_codebook::{EditRecord, HarmedImage, ImageId, ImageStore};
+use reasonedit_codebook::{EditRecord, HarmedImage, ImageStore};
 use serde::Serialize;
 
 use crate::args::SettingsArgs;
@@ -57,7 +57,7 @@ pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
         (0, Vec::new())
     };
     for book in saved.codebooks.iter().filter(|book| !book.without_keys.is_empty()) {
-        write_archive(out, book, &images, &lost)?;
+        write_archive(out, book, &images)?;
     }
     let path = out.join(REPORT);
     let file = File::create(&path).map_err(|error| CliError::file(&path, error))?;
@@ -70,22 +70,21 @@ fn copy_pictures(
     from: &ImageStore,
     to: &ImageStore,
 ) -> std::result::Result<(usize, Vec<HarmedImage>), reasonedit_codebook::CodebookError> {
-    let ids = from.ids()?;
-    let lost = from.harmed(ids.iter().copied());
-    let whole = |id: &&ImageId| !lost.iter().any(|harmed| harmed.id == **id);
-    let mut copied = 0;
-    for id in ids.iter().filter(whole) {
-        to.put_under(*id, &from.get(*id)?)?;
-        copied += 1;
+    let (mut copied, mut lost) = (0, Vec::new());
+    for id in from.ids()? {
+        if let Ok(bytes) = from.get(id) {
+            to.put_under(id, &bytes)?;
+            copied += 1;
+        } else {
+            lost.extend(from.harmed([id]));
+        }
     }
     Ok((copied, lost))
 }
 
 /// An archive of the edits that have a picture: their keys are made anew when it is imported.
-fn write_archive(out: &Path, book: &SalvagedBook, images: &ImageStore, lost: &[HarmedImage]) -> Result<()> {
-    let there = |record: &&EditRecord| {
-        images.contains(record.image.id) && !lost.iter().any(|harmed| harmed.id == record.image.id)
-    };
+fn write_archive(out: &Path, book: &SalvagedBook, images: &ImageStore) -> Result<()> {
+    let there = |record: &&EditRecord| images.contains(record.image.id);
     let edits: Vec<EditRecord> = book.without_keys.iter().filter(there).cloned().collect();
     let path = out.join(archive_name(book));
     let file = File::create(&path).map_err(|error| CliError::file(&path, error))?;

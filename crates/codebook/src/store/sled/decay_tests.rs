@@ -366,6 +366,14 @@ fn a_damaged_log_is_kept_as_it_was_before_it_is_opened() {
     assert!(!copy.exists(), "a whole one needs none");
     let db = folder.join("db");
     let whole = std::fs::read(&db).unwrap();
+    // Nor is one looked at that another process has open, and writes to.
+    let busy = SledStore::open(&folder).unwrap();
+    let mut harmed = whole.clone();
+    harmed[whole.len() / 2] ^= 1;
+    std::fs::write(&db, &harmed).unwrap();
+    assert!(matches!(open::database(&folder), Err(CodebookError::Locked)));
+    assert!(!copy.exists());
+    drop(busy);
     let (mut kept, mut lost) = (0, 0);
     for step in 0..12 {
         let mut harmed = whole.clone();

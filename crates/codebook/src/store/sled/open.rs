@@ -2,7 +2,7 @@
 //! always the same: `conf`, the settings the folder was made with, and `snap.…`, where the pages lay at the
 //! last start. sled refuses to open with either damaged, and makes both anew where they are not there.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
     if !db.is_file() {
         return Ok(None);
     }
+    // Whoever has the folder open writes to the log.
+    let _lock = locked(&db)?;
     let damage = reasonedit_sled_log::damage(&db).map_err(failed("read the log"))?;
     let Some(first) = damage.first() else { return Ok(None) };
     let mut name = folder.file_name().unwrap_or_default().to_os_string();
@@ -68,6 +70,20 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
     };
     copied().map_err(failed("copy the damaged log before it is opened"))?;
     Ok(Some(told("it was copied before it was opened, for `reasonedit codebook salvage`, to")))
+}
+
+/// The file of the log under the lock that sled takes; given back when it is closed.
+///
+/// # Errors
+/// `Locked` if another process has the folder open, `Store`.
+pub(super) fn locked(db: &Path) -> Result<File> {
+    let failed = |error: io::Error| CodebookError::store("lock the data", error.kind());
+    let lock = File::options().read(true).write(true).open(db).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(CodebookError::Locked),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }
 
 fn opened(folder: &Path) -> Result<(Db, Vec<String>)> {

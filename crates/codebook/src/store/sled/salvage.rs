@@ -2,7 +2,7 @@
 //! of the others every edit of which record and keys are there.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use sled::Batch;
 
 use super::{
     CODEBOOKS, EDITS, EVENTS, Head, MEMBERS, MemberRow, NAMES, OUTCOMES, REVERTS, STAGED, SledStore, VECTORS,
-    seal, under, values,
+    open, seal, under, values,
 };
 use crate::ids::{CodebookName, EditId};
 use crate::records::{EditRecord, Generation};
@@ -53,12 +53,7 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path) -> Result<SalvagedStor
     let refused = |action: &'static str| move |e: std::io::Error| CodebookError::store(action, e.kind());
     let db = from.join("db");
     // As long as it is read: sled takes the same lock.
-    let lock = File::options().read(true).write(true).open(&db).map_err(refused("open the data"))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(CodebookError::Locked),
-        Err(TryLockError::Error(error)) => return Err(refused("open the data")(error)),
-    }
+    let lock = open::locked(&db)?;
     let rows = reasonedit_sled_log::read(&db).map_err(refused("read the data"))?;
     let sealed = seal::Seal::open(from)?.1.unwrap_or_default();
     fs::create_dir_all(into).map_err(refused("begin a folder"))?;
