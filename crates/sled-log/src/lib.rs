@@ -15,7 +15,7 @@ const SEGMENT: usize = 512 << 10;
 const SEGMENT_HEADER: usize = 20;
 /// As much as the header of a message can take: what is left of a segment below that stays empty.
 const MESSAGE_HEADER: usize = 32;
-/// Numbers in the header of a segment are written as the difference to this.
+/// Numbers in the header of a segment, its place in the log and how far all was written, are written as the difference to this.
 const MASK: i64 = i64::MAX;
 const META: u64 = 0;
 
@@ -63,9 +63,14 @@ enum Content {
 /// The disk refuses.
 pub fn read(db: &Path) -> io::Result<Rows> {
     let (mut messages, mut rows) = (BTreeMap::new(), Rows::default());
-    rows.faults = walk(db, |lsn, message| {
+    let walked = walk(db, |lsn, message| {
         messages.insert(lsn, Message { kind: message.kind, page: message.page, body: message.body.to_vec() });
     })?;
+    // Behind what was never written nothing was acknowledged.
+    if let Some(from) = walked.tear() {
+        messages.split_off(&from);
+    }
+    rows.faults = walked.damage();
     let end = messages.last_key_value().map_or(0, |(lsn, _)| *lsn);
     // A batch whose end was never written was never acknowledged.
     let torn = messages.iter().find(|(_, message)| {
@@ -89,26 +94,65 @@ pub fn read(db: &Path) -> io::Result<Rows> {
     Ok(rows)
 }
 
-/// What can't be read of a file of segments though something behind it can be, in words: what a process that
-/// was killed was writing is at an end, and is no damage. Holds one segment at a time.
+/// What can't be read of a file of segments though something behind it can be, in words. What a process that
+/// was killed was writing is no damage (see [`Walked`]). Holds one segment at a time.
 ///
 /// # Errors
 /// The disk refuses.
 pub fn damage(db: &Path) -> io::Result<Vec<String>> {
-    walk(db, |_, _| ())
+    Ok(walk(db, |_, _| ())?.damage())
+}
+
+/// A stretch that can't be read, with something behind it in its segment that can be.
+struct Gap {
+    /// Its place in the log.
+    lsn: i64,
+    /// Its place in the file.
+    from: u64,
+    to: u64,
+    /// Nothing of this segment stands in it: zeros, or what was there before the segment was used again.
+    unwritten: bool,
+}
+
+/// What there is to say of a log. sled writes its buffers by several threads and in any order, and the message
+/// that begins a batch, in a buffer of its own, after those of the batch: a process that is killed leaves a
+/// stretch that was never written, and behind it what nobody was told is done. Where a segment begins stands how
+/// far all was written by then; no such stretch lies before that.
+///
+/// A stretch behind it that the disk has emptied is not told from one that was never written: what is missing
+/// then is known by counts that are kept elsewhere.
+#[derive(Default)]
+struct Walked {
+    gaps: Vec<Gap>,
+    stable: i64,
+}
+
+impl Walked {
+    fn torn(&self, gap: &Gap) -> bool {
+        gap.unwritten && gap.lsn > self.stable
+    }
+
+    /// Where the log of a process that was killed ends.
+    fn tear(&self) -> Option<i64> {
+        self.gaps.iter().filter(|gap| self.torn(gap)).map(|gap| gap.lsn).min()
+    }
+
+    fn damage(&self) -> Vec<String> {
+        let harmed = self.gaps.iter().filter(|gap| !self.torn(gap));
+        harmed.map(|gap| format!("the log can't be read from {} to {}", gap.from, gap.to)).collect()
+    }
 }
 
 /// Goes through all segments and hands every message whose sum holds to `found`, with its place in the log.
-/// Returns what can't be read, in words.
-fn walk(db: &Path, mut found: impl FnMut(i64, Message<&[u8]>)) -> io::Result<Vec<String>> {
+fn walk(db: &Path, mut found: impl FnMut(i64, Message<&[u8]>)) -> io::Result<Walked> {
     let mut file = File::open(db)?;
-    let (mut faults, mut segment, mut offset) = (Vec::new(), vec![0; SEGMENT], 0u64);
+    let (mut walked, mut segment, mut offset) = (Walked::default(), vec![0; SEGMENT], 0u64);
     loop {
         let read = read_up_to(&mut file, &mut segment)?;
         if read == 0 {
-            return Ok(faults);
+            return Ok(walked);
         }
-        read_segment(&segment[..read], offset, &mut found, &mut faults);
+        read_segment(&segment[..read], offset, &mut found, &mut walked);
         offset += read as u64;
     }
 }
@@ -128,11 +172,15 @@ fn read_segment(
     segment: &[u8],
     offset: u64,
     found: &mut impl FnMut(i64, Message<&[u8]>),
-    faults: &mut Vec<String>,
+    walked: &mut Walked,
 ) {
     let Some(header) = segment.first_chunk::<SEGMENT_HEADER>() else { return };
     let sound = crc(&[&header[4..]]) ^ u32::MAX == word(header);
     let base = long(&header[4..]).map(|lsn| lsn ^ MASK).filter(|_| sound);
+    if sound {
+        let stable = long(&header[12..]).map_or(0, |lsn| lsn ^ MASK);
+        walked.stable = walked.stable.max(stable);
+    }
     let mut at = SEGMENT_HEADER;
     // Its messages say which segment they are of; the header is not needed for that.
     let mut number = base.map(|base| base as u64 / SEGMENT as u64);
@@ -144,20 +192,39 @@ fn read_segment(
             continue;
         };
         number.get_or_insert(of);
+        let begins = (of * SEGMENT as u64) as i64;
         if let Some(from) = unreadable_from.take() {
-            faults.push(format!(
-                "the log can't be read from {} to {}",
-                offset + from as u64,
-                offset + at as u64
-            ));
+            walked.gaps.push(Gap {
+                lsn: begins + from as i64,
+                from: offset + from as u64,
+                to: offset + at as u64,
+                unwritten: unwritten(&segment[from..at], of),
+            });
         }
         if message.kind == CAP {
             break;
         }
-        let lsn = (of * SEGMENT as u64) as i64 + at as i64;
-        found(lsn, message);
+        found(begins + at as i64, message);
         at += length;
     }
+}
+
+/// Whether nothing of the segment of this number was ever written to a stretch: it is empty, or has neither kind
+/// and number of the segment where a message has them, nor just the length that a message says it has. One
+/// flipped byte spoils one of the two.
+fn unwritten(bytes: &[u8], segment: u64) -> bool {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let written = numbers(segment);
+    // Behind sum, kind and a length of one to nine bytes.
+    let numbered = bytes.get(4).is_some_and(|kind| (1..=LAST_KIND).contains(kind))
+        && (6..=14).any(|at| bytes.get(at..).is_some_and(|rest| rest.starts_with(&written)));
+    let mut rest = bytes.get(5..).unwrap_or_default();
+    let length = number(&mut rest);
+    let fits = number(&mut rest).and_then(|_| number(&mut rest)).is_some()
+        && length.is_some_and(|length| length == rest.len() as u64);
+    !numbered && !fits
 }
 
 /// The message that begins here, its length, and the number of its segment.
@@ -305,10 +372,38 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// A number as [`number`] reads it.
+fn numbers(value: u64) -> Vec<u8> {
+    match value {
+        0..=240 => vec![value as u8],
+        241..=2287 => vec![((value - 240) / 256 + 241) as u8, ((value - 240) % 256) as u8],
+        2288..=67_823 => vec![249, ((value - 2288) / 256) as u8, ((value - 2288) % 256) as u8],
+        _ => {
+            let length = 8 - value.leading_zeros() as usize / 8;
+            [&[(247 + length) as u8][..], &value.to_le_bytes()[..length]].concat()
+        }
+    }
+}
+
 /// Bytes behind their length.
 fn bytes(from: &mut &[u8]) -> Option<Vec<u8>> {
     let length = usize::try_from(number(from)?).ok()?;
     let (own, rest) = from.split_at_checked(length)?;
     *from = rest;
     Some(own.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_are_written() {
+        for value in [0, 1, 240, 241, 2287, 2288, 67_823, 67_824, 1 << 24, u64::MAX - 666, u64::MAX] {
+            let written = numbers(value);
+            let mut rest = written.as_slice();
+            assert_eq!(number(&mut rest), Some(value));
+            assert!(rest.is_empty(), "{value}");
+        }
+    }
 }

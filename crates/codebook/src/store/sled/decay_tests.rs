@@ -405,3 +405,54 @@ fn a_damaged_log_is_kept_as_it_was_before_it_is_opened() {
     }
     assert!(kept > 4 && lost > 0, "{kept} copies, {lost} of which sled wrote over");
 }
+
+/// sled writes its buffers in any order, and the message that begins a batch after the batch: who is killed
+/// meanwhile leaves places empty, or with what stood there before the segment was used again.
+#[test]
+fn a_batch_that_was_being_written_is_no_damage() {
+    const PAGE_OF_A_BATCH: [u8; 9] = [255, 0x65, 0xFD, 255, 255, 255, 255, 255, 255];
+    // Sum, kind, length and segment lie before the page, the place of the batch's last message behind it.
+    const BEFORE: usize = 7;
+    const LENGTH: usize = BEFORE + PAGE_OF_A_BATCH.len() + 8;
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let db = folder.path().join("db");
+    // More than a segment.
+    let store: Arc<dyn CodebookStore> = Arc::new(SledStore::open(folder.path()).unwrap());
+    let library = Library::open(store.clone(), CodebookConfig::default()).unwrap();
+    let book = library.get_or_create(&name(BOOKS[0])).unwrap();
+    for n in 10..80 {
+        edit(&book, n).unwrap();
+    }
+    drop((book, library, store));
+    let whole = std::fs::read(&db).unwrap();
+    assert!(whole.len() > 2 * 512 << 10);
+    let batches: Vec<usize> = (BEFORE..whole.len())
+        .filter(|at| whole[*at..].starts_with(&PAGE_OF_A_BATCH))
+        .map(|at| at - BEFORE)
+        .collect();
+    let (first, last) = (batches[0], batches[batches.len() - 1]);
+    assert!(batches.len() > 10);
+    let with = |at: usize, write: &dyn Fn(&mut [u8])| {
+        let mut log = whole.clone();
+        write(&mut log[at..at + LENGTH]);
+        std::fs::write(&db, log).unwrap();
+        reasonedit_sled_log::damage(&db).unwrap().len()
+    };
+    let empty: &dyn Fn(&mut [u8]) = &|bytes| bytes.fill(0);
+    let older: &dyn Fn(&mut [u8]) = &|bytes| (0..).zip(bytes).for_each(|(i, byte)| *byte = 77 + i);
+    for never_written in [empty, older] {
+        assert_eq!(with(last, never_written), 0);
+        assert_eq!(with(batches[batches.len() - 2], never_written), 0);
+        assert_eq!(with(first, never_written), 1, "all of it was written when a segment behind it began");
+    }
+    for flipped in 0..LENGTH {
+        assert_eq!(with(last, &|bytes| bytes[flipped] ^= 1), 1, "byte {flipped}");
+    }
+    // What is saved of it ends there, too.
+    with(last, empty);
+    let into = tempfile::tempdir().unwrap();
+    let saved = salvage(folder.path(), into.path()).unwrap();
+    assert_eq!(saved.faults, Vec::<String>::new());
+    assert_eq!(saved.codebooks.len(), BOOKS.len());
+}
