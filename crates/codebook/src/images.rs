@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
+use ulid::Ulid;
 
 use crate::ids::ImageId;
 use crate::records::{HarmedImage, ImageHarm};
@@ -17,6 +19,18 @@ mod harm;
 const STAGED: &str = ".staged-";
 /// How the names of files begin that are being written.
 const UNFINISHED: &str = ".new-";
+/// What follows in the names of this process: what it works on is not left over.
+static OF_THIS_PROCESS: LazyLock<String> = LazyLock::new(|| format!("{}-", Ulid::new()));
+
+/// How the names begin that this process gives.
+fn own(kind: &str) -> String {
+    format!("{kind}{}", *OF_THIS_PROCESS)
+}
+
+/// Whether a name of this kind was given by a process that is no more.
+fn left_over(name: &str, kind: &str) -> bool {
+    name.strip_prefix(kind).is_some_and(|rest| !rest.starts_with(OF_THIS_PROCESS.as_str()))
+}
 
 /// A folder of images: `ab/abcd…`, the first two digits of the id and then all of them. Writing the same
 /// bytes twice writes them once, unless the first have decayed: then they are written anew. Durable when
@@ -79,7 +93,7 @@ impl ImageStore {
             fs::create_dir_all(&shard)?;
             File::open(&self.folder)?.sync_all()?;
         }
-        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&shard)?;
+        let mut file = tempfile::Builder::new().prefix(&own(UNFINISHED)).tempfile_in(&shard)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(self.path(id)).map_err(|e| e.error)?;
@@ -108,14 +122,14 @@ impl ImageStore {
     /// # Errors
     /// `Store` if the disk refuses.
     pub fn stage(&self) -> Result<StagedImages> {
-        let folder = tempfile::Builder::new().prefix(STAGED).tempdir_in(&self.folder);
+        let folder = tempfile::Builder::new().prefix(&own(STAGED)).tempdir_in(&self.folder);
         let folder = folder.map_err(|e| failed("keep images beside the others", &e))?;
         Ok(StagedImages { images: self.clone(), folder, ids: BTreeSet::new() })
     }
 
     /// Removes what a process left that was killed: files that it was writing; what it had staged, and such
-    /// of that as had been put into the store already unless it is `wanted`. While nobody else works with the
-    /// store.
+    /// of that as had been put into the store already unless it is `wanted`. While no other process works with
+    /// the folder; what this one works on is left alone.
     ///
     /// # Errors
     /// `Store` if the disk refuses.
@@ -129,7 +143,8 @@ impl ImageStore {
             if !entry.file_type()?.is_dir() {
                 continue;
             }
-            if !entry.file_name().to_string_lossy().starts_with(STAGED) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !left_over(&name, STAGED) {
                 remove_unfinished(&entry.path())?;
                 continue;
             }
@@ -242,7 +257,7 @@ impl StagedImages {
 fn remove_unfinished(shard: &Path) -> io::Result<()> {
     for file in fs::read_dir(shard)? {
         let file = file?;
-        if file.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        if left_over(&file.file_name().to_string_lossy(), UNFINISHED) {
             fs::remove_file(file.path())?;
         }
     }
@@ -306,8 +321,16 @@ mod tests {
         let ids = [b"a", b"b", b"c"].map(|bytes| staged.put(bytes).unwrap());
         staged.install().unwrap();
         let later = images.stage().unwrap();
+        // Another editor of this process begins.
+        images.sweep_unfinished(|_| false).unwrap();
+        assert!(ids.iter().all(|id| images.contains(*id)));
         // As if the process were gone: nothing is cleaned up.
         std::mem::forget((staged, later));
+        for (number, entry) in fs::read_dir(folder.path()).unwrap().flatten().enumerate() {
+            if entry.file_name().to_string_lossy().starts_with(STAGED) {
+                fs::rename(entry.path(), folder.path().join(format!("{STAGED}{number}"))).unwrap();
+            }
+        }
         images.sweep_unfinished(|id| id == ids[1]).unwrap();
         assert_eq!(ids.map(|id| images.contains(id)), [false, true, false]);
         assert!(fs::read_dir(folder.path()).unwrap().all(|e| e.unwrap().file_name().len() == 2));

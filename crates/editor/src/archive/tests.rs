@@ -460,8 +460,13 @@ async fn pictures_of_an_import_that_was_killed_are_gone_when_the_folder_is_opene
     std::mem::forget(staged);
     let Scene { folder, engine, editor, .. } = scene;
     drop(editor);
+    // Under the name that another process would have given it.
+    let images = folder.path().join("images");
+    let entries = std::fs::read_dir(&images).unwrap().flatten().map(|entry| entry.path());
+    let left = entries.filter(|path| path.to_string_lossy().contains("/.staged-"));
+    left.for_each(|path| std::fs::rename(path, images.join(".staged-of-another")).unwrap());
     let again = open(folder.path(), &engine, testing::config()).await.unwrap();
     let store = again.core.pictures().store();
     assert!(store.contains(made) && !store.contains(orphan));
-    assert_eq!(files(&folder.path().join("images")), [made.to_string()]);
+    assert_eq!(files(&images), [made.to_string()]);
 }
