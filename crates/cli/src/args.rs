@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reasonedit_http::bind::BindAddress;
 
 mod adapt;
+mod backup;
 mod edit;
 mod eval;
 mod export;
@@ -22,6 +23,7 @@ mod shared;
 mod token;
 
 pub(crate) use adapt::{AdaptArgs, TargetChoice};
+pub(crate) use backup::{BackupArgs, BackupCommand, CreateBackupArgs, RestoreArgs};
 pub(crate) use edit::EditArgs;
 pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 pub(crate) use export::ExportArgs;
@@ -80,6 +82,10 @@ pub(crate) enum Command {
     Codebook(CodebookArgs),
     /// Write a codebook's edits as training data for other people's trainers
     Export(ExportArgs),
+    /// Back up codebooks, pictures and tokens; list, verify and prune backups
+    Backup(BackupArgs),
+    /// Make a data folder of a backup
+    Restore(RestoreArgs),
     /// Give, list and revoke the tokens that a service asks for
     Token(TokenArgs),
     /// Look at models, fetch them, check them against reference outputs

@@ -53,6 +53,8 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Query(args) => commands::query::run(&args).await,
         Command::Codebook(args) => commands::codebook::run(&args).await,
         Command::Export(args) => commands::export::run(&args).await,
+        Command::Backup(args) => commands::backup::run(&args).await,
+        Command::Restore(args) => commands::backup::restore(args).await,
         Command::Token(args) => commands::token::run(&args).await,
         Command::Models(args) => commands::models::run(&args).await,
         Command::World(args) => blocking(move || commands::world::run(&args)).await,

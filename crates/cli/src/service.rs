@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_access::TokenStore;
+use reasonedit_backup::BackupService;
 use reasonedit_codebook::store::{self, StoreKind};
 use reasonedit_codebook::{CodebookError, CodebookName, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
@@ -14,7 +15,7 @@ use reasonedit_models::{DeviceChoice, DownloadProgress, LoadOptions, WeightType}
 
 use crate::error::{CliError, Result};
 use crate::progress::Downloads;
-use crate::settings::{ModelSources, Settings};
+use crate::settings::{BackupSettings, ModelSources, Settings};
 
 /// Where the codebooks lie in the data folder.
 const STORE: &str = "codebooks";
@@ -157,18 +158,30 @@ pub(crate) fn folders(data: &Path) -> (PathBuf, PathBuf) {
     (data.join(STORE), data.join(IMAGES))
 }
 
+/// The files of the tokens of a data folder, be they there or not.
+pub(crate) fn token_files(data: &Path) -> [PathBuf; 2] {
+    [TOKENS, TOKENS_LOCK].map(|name| data.join(name))
+}
+
 /// Puts the tokens that were given for one data folder into another.
 ///
 /// # Errors
 /// The disk refuses.
 pub(crate) fn copy_tokens(from: &Path, to: &Path) -> std::io::Result<()> {
-    for name in [TOKENS, TOKENS_LOCK] {
-        let file = from.join(name);
+    for (file, copy) in token_files(from).into_iter().zip(token_files(to)) {
         if file.is_file() {
-            std::fs::copy(&file, to.join(name))?;
+            std::fs::copy(&file, copy)?;
         }
     }
     Ok(())
+}
+
+/// Where a service with these pictures backs itself up, if the settings say so.
+pub(crate) fn backups(settings: &Settings, images: &ImageStore) -> Option<BackupService> {
+    let BackupSettings { folder, keep } = settings.backup.clone();
+    let files = token_files(&settings.data).to_vec();
+    let named = !folder.as_os_str().is_empty();
+    named.then(|| BackupService { folder, keep, images: images.clone(), files })
 }
 
 /// The folder of uploads that jobs work on.
@@ -187,7 +200,8 @@ pub(crate) fn open_existing_library(settings: &Settings) -> Result<(Library, Ima
     open_library(settings)
 }
 
-fn in_folder(data: &Path, error: &CodebookError) -> CliError {
+/// What went wrong with a data folder, and what to do about it.
+pub(crate) fn in_folder(data: &Path, error: &CodebookError) -> CliError {
     let advice = match error {
         CodebookError::Locked => {
             "; stop that process, choose another folder (--data DIR), or talk to the service (--server URL)"

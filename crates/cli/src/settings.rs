@@ -42,6 +42,18 @@ pub(crate) struct Settings {
     pub(crate) editor: EditorConfig,
     /// Choosing the layer.
     pub(crate) modularity: ModularitySettings,
+    /// Where the service backs itself up.
+    pub(crate) backup: BackupSettings,
+}
+
+/// Where the service backs itself up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackupSettings {
+    /// Folder of backups; made if missing. Empty: there are none.
+    pub(crate) folder: PathBuf,
+    /// Backups that are kept, the newest; 0: all.
+    pub(crate) keep: usize,
 }
 
 /// What layers can be measured on.
@@ -62,6 +74,7 @@ impl Default for Settings {
             server: ServerConfig::default(),
             editor: EditorConfig::default(),
             modularity: ModularitySettings::default(),
+            backup: BackupSettings::default(),
         }
     }
 }

@@ -39,6 +39,9 @@ fn every_subcommand_explains_itself() {
         &["codebook", "--help"],
         &["codebook", "verify", "--help"],
         &["export", "--help"],
+        &["backup", "--help"],
+        &["backup", "create", "--help"],
+        &["restore", "--help"],
         &["models", "check", "--help"],
         &["world", "--help"],
         &["bench", "--help"],
@@ -61,6 +64,10 @@ fn wrong_usage_ends_with_2() {
         &["export", "--format", "axolotl", "--out", "x"],
         &["export", "--format", "trl", "--split", "2", "--out", "x"],
         &["bench", "--runs", "0"],
+        &["backup", "create"],
+        &["backup", "prune", "backups", "--keep", "0"],
+        &["restore", "backups"],
+        &["restore", "backups", "out", "--snapshot", "../x"],
         &["--config", "no-such-file.toml"],
         &["models", "show", "./no-such-folder"],
     ] {
@@ -256,4 +263,52 @@ fn a_codebook_that_is_not_there_is_a_mistake_of_whoever_reads_it() {
     let there = run_in(folder.path(), &[READERS[0], &["--codebook", "ward-3"]].concat(), &[]);
     assert!(there.status.success(), "{}", stderr(&there));
     assert!(folder.path().join("out/manifest.json").is_file());
+}
+
+#[test]
+fn a_data_folder_goes_into_backups_and_comes_out_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let run = |arguments: &[&str]| run_in(folder.path(), arguments, &[]);
+    let done = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    let refused = |arguments: &[&str], why: &str| {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+    };
+    refused(&["backup", "create", "backups"], "no codebooks here");
+    refused(&["backup", "verify", "backups"], "no backups here");
+    assert!(!path("backups").exists() && !path("data").exists());
+    let specimen = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/samples/specimen.jpg");
+    let edit = ["edit", "--image", specimen, "--question", "What is it?", "--answer", "pumpkin"];
+    done(&[&edit[..], &["--reasoning", "It has a jagged border."]].concat());
+    done(&["token", "create", "--name", "ops", "--role", "admin"]);
+
+    let made: serde_json::Value =
+        serde_json::from_str(&done(&["backup", "create", "backups", "--json"])).unwrap();
+    assert_eq!((&made["edits"], &made["new_bytes"]), (&1.into(), &made["bytes"]), "{made}");
+    assert!(done(&["backup", "create", "backups", "--check"]).contains("; 0 B new;"));
+    assert_eq!(done(&["backup", "list", "backups"]).lines().count(), 3);
+    assert!(done(&["backup", "verify", "backups"]).contains("2 backups"));
+    assert!(done(&["backup", "prune", "backups", "--keep", "1"]).contains("1 backups removed"));
+    done(&["restore", "backups", "restored"]);
+    assert!(done(&["codebook", "verify", "--data", "restored"]).contains("sound; 1 edits"));
+    let stats = |data: &str| done(&["codebook", "stats", "--json", "--data", data]);
+    assert_eq!(stats("restored"), stats("data"));
+    let tokens = |data: &str| std::fs::read(path(data).join("tokens.json")).unwrap();
+    assert_eq!(tokens("restored"), tokens("data"));
+    refused(&["restore", "backups", "restored"], "not empty");
+    refused(&["backup", "create", "data"], "something else than backups");
+
+    let picture = content(&path("backups/images")).pop().unwrap();
+    std::fs::write(&picture, b"x").unwrap();
+    refused(&["backup", "verify", "backups"], "1 files are damaged");
+    refused(&["restore", "backups", "again"], "is changed");
+    assert_eq!(content(&path("again")), Vec::<String>::new());
+    done(&["backup", "create", "backups"]);
+    done(&["restore", "backups", "again"]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::commits::Listeners;
 use crate::config::CodebookConfig;
 use crate::ids::CodebookName;
 use crate::journal::Journal;
-use crate::store::CodebookStore;
+use crate::store::{CodebookStore, DumpReport, DumpedRow};
 use crate::{CodebookError, Result};
 
 /// A codebook of a library.
@@ -154,6 +154,14 @@ impl Library {
     /// of it.
     pub fn examine(&self, name: &CodebookName) -> Vec<CodebookError> {
         self.store.examine(name)
+    }
+
+    /// Hands on every row of the store as it is at one moment, for a backup; see [`CodebookStore::dump`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dump(&self, take: &mut dyn FnMut(DumpedRow<'_>) -> ControlFlow<()>) -> Result<Option<DumpReport>> {
+        self.store.dump(take)
     }
 
     /// What is wrong with the store as a whole, in words for whoever runs it.

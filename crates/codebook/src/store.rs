@@ -16,13 +16,16 @@ use crate::Result;
 #[cfg(test)]
 mod conformance;
 mod contract;
+mod dump;
 mod journal;
 mod memory;
 mod sled;
 
 pub use self::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
+pub use self::dump::{DumpReport, DumpedRow, RestoredStore};
 pub use self::journal::{JournalStore, RowKey};
 pub use self::memory::MemoryStore;
+pub use self::sled::restored::StoreRestore;
 pub use self::sled::{SCHEMA, SalvagedBook, SalvagedStore, SledStore};
 
 /// The kinds of store.

@@ -32,8 +32,8 @@ use utoipa_axum::routes;
 use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
-    codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query, sign_in, tokens,
-    training_data,
+    backup, codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query, sign_in,
+    tokens, training_data,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -74,6 +74,8 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::ADMIN, routes!(tokens::list))
         .route(Policy::ADMIN.body(BodyPolicy::Json), routes!(tokens::create))
         .route(Policy::ADMIN, routes!(tokens::revoke))
+        .route(Policy::ADMIN.body(BodyPolicy::OptionalJson), routes!(backup::create))
+        .route(Policy::ADMIN, routes!(backup::list))
         .route(Policy::READER, routes!(tokens::whoami))
         .route(Policy::OPEN, routes!(sign_in::get))
         .route(Policy::OPEN.body(BodyPolicy::Json).at_most(SIGN_IN_BYTES), routes!(sign_in::exchange))

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use reasonedit_access::{BearerVerifier, TokenStore};
+use reasonedit_backup::BackupService;
 use reasonedit_editor::{Editor, Library};
 use reasonedit_http::auth::Tokens;
 use reasonedit_http::client::Proxies;
@@ -37,6 +38,7 @@ struct Slot {
     import_bytes: u64,
     job_limits: JobLimits,
     sources: OnceLock<Sources>,
+    backups: OnceLock<BackupService>,
     /// One at a time fills the slot: jobs are taken up once.
     filling: Mutex<()>,
     stopping: CancellationToken,
@@ -81,6 +83,7 @@ impl EditorSlot {
             import_bytes: limits.import_bytes,
             job_limits: JobLimits { queued: limits.jobs_queued, kept: limits.jobs_kept },
             sources: OnceLock::new(),
+            backups: OnceLock::new(),
             filling: Mutex::new(()),
             stopping: CancellationToken::new(),
         })))
@@ -90,6 +93,11 @@ impl EditorSlot {
     /// second time is ignored.
     pub fn offer(&self, sources: Sources) {
         let _ = self.0.sources.set(sources);
+    }
+
+    /// Says where backups go. Before the editor comes; a second time is ignored. Without it none are made.
+    pub fn back_up(&self, service: BackupService) {
+        let _ = self.0.backups.set(service);
     }
 
     fn sources(&self) -> &Sources {
@@ -128,6 +136,7 @@ impl EditorSlot {
             sources: self.sources().clone(),
             item_bytes: self.0.item_bytes,
             import_bytes: self.0.import_bytes,
+            backups: self.0.backups.get().cloned(),
         };
         let (library, registry) = (editor.library(), workers::registry(dependencies));
         // Before anything is edited, jobs included: new receivers of events begin at the present.
@@ -251,6 +260,11 @@ impl AppState {
     /// The sets that layers can be measured on, besides a codebook's own.
     pub(crate) fn sources(&self) -> &Sources {
         self.0.slot.sources()
+    }
+
+    /// Where backups go, if anybody said so.
+    pub(crate) fn backups(&self) -> Option<&BackupService> {
+        self.0.slot.0.backups.get()
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {

@@ -1,6 +1,7 @@
 //! What works on jobs, by their kind. To add a kind takes a file with its type here, a line in [`registry`]
 //! and its name in the contract ([`crate::dto::job::JobKind`]).
 
+mod backup;
 mod batch;
 mod dependencies;
 mod failure;
@@ -11,6 +12,7 @@ pub(crate) mod source;
 
 use reasonedit_jobs::JobRegistry;
 
+pub(crate) use self::backup::{Backup, no_backups};
 pub(crate) use self::batch::Batch;
 pub(crate) use self::dependencies::JobDependencies;
 pub(crate) use self::import::Import;
@@ -25,4 +27,5 @@ pub(crate) fn registry(dependencies: JobDependencies) -> JobRegistry<JobDependen
         .with::<Reembed>()
         .with::<Batch>()
         .with::<Import>()
+        .with::<Backup>()
 }

@@ -14,7 +14,7 @@ use super::target::Target;
 use crate::args::EditArgs;
 use crate::client::Client;
 use crate::error::{CliError, Result};
-use crate::progress::Progress;
+use crate::progress::Stages;
 use crate::settings::Settings;
 use crate::{output, service};
 
@@ -102,9 +102,12 @@ async fn open(path: &Path) -> Result<(tokio::fs::File, &'static str)> {
 }
 
 /// Shows how far a job is until it has ended.
-async fn follow(client: &Client, id: &str, submitted: Value) -> Result<Value> {
+///
+/// # Errors
+/// A service that can't be asked for long.
+pub(super) async fn follow(client: &Client, id: &str, submitted: Value) -> Result<Value> {
     let path = format!("jobs/{id}");
-    let mut bar = Progress::items("edits", submitted["progress"]["total"].as_u64().unwrap_or(0));
+    let bars = Stages::default();
     let (mut job, mut failures) = (submitted, 0);
     while matches!(job["state"].as_str(), Some("queued" | "running")) {
         tokio::time::sleep(PAUSE).await;
@@ -118,9 +121,10 @@ async fn follow(client: &Client, id: &str, submitted: Value) -> Result<Value> {
             }
         }
         let progress = &job["progress"];
-        bar.set(progress["done"].as_u64().unwrap_or(0), progress["total"].as_u64().unwrap_or(0));
+        let count = |name: &str| progress[name].as_u64().unwrap_or(0);
+        bars.set(progress["stage"].as_str().unwrap_or_default(), count("done"), count("total"));
     }
-    bar.finish();
+    bars.finish();
     Ok(job)
 }
 

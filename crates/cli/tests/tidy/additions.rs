@@ -60,7 +60,8 @@ const ADDITIONS: [Addition; 4] = [
 
 /// What others are built on, so that more files speak of it than of one that is added: what it is, its name,
 /// and why.
-const BUILT_ON: [(&str, &str, &str); 5] = [
+const BUILT_ON: [(&str, &str, &str); 6] = [
+    ("endpoint", "backup", "its job is one of the service's workers"),
     ("endpoint", "codebook", "its shapes stand in those of jobs and measurements"),
     ("endpoint", "jobs", "whatever starts one answers with it"),
     ("endpoint", "modularity", "its job is one of the service's workers"),

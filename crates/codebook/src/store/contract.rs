@@ -1,10 +1,12 @@
 //! What a store promises: the trait that every one of them fulfils, and what it is told and tells.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
@@ -107,6 +109,16 @@ pub trait CodebookStore: Send + Sync {
     /// What is wrong with the store as a whole, or was when it was opened, in words for whoever runs it.
     fn faults(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Hands on every row as it is at one moment, tree by tree and in the order of keys, until `take` has
+    /// enough; `None` then. Writers wait meanwhile, readers don't.
+    ///
+    /// # Errors
+    /// `Damaged` names a codebook that isn't whole, `Corrupt` a value that can't be read; `Store`, also of a
+    /// store that keeps nothing.
+    fn dump(&self, _take: &mut dyn FnMut(DumpedRow<'_>) -> ControlFlow<()>) -> Result<Option<DumpReport>> {
+        Err(CodebookError::store("dump its rows", "it keeps nothing beyond the process"))
     }
 
     /// Reads the live part of a codebook; an unknown name reads as an empty one.

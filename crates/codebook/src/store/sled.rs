@@ -8,34 +8,38 @@
 //! checked as [`values`] says.
 //!
 //! Beside them the file `sealed` says how much was acknowledged (see [`seal`]). What a damaged folder is
-//! opened by, and what of a codebook has to be there, say [`open`] and [`whole`].
+//! opened by, and what of a codebook has to be there, say [`open`] and [`whole`]; a backup's rows come from
+//! [`dump`] and go into a new folder by [`restored`].
 //!
 //! sled's own flushing in the background is off, because it can stop unnoticed: every write flushes before it
 //! returns.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use reasonedit_imaging::PixelBox;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
 use sled::{Batch, Db, Tree};
 
-use super::contract::{
-    CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook, used_before,
-};
+use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
+use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::{EntryKind, Member};
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
 
+mod dump;
 mod edits;
 mod generations;
 mod journal;
 mod open;
+pub(super) mod restored;
 mod salvage;
 mod seal;
 mod values;
@@ -61,6 +65,8 @@ pub struct SledStore {
     trees: [Tree; NAMES.len()],
     journal: Tree,
     seal: Seal,
+    /// Taken to read by whatever writes, to write by a dump: what it reads is of one moment.
+    writing: RwLock<()>,
     /// Codebooks that had events before it was opened.
     sealed_names: BTreeSet<CodebookName>,
     /// What was found when it was opened.
@@ -146,7 +152,8 @@ impl SledStore {
             return Err(CodebookError::SchemaTooNew { found, supported: SCHEMA });
         }
         let (trees, journal) = (open_trees(&db)?, tree("journal")?);
-        let mut store = Self { schema, trees, journal, db, seal, sealed_names: BTreeSet::new(), faults };
+        let (writing, sealed_names) = (RwLock::new(()), BTreeSet::new());
+        let mut store = Self { db, schema, trees, journal, seal, writing, sealed_names, faults };
         match found {
             None => store.set_schema(SCHEMA)?,
             Some(found) => {
@@ -363,27 +370,8 @@ impl CodebookStore for SledStore {
         first: Option<&Generation>,
         origin: EventOrigin,
     ) -> Result<()> {
-        let rows: Vec<MemberRow> = members.iter().map(MemberRow::from).collect();
-        let edit = under(name, &record.id.to_bytes());
-        let event = LoggedEvent::now(Event::Edited(record.id), origin);
-        self.transact("commit an edit", |trees| {
-            let head = begun(self.head_in(trees, name)?, first).map_err(Abort::Abort)?;
-            if values::stands(&trees[EDITS], &edit)? {
-                return abort(used_before(record.id));
-            }
-            values::put(&trees[EDITS], &edit, &json(record)?)?;
-            values::put(&trees[MEMBERS], &edit, &json(&rows)?)?;
-            let generation = head.embedding.id.to_bytes();
-            let vector_key = under(name, &[generation, record.id.to_bytes()].concat());
-            values::put(&trees[VECTORS], &vector_key, &vectors(members))?;
-            if let Some(given) = &record.idempotency {
-                let value = json(&(given.body, record.id))?;
-                values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
-            }
-            Self::append(trees, name, head, &event)?;
-            Ok(())
-        })?;
-        self.seal(name)
+        let _beside = self.writing.read();
+        self.commit_edit_of(name, record, members, first, origin)
     }
 
     fn commit_edits(
@@ -393,27 +381,17 @@ impl CodebookStore for SledStore {
         first: Option<&Generation>,
         origin: EventOrigin,
     ) -> Result<()> {
+        let _beside = self.writing.read();
         self.commit_edits_of(name, edits, first, origin)
     }
 
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
-        let key = under(name, &edit.to_bytes());
-        let event = LoggedEvent::now(Event::Reverted(edit), EventOrigin::Direct);
-        self.transact("commit a revert", |trees| {
-            let Some(head) = self.head_in(trees, name)? else {
-                return abort(CodebookError::UnknownEdit(edit));
-            };
-            if !values::stands(&trees[EDITS], &key)? || values::stands(&trees[REVERTS], &key)? {
-                return abort(CodebookError::UnknownEdit(edit));
-            }
-            let sequence = Self::append(trees, name, head, &event)?;
-            values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
-            Ok(())
-        })?;
-        self.seal(name)
+        let _beside = self.writing.read();
+        self.commit_revert_of(name, edit)
     }
 
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
+        let _beside = self.writing.read();
         self.begin_draft_of(name, draft)
     }
 
@@ -422,18 +400,22 @@ impl CodebookStore for SledStore {
     }
 
     fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()> {
+        let _beside = self.writing.read();
         self.put_keys_of(name, generation, members)
     }
 
     fn swap(&self, name: &CodebookName, to: &Generation) -> Result<()> {
+        let _beside = self.writing.read();
         self.swap_to(name, to)
     }
 
     fn discard_draft(&self, name: &CodebookName) -> Result<()> {
+        let _beside = self.writing.read();
         self.discard_draft_of(name)
     }
 
     fn sweep(&self, name: &CodebookName) -> Result<()> {
+        let _beside = self.writing.read();
         self.sweep_of(name)
     }
 
@@ -463,7 +445,12 @@ impl CodebookStore for SledStore {
         self.faults.clone()
     }
 
+    fn dump(&self, take: &mut dyn FnMut(DumpedRow<'_>) -> ControlFlow<()>) -> Result<Option<DumpReport>> {
+        self.dump_to(take)
+    }
+
     fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {
+        let _beside = self.writing.read();
         let key = under(name, &edit.to_bytes());
         self.transact("keep an outcome", |trees| {
             if !values::stands(&trees[EDITS], &key)? {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
+use super::backup::BackupResultDto;
 use super::codebook::ImportDto;
 use super::modularity::{ModularityResultDto, ReembedResultDto};
 use super::rfc3339;
@@ -24,11 +25,14 @@ pub enum JobKind {
     Batch,
     /// Takes in an exported codebook.
     Import,
+    /// Backs everything up.
+    Backup,
 }
 
 impl JobKind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 4] = [Self::Modularity, Self::Reembed, Self::Batch, Self::Import];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Modularity, Self::Reembed, Self::Batch, Self::Import, Self::Backup];
 
     /// As on the wire, and as the types of jobs are called.
     pub(crate) const fn name(self) -> &'static str {
@@ -37,6 +41,7 @@ impl JobKind {
             Self::Reembed => "reembed",
             Self::Batch => "batch",
             Self::Import => "import",
+            Self::Backup => "backup",
         }
     }
 }
@@ -140,6 +145,8 @@ pub(crate) enum JobResult {
     Modularity(ModularityResultDto),
     /// Of a `reembed`.
     Reembed(ReembedResultDto),
+    /// Of a `backup`.
+    Backup(BackupResultDto),
 }
 
 /// How far a job is in numbers.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use reasonedit_access::Caller;
+use reasonedit_access::{Caller, CodebookScope};
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::CodebookName;
 use reasonedit_http::json::Query;
@@ -18,7 +18,7 @@ use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_jobs::{JobView, JobsError};
 use ulid::Ulid;
 
-use crate::dto::job::{JobDto, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
+use crate::dto::job::{JobDto, JobKind, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
 use crate::dto::{File, codebook_name, page_cursor, page_limit};
 use crate::sse;
 use crate::state::AppState;
@@ -64,7 +64,13 @@ pub(crate) fn codebook_given(caller: &Caller, name: Option<&str>) -> Result<Opti
 /// 404.
 pub(crate) fn job_of(state: &AppState, caller: &Caller, id: Ulid) -> Result<JobView> {
     let job = state.jobs()?.get(id)?;
-    if caller.scope().holds(job.codebook.as_str()) { Ok(job) } else { Err(JobsError::Unknown(id).into()) }
+    if may_know(caller, &job.kind, &job.codebook) { Ok(job) } else { Err(JobsError::Unknown(id).into()) }
+}
+
+/// Whether the caller may know of a job. A backup tells of all codebooks.
+fn may_know(caller: &Caller, kind: &str, codebook: &CodebookName) -> bool {
+    let of_all = kind == JobKind::Backup.name();
+    caller.scope().holds(codebook.as_str()) && (!of_all || *caller.scope() == CodebookScope::All)
 }
 
 /// The answer to what has become a job: 202, with the job and where it is found.
@@ -91,7 +97,7 @@ pub(crate) async fn list(
     let cursor: Option<Ulid> = page_cursor(params.cursor.as_deref())?;
     let (jobs, next) = state.jobs()?.list(
         |record| {
-            caller.scope().holds(record.codebook().as_str())
+            may_know(&caller, record.kind(), record.codebook())
                 && codebook.as_ref().is_none_or(|name| name == record.codebook())
                 && params.state.is_none_or(|state| state == record.state().into())
                 && params.kind.is_none_or(|kind| kind.name() == record.kind())

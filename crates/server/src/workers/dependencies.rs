@@ -1,5 +1,6 @@
 //! What workers work with.
 
+use reasonedit_backup::BackupService;
 use reasonedit_editor::Editor;
 use reasonedit_http::fetch::Fetcher;
 
@@ -16,4 +17,6 @@ pub(crate) struct JobDependencies {
     pub(crate) item_bytes: u64,
     /// Bytes of an archive.
     pub(crate) import_bytes: u64,
+    /// Where backups go; `None` if nobody said so.
+    pub(crate) backups: Option<BackupService>,
 }

@@ -33,7 +33,8 @@ const MAKERS: [(&str, &str); 18] = [
 ];
 
 /// Errors of the crates beneath whose own words are told, by the file that words them.
-const WORDED: [(&str, &str); 6] = [
+const WORDED: [(&str, &str); 7] = [
+    ("crates/backup/src/error.rs", "BackupError"),
     ("crates/imaging/src/error.rs", "ImagingError"),
     ("crates/editor/src/error.rs", "EditorError"),
     ("crates/codebook/src/error.rs", "CodebookError"),
@@ -43,7 +44,8 @@ const WORDED: [(&str, &str); 6] = [
 ];
 
 /// Of those, what is told to the log alone, or has no words of its own.
-const UNTOLD: [&str; 11] = [
+const UNTOLD: [&str; 12] = [
+    "BackupError::File",
     "EditorError::Storage",
     "EditorError::Config",
     "EditorError::Internal",
@@ -176,7 +178,9 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     let mut files = Vec::new();
-    for name in ["api", "archive", "editor", "http", "integrations", "jobs", "page", "server/src", "text"] {
+    for name in
+        ["api", "archive", "backup", "editor", "http", "integrations", "jobs", "page", "server/src", "text"]
+    {
         sources(&root().join("crates").join(name), &mut files);
     }
     files.push(root().join("crates/inference/src/failure.rs"));
@@ -238,7 +242,8 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
                 .take_while(|c| c.is_alphanumeric())
                 .collect();
             let name = format!("{kind}::{variant}");
-            let told = ["Refusal", "ImagingError", "JobsError"].contains(&kind) || table.contains(&name);
+            let told = ["BackupError", "Refusal", "ImagingError", "JobsError"].contains(&kind)
+                || table.contains(&name);
             if told && !UNTOLD.contains(&name.as_str()) {
                 for text in &words {
                     keep("", text);

@@ -1,4 +1,6 @@
-//! Many edits at once. A transaction is held in memory and in the log as one piece, so what may be any number
+//! Edits made and taken back, one by a transaction.
+//!
+//! Many at once: a transaction is held in memory and in the log as one piece, so what may be any number
 //! of edits is written in steps: first the ids of all of them as staged, then their rows, then, in one
 //! transaction, their events and the removal of the marks. What bears a mark is not there for any reader;
 //! marks that are found when the folder is opened are of a process that was killed, and go with everything
@@ -8,12 +10,14 @@ use std::collections::HashSet;
 
 use sled::Batch;
 
+use super::values::Abort;
 use super::{
-    EDITS, EVENTS, IDEMPOTENCY, MEMBERS, MemberRow, STAGED, SledStore, VECTORS, begun, edit_of,
-    idempotency_key, json, under, values, vectors,
+    EDITS, EVENTS, IDEMPOTENCY, MEMBERS, MemberRow, REVERTS, STAGED, SledStore, VECTORS, abort, begun,
+    edit_of, idempotency_key, json, under, values, vectors,
 };
 use crate::ids::{CodebookName, EditId, GenerationId};
-use crate::records::Generation;
+use crate::member::Member;
+use crate::records::{EditRecord, Generation};
 use crate::store::contract::{Event, EventOrigin, LoggedEvent, SharedEdit, twice, used_before};
 use crate::{CodebookError, Result};
 
@@ -25,6 +29,54 @@ const STEP_MARKS: usize = 1024;
 const ACTION: &str = "commit edits";
 
 impl SledStore {
+    pub(super) fn commit_edit_of(
+        &self,
+        name: &CodebookName,
+        record: &EditRecord,
+        members: &[Member],
+        first: Option<&Generation>,
+        origin: EventOrigin,
+    ) -> Result<()> {
+        let rows: Vec<MemberRow> = members.iter().map(MemberRow::from).collect();
+        let edit = under(name, &record.id.to_bytes());
+        let event = LoggedEvent::now(Event::Edited(record.id), origin);
+        self.transact("commit an edit", |trees| {
+            let head = begun(self.head_in(trees, name)?, first).map_err(Abort::Abort)?;
+            if values::stands(&trees[EDITS], &edit)? {
+                return abort(used_before(record.id));
+            }
+            values::put(&trees[EDITS], &edit, &json(record)?)?;
+            values::put(&trees[MEMBERS], &edit, &json(&rows)?)?;
+            let generation = head.embedding.id.to_bytes();
+            let vector_key = under(name, &[generation, record.id.to_bytes()].concat());
+            values::put(&trees[VECTORS], &vector_key, &vectors(members))?;
+            if let Some(given) = &record.idempotency {
+                let value = json(&(given.body, record.id))?;
+                values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
+            }
+            Self::append(trees, name, head, &event)?;
+            Ok(())
+        })?;
+        self.seal(name)
+    }
+
+    pub(super) fn commit_revert_of(&self, name: &CodebookName, edit: EditId) -> Result<()> {
+        let key = under(name, &edit.to_bytes());
+        let event = LoggedEvent::now(Event::Reverted(edit), EventOrigin::Direct);
+        self.transact("commit a revert", |trees| {
+            let Some(head) = self.head_in(trees, name)? else {
+                return abort(CodebookError::UnknownEdit(edit));
+            };
+            if !values::stands(&trees[EDITS], &key)? || values::stands(&trees[REVERTS], &key)? {
+                return abort(CodebookError::UnknownEdit(edit));
+            }
+            let sequence = Self::append(trees, name, head, &event)?;
+            values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
+            Ok(())
+        })?;
+        self.seal(name)
+    }
+
     pub(super) fn commit_edits_of(
         &self,
         name: &CodebookName,
@@ -43,7 +95,7 @@ impl SledStore {
         }
         self.stage(name, edits, generation)?;
         self.transact(ACTION, |trees| {
-            let mut head = begun(self.head_in(trees, name)?, first).map_err(values::Abort::Abort)?;
+            let mut head = begun(self.head_in(trees, name)?, first).map_err(Abort::Abort)?;
             for (record, _) in edits {
                 values::remove(&trees[STAGED], &under(name, &record.id.to_bytes()))?;
                 if let Some(given) = &record.idempotency {

@@ -15,6 +15,7 @@ fn under(table: &str, key: RowKey) -> Vec<u8> {
 
 impl JournalStore for SledStore {
     fn put_row(&self, table: &str, key: RowKey, value: &[u8]) -> Result<()> {
+        let _beside = self.writing.read();
         let key = under(table, key);
         self.journal_tree().transaction(|tree| Ok(values::put(tree, &key, value)?)).map_err(
             |error: sled::transaction::TransactionError| {
@@ -49,6 +50,7 @@ impl JournalStore for SledStore {
     }
 
     fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {
+        let _beside = self.writing.read();
         let tree = self.journal_tree();
         let prefix = [table.as_bytes(), &[0], &id.to_bytes()[..]].concat();
         let mut batch = sled::Batch::default();

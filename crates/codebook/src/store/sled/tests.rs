@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::store::conformance::{self, StoreUnderTest};
+use crate::store::contract::Event;
 use crate::testing;
 
 /// A folder, and the store that is open in it.

@@ -5,6 +5,7 @@
 //! well below that, however large a value is.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use sled::transaction::{ConflictableTransactionError, TransactionalTree, UnabortableTransactionError};
 use sled::{Batch, IVec, Tree};
@@ -150,6 +151,44 @@ pub(super) fn scan_each(tree: &Tree, prefix: &[u8]) -> (EachValue, Result<()>) {
         (name, value)
     };
     (values.into_iter().map(checked).collect(), end)
+}
+
+/// A key, and as much of its value as was read.
+type Pieces = (Vec<u8>, Vec<u8>);
+
+/// What is handed each value with its key, and says whether it goes on.
+type TakeValue<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
+
+/// Hands on every value of a tree with its key, in order, until `take` has enough; holds one at a time.
+///
+/// # Errors
+/// The first value that can't be read, and what `take` says.
+pub(super) fn each(tree: &Tree, take: &mut TakeValue<'_>) -> Result<ControlFlow<()>> {
+    let mut current: Option<Pieces> = None;
+    let mut hand_on = |current: Option<Pieces>| match current {
+        None => Ok(ControlFlow::Continue(())),
+        Some((key, whole)) => {
+            let value =
+                checked(&whole).map_err(|reason| CodebookError::corrupt(describe(tree, &key), reason))?;
+            take(&key, value)
+        }
+    };
+    for item in tree {
+        let (key, piece): (IVec, IVec) = item.map_err(|e| failed(tree, &[], e))?;
+        let Some((name, _)) = key.split_last_chunk::<SUFFIX>() else {
+            return Err(CodebookError::corrupt(describe(tree, &key), "its key is too short"));
+        };
+        match &mut current {
+            Some((last, whole)) if last == name => whole.extend_from_slice(&piece),
+            _ => {
+                let before = current.replace((name.to_vec(), piece.to_vec()));
+                if hand_on(before)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+    }
+    hand_on(current)
 }
 
 /// The keys of the values under `prefix`, in order, without looking at the values; as far as they can be

@@ -20,7 +20,7 @@ use crate::{CodebookError, Result};
 pub(super) struct Replay {
     pub(super) live: BTreeSet<EditId>,
     pub(super) reverted: BTreeSet<EditId>,
-    faults: Vec<CodebookError>,
+    pub(super) faults: Vec<CodebookError>,
 }
 
 impl SledStore {
@@ -197,8 +197,26 @@ impl SledStore {
             }
             faults.extend(end.err());
         }
+        let stands = |tree: usize, key: &[u8]| there[tree].contains(key);
+        let keyed = |edit| Some(self.record_of(name, edit).ok()??.idempotency?.key);
+        faults.extend(self.lacking(name, head.as_ref(), &replay, &stands, &keyed));
+        faults.extend(replay.faults);
+        faults
+    }
+
+    /// What isn't there though the history of a codebook speaks of it: `stands` says what is there by tree
+    /// and key, `keyed` under which idempotency key an edit was made.
+    pub(super) fn lacking(
+        &self,
+        name: &CodebookName,
+        head: Option<&Head>,
+        replay: &Replay,
+        stands: &dyn Fn(usize, &[u8]) -> bool,
+        keyed: &dyn Fn(EditId) -> Option<String>,
+    ) -> Vec<CodebookError> {
+        let mut faults = Vec::new();
         let mut need = |tree: usize, key: &[u8]| {
-            if !there[tree].contains(key) {
+            if !stands(tree, key) {
                 let described = values::describe(self.tree(tree), &under(name, key));
                 faults.push(CodebookError::corrupt(described, "it is missing"));
             }
@@ -207,12 +225,11 @@ impl SledStore {
         for edit in replay.live.iter().chain(&replay.reverted) {
             need(EDITS, &edit.to_bytes());
             need(MEMBERS, &edit.to_bytes());
-            let record = self.record_of(name, *edit).ok().flatten();
-            if let Some(given) = record.and_then(|record| record.idempotency) {
-                need(IDEMPOTENCY, &idempotency_key(&given.key));
+            if let Some(key) = keyed(*edit) {
+                need(IDEMPOTENCY, &idempotency_key(&key));
             }
         }
-        if let Some(head) = &head {
+        if let Some(head) = head {
             for edit in &replay.live {
                 need(VECTORS, &[head.embedding.id.to_bytes(), edit.to_bytes()].concat());
             }
@@ -220,7 +237,6 @@ impl SledStore {
         for edit in &replay.reverted {
             need(REVERTS, &edit.to_bytes());
         }
-        faults.extend(replay.faults);
         faults
     }
 

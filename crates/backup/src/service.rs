@@ -1,0 +1,54 @@
+//! What a service needs to back itself up: everything but the codebooks, decided where it is started.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use reasonedit_codebook::{ImageStore, Library};
+
+use crate::create::{BackupSource, BackupSummary, CreateOptions};
+use crate::error::{BackupError, Result};
+use crate::progress::BackupProgress;
+use crate::repository::{BackupListing, BackupRepository};
+
+/// Where a service's backups go, and what they are made of beside its codebooks. Nothing that a request says
+/// changes either.
+#[derive(Debug, Clone)]
+pub struct BackupService {
+    /// The folder of the repository.
+    pub folder: PathBuf,
+    /// Backups that are kept, the newest; 0: all.
+    pub keep: usize,
+    /// The pictures.
+    pub images: ImageStore,
+    /// Files of the data folder itself.
+    pub files: Vec<PathBuf>,
+}
+
+impl BackupService {
+    /// Makes a backup.
+    ///
+    /// # Errors
+    /// As [`BackupRepository::create`] and [`BackupRepository::open_or_create`].
+    pub fn create(
+        &self,
+        library: &Library,
+        check: bool,
+        watch: &dyn Fn(BackupProgress) -> ControlFlow<()>,
+    ) -> Result<BackupSummary> {
+        let repository = BackupRepository::open_or_create(&self.folder)?;
+        let source = BackupSource { images: &self.images, files: &self.files };
+        let options = CreateOptions { check, keep: self.keep };
+        repository.create(&|take| library.dump(take), &source, options, watch)
+    }
+
+    /// The backups, oldest first; none before the first.
+    ///
+    /// # Errors
+    /// As [`BackupRepository::list`] and [`BackupRepository::open`].
+    pub fn list(&self) -> Result<Vec<BackupListing>> {
+        match BackupRepository::open(&self.folder) {
+            Err(BackupError::Nothing) => Ok(Vec::new()),
+            opened => opened?.list(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use super::*;
+
+#[test]
+fn images_come_back_by_their_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ImageStore::open(&folder.path().join("images")).unwrap();
+    let id = images.put(b"a picture").unwrap();
+    assert_eq!(id, ImageId::of(b"a picture"));
+    assert_eq!(images.put(b"a picture").unwrap(), id);
+    assert_eq!(images.get(id).unwrap(), b"a picture");
+    assert!(images.contains(id));
+    // One image, and nothing half-written beside it.
+    let files: Vec<_> = fs::read_dir(images.shard(id)).unwrap().collect();
+    assert_eq!(files.len(), 1);
+
+    let other = ImageId::of(b"another");
+    assert!(!images.contains(other));
+    assert!(matches!(images.get(other), Err(CodebookError::UnknownImage(unknown)) if unknown == other));
+}
+
+#[test]
+fn staged_images_are_there_once_they_are_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ImageStore::open(folder.path()).unwrap();
+    let old = images.put(b"old").unwrap();
+    let mut staged = images.stage().unwrap();
+    let new = staged.put(b"new").unwrap();
+    assert_eq!((staged.put(b"old").unwrap(), staged.put(b"new").unwrap()), (old, new));
+    assert!(staged.contains(new) && staged.contains(old) && !images.contains(new));
+    assert_eq!((staged.get(new).unwrap(), staged.get(old).unwrap()), (b"new".to_vec(), b"old".to_vec()));
+    staged.install().unwrap();
+    staged.install().unwrap();
+    drop(staged);
+    assert_eq!(images.get(new).unwrap(), b"new");
+
+    let mut dropped = images.stage().unwrap();
+    let gone = dropped.put(b"gone").unwrap();
+    drop(dropped);
+    assert!(!images.contains(gone));
+    assert!(fs::read_dir(folder.path()).unwrap().all(|e| e.unwrap().file_name().len() == 2));
+}
+
+#[test]
+fn what_a_killed_process_staged_is_removed_unless_it_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ImageStore::open(folder.path()).unwrap();
+    let mut staged = images.stage().unwrap();
+    let ids = [b"a", b"b", b"c"].map(|bytes| staged.put(bytes).unwrap());
+    staged.install().unwrap();
+    let later = images.stage().unwrap();
+    // Another editor of this process begins.
+    images.sweep_unfinished(|_| false).unwrap();
+    assert!(ids.iter().all(|id| images.contains(*id)));
+    // As if the process were gone: nothing is cleaned up.
+    std::mem::forget((staged, later));
+    for (number, entry) in fs::read_dir(folder.path()).unwrap().flatten().enumerate() {
+        if entry.file_name().to_string_lossy().starts_with(STAGED) {
+            fs::rename(entry.path(), folder.path().join(format!("{STAGED}{number}"))).unwrap();
+        }
+    }
+    images.sweep_unfinished(|id| id == ids[1]).unwrap();
+    assert_eq!(ids.map(|id| images.contains(id)), [false, true, false]);
+    assert!(fs::read_dir(folder.path()).unwrap().all(|e| e.unwrap().file_name().len() == 2));
+    images.sweep_unfinished(|_| false).unwrap();
+    assert!(images.contains(ids[1]));
+}
+
+#[test]
+fn a_file_that_was_never_finished_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ImageStore::open(folder.path()).unwrap();
+    let id = images.put(b"a picture").unwrap();
+    let left = images.shard(id).join(".new-abc123");
+    fs::write(&left, b"half a pic").unwrap();
+    images.sweep_unfinished(|_| false).unwrap();
+    assert!(!left.exists());
+    assert_eq!(images.get(id).unwrap(), b"a picture", "what was finished stays, wanted or not");
+}
+
+/// Whatever became of a file, the same bytes sent again take its place.
+#[test]
+fn a_decayed_image_is_an_error_until_its_bytes_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ImageStore::open(folder.path()).unwrap();
+    let (id, other) = (images.put(b"a picture").unwrap(), images.put(b"another").unwrap());
+    for (decayed, harm) in [
+        (Some(&b"b picture"[..]), ImageHarm::Changed),
+        (Some(b"a pict"), ImageHarm::Changed),
+        (Some(b"a picture and more"), ImageHarm::Changed),
+        (Some(b""), ImageHarm::Empty),
+        (None, ImageHarm::Missing),
+    ] {
+        for how in 0..3 {
+            match decayed {
+                Some(bytes) => fs::write(images.path(id), bytes).unwrap(),
+                None => fs::remove_file(images.path(id)).unwrap(),
+            }
+            let error = images.get(id).unwrap_err();
+            match &error {
+                CodebookError::HarmedImages(harmed) => assert_eq!(harmed, &[HarmedImage { id, harm }]),
+                CodebookError::UnknownImage(unknown) => assert_eq!((unknown, decayed), (&id, None)),
+                other => panic!("{other}"),
+            }
+            assert!(error.to_string().contains(&id.to_string()), "{error}");
+            assert!(!error.to_string().contains(folder.path().to_str().unwrap()));
+            assert_eq!(images.harmed([id, other]), [HarmedImage { id, harm }]);
+            match how {
+                0 => assert_eq!(images.put(b"a picture").unwrap(), id),
+                1 => images.put_under(id, b"a picture").unwrap(),
+                _ => {
+                    let mut staged = images.stage().unwrap();
+                    staged.put(b"a picture").unwrap();
+                    assert_eq!(staged.get(id).unwrap(), b"a picture");
+                    staged.install().unwrap();
+                }
+            }
+            assert_eq!(images.get(id).unwrap(), b"a picture");
+            assert_eq!(images.harmed([id, other]), []);
+        }
+    }
+}
+
+#[test]
+fn every_stored_image_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ImageStore::open(folder.path()).unwrap();
+    let mut ids: Vec<ImageId> = (0..40u8).map(|n| images.put(&[n]).unwrap()).collect();
+    ids.sort_unstable();
+    fs::write(images.shard(ids[0]).join(".new-left"), b"x").unwrap();
+    fs::write(folder.path().join("notes.txt"), b"x").unwrap();
+    // In a folder where nobody looks for it.
+    fs::write(images.shard(ids[0]).join(ImageId::of(b"stray").to_string()), b"stray").unwrap();
+    assert_eq!(images.ids().unwrap(), ids);
+}

@@ -1,0 +1,65 @@
+//! `/backup` and `/backups`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use reasonedit_api::problems::{InputProblems, LookupProblems};
+use reasonedit_backup::BackupService;
+use reasonedit_http::payload::OptionalJson;
+use reasonedit_http::problem::{Problem, ProblemBody, Result};
+use reasonedit_jobs::Submission;
+use reasonedit_resilience::blocking;
+
+use crate::dto::backup::{BackupDto, BackupListDto, BackupRequestDto};
+use crate::dto::job::JobDto;
+use crate::handlers::jobs::accepted;
+use crate::state::AppState;
+use crate::workers::{Backup, no_backups};
+
+/// Make a backup
+///
+/// Of all codebooks with their history, pictures and tokens, into the folder that `backup.folder` of the
+/// configuration names. Edits wait while the records are read, questions don't. What earlier backups brought
+/// is not written again. A job; the body may be left out.
+#[utoipa::path(
+    post, path = "/backup", operation_id = "create_backup", tag = "service",
+    request_body = Option<BackupRequestDto>,
+    responses(
+        (status = 202, description = "The job waits or runs.", body = JobDto, headers(("Location" = String, description = "Where the job is found."))),
+        (status = 409, description = "Another one runs: `job` names it. Or no folder is configured.", body = ProblemBody, content_type = "application/problem+json"),
+        InputProblems,
+    ),
+)]
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    OptionalJson { value, held: _held, .. }: OptionalJson<BackupRequestDto>,
+) -> Result<Response> {
+    configured(&state)?;
+    let asked = value.unwrap_or_default();
+    Ok(accepted(state.jobs()?.submit(&Backup::from(asked), Submission::default()).await?))
+}
+
+/// List backups
+///
+/// Those of the folder that `backup.folder` of the configuration names, the oldest first.
+#[utoipa::path(
+    get, path = "/backups", operation_id = "list_backups", tag = "service",
+    responses(
+        (status = 200, description = "The backups.", body = BackupListDto),
+        (status = 409, description = "No folder is configured, or it holds something else.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<BackupListDto>> {
+    let service = configured(&state)?.clone();
+    let backups = blocking(move || service.list().map_err(Problem::from)).await?;
+    Ok(Json(BackupListDto { backups: backups.into_iter().map(BackupDto::from).collect() }))
+}
+
+/// Where backups go.
+///
+/// # Errors
+/// 409 where nobody said so.
+fn configured(state: &AppState) -> Result<&BackupService> {
+    state.backups().ok_or_else(no_backups)
+}
