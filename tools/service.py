@@ -50,17 +50,18 @@ def program():
     return os.environ.get("SERVICE_BINARY", str(ROOT / "target" / "release" / "reasonedit"))
 
 
-def start(folder, *options, port=None):
+def start(folder, *options, port=None, data=None):
     """Starts the built program with its data in a folder; the process and its address once it is ready.
 
-    The log is `server.log` in that folder. A port is given where a service is to come back where it was.
+    The log is `server.log` in that folder, the data `data` there unless they lie elsewhere. A port is given where a service
+    is to come back where it was.
     """
     port = port or free_port()
     # Settings of the machine's own are none of the test's.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REASONEDIT_")}
     with open(folder / "server.log", "ab") as log:
         process = subprocess.Popen(
-            [program(), "serve", "--bind", f"127.0.0.1:{port}", "--data", str(folder / "data"), *options],
+            [program(), "serve", "--bind", f"127.0.0.1:{port}", "--data", str(data or folder / "data"), *options],
             cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT,
         )
     url = f"http://127.0.0.1:{port}"

@@ -11,17 +11,16 @@ import base64
 import collections
 import json
 import re
-import struct
 import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from png import GREY, png  # noqa: E402
 from service import start, stop  # noqa: E402
 
 WIDTH, HEIGHT = 7000, 7100
@@ -29,14 +28,8 @@ WIDTH, HEIGHT = 7000, 7100
 
 def bilevel_png(number):
     """A PNG of one bit a pixel, all white but for a line that is another in each."""
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    row = b"\0" + b"\xff" * ((WIDTH + 7) // 8)
-    line = b"\0" + b"\0" * ((WIDTH + 7) // 8)
-    rows = b"".join(line if at == number else row for at in range(HEIGHT))
-    head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    row, line = b"\xff" * ((WIDTH + 7) // 8), b"\0" * ((WIDTH + 7) // 8)
+    return png(WIDTH, HEIGHT, (line if at == number else row for at in range(HEIGHT)), depth=1, kind=GREY)
 
 
 def peak_mib(process):

@@ -61,10 +61,14 @@ pub enum InputProblems {
     /// A fault of the service.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemBody),
-    /// The model is being loaded, or the service is busy; `Retry-After` says when to come back.
+    /// The model is being loaded, the service is busy, or nothing can be stored at present; `Retry-After`
+    /// says when to come back.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(ProblemBody),
     /// The deadline passed.
     #[response(status = 504, content_type = "application/problem+json")]
     Deadline(ProblemBody),
+    /// No room is left to store anything.
+    #[response(status = 507, content_type = "application/problem+json")]
+    StorageFull(ProblemBody),
 }

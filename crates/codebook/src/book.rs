@@ -39,8 +39,8 @@ pub struct Codebook {
 /// What only the holder of the write lock sees.
 #[derive(Default)]
 pub(crate) struct Writer {
-    /// A write failed at the disk: whether the store holds it is not known, so nothing more is written on
-    /// top.
+    /// A write failed at the disk: whether the store holds it is not known, so the codebook is read anew
+    /// before anything more is written on top.
     failed: bool,
 }
 
@@ -184,14 +184,23 @@ impl Codebook {
     }
 
     pub(crate) fn write(&self) -> Result<MutexGuard<'_, Writer>> {
-        let writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         if writer.failed {
-            return Err(CodebookError::store(
-                "write",
-                "an earlier write failed; the codebook takes edits again once it is reopened",
-            ));
+            self.read_anew()?;
+            writer.failed = false;
         }
         Ok(writer)
+    }
+
+    /// After a write that failed: what the store has of it, if anything, is live from now on.
+    fn read_anew(&self) -> Result<()> {
+        self.store.recover()?;
+        let stored = self.store.load(&self.name)?;
+        self.store.sweep(&self.name)?;
+        self.live.store(Arc::new(fold(stored, &self.config)));
+        self.recorded.store(self.store.events(&self.name)?, Ordering::Release);
+        self.listeners.tell();
+        Ok(())
     }
 
     /// Commits to the store, and publishes what follows from it only after that.
@@ -201,7 +210,9 @@ impl Codebook {
         next: Snapshot,
         commit: impl FnOnce() -> Result<()>,
     ) -> Result<Arc<Snapshot>> {
-        commit().inspect_err(|error| writer.failed = matches!(error, CodebookError::Store { .. }))?;
+        commit().inspect_err(|error| {
+            writer.failed = matches!(error, CodebookError::Store { .. } | CodebookError::Unwritable(_));
+        })?;
         let next = Arc::new(next);
         self.live.store(Arc::clone(&next));
         match self.store.events(&self.name) {

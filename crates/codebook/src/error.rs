@@ -120,8 +120,11 @@ pub enum CodebookError {
     /// Another process has the data folder open.
     #[error("the data folder is in use by another process")]
     Locked,
-    /// The disk or the database refused. After a failed write the codebook takes no further writes until it
-    /// is reopened.
+    /// Nothing can be written at present. What was acknowledged is there; once the cause is gone, the store
+    /// is opened anew and takes writes again.
+    #[error("nothing can be stored at present: {0}")]
+    Unwritable(Unwritable),
+    /// The disk or the database refused.
     #[error("the store failed to {action}: {reason}")]
     Store {
         /// What was attempted, as `commit an edit`.
@@ -131,7 +134,58 @@ pub enum CodebookError {
     },
 }
 
+/// Why nothing can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// No room is left, or no more than the quota.
+    #[error("the disk is full")]
+    Full,
+    /// The disk is mounted to be read alone, or has become so.
+    #[error("the disk can only be read")]
+    ReadOnly,
+    /// The folder isn't where it was opened, or another is there.
+    #[error("the data folder is not where it was opened")]
+    Moved,
+    /// The process or the machine has as many files open as it may.
+    #[error("too many files are open")]
+    TooManyFiles,
+    /// The store failed for another reason, which its log tells.
+    #[error("the store failed, and its log says why")]
+    Failed,
+}
+
+impl Unwritable {
+    /// What an error of the disk means for whoever writes to a folder that was there; `None` if it is of
+    /// another kind.
+    pub(crate) fn of(error: &std::io::Error) -> Option<Self> {
+        use std::io::ErrorKind as Kind;
+
+        // In the machine's file table, in the process's.
+        const FILES: [i32; 2] = [23, 24];
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Some(Self::Full),
+            Kind::ReadOnlyFilesystem => Some(Self::ReadOnly),
+            Kind::NotFound => Some(Self::Moved),
+            _ if number(error).is_some_and(|number| FILES.contains(&number)) => Some(Self::TooManyFiles),
+            _ => None,
+        }
+    }
+}
+
+/// The operating system's number of an error; of one that tempfile has put a path around, it stands in the
+/// text alone.
+fn number(error: &std::io::Error) -> Option<i32> {
+    let told = || error.to_string().split_once("(os error ")?.1.split_once(')')?.0.parse().ok();
+    error.raw_os_error().or_else(told)
+}
+
 impl CodebookError {
+    /// An error of the disk while something was written.
+    pub(crate) fn of_disk(action: &'static str, error: &std::io::Error) -> Self {
+        // The kind and not its text, which may hold a path.
+        Unwritable::of(error).map_or_else(|| Self::store(action, error.kind()), Self::Unwritable)
+    }
+
     pub(crate) fn store(action: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Store { action, reason: reason.to_string() }
     }
@@ -150,3 +204,6 @@ fn listed(harmed: &[HarmedImage]) -> String {
 
 /// Result of this crate.
 pub type Result<T, E = CodebookError> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests;

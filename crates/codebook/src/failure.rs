@@ -3,6 +3,7 @@
 use reasonedit_failure::{Classify, Failure, FailureKind};
 
 use crate::CodebookError;
+use crate::error::Unwritable;
 
 impl Classify for CodebookError {
     fn classify(self) -> Failure {
@@ -14,6 +15,8 @@ impl Classify for CodebookError {
             CodebookError::InvalidId { .. }
             | CodebookError::InvalidName(_)
             | CodebookError::InvalidQuery(_) => FailureKind::Invalid,
+            CodebookError::Unwritable(Unwritable::Full) => FailureKind::StorageFull,
+            CodebookError::Unwritable(_) => FailureKind::Unwritable,
             CodebookError::HarmedImages(_) | CodebookError::Damaged { .. } => FailureKind::Damaged,
             _ => FailureKind::Internal,
         };

@@ -74,7 +74,7 @@ impl ImageStore {
     /// `Store` if the disk refuses.
     pub fn put_under(&self, id: ImageId, bytes: &[u8]) -> Result<()> {
         if !self.holds(id, bytes) {
-            self.write(id, bytes).map_err(|e| failed("keep an image", &e))?;
+            self.write(id, bytes).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl ImageStore {
     fn write(&self, id: ImageId, bytes: &[u8]) -> io::Result<()> {
         let shard = self.shard(id);
         if !shard.is_dir() {
-            fs::create_dir_all(&shard)?;
+            make(&shard)?;
             File::open(&self.folder)?.sync_all()?;
         }
         let mut file = tempfile::Builder::new().prefix(&own(UNFINISHED)).tempfile_in(&shard)?;
@@ -123,13 +123,13 @@ impl ImageStore {
     /// `Store` if the disk refuses.
     pub fn stage(&self) -> Result<StagedImages> {
         let folder = tempfile::Builder::new().prefix(&own(STAGED)).tempdir_in(&self.folder);
-        let folder = folder.map_err(|e| failed("keep images beside the others", &e))?;
+        let folder = folder.map_err(|e| CodebookError::of_disk("keep images beside the others", &e))?;
         Ok(StagedImages { images: self.clone(), folder, ids: BTreeSet::new() })
     }
 
     /// Removes what a process left that was killed: files that it was writing; what it had staged, and such
-    /// of that as had been put into the store already unless it is `wanted`. While no other process works with
-    /// the folder; what this one works on is left alone.
+    /// of that as had been put into the store already unless it is `wanted`. While no other process works
+    /// with the folder; what this one works on is left alone.
     ///
     /// # Errors
     /// `Store` if the disk refuses.
@@ -191,7 +191,7 @@ impl StagedImages {
     pub fn put(&mut self, bytes: &[u8]) -> Result<ImageId> {
         let id = ImageId::of(bytes);
         if !self.images.holds(id, bytes) && self.ids.insert(id) {
-            self.write(id, bytes).map_err(|e| failed("keep an image", &e))?;
+            self.write(id, bytes).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
         }
         Ok(id)
     }
@@ -233,7 +233,7 @@ impl StagedImages {
     /// # Errors
     /// `Store` if the disk refuses.
     pub fn install(&self) -> Result<()> {
-        self.link_all().map_err(|e| failed("keep an image", &e))
+        self.link_all().map_err(|e| CodebookError::of_disk("keep an image", &e))
     }
 
     fn link_all(&self) -> io::Result<()> {
@@ -242,7 +242,7 @@ impl StagedImages {
         for &id in &self.ids {
             let shard = self.images.shard(id);
             if shards.insert(shard.clone()) {
-                fs::create_dir_all(&shard)?;
+                make(&shard)?;
             }
             let staged = self.folder.path().join(id.to_string());
             // Not every file system has links; and what stands there already may have decayed.
@@ -255,6 +255,14 @@ impl StagedImages {
         }
         File::open(&self.images.folder)?.sync_all()?;
         shards.iter().try_for_each(|shard| File::open(shard)?.sync_all())
+    }
+}
+
+/// Makes a folder in one that is there: what was moved away isn't begun anew beside it.
+fn make(shard: &Path) -> io::Result<()> {
+    match fs::create_dir(shard) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
     }
 }
 

@@ -84,7 +84,7 @@ mod testing;
 pub use book::{AppliedEdit, Codebook, EditFilter, LiveEdit, Page, VerifyReport, check_edit};
 pub use build::{Build, BuildProgress};
 pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams};
-pub use error::{CodebookError, Result};
+pub use error::{CodebookError, Result, Unwritable};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use images::{ImageStore, StagedImages};
 pub use journal::{Journal, MAX_ROW_BYTES};

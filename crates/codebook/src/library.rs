@@ -108,6 +108,14 @@ impl Library {
         Ok(book)
     }
 
+    /// Sees whether anything can be stored; see [`CodebookStore::recover`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recover(&self) -> Result<()> {
+        self.store.recover()
+    }
+
     /// A table of small durable rows beside the codebooks, for what goes on in the background.
     pub fn journal(&self, table: &'static str) -> Journal {
         Journal::new(Arc::clone(&self.store), table)

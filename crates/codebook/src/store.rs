@@ -19,6 +19,7 @@ mod contract;
 mod dump;
 mod journal;
 mod memory;
+mod reopening;
 mod sled;
 
 pub use self::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
@@ -53,7 +54,7 @@ pub fn salvage(from: &Path, into: &Path) -> Result<SalvagedStore> {
 /// A folder that can't be used, or that another process has open; a form of a later version.
 pub fn open(kind: StoreKind, folder: &Path) -> Result<Arc<dyn CodebookStore>> {
     Ok(match kind {
-        StoreKind::Sled => Arc::new(SledStore::open(folder)?),
+        StoreKind::Sled => Arc::new(reopening::ReopeningStore::open(folder)?),
         StoreKind::Memory => Arc::new(MemoryStore::new()),
     })
 }

@@ -87,6 +87,16 @@ impl Editor {
         damaged.into_iter().map(|(name, error)| (name, error.into())).collect()
     }
 
+    /// Sees whether edits can be stored, and has the store take them again where it failed and the cause is
+    /// gone.
+    ///
+    /// # Errors
+    /// Why they can't.
+    pub async fn recover_store(&self) -> Result<(), EditorError> {
+        let core = Arc::clone(&self.core);
+        blocking(move || Ok(core.library().recover()?)).await
+    }
+
     /// What is wrong with the store of the codebooks as a whole, in words for whoever runs it.
     pub fn store_faults(&self) -> Vec<String> {
         self.core.library().store_faults()

@@ -1,6 +1,8 @@
 //! What kind of failure an error of the editor is.
 
-use reasonedit_codebook::CodebookError;
+use std::io::ErrorKind;
+
+use reasonedit_codebook::{CodebookError, Unwritable};
 use reasonedit_failure::{Classify, Failure, FailureKind, InputFault};
 
 use crate::EditorError;
@@ -39,6 +41,11 @@ impl Classify for EditorError {
             EditorError::Archive(_) => Failure::new(FailureKind::Invalid, self.to_string()),
             EditorError::Busy | EditorError::Cancelled => {
                 Failure::new(FailureKind::Unavailable, self.to_string())
+            }
+            EditorError::Storage(error)
+                if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                CodebookError::Unwritable(Unwritable::Full).classify()
             }
             EditorError::Storage(_)
             | EditorError::Config(_)

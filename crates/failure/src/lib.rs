@@ -41,6 +41,10 @@ pub enum FailureKind {
     DeadlineExceeded,
     /// What is stored has decayed; the detail says what, and what can be done.
     Damaged,
+    /// No room is left to store anything.
+    StorageFull,
+    /// Nothing can be stored at present, for another reason.
+    Unwritable,
     /// A fault of the service: the detail is for its log, not for whoever asked.
     Internal,
 }

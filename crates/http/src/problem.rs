@@ -59,6 +59,10 @@ pub enum ProblemKind {
     NotReady,
     /// What is stored has decayed.
     Damaged,
+    /// No room is left to store anything.
+    StorageFull,
+    /// Nothing can be stored at present.
+    Unwritable,
     /// The deadline passed.
     DeadlineExceeded,
 }
@@ -96,6 +100,12 @@ impl ProblemKind {
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The service is busy"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The model is being loaded"),
             Self::Damaged => (StatusCode::SERVICE_UNAVAILABLE, "damaged", "What is stored is damaged"),
+            Self::StorageFull => {
+                (StatusCode::INSUFFICIENT_STORAGE, "storage-full", "No room is left to store anything")
+            }
+            Self::Unwritable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unwritable", "Nothing can be stored at present")
+            }
             Self::DeadlineExceeded => {
                 (StatusCode::GATEWAY_TIMEOUT, "deadline-exceeded", "The deadline passed")
             }
@@ -115,6 +125,8 @@ impl ProblemKind {
             FailureKind::Unavailable => Self::Overloaded,
             FailureKind::DeadlineExceeded => Self::DeadlineExceeded,
             FailureKind::Damaged => Self::Damaged,
+            FailureKind::StorageFull => Self::StorageFull,
+            FailureKind::Unwritable => Self::Unwritable,
             FailureKind::Internal => Self::Internal,
         }
     }
@@ -135,6 +147,7 @@ impl ProblemKind {
             502 => Self::Upstream,
             503 => Self::Overloaded,
             504 => Self::DeadlineExceeded,
+            507 => Self::StorageFull,
             400..=499 => Self::Malformed,
             _ => Self::Internal,
         }
@@ -210,7 +223,8 @@ impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let retry_after = match kind {
             ProblemKind::Overloaded => Some(Duration::from_secs(1)),
-            ProblemKind::NotReady => Some(Duration::from_secs(2)),
+            ProblemKind::NotReady | ProblemKind::Unwritable => Some(Duration::from_secs(2)),
+            ProblemKind::StorageFull => Some(Duration::from_secs(30)),
             _ => None,
         };
         Self {
@@ -414,7 +428,7 @@ impl<E: Classify> From<E> for Problem {
 mod tests {
     use super::*;
 
-    const ALL: [ProblemKind; 20] = [
+    const ALL: [ProblemKind; 22] = [
         ProblemKind::Malformed,
         ProblemKind::Unsupported,
         ProblemKind::Unauthorized,
@@ -434,6 +448,8 @@ mod tests {
         ProblemKind::Overloaded,
         ProblemKind::NotReady,
         ProblemKind::Damaged,
+        ProblemKind::StorageFull,
+        ProblemKind::Unwritable,
         ProblemKind::DeadlineExceeded,
     ];
 

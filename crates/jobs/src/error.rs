@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use reasonedit_codebook::CodebookError;
+use reasonedit_codebook::{CodebookError, Unwritable};
 use reasonedit_failure::{Classify, Failure, FailureKind};
 use reasonedit_resilience::WorkLost;
 use ulid::Ulid;
@@ -95,6 +95,9 @@ impl Classify for JobsError {
             Self::QueueFull { retry_after } => told(FailureKind::QueueFull).retry_after(retry_after),
             Self::Stopping => told(FailureKind::Unavailable),
             Self::Journal(error) => error.classify(),
+            Self::Upload(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                CodebookError::Unwritable(Unwritable::Full).classify()
+            }
             _ => told(FailureKind::Internal),
         }
     }

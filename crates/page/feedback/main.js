@@ -127,12 +127,17 @@ async function watch() {
   }
   if (next !== state) {
     state = next;
-    const texts = { ready: `ready`, loading: "loading the model", gone: "not reachable" };
+    const texts = { ready: `ready`, loading: "loading the model", unwritable: "can't store edits", gone: "not reachable" };
     put(badge, texts[next] || next);
     badge.className = `badge ${next === "ready" ? "ok" : "no"}`;
     badge.title = model ? `${model.architecture} ${model.name} on ${model.device}` : "";
     banner.hidden = next === "ready";
-    put(banner, next === "loading" ? "The model is being loaded. Questions and edits are answered when it is there." : next === "gone" ? "The service can't be reached. This page tries again by itself." : "");
+    const banners = {
+      loading: "The model is being loaded. Questions and edits are answered when it is there.",
+      unwritable: "Edits can't be stored at present; whoever runs the service has to make room. Questions are answered meanwhile.",
+      gone: "The service can't be reached. This page tries again by itself.",
+    };
+    put(banner, banners[next] || "");
   }
   setTimeout(watch, next === "ready" ? 15_000 : 2000);
 }

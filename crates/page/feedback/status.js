@@ -42,7 +42,7 @@ async function look(cards, jobs, webhooks, signal) {
   const ready = await readiness();
   if (signal.aborted) return;
   put(cards.model, modelView(ready));
-  if (ready.status !== "ready") return;
+  if (ready.status === "loading") return;
   const [book, text, page, told] = await Promise.all([get("/codebook", {}, { signal }), getText("/metrics", signal),
     get("/jobs", { limit: 20 }, { signal, everywhere: true }), get("/webhooks", {}, { signal, everywhere: true })]);
   put(cards.codebook, codebookView(book));
@@ -52,8 +52,8 @@ async function look(cards, jobs, webhooks, signal) {
   if (!webhooks.querySelector("button:focus")) webhooksView(webhooks, told.webhooks);
 }
 
-function modelView({ status, model }) {
-  if (status !== "ready" || !model) return el("p", {}, chip("loading", "warn"), " Edits and questions are served when it is done.");
+function modelView({ model }) {
+  if (!model) return el("p", {}, chip("loading", "warn"), " Edits and questions are served when it is done.");
   return el("dl", { class: "facts-list" }, pair("Name", model.name), pair("Architecture", model.architecture), pair("Parameters", count(model.parameters)),
     pair("Runs on", `${model.device}, ${model.dtype}`), pair("Fingerprint", el("code", { class: "id", title: model.fingerprint }, `${model.fingerprint.slice(0, 16)}…`)));
 }

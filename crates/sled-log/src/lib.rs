@@ -15,7 +15,8 @@ const SEGMENT: usize = 512 << 10;
 const SEGMENT_HEADER: usize = 20;
 /// As much as the header of a message can take: what is left of a segment below that stays empty.
 const MESSAGE_HEADER: usize = 32;
-/// Numbers in the header of a segment, its place in the log and how far all was written, are written as the difference to this.
+/// Numbers in the header of a segment, its place in the log and how far all was written, are written as the
+/// difference to this.
 const MASK: i64 = i64::MAX;
 const META: u64 = 0;
 
@@ -114,10 +115,10 @@ struct Gap {
     unwritten: bool,
 }
 
-/// What there is to say of a log. sled writes its buffers by several threads and in any order, and the message
-/// that begins a batch, in a buffer of its own, after those of the batch: a process that is killed leaves a
-/// stretch that was never written, and behind it what nobody was told is done. Where a segment begins stands how
-/// far all was written by then; no such stretch lies before that.
+/// What there is to say of a log. sled writes its buffers by several threads and in any order, and the
+/// message that begins a batch, in a buffer of its own, after those of the batch: a process that is killed
+/// leaves a stretch that was never written, and behind it what nobody was told is done. Where a segment
+/// begins stands how far all was written by then; no such stretch lies before that.
 ///
 /// A stretch behind it that the disk has emptied is not told from one that was never written: what is missing
 /// then is known by counts that are kept elsewhere.
@@ -209,9 +210,9 @@ fn read_segment(
     }
 }
 
-/// Whether nothing of the segment of this number was ever written to a stretch: it is empty, or has neither kind
-/// and number of the segment where a message has them, nor just the length that a message says it has. One
-/// flipped byte spoils one of the two.
+/// Whether nothing of the segment of this number was ever written to a stretch: it is empty, or has neither
+/// kind and number of the segment where a message has them, nor just the length that a message says it has.
+/// One flipped byte spoils one of the two.
 fn unwritten(bytes: &[u8], segment: u64) -> bool {
     if bytes.iter().all(|byte| *byte == 0) {
         return true;

@@ -96,8 +96,19 @@ fn nothing_is_published_that_the_disk_refused() {
     assert!(matches!(failed, Err(CodebookError::Store { .. })));
     assert!(Arc::ptr_eq(&before, &book.snapshot()));
     assert_eq!(book.recorded(), 1);
-    // Whether the disk has it is unknown, so the codebook stays read-only until it is opened again.
+    // Whether the disk has it is unknown, so the codebook is read anew before anything else is written.
     store.1.store(false, std::sync::atomic::Ordering::SeqCst);
-    assert!(matches!(book.revert(testing::edit_id(1)), Err(CodebookError::Store { .. })));
-    apply(&open(store, CodebookConfig::default()), 2, 0.1);
+    apply(&book, 2, 0.1);
+    assert_eq!(book.recorded(), 2);
+    store.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(book.apply(record(3), testing::members(3, 3, DIM, 0.1), &generation()).is_err());
+    // The disk had it after all.
+    let third = testing::members(3, 3, DIM, 0.1);
+    store.0.commit_edit(&book.name, &record(3), &third, None, EventOrigin::Direct).unwrap();
+    store.1.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(book.snapshot().edit(testing::edit_id(3)).is_none());
+    book.revert(testing::edit_id(1)).unwrap();
+    assert!(book.snapshot().edit(testing::edit_id(3)).is_some());
+    assert_eq!(book.recorded(), 4);
+    assert!(book.verify().unwrap().ok());
 }

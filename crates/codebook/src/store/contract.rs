@@ -121,6 +121,15 @@ pub trait CodebookStore: Send + Sync {
         Err(CodebookError::store("dump its rows", "it keeps nothing beyond the process"))
     }
 
+    /// Sees whether it can be written to, and has it take writes again where an earlier one failed and the
+    /// cause is gone. What it says afterwards is what it has, which may be more than was acknowledged.
+    ///
+    /// # Errors
+    /// `Unwritable` as long as it can't.
+    fn recover(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Reads the live part of a codebook; an unknown name reads as an empty one.
     ///
     /// # Errors

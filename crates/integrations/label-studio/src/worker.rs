@@ -137,8 +137,12 @@ impl Worker {
         let waited = OffsetDateTime::now_utc() - patience.received_at;
         match problem.kind() {
             ProblemKind::Internal => patience.tries < FAULTS,
-            // What has decayed may be restored, and the annotation is not to be lost over it.
-            ProblemKind::Upstream | ProblemKind::Damaged => waited < PATIENCE,
+            // What has decayed may be restored, a disk gets room again, and the annotation is not to be lost
+            // over it.
+            ProblemKind::Upstream
+            | ProblemKind::Damaged
+            | ProblemKind::StorageFull
+            | ProblemKind::Unwritable => waited < PATIENCE,
             _ => problem.passing() && waited < PATIENCE,
         }
     }

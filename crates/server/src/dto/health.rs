@@ -16,6 +16,10 @@ pub struct Live {
 pub struct Ready {
     /// Whether the model is loaded and the codebook open.
     pub status: ReadyStatus,
+    /// Why nothing can be stored. Absent where it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub detail: Option<String>,
     /// The model; `null` while it is being loaded.
     pub model: Option<ModelDto>,
     /// What not all edits and queries can be served for, and what to do about it: codebooks whose keys were
@@ -54,6 +58,9 @@ pub enum ReadyStatus {
     Ready,
     /// Not yet: the model is being loaded.
     Loading,
+    /// Queries are; edits aren't, since nothing can be stored: `detail` says why. It ends by itself once the
+    /// cause is gone.
+    Unwritable,
 }
 
 /// The model that answers.

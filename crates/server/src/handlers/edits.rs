@@ -188,6 +188,7 @@ pub(crate) async fn get(
     responses(
         (status = 204, description = "Reverted."),
         (status = 404, description = "No such edit, or it was reverted before.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 507, description = "No room is left to store anything.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
 )]

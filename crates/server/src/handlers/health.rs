@@ -22,13 +22,19 @@ pub(crate) async fn live() -> Json<Live> {
     get, path = "/health/ready", operation_id = "get_readiness", tag = "service", security(()),
     responses(
         (status = 200, description = "The model is loaded and the codebooks are open; `unusable` tells of those that can't be used with it, `damaged` of those that can't be read.", body = Ready),
-        (status = 503, description = "The model is being loaded.", body = Ready),
+        (status = 503, description = "The model is being loaded, or nothing can be stored: the disk is full, say. Queries are answered then, and edits once the cause is gone.", body = Ready),
     ),
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Response {
     let loading = || {
-        let body =
-            Ready { status: ReadyStatus::Loading, model: None, unusable: None, damaged: None, faults: None };
+        let body = Ready {
+            status: ReadyStatus::Loading,
+            detail: None,
+            model: None,
+            unusable: None,
+            damaged: None,
+            faults: None,
+        };
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(body)).into_response()
     };
     let Some(editor) = state.ready_editor() else { return loading() };
@@ -51,5 +57,13 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
         detail: "They can't be read and are set aside; `GET /codebooks` and the log name them.".to_owned(),
     });
     let faults = Some(editor.store_faults().len()).filter(|&count| count > 0);
-    Json(Ready { status: ReadyStatus::Ready, model: Some(model), unusable, damaged, faults }).into_response()
+    let mut ready =
+        Ready { status: ReadyStatus::Ready, detail: None, model: Some(model), unusable, damaged, faults };
+    match editor.recover_store().await {
+        Ok(()) => Json(ready).into_response(),
+        Err(error) => {
+            (ready.status, ready.detail) = (ReadyStatus::Unwritable, Some(error.to_string()));
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(ready)).into_response()
+        }
+    }
 }

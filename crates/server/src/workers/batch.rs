@@ -183,6 +183,7 @@ fn ends_the_work(error: &EditorError) -> bool {
             | EditorError::Engine(EngineError::Closed)
             | EditorError::Codebook(
                 CodebookError::Store { .. }
+                    | CodebookError::Unwritable(_)
                     | CodebookError::Corrupt { .. }
                     | CodebookError::Damaged { .. }
                     | CodebookError::Locked

@@ -426,7 +426,7 @@ fn a_batch_that_was_being_written_is_no_damage() {
     }
     drop((book, library, store));
     let whole = std::fs::read(&db).unwrap();
-    assert!(whole.len() > 2 * 512 << 10);
+    assert!(whole.len() > (2 * 512) << 10);
     let batches: Vec<usize> = (BEFORE..whole.len())
         .filter(|at| whole[*at..].starts_with(&PAGE_OF_A_BATCH))
         .map(|at| at - BEFORE)

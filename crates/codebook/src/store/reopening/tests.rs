@@ -1,0 +1,89 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::store::conformance::{self, StoreUnderTest};
+use crate::{Codebook, CodebookConfig, testing};
+
+struct Tested {
+    folder: tempfile::TempDir,
+    store: Option<ReopeningStore>,
+}
+
+impl Tested {
+    fn fresh() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Some(ReopeningStore::open(&folder.path().join("codebooks")).unwrap());
+        Self { folder, store }
+    }
+}
+
+impl StoreUnderTest for Tested {
+    fn store(&self) -> &dyn CodebookStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn restart(&mut self) {
+        self.store = None;
+        self.store = Some(ReopeningStore::open(&self.folder.path().join("codebooks")).unwrap());
+    }
+}
+
+#[test]
+fn a_reopening_store_conforms() {
+    conformance::run(Tested::fresh);
+}
+
+fn edit(book: &Codebook, n: u128) -> Result<()> {
+    book.apply(testing::record(n, 2), testing::members(n, 3, 3, 0.1), &testing::generation(3)).map(drop)
+}
+
+#[test]
+fn after_a_failure_it_is_opened_anew_and_the_codebook_follows() {
+    let Tested { store, folder } = Tested::fresh();
+    let store = Arc::new(store.unwrap());
+    let name = CodebookName::default();
+    let book = Codebook::open(store.clone(), name.clone(), Arc::new(CodebookConfig::default())).unwrap();
+    edit(&book, 1).unwrap();
+    // A write that failed and reached the disk all the same.
+    let opened = store.opened.read();
+    let inner = &opened.as_ref().unwrap().store;
+    let (record, members) = (testing::record(2, 2), testing::members(2, 3, 3, 0.1));
+    inner.commit_edit(&name, &record, &members, None, EventOrigin::Direct).unwrap();
+    drop(opened);
+    store.failed_again(Unwritable::Full);
+    for _ in 0..2 {
+        let refused = edit(&book, 3);
+        assert!(matches!(refused, Err(CodebookError::Unwritable(Unwritable::Full))), "{refused:?}");
+    }
+    assert_eq!(book.snapshot().edits().count(), 1, "what is there is served meanwhile");
+    assert_eq!(store.events(&name).unwrap(), 2);
+    std::thread::sleep(PAUSE);
+    edit(&book, 3).unwrap();
+    assert_eq!(book.snapshot().edits().count(), 3);
+    assert!(book.verify().unwrap().ok());
+    assert_eq!(store.faults(), Vec::<String>::new());
+    drop((book, store));
+    let again = SledStore::open(&folder.path().join("codebooks")).unwrap();
+    assert_eq!(again.load(&name).unwrap().edits.len(), 3);
+}
+
+#[test]
+fn a_folder_that_is_moved_away_is_not_written_to_until_it_is_back() {
+    let Tested { store, folder } = Tested::fresh();
+    let store = Arc::new(store.unwrap());
+    let config = Arc::new(CodebookConfig::default());
+    let book = Codebook::open(store.clone(), CodebookName::default(), config).unwrap();
+    edit(&book, 1).unwrap();
+    let (here, there) = (folder.path().join("codebooks"), folder.path().join("elsewhere"));
+    fs::rename(&here, &there).unwrap();
+    let moved = |result: Result<()>| matches!(result, Err(CodebookError::Unwritable(Unwritable::Moved)));
+    assert!(moved(edit(&book, 2)) && moved(store.recover()));
+    // Another one in its place is none of this process's.
+    drop(SledStore::open(&here).unwrap());
+    assert!(moved(book.revert(testing::edit_id(1))));
+    fs::remove_dir_all(&here).unwrap();
+    fs::rename(&there, &here).unwrap();
+    store.recover().unwrap();
+    edit(&book, 2).unwrap();
+    assert!(book.verify().unwrap().ok());
+}
