@@ -65,6 +65,9 @@ impl Classify for AccessError {
             }
             Self::Unknown(_) => Failure::new(FailureKind::NotFound, self.to_string()),
             Self::TooMany(_) => Failure::new(FailureKind::Conflict, self.to_string()),
+            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Failure::new(FailureKind::StorageFull, "tokens can't be stored: the disk is full")
+            }
             Self::File { .. } | Self::Malformed { .. } | Self::Random(_) => Failure::internal(&self),
         }
     }

@@ -109,6 +109,12 @@ struct Source {
 
 impl Source {
     fn explain(&self, after: Option<&str>, error: &io::Error, limit: u64) -> ArchiveError {
+        let unwritable =
+            [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
+        if unwritable.contains(&error.kind()) {
+            // It is the disk here that fails, not the archive.
+            return ArchiveError::Io(error.kind().into());
+        }
         let place = after.map_or_else(String::new, |name| format!(" after `{name}`"));
         let said = match (self.unpacked.get(), self.read.get()) {
             (End::TooMany, _) => format!("it comes to more than {limit} bytes"),

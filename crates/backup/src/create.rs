@@ -138,13 +138,16 @@ impl BackupRepository {
             pictures,
             files,
             left_out,
+            faults: report.faults,
         };
         // The last moment at which it can be stopped: from then on it is there.
         tell(watch, "snapshot", 0, 1)?;
         self.add(&manifest)?;
-        let pruned = (options.keep > 0).then(|| self.prune_locked(options.keep, &mut kinds, watch));
+        let doubtful = doubtful(&manifest);
+        let prunes = options.keep > 0 && doubtful.is_none();
+        let pruned = prunes.then(|| self.prune_locked(options.keep, &mut kinds, watch));
         let (pruned, not_pruned) = match pruned.transpose() {
-            Ok(pruned) => (pruned, None),
+            Ok(pruned) => (pruned, doubtful.filter(|_| options.keep > 0).map(str::to_owned)),
             Err(error) => {
                 tracing::error!(%error, "older backups were not removed");
                 (None, Some(not_pruned(&error)))
@@ -161,12 +164,23 @@ impl BackupRepository {
             edits_waited_ms: report.writers_waited.as_secs_f64() * 1000.0,
             ms: began.elapsed().as_secs_f64() * 1000.0,
             left_out: manifest.left_out,
-            faults: report.faults,
+            faults: manifest.faults,
             pruned,
             not_pruned,
             id: manifest.id,
         })
     }
+}
+
+/// Why earlier backups are not to make room for this one.
+fn doubtful(manifest: &BackupManifest) -> Option<&'static str> {
+    if !manifest.faults.is_empty() {
+        return Some(
+            "the store that was backed up is not as it was written, and earlier backups may have more of it",
+        );
+    }
+    // As where the disk of the data folder isn't there.
+    (manifest.codebooks == 0).then_some("there are no codebooks in the newest")
 }
 
 /// Why older backups were not removed, without paths of the machine.

@@ -13,6 +13,15 @@ use crate::manifest::BackupId;
 /// Results of this crate.
 pub type Result<T, E = BackupError> = std::result::Result<T, E>;
 
+/// What is wrong with a folder that somebody configured, and not with a file in it.
+const OF_THE_FOLDER: [io::ErrorKind; 5] = [
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::ReadOnlyFilesystem,
+    io::ErrorKind::NotADirectory,
+    io::ErrorKind::AlreadyExists,
+    io::ErrorKind::NotFound,
+];
+
 /// What became of a file of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,9 +158,14 @@ impl Classify for BackupError {
             Self::Unknown(_) => FailureKind::NotFound,
             Self::Harmed(_) | Self::Source { .. } | Self::Differs { .. } => FailureKind::Damaged,
             Self::Stopped => FailureKind::Unavailable,
-            // Told to whoever asked, who can do something about it; of other files the log has the path.
+            // Told to whoever asked, who can do something about it; the log has the path.
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                return Failure::new(FailureKind::Conflict, "the disk that backups go to is full");
+                return Failure::new(FailureKind::StorageFull, "the disk that backups go to is full");
+            }
+            Self::File { path, source } if OF_THE_FOLDER.contains(&source.kind()) => {
+                tracing::error!(path = %path.display(), error = %source, "backups can't be written");
+                let detail = format!("the folder for backups can't be used: {}", source.kind());
+                return Failure::new(FailureKind::Conflict, detail);
             }
             Self::File { .. } | Self::Codebook(_) => FailureKind::Internal,
         };
@@ -167,8 +181,10 @@ mod tests {
     fn what_an_admin_can_do_something_about_is_told_without_paths() {
         let file = |kind: io::ErrorKind| BackupError::file(Path::new("/secret/rows"))(kind.into()).classify();
         let full = file(io::ErrorKind::StorageFull);
-        assert_eq!((full.kind, full.detail.contains("secret")), (FailureKind::Conflict, false));
-        assert_eq!(file(io::ErrorKind::PermissionDenied).kind, FailureKind::Internal);
+        assert_eq!((full.kind, full.detail.contains("secret")), (FailureKind::StorageFull, false));
+        let denied = file(io::ErrorKind::PermissionDenied);
+        assert_eq!((denied.kind, denied.detail.contains("secret")), (FailureKind::Conflict, false));
+        assert_eq!(file(io::ErrorKind::InvalidData).kind, FailureKind::Internal);
         let harmed = BackupError::harmed("rows/ab/abcd".to_owned(), ObjectHarm::Missing).classify();
         assert_eq!(harmed.kind, FailureKind::Damaged);
         assert!(harmed.detail.starts_with("rows/ab/abcd is missing"), "{}", harmed.detail);

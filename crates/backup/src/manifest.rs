@@ -111,6 +111,9 @@ pub struct BackupManifest {
     /// Pictures that were damaged or missing and that no live edit needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<ImageId>,
+    /// What was wrong with the store as a whole, in words: its end was missing, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
 }
 
 /// Why a file is no snapshot.
@@ -204,6 +207,7 @@ mod tests {
             pictures: vec![object("one"), object("two")],
             files: vec![BackupFile { name: "tokens.json".to_owned(), object: object("{}") }],
             left_out: Vec::new(),
+            faults: Vec::new(),
         }
     }
 

@@ -406,6 +406,8 @@ impl Codebook {
     /// # Errors
     /// `Store` or `Corrupt`.
     pub fn idempotency(&self, key: &str) -> Result<Option<([u8; 32], EditId)>> {
+        // After a write that failed the store may have an edit that isn't live here yet.
+        drop(self.write()?);
         self.store.idempotency(&self.name, key)
     }
 

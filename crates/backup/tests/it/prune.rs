@@ -1,6 +1,6 @@
 //! Old backups go, and nothing that another one needs.
 
-use reasonedit_backup::{BackupError, BackupId, CreateOptions};
+use reasonedit_backup::{BackupError, BackupId, BackupSource, CreateOptions};
 
 use crate::data::{Data, contents_of, folders, go_on};
 
@@ -62,4 +62,33 @@ fn where_it_is_not_known_what_is_needed_nothing_is_removed() {
     data.repository().restore(Some(&first.id), &data.path("restored"), &folders, &go_on).unwrap();
     // Behind those that are kept it goes like any other.
     assert_eq!(data.repository().prune(1, &go_on).unwrap().removed, 2);
+}
+
+#[test]
+fn what_is_known_to_lack_something_takes_nothings_place() {
+    let data = Data::new();
+    // The disk of the data isn't there, say.
+    let keeps_one = CreateOptions { keep: 1, ..CreateOptions::default() };
+    data.backup();
+    let empty = data.try_backup(keeps_one).unwrap();
+    assert!(empty.pruned.is_none() && empty.not_pruned.unwrap().contains("no codebooks"));
+    data.edit("default", 1);
+    let source = BackupSource { images: &data.images, files: &[] };
+    let torn = data.repository().create(
+        &|take| {
+            let mut report = data.library.dump(take)?;
+            report.iter_mut().for_each(|report| report.faults.push("its end is missing".to_owned()));
+            Ok(report)
+        },
+        &source,
+        keeps_one,
+        &go_on,
+    );
+    let torn = torn.unwrap();
+    assert!(torn.pruned.is_none() && torn.not_pruned.unwrap().contains("not as it was written"));
+    assert_eq!(torn.faults, ["its end is missing"]);
+    let listed = data.repository().list().unwrap();
+    assert_eq!(listed.last().unwrap().manifest.as_ref().unwrap().faults, torn.faults);
+    assert_eq!(listed.len(), 3);
+    assert_eq!(data.try_backup(keeps_one).unwrap().pruned.unwrap().removed, 3);
 }

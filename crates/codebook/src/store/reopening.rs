@@ -66,7 +66,18 @@ impl ReopeningStore {
         Ok(Self { folder: folder.to_owned(), opened, trouble: Mutex::new(None) })
     }
 
-    fn reading<T>(&self, read: impl FnOnce(&SledStore) -> Result<T>) -> Result<T> {
+    fn reading<T>(&self, read: impl Fn(&SledStore) -> Result<T>) -> Result<T> {
+        match self.read_once(&read) {
+            // After its first error sled may refuse to read, too.
+            Err(CodebookError::Store { .. }) if self.trouble.lock().is_some() => {
+                self.reopened()?;
+                self.read_once(&read)
+            }
+            read => read,
+        }
+    }
+
+    fn read_once<T>(&self, read: impl FnOnce(&SledStore) -> Result<T>) -> Result<T> {
         let opened = self.opened.read();
         read(&opened.as_ref().ok_or(CodebookError::Unwritable(Unwritable::Failed))?.store)
     }
@@ -180,7 +191,8 @@ impl CodebookStore for ReopeningStore {
     }
 
     fn dump(&self, take: &mut dyn FnMut(DumpedRow<'_>) -> ControlFlow<()>) -> Result<Option<DumpReport>> {
-        self.reading(|store| store.dump(take))
+        self.reopened()?;
+        self.read_once(|store| store.dump(take))
     }
 
     fn load(&self, name: &CodebookName) -> Result<StoredCodebook> {
@@ -257,6 +269,8 @@ impl CodebookStore for ReopeningStore {
     }
 
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
+        // What a failed write left in memory alone is not to be taken for what is stored.
+        self.reopened()?;
         self.reading(|store| store.idempotency(name, key))
     }
 }
@@ -278,7 +292,7 @@ impl JournalStore for ReopeningStore {
         keys: RangeInclusive<RowKey>,
         limit: usize,
     ) -> Result<Vec<(RowKey, Vec<u8>)>> {
-        self.reading(|store| store.rows(table, keys, limit))
+        self.reading(|store| store.rows(table, keys.clone(), limit))
     }
 
     fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {

@@ -98,6 +98,14 @@ pub struct BackupContentsDto {
     pub pictures: u64,
     /// Bytes of all that it is made of; others may be made of the same.
     pub bytes: u64,
+    /// Faults of the store that it was made of: its end was missing, say. Absent where there were none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schema(required = false)]
+    pub faults: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The backups that were made.
@@ -116,6 +124,7 @@ impl From<BackupListing> for BackupDto {
             edits: manifest.edits,
             pictures: manifest.pictures.len() as u64,
             bytes: manifest.bytes(),
+            faults: manifest.faults.len(),
             program: manifest.program,
         });
         Self { id: listed.id.to_string(), contents }
