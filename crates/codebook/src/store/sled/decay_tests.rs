@@ -456,3 +456,23 @@ fn a_batch_that_was_being_written_is_no_damage() {
     assert_eq!(saved.faults, Vec::<String>::new());
     assert_eq!(saved.codebooks.len(), BOOKS.len());
 }
+
+/// sled names its snapshot otherwise while it writes it, and takes what is left of one for a damaged one.
+#[test]
+fn what_a_process_was_writing_beside_the_log_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let left = ["snap.00000000FFFFFFFF.generating", "sealedAbC123"];
+    for name in left {
+        std::fs::write(folder.path().join(name), b"").unwrap();
+    }
+    assert!(sled::open(folder.path()).is_err(), "sled can do it by itself now");
+    let store = SledStore::open(folder.path()).unwrap();
+    assert_eq!(store.faults(), Vec::<String>::new());
+    let names: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(left.iter().all(|name| !names.contains(&(*name).to_owned())), "{names:?}");
+    assert!(names.iter().all(|name| !name.contains("set-aside")), "{names:?}");
+}

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use sled::Db;
 
+use super::seal;
+
 use crate::{CodebookError, Result};
 
 /// Bytes of pages that sled keeps in memory; keys are held by the snapshots anyway.
@@ -41,6 +43,7 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
     }
     // Whoever has the folder open writes to the log.
     let _lock = locked(&db)?;
+    remove_unfinished(folder);
     let damage = reasonedit_sled_log::damage(&db).map_err(failed("read the log"))?;
     let Some(first) = damage.first() else { return Ok(None) };
     let mut name = folder.file_name().unwrap_or_default().to_os_string();
@@ -70,6 +73,20 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
     };
     copied().map_err(failed("copy the damaged log before it is opened"))?;
     Ok(Some(told("it was copied before it was opened, for `reasonedit codebook salvage`, to")))
+}
+
+/// Removes what a process was writing beside the log when it died: sled takes its own unfinished snapshot for a
+/// damaged one, and doesn't open with it there.
+fn remove_unfinished(folder: &Path) {
+    let sled =
+        files_of(folder, "snap.").into_iter().filter(|file| file.extension() == Some("generating".as_ref()));
+    let own =
+        files_of(folder, seal::FILE).into_iter().filter(|file| file.file_name() != Some(seal::FILE.as_ref()));
+    for file in sled.chain(own) {
+        if let Err(error) = fs::remove_file(&file) {
+            tracing::warn!(error = %error.kind(), "an unfinished file could not be removed");
+        }
+    }
 }
 
 /// The file of the log under the lock that sled takes; given back when it is closed.
