@@ -107,9 +107,9 @@ async fn create(args: CreateBackupArgs) -> Result<()> {
         (None, None) => return Err(CliError::Usage("a folder of backups or --server is needed".to_owned())),
     };
     if as_json {
-        output::print_json(&made)?
+        output::print_json(&made)?;
     } else {
-        output::print(&lines_of(&made))?
+        output::print(&lines_of(&made))?;
     }
     if made.faults.is_empty() {
         return Ok(());
@@ -189,7 +189,7 @@ fn list(repository: &Path, as_json: bool) -> Result<()> {
             has.edits.to_string(),
             has.pictures.to_string(),
             output::bytes(has.bytes),
-            if has.faults > 0 { "of a store with faults".to_owned() } else { String::new() },
+            if has.faults.is_some() { "of a store with faults".to_owned() } else { String::new() },
         ],
         None => vec![backup.id, "DAMAGED".to_owned()],
     });

@@ -99,13 +99,9 @@ pub struct BackupContentsDto {
     /// Bytes of all that it is made of; others may be made of the same.
     pub bytes: u64,
     /// Faults of the store that it was made of: its end was missing, say. Absent where there were none.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    #[schema(required = false)]
-    pub faults: usize,
-}
-
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub faults: Option<usize>,
 }
 
 /// The backups that were made.
@@ -124,7 +120,7 @@ impl From<BackupListing> for BackupDto {
             edits: manifest.edits,
             pictures: manifest.pictures.len() as u64,
             bytes: manifest.bytes(),
-            faults: manifest.faults.len(),
+            faults: Some(manifest.faults.len()).filter(|&count| count > 0),
             program: manifest.program,
         });
         Self { id: listed.id.to_string(), contents }
