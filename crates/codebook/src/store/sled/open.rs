@@ -75,8 +75,8 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
     Ok(Some(told("it was copied before it was opened, for `reasonedit codebook salvage`, to")))
 }
 
-/// Removes what a process was writing beside the log when it died: sled takes its own unfinished snapshot for a
-/// damaged one, and doesn't open with it there.
+/// Removes what a process was writing beside the log when it died: sled takes its own unfinished snapshot for
+/// a damaged one, and doesn't open with it there.
 fn remove_unfinished(folder: &Path) {
     let sled =
         files_of(folder, "snap.").into_iter().filter(|file| file.extension() == Some("generating".as_ref()));
