@@ -96,7 +96,7 @@ pub fn read(db: &Path) -> io::Result<Rows> {
 }
 
 /// What can't be read of a file of segments though something behind it can be, in words. What a process that
-/// was killed was writing is no damage (see [`Walked`]). Holds one segment at a time.
+/// was killed was writing is no damage (it leaves places unwritten). Holds one segment at a time.
 ///
 /// # Errors
 /// The disk refuses.
