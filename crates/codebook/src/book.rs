@@ -404,7 +404,7 @@ impl Codebook {
     /// The edit that was made under this idempotency key, live or not, with the hash of its request's body.
     ///
     /// # Errors
-    /// `Store` or `Corrupt`.
+    /// `Store` or `Corrupt`; `Unwritable` as long as a write that failed is in doubt.
     pub fn idempotency(&self, key: &str) -> Result<Option<([u8; 32], EditId)>> {
         // After a write that failed the store may have an edit that isn't live here yet.
         drop(self.write()?);

@@ -61,7 +61,7 @@ impl ImageStore {
     /// Keeps the bytes and returns their id.
     ///
     /// # Errors
-    /// `Store` if the disk refuses.
+    /// `Unwritable` or `Store` if the disk refuses.
     pub fn put(&self, bytes: &[u8]) -> Result<ImageId> {
         let id = ImageId::of(bytes);
         self.put_under(id, bytes)?;
@@ -71,7 +71,7 @@ impl ImageStore {
     /// Keeps the bytes under their id, which the caller has made of them already.
     ///
     /// # Errors
-    /// `Store` if the disk refuses.
+    /// `Unwritable` or `Store` if the disk refuses.
     pub fn put_under(&self, id: ImageId, bytes: &[u8]) -> Result<()> {
         if !self.holds(id, bytes) {
             self.write(id, bytes).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
@@ -120,7 +120,7 @@ impl ImageStore {
     /// A place beside the store for images that may not be wanted after all.
     ///
     /// # Errors
-    /// `Store` if the disk refuses.
+    /// `Unwritable` or `Store` if the disk refuses.
     pub fn stage(&self) -> Result<StagedImages> {
         let folder = tempfile::Builder::new().prefix(&own(STAGED)).tempdir_in(&self.folder);
         let folder = folder.map_err(|e| CodebookError::of_disk("keep images beside the others", &e))?;
@@ -132,7 +132,7 @@ impl ImageStore {
     /// with the folder; what this one works on is left alone.
     ///
     /// # Errors
-    /// `Store` if the disk refuses.
+    /// `Unwritable` or `Store` if the disk refuses.
     pub fn sweep_unfinished(&self, wanted: impl Fn(ImageId) -> bool) -> Result<()> {
         self.sweep(wanted).map_err(|e| failed("remove images that were not finished", &e))
     }
@@ -187,7 +187,7 @@ impl StagedImages {
     /// Keeps the bytes beside the store, unless it has them as they are, and returns their id.
     ///
     /// # Errors
-    /// `Store` if the disk refuses.
+    /// `Unwritable` or `Store` if the disk refuses.
     pub fn put(&mut self, bytes: &[u8]) -> Result<ImageId> {
         let id = ImageId::of(bytes);
         if !self.images.holds(id, bytes) && self.ids.insert(id) {
@@ -222,7 +222,7 @@ impl StagedImages {
     /// A file without a name, on the disk of the images.
     ///
     /// # Errors
-    /// `Store` if the disk refuses.
+    /// `Unwritable` or `Store` if the disk refuses.
     pub fn scratch(&self) -> Result<File> {
         tempfile::tempfile_in(self.folder.path()).map_err(|e| failed("keep a file", &e))
     }
@@ -231,7 +231,7 @@ impl StagedImages {
     /// are taken out again should the process be killed before anything refers to them.
     ///
     /// # Errors
-    /// `Store` if the disk refuses.
+    /// `Unwritable` or `Store` if the disk refuses.
     pub fn install(&self) -> Result<()> {
         self.link_all().map_err(|e| CodebookError::of_disk("keep an image", &e))
     }
