@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-use reasonedit_codebook::{CodebookError, Generation, ImageId, ImageInfo, StagedImages};
+use reasonedit_codebook::{CodebookError, Generation, ImageId, ImageInfo, StagedImages, Unwritable};
 use tar::{EntryType, PaxExtensions};
 
 use crate::error::{ArchiveError, Result};
@@ -109,9 +109,7 @@ struct Source {
 
 impl Source {
     fn explain(&self, after: Option<&str>, error: &io::Error, limit: u64) -> ArchiveError {
-        let unwritable =
-            [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
-        if unwritable.contains(&error.kind()) {
+        if Unwritable::is_full(error.kind()) || error.kind() == io::ErrorKind::ReadOnlyFilesystem {
             // It is the disk here that fails, not the archive.
             return ArchiveError::Io(error.kind().into());
         }

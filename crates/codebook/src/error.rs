@@ -155,6 +155,11 @@ pub enum Unwritable {
 }
 
 impl Unwritable {
+    /// Whether an error of this kind says that no room is left.
+    pub fn is_full(kind: std::io::ErrorKind) -> bool {
+        matches!(kind, std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    }
+
     /// What an error of the disk means for whoever writes to a folder that was there; `None` if it is of
     /// another kind.
     pub(crate) fn of(error: &std::io::Error) -> Option<Self> {
@@ -163,7 +168,7 @@ impl Unwritable {
         // In the machine's file table, in the process's.
         const FILES: [i32; 2] = [23, 24];
         match error.kind() {
-            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Some(Self::Full),
+            kind if Self::is_full(kind) || kind == Kind::FileTooLarge => Some(Self::Full),
             Kind::ReadOnlyFilesystem => Some(Self::ReadOnly),
             Kind::NotFound => Some(Self::Moved),
             _ if number(error).is_some_and(|number| FILES.contains(&number)) => Some(Self::TooManyFiles),

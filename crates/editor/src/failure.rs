@@ -1,7 +1,5 @@
 //! What kind of failure an error of the editor is.
 
-use std::io::ErrorKind;
-
 use reasonedit_codebook::{CodebookError, Unwritable};
 use reasonedit_failure::{Classify, Failure, FailureKind, InputFault};
 
@@ -42,9 +40,7 @@ impl Classify for EditorError {
             EditorError::Busy | EditorError::Cancelled => {
                 Failure::new(FailureKind::Unavailable, self.to_string())
             }
-            EditorError::Storage(error)
-                if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
-            {
+            EditorError::Storage(error) if Unwritable::is_full(error.kind()) => {
                 CodebookError::Unwritable(Unwritable::Full).classify()
             }
             EditorError::Storage(_)

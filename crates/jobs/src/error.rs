@@ -95,7 +95,7 @@ impl Classify for JobsError {
             Self::QueueFull { retry_after } => told(FailureKind::QueueFull).retry_after(retry_after),
             Self::Stopping => told(FailureKind::Unavailable),
             Self::Journal(error) => error.classify(),
-            Self::Upload(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Self::Upload(kind) if Unwritable::is_full(kind) => {
                 CodebookError::Unwritable(Unwritable::Full).classify()
             }
             _ => told(FailureKind::Internal),
