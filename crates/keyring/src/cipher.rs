@@ -1,0 +1,138 @@
+//! Keys, and sealing by them: XChaCha20-Poly1305, whose nonces are long enough to be drawn by chance for as
+//! long as a key is in use (draft-irtf-cfrg-xchacha-03, §2).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use crate::error::{KeyringError, Result};
+
+/// Bytes of a key.
+pub(crate) const KEY: usize = 32;
+/// Bytes of a nonce.
+pub(crate) const NONCE: usize = 24;
+/// Bytes that sealing adds beside the nonce.
+pub(crate) const TAG: usize = 16;
+
+/// A key's bytes, wiped when they are dropped.
+pub(crate) type Secret = Zeroizing<[u8; KEY]>;
+
+/// Bytes of the operating system's chance.
+///
+/// # Errors
+/// `Random`.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| KeyringError::Random)?;
+    Ok(bytes)
+}
+
+/// Seals bytes by a key; `bound` has to be the same when they are unsealed.
+pub(crate) fn seal(key: &Secret, nonce: &[u8; NONCE], bound: &[u8], plain: &[u8]) -> Vec<u8> {
+    let cipher = XChaCha20Poly1305::new((&**key).into());
+    // It fails for more than 256 GiB alone, which no slice that is sealed here has.
+    cipher.encrypt(&XNonce::from(*nonce), Payload { msg: plain, aad: bound }).unwrap_or_default()
+}
+
+/// What was sealed.
+///
+/// # Errors
+/// `Changed` if it wasn't sealed so.
+pub(crate) fn unseal(key: &Secret, nonce: &[u8; NONCE], bound: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+    let cipher = XChaCha20Poly1305::new((&**key).into());
+    let payload = Payload { msg: sealed, aad: bound };
+    cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyringError::Changed)
+}
+
+/// The key that an operator keeps elsewhere than the data.
+#[derive(Clone)]
+pub struct OperatorKey(pub(crate) Secret);
+
+impl OperatorKey {
+    /// One made by chance.
+    ///
+    /// # Errors
+    /// `Random`.
+    pub fn generate() -> Result<Self> {
+        Ok(Self(Zeroizing::new(random()?)))
+    }
+
+    /// Reads 64 hexadecimal digits, or 32 bytes in base64; white space around them is passed over.
+    ///
+    /// # Errors
+    /// `NoKey`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let bytes = if text.len() == 2 * KEY { hexadecimal(text) } else { STANDARD.decode(text).ok() };
+        let bytes = Zeroizing::new(bytes.ok_or(KeyringError::NoKey)?);
+        <[u8; KEY]>::try_from(bytes.as_slice())
+            .map(|key| Self(Zeroizing::new(key)))
+            .map_err(|_| KeyringError::NoKey)
+    }
+
+    /// The text that [`Self::parse`] reads: 64 hexadecimal digits.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// What it is told from others by, and nothing else.
+    pub(crate) fn fingerprint(&self) -> [u8; 8] {
+        let whole = blake3::derive_key("reasonedit 2026-11-30 which operator key", &*self.0);
+        let mut fingerprint = [0; 8];
+        fingerprint.copy_from_slice(&whole[..8]);
+        fingerprint
+    }
+}
+
+impl fmt::Debug for OperatorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorKey(…)")
+    }
+}
+
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let (pairs, _) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    pairs.iter().map(|[high, low]| Some((digit(*high)? << 4 | digit(*low)?) as u8)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// draft-irtf-cfrg-xchacha-03, A.3.1: the vector of the AEAD.
+    #[test]
+    fn it_is_the_cipher_of_the_draft() {
+        let key: [u8; 32] = std::array::from_fn(|i| 0x80 + i as u8);
+        let nonce: [u8; 24] = std::array::from_fn(|i| 0x40 + i as u8);
+        let bound = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+        let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
+                      sunscreen would be it.";
+        let sealed = seal(&Zeroizing::new(key), &nonce, &bound, plain);
+        assert_eq!(sealed[..8], [0xbd, 0x6d, 0x17, 0x9d, 0x3e, 0x83, 0xd4, 0x3b]);
+        let tag = [
+            0xc0, 0x87, 0x59, 0x24, 0xc1, 0xc7, 0x98, 0x79, 0x47, 0xde, 0xaf, 0xd8, 0x78, 0x0a, 0xcf, 0x49,
+        ];
+        assert_eq!(sealed[plain.len()..], tag);
+        assert_eq!(unseal(&Zeroizing::new(key), &nonce, &bound, &sealed).unwrap(), plain);
+        assert!(unseal(&Zeroizing::new(key), &nonce, b"", &sealed).is_err());
+    }
+
+    #[test]
+    fn an_operators_key_is_read_in_both_forms_and_never_shown() {
+        let key = OperatorKey::generate().unwrap();
+        let hex = key.to_text();
+        let again = OperatorKey::parse(&format!(" {}\n", *hex)).unwrap();
+        assert_eq!(again.0, key.0);
+        let base64 = STANDARD.encode(*key.0);
+        assert_eq!(OperatorKey::parse(&base64).unwrap().0, key.0);
+        for bad in ["", "abc", &hex[1..], &format!("{}g", &hex[1..]), "é"] {
+            assert!(matches!(OperatorKey::parse(bad), Err(KeyringError::NoKey)), "{bad}");
+        }
+        assert_eq!(format!("{key:?}"), "OperatorKey(…)");
+    }
+}

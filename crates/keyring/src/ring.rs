@@ -1,0 +1,302 @@
+//! The keys of a data folder.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use time::OffsetDateTime;
+
+use crate::block::{BLOCK, BY, Block, Entry, Erasure, Head, KeyId, Lifetime, Record};
+use crate::cipher::{NONCE, OperatorKey, TAG, random, seal, unseal};
+use crate::error::{KeyringError, Result};
+use crate::file::{Contents, KeyFile};
+
+/// Bytes that are kept of the name of whoever erased something.
+pub const MAX_BY: usize = BY;
+
+/// The keys of a data folder, by what they are for. Every change is durable when it returns.
+pub struct Keyring {
+    head: Head,
+    /// `None` of one that lasts as long as the process.
+    path: Option<PathBuf>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    file: Option<KeyFile>,
+    entries: HashMap<KeyId, (usize, Entry)>,
+    /// Places that are free, and the first that never was taken.
+    free: Vec<usize>,
+    next: usize,
+    damaged: usize,
+    wrapped: bool,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn of(contents: &Contents, file: Option<KeyFile>, wrapped: bool) -> Self {
+        let next = contents.records.len();
+        let mut inner =
+            Self { file, entries: HashMap::with_capacity(next), free: Vec::new(), next, damaged: 0, wrapped };
+        for (place, block) in contents.records.iter().enumerate() {
+            match Record::parse(block) {
+                Record::Free => inner.free.push(place),
+                Record::Damaged => inner.damaged += 1,
+                Record::Of(id, entry) => drop(inner.entries.insert(id, (place, entry))),
+            }
+        }
+        inner
+    }
+
+    /// Writes these entries, into the places that they have or new ones.
+    fn put(&mut self, action: &'static str, entries: Vec<(KeyId, Entry)>) -> Result<()> {
+        let (mut free, mut next) = (self.free.len(), self.next);
+        let mut placed = Vec::with_capacity(entries.len());
+        for (id, entry) in entries {
+            let place = match self.entries.get(&id) {
+                Some((place, _)) => *place,
+                None if free > 0 => {
+                    free -= 1;
+                    self.free[free]
+                }
+                None => {
+                    next += 1;
+                    next - 1
+                }
+            };
+            placed.push((id, place, entry));
+        }
+        let blocks: Vec<(usize, Block)> =
+            placed.iter().map(|(id, place, entry)| (*place, entry.block(*id))).collect();
+        if let Some(file) = &self.file {
+            // What was written in part is written over by whoever comes next.
+            file.write(&blocks).map_err(KeyringError::disk(action))?;
+        }
+        self.free.truncate(free);
+        self.next = next;
+        self.entries.extend(placed.into_iter().map(|(id, place, entry)| (id, (place, entry))));
+        Ok(())
+    }
+}
+
+impl Keyring {
+    /// Opens the file of keys, and makes it if there is none. One that no operator's key wraps is wrapped by
+    /// the one that is given from now on.
+    ///
+    /// # Errors
+    /// `KeyNeeded`, `WrongKey`, `Locked`, `Malformed`, `Disk`.
+    pub fn open(path: &Path, operator: Option<&OperatorKey>) -> Result<Arc<Self>> {
+        if !path.exists() {
+            let head = Head::new()?.block(operator)?;
+            KeyFile::create(path, &[*head, *head])?;
+        }
+        let (file, contents) = KeyFile::open(path)?;
+        let (head, wrapped, same) = contents.head(operator)?;
+        if !same || wrapped != operator.is_some() {
+            file.write_head(&*head.block(operator)?).map_err(KeyringError::disk("write"))?;
+        }
+        let inner = Inner::of(&contents, Some(file), operator.is_some());
+        Ok(Arc::new(Self { head, path: Some(path.to_owned()), inner: Mutex::new(inner) }))
+    }
+
+    /// Keys that nothing outlasts the process of.
+    ///
+    /// # Errors
+    /// `Random`.
+    pub fn ephemeral() -> Result<Arc<Self>> {
+        let contents = Contents { heads: [[0; BLOCK]; 2], records: Vec::new() };
+        let inner = Mutex::new(Inner::of(&contents, None, false));
+        Ok(Arc::new(Self { head: Head::new()?, path: None, inner }))
+    }
+
+    /// Whether an operator's key wraps the keys.
+    pub fn is_wrapped(&self) -> bool {
+        self.inner.lock().wrapped
+    }
+
+    /// How many records of the file can't be read. What they were for can't either.
+    pub fn damaged(&self) -> usize {
+        self.inner.lock().damaged
+    }
+
+    /// Whether there is a key for it, and it wasn't erased.
+    pub fn has(&self, id: KeyId) -> bool {
+        matches!(self.inner.lock().entries.get(&id), Some((_, Entry::Key { .. })))
+    }
+
+    /// That it was erased, if it was.
+    pub fn erased(&self, id: KeyId) -> Option<Erasure> {
+        match self.inner.lock().entries.get(&id) {
+            Some((_, Entry::Erased(erasure))) => Some(erasure.clone()),
+            _ => None,
+        }
+    }
+
+    /// Sees to it that there is a lasting key for each of these.
+    ///
+    /// # Errors
+    /// `Erased` if one of them was, `Disk`, `Random`. Nothing has changed then.
+    pub fn ensure(&self, ids: &[KeyId]) -> Result<()> {
+        self.ensure_for(ids, Lifetime::Lasting)
+    }
+
+    /// As [`Self::ensure`], with how backups are to treat new ones.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ensure_for(&self, ids: &[KeyId], lifetime: Lifetime) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let mut new: Vec<(KeyId, Entry)> = Vec::new();
+        for id in ids {
+            match inner.entries.get(id) {
+                Some((_, Entry::Erased(erasure))) => return Err(KeyringError::Erased(erasure.clone())),
+                Some(_) => {}
+                None => new.push((*id, Entry::new(*id, lifetime, &self.head.root)?)),
+            }
+        }
+        new.sort_unstable_by_key(|(id, _)| *id);
+        new.dedup_by_key(|(id, _)| *id);
+        if new.is_empty() { Ok(()) } else { inner.put("add to", new) }
+    }
+
+    /// Seals bytes; `bound` has to be the same when they are unsealed. They become longer by
+    /// 40.
+    ///
+    /// # Errors
+    /// `Unknown` if there is no key, `Erased`, `Changed` if the key can't be read, `Random`.
+    pub fn seal(&self, id: KeyId, bound: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+        let (key, nonce) = (self.entry(id)?.key(id, &self.head.root)?, random::<NONCE>()?);
+        let mut sealed = Vec::with_capacity(NONCE + plain.len() + TAG);
+        sealed.extend(nonce);
+        sealed.extend(seal(&key, &nonce, bound, plain));
+        Ok(sealed)
+    }
+
+    /// What was sealed.
+    ///
+    /// # Errors
+    /// `Unknown`, `Erased`, `Changed` if it was not sealed so.
+    pub fn unseal(&self, id: KeyId, bound: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+        let key = self.entry(id)?.key(id, &self.head.root)?;
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(KeyringError::Changed)?;
+        unseal(&key, nonce, bound, sealed)
+    }
+
+    fn entry(&self, id: KeyId) -> Result<Entry> {
+        let inner = self.inner.lock();
+        inner.entries.get(&id).map(|(_, entry)| entry.clone()).ok_or(KeyringError::Unknown)
+    }
+
+    /// Writes over the keys of these, and keeps that they were erased, when, and by whom; what was erased
+    /// before stays as it was. Of the name [`MAX_BY`] bytes are kept.
+    ///
+    /// # Errors
+    /// `Disk`; some of them may be erased then.
+    pub fn erase(&self, ids: &[KeyId], by: Option<&str>) -> Result<Erasure> {
+        let at = OffsetDateTime::now_utc();
+        let at = at.replace_millisecond(at.millisecond()).unwrap_or(at);
+        let erasure = Erasure { at, by: by.map(|by| by[..by.floor_char_boundary(BY)].to_owned()) };
+        let mut inner = self.inner.lock();
+        let standing = |id: &&KeyId| !matches!(inner.entries.get(id), Some((_, Entry::Erased(_))));
+        let mut gone: Vec<KeyId> = ids.iter().filter(standing).copied().collect();
+        gone.sort_unstable();
+        gone.dedup();
+        let entries = gone.into_iter().map(|id| (id, Entry::Erased(erasure.clone()))).collect();
+        inner.put("erase", entries)?;
+        Ok(erasure)
+    }
+
+    /// Writes over the keys of these, and keeps nothing of them.
+    ///
+    /// # Errors
+    /// `Disk`; some of them may be gone then.
+    pub fn forget(&self, ids: &[KeyId]) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let known = |id: &KeyId| match inner.entries.get(id) {
+            Some((place, Entry::Key { .. })) => Some((*id, *place)),
+            _ => None,
+        };
+        let known: Vec<(KeyId, usize)> = ids.iter().filter_map(known).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        if let Some(file) = &inner.file {
+            let blocks: Vec<(usize, Block)> = known.iter().map(|(_, place)| (*place, [0; BLOCK])).collect();
+            file.write(&blocks).map_err(KeyringError::disk("remove from"))?;
+        }
+        for (id, place) in known {
+            if inner.entries.remove(&id).is_some() {
+                inner.free.push(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has another operator's key wrap the keys, or none. What they seal stays as it is.
+    ///
+    /// # Errors
+    /// `Disk`, `Random`: either key may be the one then.
+    pub fn rewrap(&self, operator: Option<&OperatorKey>) -> Result<()> {
+        let mut inner = self.inner.lock();
+        if let Some(file) = &inner.file {
+            file.write_head(&*self.head.block(operator)?).map_err(KeyringError::disk("write"))?;
+        }
+        inner.wrapped = operator.is_some();
+        Ok(())
+    }
+
+    /// Brings the file of keys of a backup up to date: it gets the keys that are new, and loses those of what
+    /// was erased and of work that is over. Those that went otherwise it keeps, since they may be of what an
+    /// earlier state is restored with. It is written whole, and what it was is written over.
+    ///
+    /// # Errors
+    /// `OtherFolder` if it has the keys of another, `Malformed`, `Disk`.
+    pub fn merge_into(&self, path: &Path) -> Result<()> {
+        let theirs = KeyFile::read(path)?;
+        let head = match (&self.path, &theirs) {
+            (Some(own), _) => {
+                let own = KeyFile::read(own)?.ok_or(KeyringError::Malformed("it is gone"))?;
+                readable(&own.heads).ok_or(KeyringError::Malformed("its head is not as it was written"))?
+            }
+            (None, _) => *self.head.block(None)?,
+        };
+        let inner = self.inner.lock();
+        let mut entries: HashMap<KeyId, Entry> =
+            inner.entries.iter().map(|(id, (_, entry))| (*id, entry.clone())).collect();
+        drop(inner);
+        if let Some(theirs) = theirs {
+            let identity = theirs.heads.iter().find_map(Head::identity_of);
+            match identity {
+                Some(identity) if identity == self.head.identity => {}
+                Some(_) => return Err(KeyringError::OtherFolder),
+                None => return Err(KeyringError::Malformed("its head is not as it was written")),
+            }
+            for block in &theirs.records {
+                let Record::Of(id, entry) = Record::parse(block) else { continue };
+                match (&entry, entries.get(&id)) {
+                    (Entry::Key { lifetime: Lifetime::Passing, .. }, None) | (Entry::Key { .. }, Some(_)) => {}
+                    (Entry::Key { .. }, None) | (Entry::Erased(_), _) => drop(entries.insert(id, entry)),
+                }
+            }
+        }
+        let mut entries: Vec<(KeyId, Entry)> = entries.into_iter().collect();
+        entries.sort_unstable_by_key(|(id, _)| *id);
+        let mut blocks = vec![head, head];
+        blocks.extend(entries.iter().map(|(id, entry)| entry.block(*id)));
+        KeyFile::replace(path, &blocks)
+    }
+}
+
+/// The copy of a head that can be read.
+fn readable(heads: &[Block]) -> Option<Block> {
+    heads.iter().find(|head| Head::identity_of(head).is_some()).copied()
+}
+
+#[cfg(test)]
+mod tests;
