@@ -2,10 +2,11 @@
 
     python tools/qualify/kills.py [--kills 1000] [--results kills.json] [--folder DIR]
 
-Starts the built service and has clients make and take back edits and import a codebook, all at once; then kills it, either
+Starts the built service and has clients make, take back and erase edits and import a codebook, all at once; then kills it, either
 at a random moment or just before the n-th call of the system of a kind that every edit goes through (`strace` delivers the
 signal; without it all moments are random). It is started again on the same folder and asked: every acknowledged edit that
-nobody took back is there with its texts and its picture, none that was taken back is, an edit or an import that was not
+nobody took back is there with its texts and its picture, none that was taken back is, what was erased is told as that
+(410) and its picture is gone, an edit or an import that was not
 acknowledged is there as a whole or not at all, and nothing is reported as damaged. That process is the next to be killed.
 Now and then `codebook verify` reads everything and a new folder is begun.
 
@@ -41,7 +42,7 @@ POINTS = {
     "picture written": "write",
     "synced": "fsync,fdatasync",
     "picture in place": "rename,renameat,renameat2",
-    "batch written": "pwrite64",
+    "key or batch written": "pwrite64",
     "batch synced": "sync_file_range",
     "answer sent": "sendto,writev,sendmsg",
     "file removed": "unlink,unlinkat",
@@ -85,9 +86,12 @@ class Truth:
         self.live = {}          # id -> text
         self.leaving = set()    # ids whose removal was asked for, without an answer
         self.left = set()       # ids whose removal was acknowledged
+        self.erasing = set()    # ids whose erasure was asked for
+        self.erased = {}        # ids whose erasure was acknowledged -> codebook and picture
         self.imports = {}       # codebook -> acknowledged
         self.kept = None        # an export and how many edits it has
         self.counted = 0
+        self.told = 0
 
 
 def main():
@@ -213,12 +217,16 @@ def edit(port, truth, number, chance):
         while True:
             if mine and chance.random() < 0.35:
                 gone = mine.pop(chance.randrange(len(mine)))
+                erase = chance.random() < 0.4
                 with truth.lock:
                     truth.leaving.add(gone)
-                status, _ = client.bytes("DELETE", f"/edits/{gone}?codebook={book}")
+                    truth.erasing |= {gone} if erase else set()
+                status, said = client.json("DELETE", f"/edits/{gone}?codebook={book}&erase={str(erase).lower()}")
                 assert status in (200, 204), status
                 with truth.lock:
                     truth.left.add(gone)
+                    if erase:
+                        truth.erased[gone] = (book, said["picture"])
                 continue
             picture = png(16, 16, [chance.randbytes(16 * 3) for _ in range(16)])
             text = f"What is {chance.getrandbits(64):x}?"
@@ -318,6 +326,16 @@ def check(port, truth, found):
         else:
             wrong(found, key in truth.left, f"{key} was taken back and is there")
             truth.leaving.discard(key)
+    for key, (book, picture) in truth.erased.items():
+        status, _ = client.json("GET", f"/edits/{key}?codebook={book}")
+        wrong(found, status != 410, f"{key} was erased, and is answered with {status}")
+        status, _ = client.bytes("GET", f"/images/{picture}?codebook={book}")
+        wrong(found, status != 404, f"the picture of {key} was erased, and is answered with {status}")
+    for key in truth.erasing - set(truth.erased):
+        statuses = {client.json("GET", f"/edits/{key}?codebook={book}")[0] for book in ("one", "two")}
+        wrong(found, not statuses & {200, 410} or statuses - {200, 404, 410}, f"{key} was being erased, and is answered with {statuses}")
+    found["acknowledged erasures"] += len(truth.erased) - truth.told
+    truth.told = len(truth.erased)
     found["acknowledged edits"] += len(truth.live) - truth.counted
     truth.counted = len(truth.live)
     found["checks"] += 1

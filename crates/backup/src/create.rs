@@ -7,15 +7,16 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use blake3::Hash;
 use reasonedit_codebook::{
     CodebookError, DumpReport, DumpedRow, HarmedImage, ImageId, ImageStore, Result as CodebookResult,
 };
+use reasonedit_keyring::Keyring;
 use serde::Serialize;
 use time::OffsetDateTime;
+use ulid::Ulid;
 
 use crate::error::{BackupError, Result};
-use crate::manifest::{BackupFile, BackupId, BackupManifest, BackupObject, FORM};
+use crate::manifest::{BackupFile, BackupId, BackupManifest, BackupObject, BackupPicture, FORM};
 use crate::objects::{Objects, Unnamed};
 use crate::pack::Packer;
 use crate::progress::{BackupProgress, Watch, tell};
@@ -36,6 +37,8 @@ pub(crate) type Dump<'a> = &'a dyn Fn(TakeRow<'_>) -> CodebookResult<Option<Dump
 pub struct BackupSource<'a> {
     /// The pictures.
     pub images: &'a ImageStore,
+    /// The keys that rows and pictures are sealed by.
+    pub keys: &'a Keyring,
     /// Files of the data folder itself, those of its tokens; they need not be there.
     pub files: &'a [PathBuf],
 }
@@ -118,13 +121,21 @@ impl BackupRepository {
         self.sweep_unfinished(&mut kinds)?;
         let (report, packs, new_packs) = dump_rows(dump, &mut kinds.rows, options, watch)?;
         let mut new_pictures = Written::default();
-        let (pictures, left_out) =
-            copy_pictures(source.images, &report, &mut kinds.images, options, &mut new_pictures, watch)?;
+        let mut copying = Copying {
+            images: source.images,
+            former: self.former_pictures(),
+            objects: &mut kinds.images,
+            options,
+            new: &mut new_pictures,
+        };
+        let (pictures, left_out) = copying.all(&report, watch)?;
         let mut new_files = Written::default();
         let files = copy_files(source.files, &mut kinds.files, options, &mut new_files)?;
         for objects in kinds.each() {
             objects.sync()?;
         }
+        // Before the backup is there: none that is lacks its keys.
+        source.keys.merge_into(&self.keys())?;
         let manifest = BackupManifest {
             form: FORM,
             id: BackupId::at(now),
@@ -241,56 +252,76 @@ fn dump_rows(
     Ok((report, packs, new))
 }
 
-/// Copies the pictures that rows speak of; and those that are damaged and not needed.
-fn copy_pictures(
-    images: &ImageStore,
-    report: &DumpReport,
-    objects: &mut Objects,
+/// Pictures on their way into the repository.
+struct Copying<'a> {
+    images: &'a ImageStore,
+    /// Those of the newest backup.
+    former: BTreeMap<ImageId, BackupPicture>,
+    objects: &'a mut Objects,
     options: CreateOptions,
-    new: &mut Written,
-    watch: Watch<'_>,
-) -> Result<(Vec<BackupObject>, Vec<ImageId>)> {
-    let needed: BTreeMap<ImageId, bool> = (report.other_images.iter().map(|id| (*id, false)))
-        .chain(report.images.iter().map(|id| (*id, true)))
-        .collect();
-    let (mut pictures, mut left_out) = (Vec::with_capacity(needed.len()), Vec::new());
-    let mut harmed: Vec<HarmedImage> = Vec::new();
-    for (done, (id, live)) in needed.iter().enumerate() {
-        tell(watch, "pictures", done, needed.len())?;
-        match copy_picture(images, *id, objects, options, new)? {
-            Ok(object) => pictures.push(object),
-            Err(harm) if *live => harmed.push(harm),
-            Err(_) => left_out.push(*id),
-        }
-    }
-    tell(watch, "pictures", needed.len(), needed.len())?;
-    if harmed.is_empty() { Ok((pictures, left_out)) } else { Err(CodebookError::HarmedImages(harmed).into()) }
+    new: &'a mut Written,
 }
 
-/// Copies a picture, unless the repository has it as long as it is. The inner error says what became of it.
-fn copy_picture(
-    images: &ImageStore,
-    id: ImageId,
-    objects: &mut Objects,
-    options: CreateOptions,
-    new: &mut Written,
-) -> Result<Result<BackupObject, HarmedImage>> {
-    let sum = Hash::from_bytes(id.0);
-    if let Some(bytes) = images.length(id).filter(|_| !options.check)
-        && objects.length(&sum) == Some(bytes)
-    {
-        return Ok(Ok(BackupObject { sum, bytes }));
-    }
-    let bytes = match images.get(id) {
-        Ok(bytes) => bytes,
-        Err(error @ (CodebookError::HarmedImages(_) | CodebookError::UnknownImage(_))) => {
-            return images.harmed([id]).pop().map_or_else(|| Err(error.into()), |harm| Ok(Err(harm)));
+impl Copying<'_> {
+    /// Copies the pictures that rows speak of; and those that are damaged and not needed.
+    fn all(&mut self, report: &DumpReport, watch: Watch<'_>) -> Result<(Vec<BackupPicture>, Vec<ImageId>)> {
+        let needed: BTreeMap<ImageId, bool> = (report.other_images.iter().map(|id| (*id, false)))
+            .chain(report.images.iter().map(|id| (*id, true)))
+            .collect();
+        let (mut pictures, mut left_out) = (Vec::with_capacity(needed.len()), Vec::new());
+        let mut harmed: Vec<HarmedImage> = Vec::new();
+        for (done, (id, live)) in needed.iter().enumerate() {
+            tell(watch, "pictures", done, needed.len())?;
+            match self.one(*id)? {
+                Ok(picture) => pictures.push(picture),
+                Err(harm) if *live => harmed.push(harm),
+                Err(_) => left_out.push(*id),
+            }
         }
-        Err(error) => return Err(error.into()),
-    };
-    let object = BackupObject { sum, bytes: bytes.len() as u64 };
-    put_new(objects, object, &bytes, options, new)?;
-    Ok(Ok(object))
+        tell(watch, "pictures", needed.len(), needed.len())?;
+        if harmed.is_empty() {
+            Ok((pictures, left_out))
+        } else {
+            Err(CodebookError::HarmedImages(harmed).into())
+        }
+    }
+
+    /// Copies a picture, unless the repository has the same file as long as it is. The inner error says what
+    /// became of it.
+    fn one(&mut self, id: ImageId) -> Result<Result<BackupPicture, HarmedImage>> {
+        let stamp = self.images.stamp(id).map(Ulid::from_bytes);
+        if let Some(former) = self.former.get(&id).filter(|_| !self.options.check && stamp.is_some())
+            && former.stamp == stamp
+            && self.images.length(id) == Some(former.bytes)
+            && self.objects.stands(&former.object())
+        {
+            return Ok(Ok(*former));
+        }
+        let file = match self.images.stored(id) {
+            Ok(file) => file,
+            Err(error @ (CodebookError::HarmedImages(_) | CodebookError::UnknownImage(_))) => {
+                return self
+                    .images
+                    .harmed([id])
+                    .pop()
+                    .map_or_else(|| Err(error.into()), |harm| Ok(Err(harm)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (sum, bytes) = (blake3::hash(&file), file.len() as u64);
+        let picture = BackupPicture { sum, bytes, image: stamp.map(|_| id), stamp };
+        put_new(self.objects, picture.object(), &file, self.options, self.new)?;
+        Ok(Ok(picture))
+    }
+}
+
+impl BackupRepository {
+    /// The pictures of the newest backup that can be read.
+    fn former_pictures(&self) -> BTreeMap<ImageId, BackupPicture> {
+        let newest = self.ids().into_iter().flatten().rev().find_map(|id| self.manifest(&id).ok());
+        let pictures = newest.into_iter().flat_map(|manifest| manifest.pictures);
+        pictures.map(|picture| (picture.id(), picture)).collect()
+    }
 }
 
 fn put_new(

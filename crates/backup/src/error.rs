@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use reasonedit_codebook::CodebookError;
 use reasonedit_failure::{Classify, Failure, FailureKind};
+use reasonedit_keyring::KeyringError;
 use serde::Serialize;
 
 use crate::manifest::BackupId;
@@ -109,6 +110,9 @@ pub enum BackupError {
         "the folder to restore into is not empty; a restore that was broken off leaves `.restoring-…` there, to be removed"
     )]
     NotEmpty,
+    /// The keys can't be brought up to date.
+    #[error("the keys of the backups: {0}")]
+    Keys(#[from] KeyringError),
     /// Whoever asked for it wants it no more.
     #[error("it was stopped")]
     Stopped,
@@ -155,6 +159,11 @@ impl Classify for BackupError {
             Self::NoRepository | Self::Nothing | Self::FormTooNew { .. } | Self::InUse | Self::NotEmpty => {
                 FailureKind::Conflict
             }
+            Self::Keys(KeyringError::OtherFolder) => FailureKind::Conflict,
+            Self::Keys(KeyringError::Malformed(_)) => FailureKind::Damaged,
+            Self::Keys(KeyringError::Disk { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
+                return Failure::new(FailureKind::StorageFull, "the disk that backups go to is full");
+            }
             Self::Unknown(_) => FailureKind::NotFound,
             Self::Harmed(_) | Self::Source { .. } | Self::Differs { .. } => FailureKind::Damaged,
             Self::Stopped => FailureKind::Unavailable,
@@ -167,7 +176,7 @@ impl Classify for BackupError {
                 let detail = format!("the folder for backups can't be used: {}", source.kind());
                 return Failure::new(FailureKind::Conflict, detail);
             }
-            Self::File { .. } | Self::Codebook(_) => FailureKind::Internal,
+            Self::File { .. } | Self::Codebook(_) | Self::Keys(_) => FailureKind::Internal,
         };
         Failure::new(kind, self.to_string())
     }

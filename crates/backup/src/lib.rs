@@ -2,29 +2,33 @@
 //!
 //! A [`BackupRepository`] is a folder of objects, each under the BLAKE3 of its bytes, and of snapshots, which
 //! say what a data folder was made of at one moment. Whatever two snapshots share lies there once. A snapshot
-//! is written last, so that a backup is whole or isn't there.
+//! is written last, so that a backup is whole or isn't there. Rows and pictures lie there as in the data
+//! folder, sealed; their keys lie in one file for all backups, so that what is erased is so in all of them.
 //!
 //! ```
 //! use std::ops::ControlFlow;
 //!
 //! use reasonedit_backup::{BackupRepository, BackupSource, CreateOptions};
-//! use reasonedit_codebook::store::{self, StoreKind};
+//! use reasonedit_codebook::store;
 //! use reasonedit_codebook::{CodebookStore as _, ImageStore};
+//! use reasonedit_keyring::Keyring;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! let (data, repository) = (folder.path().join("data"), folder.path().join("backups"));
-//! let store = store::open(StoreKind::Sled, &data.join("codebooks"))?;
-//! let images = ImageStore::open(&data.join("images"))?;
-//! let source = BackupSource { images: &images, files: &[data.join("tokens.json")] };
+//! std::fs::create_dir(&data)?;
+//! let keys = Keyring::open(&data.join("keys"), None)?;
+//! let store = store::open_with(&data.join("codebooks"), keys.clone())?;
+//! let images = ImageStore::open_with(&data.join("images"), keys.clone())?;
+//! let source = BackupSource { images: &images, keys: &keys, files: &[data.join("tokens.json")] };
 //! let go_on = |_| ControlFlow::Continue(());
 //!
 //! let repository = BackupRepository::open_or_create(&repository)?;
 //! let made = repository.create(&|take| store.dump(take), &source, CreateOptions::default(), &go_on)?;
 //! assert!(repository.verify(None, &go_on)?.harmed.is_empty());
 //!
-//! let folders = |data: &std::path::Path| (data.join("codebooks"), data.join("images"));
-//! let restored = repository.restore(None, &folder.path().join("restored"), &folders, &go_on)?;
+//! let folders = |data: &std::path::Path| ["codebooks", "images", "keys"].map(|name| data.join(name));
+//! let restored = repository.restore(None, &folder.path().join("restored"), &folders, None, &go_on)?;
 //! assert_eq!((restored.id, restored.edits), (made.id, 0));
 //! # Ok(())
 //! # }

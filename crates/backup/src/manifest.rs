@@ -11,7 +11,9 @@ use time::macros::format_description;
 use ulid::Ulid;
 
 /// The form of snapshots and of what they name.
-pub(crate) const FORM: u32 = 1;
+pub(crate) const FORM: u32 = 2;
+/// The first form, in which pictures lay as they had come.
+const FIRST_FORM: u32 = 1;
 /// Before the sum, which is of everything before this.
 const SUM: &str = ",\"sum\":\"";
 /// After it.
@@ -71,6 +73,35 @@ pub struct BackupObject {
     pub bytes: u64,
 }
 
+/// A picture, by the file that it is stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupPicture {
+    /// BLAKE3 of the file.
+    #[serde(with = "digits")]
+    pub sum: Hash,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// Which picture it is of; left out where the file is the picture as it came, whose id the sum is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+    /// What tells the file from each other that ever was of the picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Ulid>,
+}
+
+impl BackupPicture {
+    /// Which picture it is.
+    pub fn id(&self) -> ImageId {
+        self.image.unwrap_or(ImageId(*self.sum.as_bytes()))
+    }
+
+    /// Its file.
+    pub fn object(&self) -> BackupObject {
+        BackupObject { sum: self.sum, bytes: self.bytes }
+    }
+}
+
 /// A file of the data folder itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,7 +136,7 @@ pub struct BackupManifest {
     /// Packs of rows, in order.
     pub packs: Vec<BackupObject>,
     /// Pictures.
-    pub pictures: Vec<BackupObject>,
+    pub pictures: Vec<BackupPicture>,
     /// Other files.
     pub files: Vec<BackupFile>,
     /// Pictures that were damaged or missing and that no live edit needs.
@@ -131,8 +162,9 @@ impl BackupManifest {
         self.objects().map(|object| object.bytes).sum()
     }
 
-    fn objects(&self) -> impl Iterator<Item = &BackupObject> {
-        self.packs.iter().chain(&self.pictures).chain(self.files.iter().map(|file| &file.object))
+    fn objects(&self) -> impl Iterator<Item = BackupObject> {
+        let pictures = self.pictures.iter().map(BackupPicture::object);
+        self.packs.iter().copied().chain(pictures).chain(self.files.iter().map(|file| file.object))
     }
 
     /// As it is written: JSON, of which the last field is the sum of what stands before it.
@@ -158,7 +190,7 @@ impl BackupManifest {
         }
         let said = format!("{said}}}");
         let Form { form } = serde_json::from_str(&said).map_err(|_| NoManifest::Changed)?;
-        if form != FORM {
+        if !(FIRST_FORM..=FORM).contains(&form) {
             return Err(NoManifest::Later(form));
         }
         serde_json::from_str(&said).map_err(|_| NoManifest::Changed)
@@ -194,6 +226,12 @@ mod tests {
         let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let object =
             |text: &str| BackupObject { sum: blake3::hash(text.as_bytes()), bytes: text.len() as u64 };
+        let picture = |stamp: Option<Ulid>| BackupPicture {
+            sum: blake3::hash(b"one"),
+            bytes: 3,
+            image: stamp.map(|_| ImageId::of(b"two")),
+            stamp,
+        };
         BackupManifest {
             form: FORM,
             id: BackupId::at(now),
@@ -204,7 +242,7 @@ mod tests {
             edits: 2,
             rows: 3,
             packs: vec![object("pack")],
-            pictures: vec![object("one"), object("two")],
+            pictures: vec![picture(None), picture(Some(Ulid::from_parts(1, 2)))],
             files: vec![BackupFile { name: "tokens.json".to_owned(), object: object("{}") }],
             left_out: Vec::new(),
             faults: Vec::new(),
@@ -239,7 +277,7 @@ mod tests {
                 assert!(BackupManifest::read(&bytes).is_err(), "{at} {flip}");
             }
         }
-        let later = BackupManifest { form: 2, ..whole }.write().unwrap();
-        assert_eq!(BackupManifest::read(later.as_bytes()), Err(NoManifest::Later(2)));
+        let later = BackupManifest { form: FORM + 1, ..whole }.write().unwrap();
+        assert_eq!(BackupManifest::read(later.as_bytes()), Err(NoManifest::Later(FORM + 1)));
     }
 }

@@ -38,11 +38,6 @@ impl Objects {
         Self { folder: parent.join(name), name, touched: BTreeSet::new() }
     }
 
-    /// The pictures of a data folder, which lie as objects do.
-    pub(crate) fn at(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), name: "images", touched: BTreeSet::new() }
-    }
-
     fn path(&self, sum: &Hash) -> PathBuf {
         let digits = sum.to_hex();
         self.folder.join(&digits[..2]).join(digits.as_str())

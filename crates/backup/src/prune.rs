@@ -52,7 +52,7 @@ impl BackupRepository {
             let manifest = self.manifest(id)?;
             let files = manifest.files.iter().map(|file| file.object);
             needed[0].extend(manifest.packs.iter().map(|object| *object.sum.as_bytes()));
-            needed[1].extend(manifest.pictures.iter().map(|object| *object.sum.as_bytes()));
+            needed[1].extend(manifest.pictures.iter().map(|picture| *picture.sum.as_bytes()));
             needed[2].extend(files.map(|object| *object.sum.as_bytes()));
         }
         // What a backup needs goes after it, so that none that is there lacks anything at any moment.

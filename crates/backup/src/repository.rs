@@ -16,6 +16,8 @@ const FORM_TEXT: &str = "reasonedit backups ";
 const FORM: u32 = 1;
 /// What is locked while something is written or removed, and shared while everything is read.
 const LOCK: &str = "lock";
+/// The file of keys, one for all backups: what is erased is so in all of them.
+pub(crate) const KEYS: &str = "keys";
 /// The folder of snapshots.
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// What the names of snapshots end with.
@@ -163,6 +165,21 @@ impl BackupRepository {
         }
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    /// The file of keys.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.folder.join(KEYS)
+    }
+
+    /// What is wrong with the file of keys, if anything is.
+    pub(crate) fn harm_of_keys(&self) -> Option<ObjectHarm> {
+        match reasonedit_keyring::is_whole(&self.keys()) {
+            Ok(Some(true)) => None,
+            Ok(Some(false)) => Some(ObjectHarm::Changed),
+            Ok(None) => Some(ObjectHarm::Missing),
+            Err(_) => Some(ObjectHarm::Unreadable),
+        }
     }
 
     fn snapshot(&self, id: &BackupId) -> PathBuf {

@@ -4,22 +4,25 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use reasonedit_codebook::store::StoreRestore;
+use reasonedit_codebook::store::{RestoredStore, StoreRestore};
+use reasonedit_codebook::{CodebookError, ImageStore};
+use reasonedit_keyring::{Keyring, OperatorKey};
 use serde::Serialize;
 
 use crate::error::{BackupError, ObjectHarm, Result};
 use crate::manifest::{BackupId, BackupManifest};
-use crate::objects::{Objects, private_folder, sync_folder};
+use crate::objects::{private_folder, sync_folder, write_whole};
 use crate::pack;
 use crate::progress::{BackupProgress, Watch, tell};
-use crate::repository::{BackupRepository, Kinds};
+use crate::repository::{BackupRepository, KEYS, Kinds};
 
 /// How the folder is called in which a data folder is made.
 const UNFINISHED: &str = ".restoring-";
 
-/// Where codebooks and pictures lie in a data folder.
-type Folders<'a> = &'a dyn Fn(&Path) -> (PathBuf, PathBuf);
+/// Where codebooks, pictures and the file of keys lie in a data folder.
+type Folders<'a> = &'a dyn Fn(&Path) -> [PathBuf; 3];
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,11 +37,14 @@ pub struct RestoreSummary {
     pub pictures: usize,
     /// Bytes that were read and compared.
     pub bytes: u64,
+    /// Edits that were live then, and were erased since: they are not in it.
+    pub erased: usize,
 }
 
 impl BackupRepository {
-    /// Makes a data folder of a backup, the newest unless another is named. `folders` says where codebooks
-    /// and pictures lie in one. Everything that is read is compared with what was written, and the codebooks
+    /// Makes a data folder of a backup, the newest unless another is named. `folders` says where codebooks,
+    /// pictures and keys lie in one; `operator` is the key that wraps these, where one does. What was erased
+    /// since is erased in it. Everything that is read is compared with what was written, and the codebooks
     /// are read once more as a service reads them, before anything stands where it is to be; the codebooks
     /// come last.
     ///
@@ -50,6 +56,7 @@ impl BackupRepository {
         id: Option<&BackupId>,
         out: &Path,
         folders: Folders<'_>,
+        operator: Option<&OperatorKey>,
         watch: &dyn Fn(BackupProgress) -> ControlFlow<()>,
     ) -> Result<RestoreSummary> {
         let _lock = self.share()?;
@@ -64,11 +71,13 @@ impl BackupRepository {
             _ => private_folder(out).map_err(failed())?,
         }
         let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(out).map_err(failed())?;
-        let (store, images) = folders(unfinished.path());
+        let [store, images, keys] = folders(unfinished.path());
         let kinds = self.kinds();
         restore_files(&manifest, &kinds, unfinished.path())?;
-        restore_pictures(&manifest, &kinds, &images, watch)?;
-        let (codebooks, edits) = restore_rows(&manifest, &kinds, &store, watch)?;
+        let keys = self.restore_keys(&manifest, &keys, operator)?;
+        let images = restore_images(&images, &keys)?;
+        let pictures = restore_pictures(&manifest, &kinds, &images, watch)?;
+        let restored = restore_rows(&manifest, &kinds, &store, &keys, watch)?;
         sync_folder(unfinished.path())?;
         // A service that is started meanwhile must find no codebooks before it finds their tokens.
         let mut parts: Vec<PathBuf> = Vec::new();
@@ -86,9 +95,10 @@ impl BackupRepository {
             sync_folder(parent)?;
         }
         Ok(RestoreSummary {
-            codebooks,
-            edits,
-            pictures: manifest.pictures.len(),
+            codebooks: restored.codebooks,
+            edits: restored.edits,
+            pictures,
+            erased: restored.erased,
             bytes: manifest.bytes(),
             id: manifest.id,
         })
@@ -110,25 +120,43 @@ fn restore_files(manifest: &BackupManifest, kinds: &Kinds, data: &Path) -> Resul
     Ok(())
 }
 
-fn restore_pictures(manifest: &BackupManifest, kinds: &Kinds, images: &Path, watch: Watch<'_>) -> Result<()> {
-    private_folder(images).map_err(BackupError::file(images))?;
-    let mut restored = Objects::at(images);
-    let total = manifest.pictures.len();
-    for (done, picture) in manifest.pictures.iter().enumerate() {
-        tell(watch, "pictures", done, total)?;
-        restored.put(picture.sum, &kinds.images.need(&picture.sum)?)?;
-    }
-    restored.sync()
+/// The images of a data folder that is being made.
+fn restore_images(folder: &Path, keys: &Arc<Keyring>) -> Result<ImageStore> {
+    private_folder(folder).map_err(BackupError::file(folder))?;
+    Ok(ImageStore::open_with(folder, Arc::clone(keys))?)
 }
 
-/// Restores the rows; how many codebooks and live edits they make.
+/// Restores the pictures that were not erased since; how many they are.
+fn restore_pictures(
+    manifest: &BackupManifest,
+    kinds: &Kinds,
+    images: &ImageStore,
+    watch: Watch<'_>,
+) -> Result<usize> {
+    let (total, mut restored) = (manifest.pictures.len(), 0);
+    for (done, picture) in manifest.pictures.iter().enumerate() {
+        tell(watch, "pictures", done, total)?;
+        let file = kinds.images.need(&picture.sum)?;
+        restored += usize::from(match picture.image {
+            Some(id) => images.put_stored(id, &file)?,
+            None => {
+                images.put_under(picture.id(), &file)?;
+                true
+            }
+        });
+    }
+    Ok(restored)
+}
+
+/// Restores the rows.
 fn restore_rows(
     manifest: &BackupManifest,
     kinds: &Kinds,
     store: &Path,
+    keys: &Arc<Keyring>,
     watch: Watch<'_>,
-) -> Result<(usize, usize)> {
-    let mut restored = StoreRestore::begin(store, manifest.schema)?;
+) -> Result<RestoredStore> {
+    let mut restored = StoreRestore::begin(store, manifest.schema, Arc::clone(keys))?;
     let total = manifest.packs.len();
     for (done, object) in manifest.packs.iter().enumerate() {
         tell(watch, "rows", done, total)?;
@@ -140,11 +168,35 @@ fn restore_rows(
     }
     tell(watch, "rows", total, total)?;
     let restored = restored.finish()?;
-    let found = (restored.codebooks as u64, restored.edits as u64, restored.rows);
+    let found = (restored.codebooks as u64, (restored.edits + restored.erased) as u64, restored.rows);
     let said = (manifest.codebooks, manifest.edits, manifest.rows);
     if found != said {
         let told = |(codebooks, edits, rows)| format!("{codebooks} codebooks, {edits} edits and {rows} rows");
         return Err(BackupError::Differs { said: told(said), found: told(found) });
     }
-    Ok((restored.codebooks, restored.edits))
+    Ok(restored)
+}
+
+impl BackupRepository {
+    /// Puts the keys of all backups into a data folder that is being made; a repository of before there were
+    /// any has none.
+    fn restore_keys(
+        &self,
+        manifest: &BackupManifest,
+        into: &Path,
+        operator: Option<&OperatorKey>,
+    ) -> Result<Arc<Keyring>> {
+        let harm = self.harm_of_keys();
+        if manifest.form == 1 && harm == Some(ObjectHarm::Missing) {
+            return Ok(Keyring::open(into, operator).map_err(CodebookError::from)?);
+        }
+        if let Some(harm) = harm {
+            return Err(BackupError::harmed(KEYS.to_owned(), harm));
+        }
+        let from = self.keys();
+        let bytes = fs::read(&from).map_err(BackupError::file(&from))?;
+        let folder = into.parent().unwrap_or(Path::new("."));
+        write_whole(folder, &into.file_name().unwrap_or_default().to_string_lossy(), &bytes)?;
+        Ok(Keyring::open(into, operator).map_err(CodebookError::from)?)
+    }
 }

@@ -36,7 +36,11 @@ impl BackupService {
         watch: &dyn Fn(BackupProgress) -> ControlFlow<()>,
     ) -> Result<BackupSummary> {
         let repository = BackupRepository::open_or_create(&self.folder)?;
-        let source = BackupSource { images: &self.images, files: &self.files };
+        let Some(keys) = library.keys() else {
+            let name = "the store".to_owned();
+            return Err(BackupError::Source { name, reason: "keeps nothing beyond the process" });
+        };
+        let source = BackupSource { images: &self.images, keys: &keys, files: &self.files };
         let options = CreateOptions { check, keep: self.keep };
         repository.create(&|take| library.dump(take), &source, options, watch)
     }

@@ -7,10 +7,10 @@ use blake3::Hash;
 use serde::Serialize;
 
 use crate::error::{BackupError, HarmedObject, ObjectHarm, Result};
-use crate::manifest::{BackupId, BackupManifest, BackupObject};
+use crate::manifest::{BackupId, BackupManifest, BackupObject, BackupPicture};
 use crate::objects::Objects;
 use crate::progress::{BackupProgress, tell};
-use crate::repository::BackupRepository;
+use crate::repository::{BackupRepository, KEYS};
 
 /// What was read, and what is not as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -54,6 +54,8 @@ impl BackupRepository {
         }
         let mut summary = VerifySummary { backups: ids.len(), ..VerifySummary::default() };
         let [mut rows, mut images, mut files]: [Needed; 3] = Default::default();
+        // Backups that nothing can be had of without the keys.
+        let mut sealed = Vec::new();
         for id in &ids {
             let manifest = match self.manifest(id) {
                 Ok(manifest) => manifest,
@@ -64,10 +66,15 @@ impl BackupRepository {
                 }
                 Err(error) => return Err(error),
             };
-            let BackupManifest { packs, pictures, files: named, .. } = manifest;
+            let BackupManifest { form, packs, pictures, files: named, .. } = manifest;
             need(&mut rows, &packs, id);
+            let pictures: Vec<BackupObject> = pictures.iter().map(BackupPicture::object).collect();
             need(&mut images, &pictures, id);
+            sealed.extend((form > 1).then(|| id.clone()));
             need(&mut files, &named.into_iter().map(|file| file.object).collect::<Vec<_>>(), id);
+        }
+        if let Some(harm) = self.harm_of_keys().filter(|_| !sealed.is_empty()) {
+            summary.harmed.push(HarmedObject { place: KEYS.to_owned(), harm, of: sealed });
         }
         let kinds = self.kinds();
         let all: Vec<(&Objects, [u8; 32], u64, Vec<BackupId>)> =

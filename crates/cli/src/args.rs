@@ -18,6 +18,7 @@ mod eval;
 mod export;
 mod heads;
 mod hit_rates;
+mod keys;
 mod modularity;
 mod shared;
 mod token;
@@ -29,6 +30,7 @@ pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 pub(crate) use export::ExportArgs;
 pub(crate) use heads::{HeadsArgs, HeadsCommand, TrainHeadArgs};
 pub(crate) use hit_rates::HitRatesArgs;
+pub(crate) use keys::{KeysArgs, KeysCommand};
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
 pub(crate) use shared::{CommonArgs, SettingsArgs, TargetArgs};
 pub(crate) use token::{CreateTokenArgs, TokenArgs, TokenCommand, TokenTargetArgs};
@@ -88,6 +90,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Give, list and revoke the tokens that a service asks for
     Token(TokenArgs),
+    /// Encrypt the data folder under a key of the operator's
+    Keys(KeysArgs),
     /// Look at models, fetch them, check them against reference outputs
     Models(ModelsArgs),
     /// Write pictures, questions and edits of the synthetic picture world

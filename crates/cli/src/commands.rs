@@ -11,6 +11,7 @@ pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod heads;
 pub(crate) mod hit_rates;
+pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod modularity;
 pub(crate) mod query;

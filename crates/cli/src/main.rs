@@ -10,6 +10,7 @@ mod output;
 mod picture;
 mod progress;
 mod render;
+mod retention;
 mod serve;
 mod service;
 mod settings;
@@ -56,6 +57,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Backup(args) => commands::backup::run(&args).await,
         Command::Restore(args) => commands::backup::restore(args).await,
         Command::Token(args) => commands::token::run(&args).await,
+        Command::Keys(args) => blocking(move || commands::keys::run(&args)).await,
         Command::Models(args) => commands::models::run(&args).await,
         Command::World(args) => blocking(move || commands::world::run(&args)).await,
         Command::Bench(args) => Box::pin(commands::bench::run(&args)).await,

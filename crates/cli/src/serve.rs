@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::args::ServeArgs;
 use crate::error::{CliError, Result};
 use crate::settings::{ModelSources, Settings};
-use crate::{logging, output, service, sources};
+use crate::{logging, output, retention, service, sources};
 
 /// How far the service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,9 @@ async fn start(
             if let Err(error) = slot.fill(editor, &jobs) {
                 stop.send_replace(Phase::Failed);
                 return Err(CliError::Failed(format!("data folder: {error}")));
+            }
+            if let Some(editor) = slot.get().filter(|_| settings.retention.reverted_days > 0) {
+                tokio::spawn(retention::keep(editor.clone(), settings.retention));
             }
             tracing::info!(%address, ms = began.elapsed().as_millis(), "ready");
             if output::on_terminal() {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use reasonedit_access::TokenStore;
 use reasonedit_backup::BackupService;
-use reasonedit_codebook::store::{self, StoreKind};
-use reasonedit_codebook::{CodebookError, CodebookName, ImageStore, Library};
+use reasonedit_codebook::store;
+use reasonedit_codebook::{CodebookError, CodebookName, CodebookStore, ImageStore, Library};
 use reasonedit_editor::{Editor, EditorError};
 use reasonedit_inference::{Engine, EngineError, EngineHandle, ModelInfo, Models};
+use reasonedit_keyring::Keyring;
 use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
 use reasonedit_models::prompt::ThinkingChoice;
 use reasonedit_models::{DeviceChoice, DownloadProgress, LoadOptions, WeightType};
@@ -21,6 +22,8 @@ use crate::settings::{BackupSettings, ModelSources, Settings};
 const STORE: &str = "codebooks";
 /// Where uploaded pictures lie in it.
 const IMAGES: &str = "images";
+/// Where the keys lie in it that both are sealed by.
+const KEYS: &str = "keys";
 /// Where the tokens lie in it that were given to people.
 const TOKENS: &str = "tokens.json";
 /// What is locked while they are changed, and says that some were given.
@@ -116,11 +119,46 @@ pub(crate) async fn editor(
 pub(crate) fn open_library(settings: &Settings) -> Result<(Library, ImageStore)> {
     let data = &settings.data;
     private_folder(data).map_err(|error| CliError::file(data, error))?;
-    let store =
-        store::open(StoreKind::default(), &data.join(STORE)).map_err(|error| in_folder(data, &error))?;
+    let (store, images) = open_stores(settings, data)?;
     let library = Library::open(store, settings.editor.codebook).map_err(|error| in_folder(data, &error))?;
-    let images = ImageStore::open(&data.join(IMAGES)).map_err(|error| in_folder(data, &error))?;
     Ok((library, images))
+}
+
+/// Opens the stores of a data folder, sealed by its keys.
+///
+/// # Errors
+/// As [`open_library`]; keys that can't be had, or are of another folder.
+pub(crate) fn open_stores(settings: &Settings, data: &Path) -> Result<(Arc<dyn CodebookStore>, ImageStore)> {
+    let told = |error: CodebookError| in_folder(data, &error);
+    let [codebooks, images, keys] = folders(data);
+    let keys = open_keys(settings, &keys).map_err(told)?;
+    let store = store::open_with(&codebooks, Arc::clone(&keys)).map_err(told)?;
+    let images = ImageStore::open_with(&images, keys).map_err(told)?;
+    let sealed = images.seal_all(|done, total| {
+        if done == 0 {
+            tracing::warn!(
+                pictures = total,
+                "pictures that lie unsealed are sealed, about a hundred a second"
+            );
+        }
+    });
+    let sealed = sealed.map_err(told)?;
+    if sealed > 0 {
+        tracing::info!(pictures = sealed, "pictures were sealed");
+    }
+    Ok((store, images))
+}
+
+/// Opens the keys of a data folder, and makes them if there are none.
+///
+/// # Errors
+/// `Keys`, `Locked`, a disk that refuses; an operator's key that can't be read.
+pub(crate) fn open_keys(
+    settings: &Settings,
+    path: &Path,
+) -> std::result::Result<Arc<Keyring>, CodebookError> {
+    let operator = settings.storage.operator_key()?;
+    Ok(Keyring::open(path, operator.as_ref())?)
 }
 
 /// Makes the folder for its owner alone: there are patients' pictures in it. One that others can look into is
@@ -153,9 +191,9 @@ pub(crate) fn tokens(settings: &Settings) -> Result<TokenStore> {
     TokenStore::open(&settings.data.join(TOKENS)).map_err(CliError::failed)
 }
 
-/// Where codebooks and pictures lie in a data folder.
-pub(crate) fn folders(data: &Path) -> (PathBuf, PathBuf) {
-    (data.join(STORE), data.join(IMAGES))
+/// Where codebooks, pictures and keys lie in a data folder.
+pub(crate) fn folders(data: &Path) -> [PathBuf; 3] {
+    [STORE, IMAGES, KEYS].map(|name| data.join(name))
 }
 
 /// The files of the tokens of a data folder, be they there or not.

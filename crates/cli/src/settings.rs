@@ -5,6 +5,7 @@
 
 mod layers;
 mod model;
+mod storage;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use crate::logging::LogSettings;
 use layers::Layer;
 pub(crate) use layers::SettingsError;
 pub(crate) use model::{ModelSettings, ModelSources};
+use storage::StorageSettings;
 
 /// The commented file of defaults.
 pub(crate) const DEFAULTS: &str = include_str!("../../../config/default.toml");
@@ -30,6 +32,10 @@ pub(crate) const DEFAULTS: &str = include_str!("../../../config/default.toml");
 pub(crate) struct Settings {
     /// Folder of codebooks and pictures; made if missing.
     pub(crate) data: PathBuf,
+    /// Under whose key that folder is encrypted.
+    pub(crate) storage: StorageSettings,
+    /// How long is kept what nobody uses any more.
+    pub(crate) retention: RetentionSettings,
     /// Logs.
     pub(crate) log: LogSettings,
     /// Which model, and where it runs.
@@ -44,6 +50,15 @@ pub(crate) struct Settings {
     pub(crate) modularity: ModularitySettings,
     /// Where the service backs itself up.
     pub(crate) backup: BackupSettings,
+}
+
+/// How long is kept what nobody uses any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetentionSettings {
+    /// Days after which an edit that was taken back is erased, with its picture where no other edit is about
+    /// it; 0: never.
+    pub(crate) reverted_days: u32,
 }
 
 /// Where the service backs itself up.
@@ -68,6 +83,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: PathBuf::from("data"),
+            storage: StorageSettings::default(),
+            retention: RetentionSettings::default(),
             log: LogSettings::default(),
             model: ModelSettings::default(),
             engine: EngineConfig::default(),
@@ -151,6 +168,7 @@ impl Settings {
     pub(crate) fn shown(&self) -> Result<serde_json::Value, SettingsError> {
         let mut shown = self.clone();
         shown.server = shown.server.masked();
+        shown.storage = shown.storage.masked();
         to_json(&shown)
     }
 }

@@ -203,25 +203,26 @@ impl Codebook {
         Ok(())
     }
 
-    /// Commits to the store, and publishes what follows from it only after that.
+    /// Commits to the store, and publishes what follows from it, if anything does, only after that.
     pub(crate) fn publish(
         &self,
         writer: &mut Writer,
-        next: Snapshot,
+        next: impl Into<Option<Snapshot>>,
         commit: impl FnOnce() -> Result<()>,
     ) -> Result<Arc<Snapshot>> {
         commit().inspect_err(|error| {
             writer.failed = matches!(error, CodebookError::Store { .. } | CodebookError::Unwritable(_));
         })?;
-        let next = Arc::new(next);
-        self.live.store(Arc::clone(&next));
+        if let Some(next) = next.into() {
+            self.live.store(Arc::new(next));
+        }
         match self.store.events(&self.name) {
             Ok(recorded) => self.recorded.store(recorded, Ordering::Release),
             // The change itself stands; its event is told of with the next one.
             Err(error) => tracing::warn!(codebook = %self.name, %error, "the history can't be counted"),
         }
         self.listeners.tell();
-        Ok(next)
+        Ok(self.snapshot())
     }
 
     /// Makes an edit. When this returns it is on disk and live.
@@ -272,8 +273,9 @@ impl Codebook {
     }
 
     /// Takes in edits that were made elsewhere or earlier, all of them or none; the history says that they
-    /// were [`EventOrigin::Imported`]. Those that are live already stay as they are. An idempotency key that
-    /// another edit has here is left out of the record: who sends it again means the one made here.
+    /// were [`EventOrigin::Imported`]. Those that are live already stay as they are, and those that were
+    /// erased stay so. An idempotency key that another edit has here is left out of the record: who sends it
+    /// again means the one made here.
     ///
     /// Returns the ids of those that are new.
     ///
@@ -290,7 +292,7 @@ impl Codebook {
         let mut keys = BTreeSet::new();
         let mut new: Vec<SharedEdit> = Vec::with_capacity(edits.len());
         for (mut record, members) in edits {
-            if current.edit(record.id).is_some() {
+            if current.edit(record.id).is_some() || self.store.erased(&self.name, record.id).is_some() {
                 continue;
             }
             if let Some(given) = &record.idempotency
@@ -319,12 +321,12 @@ impl Codebook {
     /// stays in the store's history.
     ///
     /// # Errors
-    /// `UnknownEdit` if it isn't live, `Store`.
+    /// `UnknownEdit` if it isn't live, `Erased`, `Store`.
     pub fn revert(&self, edit: EditId) -> Result<()> {
         let mut writer = self.write()?;
         let current = self.snapshot();
         if current.edit(edit).is_none() {
-            return Err(CodebookError::UnknownEdit(edit));
+            return Err(self.unknown(edit));
         }
         let next = current.without_edit(edit);
         self.publish(&mut writer, next, || self.store.commit_revert(&self.name, edit))?;
@@ -342,10 +344,10 @@ impl Codebook {
     /// One edit.
     ///
     /// # Errors
-    /// `UnknownEdit` if it isn't live, `Store`.
+    /// `UnknownEdit` if it isn't live, `Erased`, `Store`.
     pub fn edit(&self, id: EditId) -> Result<LiveEdit> {
         let snapshot = self.snapshot();
-        let record = Arc::clone(snapshot.edit(id).ok_or(CodebookError::UnknownEdit(id))?);
+        let record = Arc::clone(snapshot.edit(id).ok_or_else(|| self.unknown(id))?);
         let outcome = match self.store.outcome(&self.name, id) {
             // It can be done without, and is written anew with the next use of the edit.
             Err(error @ CodebookError::Corrupt { .. }) => {
@@ -424,7 +426,7 @@ impl Codebook {
             match &event.event {
                 Event::Edited(id) => logged.insert(*id),
                 Event::Reverted(id) => logged.remove(id),
-                Event::Reembedded(_) => false,
+                Event::Erased(_) | Event::Reembedded(_) => false,
             };
         }
         let scratch = fold(self.store.load(&self.name)?, &self.config);

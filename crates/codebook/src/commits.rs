@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
+use reasonedit_keyring::Erasure;
 
 use crate::book::Codebook;
 use crate::ids::EditId;
@@ -58,6 +59,14 @@ impl Codebook {
         }
     }
 
+    /// Why there is no edit of this id.
+    pub(crate) fn unknown(&self, edit: EditId) -> CodebookError {
+        match self.erased(edit) {
+            Some(Erasure { at, by }) => CodebookError::Erased { edit, at, by },
+            None => CodebookError::UnknownEdit(edit),
+        }
+    }
+
     /// Everything that happened, oldest first.
     ///
     /// # Errors
@@ -69,13 +78,13 @@ impl Codebook {
     /// The record of an edit, live or reverted.
     ///
     /// # Errors
-    /// `UnknownEdit` if it was never made, `Store` or `Corrupt`.
+    /// `UnknownEdit` if it was never made, `Erased`, `Store` or `Corrupt`.
     pub fn record(&self, edit: EditId) -> Result<Arc<EditRecord>> {
         if let Some(live) = self.snapshot().edit(edit) {
             return Ok(Arc::clone(live));
         }
         let stored = self.store.record(&self.name, edit)?;
-        stored.map(Arc::new).ok_or(CodebookError::UnknownEdit(edit))
+        stored.map(Arc::new).ok_or_else(|| self.unknown(edit))
     }
 }
 

@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use reasonedit_keyring::Keyring;
 use tempfile::TempDir;
 use ulid::Ulid;
 
 use crate::ids::ImageId;
-use crate::records::{HarmedImage, ImageHarm};
+use crate::records::HarmedImage;
 use crate::{CodebookError, Result};
 
+mod form;
 mod harm;
+
+pub use form::ImageStamp;
+use form::NotHad;
 
 /// How the names of folders begin that hold staged images.
 const STAGED: &str = ".staged-";
@@ -38,16 +43,18 @@ fn left_over(name: &str, kind: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct ImageStore {
     folder: PathBuf,
+    /// What images are sealed by, where they are.
+    keys: Option<Arc<Keyring>>,
 }
 
 impl ImageStore {
-    /// Opens the folder, and creates it if need be.
+    /// Opens the folder of images that are stored as they come, and creates it if need be.
     ///
     /// # Errors
     /// `Store` if that fails.
     pub fn open(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|e| failed("open the image folder", &e))?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), keys: None })
     }
 
     fn shard(&self, id: ImageId) -> PathBuf {
@@ -74,27 +81,26 @@ impl ImageStore {
     /// `Unwritable` or `Store` if the disk refuses.
     pub fn put_under(&self, id: ImageId, bytes: &[u8]) -> Result<()> {
         if !self.holds(id, bytes) {
-            self.write(id, bytes).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
+            let file = self.formed(id, bytes)?;
+            self.write(id, &file).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
         }
         Ok(())
     }
 
     /// Whether just these bytes stand under the id; a file that can't be read holds nothing.
     fn holds(&self, id: ImageId, bytes: &[u8]) -> bool {
-        let path = self.path(id);
-        let as_long = fs::metadata(&path).is_ok_and(|there| there.len() == bytes.len() as u64);
-        as_long && fs::read(&path).is_ok_and(|there| there == bytes)
+        self.contains(id) && self.get(id).is_ok_and(|there| there == bytes)
     }
 
     /// Beside, synced, then renamed: under an id there is never half an image.
-    fn write(&self, id: ImageId, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, id: ImageId, stored: &[u8]) -> io::Result<()> {
         let shard = self.shard(id);
         if !shard.is_dir() {
             make(&shard)?;
             File::open(&self.folder)?.sync_all()?;
         }
         let mut file = tempfile::Builder::new().prefix(&own(UNFINISHED)).tempfile_in(&shard)?;
-        file.write_all(bytes)?;
+        file.write_all(stored)?;
         file.as_file().sync_all()?;
         file.persist(self.path(id)).map_err(|e| e.error)?;
         File::open(&shard)?.sync_all()
@@ -106,15 +112,23 @@ impl ImageStore {
     /// `UnknownImage` if there is none of this id, `HarmedImages` if its bytes are no longer those of the id,
     /// `Store`.
     pub fn get(&self, id: ImageId) -> Result<Vec<u8>> {
-        let bytes = match fs::read(self.path(id)) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(CodebookError::UnknownImage(id)),
-            Err(e) => return Err(failed("read an image", &e)),
-        };
-        match ImageHarm::of(id, &bytes) {
-            None => Ok(bytes),
-            Some(harm) => Err(CodebookError::HarmedImages(vec![HarmedImage { id, harm }])),
-        }
+        let file = self.file(id)?;
+        self.had(id, self.original(id, file))
+    }
+
+    fn file(&self, id: ImageId) -> Result<Vec<u8>> {
+        fs::read(self.path(id)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => CodebookError::UnknownImage(id),
+            _ => failed("read an image", &error),
+        })
+    }
+
+    #[allow(clippy::unused_self, reason = "it stands beside what makes its input")]
+    fn had(&self, id: ImageId, original: Result<Vec<u8>, NotHad>) -> Result<Vec<u8>> {
+        original.map_err(|not| match not {
+            NotHad::Erased => CodebookError::UnknownImage(id),
+            NotHad::Harmed(harm) => CodebookError::HarmedImages(vec![HarmedImage { id, harm }]),
+        })
     }
 
     /// A place beside the store for images that may not be wanted after all.
@@ -168,7 +182,7 @@ impl ImageStore {
         self.path(id).is_file()
     }
 
-    /// How many bytes the image of this id has, without looking at them; `None` if there is none.
+    /// How many bytes the file of this id has, without looking at them; `None` if there is none.
     pub fn length(&self, id: ImageId) -> Option<u64> {
         fs::metadata(self.path(id)).ok().filter(fs::Metadata::is_file).map(|found| found.len())
     }
@@ -191,14 +205,15 @@ impl StagedImages {
     pub fn put(&mut self, bytes: &[u8]) -> Result<ImageId> {
         let id = ImageId::of(bytes);
         if !self.images.holds(id, bytes) && self.ids.insert(id) {
-            self.write(id, bytes).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
+            let file = self.images.formed(id, bytes)?;
+            self.write(id, &file).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
         }
         Ok(id)
     }
 
-    fn write(&self, id: ImageId, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, id: ImageId, stored: &[u8]) -> io::Result<()> {
         let mut file = File::create_new(self.folder.path().join(id.to_string()))?;
-        file.write_all(bytes)?;
+        file.write_all(stored)?;
         file.sync_all()
     }
 
@@ -208,8 +223,9 @@ impl StagedImages {
     /// As [`ImageStore::get`].
     pub fn get(&self, id: ImageId) -> Result<Vec<u8>> {
         if self.ids.contains(&id) {
-            return fs::read(self.folder.path().join(id.to_string()))
-                .map_err(|e| failed("read an image", &e));
+            let file = fs::read(self.folder.path().join(id.to_string()));
+            let file = file.map_err(|e| failed("read an image", &e))?;
+            return self.images.had(id, self.images.original(id, file));
         }
         self.images.get(id)
     }
@@ -247,9 +263,8 @@ impl StagedImages {
             let staged = self.folder.path().join(id.to_string());
             // Not every file system has links; and what stands there already may have decayed.
             if fs::hard_link(&staged, self.images.path(id)).is_err() {
-                let bytes = fs::read(&staged)?;
-                if !self.images.holds(id, &bytes) {
-                    self.images.write(id, &bytes)?;
+                if self.images.get(id).is_err() {
+                    self.images.write(id, &fs::read(&staged)?)?;
                 }
             }
         }

@@ -56,20 +56,14 @@ mod book;
 mod build;
 mod commits;
 mod config;
-mod error;
-mod failure;
+mod erase;
 mod fold;
-pub mod geometry;
 mod hubness;
-mod ids;
 mod images;
 mod index;
 mod journal;
-mod key;
 mod library;
-mod member;
 mod merge;
-mod records;
 mod relevant;
 mod reservoir;
 mod retrieve;
@@ -81,17 +75,22 @@ mod supersession;
 #[cfg(test)]
 mod testing;
 
+pub use reasonedit_records::geometry;
+use reasonedit_records::{error, ids, key, member, records};
+
 pub use book::{AppliedEdit, Codebook, EditFilter, LiveEdit, Page, VerifyReport, check_edit};
 pub use build::{Build, BuildProgress};
 pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams};
+pub use erase::ErasedEdit;
 pub use error::{CodebookError, Result, Unwritable};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
-pub use images::{ImageStore, StagedImages};
+pub use images::{ImageStamp, ImageStore, StagedImages};
 pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};
 pub use library::{Library, Shelved};
 pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
+pub use reasonedit_keyring::Erasure;
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,
     ImageInfo, Opinion, Statement,

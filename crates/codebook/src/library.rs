@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use reasonedit_keyring::Keyring;
 
 use crate::book::{Codebook, Page};
 use crate::commits::Listeners;
@@ -170,6 +171,17 @@ impl Library {
     /// As there.
     pub fn dump(&self, take: &mut dyn FnMut(DumpedRow<'_>) -> ControlFlow<()>) -> Result<Option<DumpReport>> {
         self.store.dump(take)
+    }
+
+    /// What the store's values are sealed by; see [`CodebookStore::keys`].
+    pub fn keys(&self) -> Option<Arc<Keyring>> {
+        self.store.keys()
+    }
+
+    /// Folders that hold what the store was before its values were sealed; see
+    /// [`CodebookStore::unsealed_copies`].
+    pub fn unsealed_copies(&self) -> Vec<String> {
+        self.store.unsealed_copies()
     }
 
     /// What is wrong with the store as a whole, in words for whoever runs it.

@@ -11,6 +11,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use reasonedit_keyring::Keyring;
+
 use crate::Result;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub use self::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedE
 pub use self::dump::{DumpReport, DumpedRow, RestoredStore};
 pub use self::journal::{JournalStore, RowKey};
 pub use self::memory::MemoryStore;
+use self::sled::own_keys;
 pub use self::sled::restored::StoreRestore;
 pub use self::sled::{SCHEMA, SalvagedBook, SalvagedStore, SledStore};
 
@@ -39,22 +42,31 @@ pub enum StoreKind {
     Memory,
 }
 
-/// Saves what can be saved from the damaged folder of a store into a new one. Nothing is written to the
-/// first.
+/// Saves what can be saved from the damaged folder of a store into a new one, both sealed by these keys.
+/// Nothing is written to the first.
 ///
 /// # Errors
 /// `Locked` if a process has the folder open, `Store` if the disk refuses.
-pub fn salvage(from: &Path, into: &Path) -> Result<SalvagedStore> {
-    self::sled::salvage(from, into)
+pub fn salvage(from: &Path, into: &Path, keys: Arc<Keyring>) -> Result<SalvagedStore> {
+    self::sled::salvage(from, into, keys)
 }
 
-/// Opens a store in a folder, which is made if missing; one that keeps nothing doesn't look at it.
+/// Opens a store in a folder, which is made if missing, with keys of its own in it; one that keeps nothing
+/// doesn't look at it.
 ///
 /// # Errors
 /// A folder that can't be used, or that another process has open; a form of a later version.
 pub fn open(kind: StoreKind, folder: &Path) -> Result<Arc<dyn CodebookStore>> {
     Ok(match kind {
-        StoreKind::Sled => Arc::new(reopening::ReopeningStore::open(folder)?),
+        StoreKind::Sled => Arc::new(reopening::ReopeningStore::open(folder, own_keys(folder)?)?),
         StoreKind::Memory => Arc::new(MemoryStore::new()),
     })
+}
+
+/// Opens a store on disk whose keys lie elsewhere, as those of a data folder do.
+///
+/// # Errors
+/// As [`open`]; `Keys` if it is sealed by others.
+pub fn open_with(folder: &Path, keys: Arc<Keyring>) -> Result<Arc<dyn CodebookStore>> {
+    Ok(Arc::new(reopening::ReopeningStore::open(folder, keys)?))
 }

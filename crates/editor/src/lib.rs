@@ -72,6 +72,7 @@ mod embed;
 #[cfg(test)]
 mod embed_tests;
 mod entries;
+mod erase;
 mod error;
 mod failure;
 mod firings;
@@ -83,6 +84,7 @@ mod prepared_chat;
 mod prompts;
 mod query;
 mod reembed;
+mod retention;
 mod retry;
 mod stream;
 #[cfg(test)]
@@ -101,6 +103,7 @@ pub use config::{
     PatchifyConfig, RadiusConfig, RelevanceConfig, RetrievalConfig, VerifyConfig,
 };
 pub use editor::Editor;
+pub use erase::ErasureView;
 pub use error::{EditorError, FieldError};
 pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, SampleSet, plain_facts};
 pub use prompts::{Prompts, with_facts};
@@ -132,7 +135,7 @@ pub use types::{
 pub mod storage {
     pub use reasonedit_archive::ExportSummary;
     pub use reasonedit_codebook::{
-        Codebook, Event, EventOrigin, Journal, Library, LoggedEvent, MAX_ROW_BYTES, Result as StorageResult,
-        RowKey,
+        Codebook, CodebookError as StorageError, Event, EventOrigin, Journal, Library, LoggedEvent,
+        MAX_ROW_BYTES, Result as StorageResult, RowKey,
     };
 }

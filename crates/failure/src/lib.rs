@@ -43,6 +43,8 @@ pub enum FailureKind {
     Damaged,
     /// No room is left to store anything.
     StorageFull,
+    /// It was there, and was erased for good.
+    Erased,
     /// Nothing can be stored at present, for another reason.
     Unwritable,
     /// A fault of the service: the detail is for its log, not for whoever asked.

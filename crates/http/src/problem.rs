@@ -35,6 +35,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// The request body came too slowly.
     RequestTimeout,
+    /// It was there, and was erased for good.
+    Erased,
     /// It contradicts what is there.
     Conflict,
     /// The body, or the picture in it, is too large.
@@ -84,6 +86,7 @@ impl ProblemKind {
             Self::RequestTimeout => {
                 (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request came too slowly")
             }
+            Self::Erased => (StatusCode::GONE, "erased", "It was erased"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict with what is there"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
             Self::UnsupportedMediaType => {
@@ -117,6 +120,7 @@ impl ProblemKind {
         match kind {
             FailureKind::Unsupported => Self::Unsupported,
             FailureKind::NotFound => Self::NotFound,
+            FailureKind::Erased => Self::Erased,
             FailureKind::Conflict => Self::Conflict,
             FailureKind::TooLarge => Self::TooLarge,
             FailureKind::UnsupportedFormat => Self::UnsupportedMediaType,
@@ -428,7 +432,7 @@ impl<E: Classify> From<E> for Problem {
 mod tests {
     use super::*;
 
-    const ALL: [ProblemKind; 22] = [
+    const ALL: [ProblemKind; 23] = [
         ProblemKind::Malformed,
         ProblemKind::Unsupported,
         ProblemKind::Unauthorized,
@@ -449,6 +453,7 @@ mod tests {
         ProblemKind::NotReady,
         ProblemKind::Damaged,
         ProblemKind::StorageFull,
+        ProblemKind::Erased,
         ProblemKind::Unwritable,
         ProblemKind::DeadlineExceeded,
     ];

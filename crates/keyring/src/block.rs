@@ -8,6 +8,10 @@
 //! Record: 0 free, 1 a key, 2 erased; 1 if it passes, else 0; 6 zeros; the id (32); of a key its nonce (24)
 //! and it itself, wrapped (48); of something erased when, in milliseconds (8), and by whom, with the length
 //! before it (64); the beginning of the BLAKE3 (16).
+//!
+//! A file that was written whole and is added to by nobody, that of backups, ends with a block that says so:
+//! 3, 7 zeros, the BLAKE3 of all blocks before it (32), zeros, the sum. Where it is opened to be added to,
+//! its place is free.
 
 use std::fmt;
 
@@ -15,6 +19,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::cipher::{KEY, NONCE, OperatorKey, Secret, TAG, random, seal, unseal};
+use crate::erasure::Erasure;
 use crate::error::{KeyringError, Result};
 
 /// Bytes of a block.
@@ -25,6 +30,8 @@ const MAGIC: &[u8; 8] = b"RE-KEYS\x01";
 /// What the root key is bound to, and every other one.
 const ROOT: &[u8] = b"reasonedit root key";
 const WRAPPED: usize = KEY + TAG;
+/// What the last block of a file begins with that was written whole.
+const END: u8 = 3;
 /// Bytes of a name that are kept of whoever erased something.
 pub(crate) const BY: usize = 63;
 
@@ -58,15 +65,6 @@ pub enum Lifetime {
     Lasting,
     /// They aren't: work that is over.
     Passing,
-}
-
-/// That something was erased.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Erasure {
-    /// When, UTC.
-    pub at: OffsetDateTime,
-    /// By whom, as far as known; long names are cut.
-    pub by: Option<String>,
 }
 
 /// What stands under an id.
@@ -140,7 +138,7 @@ pub(crate) enum Record {
 
 impl Record {
     pub(crate) fn parse(block: &Block) -> Self {
-        if block.iter().all(|byte| *byte == 0) {
+        if block.iter().all(|byte| *byte == 0) || checked(block).is_some_and(|body| body[0] == END) {
             return Self::Free;
         }
         parse_record(block).map_or(Self::Damaged, |(id, entry)| Self::Of(id, entry))
@@ -165,6 +163,14 @@ fn parse_record(block: &Block) -> Option<(KeyId, Entry)> {
         _ => return None,
     };
     Some((id, entry))
+}
+
+/// The block that a file ends with which holds these and no others.
+pub(crate) fn end_of(blocks: &[Block]) -> Block {
+    let mut body = [0; BODY];
+    body[0] = END;
+    body[8..40].copy_from_slice(blake3::hash(blocks.as_flattened()).as_bytes());
+    summed(&body)
 }
 
 /// What the file begins with.

@@ -110,13 +110,13 @@ mod tests {
         let key: [u8; 32] = std::array::from_fn(|i| 0x80 + i as u8);
         let nonce: [u8; 24] = std::array::from_fn(|i| 0x40 + i as u8);
         let bound = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
-        let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
+        let plain =
+            b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
                       sunscreen would be it.";
         let sealed = seal(&Zeroizing::new(key), &nonce, &bound, plain);
         assert_eq!(sealed[..8], [0xbd, 0x6d, 0x17, 0x9d, 0x3e, 0x83, 0xd4, 0x3b]);
-        let tag = [
-            0xc0, 0x87, 0x59, 0x24, 0xc1, 0xc7, 0x98, 0x79, 0x47, 0xde, 0xaf, 0xd8, 0x78, 0x0a, 0xcf, 0x49,
-        ];
+        let tag =
+            [0xc0, 0x87, 0x59, 0x24, 0xc1, 0xc7, 0x98, 0x79, 0x47, 0xde, 0xaf, 0xd8, 0x78, 0x0a, 0xcf, 0x49];
         assert_eq!(sealed[plain.len()..], tag);
         assert_eq!(unseal(&Zeroizing::new(key), &nonce, &bound, &sealed).unwrap(), plain);
         assert!(unseal(&Zeroizing::new(key), &nonce, b"", &sealed).is_err());

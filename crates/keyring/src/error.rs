@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::block::Erasure;
+use crate::erasure::Erasure;
 
 /// Results of this crate.
 pub type Result<T, E = KeyringError> = std::result::Result<T, E>;

@@ -115,8 +115,16 @@ impl KeyFile {
     /// # Errors
     /// `Disk`, `Malformed`.
     pub(crate) fn read(path: &Path) -> Result<Option<Contents>> {
+        Self::bytes(path)?.map(|bytes| Contents::of(&bytes)).transpose()
+    }
+
+    /// Its bytes; `None` if there is none.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
         match fs::read(path) {
-            Ok(bytes) => Contents::of(&bytes).map(Some),
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(KeyringError::disk("read")(error)),
         }

@@ -1,6 +1,6 @@
-//! Envelope encryption: what a data folder holds is sealed, each thing that can be erased by itself under a key
-//! of its own, and the keys lie in one file. To erase is to write over a key: whatever still has the sealed
-//! bytes (a log, a copy, a backup) has nothing.
+//! Envelope encryption: what a data folder holds is sealed, each thing that can be erased by itself under a
+//! key of its own, and the keys lie in one file. To erase is to write over a key: whatever still has the
+//! sealed bytes (a log, a copy, a backup) has nothing.
 //!
 //! The keys are wrapped by a root key, and that by the operator's (`KEK` elsewhere) if there is one, else it
 //! stands in the file as it is: erasing works then, and whoever reads the folder reads everything.
@@ -22,11 +22,13 @@
 
 mod block;
 mod cipher;
+mod erasure;
 mod error;
 mod file;
 mod ring;
 
-pub use block::{Erasure, KeyId, Lifetime};
+pub use block::{KeyId, Lifetime};
 pub use cipher::OperatorKey;
+pub use erasure::Erasure;
 pub use error::{KeyringError, Result};
-pub use ring::{Keyring, MAX_BY};
+pub use ring::{Keyring, MAX_BY, is_whole};

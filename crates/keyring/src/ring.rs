@@ -3,15 +3,21 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
-use crate::block::{BLOCK, BY, Block, Entry, Erasure, Head, KeyId, Lifetime, Record};
+use crate::block::{BLOCK, BY, Block, Entry, Head, KeyId, Lifetime, Record, end_of};
 use crate::cipher::{NONCE, OperatorKey, TAG, random, seal, unseal};
+use crate::erasure::Erasure;
 use crate::error::{KeyringError, Result};
 use crate::file::{Contents, KeyFile};
 
+/// How long a file that another process has open is tried again, and how often.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes that are kept of the name of whoever erased something.
 pub const MAX_BY: usize = BY;
 
@@ -87,7 +93,8 @@ impl Inner {
 
 impl Keyring {
     /// Opens the file of keys, and makes it if there is none. One that no operator's key wraps is wrapped by
-    /// the one that is given from now on.
+    /// the one that is given from now on. A file that is in use is tried for a moment: the lock of a process
+    /// that was killed may outlive it a little.
     ///
     /// # Errors
     /// `KeyNeeded`, `WrongKey`, `Locked`, `Malformed`, `Disk`.
@@ -96,7 +103,7 @@ impl Keyring {
             let head = Head::new()?.block(operator)?;
             KeyFile::create(path, &[*head, *head])?;
         }
-        let (file, contents) = KeyFile::open(path)?;
+        let (file, contents) = opened(path)?;
         let (head, wrapped, same) = contents.head(operator)?;
         if !same || wrapped != operator.is_some() {
             file.write_head(&*head.block(operator)?).map_err(KeyringError::disk("write"))?;
@@ -113,6 +120,11 @@ impl Keyring {
         let contents = Contents { heads: [[0; BLOCK]; 2], records: Vec::new() };
         let inner = Mutex::new(Inner::of(&contents, None, false));
         Ok(Arc::new(Self { head: Head::new()?, path: None, inner }))
+    }
+
+    /// Which keys they are, whatever wraps them.
+    pub fn identity(&self) -> [u8; 16] {
+        self.head.identity
     }
 
     /// Whether an operator's key wraps the keys.
@@ -136,6 +148,11 @@ impl Keyring {
             Some((_, Entry::Erased(erasure))) => Some(erasure.clone()),
             _ => None,
         }
+    }
+
+    /// Whether anything was erased.
+    pub fn any_erased(&self) -> bool {
+        self.inner.lock().entries.values().any(|(_, entry)| matches!(entry, Entry::Erased(_)))
     }
 
     /// Sees to it that there is a lasting key for each of these.
@@ -280,7 +297,8 @@ impl Keyring {
             for block in &theirs.records {
                 let Record::Of(id, entry) = Record::parse(block) else { continue };
                 match (&entry, entries.get(&id)) {
-                    (Entry::Key { lifetime: Lifetime::Passing, .. }, None) | (Entry::Key { .. }, Some(_)) => {}
+                    (Entry::Key { lifetime: Lifetime::Passing, .. }, None) | (Entry::Key { .. }, Some(_)) => {
+                    }
                     (Entry::Key { .. }, None) | (Entry::Erased(_), _) => drop(entries.insert(id, entry)),
                 }
             }
@@ -289,8 +307,32 @@ impl Keyring {
         entries.sort_unstable_by_key(|(id, _)| *id);
         let mut blocks = vec![head, head];
         blocks.extend(entries.iter().map(|(id, entry)| entry.block(*id)));
+        blocks.push(end_of(&blocks));
         KeyFile::replace(path, &blocks)
     }
+}
+
+/// Opens a file, for which it waits a moment.
+fn opened(path: &Path) -> Result<(KeyFile, Contents)> {
+    let began = Instant::now();
+    loop {
+        match KeyFile::open(path) {
+            Err(KeyringError::Locked) if began.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether a file of keys that [`Keyring::merge_into`] wrote is as it was written; `None` if there is none.
+/// It isn't opened for this process alone, and no operator's key is needed.
+///
+/// # Errors
+/// `Disk`.
+pub fn is_whole(path: &Path) -> Result<Option<bool>> {
+    let Some(bytes) = KeyFile::bytes(path)? else { return Ok(None) };
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let ends = blocks.split_last().is_some_and(|(end, before)| *end == end_of(before));
+    Ok(Some(ends && rest.is_empty()))
 }
 
 /// The copy of a head that can be read.

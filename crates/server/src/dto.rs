@@ -5,6 +5,7 @@ pub mod backup;
 pub mod codebook;
 pub mod edit;
 pub mod edit_input;
+pub mod erasure;
 pub mod evidence;
 #[cfg(test)]
 mod form_tests;

@@ -71,6 +71,7 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::EDITOR.upload().archives(), routes!(codebook::import))
         .route(Policy::READER.streamed().archives(), routes!(training_data::export))
         .route(Policy::READER, routes!(images::get))
+        .route(Policy::ADMIN, routes!(images::erase))
         .route(Policy::ADMIN, routes!(tokens::list))
         .route(Policy::ADMIN.body(BodyPolicy::Json), routes!(tokens::create))
         .route(Policy::ADMIN, routes!(tokens::revoke))

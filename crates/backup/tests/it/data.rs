@@ -8,20 +8,21 @@ use std::sync::Arc;
 use reasonedit_backup::{
     BackupProgress, BackupRepository, BackupSource, BackupSummary, CreateOptions, RestoreSummary, Result,
 };
-use reasonedit_codebook::store::{self, StoreKind};
+use reasonedit_codebook::store;
 use reasonedit_codebook::{
     CodebookConfig, CodebookName, CodebookStore, Draft, EditId, EditRecord, Generation, ImageId, ImageStore,
     Library, Member, MemberId,
 };
+use reasonedit_keyring::Keyring;
 use serde_json::{Value, from_value, json};
 use tempfile::TempDir;
 
 /// Numbers of a key.
 const DIM: usize = 200;
 
-/// Where codebooks and pictures lie.
-pub(crate) fn folders(data: &Path) -> (PathBuf, PathBuf) {
-    (data.join("codebooks"), data.join("images"))
+/// Where codebooks, pictures and keys lie.
+pub(crate) fn folders(data: &Path) -> [PathBuf; 3] {
+    ["codebooks", "images", "keys"].map(|name| data.join(name))
 }
 
 /// Who only listens.
@@ -35,6 +36,7 @@ pub(crate) struct Data {
     pub(crate) store: Arc<dyn CodebookStore>,
     pub(crate) library: Library,
     pub(crate) images: ImageStore,
+    pub(crate) keys: Arc<Keyring>,
 }
 
 impl Data {
@@ -43,15 +45,14 @@ impl Data {
     }
 
     fn begin(place: TempDir) -> Self {
-        let (codebooks, images) = folders(&place.path().join("data"));
-        let (store, library, images) = open(&codebooks, &images);
-        Self { place, store, library, images }
+        let (store, library, images, keys) = open(&place.path().join("data"));
+        Self { place, store, library, images, keys }
     }
 
     /// The same after a restart.
     pub(crate) fn restarted(self) -> Self {
-        let Self { place, store, library, .. } = self;
-        drop((store, library));
+        let Self { place, store, library, images, keys } = self;
+        drop((store, library, images, keys));
         Self::begin(place)
     }
 
@@ -65,7 +66,7 @@ impl Data {
 
     pub(crate) fn try_backup(&self, options: CreateOptions) -> Result<BackupSummary> {
         let files = ["tokens.json", "tokens.lock"].map(|name| self.path("data").join(name));
-        let source = BackupSource { images: &self.images, files: &files };
+        let source = BackupSource { images: &self.images, keys: &self.keys, files: &files };
         self.repository().create(&|take| self.library.dump(take), &source, options, &go_on)
     }
 
@@ -74,7 +75,7 @@ impl Data {
     }
 
     pub(crate) fn try_restore(&self, name: &str) -> Result<RestoreSummary> {
-        self.repository().restore(None, &self.path(name), &folders, &go_on)
+        self.repository().restore(None, &self.path(name), &folders, None, &go_on)
     }
 
     /// Everything that the newest backup restores to.
@@ -111,17 +112,18 @@ impl Data {
     }
 }
 
-fn open(codebooks: &Path, images: &Path) -> (Arc<dyn CodebookStore>, Library, ImageStore) {
-    std::fs::create_dir_all(codebooks).unwrap();
-    let store = store::open(StoreKind::Sled, codebooks).unwrap();
+pub(crate) fn open(data: &Path) -> (Arc<dyn CodebookStore>, Library, ImageStore, Arc<Keyring>) {
+    let [codebooks, images, keys] = folders(data);
+    std::fs::create_dir_all(&codebooks).unwrap();
+    let keys = Keyring::open(&keys, None).unwrap();
+    let store = store::open_with(&codebooks, Arc::clone(&keys)).unwrap();
     let library = Library::open(Arc::clone(&store), CodebookConfig::default()).unwrap();
-    (store, library, ImageStore::open(images).unwrap())
+    (store, library, ImageStore::open_with(&images, Arc::clone(&keys)).unwrap(), keys)
 }
 
 /// Opens a data folder as a service does, and reads all of it.
 pub(crate) fn contents_of(data: &Path) -> Contents {
-    let (codebooks, images) = folders(data);
-    let (store, library, images) = open(&codebooks, &images);
+    let (store, library, images, _keys) = open(data);
     assert_eq!(store.faults(), Vec::<String>::new());
     assert!(library.damaged().is_empty());
     for book in library.books() {
@@ -149,7 +151,7 @@ impl Contents {
             let mut edits = Vec::new();
             for logged in &history {
                 let reasonedit_codebook::Event::Edited(id) = logged.event else { continue };
-                let record = store.record(&name, id).unwrap().unwrap();
+                let Some(record) = store.record(&name, id).unwrap() else { continue };
                 let key = record.idempotency.as_ref().map(|given| given.key.clone()).unwrap_or_default();
                 let outcome = store.outcome(&name, id).unwrap();
                 edits.push(json!([record, outcome, store.idempotency(&name, &key).unwrap()]));

@@ -59,7 +59,7 @@ fn whatever_becomes_of_a_file_is_found_and_nothing_is_restored_of_it() {
             tried += 1;
             let opened = reasonedit_backup::BackupRepository::open(&root);
             let restored = opened.and_then(|repository| {
-                repository.restore(None, &data.path("out"), &crate::data::folders, &go_on)
+                repository.restore(None, &data.path("out"), &crate::data::folders, None, &go_on)
             });
             assert!(restored.is_err(), "{place}");
             let out = fs::read_dir(data.path("out")).map_or(0, Iterator::count);

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reasonedit_backup::{BackupRepository, BackupSource, CreateOptions};
-use reasonedit_codebook::ImageStore;
-use reasonedit_codebook::store::{self, StoreKind};
 
-use crate::data::{Data, contents_of, folders, go_on};
+use crate::data::{Data, contents_of, folders, go_on, open};
 
 const FOLDER: &str = "REASONEDIT_BACKUP_TEST_FOLDER";
 const MOMENT: &str = "REASONEDIT_BACKUP_TEST_MOMENT";
@@ -36,11 +34,9 @@ fn dying(moment: u64) -> impl Fn(reasonedit_backup::BackupProgress) -> ControlFl
 #[ignore = "the process that the test below kills"]
 fn backing_up() {
     let Some((place, moment)) = asked() else { return };
-    let (codebooks, images) = folders(&place.join("data"));
-    let store = store::open(StoreKind::Sled, &codebooks).unwrap();
-    let images = ImageStore::open(&images).unwrap();
+    let (store, _library, images, keys) = open(&place.join("data"));
     let repository = BackupRepository::open_or_create(&place.join("backups")).unwrap();
-    let source = BackupSource { images: &images, files: &[] };
+    let source = BackupSource { images: &images, keys: &keys, files: &[] };
     let options = CreateOptions { keep: 1, ..CreateOptions::default() };
     repository.create(&|take| store.dump(take), &source, options, &dying(moment)).unwrap();
 }
@@ -51,7 +47,7 @@ fn restoring() {
     let Some((place, moment)) = asked() else { return };
     let repository = BackupRepository::open(&place.join("backups")).unwrap();
     let out = place.join(format!("restored-{moment}"));
-    repository.restore(None, &out, &folders, &dying(moment)).unwrap();
+    repository.restore(None, &out, &folders, None, &dying(moment)).unwrap();
 }
 
 /// Whether it came to its end.
@@ -73,8 +69,8 @@ fn nothing_looks_finished_that_a_killed_process_left() {
         data.edit("default", n);
     }
     let contents = data.contents();
-    let Data { place, store, library, .. } = data;
-    drop((store, library));
+    let Data { place, store, library, images, keys } = data;
+    drop((store, library, images, keys));
     let (mut moment, mut killed) = (0, 0);
     while !run("kill::backing_up", place.path(), moment) {
         let repository = BackupRepository::open(&place.path().join("backups")).unwrap();

@@ -4,6 +4,7 @@
 
 mod data;
 mod decay;
+mod erase;
 mod kill;
 mod prune;
 mod sizes;

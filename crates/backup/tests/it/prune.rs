@@ -26,7 +26,7 @@ fn what_is_kept_is_whole_and_what_nothing_needs_is_gone() {
     assert!(data.repository().verify(None, &go_on).unwrap().harmed.is_empty());
     for (at, edits) in [(3, 76), (4, 95)] {
         let out = data.path(&format!("restored-{at}"));
-        let restored = data.repository().restore(Some(&made[at].id), &out, &folders, &go_on).unwrap();
+        let restored = data.repository().restore(Some(&made[at].id), &out, &folders, None, &go_on).unwrap();
         assert_eq!(restored.edits, edits);
         contents_of(&out);
     }
@@ -59,7 +59,7 @@ fn where_it_is_not_known_what_is_needed_nothing_is_removed() {
     assert!(third.pruned.is_none() && third.not_pruned.unwrap().contains("snapshots/"));
     let listed = data.repository().list().unwrap();
     assert!(listed.iter().map(|one| one.manifest.is_some()).eq([true, false, true]));
-    data.repository().restore(Some(&first.id), &data.path("restored"), &folders, &go_on).unwrap();
+    data.repository().restore(Some(&first.id), &data.path("restored"), &folders, None, &go_on).unwrap();
     // Behind those that are kept it goes like any other.
     assert_eq!(data.repository().prune(1, &go_on).unwrap().removed, 2);
 }
@@ -73,7 +73,7 @@ fn what_is_known_to_lack_something_takes_nothings_place() {
     let empty = data.try_backup(keeps_one).unwrap();
     assert!(empty.pruned.is_none() && empty.not_pruned.unwrap().contains("no codebooks"));
     data.edit("default", 1);
-    let source = BackupSource { images: &data.images, files: &[] };
+    let source = BackupSource { images: &data.images, keys: &data.keys, files: &[] };
     let torn = data.repository().create(
         &|take| {
             let mut report = data.library.dump(take)?;

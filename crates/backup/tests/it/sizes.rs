@@ -1,10 +1,9 @@
 //! What is restored is what was backed up, at every size; and the next backup writes what is new alone.
 
 use reasonedit_backup::{BackupError, BackupRepository, CreateOptions};
-use reasonedit_codebook::store::{self, StoreKind};
 use ulid::Ulid;
 
-use crate::data::{Data, contents_of, folders, go_on};
+use crate::data::{Data, contents_of, folders, go_on, open};
 
 #[test]
 fn a_restored_folder_is_what_was_backed_up_at_every_size() {
@@ -36,11 +35,9 @@ fn a_restored_folder_is_what_was_backed_up_at_every_size() {
         }
 
         // A backup of what was restored is the same again, to the last byte.
-        let (codebooks, images) = folders(&data.path("restored"));
-        let store = store::open(StoreKind::Sled, &codebooks).unwrap();
-        let images = reasonedit_codebook::ImageStore::open(&images).unwrap();
+        let (store, _library, images, keys) = open(&data.path("restored"));
         let files = ["tokens.json", "tokens.lock"].map(|name| data.path("restored").join(name));
-        let source = reasonedit_backup::BackupSource { images: &images, files: &files };
+        let source = reasonedit_backup::BackupSource { images: &images, keys: &keys, files: &files };
         let again =
             data.repository().create(&|take| store.dump(take), &source, CreateOptions::default(), &go_on);
         let again = again.unwrap();
@@ -72,7 +69,7 @@ fn a_second_backup_writes_what_is_new_alone() {
     let ids: Vec<_> = data.repository().list().unwrap().into_iter().map(|listed| listed.id).collect();
     assert_eq!(ids, [first.id.clone(), same.id, next.id]);
     let early = data.path("early");
-    let summary = data.repository().restore(Some(&first.id), &early, &folders, &go_on).unwrap();
+    let summary = data.repository().restore(Some(&first.id), &early, &folders, None, &go_on).unwrap();
     assert_eq!((summary.edits, summary.pictures), (600, 600));
     assert_eq!(contents_of(&early).images.len(), 600);
 }
@@ -115,6 +112,6 @@ fn nothing_is_restored_over_what_is_there() {
     std::fs::create_dir(data.path("empty")).unwrap();
     data.try_restore("empty").unwrap();
     let gone = "20260101T000000Z-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
-    let refused = data.repository().restore(Some(&gone), &data.path("other"), &folders, &go_on);
+    let refused = data.repository().restore(Some(&gone), &data.path("other"), &folders, None, &go_on);
     assert!(matches!(refused, Err(BackupError::Unknown(_))) && !data.path("other").exists());
 }

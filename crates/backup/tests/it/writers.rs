@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use reasonedit_backup::{BackupError, BackupRepository, BackupSource, CreateOptions};
-use reasonedit_codebook::store::{self, StoreKind};
 use reasonedit_codebook::{CodebookStore, Event};
 
 use crate::data::{Contents, Data, contents_of, edit_id, go_on, name};
@@ -18,8 +17,8 @@ fn history(data: &Data, folder: Option<&str>) -> Vec<Event> {
     match folder {
         None => read(&*data.store),
         Some(folder) => {
-            let codebooks = data.path(folder).join("codebooks");
-            read(&*store::open(StoreKind::Sled, &codebooks).unwrap())
+            let (store, ..) = crate::data::open(&data.path(folder));
+            read(&*store)
         }
     }
 }
@@ -70,7 +69,7 @@ fn one_at_a_time_works_in_a_repository() {
     let data = Data::new();
     data.edit("default", 1);
     data.backup();
-    let source = BackupSource { images: &data.images, files: &[] };
+    let source = BackupSource { images: &data.images, keys: &data.keys, files: &[] };
     let inside = std::cell::Cell::new(0);
     let watch = |_| {
         inside.set(inside.get() + 1);
@@ -100,7 +99,7 @@ fn what_is_stopped_is_not_there_and_the_next_one_is_whole() {
     for n in 0..40 {
         data.edit("default", n);
     }
-    let source = BackupSource { images: &data.images, files: &[] };
+    let source = BackupSource { images: &data.images, keys: &data.keys, files: &[] };
     let (mut at, mut stopped) = (0, 0);
     loop {
         let seen = std::cell::Cell::new(0);
@@ -131,7 +130,7 @@ fn what_is_stopped_is_not_there_and_the_next_one_is_whole() {
         if seen.get() > 30 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let out = data.path("stopped");
-    let refused = data.repository().restore(None, &out, &crate::data::folders, &watch);
+    let refused = data.repository().restore(None, &out, &crate::data::folders, None, &watch);
     assert!(matches!(refused, Err(BackupError::Stopped)));
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0);
 }

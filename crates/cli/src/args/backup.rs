@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use reasonedit_backup::BackupId;
 
-use super::shared::SettingsArgs;
+use super::shared::{CommonArgs, SettingsArgs};
 
 /// `backup`.
 #[derive(Clone, Debug, Args)]
@@ -110,4 +110,8 @@ pub(crate) struct RestoreArgs {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Settings; the operator's key is among them, where one wraps the keys of the backups
+    #[command(flatten)]
+    pub(crate) settings: CommonArgs,
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use reasonedit_backup::{
     BackupError, BackupId, BackupProgress, BackupRepository, BackupSource, CreateOptions,
 };
-use reasonedit_codebook::store::{self, StoreKind};
-use reasonedit_codebook::{CodebookName, ImageStore};
+use reasonedit_codebook::CodebookName;
 use reasonedit_resilience::blocking;
 use reasonedit_server::dto::backup::{BackupDto, BackupListDto, BackupResultDto};
 use serde_json::json;
@@ -46,10 +45,13 @@ pub(crate) async fn run(args: &BackupArgs) -> Result<()> {
 /// A folder of backups or one to restore into that can't be used, a backup that is damaged.
 pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
     blocking(move || {
-        let RestoreArgs { repository, out, snapshot, json } = args;
+        let RestoreArgs { repository, out, snapshot, json, settings } = args;
+        let settings = Settings::load_for_scratch(&settings, &out)?;
+        let operator = settings.storage.operator_key().map_err(CliError::failed)?;
         let opened = opened(&repository)?;
         let bars = Bars::default();
-        let restored = opened.restore(snapshot.as_ref(), &out, &service::folders, &|at| bars.show(at));
+        let restored = opened
+            .restore(snapshot.as_ref(), &out, &service::folders, operator.as_ref(), &|at| bars.show(at));
         bars.0.finish();
         let restored = restored.map_err(|error| match error {
             BackupError::NotEmpty => CliError::Failed(format!("{}: {error}", out.display())),
@@ -136,15 +138,14 @@ fn of_folder(repository: &Path, args: &CreateBackupArgs) -> Result<BackupResultD
     let settings = Settings::load(&args.settings)?;
     logging::start(&settings.log, true)?;
     let data = &settings.data;
-    let (codebooks, images) = service::folders(data);
+    let [codebooks, ..] = service::folders(data);
     if !codebooks.is_dir() {
         return Err(CliError::Failed(format!("{}: no codebooks here", data.display())));
     }
-    let store = store::open(StoreKind::default(), &codebooks);
-    let store = store.map_err(|error| service::in_folder(data, &error))?;
-    let images = ImageStore::open(&images).map_err(|error| service::in_folder(data, &error))?;
+    let (store, images) = service::open_stores(&settings, data)?;
+    let keys = store.keys().ok_or_else(|| CliError::failed("the store has no keys"))?;
     let files = service::token_files(data);
-    let source = BackupSource { images: &images, files: &files };
+    let source = BackupSource { images: &images, keys: &keys, files: &files };
     let opened = BackupRepository::open_or_create(repository).map_err(|error| told(repository, &error))?;
     let (bars, options) = (Bars::default(), CreateOptions { check: args.check, keep: 0 });
     let made = opened.create(&|take| store.dump(take), &source, options, &|at| bars.show(at));

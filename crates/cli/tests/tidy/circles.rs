@@ -14,7 +14,7 @@ const MOST_FILES: usize = 3;
 const LEFT: [(&str, &[&str], &str); 8] = [
     ("codebook", &["book.rs", "commits.rs"], "a book tells its listeners, who are given the book"),
     (
-        "codebook",
+        "records",
         &["error.rs", "ids.rs", "records.rs"],
         "an error names what it is about, which is refused with one",
     ),

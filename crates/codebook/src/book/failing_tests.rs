@@ -83,6 +83,20 @@ impl CodebookStore for Failing {
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
         self.0.idempotency(name, key)
     }
+    fn erase(
+        &self,
+        name: &CodebookName,
+        edit: EditId,
+        by: Option<&str>,
+    ) -> Result<reasonedit_keyring::Erasure> {
+        self.0.erase(name, edit, by)
+    }
+    fn erased(&self, name: &CodebookName, edit: EditId) -> Option<reasonedit_keyring::Erasure> {
+        self.0.erased(name, edit)
+    }
+    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, crate::ImageId)>> {
+        self.0.reverted_images(name)
+    }
 }
 
 #[test]

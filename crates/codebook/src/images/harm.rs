@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
-use super::{ImageStore, failed};
+use super::{ImageStore, NotHad, failed};
 use crate::Result;
 use crate::ids::ImageId;
 use crate::records::{HarmedImage, ImageHarm};
@@ -19,7 +19,11 @@ impl ImageStore {
 
     fn harm(&self, id: ImageId) -> Option<ImageHarm> {
         match fs::read(self.path(id)) {
-            Ok(bytes) => ImageHarm::of(id, &bytes),
+            Ok(file) => match self.original(id, file) {
+                Ok(_) => None,
+                Err(NotHad::Erased) => Some(ImageHarm::Missing),
+                Err(NotHad::Harmed(harm)) => Some(harm),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(ImageHarm::Missing),
             Err(_) => Some(ImageHarm::Unreadable),
         }

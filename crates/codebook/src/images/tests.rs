@@ -1,4 +1,5 @@
 use super::*;
+use crate::records::ImageHarm;
 
 #[test]
 fn images_come_back_by_their_hash() {
@@ -131,4 +132,94 @@ fn every_stored_image_is_found() {
     // In a folder where nobody looks for it.
     fs::write(images.shard(ids[0]).join(ImageId::of(b"stray").to_string()), b"stray").unwrap();
     assert_eq!(images.ids().unwrap(), ids);
+}
+
+fn sealed(folder: &Path) -> (ImageStore, Arc<Keyring>) {
+    let keys = Keyring::open(&folder.join("keys"), None).unwrap();
+    (ImageStore::open_with(&folder.join("images"), Arc::clone(&keys)).unwrap(), keys)
+}
+
+fn any_file_holds(folder: &Path, bytes: &[u8]) -> bool {
+    fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        if entry.path().is_dir() {
+            any_file_holds(&entry.path(), bytes)
+        } else {
+            fs::read(entry.path()).unwrap().windows(bytes.len()).any(|part| part == bytes)
+        }
+    })
+}
+
+#[test]
+fn sealed_images_come_back_and_no_file_shows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, keys) = sealed(folder.path());
+    let id = images.put(b"a picture of a patient").unwrap();
+    let first = images.stamp(id).unwrap();
+    assert_eq!(images.put(b"a picture of a patient").unwrap(), id);
+    assert_eq!(images.stamp(id), Some(first), "the same bytes twice are written once");
+    let mut staged = images.stage().unwrap();
+    let other = staged.put(b"another patient").unwrap();
+    assert_eq!(staged.get(other).unwrap(), b"another patient");
+    assert!(!any_file_holds(folder.path(), b"patient"));
+    staged.install().unwrap();
+    drop(staged);
+    assert!(!any_file_holds(folder.path(), b"patient"));
+    drop((images, keys));
+    let (images, _keys) = sealed(folder.path());
+    assert_eq!(images.get(id).unwrap(), b"a picture of a patient");
+    assert_eq!(images.get(other).unwrap(), b"another patient");
+    assert_eq!(images.harmed([id, other]), []);
+    let file = fs::read(images.path(id)).unwrap();
+    for at in 0..file.len() {
+        let mut flipped = file.clone();
+        flipped[at] ^= 1;
+        fs::write(images.path(id), &flipped).unwrap();
+        assert_eq!(images.harmed([id]), [HarmedImage { id, harm: ImageHarm::Changed }], "{at}");
+    }
+    // One under another's name.
+    fs::write(images.path(id), fs::read(images.path(other)).unwrap()).unwrap();
+    assert!(images.get(id).is_err());
+    images.put(b"a picture of a patient").unwrap();
+    assert_eq!(images.get(id).unwrap(), b"a picture of a patient");
+}
+
+#[test]
+fn an_erased_image_is_gone_from_copies_as_well_and_may_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, keys) = sealed(folder.path());
+    let id = images.put(b"a picture of a patient").unwrap();
+    let copy = images.stored(id).unwrap();
+    let erasure = images.erase(id, Some("Dr. Ada")).unwrap().unwrap();
+    assert_eq!(erasure.by.as_deref(), Some("Dr. Ada"));
+    assert!(matches!(images.get(id), Err(CodebookError::UnknownImage(_))) && !images.contains(id));
+    assert!(matches!(images.erase(id, None), Err(CodebookError::UnknownImage(_))));
+    fs::write(images.path(id), &copy).unwrap();
+    assert!(matches!(images.get(id), Err(CodebookError::UnknownImage(_))), "a file that came back");
+    fs::remove_file(images.path(id)).unwrap();
+    assert!(!images.put_stored(id, &copy).unwrap() && !images.contains(id));
+    assert!(matches!(images.put_stored(id, b"something else"), Err(CodebookError::HarmedImages(_))));
+
+    images.put(b"a picture of a patient").unwrap();
+    assert_eq!(images.get(id).unwrap(), b"a picture of a patient");
+    assert!(!images.put_stored(id, &copy).unwrap(), "what was erased stays so");
+    drop(keys);
+}
+
+#[test]
+fn images_that_were_not_sealed_are_sealed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = ImageStore::open(&folder.path().join("images")).unwrap();
+    let ids: Vec<ImageId> = (0..5).map(|n| plain.put(format!("patient {n}").as_bytes()).unwrap()).collect();
+    fs::write(plain.path(ids[1]), b"patient decayed").unwrap();
+    let (images, _keys) = sealed(folder.path());
+    assert_eq!(images.get(ids[0]).unwrap(), b"patient 0");
+    images.erase(ids[4], None).unwrap();
+    assert_eq!(images.seal_all(|_, _| {}).unwrap(), 4);
+    assert_eq!(images.seal_all(|_, _| {}).unwrap(), 0);
+    assert!(!any_file_holds(folder.path(), b"patient 0") && any_file_holds(folder.path(), b"decayed"));
+    assert_eq!(images.get(ids[0]).unwrap(), b"patient 0");
+    assert_eq!(images.harmed(ids[..4].iter().copied()).len(), 1);
+    images.put(b"patient 1").unwrap();
+    assert_eq!(images.harmed(ids[..4].iter().copied()), []);
+    assert_eq!(images.ids().unwrap().len(), 4);
 }

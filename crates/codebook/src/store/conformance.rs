@@ -3,9 +3,9 @@
 use time::OffsetDateTime;
 
 use super::*;
-use crate::ids::CodebookName;
+use crate::ids::{CodebookName, EditId};
 use crate::member::Member;
-use crate::records::{Draft, Generation, Idempotency};
+use crate::records::{Draft, EditRecord, Generation, Idempotency};
 use crate::{CodebookError, testing};
 
 /// A store under test, and how it comes back after the process ended.
@@ -52,6 +52,64 @@ pub(super) fn run<S: StoreUnderTest>(mut fresh: impl FnMut() -> S) {
     generations_are_swapped_at_once(&mut fresh());
     drafts_are_gone_on_with_or_leave_nothing(&mut fresh());
     history_is_read_from_any_place(&mut fresh());
+    what_is_erased_is_gone_but_for_its_events(&mut fresh());
+}
+
+fn what_is_erased_is_gone_but_for_its_events(tested: &mut impl StoreUnderTest) {
+    let (book, other) = (name("default"), name("ward-3"));
+    let generation = testing::generation(DIM as u32);
+    for (name, n) in [(&book, 1), (&book, 2), (&book, 3), (&other, 1)] {
+        let record = EditRecord {
+            idempotency: Some(Idempotency { key: format!("key {n}"), body: [n as u8; 32] }),
+            ..testing::record(n, 2)
+        };
+        let (members, first) = (testing::members(n, 3, DIM, 0.1), (n == 1).then_some(&generation));
+        tested.store().commit_edit(name, &record, &members, first, EventOrigin::Direct).unwrap();
+        tested.store().put_outcome(name, testing::edit_id(n), b"outcome").unwrap();
+    }
+    let [live, reverted, standing, unknown] = [1, 2, 3, 9].map(testing::edit_id);
+    tested.store().commit_revert(&book, reverted).unwrap();
+    let image = testing::record(2, 2).image.id;
+    assert_eq!(tested.store().reverted_images(&book).unwrap(), [(reverted, image)]);
+    let refused = tested.store().erase(&book, unknown, None);
+    assert!(matches!(refused, Err(CodebookError::UnknownEdit(id)) if id == unknown));
+    assert!(tested.store().erase(&name("nowhere"), live, None).is_err());
+    let said = [live, reverted].map(|edit| tested.store().erase(&book, edit, Some("Dr. Ada")).unwrap());
+    for _ in 0..2 {
+        let store = tested.store();
+        for (edit, said) in [live, reverted].into_iter().zip(&said) {
+            assert_eq!(store.erased(&book, edit).as_ref(), Some(said));
+            assert_eq!(store.record(&book, edit).unwrap(), None);
+            assert_eq!(store.outcome(&book, edit).unwrap(), None);
+            assert!(store.put_outcome(&book, edit, b"again").is_err());
+            assert!(matches!(store.commit_revert(&book, edit), Err(CodebookError::UnknownEdit(_))));
+            assert_eq!(&store.erase(&book, edit, Some("another")).unwrap(), said, "the first stands");
+        }
+        assert_eq!(store.idempotency(&book, "key 1").unwrap(), None);
+        assert_eq!(store.idempotency(&book, "key 3").unwrap().unwrap().1, standing);
+        assert_eq!(store.reverted_images(&book).unwrap(), []);
+        let left: Vec<EditId> = store.load(&book).unwrap().edits.iter().map(|edit| edit.id).collect();
+        assert_eq!(left, [standing]);
+        assert_eq!(store.members(&book, &generation.embedding).unwrap().len(), 3);
+        assert!(store.record(&other, live).unwrap().is_some(), "of another codebook with the same id");
+        assert!(matches!(commit(store, &book, 1, false), Err(CodebookError::Conflict(_))), "ids stay used");
+        let conflict = store.commit_edits(
+            &book,
+            &testing::shared([(testing::record(1, 2), testing::members(1, 3, DIM, 0.1))]),
+            None,
+            EventOrigin::Imported,
+        );
+        assert!(matches!(conflict, Err(CodebookError::Conflict(_))));
+        assert!(store.examine(&book).is_empty(), "{:?}", store.examine(&book));
+        let history = store.history(&book, 3, 9).unwrap();
+        let events: Vec<Event> = history.iter().map(|logged| logged.event).collect();
+        let expected =
+            [Event::Reverted(reverted), Event::Reverted(live), Event::Erased(live), Event::Erased(reverted)];
+        assert_eq!(events, expected);
+        assert_eq!(history[2].by.as_deref(), Some("Dr. Ada"));
+        assert_eq!(history[2].at, Some(said[0].at));
+        tested.restart();
+    }
 }
 
 fn edits_last(tested: &mut impl StoreUnderTest) {

@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use reasonedit_keyring::{Erasure, Keyring};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
-use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::Member;
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
@@ -21,6 +22,8 @@ pub enum Event {
     Edited(EditId),
     /// An edit was reverted.
     Reverted(EditId),
+    /// Everything that was stored of an edit was erased. It was taken back before.
+    Erased(EditId),
     /// Another generation of keys became the live one.
     Reembedded(GenerationId),
 }
@@ -51,6 +54,9 @@ pub struct LoggedEvent {
     /// How it came about.
     #[serde(default, skip_serializing_if = "is_default")]
     pub origin: EventOrigin,
+    /// Of what was erased: by whom, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Of keys that became live: what they were made by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
@@ -59,7 +65,7 @@ pub struct LoggedEvent {
 impl LoggedEvent {
     /// What is written of an event that happens now.
     pub(super) fn now(event: Event, origin: EventOrigin) -> Self {
-        Self { event, at: Some(OffsetDateTime::now_utc()), origin, generation: None }
+        Self { event, at: Some(OffsetDateTime::now_utc()), origin, by: None, generation: None }
     }
 
     /// What is written of a generation that becomes live now; `kept` if it was the previous one.
@@ -108,6 +114,17 @@ pub trait CodebookStore: Send + Sync {
 
     /// What is wrong with the store as a whole, or was when it was opened, in words for whoever runs it.
     fn faults(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What its values are sealed by, where they are.
+    fn keys(&self) -> Option<Arc<Keyring>> {
+        None
+    }
+
+    /// Folders beside it that hold what it was before its values were sealed: what is erased is still in
+    /// them.
+    fn unsealed_copies(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -246,6 +263,23 @@ pub trait CodebookStore: Send + Sync {
     /// # Errors
     /// `Corrupt` if it can't be read.
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>>;
+
+    /// Erases everything that was ever stored of an edit, live or taken back, but that it was made, taken
+    /// back and erased, when, and by whom; its id stays used. What an earlier state has of it can't be read
+    /// any more. Erasing it again finishes what was interrupted, and says what was said then.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if it was never made.
+    fn erase(&self, name: &CodebookName, edit: EditId, by: Option<&str>) -> Result<Erasure>;
+
+    /// When and by whom an edit was erased, if it was.
+    fn erased(&self, name: &CodebookName, edit: EditId) -> Option<Erasure>;
+
+    /// The pictures of edits that were taken back and not erased. Costs a look at each of them.
+    ///
+    /// # Errors
+    /// `Corrupt` if one can't be read.
+    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>>;
 }
 
 /// Whether a field says nothing that its absence wouldn't.

@@ -44,6 +44,8 @@ pub struct RestoredStore {
     pub codebooks: usize,
     /// Live edits of all of them.
     pub edits: usize,
-    /// Rows that were written.
+    /// Rows that came, those included of what was erased since and of work that is over.
     pub rows: u64,
+    /// Edits that were live among the rows, and are gone since they were erased later.
+    pub erased: usize,
 }

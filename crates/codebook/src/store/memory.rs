@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use parking_lot::{Mutex, MutexGuard};
+use reasonedit_keyring::Erasure;
+use time::OffsetDateTime;
 use ulid::Ulid;
 
 use super::contract::{
     CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook, twice, unknown, used_before,
 };
 use super::journal::{JournalStore, RowKey};
-use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::Member;
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
@@ -34,6 +36,7 @@ struct Contents {
     events: Vec<LoggedEvent>,
     outcomes: BTreeMap<EditId, Vec<u8>>,
     idempotency: BTreeMap<String, ([u8; 32], EditId)>,
+    erased: BTreeMap<EditId, Erasure>,
 }
 
 impl Contents {
@@ -48,6 +51,7 @@ impl Contents {
             events: Vec::new(),
             outcomes: BTreeMap::new(),
             idempotency: BTreeMap::new(),
+            erased: BTreeMap::new(),
         }
     }
 
@@ -104,7 +108,9 @@ fn to_append_to<'c>(
     if there.is_some() == first.is_some() {
         return Err(misplaced());
     }
-    let known = |id: &EditId| there.is_some_and(|contents| contents.edits.contains_key(id));
+    let known = |id: &EditId| {
+        there.is_some_and(|contents| contents.edits.contains_key(id) || contents.erased.contains_key(id))
+    };
     if let Some(id) = ids.clone().into_iter().find(known).or_else(|| twice(ids)) {
         return Err(used_before(id));
     }
@@ -271,6 +277,43 @@ impl CodebookStore for MemoryStore {
 
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
         Ok(self.lock().get(name).and_then(|contents| contents.idempotency.get(key).copied()))
+    }
+
+    fn erase(&self, name: &CodebookName, edit: EditId, by: Option<&str>) -> Result<Erasure> {
+        let mut codebooks = self.lock();
+        let contents = codebooks.get_mut(name).ok_or(CodebookError::UnknownEdit(edit))?;
+        if let Some(erasure) = contents.erased.get(&edit) {
+            return Ok(erasure.clone());
+        }
+        if contents.edits.remove(&edit).is_none() {
+            return Err(CodebookError::UnknownEdit(edit));
+        }
+        if contents.reverted.insert(edit) {
+            contents.events.push(LoggedEvent::now(Event::Reverted(edit), EventOrigin::Direct));
+        }
+        let event = LoggedEvent {
+            by: by.map(str::to_owned),
+            ..LoggedEvent::now(Event::Erased(edit), EventOrigin::Direct)
+        };
+        let at = event.at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        contents.events.push(event);
+        contents.members.retain(|(_, of), _| *of != edit);
+        contents.outcomes.remove(&edit);
+        contents.idempotency.retain(|_, (_, of)| *of != edit);
+        let erasure = Erasure { at, by: by.map(str::to_owned) };
+        contents.erased.insert(edit, erasure.clone());
+        Ok(erasure)
+    }
+
+    fn erased(&self, name: &CodebookName, edit: EditId) -> Option<Erasure> {
+        self.lock().get(name)?.erased.get(&edit).cloned()
+    }
+
+    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
+        let codebooks = self.lock();
+        let Some(contents) = codebooks.get(name) else { return Ok(Vec::new()) };
+        let records = contents.reverted.iter().filter_map(|edit| contents.edits.get(edit));
+        Ok(records.map(|record| (record.id, record.image.id)).collect())
     }
 }
 

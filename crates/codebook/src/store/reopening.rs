@@ -6,9 +6,11 @@ use std::io::{self, Write as _};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
+use reasonedit_keyring::{Erasure, Keyring};
 use ulid::Ulid;
 
 use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
@@ -16,7 +18,7 @@ use super::dump::{DumpReport, DumpedRow};
 use super::journal::{JournalStore, RowKey};
 use super::sled::SledStore;
 use crate::error::Unwritable;
-use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::Member;
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
@@ -32,6 +34,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// for them.
 pub(super) struct ReopeningStore {
     folder: PathBuf,
+    keys: Arc<Keyring>,
     opened: RwLock<Option<Opened>>,
     trouble: Mutex<Option<Trouble>>,
 }
@@ -49,8 +52,8 @@ struct Trouble {
 }
 
 impl Opened {
-    fn new(folder: &Path) -> Result<Self> {
-        let store = SledStore::open(folder)?;
+    fn new(folder: &Path, keys: &Arc<Keyring>) -> Result<Self> {
+        let store = SledStore::open_with(folder, Arc::clone(keys))?;
         let database = identity(folder).map_err(|error| CodebookError::of_disk("open the data", &error))?;
         Ok(Self { store, database })
     }
@@ -61,9 +64,9 @@ impl ReopeningStore {
     ///
     /// # Errors
     /// As [`SledStore::open`].
-    pub(super) fn open(folder: &Path) -> Result<Self> {
-        let opened = RwLock::new(Some(Opened::new(folder)?));
-        Ok(Self { folder: folder.to_owned(), opened, trouble: Mutex::new(None) })
+    pub(super) fn open(folder: &Path, keys: Arc<Keyring>) -> Result<Self> {
+        let opened = RwLock::new(Some(Opened::new(folder, &keys)?));
+        Ok(Self { folder: folder.to_owned(), keys, opened, trouble: Mutex::new(None) })
     }
 
     fn reading<T>(&self, read: impl Fn(&SledStore) -> Result<T>) -> Result<T> {
@@ -126,7 +129,7 @@ impl ReopeningStore {
         }
         // Closed first: its lock on the folder is its own.
         *opened = None;
-        match Opened::new(&self.folder) {
+        match Opened::new(&self.folder, &self.keys) {
             Ok(anew) => {
                 *opened = Some(anew);
                 *self.trouble.lock() = None;
@@ -188,6 +191,14 @@ impl CodebookStore for ReopeningStore {
 
     fn faults(&self) -> Vec<String> {
         self.reading(|store| Ok(store.faults())).unwrap_or_default()
+    }
+
+    fn keys(&self) -> Option<Arc<Keyring>> {
+        Some(Arc::clone(&self.keys))
+    }
+
+    fn unsealed_copies(&self) -> Vec<String> {
+        self.reading(|store| Ok(store.unsealed_copies())).unwrap_or_default()
     }
 
     fn dump(&self, take: &mut dyn FnMut(DumpedRow<'_>) -> ControlFlow<()>) -> Result<Option<DumpReport>> {
@@ -272,6 +283,18 @@ impl CodebookStore for ReopeningStore {
         // What a failed write left in memory alone is not to be taken for what is stored.
         self.reopened()?;
         self.reading(|store| store.idempotency(name, key))
+    }
+
+    fn erase(&self, name: &CodebookName, edit: EditId, by: Option<&str>) -> Result<Erasure> {
+        self.writing(|store| store.erase(name, edit, by))
+    }
+
+    fn erased(&self, name: &CodebookName, edit: EditId) -> Option<Erasure> {
+        self.reading(|store| Ok(store.erased(name, edit))).ok().flatten()
+    }
+
+    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
+        self.reading(|store| store.reverted_images(name))
     }
 }
 

@@ -3,9 +3,10 @@
 //! Trees: `schema` (one value, the version), `codebooks` (name → [`Head`]), and under name, a zero byte and
 //! then `edits` (edit → record), `members` (edit → its members without keys), `vectors` (generation, edit →
 //! radii and keys), `events` (sequence number → [`LoggedEvent`]), `reverts` (edit → sequence number),
-//! `outcomes` (edit → the caller's bytes), `idempotency` (BLAKE3 of the key → body hash and edit), `staged`
+//! `outcomes` (edit → the caller's bytes), `idempotency` (BLAKE3 of the key → edit and body hash), `staged`
 //! (edit → generation: see [`edits`]). Beside them `journal` (see [`journal`]). All values are cut and
-//! checked as [`values`] says.
+//! checked as [`values`] says; what is stored of an edit, and rows of the journal, are sealed before
+//! ([`encrypted`]).
 //!
 //! Beside them the file `sealed` says how much was acknowledged (see [`seal`]). What a damaged folder is
 //! opened by, and what of a codebook has to be there, say [`open`] and [`whole`]; a backup's rows come from
@@ -16,54 +17,60 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use reasonedit_imaging::PixelBox;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
+use reasonedit_keyring::{Erasure, Keyring, KeyringError};
+use sled::transaction::{TransactionError, Transactional, TransactionalTree};
 use sled::{Batch, Db, Tree};
 
 use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
-use crate::member::{EntryKind, Member};
+use crate::member::Member;
 use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::{CodebookError, Result};
 
 mod dump;
 mod edits;
+mod encrypted;
 mod generations;
 mod journal;
+mod layout;
 mod open;
 pub(super) mod restored;
+mod rewrite;
 mod salvage;
 mod seal;
 mod values;
 mod whole;
 
+pub use layout::SCHEMA;
+use layout::{
+    CODEBOOKS, EDITS, EVENTS, Head, IDEMPOTENCY, KEYS_OF, MEMBERS, MemberRow, NAMES, OUTCOMES, OWN_KEYS,
+    REVERTS, abort, edit_of, idempotency_key, json, key_of, parse, under,
+};
 pub(super) use salvage::salvage;
 pub use salvage::{SalvagedBook, SalvagedStore};
-use seal::Seal;
+use seal::{Seal, Sealed};
 use values::Abort;
 
-/// The schema that this program writes.
-pub const SCHEMA: u32 = 1;
-/// `MIGRATIONS[i]` brings data of schema `i + 1` to schema `i + 2`; see `migrations/README.md`.
-const MIGRATIONS: [fn(&SledStore) -> Result<()>; SCHEMA as usize - 1] = [];
 /// How long a folder that another process has open is tried again, and how often.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// See the module's description. One process at a time may have a folder open.
 pub struct SledStore {
+    folder: PathBuf,
     db: Db,
     schema: Tree,
     trees: [Tree; NAMES.len()],
     journal: Tree,
+    /// What its values are sealed by.
+    keys: Arc<Keyring>,
     seal: Seal,
     /// Taken to read by whatever writes, to write by a dump: what it reads is of one moment.
     writing: RwLock<()>,
@@ -73,53 +80,55 @@ pub struct SledStore {
     faults: Vec<String>,
 }
 
-// Places of the trees, in `SledStore::trees` as in a transaction's view of them.
-const CODEBOOKS: usize = 0;
-const EDITS: usize = 1;
-const MEMBERS: usize = 2;
-const VECTORS: usize = 3;
-const EVENTS: usize = 4;
-const REVERTS: usize = 5;
-const OUTCOMES: usize = 6;
-const IDEMPOTENCY: usize = 7;
-const STAGED: usize = 8;
-const NAMES: [&str; 9] =
-    ["codebooks", "edits", "members", "vectors", "events", "reverts", "outcomes", "idempotency", "staged"];
-
-/// What stands at the head of a codebook: which generations of vectors are in use. Fields that came after the
-/// first version are left out where they say nothing.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    /// The live one.
-    embedding: Embedding,
-    next_event: u64,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    chosen: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    previous: Option<Generation>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    draft: Option<Draft>,
-}
-
-/// A member without what depends on the embedding.
-#[derive(Serialize, Deserialize)]
-struct MemberRow {
-    kind: EntryKind,
-    statement: Option<u32>,
-    image: ImageId,
-    area: Option<PixelBox>,
-    sentence: String,
-}
-
 impl SledStore {
-    /// Opens the folder, and creates or migrates what is in it. A folder that is in use is tried for a
-    /// moment: the lock of a process that was killed may outlive it a little, and whoever starts it again
-    /// should not have to wait on that.
+    /// Opens a store whose keys lie in its own folder; see [`Self::open_with`].
     ///
     /// # Errors
-    /// `Locked` if another process keeps it open, `SchemaTooNew` if a newer version wrote it, `Corrupt` or
-    /// `Store` if it can't be read.
+    /// As there.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, own_keys(path)?)
+    }
+
+    /// Opens the folder, and creates what has to be in it or brings it up to date. A folder that is in use is
+    /// tried for a moment: the lock of a process that was killed may outlive it a little, and whoever starts
+    /// it again should not have to wait on that.
+    ///
+    /// # Errors
+    /// `Locked` if another process keeps it open, `SchemaTooNew` if a newer version wrote it, `Keys` if it is
+    /// sealed by others, `Corrupt` or `Store` if it can't be read.
+    pub fn open_with(path: &Path, keys: Arc<Keyring>) -> Result<Self> {
+        rewrite::finish(path)?;
+        let (mut store, sealed) = match Self::opened(path, &keys)? {
+            (Opened::Current(store), sealed) => (store, sealed),
+            (Opened::First, _) => {
+                rewrite::rewrite(path, &keys)?;
+                match Self::opened(path, &keys)? {
+                    (Opened::Current(store), sealed) => (store, sealed),
+                    (Opened::First, _) => {
+                        return Err(CodebookError::corrupt("schema/version", "it is still the first"));
+                    }
+                }
+            }
+        };
+        // Nobody works in this folder yet, so whatever is staged is of a process that was killed.
+        store.discard_staged()?;
+        store.compare_with(sealed)?;
+        store.finish_erasures()?;
+        let damaged = store.keys.damaged();
+        if damaged > 0 {
+            store.faults.push(format!(
+                "{damaged} records of the file of keys can't be read, and what they were the keys of is lost; put the \
+                 file back from a backup, with the service stopped"
+            ));
+        }
+        for fault in &store.faults {
+            tracing::error!(%fault, "the store is not as it was written");
+        }
+        Ok(store)
+    }
+
+    /// Opens the files, and tells of which schema they are.
+    fn opened(path: &Path, keys: &Arc<Keyring>) -> Result<(Opened, Option<Sealed>)> {
         let began = Instant::now();
         let (db, mut faults) = loop {
             match open::database(path) {
@@ -133,10 +142,11 @@ impl SledStore {
         let (seal, sealed) = Seal::open(path)?;
         let tree = |name: &str| db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e));
         let schema = tree("schema")?;
+        let begins = fresh || schema_may_begin(&db);
         let found = match values::get(&schema, b"version") {
             Ok(Some(bytes)) => Some(parse::<u32>(&schema, b"version", &bytes)?),
-            Ok(None) if fresh || schema_may_begin(&db) => None,
-            // There has been one schema only, and the file beside the store came with it.
+            Ok(None) if begins => None,
+            // It can be seen from the rest, and the file beside the store says that there is one.
             Ok(None) | Err(CodebookError::Corrupt { .. }) if sealed.is_some() => {
                 faults.push(
                     "the version of the store's form could not be read, and was written anew".to_owned(),
@@ -153,24 +163,18 @@ impl SledStore {
         }
         let (trees, journal) = (open_trees(&db)?, tree("journal")?);
         let (writing, sealed_names) = (RwLock::new(()), BTreeSet::new());
-        let mut store = Self { db, schema, trees, journal, seal, writing, sealed_names, faults };
-        match found {
-            None => store.set_schema(SCHEMA)?,
-            Some(found) => {
-                for (step, migrate) in MIGRATIONS.iter().enumerate().skip(found.saturating_sub(1) as usize) {
-                    tracing::info!(from = step + 1, to = step + 2, "migrating the data");
-                    migrate(&store)?;
-                    store.set_schema(step as u32 + 2)?;
-                }
-            }
+        let keys = Arc::clone(keys);
+        let folder = path.to_owned();
+        let store = Self { folder, db, schema, trees, journal, keys, seal, writing, sealed_names, faults };
+        let schema = found.unwrap_or_else(|| if begins { SCHEMA } else { store.guessed_schema() });
+        if schema < SCHEMA {
+            return Ok((Opened::First, sealed));
         }
-        // Nobody works in this folder yet, so whatever is staged is of a process that was killed.
-        store.discard_staged()?;
-        store.compare_with(sealed)?;
-        for fault in &store.faults {
-            tracing::error!(%fault, "the store is not as it was written");
+        if found.is_none() {
+            store.set_schema(SCHEMA)?;
         }
-        Ok(store)
+        store.check_keys(begins)?;
+        Ok((Opened::Current(store), sealed))
     }
 
     fn set_schema(&self, version: u32) -> Result<()> {
@@ -178,6 +182,29 @@ impl SledStore {
         values::add(&mut batch, b"version", version.to_string().as_bytes());
         self.schema.apply_batch(batch).map_err(|e| CodebookError::store("write the schema version", e))?;
         self.flush("write the schema version")
+    }
+
+    /// Whether the values are sealed by these keys; of a store that begins, they are from now on.
+    fn check_keys(&self, begins: bool) -> Result<()> {
+        let identity = self.keys.identity();
+        match values::get(&self.schema, KEYS_OF) {
+            Ok(Some(found)) if found == identity => Ok(()),
+            Ok(Some(_)) => Err(KeyringError::OtherFolder.into()),
+            Ok(None) if !begins && self.tree(EDITS).iter().next().is_some() => {
+                // Damage has taken it; a key that isn't the right one is found at the first value.
+                tracing::warn!("whose keys the data is sealed by is not known");
+                Ok(())
+            }
+            Ok(None) | Err(CodebookError::Corrupt { .. }) => {
+                let mut batch = Batch::default();
+                values::add(&mut batch, KEYS_OF, &identity);
+                self.schema
+                    .apply_batch(batch)
+                    .map_err(|e| CodebookError::store("write whose keys they are", e))?;
+                self.flush("write whose keys they are")
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn flush(&self, action: &'static str) -> Result<()> {
@@ -228,7 +255,7 @@ impl SledStore {
     /// The record of an edit, staged or not.
     fn record_of(&self, name: &CodebookName, edit: EditId) -> Result<Option<EditRecord>> {
         let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
-        values::get(tree, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
+        self.read(EDITS, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
     }
 
     /// Live edits with the rows of their members, in order.
@@ -246,11 +273,29 @@ impl SledStore {
         for (key, bytes) in rows {
             let edit = edit_of(tree, &key)?;
             if !reverted.contains(&edit) && !staged.contains(&edit) {
-                live.push((edit, parse(tree, &under(name, &key), &bytes)?));
+                let key = under(name, &key);
+                live.push((edit, parse(tree, &key, &self.unseal_value(MEMBERS, &key, &bytes)?)?));
             }
         }
         Ok(live)
     }
+}
+
+/// A store whose files are open.
+enum Opened {
+    /// Of the schema that this program writes.
+    Current(SledStore),
+    /// Of the first one.
+    First,
+}
+
+/// The keys of a store that has its own.
+///
+/// # Errors
+/// `Keys`, `Store` if the disk refuses.
+pub(super) fn own_keys(folder: &Path) -> Result<Arc<Keyring>> {
+    std::fs::create_dir_all(folder).map_err(|e| CodebookError::store("begin a folder", e.kind()))?;
+    Ok(Keyring::open(&folder.join(OWN_KEYS), None)?)
 }
 
 /// A crash between creating the folder and writing the version leaves trees without anything in them.
@@ -264,72 +309,6 @@ fn open_trees(db: &Db) -> Result<[Tree; NAMES.len()]> {
         trees.push(db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e))?);
     }
     trees.try_into().map_err(|_| CodebookError::store("open a tree", "one is missing"))
-}
-
-/// Name, a zero byte (which no name has), rest.
-fn under(name: &CodebookName, rest: &[u8]) -> Vec<u8> {
-    [name.as_str().as_bytes(), &[0], rest].concat()
-}
-
-fn edit_of(tree: &Tree, key: &[u8]) -> Result<EditId> {
-    <[u8; 16]>::try_from(key)
-        .map(EditId::from_bytes)
-        .map_err(|_| CodebookError::corrupt(values::describe(tree, key), "its key is not that of an edit"))
-}
-
-fn parse<T: DeserializeOwned>(tree: &Tree, key: &[u8], bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| CodebookError::corrupt(values::describe(tree, key), e))
-}
-
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Abort> {
-    serde_json::to_vec(value).map_err(|e| Abort::Abort(CodebookError::store("write JSON", e)))
-}
-
-fn abort<T>(error: CodebookError) -> Result<T, Abort> {
-    Err(ConflictableTransactionError::Abort(error))
-}
-
-impl From<&Member> for MemberRow {
-    fn from(member: &Member) -> Self {
-        Self {
-            kind: member.kind,
-            statement: member.statement,
-            image: member.image,
-            area: member.area,
-            sentence: member.sentence.clone(),
-        }
-    }
-}
-
-/// The head that edits are appended under: the one there is, or the one that `first` begins.
-fn begun(head: Option<Head>, first: Option<&Generation>) -> Result<Head> {
-    match (head, first) {
-        (Some(head), None) => Ok(head),
-        (None, Some(first)) => Ok(Head {
-            embedding: first.embedding.clone(),
-            next_event: 0,
-            chosen: first.chosen,
-            previous: None,
-            draft: None,
-        }),
-        _ => Err(CodebookError::Conflict(
-            "the embedding is given with the first edit, and only then".to_owned(),
-        )),
-    }
-}
-
-/// Radius and key of each member, as little-endian f32.
-fn vectors<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for member in members {
-        bytes.extend(member.radius.to_le_bytes());
-        member.key.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
-    }
-    bytes
-}
-
-fn idempotency_key(key: &str) -> [u8; 32] {
-    *blake3::hash(key.as_bytes()).as_bytes()
 }
 
 impl CodebookStore for SledStore {
@@ -353,7 +332,8 @@ impl CodebookStore for SledStore {
         let mut edits = Vec::with_capacity(live.len());
         for (edit, _) in &live {
             let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
-            let bytes = values::get(tree, &key)?
+            let bytes = self
+                .read(EDITS, &key)?
                 .ok_or_else(|| CodebookError::corrupt(values::describe(tree, &key), "it is missing"))?;
             edits.push(parse(tree, &key, &bytes)?);
         }
@@ -441,6 +421,14 @@ impl CodebookStore for SledStore {
         self.examine_all(name)
     }
 
+    fn keys(&self) -> Option<Arc<Keyring>> {
+        Some(Arc::clone(&self.keys))
+    }
+
+    fn unsealed_copies(&self) -> Vec<String> {
+        rewrite::former(&self.folder).into_iter().collect()
+    }
+
     fn faults(&self) -> Vec<String> {
         self.faults.clone()
     }
@@ -452,26 +440,46 @@ impl CodebookStore for SledStore {
     fn put_outcome(&self, name: &CodebookName, edit: EditId, outcome: &[u8]) -> Result<()> {
         let _beside = self.writing.read();
         let key = under(name, &edit.to_bytes());
+        let edit_key = key_of(name, edit);
+        if !self.keys.has(edit_key) {
+            return Err(CodebookError::UnknownEdit(edit));
+        }
+        let sealed = self.seal_value(OUTCOMES, &key, edit_key, outcome)?;
         self.transact("keep an outcome", |trees| {
             if !values::stands(&trees[EDITS], &key)? {
                 return abort(CodebookError::UnknownEdit(edit));
             }
-            Ok(values::put(&trees[OUTCOMES], &key, outcome)?)
+            Ok(values::put(&trees[OUTCOMES], &key, &sealed)?)
         })
     }
 
     fn outcome(&self, name: &CodebookName, edit: EditId) -> Result<Option<Vec<u8>>> {
-        values::get(self.tree(OUTCOMES), &under(name, &edit.to_bytes()))
+        self.read(OUTCOMES, &under(name, &edit.to_bytes()))
     }
 
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
-        let tree = self.tree(IDEMPOTENCY);
-        let key = under(name, &idempotency_key(key));
-        values::get(tree, &key)?.map(|bytes| parse(tree, &key, &bytes)).transpose()
+        let (tree, key) = (self.tree(IDEMPOTENCY), under(name, &idempotency_key(key)));
+        let Some(stored) = values::get(tree, &key)? else { return Ok(None) };
+        self.idempotent(&key, &stored).map(Some)
+    }
+
+    fn erase(&self, name: &CodebookName, edit: EditId, by: Option<&str>) -> Result<Erasure> {
+        let _beside = self.writing.read();
+        self.erase_of(name, edit, by)
+    }
+
+    fn erased(&self, name: &CodebookName, edit: EditId) -> Option<Erasure> {
+        self.erasure_of(name, edit)
+    }
+
+    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
+        self.reverted_images_of(name)
     }
 }
 
 #[cfg(test)]
 mod decay_tests;
+#[cfg(test)]
+mod erase_tests;
 #[cfg(test)]
 mod tests;

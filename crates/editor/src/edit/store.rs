@@ -33,7 +33,15 @@ pub(crate) async fn commit(
         let gate = core.gate().read_owned().await;
         let (shared, name) = (Arc::clone(core), codebook.clone());
         let (stored, made, generation) = (record.clone(), members.clone(), embedder.generation());
+        let picture_of = picture.clone();
         let applied = blocking(move || {
+            // It may have been erased since it was kept, or since somebody named it.
+            if !shared.pictures().store().contains(picture_of.id) {
+                if picture_of.upload.is_none() {
+                    return Err(EditorError::UnknownImage(picture_of.id));
+                }
+                shared.pictures().keep(&picture_of)?;
+            }
             let book = shared.library().get_or_create(&name)?;
             let applied = book.apply(stored, made, &generation)?;
             // Held for as long as the write takes, even if nobody waits for it any more.

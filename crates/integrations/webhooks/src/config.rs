@@ -95,6 +95,9 @@ pub enum EventKind {
     /// An edit was reverted.
     #[serde(rename = "edit.reverted")]
     EditReverted,
+    /// An edit was erased: what a receiver keeps of it is to go, too.
+    #[serde(rename = "edit.erased")]
+    EditErased,
     /// A codebook's keys were made anew with another selection of layer and weight, or went back to those
     /// before, and are live.
     #[serde(rename = "selection.applied")]

@@ -106,7 +106,12 @@ impl WebhookDto {
             WebhookState::Delivering
         };
         let config = &endpoint.config;
-        let all = [EventKind::EditCreated, EventKind::EditReverted, EventKind::SelectionApplied];
+        let all = [
+            EventKind::EditCreated,
+            EventKind::EditReverted,
+            EventKind::EditErased,
+            EventKind::SelectionApplied,
+        ];
         Self {
             name: endpoint.name.clone(),
             host: endpoint.sender.host().to_owned(),

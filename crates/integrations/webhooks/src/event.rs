@@ -5,8 +5,10 @@
 
 use bytes::Bytes;
 use reasonedit_api::rfc3339;
-use reasonedit_editor::storage::{Codebook, Event, EventOrigin, LoggedEvent, StorageResult as Result};
-use reasonedit_editor::{CodebookName, EditRecord, Embedding};
+use reasonedit_editor::storage::{
+    Codebook, Event, EventOrigin, LoggedEvent, StorageError, StorageResult as Result,
+};
+use reasonedit_editor::{CodebookName, EditId, EditRecord, Embedding};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -40,7 +42,7 @@ pub(crate) struct DataDto {
     /// Number of the event in the codebook's history, from 0: later ones have greater numbers, and some are
     /// not sent.
     pub(crate) sequence: u64,
-    /// The edit, of `edit.created` and `edit.reverted`.
+    /// The edit, of `edit.created`, `edit.reverted` and `edit.erased`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) edit: Option<EventEditDto>,
     /// What the keys are made with now, of `selection.applied`.
@@ -117,6 +119,7 @@ fn kind(event: &Event) -> EventKind {
     match event {
         Event::Edited(_) => EventKind::EditCreated,
         Event::Reverted(_) => EventKind::EditReverted,
+        Event::Erased(_) => EventKind::EditErased,
         Event::Reembedded(_) => EventKind::SelectionApplied,
     }
 }
@@ -139,10 +142,15 @@ pub(super) fn wanted(endpoint: &EndpointConfig, logged: &LoggedEvent) -> bool {
 pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, texts: bool) -> Result<Message> {
     let mut data = DataDto { codebook: book.name().to_string(), sequence, edit: None, selection: None };
     let (subject, at) = match logged.event {
-        Event::Edited(id) | Event::Reverted(id) => {
-            let record = book.record(id)?;
-            data.edit = Some(edit(&record, logged.origin == EventOrigin::Imported, texts));
-            (id.0, logged.at.unwrap_or(record.created_at))
+        Event::Edited(id) | Event::Reverted(id) | Event::Erased(id) => {
+            let imported = logged.origin == EventOrigin::Imported;
+            let (told, made) = match book.record(id) {
+                Ok(record) => (edit(&record, imported, texts), record.created_at),
+                Err(StorageError::Erased { .. }) => (erased(id, imported), id.0.datetime().into()),
+                Err(error) => return Err(error),
+            };
+            data.edit = Some(told);
+            (id.0, logged.at.unwrap_or(made))
         }
         Event::Reembedded(id) => {
             data.selection = logged.generation.as_ref().map(|generation| {
@@ -160,6 +168,12 @@ pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, text
     // Every field is plain data: this can't fail.
     let body = Bytes::from(serde_json::to_vec(&message).unwrap_or_default());
     Ok(Message { id, body, at })
+}
+
+/// An edit of which nothing is known any more but when it was made, by its id.
+fn erased(id: EditId, imported: bool) -> EventEditDto {
+    let created_at = rfc3339(OffsetDateTime::from(id.0.datetime()));
+    EventEditDto { id: id.to_string(), created_at, author: None, tags: Vec::new(), imported, texts: None }
 }
 
 fn edit(record: &EditRecord, imported: bool, texts: bool) -> EventEditDto {

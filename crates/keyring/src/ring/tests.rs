@@ -52,7 +52,9 @@ fn what_is_erased_leaves_no_byte_of_its_key_and_stays_erased() {
     let sealed = keys.seal(id(1), b"", b"effusion").unwrap();
     let long = "Dr. Ä".repeat(20);
     let erasure = keys.erase(&[id(1), id(1)], Some(&long)).unwrap();
-    assert!(long.starts_with(erasure.by.as_deref().unwrap()) && erasure.by.as_deref().unwrap().len() <= MAX_BY);
+    assert!(
+        long.starts_with(erasure.by.as_deref().unwrap()) && erasure.by.as_deref().unwrap().len() <= MAX_BY
+    );
 
     let after = fs::read(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().ino(), number, "written over, not beside");
@@ -195,6 +197,28 @@ fn a_backups_keys_follow_and_an_erasure_wins_whichever_side_it_is_on() {
     assert!(earlier.has(id(1)));
     earlier.merge_into(&backup).unwrap();
     assert!(Keyring::open(&backup, None).unwrap().erased(id(1)).is_some());
+
+    let whole = fs::read(&backup).unwrap();
+    assert_eq!(is_whole(&backup).unwrap(), Some(true));
+    assert_eq!(is_whole(&folder.path().join("none")).unwrap(), None);
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&backup, &bytes).unwrap();
+        assert_eq!(is_whole(&backup).unwrap(), Some(false), "{at}");
+        fs::write(&backup, &whole[..at]).unwrap();
+        assert_eq!(is_whole(&backup).unwrap(), Some(false), "{at}");
+    }
+    fs::write(&backup, [&whole[..], b"x"].concat()).unwrap();
+    assert_eq!(is_whole(&backup).unwrap(), Some(false));
+    fs::write(&backup, &whole).unwrap();
+    // Opened to be added to, it is like any other.
+    let opened = Keyring::open(&backup, None).unwrap();
+    opened.ensure(&[id(70), id(71)]).unwrap();
+    drop(opened);
+    let opened = Keyring::open(&backup, None).unwrap();
+    assert!(opened.has(id(70)) && opened.has(id(71)) && opened.has(id(5)) && opened.damaged() == 0);
+    drop(opened);
 
     let other = Keyring::open(&folder.path().join("other"), None).unwrap();
     other.ensure(&[id(1)]).unwrap();

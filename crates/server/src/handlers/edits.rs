@@ -18,6 +18,7 @@ use super::EditIdPath;
 use crate::contributor::Contributor;
 use crate::dto::edit::{EditDto, EditPageDto};
 use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
+use crate::dto::erasure::{ErasureDto, RevertParams};
 use crate::dto::job::{BatchParams, JobDto};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::{LINES, accepted};
@@ -164,6 +165,7 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The edit with its entries and evidence.", body = EditDto),
         (status = 404, description = "No such edit, or it was reverted.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "It was erased.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
 )]
@@ -181,13 +183,16 @@ pub(crate) async fn get(
 /// Revert an edit
 ///
 /// The codebook becomes what it would be had the edit never been made. A contributor takes back edits of
-/// their own, an editor anybody's.
+/// their own, an editor anybody's. What it was stays known to those who keep the service, unless an admin
+/// says `erase=true`: then it is gone for good, also from backups that are made or restored from now on.
 #[utoipa::path(
     delete, path = "/edits/{id}", operation_id = "revert_edit", tag = "edits",
-    params(("id" = String, Path, description = "ULID of the edit."), CodebookParams),
+    params(("id" = String, Path, description = "ULID of the edit."), RevertParams),
     responses(
+        (status = 200, description = "Erased.", body = ErasureDto),
         (status = 204, description = "Reverted."),
         (status = 404, description = "No such edit, or it was reverted before.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "It was erased.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "No room is left to store anything.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
@@ -196,14 +201,22 @@ pub(crate) async fn revert(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
     EditIdPath(id): EditIdPath,
-    Query(params): Query<CodebookParams>,
-) -> Result<StatusCode> {
+    Query(params): Query<RevertParams>,
+) -> Result<Response> {
     let codebook = codebook_name(&caller, params.codebook.as_deref())?;
     let editor = state.editor()?;
+    if params.erase {
+        if !caller.may(AccessRole::Admin) {
+            let detail = "To erase for good needs the role admin.";
+            return Err(Problem::new(ProblemKind::Forbidden, detail));
+        }
+        let erased = editor.erase_edit(&codebook, id, caller.name()).await?;
+        return Ok(Json(ErasureDto::from(erased)).into_response());
+    }
     if !caller.may(AccessRole::Editor) && editor.author(&codebook, id)?.as_deref() != caller.name() {
         let detail = "To take back an edit that is not your own needs the role editor.";
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
     editor.revert(&codebook, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

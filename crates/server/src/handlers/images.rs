@@ -1,17 +1,18 @@
 //! `/images`.
 
-use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
-use reasonedit_api::{image_id, require_image};
+use reasonedit_api::{image_id, require_all_codebooks, require_image};
 use reasonedit_editor::{CodebookName, EditorError};
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
 
+use crate::dto::erasure::ErasureDto;
 use crate::dto::image::CropParams;
 use crate::dto::{File, codebook_name};
 use crate::handlers::jobs::codebook_given;
@@ -25,8 +26,9 @@ const CACHE_PART: HeaderValue = HeaderValue::from_static("private, max-age=3600"
 
 /// Get an uploaded picture, or a part of it
 ///
-/// The whole picture as it was uploaded, if the token is for a codebook that holds it; with `x`, `y`, `width`
-/// and `height` that part of the upright picture as PNG, as the keys of the codebook were made of it.
+/// The whole picture as it was uploaded, if a codebook that the token is for has a live edit of it; with `x`,
+/// `y`, `width` and `height` that part of the upright picture as PNG, as the keys of the codebook were made
+/// of it.
 #[utoipa::path(
     get, path = "/images/{id}", operation_id = "get_image", tag = "images",
     params(("id" = String, Path, description = "BLAKE3 of the uploaded bytes in hex."), CropParams),
@@ -73,6 +75,31 @@ pub(crate) async fn get(
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     Ok((common, [(header::CONTENT_TYPE, content_type)], bytes).into_response())
+}
+
+/// Erase a picture
+///
+/// And every edit about it, in whichever codebook, live or taken back: for good, also from backups that are
+/// made or restored from now on. That those edits were made and erased stays in the history.
+#[utoipa::path(
+    delete, path = "/images/{id}", operation_id = "erase_image", tag = "images",
+    params(("id" = String, Path, description = "BLAKE3 of the uploaded bytes in hex.")),
+    responses(
+        (status = 200, description = "Erased.", body = ErasureDto),
+        (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 507, description = "No room is left to store anything.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn erase(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<ErasureDto>> {
+    require_all_codebooks(&caller)?;
+    let image = image_id(&id).ok_or_else(|| Problem::not_found("No image has an id like this."))?;
+    let erased = state.editor()?.erase_image(image, caller.name()).await?;
+    Ok(Json(ErasureDto::from(erased)))
 }
 
 /// A box outside the picture is told of the query, whichever way the editor puts it.

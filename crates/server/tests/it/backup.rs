@@ -27,12 +27,13 @@ impl BackedUp {
         let place = tempfile::tempdir().unwrap();
         let data = place.path().join("data");
         let editor = editor_on(&data).await;
+        let keys = editor.library().keys().unwrap();
         let (server, slot) = Server::new(ServerConfig::default()).unwrap();
         std::fs::write(data.join("tokens.json"), "{}").unwrap();
         slot.back_up(BackupService {
             folder: place.path().join("backups"),
             keep,
-            images: ImageStore::open(&data.join("images")).unwrap(),
+            images: ImageStore::open_with(&data.join("images"), keys).unwrap(),
             files: vec![data.join("tokens.json"), data.join("tokens.lock")],
         });
         assert!(slot.fill(editor, &data.join("jobs")).unwrap());
@@ -53,11 +54,11 @@ impl BackedUp {
     }
 
     fn restore(&self, name: &str) -> PathBuf {
-        let folders = |data: &Path| (data.join("codebook"), data.join("images"));
+        let folders = |data: &Path| ["codebook", "images", "keys"].map(|name| data.join(name));
         let go_on = |_| std::ops::ControlFlow::Continue(());
         let repository = BackupRepository::open(&self.path("backups")).unwrap();
         assert!(repository.verify(None, &go_on).unwrap().harmed.is_empty());
-        repository.restore(None, &self.path(name), &folders, &go_on).unwrap();
+        repository.restore(None, &self.path(name), &folders, None, &go_on).unwrap();
         self.path(name)
     }
 }

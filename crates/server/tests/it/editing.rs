@@ -139,6 +139,10 @@ async fn an_edit_from_submission_to_reversal() {
     assert_eq!(delete(router, &format!("/edits/{id}")).await.code(), 204);
     delete(router, &format!("/edits/{id}")).await.problem(404);
     get(router, &format!("/edits/{id}")).await.problem(404);
+    // Its picture is known by its id no more.
+    post_json(router, "/query", &question).await.problem(404);
+    let mut question = question;
+    question["image"] = edit_of(RED)["image"].clone();
     let gone = post_json(router, "/query", &question).await.json();
     assert_eq!((&gone["retrieval"]["rejected"], &gone["retrieval"]["facts"]), (&json!(true), &json!([])));
     assert_eq!(gone["answer"], answer["unedited"]["answer"], "as if the edit had never been made");

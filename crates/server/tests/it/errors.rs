@@ -37,7 +37,7 @@ const WORDED: [(&str, &str); 7] = [
     ("crates/backup/src/error.rs", "BackupError"),
     ("crates/imaging/src/error.rs", "ImagingError"),
     ("crates/editor/src/error.rs", "EditorError"),
-    ("crates/codebook/src/error.rs", "CodebookError"),
+    ("crates/records/src/error.rs", "CodebookError"),
     ("crates/inference/src/error.rs", "EngineError"),
     ("crates/http/src/outbound.rs", "Refusal"),
     ("crates/jobs/src/error.rs", "JobsError"),

@@ -10,13 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use reasonedit_codebook::{CodebookConfig, Library, SledStore};
+use reasonedit_codebook::{CodebookConfig, Library};
 use reasonedit_server::{Server, ServerConfig};
 use serde_json::{Value, json};
 
 use crate::common::{Answer, bare, delete, get, post, post_json, request, send};
 use crate::fuzz::any_json;
-use crate::model::{picture, server_on, service};
+use crate::model::{picture, server_on, service, stores};
 
 pub(crate) const CONFIG: &str = r#"<View><Image name="image" value="$image"/><Header value="$question"/>
   <Choices name="answer" toName="image"><Choice value="circle"/><Choice value="a square" alias="square"/></Choices>
@@ -340,7 +340,7 @@ async fn annotations_are_taken_up_while_the_model_is_loaded_and_after_a_restart(
     let data = tempfile::tempdir().unwrap();
     {
         // Opened, taken up, and ended before there was a model.
-        let store = Arc::new(SledStore::open(&data.path().join("codebook")).unwrap());
+        let (store, _images) = stores(data.path());
         let library = Arc::new(Library::open(store, CodebookConfig::default()).unwrap());
         let (server, slot) = Server::new(ServerConfig::default()).unwrap();
         slot.open(&library).unwrap();

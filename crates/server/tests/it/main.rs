@@ -9,6 +9,7 @@ mod context;
 mod contract;
 mod editing;
 mod embedding;
+mod erase;
 mod errors;
 mod every_body;
 mod fuzz;

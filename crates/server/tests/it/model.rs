@@ -9,6 +9,7 @@ use reasonedit_codebook::{ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
 use reasonedit_inference::{Engine, EngineConfig, EngineError, Models};
+use reasonedit_keyring::Keyring;
 use reasonedit_models::LoadOptions;
 use reasonedit_server::{Server, ServerConfig, Sources};
 use tempfile::TempDir;
@@ -110,11 +111,19 @@ async fn editor_of(
     config: EditorConfig,
     load: impl FnOnce() -> Result<Models, EngineError> + Send + 'static,
 ) -> Editor {
-    let store = Arc::new(SledStore::open(&data.join("codebook")).expect("a store"));
-    let images = ImageStore::open(&data.join("images")).expect("a folder for pictures");
+    let (store, images) = stores(data);
     let library = Arc::new(Library::open(store, config.codebook).expect("a library"));
     let engine = Engine::start(load, EngineConfig::default()).expect("an engine");
     Editor::new(engine, library, images, config).await.expect("an editor")
+}
+
+/// The stores of a data folder, sealed as those of a service are.
+pub(crate) fn stores(data: &Path) -> (Arc<SledStore>, ImageStore) {
+    std::fs::create_dir_all(data).expect("a folder");
+    let keys = Keyring::open(&data.join("keys"), None).expect("keys");
+    let store = SledStore::open_with(&data.join("codebook"), Arc::clone(&keys)).expect("a store");
+    let images = ImageStore::open_with(&data.join("images"), keys).expect("a folder for pictures");
+    (Arc::new(store), images)
 }
 
 /// A picture of one colour with a square of another in a corner, as PNG.

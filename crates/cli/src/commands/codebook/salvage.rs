@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 
 use reasonedit_codebook::store::{self, SalvagedBook, SalvagedStore};
 use reasonedit_codebook::{EditRecord, HarmedImage, ImageStore};
@@ -31,7 +32,7 @@ struct Report<'a> {
 pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     let settings = Settings::load(args)?;
     logging::start(&settings.log, true)?;
-    let (damaged_store, damaged_images) = service::folders(&settings.data);
+    let [damaged_store, damaged_images, damaged_keys] = service::folders(&settings.data);
     if !damaged_store.is_dir() {
         return Err(CliError::Failed(format!("{}: no codebooks here", settings.data.display())));
     }
@@ -45,14 +46,19 @@ pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
         return Err(CliError::Failed(format!("{}: it is there already, and not empty", out.display())));
     }
     let failed = |error| CliError::Failed(format!("data folder {}: {error}", settings.data.display()));
-    let (new_store, new_images) = service::folders(out);
+    let [new_store, new_images, new_keys] = service::folders(out);
     service::private_folder(out).map_err(|error| CliError::file(out, error))?;
-    let saved = store::salvage(&damaged_store, &new_store).map_err(failed)?;
+    if damaged_keys.is_file() {
+        fs::copy(&damaged_keys, &new_keys).map_err(|error| CliError::file(&new_keys, error))?;
+    }
+    let keys = service::open_keys(&settings, &new_keys).map_err(failed)?;
+    let saved = store::salvage(&damaged_store, &new_store, Arc::clone(&keys)).map_err(failed)?;
     // Before there is anything to be served: without them the new folder would ask for no tokens.
     service::copy_tokens(&settings.data, out).map_err(|error| CliError::file(out, error))?;
-    let images = ImageStore::open(&new_images).map_err(failed)?;
+    let images = ImageStore::open_with(&new_images, Arc::clone(&keys)).map_err(failed)?;
     let (pictures, lost) = if damaged_images.is_dir() {
-        copy_pictures(&ImageStore::open(&damaged_images).map_err(failed)?, &images).map_err(failed)?
+        let damaged = ImageStore::open_with(&damaged_images, keys).map_err(failed)?;
+        copy_pictures(&damaged, &images).map_err(failed)?
     } else {
         (0, Vec::new())
     };

@@ -4,6 +4,10 @@ use super::*;
 use crate::store::conformance::{self, StoreUnderTest};
 use crate::{Codebook, CodebookConfig, testing};
 
+fn opened(folder: &Path) -> ReopeningStore {
+    ReopeningStore::open(folder, crate::store::own_keys(folder).unwrap()).unwrap()
+}
+
 struct Tested {
     folder: tempfile::TempDir,
     store: Option<ReopeningStore>,
@@ -12,7 +16,7 @@ struct Tested {
 impl Tested {
     fn fresh() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Some(ReopeningStore::open(&folder.path().join("codebooks")).unwrap());
+        let store = Some(opened(&folder.path().join("codebooks")));
         Self { folder, store }
     }
 }
@@ -24,7 +28,7 @@ impl StoreUnderTest for Tested {
 
     fn restart(&mut self) {
         self.store = None;
-        self.store = Some(ReopeningStore::open(&self.folder.path().join("codebooks")).unwrap());
+        self.store = Some(opened(&self.folder.path().join("codebooks")));
     }
 }
 

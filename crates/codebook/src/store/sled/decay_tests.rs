@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::layout::*;
 use super::*;
 use crate::book::Codebook;
 use crate::config::CodebookConfig;
@@ -271,15 +272,21 @@ fn content(library: &Library, book: &str) -> String {
     format!("{:?}{members:?}{outcomes:?}{keys:?}{history:?}", snapshot.edits().collect::<Vec<_>>())
 }
 
+/// Salvages a folder whose keys lie in another.
+fn salvaged(from: &Path, keys: &Path, into: &Path) -> Result<SalvagedStore> {
+    std::fs::copy(keys.join(OWN_KEYS), into.join(OWN_KEYS)).unwrap();
+    salvage(from, into, own_keys(into)?)
+}
+
 #[test]
 fn what_is_whole_is_salvaged_as_it_was() {
     let (folder, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fill(folder.path());
     let busy = library(folder.path());
-    assert!(matches!(salvage(folder.path(), into.path()), Err(CodebookError::Locked)));
+    assert!(matches!(salvaged(folder.path(), folder.path(), into.path()), Err(CodebookError::Locked)));
     let before: Vec<String> = BOOKS.iter().map(|book| content(&busy, book)).collect();
     drop(busy);
-    let saved = salvage(folder.path(), into.path()).unwrap();
+    let saved = salvaged(folder.path(), folder.path(), into.path()).unwrap();
     assert_eq!(saved.faults, Vec::<String>::new());
     assert!(saved.codebooks.iter().all(|book| book.whole && book.edits == 3 && book.lost.is_empty()));
     let library = library(into.path());
@@ -318,7 +325,7 @@ fn every_edit_is_salvaged_or_named() {
         }
         std::fs::write(damaged.path().join("db"), &harmed).unwrap();
         let into = tempfile::tempdir().unwrap();
-        let saved = salvage(damaged.path(), into.path()).unwrap();
+        let saved = salvaged(damaged.path(), damaged.path(), into.path()).unwrap();
         assert!(std::fs::read(damaged.path().join("db")).unwrap() == harmed);
         let library = library(into.path());
         assert!(library.damaged().is_empty(), "{at}");
@@ -366,6 +373,7 @@ fn a_damaged_log_is_kept_as_it_was_before_it_is_opened() {
     assert!(!copy.exists(), "a whole one needs none");
     let db = folder.join("db");
     let whole = std::fs::read(&db).unwrap();
+    let keys = std::fs::read(folder.join(OWN_KEYS)).unwrap();
     // Nor is one looked at that another process has open, and writes to.
     let busy = SledStore::open(&folder).unwrap();
     let mut harmed = whole.clone();
@@ -382,6 +390,7 @@ fn a_damaged_log_is_kept_as_it_was_before_it_is_opened() {
         drop(std::fs::remove_dir_all(&copy));
         fill(&folder);
         std::fs::write(&db, &harmed).unwrap();
+        std::fs::write(folder.join(OWN_KEYS), &keys).unwrap();
         let seen = !reasonedit_sled_log::damage(&db).unwrap().is_empty();
         // Some of it opens, shorter or not, and some doesn't.
         let opened = SledStore::open(&folder);
@@ -397,7 +406,7 @@ fn a_damaged_log_is_kept_as_it_was_before_it_is_opened() {
         }
         drop(opened);
         let into = tempfile::tempdir().unwrap();
-        let saved = salvage(&copy, into.path()).unwrap();
+        let saved = salvaged(&copy, &folder, into.path()).unwrap();
         assert_eq!(saved.codebooks.len(), BOOKS.len());
         // Another start makes no other.
         drop(SledStore::open(&folder));
@@ -413,26 +422,38 @@ fn a_batch_that_was_being_written_is_no_damage() {
     const PAGE_OF_A_BATCH: [u8; 9] = [255, 0x65, 0xFD, 255, 255, 255, 255, 255, 255];
     // Sum, kind, length and segment lie before the page, the place of the batch's last message behind it.
     const BEFORE: usize = 7;
+    const SEGMENT: usize = 512 << 10;
     const LENGTH: usize = BEFORE + PAGE_OF_A_BATCH.len() + 8;
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path());
     let db = folder.path().join("db");
-    // More than a segment.
-    let store: Arc<dyn CodebookStore> = Arc::new(SledStore::open(folder.path()).unwrap());
-    let library = Library::open(store.clone(), CodebookConfig::default()).unwrap();
-    let book = library.get_or_create(&name(BOOKS[0])).unwrap();
-    for n in 10..80 {
-        edit(&book, n).unwrap();
-    }
-    drop((book, library, store));
-    let whole = std::fs::read(&db).unwrap();
-    assert!(whole.len() > (2 * 512) << 10);
-    let batches: Vec<usize> = (BEFORE..whole.len())
-        .filter(|at| whole[*at..].starts_with(&PAGE_OF_A_BATCH))
-        .map(|at| at - BEFORE)
-        .collect();
-    let (first, last) = (batches[0], batches[batches.len() - 1]);
-    assert!(batches.len() > 10);
+    let heads = |log: &[u8]| -> Vec<usize> {
+        let found = (BEFORE..log.len()).filter(|at| log[*at..].starts_with(&PAGE_OF_A_BATCH));
+        found.map(|at| at - BEFORE).collect()
+    };
+    // The segment that was begun last, wherever it lies: its place in the log stands behind a sum.
+    let newest = |log: &[u8]| {
+        let begun = |segment: &usize| {
+            log[segment * SEGMENT + 4..].first_chunk::<8>().map(|place| i64::from_le_bytes(*place) ^ i64::MAX)
+        };
+        (0..log.len().div_ceil(SEGMENT)).max_by_key(begun).unwrap()
+    };
+    // More than a segment, and two batches in the last.
+    let mut edits = 10..;
+    let (whole, first, last, before) = loop {
+        let store: Arc<dyn CodebookStore> = Arc::new(SledStore::open(folder.path()).unwrap());
+        let library = Library::open(store.clone(), CodebookConfig::default()).unwrap();
+        let book = library.get_or_create(&name(BOOKS[0])).unwrap();
+        edits.by_ref().take(40).for_each(|n| edit(&book, n).unwrap());
+        drop((book, library, store));
+        let log = std::fs::read(&db).unwrap();
+        let (heads, newest) = (heads(&log), newest(&log));
+        let mut written = heads.iter().rev().filter(|at| *at / SEGMENT == newest);
+        let former = heads.iter().find(|at| *at / SEGMENT != newest);
+        if let (Some(last), Some(before), Some(first)) = (written.next(), written.next(), former) {
+            break (log, *first, *last, *before);
+        }
+    };
     let with = |at: usize, write: &dyn Fn(&mut [u8])| {
         let mut log = whole.clone();
         write(&mut log[at..at + LENGTH]);
@@ -443,16 +464,17 @@ fn a_batch_that_was_being_written_is_no_damage() {
     let older: &dyn Fn(&mut [u8]) = &|bytes| (0..).zip(bytes).for_each(|(i, byte)| *byte = 77 + i);
     for never_written in [empty, older] {
         assert_eq!(with(last, never_written), 0);
-        assert_eq!(with(batches[batches.len() - 2], never_written), 0);
+        assert_eq!(with(before, never_written), 0);
         assert_eq!(with(first, never_written), 1, "all of it was written when a segment behind it began");
     }
     for flipped in 0..LENGTH {
-        assert_eq!(with(last, &|bytes| bytes[flipped] ^= 1), 1, "byte {flipped}");
+        // What has nothing behind it can't be told from the end.
+        assert_eq!(with(before, &|bytes| bytes[flipped] ^= 1), 1, "byte {flipped}");
     }
     // What is saved of it ends there, too.
     with(last, empty);
     let into = tempfile::tempdir().unwrap();
-    let saved = salvage(folder.path(), into.path()).unwrap();
+    let saved = salvaged(folder.path(), folder.path(), into.path()).unwrap();
     assert_eq!(saved.faults, Vec::<String>::new());
     assert_eq!(saved.codebooks.len(), BOOKS.len());
 }

@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use super::layout::{EDITS, JOURNAL, NAMES, SCHEMA, parse, under};
 use super::whole::Replay;
-use super::{EDITS, NAMES, SCHEMA, SledStore, parse, under, values};
+use super::{SledStore, values};
 use crate::ids::{CodebookName, EditId, ImageId};
 use crate::records::EditRecord;
 use crate::store::dump::{DumpReport, DumpedRow};
 use crate::{CodebookError, Result};
-
-/// The tree of the journal, as it is called in a dump.
-pub(super) const JOURNAL: &str = "journal";
 
 /// What is known of the rows that were dumped.
 #[derive(Default)]
@@ -39,7 +37,7 @@ impl SledStore {
             let read = values::each(stored, &mut |key, value| {
                 if let Some(index) = index {
                     if index == EDITS {
-                        let record: EditRecord = parse(stored, key, value)?;
+                        let record: EditRecord = parse(stored, key, &self.unseal_value(EDITS, key, value)?)?;
                         let keyed = record.idempotency.map(|given| given.key);
                         census.edits.insert(key.to_vec(), (record.image.id, keyed));
                     }

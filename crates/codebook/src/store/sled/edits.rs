@@ -9,15 +9,17 @@
 use std::collections::HashSet;
 
 use sled::Batch;
+use sled::transaction::TransactionalTree;
 
-use super::values::Abort;
-use super::{
-    EDITS, EVENTS, IDEMPOTENCY, MEMBERS, MemberRow, REVERTS, STAGED, SledStore, VECTORS, abort, begun,
-    edit_of, idempotency_key, json, under, values, vectors,
+use super::layout::{
+    CODEBOOKS, EDITS, EVENTS, IDEMPOTENCY, MEMBERS, MemberRow, REVERTS, STAGED, VECTORS, abort, begun,
+    edit_of, idempotency_key, json, key_of, under, vectors,
 };
+use super::values::Abort;
+use super::{SledStore, values};
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
-use crate::records::{EditRecord, Generation};
+use crate::records::{EditRecord, Generation, Idempotency};
 use crate::store::contract::{Event, EventOrigin, LoggedEvent, SharedEdit, twice, used_before};
 use crate::{CodebookError, Result};
 
@@ -39,20 +41,26 @@ impl SledStore {
     ) -> Result<()> {
         let rows: Vec<MemberRow> = members.iter().map(MemberRow::from).collect();
         let edit = under(name, &record.id.to_bytes());
+        let of = key_of(name, record.id);
+        self.ensure_keys(name, std::iter::once(record.id))?;
+        let (record_row, member_rows) = (
+            self.seal_value(EDITS, &edit, of, &as_json(record)?)?,
+            self.seal_value(MEMBERS, &edit, of, &as_json(&rows)?)?,
+        );
         let event = LoggedEvent::now(Event::Edited(record.id), origin);
         self.transact("commit an edit", |trees| {
             let head = begun(self.head_in(trees, name)?, first).map_err(Abort::Abort)?;
             if values::stands(&trees[EDITS], &edit)? {
                 return abort(used_before(record.id));
             }
-            values::put(&trees[EDITS], &edit, &json(record)?)?;
-            values::put(&trees[MEMBERS], &edit, &json(&rows)?)?;
+            values::put(&trees[EDITS], &edit, &record_row)?;
+            values::put(&trees[MEMBERS], &edit, &member_rows)?;
             let generation = head.embedding.id.to_bytes();
             let vector_key = under(name, &[generation, record.id.to_bytes()].concat());
-            values::put(&trees[VECTORS], &vector_key, &vectors(members))?;
+            let keys = self.seal_value(VECTORS, &vector_key, of, &vectors(members)).map_err(Abort::Abort)?;
+            values::put(&trees[VECTORS], &vector_key, &keys)?;
             if let Some(given) = &record.idempotency {
-                let value = json(&(given.body, record.id))?;
-                values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
+                self.put_idempotency(trees, name, record.id, given)?;
             }
             Self::append(trees, name, head, &event)?;
             Ok(())
@@ -99,16 +107,27 @@ impl SledStore {
             for (record, _) in edits {
                 values::remove(&trees[STAGED], &under(name, &record.id.to_bytes()))?;
                 if let Some(given) = &record.idempotency {
-                    let value = json(&(given.body, record.id))?;
-                    values::put(&trees[IDEMPOTENCY], &under(name, &idempotency_key(&given.key)), &value)?;
+                    self.put_idempotency(trees, name, record.id, given)?;
                 }
                 let event = LoggedEvent::now(Event::Edited(record.id), origin);
                 values::put(&trees[EVENTS], &under(name, &head.next_event.to_be_bytes()), &json(&event)?)?;
                 head.next_event += 1;
             }
-            Ok(values::put(&trees[super::CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?)
+            Ok(values::put(&trees[CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?)
         })?;
         self.seal(name)
+    }
+
+    fn put_idempotency(
+        &self,
+        trees: &[TransactionalTree],
+        name: &CodebookName,
+        edit: EditId,
+        given: &Idempotency,
+    ) -> Result<(), Abort> {
+        let key = under(name, &idempotency_key(&given.key));
+        let row = self.idempotency_row(name, &key, edit, &given.body).map_err(Abort::Abort)?;
+        Ok(values::put(&trees[IDEMPOTENCY], &key, &row)?)
     }
 
     /// Writes everything that these edits need, without their being there.
@@ -128,6 +147,7 @@ impl SledStore {
         }
         // No row may be on disk before its mark is.
         self.flush(ACTION)?;
+        self.ensure_keys(name, edits.iter().map(|(record, _)| record.id))?;
         let mut batches: [Batch; 3] = Default::default();
         let mut held = 0;
         for (record, members) in edits {
@@ -140,9 +160,12 @@ impl SledStore {
                 (&edit, as_json(&rows)?),
                 (&vector_key, vectors(members.iter().map(AsRef::as_ref))),
             ];
-            for (batch, (key, value)) in batches.iter_mut().zip(values) {
+            let of = key_of(name, record.id);
+            for ((tree, batch), (key, value)) in
+                [EDITS, MEMBERS, VECTORS].into_iter().zip(&mut batches).zip(values)
+            {
                 held += value.len();
-                values::add(batch, key, &value);
+                values::add(batch, key, &self.seal_value(tree, key, of, &value)?);
             }
             if held >= STEP_BYTES {
                 self.write_rows(std::mem::take(&mut batches))?;
@@ -204,6 +227,7 @@ impl SledStore {
         }
         // No mark may be gone before its rows are.
         self.flush(ACTION)?;
+        self.forget_keys_of(&marks.iter().map(|(key, _)| key.clone()).collect())?;
         for part in marks.chunks(STEP_MARKS) {
             let mut batch = Batch::default();
             for (key, _) in part {

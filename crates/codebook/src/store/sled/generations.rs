@@ -3,8 +3,11 @@
 
 use sled::Batch;
 
-use super::{CODEBOOKS, Head, MemberRow, SledStore, VECTORS, abort, json, parse, under, values, vectors};
-use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
+use super::layout::{
+    CODEBOOKS, Head, MemberRow, VECTORS, abort, json, key_of, members_of_row, parse, under, vectors,
+};
+use super::{SledStore, values};
+use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
 use crate::records::{Draft, Embedding, Generation};
 use crate::store::contract::{LoggedEvent, unknown};
@@ -12,49 +15,6 @@ use crate::{CodebookError, Result};
 
 /// Pieces that are removed at a time.
 const SWEPT_AT_ONCE: usize = 4096;
-
-impl Head {
-    /// Ids of the generations in use.
-    fn in_use(&self) -> impl Iterator<Item = GenerationId> {
-        let others = self.previous.iter().chain(self.draft.iter().map(|draft| &draft.generation));
-        std::iter::once(&self.embedding).chain(others.map(|generation| &generation.embedding)).map(|e| e.id)
-    }
-}
-
-/// The members of an edit, of their rows and keys.
-///
-/// # Errors
-/// What doesn't fit together.
-pub(super) fn members_of_row(
-    edit: EditId,
-    rows: Vec<MemberRow>,
-    bytes: &[u8],
-    dim: usize,
-) -> Result<Vec<Member>, String> {
-    let (numbers, rest) = bytes.as_chunks::<4>();
-    let numbers: Vec<f32> = numbers.iter().map(|n| f32::from_le_bytes(*n)).collect();
-    if !rest.is_empty() || numbers.len() != rows.len() * (dim + 1) {
-        return Err(format!("{} bytes are not {} keys of {dim} numbers", bytes.len(), rows.len()));
-    }
-    let mut members = Vec::with_capacity(rows.len());
-    for ((ordinal, row), numbers) in (0u32..).zip(rows).zip(numbers.chunks_exact(dim + 1)) {
-        let member = Member {
-            id: MemberId::derive(edit, ordinal),
-            edit,
-            ordinal,
-            kind: row.kind,
-            statement: row.statement,
-            image: row.image,
-            area: row.area,
-            sentence: row.sentence,
-            radius: numbers[0],
-            key: numbers[1..].to_vec(),
-        };
-        member.validate(dim).map_err(|e| e.to_string())?;
-        members.push(member);
-    }
-    Ok(members)
-}
 
 impl SledStore {
     pub(super) fn begin_draft_of(&self, name: &CodebookName, wanted: &Draft) -> Result<Draft> {
@@ -120,7 +80,12 @@ impl SledStore {
             let key = under(name, &[generation.to_bytes(), first.edit.to_bytes()].concat());
             // What may stand there is of the same members and dimensions, so it is as long and is replaced
             // whole.
-            values::add(&mut batch, &key, &vectors(edit));
+            let of = key_of(name, first.edit);
+            // It was erased since the keys were begun.
+            if self.keys.erased(of).is_some() {
+                continue;
+            }
+            values::add(&mut batch, &key, &self.seal_value(VECTORS, &key, of, &vectors(edit))?);
         }
         self.tree(VECTORS).apply_batch(batch).map_err(|e| CodebookError::store("write new keys", e))?;
         self.flush("write new keys")
@@ -140,7 +105,7 @@ impl SledStore {
         for (edit, rows) in live {
             let key = under(name, &[embedding.id.to_bytes(), edit.to_bytes()].concat());
             let corrupt = |reason: String| CodebookError::corrupt(values::describe(tree, &key), reason);
-            let bytes = match values::get(tree, &key)? {
+            let bytes = match self.read(VECTORS, &key)? {
                 Some(bytes) => bytes,
                 None if complete => return Err(corrupt("it is missing".to_owned())),
                 None => continue,

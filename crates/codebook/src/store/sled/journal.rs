@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use ulid::Ulid;
 
+use super::layout::{journal_key, of_keyring};
 use super::{SledStore, values};
 use crate::store::journal::{JournalStore, RowKey};
 use crate::{CodebookError, Result};
@@ -16,8 +17,9 @@ fn under(table: &str, key: RowKey) -> Vec<u8> {
 impl JournalStore for SledStore {
     fn put_row(&self, table: &str, key: RowKey, value: &[u8]) -> Result<()> {
         let _beside = self.writing.read();
-        let key = under(table, key);
-        self.journal_tree().transaction(|tree| Ok(values::put(tree, &key, value)?)).map_err(
+        let (id, key) = (key.id.to_bytes(), under(table, key));
+        let sealed = self.seal_row(table, &id, &key, value)?;
+        self.journal_tree().transaction(|tree| Ok(values::put(tree, &key, &sealed)?)).map_err(
             |error: sled::transaction::TransactionError| {
                 CodebookError::store("write a row of the journal", error)
             },
@@ -26,7 +28,9 @@ impl JournalStore for SledStore {
     }
 
     fn row(&self, table: &str, key: RowKey) -> Result<Option<Vec<u8>>> {
-        values::get(self.journal_tree(), &under(table, key))
+        let key = under(table, key);
+        let stored = values::get(self.journal_tree(), &key)?;
+        stored.map(|sealed| self.unseal_row(&key, &sealed)).transpose()
     }
 
     fn rows(
@@ -44,7 +48,7 @@ impl JournalStore for SledStore {
                 let row = RowKey::from_bytes(&key[prefix..]).ok_or_else(|| {
                     CodebookError::corrupt(values::describe(tree, &key), "its key is not that of a row")
                 })?;
-                Ok((row, value))
+                Ok((row, self.unseal_row(&key, &value)?))
             })
             .collect()
     }
@@ -58,6 +62,7 @@ impl JournalStore for SledStore {
             batch.remove(key.map_err(|e| values::failed(tree, &prefix, e))?);
         }
         tree.apply_batch(batch).map_err(|e| CodebookError::store("remove rows of the journal", e))?;
-        self.flush("remove rows of the journal")
+        self.flush("remove rows of the journal")?;
+        self.keys.forget(&[journal_key(table.as_bytes(), &id.to_bytes())]).map_err(of_keyring)
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sled::Db;
 
+use super::layout::OWN_KEYS;
 use super::seal;
 
 use crate::{CodebookError, Result};
@@ -65,7 +66,8 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
         fs::create_dir(&unfinished)?;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            // A copy of the keys would outlast what is erased.
+            if entry.file_type()?.is_file() && entry.file_name() != OWN_KEYS {
                 fs::copy(entry.path(), unfinished.join(entry.file_name()))?;
             }
         }

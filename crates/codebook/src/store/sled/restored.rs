@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use reasonedit_keyring::Keyring;
 use sled::Batch;
 
-use super::dump::JOURNAL;
-use super::{NAMES, SCHEMA, SledStore, values};
+use super::layout::{EDITS, JOURNAL, NAMES, REVERTS, SCHEMA, key_of_journal, key_of_row};
+use super::{SledStore, values};
 use crate::store::contract::CodebookStore as _;
 use crate::store::dump::{DumpedRow, RestoredStore};
 use crate::{CodebookError, Result};
@@ -19,10 +21,12 @@ pub struct StoreRestore {
     store: SledStore,
     folder: PathBuf,
     schema: u32,
-    /// The tree that rows come for, and those of them that are not written yet.
-    pending: Option<(sled::Tree, Batch)>,
+    /// The tree that rows come for, the journal's after all others, and those that are not written yet.
+    tree: usize,
+    pending: Vec<(Vec<u8>, Vec<u8>)>,
     held: usize,
     rows: u64,
+    let_go: u64,
 }
 
 impl std::fmt::Debug for StoreRestore {
@@ -32,43 +36,47 @@ impl std::fmt::Debug for StoreRestore {
 }
 
 impl StoreRestore {
-    /// Begins a store in a folder, for rows of this schema. The folder is made; it holds no store yet.
+    /// Begins a store in a folder, for rows of this schema, sealed by these keys. The folder is made; it
+    /// holds no store yet.
     ///
     /// # Errors
     /// `SchemaTooNew`, `Conflict` if there is a store already, `Store` if the disk refuses.
-    pub fn begin(folder: &Path, schema: u32) -> Result<Self> {
+    pub fn begin(folder: &Path, schema: u32, keys: Arc<Keyring>) -> Result<Self> {
         if schema > SCHEMA {
             return Err(CodebookError::SchemaTooNew { found: schema, supported: SCHEMA });
         }
         fs::create_dir_all(folder).map_err(|e| CodebookError::store("begin a folder", e.kind()))?;
-        let store = SledStore::open(folder)?;
+        let store = SledStore::open_with(folder, keys)?;
         if store.db.was_recovered() {
             return Err(CodebookError::Conflict("there is a store already".to_owned()));
         }
-        Ok(Self { store, folder: folder.to_owned(), schema, pending: None, held: 0, rows: 0 })
+        let folder = folder.to_owned();
+        Ok(Self { store, folder, schema, tree: 0, pending: Vec::new(), held: 0, rows: 0, let_go: 0 })
     }
 
-    /// Writes a row. All rows of a tree come one after another, each key once.
+    /// Writes a row. All rows of a tree come one after another, each key once. Rows of the journal whose keys
+    /// are gone are let go: their work was over when the keys were kept.
     ///
     /// # Errors
     /// `Corrupt` for a tree that is not known, `Store` if the disk refuses.
     pub fn put(&mut self, row: DumpedRow<'_>) -> Result<()> {
-        let same = self.pending.as_ref().is_some_and(|(tree, _)| *tree.name() == *row.tree.as_bytes());
-        if !same || self.held >= STEP_BYTES {
-            self.write()?;
-        }
-        let batch = match &mut self.pending {
-            Some((_, batch)) => batch,
-            none => {
-                let tree = match NAMES.iter().position(|name| *name == row.tree) {
-                    Some(index) => self.store.tree(index),
-                    None if row.tree == JOURNAL => self.store.journal_tree(),
-                    None => return Err(CodebookError::corrupt(row.tree, "no tree is called so")),
-                };
-                &mut none.insert((tree.clone(), Batch::default())).1
-            }
+        let tree = match NAMES.iter().position(|name| *name == row.tree) {
+            Some(index) => index,
+            None if row.tree == JOURNAL => NAMES.len(),
+            None => return Err(CodebookError::corrupt(row.tree, "no tree is called so")),
         };
-        values::add(batch, row.key, row.value);
+        if tree != self.tree || self.held >= STEP_BYTES {
+            self.write()?;
+            self.tree = tree;
+        }
+        if tree == NAMES.len()
+            && self.schema == SCHEMA
+            && key_of_journal(row.key).is_some_and(|key| !self.store.keys.has(key))
+        {
+            self.let_go += 1;
+            return Ok(());
+        }
+        self.pending.push((row.key.to_vec(), row.value.to_vec()));
         self.held += row.value.len();
         self.rows += 1;
         Ok(())
@@ -76,8 +84,25 @@ impl StoreRestore {
 
     fn write(&mut self) -> Result<()> {
         self.held = 0;
-        let Some((tree, batch)) = self.pending.take() else { return Ok(()) };
+        let rows = std::mem::take(&mut self.pending);
+        let rows = if self.schema < SCHEMA { self.store.sealed(self.tree, rows)? } else { rows };
+        let mut batch = Batch::default();
+        for (key, value) in &rows {
+            values::add(&mut batch, key, value);
+        }
+        let tree =
+            if self.tree < NAMES.len() { self.store.tree(self.tree) } else { self.store.journal_tree() };
         tree.apply_batch(batch).map_err(|e| CodebookError::store("restore rows", e))
+    }
+
+    /// Live edits among the rows that were erased since.
+    fn erased(&self) -> usize {
+        let (rows, _) = values::keys(self.store.tree(EDITS), &[]);
+        let reverted = |row: &[u8]| values::is_there(self.store.tree(REVERTS), row).unwrap_or(false);
+        let gone = |row: &&Vec<u8>| {
+            key_of_row(EDITS, row, &[]).is_some_and(|key| self.store.keys.erased(key).is_some())
+        };
+        rows.iter().filter(gone).filter(|row| !reverted(row)).count()
     }
 
     /// Makes all of it durable, and reads it once more as a service does that is started on it: every value,
@@ -87,11 +112,12 @@ impl StoreRestore {
     /// `Damaged` if a codebook isn't whole, `Corrupt`, `Store`.
     pub fn finish(mut self) -> Result<RestoredStore> {
         self.write()?;
-        // Rows of an earlier schema are migrated when the folder is opened.
-        self.store.set_schema(self.schema)?;
-        let Self { store, folder, rows, .. } = self;
+        self.store.flush("restore rows")?;
+        let erased = self.erased();
+        let Self { store, folder, rows, let_go, .. } = self;
+        let keys = Arc::clone(&store.keys);
         drop(store);
-        let store = SledStore::open(&folder)?;
+        let store = SledStore::open_with(&folder, keys)?;
         let names = store.names()?;
         let mut edits = 0;
         for name in &names {
@@ -103,6 +129,6 @@ impl StoreRestore {
         if let Some(fault) = store.faults().first() {
             return Err(CodebookError::corrupt("store", fault));
         }
-        Ok(RestoredStore { codebooks: names.len(), edits, rows })
+        Ok(RestoredStore { codebooks: names.len(), edits, rows: rows + let_go, erased })
     }
 }

@@ -6,13 +6,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use reasonedit_keyring::Keyring;
 use serde::Serialize;
 use sled::Batch;
 
-use super::{
-    CODEBOOKS, EDITS, EVENTS, Head, MEMBERS, MemberRow, NAMES, OUTCOMES, REVERTS, STAGED, SledStore, VECTORS,
-    open, seal, under, values,
+use super::layout::{
+    CODEBOOKS, EDITS, EVENTS, Head, MEMBERS, MemberRow, NAMES, OUTCOMES, REVERTS, STAGED, VECTORS,
+    members_of_row, under,
 };
+use super::{SledStore, open, seal, values};
 use crate::ids::{CodebookName, EditId};
 use crate::records::{EditRecord, Generation};
 use crate::store::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit};
@@ -49,7 +51,7 @@ pub struct SalvagedBook {
 type Values = [values::ByKey; NAMES.len()];
 
 /// See [`crate::store::salvage`].
-pub(in crate::store) fn salvage(from: &Path, into: &Path) -> Result<SalvagedStore> {
+pub(in crate::store) fn salvage(from: &Path, into: &Path, keys: Arc<Keyring>) -> Result<SalvagedStore> {
     let refused = |action: &'static str| move |e: std::io::Error| CodebookError::store(action, e.kind());
     let db = from.join("db");
     // As long as it is read: sled takes the same lock.
@@ -57,7 +59,8 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path) -> Result<SalvagedStor
     let rows = reasonedit_sled_log::read(&db).map_err(refused("read the data"))?;
     let sealed = seal::Seal::open(from)?.1.unwrap_or_default();
     fs::create_dir_all(into).map_err(refused("begin a folder"))?;
-    let store = SledStore::open(into)?;
+    let store = SledStore::open_with(into, keys)?;
+    let first = is_first(&rows);
     let mut saved = SalvagedStore { faults: rows.faults, ..SalvagedStore::default() };
     let mut values: Values = Default::default();
     let mut damaged = Vec::new();
@@ -65,7 +68,11 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path) -> Result<SalvagedStor
         let Some(pieces) = rows.trees.get(name.as_bytes()) else { continue };
         let (whole, broken) = values::assembled(pieces);
         damaged.extend(broken.into_iter().map(|key| (tree, key)));
-        values[tree] = whole;
+        values[tree] = if first {
+            store.sealed(tree, whole.into_iter().collect())?.into_iter().collect()
+        } else {
+            whole
+        };
     }
     if let Some(pieces) = rows.trees.get(&b"journal"[..]) {
         let (rows, broken) = values::assembled(pieces);
@@ -75,6 +82,11 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path) -> Result<SalvagedStor
                 values::describe(store.journal_tree(), key)
             )
         }));
+        let rows = if first {
+            store.sealed(NAMES.len(), rows.into_iter().collect())?.into_iter().collect()
+        } else {
+            rows
+        };
         write(store.journal_tree(), rows.iter())?;
     }
     let named =
@@ -116,6 +128,12 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path) -> Result<SalvagedStor
     }
     drop(lock);
     Ok(saved)
+}
+
+/// Whether the rows are of the first schema.
+fn is_first(rows: &reasonedit_sled_log::Rows) -> bool {
+    let version = rows.trees.get(&b"schema"[..]).map(|pieces| values::assembled(pieces).0);
+    version.is_some_and(|values| values.get(&b"version"[..]).is_some_and(|version| version == b"1"))
 }
 
 fn is_of(name: &CodebookName, tree: usize, key: &[u8]) -> bool {
@@ -172,6 +190,7 @@ fn rebuild(
         values[tree].iter().filter_map(move |(key, value)| Some((key.strip_prefix(&prefix[..])?, value)))
     };
     let edit = |key: &[u8]| <[u8; 16]>::try_from(key).ok().map(EditId::from_bytes);
+    let plain = |tree: usize, key: &[u8]| store.unseal_value(tree, key, values[tree].get(key)?).ok();
     let mut reverted: BTreeSet<EditId> = under_name(REVERTS).filter_map(|(key, _)| edit(key)).collect();
     let staged: BTreeSet<EditId> = under_name(STAGED).filter_map(|(key, _)| edit(key)).collect();
     let mut known: BTreeSet<EditId> = BTreeSet::new();
@@ -184,7 +203,7 @@ fn rebuild(
         events += 1;
         match logged.event {
             Event::Edited(id) => drop(known.insert(id)),
-            Event::Reverted(id) => drop(reverted.insert(id)),
+            Event::Reverted(id) | Event::Erased(id) => drop(reverted.insert(id)),
             Event::Reembedded(_) if head_lost => generation = logged.generation,
             Event::Reembedded(_) => {}
         }
@@ -198,18 +217,17 @@ fn rebuild(
     let (mut edits, mut without_keys): (Vec<SharedEdit>, Vec<EditRecord>) = (Vec::new(), Vec::new());
     for id in known.into_iter().filter(|id| !reverted.contains(id) && !staged.contains(id)) {
         let key = under(&name, &id.to_bytes());
-        let record =
-            values[EDITS].get(&key).and_then(|bytes| serde_json::from_slice::<EditRecord>(bytes).ok());
+        let record = plain(EDITS, &key).and_then(|bytes| serde_json::from_slice::<EditRecord>(&bytes).ok());
         let Some(mut record) = record.filter(|record| record.id == id) else {
             lost.push(format!("the edit {id}: its record is lost"));
             continue;
         };
         let rows =
-            values[MEMBERS].get(&key).and_then(|bytes| serde_json::from_slice::<Vec<MemberRow>>(bytes).ok());
+            plain(MEMBERS, &key).and_then(|bytes| serde_json::from_slice::<Vec<MemberRow>>(&bytes).ok());
         let members = generation.as_ref().zip(rows).and_then(|(generation, rows)| {
             let vectors = under(&name, &[generation.embedding.id.to_bytes(), id.to_bytes()].concat());
-            let bytes = values[VECTORS].get(&vectors)?;
-            super::generations::members_of_row(id, rows, bytes, generation.embedding.dim()).ok()
+            let bytes = plain(VECTORS, &vectors)?;
+            members_of_row(id, rows, &bytes, generation.embedding.dim()).ok()
         });
         match members.zip(generation.as_ref()) {
             Some((members, generation)) => {
@@ -223,8 +241,8 @@ fn rebuild(
         store.commit_edits(&name, &edits, Some(&generation), EventOrigin::Imported)?;
     }
     for (record, _) in &edits {
-        if let Some(outcome) = values[OUTCOMES].get(&under(&name, &record.id.to_bytes())) {
-            store.put_outcome(&name, record.id, outcome)?;
+        if let Some(outcome) = plain(OUTCOMES, &under(&name, &record.id.to_bytes())) {
+            store.put_outcome(&name, record.id, &outcome)?;
         }
     }
     Ok(SalvagedBook { name, whole: false, edits: edits.len(), lost, without_keys })

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use super::layout::*;
 use super::*;
 use crate::store::conformance::{self, StoreUnderTest};
 use crate::store::contract::Event;
@@ -14,13 +15,17 @@ struct Folder {
 impl Folder {
     fn fresh() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Some(SledStore::open(folder.path()).unwrap());
+        let store = Some(SledStore::open(&folder.path().join("codebooks")).unwrap());
         Self { folder, store }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("codebooks")
     }
 
     /// No page may have become a file of its own: such files are not durable.
     fn assert_no_blobs(&self) {
-        let blobs = std::fs::read_dir(self.folder.path().join("blobs")).unwrap().count();
+        let blobs = std::fs::read_dir(self.path().join("blobs")).unwrap().count();
         assert_eq!(blobs, 0);
     }
 }
@@ -33,7 +38,7 @@ impl StoreUnderTest for Folder {
     fn restart(&mut self) {
         self.assert_no_blobs();
         self.store = None;
-        self.store = Some(SledStore::open(self.folder.path()).unwrap());
+        self.store = Some(SledStore::open(&self.path()).unwrap());
     }
 }
 
@@ -71,7 +76,7 @@ fn what_was_staged_vanishes_with_its_process() {
     let edits = testing::shared(edits);
     for lost in 0..4 {
         let mut tested = committed();
-        let path = tested.folder.path().to_owned();
+        let path = tested.path();
         let store = tested.store.as_ref().unwrap();
         let before = store.load(&book).unwrap();
         let counts = |store: &SledStore| store.trees.each_ref().map(Tree::len);
@@ -103,7 +108,7 @@ fn what_was_staged_vanishes_with_its_process() {
 #[test]
 fn a_folder_has_one_process() {
     let tested = Folder::fresh();
-    let error = SledStore::open(tested.folder.path()).err().unwrap();
+    let error = SledStore::open(&tested.path()).err().unwrap();
     assert!(matches!(error, CodebookError::Locked), "{error}");
     assert!(!error.to_string().contains(tested.folder.path().to_str().unwrap()));
 }
@@ -111,7 +116,7 @@ fn a_folder_has_one_process() {
 #[test]
 fn newer_data_is_refused() {
     let tested = Folder::fresh();
-    let path = tested.folder.path().to_owned();
+    let path = tested.path();
     let store = tested.store.unwrap();
     store.schema.clear().unwrap();
     store.set_schema(SCHEMA + 1).unwrap();
@@ -127,7 +132,7 @@ fn newer_data_is_refused() {
 #[test]
 fn data_without_a_version_is_refused() {
     let tested = committed();
-    let path = tested.folder.path().to_owned();
+    let path = tested.path();
     let store = tested.store.unwrap();
     store.schema.clear().unwrap();
     store.db.flush().unwrap();
@@ -239,8 +244,12 @@ fn every_older_schema_still_opens() {
     for version in 1..=SCHEMA {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::open(fixture(version)).unwrap();
-        tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(folder.path()).unwrap();
-        let mut tested = Folder { store: Some(SledStore::open(folder.path()).unwrap()), folder };
+        let path = folder.path().join("codebooks");
+        tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(&path).unwrap();
+        let mut tested = Folder { store: Some(SledStore::open(&path).unwrap()), folder };
+        // The first form is kept as it was.
+        let former = tested.folder.path().join("codebooks.schema-1");
+        assert_eq!(version == 1, former.is_dir());
         for _ in 0..2 {
             let store = tested.store();
             assert_eq!(store.load(&book).unwrap(), expected.load(&book).unwrap(), "schema {version}");
@@ -273,6 +282,6 @@ fn make_the_fixture() {
     let file = std::fs::File::create(path).unwrap();
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::best()));
     archive.mode(tar::HeaderMode::Deterministic);
-    archive.append_dir_all(".", tested.folder.path()).unwrap();
+    archive.append_dir_all(".", tested.path()).unwrap();
     archive.into_inner().unwrap().finish().unwrap();
 }

@@ -191,6 +191,42 @@ pub(super) fn each(tree: &Tree, take: &mut TakeValue<'_>) -> Result<ControlFlow<
     hand_on(current)
 }
 
+/// What is handed each value with its key, or what there is of it if it isn't as it was written.
+type TakeAny<'a> = dyn FnMut(&[u8], Result<&[u8], &[u8]>) -> Result<ControlFlow<()>> + 'a;
+
+/// As [`each`], whatever became of single values.
+///
+/// # Errors
+/// Where a page of the tree can't be read, and what `take` says.
+pub(super) fn each_or_raw(tree: &Tree, take: &mut TakeAny<'_>) -> Result<()> {
+    let mut current: Option<Pieces> = None;
+    let mut hand_on = |current: Option<Pieces>| match current {
+        None => Ok(ControlFlow::Continue(())),
+        Some((key, whole)) => take(&key, checked(&whole).map_err(|_| &whole[..])),
+    };
+    for item in tree {
+        let (key, piece): (IVec, IVec) = item.map_err(|e| failed(tree, &[], e))?;
+        let Some((name, _)) = key.split_last_chunk::<SUFFIX>() else { continue };
+        match &mut current {
+            Some((last, whole)) if last == name => whole.extend_from_slice(&piece),
+            _ => {
+                let before = current.replace((name.to_vec(), piece.to_vec()));
+                if hand_on(before)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    hand_on(current).map(drop)
+}
+
+/// Adds what there is of a value to a batch, as it is.
+pub(super) fn add_raw(batch: &mut Batch, key: &[u8], whole: &[u8]) {
+    for (i, piece) in whole.chunks(PIECE).enumerate() {
+        batch.insert(piece_key(key, i as u32), piece);
+    }
+}
+
 /// The keys of the values under `prefix`, in order, without looking at the values; as far as they can be
 /// reached.
 pub(super) fn keys(tree: &Tree, prefix: &[u8]) -> (Vec<Vec<u8>>, Result<()>) {

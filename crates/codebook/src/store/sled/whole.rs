@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use super::seal::{FILE, Sealed};
-use super::{
+use super::layout::{
     CODEBOOKS, EDITS, EVENTS, Head, IDEMPOTENCY, MEMBERS, MemberRow, NAMES, OUTCOMES, REVERTS, STAGED,
-    SledStore, VECTORS, edit_of, idempotency_key, parse, under, values,
+    VECTORS, edit_of, idempotency_key, parse, under,
 };
+use super::seal::{FILE, Sealed};
+use super::{SledStore, values};
 use crate::ids::{CodebookName, EditId};
 use crate::records::EditRecord;
 use crate::store::contract::{Event, LoggedEvent};
@@ -19,7 +20,10 @@ use crate::{CodebookError, Result};
 #[derive(Default)]
 pub(super) struct Replay {
     pub(super) live: BTreeSet<EditId>,
+    /// Those whose records are kept.
     pub(super) reverted: BTreeSet<EditId>,
+    /// Those of which nothing is left but their events.
+    pub(super) erased: BTreeSet<EditId>,
     pub(super) faults: Vec<CodebookError>,
 }
 
@@ -160,11 +164,10 @@ impl SledStore {
         if let Some(edit) = replay.live.difference(with_members).next() {
             return Err(missing(MEMBERS, edit));
         }
-        for edit in &replay.reverted {
-            for tree in [EDITS, REVERTS] {
-                if !values::is_there(self.tree(tree), &under(name, &edit.to_bytes()))? {
-                    return Err(missing(tree, edit));
-                }
+        let kept = replay.reverted.iter().flat_map(|edit| [(EDITS, edit), (REVERTS, edit)]);
+        for (tree, edit) in kept.chain(replay.erased.iter().map(|edit| (REVERTS, edit))) {
+            if !values::is_there(self.tree(tree), &under(name, &edit.to_bytes()))? {
+                return Err(missing(tree, edit));
             }
         }
         Ok(())
@@ -234,7 +237,7 @@ impl SledStore {
                 need(VECTORS, &[head.embedding.id.to_bytes(), edit.to_bytes()].concat());
             }
         }
-        for edit in &replay.reverted {
+        for edit in replay.reverted.iter().chain(&replay.erased) {
             need(REVERTS, &edit.to_bytes());
         }
         faults
@@ -243,6 +246,13 @@ impl SledStore {
     /// Whether a value is what belongs into its tree.
     fn check_value(&self, tree: usize, name: &CodebookName, key: &[u8], bytes: &[u8]) -> Result<()> {
         let (of, whole_key) = (self.tree(tree), under(name, key));
+        let plain = match tree {
+            EDITS | MEMBERS | VECTORS | OUTCOMES | IDEMPOTENCY => {
+                self.unseal_value(tree, &whole_key, bytes)?
+            }
+            _ => bytes.to_vec(),
+        };
+        let bytes = &plain;
         match tree {
             EDITS => {
                 let record: EditRecord = parse(of, &whole_key, bytes)?;
@@ -253,7 +263,9 @@ impl SledStore {
             }
             MEMBERS => drop(parse::<Vec<MemberRow>>(of, &whole_key, bytes)?),
             REVERTS => drop(parse::<u64>(of, &whole_key, bytes)?),
-            IDEMPOTENCY => drop(parse::<([u8; 32], EditId)>(of, &whole_key, bytes)?),
+            IDEMPOTENCY if bytes.len() != 32 => {
+                return Err(CodebookError::corrupt(values::describe(of, &whole_key), "it is no digest"));
+            }
             _ => {}
         }
         Ok(())
@@ -267,6 +279,11 @@ impl Replay {
             Event::Reverted(id) => {
                 self.live.remove(id);
                 self.reverted.insert(*id);
+            }
+            Event::Erased(id) => {
+                self.live.remove(id);
+                self.reverted.remove(id);
+                self.erased.insert(*id);
             }
             Event::Reembedded(_) => {}
         }

@@ -3,8 +3,9 @@ use std::ops::RangeInclusive;
 use parking_lot::Mutex;
 use reasonedit_codebook::store::StoredCodebook;
 use reasonedit_codebook::{
-    CodebookConfig, CodebookError, CodebookStore, Draft, EditId, EditRecord, Embedding, EventOrigin,
-    Generation, GenerationId, JournalStore, LoggedEvent, Member, MemoryStore, Result, RowKey, SharedEdit,
+    CodebookConfig, CodebookError, CodebookStore, Draft, EditId, EditRecord, Embedding, Erasure, EventOrigin,
+    Generation, GenerationId, ImageId, JournalStore, LoggedEvent, Member, MemoryStore, Result, RowKey,
+    SharedEdit,
 };
 use reasonedit_resilience::WorkLost;
 use ulid::Ulid;
@@ -113,6 +114,15 @@ impl CodebookStore for Unreliable {
     }
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
         self.0.idempotency(name, key)
+    }
+    fn erase(&self, name: &CodebookName, edit: EditId, by: Option<&str>) -> Result<Erasure> {
+        self.0.erase(name, edit, by)
+    }
+    fn erased(&self, name: &CodebookName, edit: EditId) -> Option<Erasure> {
+        self.0.erased(name, edit)
+    }
+    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
+        self.0.reverted_images(name)
     }
 }
 

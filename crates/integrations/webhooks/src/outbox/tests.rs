@@ -90,6 +90,19 @@ fn what_nobody_wants_is_passed_over() {
     config.texts = true;
     assert_eq!(id(&config, 0), first);
     assert_ne!(id(&config, 1), first);
+
+    // Whoever is late is told of what was erased, and of nothing that it said.
+    let made = id(&config, 8);
+    book.erase(edit_id(8), Some("Dr. Ada")).unwrap();
+    let Next::Message(8, message) = look(&book, &config, 8).unwrap() else { panic!("it was made") };
+    let body = String::from_utf8_lossy(&message.body).into_owned();
+    assert!(
+        message.id == made && body.contains(&edit_id(8).to_string()) && !body.contains("question"),
+        "{body}"
+    );
+    config.events = vec![EventKind::EditErased];
+    let Next::Message(302, message) = look(&book, &config, 0).unwrap() else { panic!("it was erased") };
+    assert!(String::from_utf8_lossy(&message.body).contains("\"edit.erased\""));
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -39,13 +40,14 @@ fn a_store_made_of_the_rows_of_another_has_the_same_rows() {
     assert_eq!((report.images.len(), report.other_images.len()), (6, 1));
     assert!(rows.is_sorted_by_key(|(tree, _, _)| NAMES.iter().position(|name| name == tree).unwrap_or(99)));
 
-    let mut restored = StoreRestore::begin(&folder.path().join("b"), report.schema).unwrap();
+    let mut restored =
+        StoreRestore::begin(&folder.path().join("b"), report.schema, Arc::clone(&store.keys)).unwrap();
     for (tree, key, value) in &rows {
         restored.put(DumpedRow { tree, key, value }).unwrap();
     }
     let restored = restored.finish().unwrap();
     assert_eq!((restored.codebooks, restored.edits, restored.rows), (2, 6, report.rows));
-    let again = SledStore::open(&folder.path().join("b")).unwrap();
+    let again = SledStore::open_with(&folder.path().join("b"), Arc::clone(&store.keys)).unwrap();
     assert_eq!(again.faults(), Vec::<String>::new());
     assert_eq!(dumped(&again).unwrap().0, rows);
     drop(again);
@@ -53,11 +55,11 @@ fn a_store_made_of_the_rows_of_another_has_the_same_rows() {
     let seal = std::fs::read_to_string(folder.path().join("b/sealed")).unwrap();
     assert!(seal.contains("events ward 2") && seal.contains("events ward-3 6"), "{seal}");
 
-    let taken = StoreRestore::begin(&folder.path().join("b"), report.schema);
+    let taken = StoreRestore::begin(&folder.path().join("b"), report.schema, Arc::clone(&store.keys));
     assert!(matches!(taken, Err(CodebookError::Conflict(_))));
-    let later = StoreRestore::begin(&folder.path().join("c"), SCHEMA + 1);
+    let later = StoreRestore::begin(&folder.path().join("c"), SCHEMA + 1, Arc::clone(&store.keys));
     assert!(matches!(later, Err(CodebookError::SchemaTooNew { .. })));
-    let mut other = StoreRestore::begin(&folder.path().join("c"), SCHEMA).unwrap();
+    let mut other = StoreRestore::begin(&folder.path().join("c"), SCHEMA, Arc::clone(&store.keys)).unwrap();
     let unknown = other.put(DumpedRow { tree: "forests", key: b"k", value: b"v" });
     assert!(matches!(unknown, Err(CodebookError::Corrupt { .. })));
 }
@@ -86,7 +88,12 @@ fn a_store_that_lacks_anything_is_neither_dumped_nor_restored() {
             kept.insert(key, piece).unwrap();
         }
 
-        let mut restored = StoreRestore::begin(&folder.path().join(format!("b{at}")), report.schema).unwrap();
+        let mut restored = StoreRestore::begin(
+            &folder.path().join(format!("b{at}")),
+            report.schema,
+            Arc::clone(&store.keys),
+        )
+        .unwrap();
         for (_, row) in rows.iter().enumerate().filter(|(other, _)| *other != at) {
             restored.put(DumpedRow { tree: &row.0, key: &row.1, value: &row.2 }).unwrap();
         }

@@ -1,5 +1,8 @@
 //! What can go wrong, told apart as far as a caller can act on it.
 
+use reasonedit_keyring::KeyringError;
+use time::OffsetDateTime;
+
 use crate::ids::{CodebookName, EditId, ImageId, MemberId};
 use crate::records::Embedding;
 use crate::records::HarmedImage;
@@ -14,6 +17,16 @@ pub enum CodebookError {
     /// There is no live edit of this id (never made, or reverted).
     #[error("there is no edit {0}")]
     UnknownEdit(EditId),
+    /// The edit was erased.
+    #[error("the edit {edit} was erased on {}{}", at.date(), by_whom(by.as_deref()))]
+    Erased {
+        /// Which.
+        edit: EditId,
+        /// When, UTC.
+        at: OffsetDateTime,
+        /// By whom, as far as it is known.
+        by: Option<String>,
+    },
     /// No edit was ever made in a codebook of this name.
     #[error("there is no codebook {0}")]
     UnknownCodebook(CodebookName),
@@ -117,6 +130,9 @@ pub enum CodebookError {
         /// Newest schema that this program knows.
         supported: u32,
     },
+    /// The keys that the data is sealed by can't be had.
+    #[error(transparent)]
+    Keys(KeyringError),
     /// Another process has the data folder open.
     #[error("the data folder is in use by another process")]
     Locked,
@@ -162,7 +178,7 @@ impl Unwritable {
 
     /// What an error of the disk means for whoever writes to a folder that was there; `None` if it is of
     /// another kind.
-    pub(crate) fn of(error: &std::io::Error) -> Option<Self> {
+    pub fn of(error: &std::io::Error) -> Option<Self> {
         use std::io::ErrorKind as Kind;
 
         // In the machine's file table, in the process's.
@@ -184,20 +200,45 @@ fn number(error: &std::io::Error) -> Option<i32> {
     error.raw_os_error().or_else(told)
 }
 
+impl From<KeyringError> for CodebookError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Locked => Self::Locked,
+            KeyringError::Disk { source, .. } => Self::of_disk("open the keys", &source),
+            other => Self::Keys(other),
+        }
+    }
+}
+
 impl CodebookError {
     /// An error of the disk while something was written.
-    pub(crate) fn of_disk(action: &'static str, error: &std::io::Error) -> Self {
+    pub fn of_disk(action: &'static str, error: &std::io::Error) -> Self {
         // The kind and not its text, which may hold a path.
         Unwritable::of(error).map_or_else(|| Self::store(action, error.kind()), Self::Unwritable)
     }
 
-    pub(crate) fn store(action: &'static str, reason: impl std::fmt::Display) -> Self {
+    /// An error of the keys while something is written.
+    pub fn of_keyring(action: &'static str, error: KeyringError) -> Self {
+        match error {
+            KeyringError::Disk { source, .. } => Self::of_disk(action, &source),
+            KeyringError::Erased(_) => Self::Conflict("an edit of this id was erased".to_owned()),
+            other => Self::store(action, other),
+        }
+    }
+
+    /// The disk or the database refused.
+    pub fn store(action: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Store { action, reason: reason.to_string() }
     }
 
-    pub(crate) fn corrupt(key: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+    /// A stored value that can't be read.
+    pub fn corrupt(key: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Corrupt { key: key.into(), reason: reason.to_string() }
     }
+}
+
+fn by_whom(by: Option<&str>) -> String {
+    by.map(|by| format!(" by {by}")).unwrap_or_default()
 }
 
 fn listed(harmed: &[HarmedImage]) -> String {

@@ -189,7 +189,7 @@ impl Draft {
     ///
     /// # Errors
     /// `Conflict` if other keys are wanted under the same id.
-    pub(crate) fn followed_by(self, wanted: &Self) -> Result<Self, CodebookError> {
+    pub fn followed_by(self, wanted: &Self) -> Result<Self, CodebookError> {
         let (old, new) = (&self.generation.embedding, &wanted.generation.embedding);
         let mut draft = wanted.clone();
         if self.recipe == wanted.recipe && old.same_space(new) {
@@ -203,7 +203,7 @@ impl Draft {
 
 /// Whether the value reads back from JSON as it is. What does not would make a whole codebook unreadable
 /// later: JSON has no NaN, and its parser stops at a depth of 128.
-pub(crate) fn survives_json<T: Serialize + serde::de::DeserializeOwned + PartialEq>(value: &T) -> bool {
+pub fn survives_json<T: Serialize + serde::de::DeserializeOwned + PartialEq>(value: &T) -> bool {
     serde_json::to_vec(value)
         .and_then(|bytes| serde_json::from_slice::<T>(&bytes))
         .is_ok_and(|back| back == *value)
@@ -225,7 +225,7 @@ pub enum ImageHarm {
 
 impl ImageHarm {
     /// What is wrong with these bytes under this id, if anything is.
-    pub(crate) fn of(id: ImageId, bytes: &[u8]) -> Option<Self> {
+    pub fn of(id: ImageId, bytes: &[u8]) -> Option<Self> {
         match bytes {
             _ if ImageId::of(bytes) == id => None,
             [] => Some(Self::Empty),
@@ -260,8 +260,17 @@ mod tests {
 
     #[test]
     fn rules_of_pixels_are_part_of_an_embedding_and_the_first_leave_no_trace() {
-        let first = crate::testing::embedding(1);
-        let first = Embedding { pixels: PixelRules::First, ..first };
+        let first = Embedding {
+            id: GenerationId(ulid::Ulid::from_parts(1, 1)),
+            model_fingerprint: "model".to_owned(),
+            tap: "vision.3".to_owned(),
+            pooling: "mean".to_owned(),
+            lambda: 30.0,
+            encoder_fingerprint: "encoder".to_owned(),
+            vision_dim: 1,
+            sentence_dim: 1,
+            pixels: PixelRules::First,
+        };
         let text = serde_json::to_string(&first).unwrap();
         assert!(!text.contains("pixels"), "{text}");
         assert_eq!(serde_json::from_str::<Embedding>(&text).unwrap(), first);

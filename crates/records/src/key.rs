@@ -11,7 +11,7 @@ use crate::member::{EntryKind, Member, MemberPosition};
 
 /// A key vector: a lone member's own, or the mean of several. Shared, never copied.
 #[derive(Debug, Clone)]
-pub(crate) enum KeyVector {
+pub enum KeyVector {
     /// The member's key itself.
     Member(Arc<Member>),
     /// A mean of members' keys.
@@ -19,7 +19,8 @@ pub(crate) enum KeyVector {
 }
 
 impl KeyVector {
-    pub(crate) fn as_slice(&self) -> &[f32] {
+    /// Its numbers.
+    pub fn as_slice(&self) -> &[f32] {
         match self {
             Self::Member(member) => &member.key,
             Self::Mean(mean) => mean,
@@ -61,7 +62,8 @@ pub struct Key {
 }
 
 impl Key {
-    pub(crate) fn new(members: &[Arc<Member>], state: &KeyState) -> Option<Self> {
+    /// The key of these members in this state; `None` of none.
+    pub fn new(members: &[Arc<Member>], state: &KeyState) -> Option<Self> {
         let first = members.first()?;
         let mut sentences: Vec<Sentence> = Vec::new();
         for member in members {
@@ -91,7 +93,7 @@ impl Key {
     }
 
     /// This key with another vector.
-    pub(crate) fn moved_to(&self, vector: Vec<f32>) -> Self {
+    pub fn moved_to(&self, vector: Vec<f32>) -> Self {
         Self { row: KeyVector::Mean(vector.into()), ..self.clone() }
     }
 
@@ -103,16 +105,19 @@ impl Key {
 
 /// Vector and radius of a key after some of its members.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyState {
-    pub(crate) row: KeyVector,
-    pub(crate) radius: f32,
-    pub(crate) norm: f64,
+pub struct KeyState {
+    /// The vector.
+    pub row: KeyVector,
+    /// ρ, as [`Key::radius`].
+    pub radius: f32,
+    /// The vector's norm.
+    pub norm: f64,
 }
 
 impl KeyState {
     /// The key of exactly these members (method section 4): their mean, and the least radius that covers
     /// their balls.
-    pub(crate) fn of(members: &[Arc<Member>]) -> Option<Self> {
+    pub fn of(members: &[Arc<Member>]) -> Option<Self> {
         let first = members.first()?;
         if members.len() == 1 {
             let norm = geometry::norm(&first.key);

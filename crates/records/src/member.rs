@@ -53,7 +53,7 @@ pub struct Member {
 }
 
 /// Norms above this would overflow squares in f32; no embedding comes near.
-pub(crate) const MAX_NORM: f64 = 1e15;
+pub const MAX_NORM: f64 = 1e15;
 
 impl Member {
     /// Its place in the fold.
@@ -88,7 +88,7 @@ impl Member {
 }
 
 /// Whether distances to this vector are finite.
-pub(crate) fn usable(vector: &[f32]) -> bool {
+pub fn usable(vector: &[f32]) -> bool {
     vector.iter().all(|x| x.is_finite()) && crate::geometry::norm(vector) <= MAX_NORM
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn usable(vector: &[f32]) -> bool {
 ///
 /// # Errors
 /// As [`Member::validate`]; `InvalidMember` if one belongs to another edit or is out of turn.
-pub(crate) fn validate_edit(edit: EditId, members: &[impl Borrow<Member>], dim: usize) -> Result<()> {
+pub fn validate_edit(edit: EditId, members: &[impl Borrow<Member>], dim: usize) -> Result<()> {
     for (ordinal, member) in members.iter().map(Borrow::borrow).enumerate() {
         if member.edit != edit {
             return Err(CodebookError::InvalidMember {

@@ -11,6 +11,7 @@ impl Classify for CodebookError {
             CodebookError::UnknownEdit(_)
             | CodebookError::UnknownCodebook(_)
             | CodebookError::UnknownImage(_) => FailureKind::NotFound,
+            CodebookError::Erased { .. } => FailureKind::Erased,
             CodebookError::EmbeddingMismatch { .. } | CodebookError::Conflict(_) => FailureKind::Conflict,
             CodebookError::InvalidId { .. }
             | CodebookError::InvalidName(_)

@@ -1,0 +1,113 @@
+//! What is erased is so in every backup, those included that were made before.
+
+use crate::data::{Data, contents_of, edit_id, folders, go_on, name, open, picture};
+use reasonedit_backup::BackupError;
+use reasonedit_codebook::ImageId;
+use reasonedit_keyring::{Keyring, KeyringError, OperatorKey};
+
+fn shown(folder: &std::path::Path, secret: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return shown(&path, secret);
+        }
+        std::fs::read(path).unwrap().windows(secret.len()).any(|part| part == secret)
+    })
+}
+
+#[test]
+fn no_backup_shows_what_it_is_of() {
+    let data = Data::new();
+    data.edit("default", 400);
+    data.backup();
+    for secret in [&picture(400)[..], b"outcome 400"] {
+        assert!(!shown(&data.path("backups"), secret) && !shown(&data.path("data"), secret));
+    }
+}
+
+#[test]
+fn an_earlier_backup_restores_without_what_was_erased_since() {
+    let data = Data::new();
+    for n in 0..6 {
+        data.edit("default", n);
+    }
+    data.revert("default", 1);
+    let first = data.backup();
+    let book = data.library.get(&name("default")).unwrap();
+    for n in [0, 1] {
+        book.erase(edit_id(n), Some("Dr. Ada")).unwrap();
+        data.images.erase(ImageId::of(&picture(n)), Some("Dr. Ada")).unwrap();
+    }
+    data.edit("default", 7);
+    // The repository doesn't know of it yet; the data folder's own next backup tells it.
+    let second = data.backup();
+    assert_eq!((second.edits, second.pictures), (5, 5));
+    for (at, id, edits, erased, pictures) in [(1, &first.id, 4, 1, 4), (2, &second.id, 5, 0, 5)] {
+        let out = data.path(&format!("restored-{at}"));
+        let restored = data.repository().restore(Some(id), &out, &folders, None, &go_on).unwrap();
+        assert_eq!((restored.edits, restored.erased, restored.pictures), (edits, erased, pictures));
+        let contents = contents_of(&out);
+        assert_eq!(contents.images.len(), pictures);
+        let (_store, library, images, _keys) = open(&out);
+        let book = library.get(&name("default")).unwrap();
+        assert_eq!(book.erased(edit_id(0)).unwrap().by.as_deref(), Some("Dr. Ada"));
+        assert!(book.edit(edit_id(0)).is_err() && !images.contains(ImageId::of(&picture(0))));
+    }
+    assert!(data.repository().verify(None, &go_on).unwrap().harmed.is_empty());
+}
+
+#[test]
+fn a_picture_that_was_erased_and_sent_again_is_in_the_backup_as_it_is_now() {
+    let data = Data::new();
+    data.edit("default", 1);
+    let first = data.backup();
+    data.images.erase(ImageId::of(&picture(1)), None).unwrap();
+    data.images.put(&picture(1)).unwrap();
+    let second = data.backup();
+    assert_eq!(second.new_pictures, 1);
+    assert!(data.restored("now").images.contains_key(&ImageId::of(&picture(1))));
+    let out = data.path("then");
+    let restored = data.repository().restore(Some(&first.id), &out, &folders, None, &go_on).unwrap();
+    assert_eq!((restored.edits, restored.pictures), (1, 0), "the file of then was erased");
+}
+
+#[test]
+fn keys_of_the_backups_are_missed_when_they_decay_and_belong_to_one_data_folder() {
+    let data = Data::new();
+    data.edit("default", 1);
+    data.backup();
+    let path = data.path("backups/keys");
+    let whole = std::fs::read(&path).unwrap();
+    for at in (0..whole.len()).step_by(11) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let found = data.repository().verify(None, &go_on).unwrap().harmed;
+        assert!(found.iter().any(|harmed| harmed.place == "keys"), "{at}");
+        assert!(matches!(data.try_restore("out"), Err(BackupError::Harmed(_))));
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(data.repository().verify(None, &go_on).unwrap().harmed.len(), 1);
+    // They are healed by the next backup.
+    data.backup();
+    assert!(data.repository().verify(None, &go_on).unwrap().harmed.is_empty());
+
+    let other = Keyring::open(&data.path("other-keys"), None).unwrap();
+    other.ensure(&[]).unwrap();
+    std::fs::copy(data.path("other-keys"), &path).unwrap();
+    let refused = data.try_backup(reasonedit_backup::CreateOptions::default());
+    assert!(matches!(refused, Err(BackupError::Keys(KeyringError::OtherFolder))), "{refused:?}");
+}
+
+#[test]
+fn an_operators_key_is_needed_to_restore() {
+    let data = Data::new();
+    data.edit("default", 1);
+    let operator = OperatorKey::generate().unwrap();
+    data.keys.rewrap(Some(&operator)).unwrap();
+    data.backup();
+    assert!(data.try_restore("without").unwrap_err().to_string().contains("operator's key"));
+    let out = data.path("with");
+    let restored = data.repository().restore(None, &out, &folders, Some(&operator), &go_on).unwrap();
+    assert_eq!(restored.edits, 1);
+}

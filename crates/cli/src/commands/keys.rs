@@ -1,0 +1,47 @@
+//! `keys`: makes an operator's key, and puts a data folder under another.
+
+use std::path::Path;
+
+use reasonedit_codebook::CodebookError;
+use reasonedit_keyring::OperatorKey;
+
+use crate::args::{KeysArgs, KeysCommand, SettingsArgs};
+use crate::error::{CliError, Result};
+use crate::settings::Settings;
+use crate::{logging, output, service};
+
+/// Runs `keys`.
+///
+/// # Errors
+/// Wrong settings, a folder that is in use, or under another key than the one of the settings.
+pub(crate) fn run(args: &KeysArgs) -> Result<()> {
+    match &args.command {
+        KeysCommand::New => {
+            let key = OperatorKey::generate().map_err(CliError::failed)?;
+            output::print(&key.to_text())
+        }
+        KeysCommand::Rotate { new_key_file, settings, .. } => rotate(new_key_file.as_deref(), settings),
+    }
+}
+
+fn rotate(new: Option<&Path>, args: &SettingsArgs) -> Result<()> {
+    let settings = Settings::load(args)?;
+    logging::start(&settings.log, true)?;
+    let data = &settings.data;
+    let [_, _, path] = service::folders(data);
+    if !path.is_file() {
+        return Err(CliError::Failed(format!("{}: no keys here", data.display())));
+    }
+    let new = new.map(|file| {
+        let text = std::fs::read_to_string(file).map_err(|error| CliError::file(file, error))?;
+        OperatorKey::parse(&text).map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))
+    });
+    let new = new.transpose()?;
+    let keys = service::open_keys(&settings, &path).map_err(|error| service::in_folder(data, &error))?;
+    keys.rewrap(new.as_ref()).map_err(|error| service::in_folder(data, &CodebookError::from(error)))?;
+    output::print(if new.is_some() {
+        "the data folder is under the new key; name it in the settings (storage.encryption_key_file)"
+    } else {
+        "the data folder is under no operator's key"
+    })
+}

@@ -1,0 +1,25 @@
+//! Erases what is kept too long, while the service serves.
+
+use std::time::Duration;
+
+use reasonedit_editor::Editor;
+use time::OffsetDateTime;
+
+use crate::settings::RetentionSettings;
+
+/// How often it is looked for.
+const EVERY: Duration = Duration::from_hours(1);
+
+/// Looks at once and every hour, until it is dropped: what was begun then is ended at the next start.
+pub(crate) async fn keep(editor: Editor, settings: RetentionSettings) {
+    let mut times = tokio::time::interval(EVERY);
+    loop {
+        times.tick().await;
+        let days = time::Duration::days(settings.reverted_days.into());
+        match editor.erase_reverted_before(OffsetDateTime::now_utc() - days).await {
+            Ok(0) => {}
+            Ok(edits) => tracing::info!(edits, "erased what had been taken back too long ago"),
+            Err(error) => tracing::error!(%error, "what was taken back too long ago can't be erased"),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Erasing: what the stores hold of an edit or of a picture goes for good.
+
+use std::sync::Arc;
+
+use reasonedit_codebook::{Codebook, CodebookError, CodebookName, EditId, ImageId};
+use time::OffsetDateTime;
+
+use crate::core::Core;
+use crate::editor::Editor;
+use crate::error::EditorError;
+use crate::pictures::blocking;
+
+/// What was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasureView {
+    /// When, UTC.
+    pub at: OffsetDateTime,
+    /// By whom, as far as it is known.
+    pub by: Option<String>,
+    /// The edits.
+    pub edits: Vec<(CodebookName, EditId)>,
+    /// The picture, if it was erased too.
+    pub picture: Option<ImageId>,
+    /// The picture, if it stays: other edits are about it, live ones or such as were taken back.
+    pub kept_picture: Option<ImageId>,
+    /// Folders that hold what the data was before it was sealed, and there all of it.
+    pub unsealed_copies: Vec<String>,
+}
+
+impl Editor {
+    /// Erases an edit, live or taken back: from answers, the store's files, exports and backups that are made
+    /// or restored from now on. Its picture goes with it unless another edit that wasn't erased is about it.
+    /// That it was made, and erased when and by whom, stays known. Erasing it again ends what was
+    /// interrupted.
+    ///
+    /// # Errors
+    /// An edit that was never made, failing storage: it may be erased then, and asking again ends it.
+    pub async fn erase_edit(
+        &self,
+        codebook: &CodebookName,
+        edit: EditId,
+        by: Option<&str>,
+    ) -> Result<ErasureView, EditorError> {
+        let Some(book) = self.core.existing(codebook)? else { return Err(EditorError::UnknownEdit(edit)) };
+        let (core, by) = (Arc::clone(&self.core), by.map(str::to_owned));
+        let gate = self.core.gate().write_owned().await;
+        blocking(move || {
+            let erased = book.erase(edit, by.as_deref())?;
+            let (mut picture, mut kept_picture) = (None, None);
+            if let Some(image) = erased.image {
+                if edits_of(&core, image)?.is_empty() {
+                    erase_picture(&core, image, by.as_deref())?;
+                    picture = Some(image);
+                } else {
+                    kept_picture = Some(image);
+                }
+            }
+            drop(gate);
+            Ok(ErasureView {
+                at: erased.erasure.at,
+                by: erased.erasure.by,
+                edits: vec![(book.name().clone(), edit)],
+                picture,
+                kept_picture,
+                unsealed_copies: core.library().unsealed_copies(),
+            })
+        })
+        .await
+    }
+
+    /// Erases a picture, and every edit about it in whichever codebook, live or taken back.
+    ///
+    /// # Errors
+    /// A picture that isn't there, failing storage: part of it may be erased then, and asking again ends it.
+    pub async fn erase_image(&self, image: ImageId, by: Option<&str>) -> Result<ErasureView, EditorError> {
+        let (core, by) = (Arc::clone(&self.core), by.map(str::to_owned));
+        let gate = self.core.gate().write_owned().await;
+        blocking(move || {
+            let found = edits_of(&core, image)?;
+            if found.is_empty() && !core.pictures().store().contains(image) {
+                return Err(EditorError::UnknownImage(image));
+            }
+            let mut edits = Vec::with_capacity(found.len());
+            for (book, edit) in found {
+                book.erase(edit, by.as_deref())?;
+                edits.push((book.name().clone(), edit));
+            }
+            erase_picture(&core, image, by.as_deref())?;
+            drop(gate);
+            Ok(ErasureView {
+                at: OffsetDateTime::now_utc(),
+                by,
+                edits,
+                picture: Some(image),
+                kept_picture: None,
+                unsealed_copies: core.library().unsealed_copies(),
+            })
+        })
+        .await
+    }
+}
+
+/// The edits that are about a picture and weren't erased.
+fn edits_of(core: &Core, image: ImageId) -> Result<Vec<(Arc<Codebook>, EditId)>, EditorError> {
+    let mut found = Vec::new();
+    for book in core.library().books() {
+        found.extend(book.edits_of_image(image)?.into_iter().map(|edit| (Arc::clone(&book), edit)));
+    }
+    Ok(found)
+}
+
+/// Erases a picture from the store and from memory; it may be gone already.
+fn erase_picture(core: &Core, image: ImageId, by: Option<&str>) -> Result<(), EditorError> {
+    core.pictures().forget(image);
+    match core.pictures().store().erase(image, by) {
+        Err(CodebookError::UnknownImage(_)) => Ok(()),
+        erased => Ok(erased.map(drop)?),
+    }
+}

@@ -1,0 +1,172 @@
+//! Erasing over HTTP: gone from answers, from every file and from exports; and known to have been there.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reasonedit_access::{AccessRole, CodebookScope, NewToken, TokenStore};
+use serde_json::{Value, json};
+
+use crate::common::{Answer, delete, get, send};
+use crate::model::{picture, server_on, service, service_guarded};
+
+const SECRET: &str = "effusion at the left base";
+
+async fn made(router: &axum::Router, codebook: &str, colour: [u8; 3], key: Option<&str>) -> Value {
+    let body = json!({
+        "image": {"data": STANDARD.encode(picture(colour))}, "question": "What is seen?", "answer": SECRET,
+        "reasoning": [format!("There is {SECRET}.")], "verify": false, "metadata": {"note": SECRET},
+    });
+    let asked = axum::http::Request::post(format!("/edits?codebook={codebook}"))
+        .header("content-type", "application/json");
+    let asked = match key {
+        Some(key) => asked.header("idempotency-key", key),
+        None => asked,
+    };
+    let answer = send(router, asked.body(body.to_string().into()).unwrap()).await;
+    assert_eq!(answer.code(), 201, "{}", answer.text());
+    answer.json()
+}
+
+fn id(edit: &Value) -> &str {
+    edit["id"].as_str().unwrap()
+}
+
+fn shown(folder: &Path, secret: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return shown(&path, secret);
+        }
+        std::fs::read(path).unwrap().windows(secret.len()).any(|part| part == secret)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_is_erased_with_its_picture_and_stays_so() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, editor) = server_on(data.path(), reasonedit_server::ServerConfig::default()).await;
+    let router = server.router();
+    let edit = made(&router, "ward", [200, 10, 10], Some("key-1")).await;
+    let other = made(&router, "ward", [10, 200, 10], None).await;
+    let image = edit["image"]["id"].as_str().unwrap().to_owned();
+    let erased = delete(&router, &format!("/edits/{}?codebook=ward&erase=true", id(&edit))).await;
+    assert_eq!(erased.code(), 200, "{}", erased.text());
+    let said = erased.json();
+    assert_eq!(said["edits"], json!([{"codebook": "ward", "id": id(&edit)}]));
+    assert_eq!((&said["picture"], &said["kept_picture"]), (&json!(image), &Value::Null));
+    assert_eq!(said["unsealed_copies"], json!([]));
+
+    let uri = format!("/edits/{}?codebook=ward", id(&edit));
+    for router in [&router] {
+        assert_eq!(get(router, &uri).await.problem(410).json()["type"], "urn:reasonedit:problem:erased");
+        delete(router, &uri).await.problem(410);
+        get(router, &format!("/images/{image}")).await.problem(404);
+        let listed = get(router, "/edits?codebook=ward").await.json();
+        assert_eq!(listed["edits"].as_array().unwrap().len(), 1);
+        let entries = get(router, "/codebook/entries?codebook=ward").await.json();
+        assert!(!entries.to_string().contains(id(&edit)));
+    }
+    let again = delete(&router, &format!("{uri}&erase=true")).await;
+    assert_eq!((again.code(), &again.json()["erased_at"]), (200, &said["erased_at"]));
+    for uri in ["/codebook/export?codebook=ward", "/export?codebook=ward&format=trl"] {
+        assert!(!get(&router, uri).await.text().contains(id(&edit)), "{uri}");
+    }
+    // Its key makes another edit now; and that one's picture is served.
+    let anew = made(&router, "ward", [200, 10, 10], Some("key-1")).await;
+    assert_ne!(id(&anew), id(&edit));
+    assert_eq!(get(&router, &format!("/images/{image}")).await.code(), 200);
+    delete(&router, &format!("/edits/{}?codebook=ward&erase=true", id(&anew))).await;
+    delete(&router, "/edits/01ARZ3NDEKTSV4RRFFQ69G5FAV?codebook=ward&erase=true").await.problem(404);
+    drop((router, server, editor));
+
+    assert!(!shown(data.path(), SECRET.as_bytes()) && !shown(data.path(), &picture([200, 10, 10])));
+    let (server, _editor) = server_on(data.path(), reasonedit_server::ServerConfig::default()).await;
+    let router = server.router();
+    get(&router, &uri).await.problem(410);
+    get(&router, &format!("/images/{image}")).await.problem(404);
+    assert_eq!(get(&router, &format!("/edits/{}?codebook=ward", id(&other))).await.code(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_erased_with_all_edits_about_it_and_kept_while_others_are() {
+    let service = service(|_| {}).await;
+    let router = &service.router;
+    let red = [200, 10, 10];
+    let (first, second) = (made(router, "ward", red, None).await, made(router, "lab", red, None).await);
+    let third = made(router, "ward", red, None).await;
+    let apart = made(router, "ward", [1, 2, 3], None).await;
+    let image = first["image"]["id"].as_str().unwrap();
+    assert_eq!(delete(router, &format!("/edits/{}?codebook=ward", id(&third))).await.code(), 204);
+    let said = delete(router, &format!("/edits/{}?codebook=ward&erase=true", id(&first))).await.json();
+    assert_eq!((&said["picture"], &said["kept_picture"]), (&Value::Null, &json!(image)));
+    assert_eq!(get(router, &format!("/images/{image}")).await.code(), 200);
+    delete(router, &format!("/edits/{}?codebook=lab", id(&second))).await;
+    get(router, &format!("/images/{image}")).await.problem(404);
+
+    let said = delete(router, &format!("/images/{image}")).await;
+    assert_eq!(said.code(), 200, "{}", said.text());
+    let mut edits: Vec<String> =
+        said.json()["edits"].as_array().unwrap().iter().map(Value::to_string).collect();
+    edits.sort();
+    let expected = [("lab", &second), ("ward", &third)]
+        .map(|(codebook, edit)| json!({"codebook": codebook, "id": id(edit)}).to_string());
+    assert_eq!(edits, expected);
+    delete(router, &format!("/images/{image}")).await.problem(404);
+    delete(router, "/images/abc").await.problem(404);
+    assert_eq!(get(router, &format!("/edits/{}?codebook=ward", id(&apart))).await.code(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_admin_erases() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = std::sync::Arc::new(TokenStore::open(&folder.path().join("tokens.json")).unwrap());
+    let token = |name: &str, role, codebooks| {
+        let codebooks: CodebookScope = codebooks;
+        let new = NewToken { name: name.to_owned(), role, codebooks, expires_at: None };
+        tokens.issue(new, time::OffsetDateTime::now_utc()).unwrap().secret
+    };
+    let (editor, admin) = (
+        token("Ed", AccessRole::Editor, CodebookScope::All),
+        token("Dr. Ada", AccessRole::Admin, CodebookScope::All),
+    );
+    let service = service_guarded(&tokens).await;
+    let router = &service.router;
+    let by = |token: &str, method: &str, uri: &str, body: Option<Value>| {
+        let asked = axum::http::Request::builder().method(method).uri(uri);
+        let asked = asked
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        asked.body(body.map(|body| body.to_string()).unwrap_or_default().into()).unwrap()
+    };
+    let body = json!({
+        "image": {"data": STANDARD.encode(picture([9, 9, 200]))}, "question": "q?", "answer": SECRET, "verify": false,
+    });
+    let edit = send(router, by(&editor, "POST", "/edits?codebook=ward", Some(body))).await.json();
+    let uri = format!("/edits/{}?codebook=ward&erase=true", id(&edit));
+    let image = format!("/images/{}", edit["image"]["id"].as_str().unwrap());
+    send(router, by(&editor, "DELETE", &uri, None)).await.problem(403);
+    send(router, by(&editor, "DELETE", &image, None)).await.problem(403);
+    let answer: Answer = send(router, by(&admin, "DELETE", &uri, None)).await;
+    assert_eq!((answer.code(), &answer.json()["erased_by"]), (200, &json!("Dr. Ada")));
+    send(router, by(&admin, "DELETE", &image, None)).await.problem(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_long_ago_is_erased() {
+    let service = service(|_| {}).await;
+    let router = &service.router;
+    let (back, live) = (
+        made(router, "ward", [200, 10, 10], None).await,
+        made(router, "ward", [10, 200, 10], None).await,
+    );
+    delete(router, &format!("/edits/{}?codebook=ward", id(&back))).await;
+    let now = time::OffsetDateTime::now_utc();
+    assert_eq!(service.editor.erase_reverted_before(now - time::Duration::days(1)).await.unwrap(), 0);
+    get(router, &format!("/edits/{}?codebook=ward", id(&back))).await.problem(404);
+    assert_eq!(service.editor.erase_reverted_before(now + time::Duration::days(1)).await.unwrap(), 1);
+    assert_eq!(service.editor.erase_reverted_before(now + time::Duration::days(1)).await.unwrap(), 0);
+    let gone = get(router, &format!("/edits/{}?codebook=ward", id(&back))).await;
+    assert!(gone.problem(410).text().contains("by retention"), "{}", gone.text());
+    assert_eq!(get(router, &format!("/edits/{}?codebook=ward", id(&live))).await.code(), 200);
+}
