@@ -18,8 +18,21 @@ struct Known {
     name: Option<String>,
     role: AccessRole,
     scope: CodebookScope,
-    token: Option<Ulid>,
+    credential: Credential,
     expires_at: Option<OffsetDateTime>,
+}
+
+/// What a caller showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing.
+    None,
+    /// A token of the configuration.
+    Configured,
+    /// A token that was given, by its id.
+    Given(Ulid),
+    /// A token of this issuer.
+    Issued(Arc<str>),
 }
 
 impl Caller {
@@ -30,14 +43,22 @@ impl Caller {
             name: None,
             role: AccessRole::Admin,
             scope: CodebookScope::All,
-            token: None,
+            credential: Credential::None,
             expires_at: None,
         }))
     }
 
+    /// The same, who showed this.
+    #[must_use]
+    pub fn showing(self, credential: Credential) -> Self {
+        let known = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Known { credential, ..known }))
+    }
+
     /// Whose name is known in another way than by a token of [`crate::TokenStore`].
     pub fn named(name: String, role: AccessRole, scope: CodebookScope) -> Self {
-        Self(Arc::new(Known { name: Some(name), role, scope, token: None, expires_at: None }))
+        let credential = Credential::None;
+        Self(Arc::new(Known { name: Some(name), role, scope, credential, expires_at: None }))
     }
 
     /// The same until this time.
@@ -64,7 +85,12 @@ impl Caller {
 
     /// The token that they showed.
     pub fn token(&self) -> Option<Ulid> {
-        self.0.token
+        if let Credential::Given(id) = self.0.credential { Some(id) } else { None }
+    }
+
+    /// What they showed.
+    pub fn credential(&self) -> &Credential {
+        &self.0.credential
     }
 
     /// When they may no more.
@@ -84,7 +110,7 @@ impl From<&TokenRecord> for Caller {
             name: Some(record.name.clone()),
             role: record.role,
             scope: record.codebooks.clone(),
-            token: Some(record.id),
+            credential: Credential::Given(record.id),
             expires_at: record.expires_at,
         }))
     }

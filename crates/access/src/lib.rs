@@ -8,7 +8,7 @@ mod store;
 mod token;
 mod verifier;
 
-pub use caller::Caller;
+pub use caller::{Caller, Credential};
 pub use error::{AccessError, Result};
 pub use role::AccessRole;
 pub use scope::CodebookScope;

@@ -12,7 +12,8 @@ mod resolve;
 use std::collections::BTreeMap;
 
 use reasonedit_access::{AccessRole, Caller, CodebookScope};
-use reasonedit_editor::{CodebookName, Editor, EditorError, EntryKind, ImageId, Opinion, Warning};
+use reasonedit_editor::{CodebookName, Editor, EditorError, EntryKind, ImageId, Opinion, Retrieval, Warning};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use serde::{Deserialize, Serialize};
@@ -206,6 +207,13 @@ pub fn require_all_codebooks(caller: &Caller) -> Result<()> {
     }
     let detail = format!("This tells of all codebooks, and your token is for {}.", caller.scope());
     Err(Problem::new(ProblemKind::Forbidden, detail))
+}
+
+/// Tells the audit trail whose statements are put in front of a question.
+pub fn put_in_front(audited: &Audited, retrieval: &Retrieval) {
+    for fact in &retrieval.facts {
+        audited.edits(&fact.edit_ids);
+    }
 }
 
 /// Who an edit is by: whoever the token was given to (`name`). Where that is nobody by name, and for admins,

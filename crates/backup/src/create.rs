@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use reasonedit_audit::AuditError;
 use reasonedit_codebook::{
     CodebookError, DumpReport, DumpedRow, HarmedImage, ImageId, ImageStore, Result as CodebookResult,
 };
@@ -39,7 +40,8 @@ pub struct BackupSource<'a> {
     pub images: &'a ImageStore,
     /// The keys that rows and pictures are sealed by.
     pub keys: &'a Keyring,
-    /// Files of the data folder itself, those of its tokens; they need not be there.
+    /// Files of the data folder itself, those of its tokens, and the folder of its audit trail; they need not
+    /// be there.
     pub files: &'a [PathBuf],
 }
 
@@ -339,6 +341,27 @@ fn put_new(
     Ok(())
 }
 
+/// The files and what they are called in the data folder; of a folder, which is that of the audit trail, its
+/// files in the order that they are to be copied in.
+fn named(files: &[PathBuf]) -> Result<Vec<(String, PathBuf)>> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut all = Vec::new();
+    for path in files {
+        if path.is_dir() {
+            let inside = reasonedit_audit::trail_files(path).map_err(|error| match error {
+                AuditError::File { path, source } => {
+                    BackupError::file(&path)(io::Error::new(source.kind(), source.to_string()))
+                }
+                other => BackupError::file(path)(io::Error::other(other)),
+            })?;
+            all.extend(inside.into_iter().map(|file| (format!("{}/{}", name(path), name(&file)), file)));
+        } else {
+            all.push((name(path), path.clone()));
+        }
+    }
+    Ok(all)
+}
+
 /// Copies files of the data folder itself.
 fn copy_files(
     files: &[PathBuf],
@@ -347,12 +370,11 @@ fn copy_files(
     new: &mut Written,
 ) -> Result<Vec<BackupFile>> {
     let mut copied = Vec::new();
-    for path in files {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bytes = match fs::read(path) {
+    for (name, path) in named(files)? {
+        let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(BackupError::file(path)(error)),
+            Err(error) => return Err(BackupError::file(&path)(error)),
         };
         // A service would not start on what isn't, and somebody would learn that from the restored folder.
         let json = path.extension().is_some_and(|own| own == "json");

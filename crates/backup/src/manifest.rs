@@ -106,7 +106,7 @@ impl BackupPicture {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupFile {
-    /// Its name there.
+    /// Its name there; of those in a folder that and a slash before.
     pub name: String,
     /// Its bytes.
     pub object: BackupObject,

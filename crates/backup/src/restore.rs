@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_codebook::store::{RestoredStore, StoreRestore};
@@ -107,10 +107,12 @@ impl BackupRepository {
 
 fn restore_files(manifest: &BackupManifest, kinds: &Kinds, data: &Path) -> Result<()> {
     for file in &manifest.files {
-        let path = data.join(Path::new(&file.name).file_name().unwrap_or_default());
+        let path = place_of(&file.name, data)?;
+        let folder = path.parent().unwrap_or(data);
         let bytes = kinds.files.need(&file.object.sum)?;
         let written = || {
-            let mut new = tempfile::NamedTempFile::new_in(data)?;
+            private_folder(folder)?;
+            let mut new = tempfile::NamedTempFile::new_in(folder)?;
             io::Write::write_all(&mut new, &bytes)?;
             new.as_file().sync_all()?;
             new.persist_noclobber(&path).map_err(|error| error.error)
@@ -118,6 +120,16 @@ fn restore_files(manifest: &BackupManifest, kinds: &Kinds, data: &Path) -> Resul
         written().map_err(BackupError::file(&path))?;
     }
     Ok(())
+}
+
+/// Where a file belongs in a data folder: in itself, or in one folder of it. No name leads out of it.
+fn place_of(name: &str, data: &Path) -> Result<PathBuf> {
+    let parts: Vec<Component<'_>> = Path::new(name).components().collect();
+    if matches!(parts[..], [Component::Normal(_)] | [Component::Normal(_), Component::Normal(_)]) {
+        return Ok(data.join(name));
+    }
+    let reason = "its name is none that a file of a data folder has";
+    Err(BackupError::Source { name: name.to_owned(), reason })
 }
 
 /// The images of a data folder that is being made.

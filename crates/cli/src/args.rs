@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reasonedit_http::bind::BindAddress;
 
 mod adapt;
+mod audit;
 mod backup;
 mod edit;
 mod eval;
@@ -24,6 +25,7 @@ mod shared;
 mod token;
 
 pub(crate) use adapt::{AdaptArgs, TargetChoice};
+pub(crate) use audit::{AuditArgs, AuditCommand, AuditFormatChoice, ExportAuditArgs};
 pub(crate) use backup::{BackupArgs, BackupCommand, CreateBackupArgs, RestoreArgs};
 pub(crate) use edit::EditArgs;
 pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
@@ -92,6 +94,8 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// Encrypt the data folder under a key of the operator's
     Keys(KeysArgs),
+    /// Verify the audit trail, and hand it out
+    Audit(AuditArgs),
     /// Look at models, fetch them, check them against reference outputs
     Models(ModelsArgs),
     /// Write pictures, questions and edits of the synthetic picture world

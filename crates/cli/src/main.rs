@@ -58,6 +58,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Restore(args) => commands::backup::restore(args).await,
         Command::Token(args) => commands::token::run(&args).await,
         Command::Keys(args) => blocking(move || commands::keys::run(&args)).await,
+        Command::Audit(args) => commands::audit::run(args).await,
         Command::Models(args) => commands::models::run(&args).await,
         Command::World(args) => blocking(move || commands::world::run(&args)).await,
         Command::Bench(args) => Box::pin(commands::bench::run(&args)).await,

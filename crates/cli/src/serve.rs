@@ -48,6 +48,11 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
         )),
         other => CliError::failed(other),
     })?;
+    let opening = settings.clone();
+    let trail = blocking(move || service::audit(&opening)).await?;
+    if let Some(trail) = &trail {
+        slot.audit(trail.clone());
+    }
     let address = listener.local_addr().map_err(|error| CliError::file("listener", error))?;
     tracing::info!(%address, model = %sources.vlm, data = %settings.data.display(), "listening; the model is being loaded");
 
@@ -65,6 +70,14 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let started = if failed { starting.await.map_err(CliError::failed)? } else { Ok(()) };
     if let Some(editor) = slot.get() {
         editor.shutdown().await;
+    }
+    // After the last request. It waits for the disk.
+    if let Some(trail) = trail {
+        blocking(move || {
+            trail.close();
+            Ok::<_, CliError>(())
+        })
+        .await?;
     }
     if drained {
         tracing::info!("stopped");

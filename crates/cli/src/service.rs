@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_access::TokenStore;
+use reasonedit_audit::{AuditError, AuditTrail};
 use reasonedit_backup::BackupService;
 use reasonedit_codebook::store;
 use reasonedit_codebook::{CodebookError, CodebookName, CodebookStore, ImageStore, Library};
@@ -201,6 +202,47 @@ pub(crate) fn token_files(data: &Path) -> [PathBuf; 2] {
     [TOKENS, TOKENS_LOCK].map(|name| data.join(name))
 }
 
+/// What goes along with a backup beside codebooks and pictures, be it there or not.
+pub(crate) fn kept_files(data: &Path) -> Vec<PathBuf> {
+    token_files(data).into_iter().chain([audit_folder(data)]).collect()
+}
+
+/// Where the audit trail lies in a data folder.
+pub(crate) fn audit_folder(data: &Path) -> PathBuf {
+    data.join(reasonedit_audit::FOLDER)
+}
+
+/// Opens the audit trail of the data folder, unless the settings say that none is kept.
+///
+/// # Errors
+/// A folder in use by another process, or that can't be read.
+pub(crate) fn audit(settings: &Settings) -> Result<Option<AuditTrail>> {
+    if !settings.audit.enabled {
+        tracing::warn!("no audit trail is kept (audit.enabled)");
+        return Ok(None);
+    }
+    let data = &settings.data;
+    let opened = AuditTrail::open(&audit_folder(data), &settings.audit);
+    opened.map(Some).map_err(|error| match error {
+        AuditError::InUse(_) => in_folder(data, &CodebookError::Locked),
+        other => CliError::Failed(format!("data folder {}: {other}", data.display())),
+    })
+}
+
+/// Puts the audit trail of one data folder into another.
+///
+/// # Errors
+/// The disk refuses.
+pub(crate) fn copy_audit(from: &Path, to: &Path) -> std::io::Result<()> {
+    let files = reasonedit_audit::trail_files(&audit_folder(from)).map_err(std::io::Error::other)?;
+    let folder = audit_folder(to);
+    for file in files.into_iter().filter(|file| file.is_file()) {
+        private_folder(&folder)?;
+        std::fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
 /// Puts the tokens that were given for one data folder into another.
 ///
 /// # Errors
@@ -217,7 +259,7 @@ pub(crate) fn copy_tokens(from: &Path, to: &Path) -> std::io::Result<()> {
 /// Where a service with these pictures backs itself up, if the settings say so.
 pub(crate) fn backups(settings: &Settings, images: &ImageStore) -> Option<BackupService> {
     let BackupSettings { folder, keep } = settings.backup.clone();
-    let files = token_files(&settings.data).to_vec();
+    let files = kept_files(&settings.data);
     let named = !folder.as_os_str().is_empty();
     named.then(|| BackupService { folder, keep, images: images.clone(), files })
 }

@@ -10,6 +10,7 @@ mod storage;
 use std::path::{Path, PathBuf};
 
 use figment::value::Value;
+use reasonedit_audit::AuditConfig;
 use reasonedit_editor::EditorConfig;
 use reasonedit_inference::EngineConfig;
 use reasonedit_server::ServerConfig;
@@ -50,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) modularity: ModularitySettings,
     /// Where the service backs itself up.
     pub(crate) backup: BackupSettings,
+    /// Who did or saw what.
+    pub(crate) audit: AuditConfig,
 }
 
 /// How long is kept what nobody uses any more.
@@ -92,6 +95,7 @@ impl Default for Settings {
             editor: EditorConfig::default(),
             modularity: ModularitySettings::default(),
             backup: BackupSettings::default(),
+            audit: AuditConfig::default(),
         }
     }
 }

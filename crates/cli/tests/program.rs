@@ -42,6 +42,8 @@ fn every_subcommand_explains_itself() {
         &["backup", "--help"],
         &["backup", "create", "--help"],
         &["restore", "--help"],
+        &["audit", "verify", "--help"],
+        &["audit", "export", "--help"],
         &["models", "check", "--help"],
         &["world", "--help"],
         &["bench", "--help"],

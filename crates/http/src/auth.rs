@@ -13,9 +13,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reasonedit_access::{BearerVerifier, Caller, TokenStore, Verified};
+use reasonedit_access::{BearerVerifier, Caller, Credential, TokenStore, Verified};
 use time::OffsetDateTime;
 
+use crate::audit::Audited;
 use crate::client::{Peer, Proxies};
 use crate::policy::{self, Access};
 use crate::problem::{Problem, ProblemKind};
@@ -82,7 +83,8 @@ impl Tokens {
         // `Hash`'s own comparison takes constant time.
         let configured = self.configured.iter().filter(|known| **known == digest).count() > 0;
         let given = || self.given.as_ref()?.find(&digest, OffsetDateTime::now_utc());
-        let mut caller = if configured { Some(Caller::unnamed_admin()) } else { given() };
+        let mut caller =
+            if configured { Some(Caller::unnamed_admin().showing(Credential::Configured)) } else { given() };
         if caller.is_none() {
             caller = self.vouched_for(&token).await?;
         }
@@ -147,7 +149,11 @@ pub async fn require_token(State(tokens): State<Tokens>, mut request: Request, n
     let basic = matches!(access, Access::Password(_));
     let peer = request.extensions().get::<Peer>().copied();
     let client = peer.map(|peer| tokens.proxies.client(peer, request.headers()));
-    match tokens.check(request.headers(), basic, client).await {
+    let checked = tokens.check(request.headers(), basic, client).await;
+    if let (Ok(caller), Some(audited)) = (&checked, request.extensions().get::<Audited>()) {
+        audited.by(caller);
+    }
+    match checked {
         Ok(caller) if caller.may(role) => {
             request.extensions_mut().insert(caller);
             return next.run(request).await;

@@ -4,6 +4,7 @@
 //! It knows nothing of editing: routes and their handlers are made above, registered with their [`policy`],
 //! and take bodies by one of the extractors of [`payload`] and nothing else.
 
+pub mod audit;
 pub mod auth;
 pub mod base64;
 pub mod bind;

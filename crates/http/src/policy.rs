@@ -88,6 +88,17 @@ pub enum DeadlinePolicy {
     Upload,
 }
 
+/// What the audit trail holds of a route. Requests that are refused are in it wherever a token is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditPolicy {
+    /// Every request, of which those by GET change nothing.
+    ByMethod,
+    /// Every request, none of which changes anything.
+    Reads,
+    /// None that is answered: nothing of what people gave is told.
+    Off,
+}
+
 /// What a route asks of the layers around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -108,6 +119,8 @@ pub struct Policy {
     pub archives: bool,
     /// That it is to go, if it is.
     pub deprecated: Option<Deprecation>,
+    /// What the audit trail holds of it; nothing where everyone may ask.
+    pub audit: AuditPolicy,
 }
 
 impl Policy {
@@ -121,6 +134,7 @@ impl Policy {
         deadline: DeadlinePolicy::Request,
         archives: false,
         deprecated: None,
+        audit: AuditPolicy::ByMethod,
     };
     /// For everyone.
     pub const OPEN: Self = Self { access: Access::Open, ..Self::READER };
@@ -178,6 +192,18 @@ impl Policy {
         Self { always: true, ..self }
     }
 
+    /// It changes nothing, whatever its method.
+    #[must_use]
+    pub const fn reads(self) -> Self {
+        Self { audit: AuditPolicy::Reads, ..self }
+    }
+
+    /// The audit trail holds nothing of what it answers.
+    #[must_use]
+    pub const fn unaudited(self) -> Self {
+        Self { audit: AuditPolicy::Off, ..self }
+    }
+
     /// It is no longer meant to be used, and may be gone from the day `sunset` on.
     #[must_use]
     pub const fn deprecated(self, since: Date, sunset: Date) -> Self {
@@ -187,7 +213,7 @@ impl Policy {
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { access, always, body, body_bytes, answer, deadline, archives, deprecated } = self;
+        let Self { access, always, body, body_bytes, answer, deadline, archives, deprecated, audit } = self;
         let body = match body {
             BodyPolicy::None => "none",
             BodyPolicy::Json => "json",
@@ -206,6 +232,11 @@ impl fmt::Display for Policy {
         }
         if let Some(bytes) = body_bytes {
             write!(f, "; a body of at most {bytes} bytes")?;
+        }
+        match audit {
+            AuditPolicy::ByMethod => {}
+            AuditPolicy::Reads => f.write_str("; audited as a look")?,
+            AuditPolicy::Off => f.write_str("; not audited")?,
         }
         if let Some(Deprecation { since, sunset }) = deprecated {
             write!(f, "; deprecated since {since}, gone from {sunset}")?;

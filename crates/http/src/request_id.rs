@@ -69,7 +69,7 @@ impl Drop for Record<'_> {
 }
 
 /// Methods by name; made-up ones under one name, so that no client can fill the metrics.
-fn method_name(method: &Method) -> &'static str {
+pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

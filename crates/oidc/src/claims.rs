@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reasonedit_access::{AccessRole, Caller, CodebookScope};
+use reasonedit_access::{AccessRole, Caller, CodebookScope, Credential};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -35,7 +35,8 @@ pub(crate) fn caller(claims: &Claims, config: &OidcConfig) -> Option<Caller> {
     }
     let end = claims.get("exp").and_then(Value::as_f64)?;
     let end = OffsetDateTime::from_unix_timestamp(end as i64).ok()?;
-    Some(Caller::named(name.to_owned(), role, scope).until(end))
+    let issued = Credential::Issued(config.issuer.as_str().into());
+    Some(Caller::named(name.to_owned(), role, scope).until(end).showing(issued))
 }
 
 /// A claim by its name, or by names with dots between that lead into objects. The whole name goes first:

@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
-use reasonedit_access::{AccessRole, BearerVerifier as _, Verified};
+use reasonedit_access::{AccessRole, BearerVerifier as _, Credential, Verified};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -132,6 +132,8 @@ async fn a_token_of_the_issuer_says_who_asks() {
         let claims = issuer.claims();
         let Verified::Caller(caller) = oidc.verify(&key.token("k", &claims)).await else { panic!() };
         assert_eq!((caller.name(), caller.role()), (Some("ada"), AccessRole::Contributor));
+        let issued = Credential::Issued(issuer.config().issuer.as_str().into());
+        assert_eq!(*caller.credential(), issued, "which the audit trail names");
         assert_eq!(caller.expires_at().unwrap().unix_timestamp(), claims["exp"].as_i64().unwrap());
         let none = key.token("k", &with(&claims, "roles", json!(["visitor"])));
         assert_eq!(oidc.verify(&none).await, Verified::NoRole);

@@ -54,8 +54,7 @@ impl Write for PipeWriter {
 /// Answers with an archive while it is being written. `permit` is held until then.
 ///
 /// # Errors
-/// What the writer says, if it fails before the first byte; later failures cut the answer short, which the
-/// client notices.
+/// As [`file`].
 pub(crate) async fn stream<T, Written>(
     name: &str,
     permit: OwnedSemaphorePermit,
@@ -66,15 +65,35 @@ where
     T: Send + 'static,
     Written: Future<Output = Result<T, EditorError>> + Send + 'static,
 {
+    file(TAR, &format!("{name}.tar"), permit, patience, write).await
+}
+
+/// Answers with a file while it is being written. `permit` is held until then.
+///
+/// # Errors
+/// What the writer says, if it fails before the first byte; later failures cut the answer short, which the
+/// client notices.
+pub(crate) async fn file<T, Failed, Written>(
+    kind: &'static str,
+    name: &str,
+    permit: OwnedSemaphorePermit,
+    patience: Duration,
+    write: impl FnOnce(PipeWriter) -> Written,
+) -> Result<Response>
+where
+    T: Send + 'static,
+    Failed: Into<Problem> + Send + 'static,
+    Written: Future<Output = Result<T, Failed>> + Send + 'static,
+{
     let (sender, mut pieces) = mpsc::channel(PIECES);
-    let disposition = format!("attachment; filename=\"{name}.tar\"");
+    let disposition = format!("attachment; filename=\"{name}\"");
     let written = write(PipeWriter { pieces: sender, runtime: Handle::current(), patience });
     let writing = tokio::spawn(async move {
         let _permit = permit;
         written.await.map(drop)
     });
     let first = pieces.recv().await;
-    let headers = [(header::CONTENT_TYPE, TAR), (header::CONTENT_DISPOSITION, &*disposition)];
+    let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, &*disposition)];
     let Some(first) = first else {
         finished(writing).await?;
         return Ok((headers, Body::empty()).into_response());
@@ -97,9 +116,9 @@ where
     Ok((headers, Body::from_stream(body.fuse())).into_response())
 }
 
-async fn finished(writing: JoinHandle<Result<(), EditorError>>) -> Result<()> {
+async fn finished<Failed: Into<Problem>>(writing: JoinHandle<Result<(), Failed>>) -> Result<()> {
     match writing.await {
-        Ok(result) => Ok(result?),
+        Ok(result) => result.map_err(Into::into),
         Err(failure) => Err(Problem::internal(&failure)),
     }
 }

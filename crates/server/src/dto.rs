@@ -1,6 +1,7 @@
 //! What goes over the wire, one file a resource. Names and shapes are the contract; nothing here decides
 //! anything.
 
+pub mod audit;
 pub mod backup;
 pub mod codebook;
 pub mod edit;

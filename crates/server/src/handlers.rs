@@ -1,6 +1,7 @@
 //! Handlers: parse, call one function of the editor, shape the answer. Statuses of failures are chosen in
 //! [`reasonedit_http::problem`].
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod codebook;
 pub(crate) mod docs;

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use reasonedit_http::audit::Auditing;
 use reasonedit_http::body::BodyBudget;
 use reasonedit_http::client::Proxies;
 use reasonedit_http::host::Hosts;
@@ -32,8 +33,8 @@ use utoipa_axum::routes;
 use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
-    backup, codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query, sign_in,
-    tokens, training_data,
+    audit, backup, codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query,
+    sign_in, tokens, training_data,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -49,8 +50,8 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::READER, routes!(edits::get))
         .route(Policy::CONTRIBUTOR, routes!(edits::revert))
         .route(Policy::CONTRIBUTOR.upload().archives(), routes!(edits::batch))
-        .route(Policy::READER.body(BodyPolicy::Form), routes!(evidence::find))
-        .route(Policy::READER.body(BodyPolicy::Form).streamed(), routes!(query::query))
+        .route(Policy::READER.body(BodyPolicy::Form).reads(), routes!(evidence::find))
+        .route(Policy::READER.body(BodyPolicy::Form).streamed().reads(), routes!(query::query))
         .route(Policy::EDITOR.body(BodyPolicy::OptionalJson), routes!(modularity::create))
         .route(Policy::READER, routes!(modularity::get))
         .route(Policy::EDITOR, routes!(modularity::roll_back))
@@ -77,12 +78,13 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::ADMIN, routes!(tokens::revoke))
         .route(Policy::ADMIN.body(BodyPolicy::OptionalJson), routes!(backup::create))
         .route(Policy::ADMIN, routes!(backup::list))
-        .route(Policy::READER, routes!(tokens::whoami))
+        .route(Policy::ADMIN.streamed().archives(), routes!(audit::list))
+        .route(Policy::READER.unaudited(), routes!(tokens::whoami))
         .route(Policy::OPEN, routes!(sign_in::get))
         .route(Policy::OPEN.body(BodyPolicy::Json).at_most(SIGN_IN_BYTES), routes!(sign_in::exchange))
         .route(Policy::PROBE, routes!(health::live))
         .route(Policy::PROBE, routes!(health::ready))
-        .route(Policy::READER.always(), routes!(metrics::metrics))
+        .route(Policy::READER.always().unaudited(), routes!(metrics::metrics))
         .route(Policy::OPEN, routes!(docs::openapi))
 }
 
@@ -100,6 +102,7 @@ pub(crate) fn order_tags(contract: &mut OpenApi) {
 pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Policies>) {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let tokens = state.tokens().clone();
+    let auditing = Auditing::new(state.audit().clone(), Proxies::new(&config.trusted_proxies));
     let rates = Rates::new(limits.requests_per_minute, Proxies::new(&config.trusted_proxies));
     let integrations = state.integrations().iter().map(|integration| integration.routes().with_state(()));
     let (routes, mut contract, policies) =
@@ -126,6 +129,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
         .layer(from_fn(headers::problems_only))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(given, policy::attach))
+        .layer(from_fn_with_state(auditing, reasonedit_http::audit::record))
         .layer(from_fn_with_state(Hosts::new(&config.hosts, tokens.asked_for()), host::require_own_host))
         .layer(from_fn_with_state(Places::new(limits.requests), limits::admit))
         .layer(from_fn_with_state(Origins::new(&config.cors_origins), origin::require_own_origin))

@@ -8,7 +8,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _, stream};
 use reasonedit_api::events::{Events, first_event, next_event};
+use reasonedit_api::put_in_front;
 use reasonedit_editor::QueryEvent;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::problem::Result;
 use reasonedit_jobs::{JobRecord, JobState};
 use serde::Serialize;
@@ -45,11 +47,16 @@ pub(crate) struct ThinkingPiece {
 /// A failure before the first event is answered with its own status instead of a stream.
 pub(crate) async fn answer(
     mut events: Events,
+    audited: &Audited,
     explain: bool,
     deadline: Instant,
     keep_alive: Duration,
 ) -> Result<Response> {
     let first = first_event(&mut events).await?;
+    // Before anything is sent: what was retrieved is the first event.
+    if let QueryEvent::Retrieval(report, _) = &first {
+        put_in_front(audited, report);
+    }
     let stream = event_stream(first, events, explain, deadline).fuse();
     Ok(unbuffered(Sse::new(stream).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()))
 }
@@ -190,7 +197,7 @@ mod tests {
         // Kept open when the deadline is what ends the stream.
         let _open = deadline.is_zero().then_some(sender);
         let deadline = Instant::now() + deadline;
-        let response = answer(receiver, true, deadline, Duration::from_mins(1)).await?;
+        let response = answer(receiver, &Audited::default(), true, deadline, Duration::from_mins(1)).await?;
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -238,7 +245,8 @@ mod tests {
     async fn dropping_the_answer_cancels() {
         let (sender, receiver) = mpsc::channel(16);
         sender.send(Ok(QueryEvent::Retrieval(Box::new(retrieval()), None))).await.unwrap();
-        let response = answer(receiver, false, Instant::now() + LONG, LONG).await.unwrap();
+        let response =
+            answer(receiver, &Audited::default(), false, Instant::now() + LONG, LONG).await.unwrap();
         assert!(!sender.is_closed());
         drop(response);
         assert!(sender.is_closed());

@@ -6,8 +6,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use reasonedit_access::{BearerVerifier, TokenStore};
+use reasonedit_audit::AuditTrail;
 use reasonedit_backup::BackupService;
 use reasonedit_editor::{Editor, Library};
+use reasonedit_http::audit::AuditSink;
 use reasonedit_http::auth::Tokens;
 use reasonedit_http::client::Proxies;
 use reasonedit_http::fetch::Fetcher;
@@ -39,6 +41,7 @@ struct Slot {
     job_limits: JobLimits,
     sources: OnceLock<Sources>,
     backups: OnceLock<BackupService>,
+    audit: AuditSink,
     /// One at a time fills the slot: jobs are taken up once.
     filling: Mutex<()>,
     stopping: CancellationToken,
@@ -71,12 +74,14 @@ impl EditorSlot {
             picture_bytes: limits.fetched_image_bytes,
             fetch: timeout,
             keep_alive: config.timeouts.keep_alive(),
+            audit: AuditSink::default(),
         };
         let mut integrations = config.integrations(&service)?;
         integrations.extend(more(&service)?);
         Ok(Self(Arc::new(Slot {
             integrations,
             editor: service.editor,
+            audit: service.audit,
             jobs: OnceLock::new(),
             fetcher,
             item_bytes: limits.body_bytes as u64,
@@ -98,6 +103,12 @@ impl EditorSlot {
     /// Says where backups go. Before the editor comes; a second time is ignored. Without it none are made.
     pub fn back_up(&self, service: BackupService) {
         let _ = self.0.backups.set(service);
+    }
+
+    /// Says where the audit trail is. Before the first request; a second time is ignored. Without it none is
+    /// kept.
+    pub fn audit(&self, trail: AuditTrail) {
+        self.0.audit.set(trail);
     }
 
     fn sources(&self) -> &Sources {
@@ -137,6 +148,7 @@ impl EditorSlot {
             item_bytes: self.0.item_bytes,
             import_bytes: self.0.import_bytes,
             backups: self.0.backups.get().cloned(),
+            audit: self.0.audit.clone(),
         };
         let (library, registry) = (editor.library(), workers::registry(dependencies));
         // Before anything is edited, jobs included: new receivers of events begin at the present.
@@ -265,6 +277,11 @@ impl AppState {
     /// Where backups go, if anybody said so.
     pub(crate) fn backups(&self) -> Option<&BackupService> {
         self.0.slot.0.backups.get()
+    }
+
+    /// Where the audit trail is, if one is kept.
+    pub(crate) fn audit(&self) -> &AuditSink {
+        &self.0.slot.0.audit
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {

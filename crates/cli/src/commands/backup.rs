@@ -144,7 +144,7 @@ fn of_folder(repository: &Path, args: &CreateBackupArgs) -> Result<BackupResultD
     }
     let (store, images) = service::open_stores(&settings, data)?;
     let keys = store.keys().ok_or_else(|| CliError::failed("the store has no keys"))?;
-    let files = service::token_files(data);
+    let files = service::kept_files(data);
     let source = BackupSource { images: &images, keys: &keys, files: &files };
     let opened = BackupRepository::open_or_create(repository).map_err(|error| told(repository, &error))?;
     let (bars, options) = (Bars::default(), CreateOptions { check: args.check, keep: 0 });

@@ -86,6 +86,14 @@ impl ChatRequest {
         parts.find(|(.., part)| matches!(part, ChatPart::Image(_))).map(|(turn, part, _)| (turn, part))
     }
 
+    /// All of its pictures.
+    pub fn images(&self) -> impl Iterator<Item = &ImageSource> {
+        self.turns.iter().flat_map(|turn| &turn.content).filter_map(|part| match part {
+            ChatPart::Image(image) => Some(image),
+            ChatPart::Text(_) | ChatPart::Omitted => None,
+        })
+    }
+
     /// The text that retrieval is about; empty if the user has said nothing.
     pub fn question(&self) -> String {
         let asked = self.turns.iter().rev().filter(|turn| turn.role == Role::User).map(ChatTurn::text);

@@ -53,3 +53,13 @@ pub enum ImageSource {
     /// A picture uploaded before.
     Known(ImageId),
 }
+
+impl ImageSource {
+    /// What the picture is known by.
+    pub fn id(&self) -> ImageId {
+        match self {
+            Self::Bytes(uploaded) => uploaded.id(),
+            Self::Known(id) => *id,
+        }
+    }
+}

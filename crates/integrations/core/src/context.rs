@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reasonedit_editor::Editor;
+use reasonedit_http::audit::AuditSink;
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use time::OffsetDateTime;
@@ -21,6 +22,8 @@ pub struct ServiceContext {
     pub fetch: Duration,
     /// Time between two signs of life on an event stream.
     pub keep_alive: Duration,
+    /// Where the audit trail is, for what is done in the background.
+    pub audit: AuditSink,
 }
 
 /// Where the editor arrives once its model is loaded; cheap to clone.

@@ -9,6 +9,7 @@ use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_api::{require_all_codebooks, require_codebook};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::UntypedJson;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
@@ -112,6 +113,7 @@ async fn model_version(studio: &LabelStudio, codebook: &reasonedit_editor::Codeb
 pub(super) async fn setup(
     State(studio): State<LabelStudio>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     UntypedJson { value: input, held: _held }: UntypedJson<SetupInput>,
 ) -> Result<Json<SetupDto>> {
     if !is_project(&input.project) {
@@ -131,7 +133,7 @@ pub(super) async fn setup(
             .as_deref()
             .and_then(ApiToken::new),
     };
-    let codebook = studio.codebook(&record);
+    let codebook = audited.codebook(studio.codebook(&record));
     require_codebook(&caller, &codebook)?;
     // A project is not taken away from the codebook that it has.
     if let Some(known) = studio.known_project(&input.project) {
@@ -171,19 +173,21 @@ pub(super) async fn setup(
 pub(super) async fn predict(
     State(studio): State<LabelStudio>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     deadline: Deadline,
     UntypedJson { value: input, held: _held }: UntypedJson<PredictInput>,
 ) -> Result<Json<PredictionsDto>> {
     let editor = studio.service().editor.ready()?;
     let interface = Interface::parse(input.label_config.as_deref().unwrap_or("<View/>"), studio.config())?;
     let known = input.project.as_deref().map(|project| studio.project(project)).unwrap_or_default();
-    let codebook = studio.codebook(&known);
+    let codebook = audited.codebook(studio.codebook(&known));
     require_codebook(&caller, &codebook)?;
     let asking = Asking {
         studio: &studio,
         editor,
         interface: &interface,
         codebook,
+        audited,
         origin: LabelStudio::origin(known),
         until: deadline.0.min(Instant::now() + Duration::from_millis(studio.config().predict_ms)),
     };
@@ -207,6 +211,7 @@ pub(super) async fn predict(
 pub(super) async fn webhook(
     State(studio): State<LabelStudio>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     UntypedJson { value: input, held: _held }: UntypedJson<WebhookInput>,
 ) -> Result<Response> {
     let reading = studio.clone();
@@ -220,7 +225,8 @@ pub(super) async fn webhook(
         tracing::info!(annotation = skipped.annotation, reason = %skipped.reason, "nothing follows from an annotation");
     }
     for event in &received.events {
-        require_codebook(&caller, &studio.codebook(&studio.project(&event.project)))?;
+        let codebook = audited.codebook(studio.codebook(&studio.project(&event.project)));
+        require_codebook(&caller, &codebook)?;
     }
     let queued = received.events.iter().map(|event| event.annotation).collect::<Vec<_>>();
     if !queued.is_empty() {

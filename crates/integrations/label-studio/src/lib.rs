@@ -51,13 +51,13 @@ const POSTED: Policy = POLICY.body(BodyPolicy::UntypedJson);
 /// The routes of the integration.
 fn routes() -> Routes<LabelStudio> {
     Routes::with_openapi(ApiDoc::openapi())
-        .route(POLICY, routes!(handlers::root))
-        .route(POLICY, routes!(handlers::health))
-        .route(POLICY, routes!(handlers::metrics))
-        .route(POLICY, routes!(handlers::versions))
+        .route(POLICY.unaudited(), routes!(handlers::root))
+        .route(POLICY.unaudited(), routes!(handlers::health))
+        .route(POLICY.unaudited(), routes!(handlers::metrics))
+        .route(POLICY.unaudited(), routes!(handlers::versions))
         .route(POLICY, routes!(handlers::annotations))
         .route(POSTED, routes!(handlers::setup))
-        .route(POSTED, routes!(handlers::predict))
+        .route(POSTED.reads(), routes!(handlers::predict))
         .route(POSTED, routes!(handlers::webhook))
 }
 

@@ -4,10 +4,12 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
+use reasonedit_api::put_in_front;
 use reasonedit_editor::{
     CallContext, CodebookName, Editor, EntryKind, Evidence, EvidenceSource, Fact, ImageId, ImageInfo,
     ImageSource, Priority, QueryOutcome, QueryRequest, RetrievalOverride,
 };
+use reasonedit_http::audit::Audited;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_imaging::PixelBox;
 use reasonedit_text::same;
@@ -29,6 +31,7 @@ pub(super) struct Asking<'a> {
     pub(super) editor: &'a Editor,
     pub(super) interface: &'a Interface,
     pub(super) codebook: CodebookName,
+    pub(super) audited: Audited,
     pub(super) origin: PictureOrigin,
     /// What is not answered by then is left for another request.
     pub(super) until: Instant,
@@ -101,6 +104,7 @@ impl Asking<'_> {
         // asked for again.
         let version = version(self.editor, &self.codebook).await?;
         let image = self.studio.pictures().get(picture, &self.origin).await?;
+        self.audited.image(image.id());
         let request = QueryRequest {
             warnings: Vec::new(),
             image: image.clone(),
@@ -112,6 +116,7 @@ impl Asking<'_> {
             compare: false,
         };
         let outcome = self.editor.query(&self.codebook, request, call).await?;
+        put_in_front(&self.audited, &outcome.retrieval);
         let mut regions = vec![answer(control, form, &choices, &outcome)];
         if let Some(rectangles) = &self.interface.evidence {
             let (info, found) = self.evidence(&image, &outcome.retrieval.facts, call).await?;

@@ -15,6 +15,7 @@ use reasonedit_editor::{
     CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
     IdempotencyKey, Priority, StatementInput, Warning,
 };
+use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_resilience::{blocking, panic_message};
 use serde_json::{Value, json};
@@ -123,7 +124,20 @@ impl Worker {
             annotation = outcome.annotation, project = %outcome.project, outcome = ?outcome.outcome,
             edit = outcome.edit.as_deref(), reverted = outcome.reverted.len(), "an annotation was worked on"
         );
+        self.audit(&event, &outcome);
         self.end(id, Some(outcome)).await
+    }
+
+    /// Tells the audit trail which edits came of an event.
+    fn audit(&self, event: &Event, outcome: &OutcomeDto) {
+        let edits: Vec<String> = outcome.edit.iter().chain(&outcome.reverted).cloned().collect();
+        if edits.is_empty() {
+            return;
+        }
+        let codebook = self.studio.codebook(&self.studio.project(&event.project));
+        let detail = Some("an annotation of Label Studio".to_owned());
+        let codebook = Some(codebook.to_string());
+        self.studio.service().audit.job(AuditRecord { codebook, edits, detail, ..AuditRecord::default() });
     }
 
     async fn end(&self, id: Ulid, outcome: Option<OutcomeDto>) -> Result<()> {

@@ -4,9 +4,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
-use reasonedit_api::codebook_name;
 use reasonedit_api::events::{Events, first_event, next_event};
+use reasonedit_api::{codebook_name, put_in_front};
 use reasonedit_editor::{CallContext, QueryEvent};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::JsonPayload;
 use reasonedit_http::problem::{Problem, Result};
@@ -54,6 +55,7 @@ pub(crate) async fn complete(
     deadline: Deadline,
     Extension(request_id): Extension<RequestId>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     JsonPayload { value: input, held: _held }: JsonPayload<ChatInput>,
 ) -> Result<Response> {
     let served = Served::new(&openai, caller.clone()).await?;
@@ -68,6 +70,7 @@ pub(crate) async fn complete(
         }
         codebook = named;
     }
+    audited.codebook(&codebook);
     let explain = own.and_then(|own| own.explain).unwrap_or(false);
     let streams = input.stream.unwrap_or(false);
     let usage = input.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false);
@@ -90,6 +93,7 @@ pub(crate) async fn complete(
         fetcher: &openai.service.fetcher,
     };
     let Prepared { request, choices_at, omitted_pictures } = input.request(&rules).await?;
+    request.images().for_each(|image| audited.image(image.id()));
     let summary = RequestSummary {
         request_id: request_id.to_string(),
         codebook: codebook.to_string(),
@@ -106,21 +110,27 @@ pub(crate) async fn complete(
         .map_err(|error| placed(error.into(), &choices_at))?;
     let context = ReplyContext { head, summary, choices_at: choices_at.clone(), logprobs, usage };
     let answer = if streams {
-        stream::answer(events, context, deadline.0, openai.service.keep_alive).await
+        stream::answer(events, context, &audited, deadline.0, openai.service.keep_alive).await
     } else {
-        whole(events, context, deadline).await.map(|whole| Json(whole).into_response())
+        whole(events, context, &audited, deadline).await.map(|whole| Json(whole).into_response())
     };
     answer.map_err(|problem| placed(problem, &choices_at))
 }
 
 /// Waits for the whole answer: the same pieces that a stream brings.
-async fn whole(mut events: Events, context: ReplyContext, deadline: Deadline) -> Result<CompletionDto> {
+async fn whole(
+    mut events: Events,
+    context: ReplyContext,
+    audited: &Audited,
+    deadline: Deadline,
+) -> Result<CompletionDto> {
     let ReplyContext { head, summary, logprobs, .. } = context;
     let (mut grounds, mut content, mut tokens) = (ProvenanceDto::default(), String::new(), Vec::new());
     let mut next = first_event(&mut events).await?;
     let outcome = loop {
         match next {
             QueryEvent::Retrieval(report, verification) => {
+                put_in_front(audited, &report);
                 grounds = summary.grounds(&report, verification.as_ref());
             }
             QueryEvent::Thinking(_) => {}

@@ -45,7 +45,7 @@ struct ApiDoc;
 /// Its routes.
 fn routes() -> Routes<OpenAi> {
     Routes::with_openapi(ApiDoc::openapi())
-        .route(Policy::READER.body(BodyPolicy::Json).streamed(), routes!(chat::complete))
+        .route(Policy::READER.body(BodyPolicy::Json).streamed().reads(), routes!(chat::complete))
         .route(Policy::READER, routes!(models::list))
         .route(Policy::READER, routes!(models::get))
         // A hub id has a slash, and clients put it into the path as it is.

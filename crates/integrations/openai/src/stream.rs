@@ -9,7 +9,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
 use reasonedit_api::events::{Events, first_event, next_event};
+use reasonedit_api::put_in_front;
 use reasonedit_editor::QueryEvent;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_http::sse::unbuffered;
 use serde::Serialize;
@@ -28,10 +30,15 @@ use super::output::{
 pub(super) async fn answer(
     mut events: Events,
     context: ReplyContext,
+    audited: &Audited,
     deadline: Instant,
     keep_alive: Duration,
 ) -> Result<Response> {
     let first = first_event(&mut events).await?;
+    // Before anything is sent: what was retrieved is the first event.
+    if let QueryEvent::Retrieval(report, _) = &first {
+        put_in_front(audited, report);
+    }
     let mut progress = Progress {
         context,
         events,
@@ -204,7 +211,7 @@ mod tests {
         }
         drop(sender);
         let long = Duration::from_mins(1);
-        let response = answer(receiver, context(), Instant::now() + long, long).await?;
+        let response = answer(receiver, context(), &Audited::default(), Instant::now() + long, long).await?;
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }

@@ -36,6 +36,22 @@ pub struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub faults: Option<usize>,
+    /// Why the audit trail can't be written, or that lines of it were lost since the start. Absent where all
+    /// is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub audit: Option<AuditHealthDto>,
+}
+
+/// What is wrong with the audit trail.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditHealth)]
+pub struct AuditHealthDto {
+    /// Whether it can be written now.
+    pub writable: bool,
+    /// Lines that were lost since the start of the service.
+    #[schema(example = 0)]
+    pub lost: u64,
 }
 
 /// Codebooks that edits and queries are refused for. Their names are in the log, since this answer is given

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_backup::BackupService;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::OptionalJson;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_jobs::Submission;
@@ -32,11 +33,12 @@ use crate::workers::{Backup, no_backups};
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
+    audited: Audited,
     OptionalJson { value, held: _held, .. }: OptionalJson<BackupRequestDto>,
 ) -> Result<Response> {
     configured(&state)?;
     let asked = value.unwrap_or_default();
-    Ok(accepted(state.jobs()?.submit(&Backup::from(asked), Submission::default()).await?))
+    Ok(accepted(&audited, state.jobs()?.submit(&Backup::from(asked), Submission::default()).await?))
 }
 
 /// List backups

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_editor::{CallContext, CodebookName, MemberId};
+use reasonedit_editor::{CallContext, CodebookName, Key, MemberId};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::{Archives, Deadline};
 use reasonedit_http::payload::Upload;
@@ -71,9 +72,10 @@ pub(crate) async fn list(
 pub(crate) async fn stats(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<CodebookDto>> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let stats = state.editor()?.codebook(&codebook).await?;
     Ok(Json(CodebookDto::new(codebook.to_string(), &stats)))
 }
@@ -86,12 +88,16 @@ pub(crate) async fn stats(
 pub(crate) async fn entries(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<EntriesParams>,
 ) -> Result<Json<KeyPageDto>> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let limit = page_limit(params.limit)?;
     let cursor: Option<MemberId> = page_cursor(params.cursor.as_deref())?;
     let page = state.editor()?.entries(&codebook, cursor, limit).await?;
+    for key in &page.items {
+        shown(&audited, key);
+    }
     Ok(Json(KeyPageDto {
         entries: page.items.iter().map(|key| key.as_ref().into()).collect(),
         next_cursor: page.next.map(|id| id.to_string()),
@@ -113,13 +119,24 @@ pub(crate) async fn entries(
 pub(crate) async fn entry(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     path: std::result::Result<Path<String>, PathRejection>,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<KeyDto>> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let id = path.ok().and_then(|Path(text)| text.parse::<MemberId>().ok());
     let id = id.ok_or_else(|| Problem::not_found("No key has an id like this."))?;
-    Ok(Json(state.editor()?.entry(&codebook, id)?.as_ref().into()))
+    let key = state.editor()?.entry(&codebook, id)?;
+    shown(&audited, &key);
+    Ok(Json(key.as_ref().into()))
+}
+
+/// A key is shown, with what edits say that merged into it.
+fn shown(audited: &Audited, key: &Key) {
+    for sentence in &key.sentences {
+        audited.edits(&sentence.edit_ids);
+        audited.image(sentence.image_id);
+    }
 }
 
 /// Export a codebook
@@ -135,10 +152,12 @@ pub(crate) async fn entry(
 pub(crate) async fn export(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
     archives: Archives,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    audited.whole();
     let editor = state.editor()?.clone();
     let permit = archives.take()?;
     let name = format!("reasonedit-{codebook}");
@@ -169,14 +188,15 @@ pub(crate) async fn export(
 )]
 pub(crate) async fn import(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
+    asking: (Extension<Caller>, Audited),
     Query(params): Query<ImportParams>,
     deadline: Deadline,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let (Extension(caller), audited) = asking;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let essence = body.content_type().split(';').next().unwrap_or_default().trim();
     if !TAR.iter().any(|tar| tar.eq_ignore_ascii_case(essence)) {
         return Err(Problem::new(
@@ -188,10 +208,11 @@ pub(crate) async fn import(
     let _permit = archives.take()?;
     let bytes = state.import_bytes();
     if params.background.unwrap_or(false) {
-        return import_later(&state, codebook, &caller, &headers, body).await;
+        return import_later(&state, codebook, &caller, &audited, &headers, body).await;
     }
     let call = CallContext::background(deadline.0);
     let options = Contributor::from(&caller).import_options(bytes);
+    audited.whole();
     let summary = archive::import(editor, &codebook, body.pieces(bytes)?, options, call).await?;
     Ok(Json(ImportDto::from(summary)).into_response())
 }
@@ -201,6 +222,7 @@ async fn import_later(
     state: &AppState,
     codebook: CodebookName,
     caller: &Caller,
+    audited: &Audited,
     headers: &HeaderMap,
     body: Upload,
 ) -> Result<Response> {
@@ -209,5 +231,5 @@ async fn import_later(
     let idempotency = submission_key(headers, upload.digest(), &())?;
     let total = upload.bytes();
     let submission = Submission { codebook, upload: Some(upload), total, idempotency };
-    Ok(accepted(jobs.submit(&Import::by(Contributor::from(caller)), submission).await?))
+    Ok(accepted(audited, jobs.submit(&Import::by(Contributor::from(caller)), submission).await?))
 }

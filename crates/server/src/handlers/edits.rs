@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::{AccessRole, Caller};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_editor::{CallContext, EditFilter, EditId};
+use reasonedit_editor::{CallContext, EditFilter, EditId, EditView};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::{Archives, Deadline};
 use reasonedit_http::payload::{Payload, Upload};
@@ -54,18 +55,21 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub(crate) async fn create(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CreateParams>,
     deadline: Deadline,
     headers: HeaderMap,
     Payload { value: input, held: _held }: Payload<EditInput>,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let editor = state.editor()?;
     let text = input.reasoning_text().map(str::to_owned);
     let (fetcher, by) = (state.fetcher(), Contributor::from(&caller));
     let mut request = input.into_request(fetcher, &by, editor, params.verify).await?;
+    audited.image(request.image.id());
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
     let view = editor.edit(&codebook, request, CallContext::interactive(deadline.0)).await?;
+    shown(&audited, &view);
     let mut location = format!("/edits/{}", view.record.id);
     if params.codebook.is_some() {
         location = format!("{location}?codebook={codebook}");
@@ -76,6 +80,13 @@ pub(crate) async fn create(
         response.headers_mut().insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// An edit is shown, with what its answer says of others.
+fn shown(audited: &Audited, view: &EditView) {
+    audited.edit(view.record.id);
+    audited.image(view.record.image.id);
+    audited.edits(view.conflicts.iter().chain(&view.superseded_by).map(|other| other.edit_id));
 }
 
 /// Make many edits
@@ -104,12 +115,13 @@ pub(crate) async fn create(
 pub(crate) async fn batch(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<BatchParams>,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let format = batch_format(body.content_type())?;
     let jobs = state.jobs()?;
     let _permit = archives.take()?;
@@ -121,7 +133,7 @@ pub(crate) async fn batch(
     let input = Batch { format, verify: params.verify, lines, by: Contributor::from(&caller) };
     let idempotency = submission_key(&headers, upload.digest(), &input)?;
     let submission = Submission { codebook, upload: Some(upload), total: Some(lines), idempotency };
-    Ok(accepted(jobs.submit(&input, submission).await?))
+    Ok(accepted(&audited, jobs.submit(&input, submission).await?))
 }
 
 fn batch_format(content_type: &str) -> Result<Format> {
@@ -145,13 +157,17 @@ fn batch_format(content_type: &str) -> Result<Format> {
 pub(crate) async fn list(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<ListParams>,
 ) -> Result<Json<EditPageDto>> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let limit = page_limit(params.limit)?;
     let cursor: Option<EditId> = page_cursor(params.cursor.as_deref())?;
     let filter = EditFilter { author: params.author, tag: params.tag, q: params.q };
     let page = state.editor()?.list_edits(&codebook, filter, cursor, limit).await?;
+    for view in &page.items {
+        shown(&audited, view);
+    }
     Ok(Json(EditPageDto {
         edits: page.items.iter().map(Into::into).collect(),
         next_cursor: page.next.map(|id| id.to_string()),
@@ -172,11 +188,14 @@ pub(crate) async fn list(
 pub(crate) async fn get(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     EditIdPath(id): EditIdPath,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<EditDto>> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    audited.edit(id);
     let view = state.editor()?.get_edit(&codebook, id).await?;
+    shown(&audited, &view);
     Ok(Json(EditDto::from(&view)))
 }
 
@@ -200,10 +219,12 @@ pub(crate) async fn get(
 pub(crate) async fn revert(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     EditIdPath(id): EditIdPath,
     Query(params): Query<RevertParams>,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    audited.edit(id);
     let editor = state.editor()?;
     if params.erase {
         if !caller.may(AccessRole::Admin) {
@@ -211,6 +232,7 @@ pub(crate) async fn revert(
             return Err(Problem::new(ProblemKind::Forbidden, detail));
         }
         let erased = editor.erase_edit(&codebook, id, caller.name()).await?;
+        erased.picture.into_iter().for_each(|image| audited.image(image));
         return Ok(Json(ErasureDto::from(erased)).into_response());
     }
     if !caller.may(AccessRole::Editor) && editor.author(&codebook, id)?.as_deref() != caller.name() {

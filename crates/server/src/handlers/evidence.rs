@@ -6,6 +6,7 @@ use reasonedit_access::Caller;
 use reasonedit_api::problems::InputProblems;
 use reasonedit_api::resolve;
 use reasonedit_editor::CallContext;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::Payload;
@@ -31,13 +32,15 @@ use crate::state::AppState;
 pub(crate) async fn find(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
     deadline: Deadline,
     Payload { value: input, held: _held }: Payload<EvidenceInput>,
 ) -> Result<Json<EvidenceSearchDto>> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let editor = state.editor()?;
     let image = resolve(input.image, state.fetcher(), caller.scope(), editor).await?;
+    audited.image(image.id());
     let found = editor
         .find_evidence(&codebook, &image, &input.statements, CallContext::interactive(deadline.0))
         .await?;

@@ -4,8 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use reasonedit_audit::AuditState;
+use reasonedit_http::problem::Problem;
 
-use crate::dto::health::{Live, ModelDto, Ready, ReadyStatus, UnusableDto};
+use crate::dto::health::{AuditHealthDto, Live, ModelDto, Ready, ReadyStatus, UnusableDto};
 use crate::state::AppState;
 
 /// The process runs
@@ -34,6 +36,7 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
             unusable: None,
             damaged: None,
             faults: None,
+            audit: audit(&state),
         };
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(body)).into_response()
     };
@@ -57,13 +60,32 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
         detail: "They can't be read and are set aside; `GET /codebooks` and the log name them.".to_owned(),
     });
     let faults = Some(editor.store_faults().len()).filter(|&count| count > 0);
-    let mut ready =
-        Ready { status: ReadyStatus::Ready, detail: None, model: Some(model), unusable, damaged, faults };
-    match editor.recover_store().await {
-        Ok(()) => Json(ready).into_response(),
-        Err(error) => {
-            (ready.status, ready.detail) = (ReadyStatus::Unwritable, Some(error.to_string()));
+    let mut ready = Ready {
+        status: ReadyStatus::Ready,
+        detail: None,
+        model: Some(model),
+        unusable,
+        damaged,
+        faults,
+        audit: audit(&state),
+    };
+    let refused = || state.audit().trail().and_then(|trail| trail.ready().err()).map(Problem::from);
+    let unwritable = match editor.recover_store().await {
+        Ok(()) => refused().map(|problem| problem.body().detail),
+        Err(error) => Some(error.to_string()),
+    };
+    match unwritable {
+        None => Json(ready).into_response(),
+        Some(reason) => {
+            (ready.status, ready.detail) = (ReadyStatus::Unwritable, Some(reason));
             (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(ready)).into_response()
         }
     }
+}
+
+/// What is wrong with the audit trail, if there is one.
+fn audit(state: &AppState) -> Option<AuditHealthDto> {
+    let AuditState { failing, lost, .. } = state.audit().trail()?.state();
+    let writable = failing.is_none();
+    (!writable || lost > 0).then_some(AuditHealthDto { writable, lost })
 }

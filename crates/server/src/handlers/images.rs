@@ -8,6 +8,7 @@ use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_api::{image_id, require_all_codebooks, require_image};
 use reasonedit_editor::{CodebookName, EditorError};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
@@ -42,14 +43,16 @@ const CACHE_PART: HeaderValue = HeaderValue::from_static("private, max-age=3600"
 pub(crate) async fn get(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Path(id): Path<String>,
     Query(params): Query<CropParams>,
     headers: HeaderMap,
 ) -> Result<Response> {
     // The whole picture is the same in every codebook that holds it.
-    let codebook = codebook_given(&caller, params.codebook.as_deref())?;
+    let codebook = codebook_given(&caller, &audited, params.codebook.as_deref())?;
     let area = area_of(&params)?;
     let known = image_id(&id).ok_or_else(|| Problem::not_found("No image has an id like this."))?;
+    audited.image(known);
     let editor = state.editor()?;
     require_image(caller.scope(), editor, known)?;
     let (bytes, content_type, tag, cache) = match area {
@@ -58,7 +61,8 @@ pub(crate) async fn get(
             (bytes, media_type(format), format!("\"{id}\""), CACHE)
         }
         Some(area) => {
-            let codebook = codebook_name(&caller, codebook.as_ref().map(CodebookName::as_str))?;
+            let codebook =
+                audited.codebook(codebook_name(&caller, codebook.as_ref().map(CodebookName::as_str))?);
             let (bytes, rules) = editor.crop(&codebook, known, area).await.map_err(crop_problem)?;
             let by = if rules == PixelRules::First { String::new() } else { format!("-{rules:?}") };
             (bytes, "image/png", format!("\"{id}-{area}{by}\""), CACHE_PART)
@@ -94,11 +98,14 @@ pub(crate) async fn get(
 pub(crate) async fn erase(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<Json<ErasureDto>> {
     require_all_codebooks(&caller)?;
     let image = image_id(&id).ok_or_else(|| Problem::not_found("No image has an id like this."))?;
+    audited.image(image);
     let erased = state.editor()?.erase_image(image, caller.name()).await?;
+    erased.edits.iter().for_each(|(_, edit)| audited.edit(*edit));
     Ok(Json(ErasureDto::from(erased)))
 }
 

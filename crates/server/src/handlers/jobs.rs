@@ -13,6 +13,7 @@ use futures::{StreamExt as _, stream};
 use reasonedit_access::{Caller, CodebookScope};
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::CodebookName;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_jobs::{JobView, JobsError};
@@ -53,8 +54,13 @@ pub(crate) fn job_id(text: &str) -> Result<Ulid> {
 ///
 /// # Errors
 /// As [`codebook_name`].
-pub(crate) fn codebook_given(caller: &Caller, name: Option<&str>) -> Result<Option<CodebookName>> {
-    name.map(|name| codebook_name(caller, Some(name))).transpose()
+pub(crate) fn codebook_given(
+    caller: &Caller,
+    audited: &Audited,
+    name: Option<&str>,
+) -> Result<Option<CodebookName>> {
+    let named = name.map(|name| codebook_name(caller, Some(name))).transpose()?;
+    Ok(named.map(|name| audited.codebook(name)))
 }
 
 /// A job that the caller may know of. One of a codebook that their token is not for is as one that isn't
@@ -62,8 +68,10 @@ pub(crate) fn codebook_given(caller: &Caller, name: Option<&str>) -> Result<Opti
 ///
 /// # Errors
 /// 404.
-pub(crate) fn job_of(state: &AppState, caller: &Caller, id: Ulid) -> Result<JobView> {
+pub(crate) fn job_of(state: &AppState, caller: &Caller, audited: &Audited, id: Ulid) -> Result<JobView> {
+    audited.job(id);
     let job = state.jobs()?.get(id)?;
+    audited.codebook(&job.codebook);
     if may_know(caller, &job.kind, &job.codebook) { Ok(job) } else { Err(JobsError::Unknown(id).into()) }
 }
 
@@ -74,7 +82,8 @@ fn may_know(caller: &Caller, kind: &str, codebook: &CodebookName) -> bool {
 }
 
 /// The answer to what has become a job: 202, with the job and where it is found.
-pub(crate) fn accepted(job: JobView) -> Response {
+pub(crate) fn accepted(audited: &Audited, job: JobView) -> Response {
+    audited.job(job.id);
     let job = JobDto::from(job);
     let location = format!("/jobs/{}", job.id);
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response()
@@ -90,9 +99,10 @@ pub(crate) fn accepted(job: JobView) -> Response {
 pub(crate) async fn list(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<JobListParams>,
 ) -> Result<Json<JobPageDto>> {
-    let codebook = codebook_given(&caller, params.codebook.as_deref())?;
+    let codebook = codebook_given(&caller, &audited, params.codebook.as_deref())?;
     let limit = page_limit(params.limit)?;
     let cursor: Option<Ulid> = page_cursor(params.cursor.as_deref())?;
     let (jobs, next) = state.jobs()?.list(
@@ -105,6 +115,9 @@ pub(crate) async fn list(
         cursor,
         limit,
     );
+    for job in &jobs {
+        audited.job(job.id);
+    }
     let jobs = jobs.into_iter().map(JobDto::from).collect();
     Ok(Json(JobPageDto { jobs, next_cursor: next.map(|id| id.to_string()) }))
 }
@@ -122,11 +135,12 @@ pub(crate) async fn list(
 pub(crate) async fn get(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Json<JobDto>> {
-    codebook_given(&caller, params.codebook.as_deref())?;
-    Ok(Json(job_of(&state, &caller, id)?.into()))
+    codebook_given(&caller, &audited, params.codebook.as_deref())?;
+    Ok(Json(job_of(&state, &caller, &audited, id)?.into()))
 }
 
 /// Cancel a job
@@ -147,11 +161,12 @@ pub(crate) async fn get(
 pub(crate) async fn cancel(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
-    codebook_given(&caller, params.codebook.as_deref())?;
-    job_of(&state, &caller, id)?;
+    codebook_given(&caller, &audited, params.codebook.as_deref())?;
+    job_of(&state, &caller, &audited, id)?;
     let job = JobDto::from(state.jobs()?.cancel(id).await?);
     let status = if job.state == JobStateDto::Cancelled { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(job)).into_response())
@@ -174,11 +189,12 @@ pub(crate) async fn cancel(
 pub(crate) async fn events(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
-    codebook_given(&caller, params.codebook.as_deref())?;
-    job_of(&state, &caller, id)?;
+    codebook_given(&caller, &audited, params.codebook.as_deref())?;
+    job_of(&state, &caller, &audited, id)?;
     let jobs = state.jobs()?;
     Ok(sse::job(jobs.watch(id)?, jobs.stopping(), state.timeouts().keep_alive()))
 }
@@ -200,11 +216,12 @@ pub(crate) async fn events(
 pub(crate) async fn results(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     JobIdPath(id): JobIdPath,
     Query(params): Query<ResultsParams>,
 ) -> Result<Response> {
-    codebook_given(&caller, params.codebook.as_deref())?;
-    job_of(&state, &caller, id)?;
+    codebook_given(&caller, &audited, params.codebook.as_deref())?;
+    job_of(&state, &caller, &audited, id)?;
     let jobs = state.jobs()?.clone();
     let (from, left) = (params.from.unwrap_or(1), params.limit.unwrap_or(u64::MAX));
     // The first page before the head: what can't be read at all has its own status.

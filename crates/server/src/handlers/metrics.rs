@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_api::require_all_codebooks;
+use reasonedit_audit::AuditState;
 use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
 use reasonedit_http::metrics::{MetricKind, TEXT_FORMAT, Text};
 use reasonedit_http::problem::{Problem, Result};
@@ -38,6 +39,7 @@ pub(crate) async fn metrics(
         "Whether the model is loaded and the codebook open.",
         f64::from(u8::from(editor.is_some())),
     );
+    write_audit(&mut text, &state);
     if let Some(editor) = editor {
         write_engine(&mut text, &editor.engine_stats());
         write_jobs(&mut text, &state);
@@ -108,6 +110,24 @@ fn write_engine(text: &mut Text, stats: &EngineStats) {
     ];
     for (name, kind, help, value) in rows {
         text.single(&format!("reasonedit_engine_{name}"), kind, help, value);
+    }
+}
+
+fn write_audit(text: &mut Text, state: &AppState) {
+    let Some(trail) = state.audit().trail() else { return };
+    let AuditState { failing, written, lost, .. } = trail.state();
+    let rows = [
+        (
+            "writable",
+            MetricKind::Gauge,
+            "Whether the audit trail can be written.",
+            f64::from(u8::from(failing.is_none())),
+        ),
+        ("lines_total", MetricKind::Counter, "Lines of the audit trail written.", written as f64),
+        ("lost_total", MetricKind::Counter, "Lines of the audit trail lost.", lost as f64),
+    ];
+    for (name, kind, help, value) in rows {
+        text.single(&format!("reasonedit_audit_{name}"), kind, help, value);
     }
 }
 

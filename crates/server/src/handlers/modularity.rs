@@ -8,6 +8,7 @@ use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::{CodebookName, EmbeddingChoice};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::payload::OptionalJson;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
@@ -51,11 +52,12 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 pub(crate) async fn create(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
     headers: HeaderMap,
     OptionalJson { value, bytes, held: _held }: OptionalJson<ModularityRequestDto>,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let asked = value.unwrap_or_default();
     let (editor, jobs) = (state.editor()?, state.jobs()?);
     let request = asked.request();
@@ -69,7 +71,7 @@ pub(crate) async fn create(
     }
     let idempotency = submission_key(&headers, blake3::hash(&bytes), &())?;
     let submission = Submission { codebook, idempotency, ..Submission::default() };
-    Ok(accepted(jobs.submit(&Modularity(asked), submission).await?))
+    Ok(accepted(&audited, jobs.submit(&Modularity(asked), submission).await?))
 }
 
 fn known_source(state: &AppState, name: &str) -> Result<()> {
@@ -94,9 +96,10 @@ fn known_source(state: &AppState, name: &str) -> Result<()> {
 pub(crate) async fn get(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
 ) -> Result<Json<ModularityDto>> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let active = state.editor()?.active_embedding(&codebook)?;
     let (done, _) = state.jobs()?.list(
         |job| job.kind() == Modularity::NAME && job.state() == JobState::Done && *job.codebook() == codebook,
@@ -105,7 +108,7 @@ pub(crate) async fn get(
     );
     let report = done.first().map(|job| job.id);
     let selection = match report {
-        Some(id) => Some(find(&state, &caller, id).await?.selection),
+        Some(id) => Some(find(&state, &caller, &audited, id).await?.selection),
         None => None,
     };
     Ok(Json(ModularityDto {
@@ -134,14 +137,15 @@ pub(crate) async fn get(
 pub(crate) async fn roll_back(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let Some(previous) = state.editor()?.active_embedding(&codebook)?.previous else {
         let detail = format!("No earlier embedding of the codebook {codebook} is kept.");
         return Err(Problem::new(ProblemKind::Conflict, detail));
     };
-    reembed(&state, codebook, &Reembed::Back { to: previous.id }).await
+    reembed(&state, &audited, codebook, &Reembed::Back { to: previous.id }).await
 }
 
 /// Move to today's rules of pixels
@@ -161,11 +165,12 @@ pub(crate) async fn roll_back(
 pub(crate) async fn renew(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     movable(&state, &codebook)?;
-    reembed(&state, codebook, &Reembed::Renewed { renew: true }).await
+    reembed(&state, &audited, codebook, &Reembed::Renewed { renew: true }).await
 }
 
 /// Apply a report
@@ -185,13 +190,14 @@ pub(crate) async fn renew(
 pub(crate) async fn apply(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     JobIdPath(id): JobIdPath,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
-    let choice = EmbeddingChoice::from(&find(&state, &caller, id).await?.selection);
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    let choice = EmbeddingChoice::from(&find(&state, &caller, &audited, id).await?.selection);
     movable(&state, &codebook)?;
-    reembed(&state, codebook, &Reembed::Chosen { choice }).await
+    reembed(&state, &audited, codebook, &Reembed::Chosen { choice }).await
 }
 
 /// A codebook that has keys; another has nothing to move.
@@ -203,10 +209,15 @@ fn movable(state: &AppState, codebook: &CodebookName) -> Result<()> {
     Err(Problem::new(ProblemKind::Conflict, detail))
 }
 
-async fn reembed(state: &AppState, codebook: CodebookName, input: &Reembed) -> Result<Response> {
+async fn reembed(
+    state: &AppState,
+    audited: &Audited,
+    codebook: CodebookName,
+    input: &Reembed,
+) -> Result<Response> {
     let edits = state.editor()?.codebook(&codebook).await?.edits;
     let submission = Submission { codebook, total: Some(edits as u64), ..Submission::default() };
-    Ok(accepted(state.jobs()?.submit(input, submission).await?))
+    Ok(accepted(audited, state.jobs()?.submit(input, submission).await?))
 }
 
 /// Get a report
@@ -225,11 +236,12 @@ async fn reembed(state: &AppState, codebook: CodebookName, input: &Reembed) -> R
 pub(crate) async fn report(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     JobIdPath(id): JobIdPath,
     Query(params): Query<JobParams>,
 ) -> Result<Json<ModularityReport>> {
-    codebook_given(&caller, params.codebook.as_deref())?;
-    Ok(Json(find(&state, &caller, id).await?))
+    codebook_given(&caller, &audited, params.codebook.as_deref())?;
+    Ok(Json(find(&state, &caller, &audited, id).await?))
 }
 
 /// Get a figure of a report, or its summary
@@ -253,13 +265,14 @@ pub(crate) async fn report(
 pub(crate) async fn file(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     path: std::result::Result<Path<(String, String)>, PathRejection>,
     Query(params): Query<JobParams>,
 ) -> Result<Response> {
-    codebook_given(&caller, params.codebook.as_deref())?;
+    codebook_given(&caller, &audited, params.codebook.as_deref())?;
     let missing = || Problem::not_found("There is no such file of a report.");
     let Path((id, file)) = path.map_err(|_| missing())?;
-    let report = find(&state, &caller, job_id(&id)?).await?;
+    let report = find(&state, &caller, &audited, job_id(&id)?).await?;
     let (kind, text) = match file.as_str() {
         "layers.svg" => (SVG, figure::layers(&report)),
         "weights.svg" => (SVG, figure::weights(&report)),
@@ -273,8 +286,8 @@ pub(crate) async fn file(
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-async fn find(state: &AppState, caller: &Caller, id: Ulid) -> Result<ModularityReport> {
-    job_of(state, caller, id)?;
+async fn find(state: &AppState, caller: &Caller, audited: &Audited, id: Ulid) -> Result<ModularityReport> {
+    job_of(state, caller, audited, id)?;
     let pieces = state.jobs()?.pieces(id, REPORT, 1).await?;
     report_of(&pieces)?.ok_or_else(|| Problem::not_found(format!("There is no report {id}.")))
 }

@@ -5,8 +5,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::InputProblems;
-use reasonedit_api::resolve;
+use reasonedit_api::{put_in_front, resolve};
 use reasonedit_editor::{CallContext, QueryRequest};
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::Payload;
@@ -39,16 +40,19 @@ use crate::state::AppState;
 pub(crate) async fn query(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<CodebookParams>,
     deadline: Deadline,
     Payload { value: input, held: _held }: Payload<QueryInput>,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let editor = state.editor()?;
     let (stream, explain) = (input.stream.unwrap_or(false), input.explain.unwrap_or(false));
+    let image = resolve(input.image, state.fetcher(), caller.scope(), editor).await?;
+    audited.image(image.id());
     let request = QueryRequest {
         warnings: Vec::new(),
-        image: resolve(input.image, state.fetcher(), caller.scope(), editor).await?,
+        image,
         question: input.question,
         choices: input.choices.unwrap_or_default(),
         max_tokens: input.max_tokens,
@@ -59,9 +63,10 @@ pub(crate) async fn query(
     let call = CallContext::interactive(deadline.0);
     if stream {
         let events = editor.query_stream(&codebook, request, call)?;
-        sse::answer(events, explain, deadline.0, state.timeouts().keep_alive()).await
+        sse::answer(events, &audited, explain, deadline.0, state.timeouts().keep_alive()).await
     } else {
         let outcome = editor.query(&codebook, request, call).await?;
+        put_in_front(&audited, &outcome.retrieval);
         Ok(Json(AnswerDto::new(outcome, explain)).into_response())
     }
 }

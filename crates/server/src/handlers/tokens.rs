@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use reasonedit_access::{Caller, CodebookScope, NewToken, TokenStore};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_editor::CodebookName;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::JsonPayload;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_resilience::blocking;
@@ -40,9 +41,12 @@ pub(crate) async fn whoami(
     get, path = "/tokens", operation_id = "list_tokens", tag = "access",
     responses((status = 200, description = "The tokens.", body = TokenListDto), LookupProblems),
 )]
-pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<TokenListDto>> {
+pub(crate) async fn list(State(state): State<AppState>, audited: Audited) -> Result<Json<TokenListDto>> {
     let (tokens, now) = (kept(&state)?, OffsetDateTime::now_utc());
     let listed = blocking(move || Ok::<_, Problem>(tokens.list())).await?;
+    for record in &listed {
+        audited.token(record.id);
+    }
     Ok(Json(TokenListDto { tokens: listed.iter().map(|record| TokenDto::new(record, now)).collect() }))
 }
 
@@ -62,6 +66,7 @@ pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<TokenList
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
+    audited: Audited,
     JsonPayload { value: input, held: _held }: JsonPayload<TokenInput>,
 ) -> Result<Response> {
     let tokens = kept(&state)?;
@@ -90,6 +95,7 @@ pub(crate) async fn create(
     let now = OffsetDateTime::now_utc();
     let issued = blocking(move || tokens.issue(new, now).map_err(Problem::from)).await?;
     let record = &issued.record;
+    audited.token(record.id);
     tracing::info!(token = %record.id, role = %record.role, "a token was given");
     let body = Json(IssuedTokenDto::new(issued, now));
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], body).into_response())
@@ -109,11 +115,13 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn revoke(
     State(state): State<AppState>,
+    audited: Audited,
     path: std::result::Result<Path<String>, PathRejection>,
 ) -> Result<Json<TokenDto>> {
     let (tokens, now) = (kept(&state)?, OffsetDateTime::now_utc());
     let missing = || Problem::not_found("No token has an id like this.");
     let id = path.ok().and_then(|Path(id)| id.parse::<ulid::Ulid>().ok()).ok_or_else(missing)?;
+    audited.token(id);
     let revoked = blocking(move || tokens.revoke(&id.to_string(), now).map_err(Problem::from)).await?;
     tracing::info!(token = %id, "a token was revoked");
     Ok(Json(TokenDto::new(revoked.first().ok_or_else(missing)?, now)))

@@ -6,6 +6,7 @@ use axum::response::Response;
 use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::EditorError;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Archives;
 use reasonedit_http::problem::Result;
@@ -32,12 +33,14 @@ use crate::state::AppState;
 pub(crate) async fn export(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    audited: Audited,
     Query(params): Query<TrainingDataParams>,
     archives: Archives,
 ) -> Result<Response> {
-    let codebook = codebook_name(&caller, params.codebook.as_deref())?;
+    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let options = params.options();
     options.check().map_err(EditorError::from)?;
+    audited.whole();
     let editor = state.editor()?.clone();
     let permit = archives.take()?;
     let name = format!("reasonedit-{codebook}-{}-{}", options.format.word(), options.task.word());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reasonedit_editor::{
     CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey, Priority,
 };
+use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use reasonedit_resilience::{Backoff, blocking, retry};
@@ -78,6 +79,14 @@ async fn work(
         let number = line.number;
         let (back, made) = edit(&dependencies, &context, source, line, &input).await?;
         source = back;
+        if let Ok(edit) = &made {
+            dependencies.audit.job(AuditRecord {
+                codebook: Some(context.codebook().to_string()),
+                edits: vec![edit.to_string()],
+                jobs: vec![context.id().to_string()],
+                ..AuditRecord::default()
+            });
+        }
         let row = match made {
             Ok(edit) => BatchLineDto { line: number, status: 201, edit: Some(edit), problem: None },
             Err(problem) => BatchLineDto {

@@ -2,6 +2,7 @@
 
 use reasonedit_backup::BackupService;
 use reasonedit_editor::Editor;
+use reasonedit_http::audit::AuditSink;
 use reasonedit_http::fetch::Fetcher;
 
 use crate::sources::Sources;
@@ -19,4 +20,6 @@ pub(crate) struct JobDependencies {
     pub(crate) import_bytes: u64,
     /// Where backups go; `None` if nobody said so.
     pub(crate) backups: Option<BackupService>,
+    /// Where the audit trail is.
+    pub(crate) audit: AuditSink,
 }

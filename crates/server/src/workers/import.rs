@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reasonedit_editor::{CallContext, Priority};
+use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use reasonedit_resilience::blocking;
@@ -111,5 +112,11 @@ async fn work(by: Contributor, dependencies: JobDependencies, context: JobContex
         }
     };
     context.progress("bytes", total, total);
+    dependencies.audit.job(AuditRecord {
+        codebook: Some(codebook.to_string()),
+        whole: true,
+        jobs: vec![context.id().to_string()],
+        ..AuditRecord::default()
+    });
     Ok(ImportDto::from(summary))
 }

@@ -19,19 +19,19 @@ use crate::jobs::edit;
 use crate::model::{Service, picture, service, service_guarded};
 
 /// Tokens in a folder of their own.
-struct Given {
-    store: Arc<TokenStore>,
+pub(crate) struct Given {
+    pub(crate) store: Arc<TokenStore>,
     _folder: TempDir,
 }
 
 impl Given {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(TokenStore::open(&folder.path().join("tokens.json")).unwrap());
         Self { store, _folder: folder }
     }
 
-    fn token(&self, name: &str, role: AccessRole, codebooks: &[&str]) -> String {
+    pub(crate) fn token(&self, name: &str, role: AccessRole, codebooks: &[&str]) -> String {
         let codebooks = match codebooks {
             [] => CodebookScope::All,
             names => CodebookScope::Only(names.iter().map(|&name| name.to_owned()).collect()),
@@ -43,10 +43,10 @@ impl Given {
 
 /// Someone who asks with a token.
 #[derive(Clone, Copy)]
-struct Client<'a>(&'a Router, &'a str);
+pub(crate) struct Client<'a>(pub(crate) &'a Router, pub(crate) &'a str);
 
 impl Client<'_> {
-    async fn ask(self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -58,25 +58,27 @@ impl Client<'_> {
         send(self.0, request.body(body).unwrap()).await
     }
 
-    async fn get(self, path: &str) -> Answer {
+    pub(crate) async fn get(self, path: &str) -> Answer {
         self.ask("GET", path, None).await
     }
 
-    async fn post(self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(self, path: &str, body: Value) -> Answer {
         self.ask("POST", path, Some(body)).await
     }
 }
 
 /// An operation of the contract: method, path with something in the place of its parameters, the role that it
 /// says is needed, whether it knows the parameter `codebook`.
-struct Operation {
-    method: String,
-    path: String,
-    role: Option<AccessRole>,
+pub(crate) struct Operation {
+    pub(crate) method: String,
+    /// As the contract has it.
+    pub(crate) template: String,
+    pub(crate) path: String,
+    pub(crate) role: Option<AccessRole>,
     codebook: bool,
 }
 
-fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let spec = serde_json::to_value(contract()).unwrap();
     let mut all = Vec::new();
     for (path, item) in spec["paths"].as_object().unwrap() {
@@ -84,6 +86,7 @@ fn operations() -> Vec<Operation> {
             let parameters = operation["parameters"].as_array().into_iter().flatten();
             all.push(Operation {
                 method: method.to_uppercase(),
+                template: path.clone(),
                 path: path.replace(['{', '}'], ""),
                 role: operation["x-required-role"].as_str().map(|role| role.parse().unwrap()),
                 codebook: parameters.clone().any(|p| p["name"] == "codebook" && p["in"] == "query"),
@@ -128,7 +131,7 @@ async fn no_route_leads_from_one_codebook_into_another() {
     let service = service_guarded(&given.store).await;
     let client = Client(&service.router, &ward_3);
     let mut asked = 0;
-    for Operation { method, path, role, codebook } in operations() {
+    for Operation { method, path, role, codebook, .. } in operations() {
         if !codebook || role > Some(AccessRole::Editor) {
             continue;
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::http::{Method, Request, header};
+use reasonedit_audit::{AuditConfig, AuditFilter, AuditReader, AuditTrail};
 use reasonedit_backup::{BackupRepository, BackupService};
 use reasonedit_codebook::ImageStore;
 use reasonedit_server::{Server, ServerConfig};
@@ -30,11 +31,12 @@ impl BackedUp {
         let keys = editor.library().keys().unwrap();
         let (server, slot) = Server::new(ServerConfig::default()).unwrap();
         std::fs::write(data.join("tokens.json"), "{}").unwrap();
+        slot.audit(AuditTrail::open(&data.join("audit"), &AuditConfig::default()).unwrap());
         slot.back_up(BackupService {
             folder: place.path().join("backups"),
             keep,
             images: ImageStore::open_with(&data.join("images"), keys).unwrap(),
-            files: vec![data.join("tokens.json"), data.join("tokens.lock")],
+            files: vec![data.join("tokens.json"), data.join("tokens.lock"), data.join("audit")],
         });
         assert!(slot.fill(editor, &data.join("jobs")).unwrap());
         Self { router: server.router(), place }
@@ -106,6 +108,14 @@ async fn what_is_restored_is_served_as_before() {
 
     let restored = service.restore("restored");
     assert!(restored.join("tokens.json").is_file());
+    // What was asked before is in the trail that goes along, and is gone on with.
+    let reader = AuditReader::new(&restored.join("audit"));
+    let report = reader.verify(None).unwrap();
+    assert!(report.faults.is_empty() && report.lines > 10, "{report:?}");
+    let filter = AuditFilter { edit: Some(id(&made[5])), ..AuditFilter::default() };
+    assert_eq!(reader.page(&filter, None, 9).unwrap().lines.len(), 1);
+    AuditTrail::open(&restored.join("audit"), &AuditConfig::default()).unwrap().close();
+    assert_eq!(reader.verify(None).unwrap().faults, []);
     let (server, _editor) = server_on(&restored, ServerConfig::default()).await;
     let again = server.router();
     for (number, edit) in made.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use reasonedit_access::TokenStore;
+use reasonedit_audit::{AuditConfig, AuditTrail};
 use reasonedit_codebook::{ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
@@ -51,6 +52,22 @@ pub(crate) async fn service_guarded(tokens: &Arc<TokenStore>) -> Service {
     slot.offer(sources());
     assert!(slot.fill(editor.clone(), &data.path().join("jobs")).expect("jobs"));
     Service { router: server.router(), editor, data }
+}
+
+/// The same with an audit trail in its folder.
+pub(crate) async fn service_audited(
+    tokens: &Arc<TokenStore>,
+    config: ServerConfig,
+    audit: &AuditConfig,
+) -> (Service, AuditTrail) {
+    let data = tempfile::tempdir().expect("a folder");
+    let editor = editor_on(data.path()).await;
+    let (server, slot) = Server::guarded(config, Arc::clone(tokens)).expect("a usable configuration");
+    let trail = AuditTrail::open(&data.path().join("audit"), audit).expect("a trail");
+    slot.audit(trail.clone());
+    slot.offer(sources());
+    assert!(slot.fill(editor.clone(), &data.path().join("jobs")).expect("jobs"));
+    (Service { router: server.router(), editor, data }, trail)
 }
 
 /// A server on a folder that may have been in use before.

@@ -55,6 +55,7 @@ pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     let saved = store::salvage(&damaged_store, &new_store, Arc::clone(&keys)).map_err(failed)?;
     // Before there is anything to be served: without them the new folder would ask for no tokens.
     service::copy_tokens(&settings.data, out).map_err(|error| CliError::file(out, error))?;
+    service::copy_audit(&settings.data, out).map_err(|error| CliError::file(out, error))?;
     let images = ImageStore::open_with(&new_images, Arc::clone(&keys)).map_err(failed)?;
     let (pictures, lost) = if damaged_images.is_dir() {
         let damaged = ImageStore::open_with(&damaged_images, keys).map_err(failed)?;
