@@ -7,9 +7,13 @@ use reasonedit_editor::{Editor, ImageId, ImageSource};
 use reasonedit_http::base64::{BASE64, is_digest};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::{Problem, Result};
+use reasonedit_resilience::blocking;
 
 use crate::image::ImageInput;
 use crate::require_image;
+
+/// Base64 above this many characters is decoded beside the async threads.
+const LONG_TO_DECODE: usize = 64 << 10;
 
 /// Decodes or fetches the picture, or finds it where a codebook of the scope holds it.
 ///
@@ -40,7 +44,8 @@ pub async fn resolve(
 pub async fn sent(image: ImageInput, fetcher: &Fetcher) -> Result<ImageSource> {
     match image {
         ImageInput::Bytes(bytes) => Ok(ImageSource::from(bytes)),
-        ImageInput::Data(text) => decode(text).map(ImageSource::from),
+        ImageInput::Data(text) if text.len() < LONG_TO_DECODE => decode(text).map(ImageSource::from),
+        ImageInput::Data(text) => blocking(move || decode(text)).await.map(ImageSource::from),
         ImageInput::Id(_) => Err(Problem::invalid("/image/id", "A picture is not named by its id here.")),
         ImageInput::Url(url) => fetcher.fetch(&url).await.map(ImageSource::from),
     }

@@ -1,9 +1,11 @@
 //! The program `reasonedit`: configuration, logging, signals, subcommands. What it does stands in the other
 //! crates.
 
+mod allocator;
 mod args;
 mod client;
 mod commands;
+mod environment;
 mod error;
 mod logging;
 mod output;
@@ -16,7 +18,6 @@ mod service;
 mod settings;
 mod shape;
 mod sources;
-mod threads;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ use reasonedit_resilience::blocking;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    threads::settle(cli.jobs());
+    environment::settle(cli.jobs());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

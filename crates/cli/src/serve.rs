@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::args::ServeArgs;
 use crate::error::{CliError, Result};
 use crate::settings::{ModelSources, Settings};
-use crate::{logging, output, retention, service, sources};
+use crate::{allocator, logging, output, retention, service, sources};
 
 /// How far the service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +60,14 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let (stop, mut stopped) = watch::channel(Phase::Running);
     tokio::spawn(signals(stop.clone()));
     let starting = tokio::spawn(start(settings, sources, slot.clone(), address, began, stop.clone()));
+    let giving_back = tokio::spawn(allocator::give_back(server.memory()));
     let drained = server
         .serve(listener, async move {
             // The sender outlives this: it is dropped at the end of the function.
             let _ = stopped.wait_for(|phase| *phase != Phase::Running).await;
         })
         .await;
+    giving_back.abort();
     let failed = *stop.borrow() == Phase::Failed;
     let started = if failed { starting.await.map_err(CliError::failed)? } else { Ok(()) };
     if let Some(editor) = slot.get() {

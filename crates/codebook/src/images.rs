@@ -131,6 +131,18 @@ impl ImageStore {
         })
     }
 
+    /// Bytes of an image.
+    ///
+    /// # Errors
+    /// `UnknownImage` if there is none of this id, `Store`.
+    pub fn size(&self, id: ImageId) -> Result<u64> {
+        match fs::metadata(self.path(id)) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(CodebookError::UnknownImage(id)),
+            Err(e) => Err(failed("read an image", &e)),
+        }
+    }
+
     /// A place beside the store for images that may not be wanted after all.
     ///
     /// # Errors

@@ -304,6 +304,15 @@ impl Editor {
         .await
     }
 
+    /// Bytes of an uploaded picture's file.
+    ///
+    /// # Errors
+    /// 404 in its terms when there is no such picture, failing storage.
+    pub async fn image_bytes(&self, id: ImageId) -> Result<u64, EditorError> {
+        let pictures = Arc::clone(self.core.pictures());
+        blocking(move || Ok(pictures.store().size(id)?)).await
+    }
+
     /// A part of an uploaded picture as the codebook's keys were made of it, upright, as PNG; and the rules
     /// that its samples were read by.
     ///

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use reasonedit_codebook::{CodebookName, EditId, ImageStore, Library};
 use reasonedit_imaging::{PixelBox, PixelRules};
 use reasonedit_inference::{EngineHandle, EngineStats, ModelInfo, SentenceInfo};
+use reasonedit_resilience::MemoryBudget;
 use tokio::sync::mpsc;
 
 use crate::config::EditorConfig;
@@ -52,6 +53,12 @@ impl Editor {
     pub fn with_paraphraser(self, engine: EngineHandle) -> Self {
         self.core.set_paraphraser(engine);
         self
+    }
+
+    /// Takes memory for pictures of what all of a service has, beside its own bounds. A second one is
+    /// ignored.
+    pub fn stay_within(&self, memory: &MemoryBudget) {
+        self.core.pictures().stay_within(memory);
     }
 
     /// Ends the engines; what they work on is finished first.

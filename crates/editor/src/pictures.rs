@@ -1,7 +1,7 @@
 //! Pictures at hand: uploaded bytes to upright pixels, by id, with a small cache of decoded ones.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use reasonedit_imaging::{
 use reasonedit_inference::{FeatureKey, KeyedImage};
 use reasonedit_resilience::{MemoryBudget, MemoryPermit};
 use reasonedit_text::Warning;
+use tokio::sync::Semaphore;
 
 use crate::error::EditorError;
 use crate::types::{ImageSource, UploadedImage};
@@ -96,6 +97,12 @@ pub(crate) struct Pictures {
     /// Bytes of the cache.
     budget: usize,
     decoding: MemoryBudget,
+    /// The same as a share of what all of the service has.
+    shared: OnceLock<MemoryBudget>,
+    /// Bytes of those that are being decoded or held by requests.
+    decoding_bytes: u64,
+    /// Pictures that are decoded at a time: as many as there are cores, so that others get a turn.
+    turns: Arc<Semaphore>,
     recent: Mutex<VecDeque<((ImageId, PixelRules), Pixels)>>,
 }
 
@@ -103,8 +110,26 @@ impl Pictures {
     /// `budget`: bytes of decoded pictures that are kept; `decoding`: bytes of those that are being decoded
     /// or held by requests.
     pub(crate) fn new(store: Arc<ImageStore>, limits: DecodeLimits, budget: usize, decoding: u64) -> Self {
-        let decoding = MemoryBudget::new(decoding, PATIENCE);
-        Self { store, limits, budget, decoding, recent: Mutex::new(VecDeque::new()) }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            store,
+            limits,
+            budget,
+            decoding: MemoryBudget::new(decoding, PATIENCE),
+            shared: OnceLock::new(),
+            decoding_bytes: decoding,
+            turns: Arc::new(Semaphore::new(cores)),
+            recent: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// Takes all memory of this too, that of the cache for good. The first call decides.
+    pub(crate) fn stay_within(&self, memory: &MemoryBudget) {
+        if self.shared.set(memory.share(self.decoding_bytes, PATIENCE)).is_ok()
+            && let Ok(cache) = memory.take_now(self.budget as u64)
+        {
+            cache.keep();
+        }
     }
 
     /// Resolves a picture of a request, its samples read by these rules. Decoding runs on the blocking pool,
@@ -126,9 +151,13 @@ impl Pictures {
                 held: None,
             });
         }
-        let mut permit = self.decoding.take(found.cost).await.map_err(|_| EditorError::Busy)?;
+        let decoding = self.shared.get().unwrap_or(&self.decoding);
+        let mut permit = decoding.take(found.cost).await.map_err(|_| EditorError::Busy)?;
+        // Never closed, so a turn always comes.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         let this = Arc::clone(self);
         blocking(move || {
+            let _turn = turn;
             let Pixels { image, notes } = this.pixels(found.id, &found.bytes, rules)?;
             permit.shrink_to(image.as_raw().len() as u64);
             let held = Some(Arc::new(permit));

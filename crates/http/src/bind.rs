@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Longest name of a host, as the domain name system has it.
 const MAX_HOST: usize = 253;
@@ -159,7 +159,7 @@ impl BindAddress {
         };
         let mut failure = "this machine knows no address of that name".to_owned();
         for address in addresses {
-            match TcpListener::bind(address).await {
+            match bind(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => {
                     let taken = error.kind() == io::ErrorKind::AddrInUse;
@@ -173,6 +173,20 @@ impl BindAddress {
         }
         Err(failure)
     }
+}
+
+/// Connections that the system accepts before the service does: with a short queue probes are lost among
+/// those who connect all at once, and come again after a second.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Else a service that is started again would wait for connections of the one before. On Windows the same
+    // would let two programs listen.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn in_words(error: &io::Error) -> String {

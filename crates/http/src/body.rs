@@ -8,20 +8,32 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use reasonedit_resilience::{MemoryBudget, MemoryPermit, blocking};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::coding::{Incoming, Interrupted, decoded, interruption};
 use crate::problem::{Problem, ProblemKind, Result};
 
-/// Memory is counted in units of this many bytes, so that the count fits a semaphore.
-const UNIT: usize = 4096;
+/// What a body takes, in bodies: beside it there is what is made of it, as the text of its JSON beside the
+/// picture that this is the base64 of.
+pub const COPIES: u64 = 2;
+/// Bytes that a body of unknown length begins with.
+const FIRST_BYTES: usize = 16 << 10;
+/// Part of the time between two pieces for which the memory of a body is kept that doesn't come: a whole
+/// picture comes within it, and who only announces keeps nobody else away.
+const SET_ASIDE: u32 = 4;
+/// Bodies above this many bytes are parsed beside the async threads.
+const LONG_TO_PARSE: usize = 64 << 10;
 
 /// Memory for request bodies, shared by all requests.
 #[derive(Clone, Debug)]
 pub struct BodyBudget {
-    units: Arc<Semaphore>,
+    memory: MemoryBudget,
     body_bytes: usize,
     idle: Duration,
+    /// Large bodies that are parsed at a time: as many as there are cores, so that others get a turn.
+    parsing: Arc<Semaphore>,
 }
 
 /// A whole request body; its memory counts until it is dropped.
@@ -30,14 +42,14 @@ pub struct WholeBody {
     /// All of it.
     pub bytes: Bytes,
     /// Kept with whatever was parsed from the body.
-    pub held: Option<OwnedSemaphorePermit>,
+    pub held: Option<MemoryPermit>,
 }
 
 impl BodyBudget {
-    /// `total` bytes for all bodies, `body_bytes` for one, `idle` between two pieces of one.
-    pub fn new(total: usize, body_bytes: usize, idle: Duration) -> Self {
-        let units = total.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(units)), body_bytes, idle }
+    /// `memory` for all bodies, `body_bytes` for one, `idle` between two pieces of one.
+    pub fn new(memory: MemoryBudget, body_bytes: usize, idle: Duration) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { memory, body_bytes, idle, parsing: Arc::new(Semaphore::new(cores)) }
     }
 
     /// The same memory for all, and no more than this for one.
@@ -46,14 +58,21 @@ impl BodyBudget {
         Self { body_bytes: self.body_bytes.min(bytes), ..self }
     }
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| {
+    /// The same out of a part of the memory.
+    #[must_use]
+    pub(crate) fn within(self, memory: MemoryBudget) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// Memory for so many bytes of a body and for what is made of them.
+    fn take(&self, bytes: usize) -> Result<MemoryPermit> {
+        self.memory.take_now((bytes as u64).saturating_mul(COPIES)).map_err(|_| {
             Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment.")
         })
     }
 
-    /// Reads a body to its end, without its codings.
+    /// Reads a body to its end, without its codings. Memory for what the head announces is taken before
+    /// anything is read, so that who has to be refused is refused at once.
     ///
     /// # Errors
     /// 413 above the limit (before reading, where the length is announced), 415 for a coding that is not
@@ -64,23 +83,69 @@ impl BodyBudget {
         // Only while it is decoded.
         let window = pieces.window.min(self.body_bytes);
         let _window = if window > 0 { Some(self.take(window)?) } else { None };
-        // Memory is taken as bytes arrive: a client that announces much and sends nothing blocks no one.
-        let mut held: Option<OwnedSemaphorePermit> = None;
-        let mut room = 0;
-        let mut bytes = BytesMut::new();
-        while let Some(piece) = pieces.next().await? {
+        let announced = pieces.announced.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let mut held = announced.map(|length| self.take(length)).transpose()?;
+        // What nobody has written to takes no memory yet.
+        let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default());
+        let mut room = bytes.capacity();
+        let set_aside = Instant::now() + self.idle / SET_ASIDE;
+        let mut waiting = held.is_some();
+        loop {
+            let piece = if waiting {
+                let Ok(piece) = tokio::time::timeout_at(set_aside, pieces.next()).await else {
+                    waiting = false;
+                    room = bytes.len();
+                    if let Some(held) = &mut held {
+                        held.shrink_to((room as u64).saturating_mul(COPIES));
+                    }
+                    continue;
+                };
+                piece?
+            } else {
+                pieces.next().await?
+            };
+            let Some(piece) = piece else { break };
             let length = bytes.len() + piece.len();
             if length > room {
-                let more = self.take(length - room)?;
-                room += more.num_permits() * UNIT;
+                // From here on as it arrives; where no length is known twice as much as there was, so that
+                // it is seldom moved.
+                let wanted = if announced.is_some() { length } else { length.max(2 * room).max(FIRST_BYTES) };
+                let more = self.take(wanted.min(self.body_bytes.max(length)) - room)?;
+                room += usize::try_from(more.bytes() / COPIES).unwrap_or(usize::MAX);
                 match &mut held {
                     Some(held) => held.merge(more),
                     None => held = Some(more),
+                }
+                if announced.is_none() {
+                    bytes.reserve(room - bytes.len());
                 }
             }
             bytes.extend_from_slice(&piece);
         }
         Ok(WholeBody { bytes: bytes.freeze(), held })
+    }
+
+    /// Makes something of a whole body; where that takes long, beside the async threads, and no more at a
+    /// time than there are cores. The body's memory counts meanwhile whatever becomes of the request.
+    ///
+    /// # Errors
+    /// What `parse` says; 500 when it panics.
+    pub(crate) async fn parse<T: Send + 'static>(
+        &self,
+        body: WholeBody,
+        parse: impl FnOnce(Bytes) -> Result<T> + Send + 'static,
+    ) -> Result<(T, Option<MemoryPermit>)> {
+        let WholeBody { bytes, held } = body;
+        if bytes.len() < LONG_TO_PARSE {
+            return Ok((parse(bytes)?, held));
+        }
+        // Never closed, so a turn always comes.
+        let turn = Arc::clone(&self.parsing).acquire_owned().await.ok();
+        blocking(move || {
+            let _turn = turn;
+            Ok((parse(bytes)?, held))
+        })
+        .await
     }
 
     /// The pieces of a body of at most `limit` bytes, without its codings: for one that is never held.
@@ -92,7 +157,7 @@ impl BodyBudget {
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
-        Ok(Pieces { body, idle: self.idle, limit, received: 0, window })
+        Ok(Pieces { body, idle: self.idle, limit, received: 0, window, announced })
     }
 }
 
@@ -105,6 +170,8 @@ pub struct Pieces {
     received: u64,
     /// Memory in bytes that decoding takes beside what comes out of it.
     window: usize,
+    /// The length that the head announces, if it is that of what is read.
+    announced: Option<u64>,
 }
 
 impl Pieces {
@@ -164,7 +231,7 @@ fn too_large(limit: u64) -> Problem {
 #[cfg(test)]
 mod tests {
     use axum::http::header;
-    use futures::stream;
+    use futures::{StreamExt as _, stream};
 
     use super::*;
 
@@ -174,49 +241,99 @@ mod tests {
         Body::from_stream(stream::iter(pieces))
     }
 
+    const UNIT: usize = 4096;
+
+    fn budget(total: usize, body_bytes: usize, idle: Duration) -> BodyBudget {
+        BodyBudget::new(MemoryBudget::new(total as u64, Duration::ZERO), body_bytes, idle)
+    }
+
+    fn announcing(length: usize) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_LENGTH, length.into());
+        headers
+    }
+
+    fn stalled() -> Body {
+        Body::from_stream(stream::pending::<std::io::Result<Bytes>>())
+    }
+
     fn status(result: Result<WholeBody>) -> u16 {
         result.err().map_or(200, |problem| problem.status().as_u16())
     }
 
     #[tokio::test]
     async fn one_body_is_bounded_with_and_without_a_length() {
-        let budget = BodyBudget::new(1 << 20, 10_000, Duration::from_secs(5));
+        let budget = budget(1 << 20, 10_000, Duration::from_secs(5));
         let headers = HeaderMap::new();
         assert_eq!(status(budget.read(&headers, pieces(&[5_000, 5_000])).await), 200);
         assert_eq!(status(budget.read(&headers, pieces(&[5_000, 5_001])).await), 413);
-        let mut announced = HeaderMap::new();
-        announced.insert(header::CONTENT_LENGTH, "10001".parse().unwrap());
-        assert_eq!(
-            status(
-                budget.read(&announced, Body::from_stream(stream::pending::<std::io::Result<Bytes>>())).await
-            ),
-            413
-        );
+        assert_eq!(status(budget.read(&announcing(10_001), stalled()).await), 413);
     }
 
     #[tokio::test]
     async fn memory_is_shared_and_given_back() {
-        let budget = BodyBudget::new(8 * UNIT, 8 * UNIT, Duration::from_secs(5));
-        let headers = HeaderMap::new();
-        let first = budget.read(&headers, pieces(&[UNIT, 4 * UNIT])).await.unwrap();
-        assert_eq!(first.bytes.len(), 5 * UNIT);
-        assert_eq!(status(budget.read(&headers, pieces(&[4 * UNIT])).await), 503);
-        assert_eq!(budget.units.available_permits(), 3, "a refused body gives back what it had");
-        drop(first);
-        assert_eq!(status(budget.read(&headers, pieces(&[8 * UNIT])).await), 200);
-        assert_eq!(budget.units.available_permits(), 8);
+        let budget = budget(16 * UNIT, 8 * UNIT, Duration::from_secs(5));
+        let free = || budget.memory.free() / UNIT as u64;
+        // Where no length is known room for more is made than comes.
+        for (headers, left) in [(HeaderMap::new(), 0), (announcing(5 * UNIT), 6)] {
+            let first = budget.read(&headers, pieces(&[UNIT, 4 * UNIT])).await.unwrap();
+            assert_eq!((first.bytes.len(), free()), (5 * UNIT, left));
+            assert_eq!(status(budget.read(&HeaderMap::new(), pieces(&[4 * UNIT])).await), 503);
+            assert_eq!(free(), left, "a refused body gives back what it had");
+            drop(first);
+            assert_eq!(status(budget.read(&headers, pieces(&[4 * UNIT, UNIT])).await), 200);
+            assert_eq!(free(), 16);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_announces_too_much_is_refused_before_anything_is_read() {
+        let budget = budget(16 * UNIT, 8 * UNIT, Duration::from_hours(1));
+        let _held = budget.read(&HeaderMap::new(), pieces(&[UNIT])).await.unwrap();
+        assert_eq!(status(budget.read(&announcing(8 * UNIT), stalled()).await), 503);
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_and_does_not_come_is_given_to_others() {
+        let budget = budget(16 * UNIT, 8 * UNIT, Duration::from_secs(2));
+        let first = stream::iter([std::io::Result::Ok(Bytes::from(vec![b'x'; UNIT]))]);
+        let slow = Body::from_stream(first.chain(stream::pending()));
+        let headers = announcing(8 * UNIT);
+        let mut slow = Box::pin(budget.read(&headers, slow));
+        assert!(futures::poll!(&mut slow).is_pending());
+        assert_eq!(budget.memory.free(), 0);
+        while budget.memory.free() == 0 {
+            let more = tokio::time::timeout(Duration::from_millis(20), &mut slow).await;
+            assert!(more.is_err(), "it has ended: {more:?}");
+        }
+        assert_eq!(budget.memory.free(), 14 * UNIT as u64);
+        assert_eq!(status(budget.read(&announcing(7 * UNIT), pieces(&[7 * UNIT])).await), 200);
+        assert_eq!(status(slow.await), 408);
+    }
+
+    #[tokio::test]
+    async fn large_bodies_are_parsed_with_their_memory_held() {
+        let budget = budget(1 << 20, 1 << 20, Duration::from_secs(5));
+        for size in [10, LONG_TO_PARSE] {
+            let body = budget.read(&announcing(size), pieces(&[size])).await.unwrap();
+            let (length, held) = budget.parse(body, |bytes| Ok(bytes.len())).await.unwrap();
+            assert!(length == size && held.is_some_and(|held| held.bytes() >= COPIES * size as u64));
+            assert_eq!(budget.memory.free(), 1 << 20);
+        }
+        let body = budget.read(&announcing(LONG_TO_PARSE), pieces(&[LONG_TO_PARSE])).await.unwrap();
+        let lost = budget.parse(body, |_| -> Result<()> { panic!("no") }).await.unwrap_err();
+        assert_eq!((lost.status().as_u16(), budget.memory.free()), (500, 1 << 20));
     }
 
     #[tokio::test]
     async fn a_stalled_body_is_408() {
-        let budget = BodyBudget::new(1 << 20, 1 << 20, Duration::from_millis(20));
-        let body = Body::from_stream(stream::pending::<std::io::Result<Bytes>>());
-        assert_eq!(status(budget.read(&HeaderMap::new(), body).await), 408);
+        let budget = budget(1 << 20, 1 << 20, Duration::from_millis(20));
+        assert_eq!(status(budget.read(&HeaderMap::new(), stalled()).await), 408);
     }
 
     #[tokio::test]
     async fn a_broken_body_is_400() {
-        let budget = BodyBudget::new(1 << 20, 1 << 20, Duration::from_secs(5));
+        let budget = budget(1 << 20, 1 << 20, Duration::from_secs(5));
         let body = Body::from_stream(stream::iter([Err::<Bytes, _>(std::io::Error::other("reset"))]));
         assert_eq!(status(budget.read(&HeaderMap::new(), body).await), 400);
     }

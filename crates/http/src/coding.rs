@@ -316,7 +316,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_decoded_size_counts() {
-        let budget = crate::body::BodyBudget::new(1 << 20, 100_000, Duration::from_secs(5));
+        let memory = reasonedit_resilience::MemoryBudget::new(4 << 20, Duration::ZERO);
+        let budget = crate::body::BodyBudget::new(memory, 100_000, Duration::from_secs(5));
         for (name, made) in [("gzip", "gzip"), ("zstd", "zstd"), ("deflate", "raw")] {
             let fits = encoded(&vec![b' '; 100_000], made).await;
             let whole: WholeBody = budget.read(&headers(&[name]), Body::from(fits)).await.unwrap();
@@ -338,7 +339,8 @@ mod tests {
         // Empty members, one after the other.
         let empty = Bytes::from(encoded(b"", "gzip").await.repeat(100));
         let endless = stream::repeat_with(move || io::Result::Ok(empty.clone()));
-        let budget = crate::body::BodyBudget::new(1 << 20, 100_000, Duration::from_secs(5));
+        let memory = reasonedit_resilience::MemoryBudget::new(4 << 20, Duration::ZERO);
+        let budget = crate::body::BodyBudget::new(memory, 100_000, Duration::from_secs(5));
         let problem = budget.read(&headers(&["gzip"]), Body::from_stream(endless)).await.unwrap_err();
         assert_eq!(problem.status().as_u16(), 413);
     }

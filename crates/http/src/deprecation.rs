@@ -90,7 +90,8 @@ mod tests {
             policies.all()[1].2.to_string().ends_with("; deprecated since 2026-12-01, gone from 2027-06-30")
         );
 
-        let budget = BodyBudget::new(1 << 20, 1 << 20, std::time::Duration::from_secs(1));
+        let memory = reasonedit_resilience::MemoryBudget::new(4 << 20, std::time::Duration::ZERO);
+        let budget = BodyBudget::new(memory, 1 << 20, std::time::Duration::from_secs(1));
         let given = Given { policies: Arc::new(policies), budget, archives: Archives::new(1) };
         let router = router.layer(from_fn_with_state(given, attach));
         let ask = async |path: &str| {

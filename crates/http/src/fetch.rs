@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
+use reasonedit_resilience::{MemoryBudget, MemoryPermit};
 use reqwest::{Client, StatusCode, Url};
 
+use crate::body::COPIES;
 use crate::outbound::{self, Reach};
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -21,6 +23,32 @@ pub struct Fetcher {
     client: Option<Client>,
     hosts: Arc<[String]>,
     max_bytes: usize,
+    memory: Option<MemoryBudget>,
+}
+
+/// Memory for what is fetched, if it is bounded.
+#[derive(Debug)]
+pub struct FetchPermit(Option<MemoryPermit>);
+
+impl FetchPermit {
+    /// What was fetched; its memory counts until it is dropped.
+    pub fn hold(self, bytes: BytesMut) -> Bytes {
+        let Self(Some(mut permit)) = self else { return bytes.freeze() };
+        permit.shrink_to(bytes.capacity() as u64);
+        Bytes::from_owner(Fetched { bytes, _permit: permit })
+    }
+}
+
+/// Fetched bytes with their memory.
+struct Fetched {
+    bytes: BytesMut,
+    _permit: MemoryPermit,
+}
+
+impl AsRef<[u8]> for Fetched {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Fetcher {
@@ -31,14 +59,20 @@ impl Fetcher {
     pub fn new(hosts: &[String], max_bytes: usize, timeout: Duration) -> reqwest::Result<Self> {
         let hosts: Arc<[String]> = hosts.iter().map(|h| h.to_ascii_lowercase()).collect();
         let client = if hosts.is_empty() { None } else { Some(outbound::client(Reach::Public, timeout)?) };
-        Ok(Self { client, hosts, max_bytes })
+        Ok(Self { client, hosts, max_bytes, memory: None })
+    }
+
+    /// The same, what it fetches taken of this memory until it is dropped.
+    #[must_use]
+    pub fn within(self, memory: MemoryBudget) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     /// The bytes behind a URL.
     ///
     /// # Errors
-    /// 422 when the URL is not allowed or doesn't answer with a file, 413 when that is too large, 504 when it
-    /// takes too long.
+    /// 422 when the URL is not allowed or doesn't answer with a file, 413 when that is too large, 503 when no
+    /// memory is left for it, 504 when it takes too long.
     pub async fn fetch(&self, url: &str) -> Result<Bytes> {
         let Some(client) = &self.client else {
             return Err(refused(
@@ -46,6 +80,7 @@ impl Fetcher {
             ));
         };
         let url = self.check(url)?;
+        let permit = self.reserve(self.max_bytes)?;
         let response =
             client.get(url).header("accept", "image/*").send().await.map_err(|error| failed(&error))?;
         if response.status() != StatusCode::OK {
@@ -54,10 +89,22 @@ impl Fetcher {
         if response.content_length().is_some_and(|length| length > self.max_bytes as u64) {
             return Err(self.too_large());
         }
-        self.collect(response.bytes_stream()).await
+        Ok(permit.hold(self.collect(response.bytes_stream()).await?))
     }
 
-    async fn collect<S: Stream<Item = reqwest::Result<Bytes>>>(&self, stream: S) -> Result<Bytes> {
+    /// Memory for a file of at most so many bytes, fetched by this or for its caller by another: for as many,
+    /// since what is announced is the other side's word, and for as many again, since it grows.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub fn reserve(&self, bytes: usize) -> Result<FetchPermit> {
+        let permit = self.memory.as_ref().map(|memory| memory.take_now(bytes as u64 * COPIES)).transpose();
+        permit.map(FetchPermit).map_err(|_| {
+            Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment.")
+        })
+    }
+
+    async fn collect<S: Stream<Item = reqwest::Result<Bytes>>>(&self, stream: S) -> Result<BytesMut> {
         let mut stream = std::pin::pin!(stream);
         let mut bytes = BytesMut::new();
         while let Some(piece) = stream.next().await {
@@ -68,7 +115,7 @@ impl Fetcher {
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(bytes.freeze())
+        Ok(bytes)
     }
 
     fn too_large(&self) -> Problem {

@@ -4,11 +4,13 @@
 //! It knows nothing of editing: routes and their handlers are made above, registered with their [`policy`],
 //! and take bodies by one of the extractors of [`payload`] and nothing else.
 
+pub mod answers;
 pub mod audit;
 pub mod auth;
 pub mod base64;
 pub mod bind;
 pub mod body;
+mod callers;
 pub mod client;
 mod coding;
 pub mod deprecation;
@@ -28,4 +30,5 @@ pub mod prefix;
 pub mod problem;
 pub mod rates;
 pub mod request_id;
+pub mod shares;
 pub mod sse;

@@ -5,8 +5,8 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use reasonedit_resilience::MemoryPermit;
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::{BodyBudget, Pieces, WholeBody};
 use crate::json::{from_slice, is_empty};
@@ -20,7 +20,7 @@ pub struct Payload<T> {
     /// What it says.
     pub value: T,
     /// Its place in memory.
-    pub held: Option<OwnedSemaphorePermit>,
+    pub held: Option<MemoryPermit>,
 }
 
 /// A JSON body; as [`Payload`].
@@ -29,7 +29,7 @@ pub struct JsonPayload<T> {
     /// What it says.
     pub value: T,
     /// Its place in memory.
-    pub held: Option<OwnedSemaphorePermit>,
+    pub held: Option<MemoryPermit>,
 }
 
 /// A JSON body of whatever media type it says it is; as [`Payload`].
@@ -38,7 +38,7 @@ pub struct UntypedJson<T> {
     /// What it says.
     pub value: T,
     /// Its place in memory.
-    pub held: Option<OwnedSemaphorePermit>,
+    pub held: Option<MemoryPermit>,
 }
 
 /// A JSON body or none at all; as [`Payload`].
@@ -49,7 +49,7 @@ pub struct OptionalJson<T> {
     /// Its bytes, to tell a repeated request.
     pub bytes: Bytes,
     /// Its place in memory.
-    pub held: Option<OwnedSemaphorePermit>,
+    pub held: Option<MemoryPermit>,
 }
 
 /// A body that is never held in memory: not read before its handler asks for its pieces.
@@ -109,7 +109,7 @@ async fn whole(budget: &BodyBudget, request: Request) -> Result<WholeBody> {
     budget.read(&parts.headers, body).await
 }
 
-impl<T: FormBody, S: Sync> FromRequest<S> for Payload<T> {
+impl<T: FormBody + Send + 'static, S: Sync> FromRequest<S> for Payload<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self> {
@@ -118,36 +118,40 @@ impl<T: FormBody, S: Sync> FromRequest<S> for Payload<T> {
         // The media type first: bytes of a kind that is not read need not be received.
         let format = format_of(&content_type)?;
         let body = whole(&budget, request).await?;
-        let value = match format {
-            Format::Json => from_slice(&body.bytes)?,
-            Format::Form => multipart::parse(&content_type, body.bytes).await?,
+        let parse = move |bytes: Bytes| match format {
+            Format::Json => from_slice(&bytes),
+            // All of it is there, so that nothing is waited for.
+            Format::Form => futures::executor::block_on(multipart::parse(&content_type, bytes)),
         };
-        Ok(Self { value, held: body.held })
+        let (value, held) = budget.parse(body, parse).await?;
+        Ok(Self { value, held })
     }
 }
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonPayload<T> {
+impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for JsonPayload<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self> {
         let budget = budget(&request, BodyPolicy::Json)?;
         json_only(request.headers())?;
         let body = whole(&budget, request).await?;
-        Ok(Self { value: from_slice(&body.bytes)?, held: body.held })
+        let (value, held) = budget.parse(body, |bytes| from_slice(&bytes)).await?;
+        Ok(Self { value, held })
     }
 }
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for UntypedJson<T> {
+impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for UntypedJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self> {
         let budget = budget(&request, BodyPolicy::UntypedJson)?;
         let body = whole(&budget, request).await?;
-        Ok(Self { value: from_slice(&body.bytes)?, held: body.held })
+        let (value, held) = budget.parse(body, |bytes| from_slice(&bytes)).await?;
+        Ok(Self { value, held })
     }
 }
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
+impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for OptionalJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self> {
@@ -159,7 +163,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for OptionalJson<T> {
             return Ok(Self { value: None, bytes: body.bytes, held: body.held });
         }
         typed?;
-        Ok(Self { value: Some(from_slice(&body.bytes)?), bytes: body.bytes, held: body.held })
+        let bytes = body.bytes.clone();
+        let (value, held) = budget.parse(body, |bytes| from_slice(&bytes)).await?;
+        Ok(Self { value: Some(value), bytes, held })
     }
 }
 

@@ -41,6 +41,8 @@ pub enum ProblemKind {
     Conflict,
     /// The body, or the picture in it, is too large.
     TooLarge,
+    /// The head of the request is too large.
+    HeadTooLarge,
     /// Neither a media type nor a picture format that is read.
     UnsupportedMediaType,
     /// Understood but unusable.
@@ -89,6 +91,9 @@ impl ProblemKind {
             Self::Erased => (StatusCode::GONE, "erased", "It was erased"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict with what is there"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+            Self::HeadTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head is too large")
+            }
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Not a format that is read")
             }
@@ -148,6 +153,7 @@ impl ProblemKind {
             415 => Self::UnsupportedMediaType,
             422 => Self::Invalid,
             429 => Self::QueueFull,
+            431 => Self::HeadTooLarge,
             502 => Self::Upstream,
             503 => Self::Overloaded,
             504 => Self::DeadlineExceeded,

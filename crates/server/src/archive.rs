@@ -188,6 +188,7 @@ mod tests {
 
     use super::*;
     use reasonedit_http::body::BodyBudget;
+    use reasonedit_resilience::MemoryBudget;
 
     const LIMIT: usize = 1_000_000;
 
@@ -201,7 +202,8 @@ mod tests {
         let mut reader = PipeReader { pieces, current: Bytes::new(), ended: false };
         let reading =
             tokio::task::spawn_blocking(move || io::copy(&mut reader, &mut io::sink()).map(|n| n as usize));
-        let budget = BodyBudget::new(limit, limit, Duration::from_secs(10));
+        let budget =
+            BodyBudget::new(MemoryBudget::new(limit as u64, Duration::ZERO), limit, Duration::from_secs(10));
         let body = budget.pieces(&HeaderMap::new(), body, limit as u64).unwrap();
         let pumped = pump(body, sender).await;
         (pumped, reading.await.unwrap())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reasonedit_http::bind::BindAddress;
+use reasonedit_http::body::COPIES;
 use reasonedit_http::client;
 use reasonedit_http::prefix::Prefix;
 use reasonedit_http::{host, origin};
@@ -12,6 +13,7 @@ use reasonedit_oidc::OidcConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::integrations::with_integrations;
+use crate::memory::CONNECTION_BYTES;
 use crate::tls::TlsConfig;
 
 /// The settings, with those of every integration of the list.
@@ -99,8 +101,15 @@ with_integrations!(server_config);
 pub struct LimitsConfig {
     /// Bytes of one request body; a picture of 20 MiB in base64 and its texts fit.
     pub body_bytes: usize,
-    /// Bytes of all request bodies held in memory at a time; beyond it requests are refused with 503.
+    /// Bytes of what requests and connections hold at a time, all together: bodies, pictures that are decoded
+    /// (`editor.limits.picture_bytes`), answers, and what is set aside for each connection.
+    pub memory_bytes: u64,
+    /// Of these the bytes of request bodies and of what is made of them, which is counted as much again;
+    /// beyond it requests are refused with 503.
     pub bodies_in_memory_bytes: usize,
+    /// Of these the bytes of answers that clients have not taken yet; beyond it requests are refused with
+    /// 503.
+    pub answers_in_memory_bytes: usize,
     /// Bytes of an archive to import; it is streamed, never held.
     pub import_bytes: u64,
     /// Bytes of an upload of edits; it is kept on disk until the edits are made.
@@ -120,15 +129,29 @@ pub struct LimitsConfig {
     /// Requests of one caller in a minute (a token, a name, or without either an address); beyond it they are
     /// refused with 429. 0: as many as they like.
     pub requests_per_minute: u32,
+    /// How much of `requests` and of `bodies_in_memory_bytes` one caller may have at a time, in percent;
+    /// beyond it they are refused, with 429 and 503.
+    pub caller_percent: u8,
     /// Connections open at a time; beyond it new ones wait to be accepted.
     pub connections: usize,
+    /// Connections of one address; more are refused. A trusted proxy has as many as there are.
+    pub connections_per_address: usize,
+}
+
+impl LimitsConfig {
+    /// Bytes that are left for requests once every connection has its own.
+    pub(crate) fn memory_for_requests(&self) -> u64 {
+        self.memory_bytes.saturating_sub((self.connections as u64).saturating_mul(CONNECTION_BYTES))
+    }
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             body_bytes: 32 << 20,
+            memory_bytes: 2 << 30,
             bodies_in_memory_bytes: 512 << 20,
+            answers_in_memory_bytes: 512 << 20,
             import_bytes: 16 << 30,
             batch_bytes: 4 << 30,
             batch_lines: 5000,
@@ -138,7 +161,9 @@ impl Default for LimitsConfig {
             requests: 256,
             archives: 2,
             requests_per_minute: 0,
+            caller_percent: 50,
             connections: 1024,
+            connections_per_address: 256,
         }
     }
 }
@@ -156,6 +181,9 @@ pub struct TimeoutsConfig {
     /// Between two pieces of a request body, afterwards 408; and of an exported archive, afterwards it is cut
     /// off.
     pub body_idle_ms: u64,
+    /// An answer from its head until the client has taken its last byte, afterwards the connection is cut
+    /// off; pieces of a streamed one have `body_idle_ms` each.
+    pub answer_ms: u64,
     /// Fetching a picture by URL, look-up and connection included.
     pub fetch_ms: u64,
     /// Between two signs of life on an event stream.
@@ -171,6 +199,7 @@ impl Default for TimeoutsConfig {
             import_ms: 3_600_000,
             header_ms: 15_000,
             body_idle_ms: 20_000,
+            answer_ms: 120_000,
             fetch_ms: 10_000,
             keep_alive_ms: 15_000,
             shutdown_grace_ms: 30_000,
@@ -193,6 +222,10 @@ impl TimeoutsConfig {
 
     pub(crate) fn body_idle(&self) -> Duration {
         Duration::from_millis(self.body_idle_ms)
+    }
+
+    pub(crate) fn answer(&self) -> Duration {
+        Duration::from_millis(self.answer_ms)
     }
 
     pub(crate) fn fetch(&self) -> Duration {
@@ -271,10 +304,12 @@ impl ServerConfig {
             ("limits.requests", self.limits.requests as u64),
             ("limits.archives", self.limits.archives as u64),
             ("limits.connections", self.limits.connections as u64),
+            ("limits.connections_per_address", self.limits.connections_per_address as u64),
             ("timeouts.request_ms", self.timeouts.request_ms),
             ("timeouts.import_ms", self.timeouts.import_ms),
             ("timeouts.header_ms", self.timeouts.header_ms),
             ("timeouts.body_idle_ms", self.timeouts.body_idle_ms),
+            ("timeouts.answer_ms", self.timeouts.answer_ms),
             ("timeouts.fetch_ms", self.timeouts.fetch_ms),
             ("timeouts.keep_alive_ms", self.timeouts.keep_alive_ms),
         ];
@@ -283,8 +318,29 @@ impl ServerConfig {
                 return unusable(field, "must be above zero".to_owned());
             }
         }
-        if self.limits.bodies_in_memory_bytes < self.limits.body_bytes {
-            return unusable("limits.bodies_in_memory_bytes", "must hold at least one body".to_owned());
+        let limits = &self.limits;
+        if !(1..=100).contains(&limits.caller_percent) {
+            return unusable("limits.caller_percent", "must be 1 to 100".to_owned());
+        }
+        let largest = limits.body_bytes.max(limits.fetched_image_bytes) as u64;
+        let body = largest.saturating_mul(COPIES);
+        if (limits.bodies_in_memory_bytes as u64) < body {
+            let reason = format!(
+                "must hold at least one body or fetched picture and what is made of it, {body} bytes"
+            );
+            return unusable("limits.bodies_in_memory_bytes", reason);
+        }
+        if (limits.answers_in_memory_bytes as u64) < limits.fetched_image_bytes as u64 {
+            return unusable("limits.answers_in_memory_bytes", "must hold at least one picture".to_owned());
+        }
+        let largest = (limits.bodies_in_memory_bytes as u64).max(limits.answers_in_memory_bytes as u64);
+        if limits.memory_for_requests() < largest {
+            let connections = (limits.connections as u64).saturating_mul(CONNECTION_BYTES);
+            let reason = format!(
+                "must hold limits.bodies_in_memory_bytes and limits.answers_in_memory_bytes each, beside \
+                 {connections} bytes for limits.connections"
+            );
+            return unusable("limits.memory_bytes", reason);
         }
         self.check_integrations()
     }
@@ -345,5 +401,13 @@ mod tests {
         assert_eq!(field_of(&with(|c| c.path_prefix = "/reasonedit/".to_owned())), "");
         assert_eq!(field_of(&with(|c| c.limits.requests = 0)), "limits.requests");
         assert_eq!(field_of(&with(|c| c.limits.bodies_in_memory_bytes = 1)), "limits.bodies_in_memory_bytes");
+        assert_eq!(
+            field_of(&with(|c| c.limits.answers_in_memory_bytes = 1)),
+            "limits.answers_in_memory_bytes"
+        );
+        assert_eq!(field_of(&with(|c| c.limits.caller_percent = 0)), "limits.caller_percent");
+        assert_eq!(field_of(&with(|c| c.limits.caller_percent = 101)), "limits.caller_percent");
+        assert_eq!(field_of(&with(|c| c.limits.memory_bytes = 512 << 20)), "limits.memory_bytes");
+        assert_eq!(field_of(&with(|c| c.limits.connections = 10_000)), "limits.memory_bytes");
     }
 }

@@ -5,17 +5,22 @@
 //! function of the editor and shape its answer; statuses of failures are chosen in one table
 //! ([`reasonedit_http::problem`]).
 
+mod addresses;
 mod archive;
 pub mod config;
 mod connection;
+mod connections;
 mod contract;
 mod contributor;
 pub mod dto;
 mod error;
+mod exchanges;
 mod handlers;
 mod idempotency;
 mod integrations;
+mod memory;
 mod openapi;
+mod refusal;
 mod router;
 mod server;
 mod sources;

@@ -9,8 +9,9 @@ use axum::extract::{Request, State};
 use axum::http::{Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use reasonedit_http::answers::AnswerMemory;
 use reasonedit_http::audit::Auditing;
-use reasonedit_http::body::BodyBudget;
+use reasonedit_http::body::{BodyBudget, COPIES};
 use reasonedit_http::client::Proxies;
 use reasonedit_http::host::Hosts;
 use reasonedit_http::limits::{Archives, Places, Times};
@@ -19,7 +20,8 @@ use reasonedit_http::policy::{BodyPolicy, Given, Policies, Policy, Routes};
 use reasonedit_http::prefix::{self, Prefixes};
 use reasonedit_http::problem::Problem;
 use reasonedit_http::rates::Rates;
-use reasonedit_http::{auth, headers, host, limits, newline, origin, policy, rates, request_id};
+use reasonedit_http::shares::{self, Shares};
+use reasonedit_http::{answers, auth, headers, host, limits, newline, origin, policy, rates, request_id};
 use reasonedit_resilience::panic_message;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -103,6 +105,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let tokens = state.tokens().clone();
     let auditing = Auditing::new(state.audit().clone(), Proxies::new(&config.trusted_proxies));
+    let shares = shares(&state, config);
     let rates = Rates::new(limits.requests_per_minute, Proxies::new(&config.trusted_proxies));
     let integrations = state.integrations().iter().map(|integration| integration.routes().with_state(()));
     let (routes, mut contract, policies) =
@@ -110,9 +113,10 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
     order_tags(&mut contract);
     state.set_contract(contract);
     let policies = Arc::new(policies);
+    let memory = state.memory().clone();
     let given = Given {
         policies: Arc::clone(&policies),
-        budget: BodyBudget::new(limits.bodies_in_memory_bytes, limits.body_bytes, timeouts.body_idle()),
+        budget: BodyBudget::new(memory.bodies, limits.body_bytes, timeouts.body_idle()),
         archives: Archives::new(limits.archives),
     };
     let times = Times { request: timeouts.request(), upload: timeouts.import() };
@@ -130,17 +134,29 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(given, policy::attach))
         .layer(from_fn_with_state(auditing, reasonedit_http::audit::record))
+        .layer(from_fn_with_state(AnswerMemory::new(memory.answers), answers::hold))
         .layer(from_fn_with_state(Hosts::new(&config.hosts, tokens.asked_for()), host::require_own_host))
         .layer(from_fn_with_state(Places::new(limits.requests), limits::admit))
         .layer(from_fn_with_state(Origins::new(&config.cors_origins), origin::require_own_origin))
         .layer(from_fn_with_state(tokens, auth::require_token))
         .layer(from_fn_with_state(rates, rates::slow_down))
+        .layer(from_fn_with_state(shares, shares::hold))
         .layer(from_fn_with_state(times, limits::keep_deadline));
     let served: Router = routes.layer(layers).with_state(state);
     // Around the routes, since it may change the path that they are found by.
     let prefixes = Arc::new(Prefixes::new(&config.path_prefix, &config.trusted_proxies));
     let prefixes = from_fn_with_state(prefixes, prefix::apply);
     (Router::new().fallback_service(ServiceBuilder::new().layer(prefixes).service(served)), policies)
+}
+
+/// What one caller may have at a time.
+fn shares(state: &AppState, config: &ServerConfig) -> Shares {
+    let limits = &config.limits;
+    let part = |all: u64| all.saturating_mul(u64::from(limits.caller_percent)) / 100;
+    // A body of the largest size that is taken has to fit.
+    let bytes = part(limits.bodies_in_memory_bytes as u64).max(limits.body_bytes as u64 * COPIES);
+    let requests = part(limits.requests as u64).max(1) as usize;
+    Shares::new(requests, bytes, state.memory().bodies.clone(), Proxies::new(&config.trusted_proxies))
 }
 
 /// Tells problems under the paths of an integration in the form of its protocol, whoever found them.

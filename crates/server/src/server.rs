@@ -6,25 +6,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use axum::Router;
 use reasonedit_access::TokenStore;
 use reasonedit_http::auth::Tokens;
-use reasonedit_http::client::Peer;
+use reasonedit_http::client::Proxies;
 use reasonedit_http::policy::Policies;
 use reasonedit_http::problem::Problem;
 use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
-use reasonedit_resilience::blocking;
+use reasonedit_resilience::{MemoryBudget, blocking};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
-use tower::ServiceBuilder;
 
+use crate::addresses::AddressShares;
 use crate::config::ServerConfig;
-use crate::connection::TimedStream;
+use crate::connections::Connections;
 use crate::error::ServerError;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
@@ -89,6 +85,11 @@ impl Server {
         self.router.clone()
     }
 
+    /// The memory that requests may take.
+    pub fn memory(&self) -> MemoryBudget {
+        self.slot.memory().whole.clone()
+    }
+
     /// What each route asks of the layers around it, a line each: method, path, policy.
     pub fn policies(&self) -> Vec<String> {
         let all = self.policies.all().into_iter();
@@ -123,14 +124,14 @@ impl Server {
     ///
     /// Returns whether all of them did.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> bool {
-        let grace = self.config.timeouts.shutdown_grace();
-        let places = Arc::new(Semaphore::new(self.config.limits.connections.min(Semaphore::MAX_PERMITS)));
-        let graceful = GracefulShutdown::new();
-        let timeouts = &self.config.timeouts;
-        let (header, stalled) = (timeouts.header(), timeouts.body_idle());
-        let builder = Arc::new(connection_builder(header));
+        let (limits, timeouts) = (&self.config.limits, &self.config.timeouts);
+        let grace = timeouts.shutdown_grace();
+        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        let shares =
+            AddressShares::new(limits.connections_per_address, Proxies::new(&self.config.trusted_proxies));
+        let connections = Connections::new(self.router.clone(), self.tls.clone(), timeouts);
         let following = self.tls.clone().map(|tls| tokio::spawn(tls.follow()));
-        let mut connections = JoinSet::new();
+        let mut serving = JoinSet::new();
         let (noting, noted) = note_uses(self.tokens.given().cloned());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -138,25 +139,17 @@ impl Server {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &places) => accepted,
                 // Ended ones are let go, so that the set doesn't grow.
-                Some(_) = connections.join_next() => continue,
+                Some(_) = serving.join_next() => continue,
             };
-            let service =
-                ServiceBuilder::new().layer(Extension(Peer(peer.ip()))).service(self.router.clone());
-            let service = TowerToHyperService::new(service);
-            let (builder, tls, watcher) = (Arc::clone(&builder), self.tls.clone(), graceful.watcher());
-            connections.spawn(async move {
-                let _place = place;
-                let served = async {
-                    let Some(tls) = tls else {
-                        let stream = TokioIo::new(TimedStream::new(stream, header, stalled));
-                        return watcher.watch(builder.serve_connection(stream, service).into_owned()).await;
-                    };
-                    let stream = tokio::time::timeout(header, tls.acceptor().accept(stream)).await??;
-                    let stream = TokioIo::new(TimedStream::new(stream, header, stalled));
-                    watcher.watch(builder.serve_connection(stream, service).into_owned()).await
-                };
+            let Some(share) = shares.take(peer.ip()) else {
+                connections.refuse(&stream);
+                continue;
+            };
+            let connections = connections.clone();
+            serving.spawn(async move {
+                let _held = (place, share);
                 // Resets and clients that speak no HTTP are no business of the log.
-                if let Err(error) = served.await {
+                if let Err(error) = connections.serve(stream, peer.ip()).await {
                     tracing::debug!(%error, "connection ended");
                 }
             });
@@ -169,7 +162,8 @@ impl Server {
         tracing::info!(grace_ms = grace.as_millis(), "stopping: no new requests, running ones may end");
         self.slot.stop();
         let all = async {
-            graceful.shutdown().await;
+            connections.stop();
+            while serving.join_next().await.is_some() {}
             if let Some(jobs) = self.slot.jobs() {
                 jobs.stopped().await;
             }
@@ -181,7 +175,7 @@ impl Server {
         let drained = tokio::time::timeout(grace, all).await.is_ok();
         if !drained {
             tracing::warn!("some requests were still running after the time allowed and are cut off");
-            connections.shutdown().await;
+            serving.shutdown().await;
         }
         drained
     }
@@ -203,18 +197,6 @@ fn note_uses(tokens: Option<Arc<TokenStore>>) -> (oneshot::Sender<()>, JoinHandl
         }
     });
     (noting, task)
-}
-
-fn connection_builder(header: Duration) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(header))
-        .keep_alive_timeout(header)
-        .max_concurrent_streams(100);
-    builder
 }
 
 /// The next connection, once there is a place for it.

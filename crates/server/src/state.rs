@@ -23,6 +23,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::config::{ServerConfig, TimeoutsConfig};
 use crate::error::ServerError;
+use crate::memory::ServiceMemory;
 use crate::sources::Sources;
 use crate::workers::{self, JobDependencies};
 
@@ -36,6 +37,7 @@ struct Slot {
     jobs: OnceLock<Jobs>,
     integrations: Vec<Arc<dyn Integration>>,
     fetcher: Fetcher,
+    memory: ServiceMemory,
     item_bytes: u64,
     import_bytes: u64,
     job_limits: JobLimits,
@@ -67,7 +69,12 @@ impl EditorSlot {
     ) -> Result<Self, ServerError> {
         let limits = &config.limits;
         let (hosts, timeout) = (&config.allowed_image_hosts, config.timeouts.fetch());
-        let fetcher = Fetcher::new(hosts, limits.fetched_image_bytes, timeout)?;
+        let memory = ServiceMemory::new(
+            limits.memory_for_requests(),
+            limits.bodies_in_memory_bytes,
+            limits.answers_in_memory_bytes,
+        );
+        let fetcher = Fetcher::new(hosts, limits.fetched_image_bytes, timeout)?.within(memory.bodies.clone());
         let service = ServiceContext {
             editor: EditorCell::default(),
             fetcher: fetcher.clone(),
@@ -84,6 +91,7 @@ impl EditorSlot {
             audit: service.audit,
             jobs: OnceLock::new(),
             fetcher,
+            memory,
             item_bytes: limits.body_bytes as u64,
             import_bytes: limits.import_bytes,
             job_limits: JobLimits { queued: limits.jobs_queued, kept: limits.jobs_kept },
@@ -141,6 +149,7 @@ impl EditorSlot {
         if self.get().is_some() {
             return Ok(false);
         }
+        editor.stay_within(&self.0.memory.whole);
         let dependencies = JobDependencies {
             editor: editor.clone(),
             fetcher: self.0.fetcher.clone(),
@@ -165,6 +174,11 @@ impl EditorSlot {
     /// The editor, if it has arrived.
     pub fn get(&self) -> Option<&Editor> {
         self.0.editor.get()
+    }
+
+    /// The memory that requests may take.
+    pub(crate) fn memory(&self) -> &ServiceMemory {
+        &self.0.memory
     }
 
     /// Stops the jobs. An editor that comes later begins none.
@@ -267,6 +281,11 @@ impl AppState {
 
     pub(crate) fn fetcher(&self) -> &Fetcher {
         &self.0.slot.0.fetcher
+    }
+
+    /// The memory that requests may take.
+    pub(crate) fn memory(&self) -> &ServiceMemory {
+        self.0.slot.memory()
     }
 
     /// The sets that layers can be measured on, besides a codebook's own.

@@ -27,6 +27,7 @@ mod tests {
 
     use super::*;
     use reasonedit_http::body::BodyBudget;
+    use reasonedit_resilience::MemoryBudget;
 
     fn body(pieces: &[&'static [u8]], whole: bool) -> Body {
         let mut pieces: Vec<io::Result<&'static [u8]>> = pieces.iter().map(|&piece| Ok(piece)).collect();
@@ -41,7 +42,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         let receive = async |body: Body, limit| {
-            let budget = BodyBudget::new(0, 0, Duration::from_secs(5));
+            let budget = BodyBudget::new(MemoryBudget::new(0, Duration::ZERO), 0, Duration::from_secs(5));
             super::receive(&spool, budget.pieces(&HeaderMap::new(), body, limit).unwrap()).await
         };
         let status = |result: Result<SpooledUpload>| result.unwrap_err().status().as_u16();

@@ -88,11 +88,11 @@ const FLOORS: [(&str, &[&str]); 38] = [
     ),
     ("hit-rates", &["codebook", "dataset", "editor", "imaging", "inference", "topology"]),
     ("access", &["failure"]),
-    ("http", &["access", "audit", "failure"]),
+    ("http", &["access", "audit", "failure", "resilience"]),
     ("oidc", &["access", "http"]),
     ("jobs", &["codebook", "failure", "resilience"]),
     ("page", &["http"]),
-    ("api", &["access", "editor", "http", "imaging"]),
+    ("api", &["access", "editor", "http", "imaging", "resilience"]),
     ("integrations/core", &["editor", "http"]),
     (
         "integrations/label-studio",
@@ -150,8 +150,7 @@ const FLOORS: [(&str, &[&str]); 38] = [
 ];
 
 /// Dependencies that no source names, and why they are there.
-const UNNAMED: [(&str, &str, &str); 3] = [
-    ("server", "hyper", "turns on both versions of HTTP for hyper-util"),
+const UNNAMED: [(&str, &str, &str); 2] = [
     ("http", "idna", "one set of features for builds and tests"),
     ("nn", "gemm", "turns on the AVX-512 kernels of candle's matrix products"),
 ];

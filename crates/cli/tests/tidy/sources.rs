@@ -92,10 +92,14 @@ fn unfinished(tree: &Tree) -> Vec<String> {
     offenders
 }
 
+/// The one file that may: what it calls of the C library has no safe name, and each call says why it holds.
+const UNCHECKED: &str = "crates/cli/src/allocator.rs";
+
 fn unchecked(tree: &Tree) -> Vec<String> {
     lines(tree)
-        .filter(|(_, _, _, code)| {
-            code.contains(concat!("uns", "afe {")) || code.contains(concat!("allow(uns", "afe_code)"))
+        .filter(|(_, path, _, code)| {
+            let marks = [concat!("uns", "afe {"), concat!("allow(uns", "afe_code")];
+            *path != UNCHECKED && marks.iter().any(|mark| code.contains(mark))
         })
         .map(|(_, path, number, _)| format!("{path}:{number}"))
         .collect()

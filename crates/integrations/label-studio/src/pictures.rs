@@ -88,7 +88,7 @@ impl Pictures {
     ///
     /// # Errors
     /// 422 where it can't be one or may not be fetched, 413 when it is too large, 502 when Label Studio can't
-    /// be asked or refuses, 504 when it takes too long.
+    /// be asked or refuses, 503 when no memory is left for it, 504 when it takes too long.
     pub(super) async fn get(&self, value: &str, origin: &PictureOrigin) -> Result<ImageSource> {
         match self.place(value.trim(), origin.hostname.as_deref())? {
             Place::Data => sent(ImageInput::Data(value.trim().to_owned()), &self.fetcher).await,
@@ -154,7 +154,10 @@ impl Pictures {
             response = self.ask(base, client, url, token).await?;
         }
         match response.status() {
-            StatusCode::OK => collect(response, self.max_bytes).await,
+            StatusCode::OK => {
+                let permit = self.fetcher.reserve(self.max_bytes)?;
+                Ok(permit.hold(collect(response, self.max_bytes).await?))
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(unreached("Label Studio refuses the token; `server.label_studio.token` names another."))
             }
@@ -215,7 +218,7 @@ impl Pictures {
 }
 
 /// The body, counted as it arrives.
-async fn collect(mut response: Response, max_bytes: usize) -> Result<Bytes> {
+async fn collect(mut response: Response, max_bytes: usize) -> Result<BytesMut> {
     let too_large = || {
         Problem::new(
             ProblemKind::TooLarge,
@@ -232,7 +235,7 @@ async fn collect(mut response: Response, max_bytes: usize) -> Result<Bytes> {
         }
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes.freeze())
+    Ok(bytes)
 }
 
 fn is_web(value: &str) -> bool {

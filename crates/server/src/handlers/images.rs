@@ -8,6 +8,7 @@ use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_api::{image_id, require_all_codebooks, require_image};
 use reasonedit_editor::{CodebookName, EditorError};
+use reasonedit_http::answers::AnswerMemory;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
@@ -46,6 +47,7 @@ pub(crate) async fn get(
     audited: Audited,
     Path(id): Path<String>,
     Query(params): Query<CropParams>,
+    memory: AnswerMemory,
     headers: HeaderMap,
 ) -> Result<Response> {
     // The whole picture is the same in every codebook that holds it.
@@ -55,17 +57,19 @@ pub(crate) async fn get(
     audited.image(known);
     let editor = state.editor()?;
     require_image(caller.scope(), editor, known)?;
-    let (bytes, content_type, tag, cache) = match area {
+    let (bytes, content_type, tag, cache, permit) = match area {
         None => {
+            // Before it is read: many that wait for their clients are what fills memory.
+            let permit = memory.take(editor.image_bytes(known).await?)?;
             let (bytes, format) = editor.image(known).await?;
-            (bytes, media_type(format), format!("\"{id}\""), CACHE)
+            (bytes, media_type(format), format!("\"{id}\""), CACHE, Some(Extension(permit)))
         }
         Some(area) => {
             let codebook =
                 audited.codebook(codebook_name(&caller, codebook.as_ref().map(CodebookName::as_str))?);
             let (bytes, rules) = editor.crop(&codebook, known, area).await.map_err(crop_problem)?;
             let by = if rules == PixelRules::First { String::new() } else { format!("-{rules:?}") };
-            (bytes, "image/png", format!("\"{id}-{area}{by}\""), CACHE_PART)
+            (bytes, "image/png", format!("\"{id}-{area}{by}\""), CACHE_PART, None)
         }
     };
     let common = [
@@ -78,7 +82,7 @@ pub(crate) async fn get(
     if unchanged {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
-    Ok((common, [(header::CONTENT_TYPE, content_type)], bytes).into_response())
+    Ok((common, [(header::CONTENT_TYPE, content_type)], permit, bytes).into_response())
 }
 
 /// Erase a picture

@@ -14,6 +14,7 @@ mod embedding;
 mod erase;
 mod errors;
 mod every_body;
+mod flood;
 mod fuzz;
 mod http;
 mod integration;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-async fn start(
+pub(crate) async fn start(
     change: impl FnOnce(&mut ServerConfig),
 ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<bool>) {
     let mut config =
@@ -26,7 +26,7 @@ async fn start(
     (address, stop, serving)
 }
 
-async fn exchange(stream: &mut TcpStream, request: &str) -> String {
+pub(crate) async fn exchange(stream: &mut TcpStream, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
