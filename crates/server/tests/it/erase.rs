@@ -156,10 +156,8 @@ async fn only_an_admin_erases() {
 async fn what_was_taken_back_long_ago_is_erased() {
     let service = service(|_| {}).await;
     let router = &service.router;
-    let (back, live) = (
-        made(router, "ward", [200, 10, 10], None).await,
-        made(router, "ward", [10, 200, 10], None).await,
-    );
+    let (back, live) =
+        (made(router, "ward", [200, 10, 10], None).await, made(router, "ward", [10, 200, 10], None).await);
     delete(router, &format!("/edits/{}?codebook=ward", id(&back))).await;
     let now = time::OffsetDateTime::now_utc();
     assert_eq!(service.editor.erase_reverted_before(now - time::Duration::days(1)).await.unwrap(), 0);
