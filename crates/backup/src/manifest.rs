@@ -32,6 +32,13 @@ impl BackupId {
         Self(format!("{second}-{}", Ulid::new()))
     }
 
+    /// When it was begun, UTC.
+    pub fn at_second(&self) -> Option<OffsetDateTime> {
+        let form = format_description!("[year][month][day]T[hour][minute][second]Z");
+        let (second, _) = self.0.split_once('-')?;
+        time::PrimitiveDateTime::parse(second, &form).ok().map(time::PrimitiveDateTime::assume_utc)
+    }
+
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -255,6 +262,7 @@ mod tests {
         let (early, late) = (at(1_800_000_000), at(1_800_000_001));
         assert!(early < late && early.as_str().starts_with("20270115T080000Z-"), "{early}");
         assert_eq!(early.to_string().parse::<BackupId>().unwrap(), early);
+        assert_eq!(early.at_second().unwrap().unix_timestamp(), 1_800_000_000);
         for bad in ["", "..", "20270115T080000Z", "20270115T080000Z-", "2027-01-15", "20270115T08000ZZ-x/.."]
         {
             assert!(bad.parse::<BackupId>().is_err(), "{bad}");

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use reasonedit_codebook::{ImageStore, Library};
+use time::OffsetDateTime;
 
 use crate::create::{BackupSource, BackupSummary, CreateOptions};
 use crate::error::{BackupError, Result};
@@ -43,6 +44,12 @@ impl BackupService {
         let source = BackupSource { images: &self.images, keys: &keys, files: &self.files };
         let options = CreateOptions { check, keep: self.keep };
         repository.create(&|take| library.dump(take), &source, options, watch)
+    }
+
+    /// When the newest backup was begun; `None` if there is none, or the folder can't be read.
+    pub fn newest(&self) -> Option<OffsetDateTime> {
+        let ids = BackupRepository::open(&self.folder).and_then(|repository| repository.ids()).ok()?;
+        ids.last()?.at_second()
     }
 
     /// The backups, oldest first; none before the first.

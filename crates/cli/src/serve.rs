@@ -103,7 +103,7 @@ async fn start(
         let opening = settings.clone();
         let (library, images) = blocking(move || service::open_library(&opening)).await?;
         let library = Arc::new(library);
-        if let Some(backups) = service::backups(&settings, &images) {
+        if let Some(backups) = service::backups(&settings, &images)? {
             slot.back_up(backups);
         }
         slot.open(&library).map_err(|error| CliError::Failed(format!("data folder: {error}")))?;

@@ -257,11 +257,33 @@ pub(crate) fn copy_tokens(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// Where a service with these pictures backs itself up, if the settings say so.
-pub(crate) fn backups(settings: &Settings, images: &ImageStore) -> Option<BackupService> {
+///
+/// # Errors
+/// A folder within the data folder, whose loss would be that of the backups.
+pub(crate) fn backups(settings: &Settings, images: &ImageStore) -> Result<Option<BackupService>> {
     let BackupSettings { folder, keep } = settings.backup.clone();
+    if folder.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    outside(&settings.data, &folder)?;
     let files = kept_files(&settings.data);
-    let named = !folder.as_os_str().is_empty();
-    named.then(|| BackupService { folder, keep, images: images.clone(), files })
+    Ok(Some(BackupService { folder, keep, images: images.clone(), files }))
+}
+
+/// Refuses a folder of backups that lies in the data folder.
+///
+/// # Errors
+/// It does.
+pub(crate) fn outside(data: &Path, backups: &Path) -> Result<()> {
+    let resolved = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    match (resolved(data), resolved(backups)) {
+        (Ok(data), Ok(backups)) if backups.starts_with(&data) => Err(CliError::Failed(format!(
+            "{}: backups would lie in the data folder that they are of; name a folder elsewhere, on another \
+             disk best",
+            backups.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The folder of uploads that jobs work on.

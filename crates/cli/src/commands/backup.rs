@@ -142,6 +142,7 @@ fn of_folder(repository: &Path, args: &CreateBackupArgs) -> Result<BackupResultD
     if !codebooks.is_dir() {
         return Err(CliError::Failed(format!("{}: no codebooks here", data.display())));
     }
+    service::outside(data, repository)?;
     let (store, images) = service::open_stores(&settings, data)?;
     let keys = store.keys().ok_or_else(|| CliError::failed("the store has no keys"))?;
     let files = service::kept_files(data);

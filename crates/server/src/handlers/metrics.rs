@@ -13,6 +13,7 @@ use reasonedit_http::metrics::{MetricKind, TEXT_FORMAT, Text};
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_integration::MetricFamily;
 use reasonedit_jobs::JobState;
+use reasonedit_resilience::blocking;
 
 use crate::dto::job::JobKind;
 use crate::state::AppState;
@@ -40,6 +41,7 @@ pub(crate) async fn metrics(
         f64::from(u8::from(editor.is_some())),
     );
     write_audit(&mut text, &state);
+    write_backups(&mut text, &state).await;
     if let Some(editor) = editor {
         write_engine(&mut text, &editor.engine_stats());
         write_jobs(&mut text, &state);
@@ -129,6 +131,18 @@ fn write_audit(text: &mut Text, state: &AppState) {
     for (name, kind, help, value) in rows {
         text.single(&format!("reasonedit_audit_{name}"), kind, help, value);
     }
+}
+
+/// When the newest backup was begun: whoever watches sees that none came for too long.
+async fn write_backups(text: &mut Text, state: &AppState) {
+    let Some(backups) = state.backups().cloned() else { return };
+    let newest = blocking(move || Ok::<_, Problem>(backups.newest())).await.ok().flatten();
+    text.single(
+        "reasonedit_backup_newest_timestamp_seconds",
+        MetricKind::Gauge,
+        "When the newest backup was begun, in seconds since 1970; 0 if there is none.",
+        newest.map_or(0.0, |at| at.unix_timestamp() as f64),
+    );
 }
 
 fn write_family(text: &mut Text, family: &MetricFamily) {

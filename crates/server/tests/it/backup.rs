@@ -102,6 +102,12 @@ async fn what_is_restored_is_served_as_before() {
     let result = &job["result"];
     assert!(result["edits"].as_u64() >= Some(7) && result["pictures"].as_u64() >= Some(8), "{job}");
     assert!(result["edits_waited_ms"].as_f64() > Some(0.0) && result["left_out"] == json!([]), "{job}");
+    let metrics = get(&service.router, "/metrics").await.text();
+    let newest =
+        metrics.lines().find_map(|line| line.strip_prefix("reasonedit_backup_newest_timestamp_seconds "));
+    let age =
+        time::OffsetDateTime::now_utc().unix_timestamp() as f64 - newest.unwrap().parse::<f64>().unwrap();
+    assert!((0.0..600.0).contains(&age), "{age}");
     let listed = get(&service.router, "/backups").await.json();
     assert_eq!(listed["backups"][0]["id"], result["id"]);
     assert_eq!(listed["backups"][0]["contents"]["edits"], result["edits"]);

@@ -224,7 +224,7 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     // What each crate says of its own errors.
-    let table: String = ["editor", "codebook", "inference"]
+    let table: String = ["editor", "records", "inference"]
         .iter()
         .map(|name| code(&root().join(format!("crates/{name}/src/failure.rs"))))
         .collect();
