@@ -160,12 +160,14 @@ impl Classify for BackupError {
                 FailureKind::Conflict
             }
             Self::Keys(KeyringError::OtherFolder) => FailureKind::Conflict,
-            Self::Keys(KeyringError::Malformed(_)) => FailureKind::Damaged,
             Self::Keys(KeyringError::Disk { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
                 return Failure::new(FailureKind::StorageFull, "the disk that backups go to is full");
             }
             Self::Unknown(_) => FailureKind::NotFound,
-            Self::Harmed(_) | Self::Source { .. } | Self::Differs { .. } => FailureKind::Damaged,
+            Self::Keys(KeyringError::Malformed(_))
+            | Self::Harmed(_)
+            | Self::Source { .. }
+            | Self::Differs { .. } => FailureKind::Damaged,
             Self::Stopped => FailureKind::Unavailable,
             // Told to whoever asked, who can do something about it; the log has the path.
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {

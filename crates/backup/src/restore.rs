@@ -149,13 +149,12 @@ fn restore_pictures(
     for (done, picture) in manifest.pictures.iter().enumerate() {
         tell(watch, "pictures", done, total)?;
         let file = kinds.images.need(&picture.sum)?;
-        restored += usize::from(match picture.image {
-            Some(id) => images.put_stored(id, &file)?,
-            None => {
-                images.put_under(picture.id(), &file)?;
-                true
-            }
-        });
+        if let Some(id) = picture.image {
+            restored += usize::from(images.put_stored(id, &file)?);
+        } else {
+            images.put_under(picture.id(), &file)?;
+            restored += 1;
+        }
     }
     Ok(restored)
 }

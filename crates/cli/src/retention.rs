@@ -16,7 +16,9 @@ pub(crate) async fn keep(editor: Editor, settings: RetentionSettings) {
     loop {
         times.tick().await;
         let days = time::Duration::days(settings.reverted_days.into());
-        match editor.erase_reverted_before(OffsetDateTime::now_utc() - days).await {
+        // So many days ago there was nothing.
+        let Some(before) = OffsetDateTime::now_utc().checked_sub(days) else { return };
+        match editor.erase_reverted_before(before).await {
             Ok(0) => {}
             Ok(edits) => tracing::info!(edits, "erased what had been taken back too long ago"),
             Err(error) => tracing::error!(%error, "what was taken back too long ago can't be erased"),

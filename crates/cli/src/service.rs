@@ -132,6 +132,13 @@ pub(crate) fn open_library(settings: &Settings) -> Result<(Library, ImageStore)>
 pub(crate) fn open_stores(settings: &Settings, data: &Path) -> Result<(Arc<dyn CodebookStore>, ImageStore)> {
     let told = |error: CodebookError| in_folder(data, &error);
     let [codebooks, images, keys] = folders(data);
+    if !keys.exists() && store::is_sealed(&codebooks).map_err(told)? {
+        return Err(CliError::Failed(format!(
+            "{}: the file of keys is missing, without which nothing in the folder can be read; put it back from a \
+             backup (`keys` in the folder of backups)",
+            keys.display()
+        )));
+    }
     let keys = open_keys(settings, &keys).map_err(told)?;
     let store = store::open_with(&codebooks, Arc::clone(&keys)).map_err(told)?;
     let images = ImageStore::open_with(&images, keys).map_err(told)?;

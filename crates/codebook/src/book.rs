@@ -296,8 +296,7 @@ impl Codebook {
                 continue;
             }
             if let Some(given) = &record.idempotency
-                && (self.store.idempotency(&self.name, &given.key)?.is_some()
-                    || !keys.insert(given.key.clone()))
+                && (self.is_used(&given.key)? || !keys.insert(given.key.clone()))
             {
                 Arc::make_mut(&mut record).idempotency = None;
             }
@@ -406,11 +405,19 @@ impl Codebook {
     /// The edit that was made under this idempotency key, live or not, with the hash of its request's body.
     ///
     /// # Errors
-    /// `Store` or `Corrupt`; `Unwritable` as long as a write that failed is in doubt.
+    /// `Erased` if that was; `Store` or `Corrupt`; `Unwritable` as long as a write that failed is in doubt.
     pub fn idempotency(&self, key: &str) -> Result<Option<([u8; 32], EditId)>> {
         // After a write that failed the store may have an edit that isn't live here yet.
         drop(self.write()?);
         self.store.idempotency(&self.name, key)
+    }
+
+    /// Whether an edit was made under this idempotency key, whatever became of it.
+    fn is_used(&self, key: &str) -> Result<bool> {
+        match self.store.idempotency(&self.name, key) {
+            Err(CodebookError::Erased { .. }) => Ok(true),
+            found => Ok(found?.is_some()),
+        }
     }
 
     /// Folds what the store holds from scratch and compares it with the live codebook. Edits wait meanwhile.

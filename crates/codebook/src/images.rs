@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use parking_lot::Mutex;
 use reasonedit_keyring::Keyring;
 use tempfile::TempDir;
 use ulid::Ulid;
@@ -45,6 +46,8 @@ pub struct ImageStore {
     folder: PathBuf,
     /// What images are sealed by, where they are.
     keys: Option<Arc<Keyring>>,
+    /// Erased since the process began.
+    erased: Arc<Mutex<BTreeSet<ImageId>>>,
 }
 
 impl ImageStore {
@@ -54,7 +57,7 @@ impl ImageStore {
     /// `Store` if that fails.
     pub fn open(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|e| failed("open the image folder", &e))?;
-        Ok(Self { folder: folder.to_owned(), keys: None })
+        Ok(Self { folder: folder.to_owned(), keys: None, erased: Arc::default() })
     }
 
     fn shard(&self, id: ImageId) -> PathBuf {
@@ -103,6 +106,7 @@ impl ImageStore {
         file.write_all(stored)?;
         file.as_file().sync_all()?;
         file.persist(self.path(id)).map_err(|e| e.error)?;
+        self.erased.lock().remove(&id);
         File::open(&shard)?.sync_all()
     }
 
@@ -273,11 +277,10 @@ impl StagedImages {
                 make(&shard)?;
             }
             let staged = self.folder.path().join(id.to_string());
+            self.images.erased.lock().remove(&id);
             // Not every file system has links; and what stands there already may have decayed.
-            if fs::hard_link(&staged, self.images.path(id)).is_err() {
-                if self.images.get(id).is_err() {
-                    self.images.write(id, &fs::read(&staged)?)?;
-                }
+            if fs::hard_link(&staged, self.images.path(id)).is_err() && self.images.get(id).is_err() {
+                self.images.write(id, &fs::read(&staged)?)?;
             }
         }
         File::open(&self.images.folder)?.sync_all()?;

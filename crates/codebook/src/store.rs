@@ -51,6 +51,14 @@ pub fn salvage(from: &Path, into: &Path, keys: Arc<Keyring>) -> Result<SalvagedS
     self::sled::salvage(from, into, keys)
 }
 
+/// Whether there is a store in this folder that can't be read without its keys. Reads its log.
+///
+/// # Errors
+/// `Store` if the disk refuses.
+pub fn is_sealed(folder: &Path) -> Result<bool> {
+    self::sled::is_sealed(folder)
+}
+
 /// Opens a store in a folder, which is made if missing, with keys of its own in it; one that keeps nothing
 /// doesn't look at it.
 ///

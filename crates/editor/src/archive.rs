@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::editor::Editor;
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
+use crate::erase::end_erasures;
 use crate::error::EditorError;
 use crate::pictures::blocking;
 use crate::types::{CallContext, ImageSource};
@@ -225,7 +226,9 @@ impl Editor {
                         .iter()
                         .any(|b| b.snapshot().edits().any(|edit| edit.image.id == id))
             };
-            Ok(editor.core.pictures().store().sweep_unfinished(wanted)?)
+            editor.core.pictures().store().sweep_unfinished(wanted)?;
+            // What a process that died was erasing.
+            end_erasures(&editor.core, None).map(drop)
         })
         .await
     }

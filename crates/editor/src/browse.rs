@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    Codebook, CodebookName, EditFilter, EditId, EditRecord, GenerationId, ImageId, ImageInfo, Key, MemberId,
-    Page, Shelved, Stats,
+    Codebook, CodebookError, CodebookName, EditFilter, EditId, EditRecord, GenerationId, ImageId, ImageInfo,
+    Key, MemberId, Page, Shelved, Stats,
 };
 use reasonedit_imaging::{ImageFormat, PixelBox, PixelRules, crop, encode_png};
 use time::OffsetDateTime;
@@ -15,6 +15,14 @@ use crate::editor::Editor;
 use crate::error::{EditorError, FieldError};
 use crate::pictures::blocking;
 use crate::types::{ActiveEmbedding, EditView, ImageSource};
+
+/// The edit that was made under an idempotency key, whatever became of it.
+fn made_under(book: &Codebook, key: &str) -> Result<Option<EditId>, EditorError> {
+    match book.idempotency(key) {
+        Err(CodebookError::Erased { edit, .. }) => Ok(Some(edit)),
+        found => Ok(found?.map(|(_, edit)| edit)),
+    }
+}
 
 /// A codebook in a list of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +174,7 @@ impl Editor {
     /// Failing storage.
     pub fn edit_under_key(&self, codebook: &CodebookName, key: &str) -> Result<Option<EditId>, EditorError> {
         let Some(book) = self.core.existing(codebook)? else { return Ok(None) };
-        Ok(book.idempotency(key)?.map(|(_, edit)| edit))
+        made_under(&book, key)
     }
 
     /// As [`Editor::edit_under_key`], of whichever codebook has one.
@@ -177,7 +185,7 @@ impl Editor {
         let (core, key) = (Arc::clone(&self.core), key.to_owned());
         blocking(move || {
             for book in core.library().books() {
-                if let Some((_, edit)) = book.idempotency(&key)? {
+                if let Some(edit) = made_under(&book, &key)? {
                     return Ok(Some(edit));
                 }
             }

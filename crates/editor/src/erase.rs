@@ -21,7 +21,8 @@ pub struct ErasureView {
     pub edits: Vec<(CodebookName, EditId)>,
     /// The picture, if it was erased too.
     pub picture: Option<ImageId>,
-    /// The picture, if it stays: other edits are about it, live ones or such as were taken back.
+    /// The picture, if it stays: other edits are about it, live ones or such as were taken back, or may be, in a
+    /// codebook that is set aside.
     pub kept_picture: Option<ImageId>,
     /// Folders that hold what the data was before it was sealed, and there all of it.
     pub unsealed_copies: Vec<String>,
@@ -45,23 +46,21 @@ impl Editor {
         let (core, by) = (Arc::clone(&self.core), by.map(str::to_owned));
         let gate = self.core.gate().write_owned().await;
         blocking(move || {
-            let erased = book.erase(edit, by.as_deref())?;
-            let (mut picture, mut kept_picture) = (None, None);
-            if let Some(image) = erased.image {
-                if edits_of(&core, image)?.is_empty() {
-                    erase_picture(&core, image, by.as_deref())?;
-                    picture = Some(image);
-                } else {
-                    kept_picture = Some(image);
-                }
+            let about = book.record(edit).ok().map(|record| record.image.id);
+            if let Some(image) = about {
+                core.pictures().store().intend_erasing(image)?;
             }
+            let erased = book.erase(edit, by.as_deref())?;
+            let ended = end_erasures(&core, by.as_deref())?;
             drop(gate);
+            // Of one that had been erased before it isn't known; what was left to be done is.
+            let picture = about.or(ended.first().copied()).filter(|image| ended.contains(image));
             Ok(ErasureView {
                 at: erased.erasure.at,
                 by: erased.erasure.by,
                 edits: vec![(book.name().clone(), edit)],
                 picture,
-                kept_picture,
+                kept_picture: about.filter(|image| picture != Some(*image)),
                 unsealed_copies: core.library().unsealed_copies(),
             })
         })
@@ -76,16 +75,21 @@ impl Editor {
         let (core, by) = (Arc::clone(&self.core), by.map(str::to_owned));
         let gate = self.core.gate().write_owned().await;
         blocking(move || {
+            // What a codebook that can't be read has about it can't be erased.
+            if let Some((_, error)) = core.library().damaged().into_iter().next() {
+                return Err(error.into());
+            }
             let found = edits_of(&core, image)?;
             if found.is_empty() && !core.pictures().store().contains(image) {
                 return Err(EditorError::UnknownImage(image));
             }
+            core.pictures().store().intend_erasing(image)?;
             let mut edits = Vec::with_capacity(found.len());
             for (book, edit) in found {
                 book.erase(edit, by.as_deref())?;
                 edits.push((book.name().clone(), edit));
             }
-            erase_picture(&core, image, by.as_deref())?;
+            end_erasures(&core, by.as_deref())?;
             drop(gate);
             Ok(ErasureView {
                 at: OffsetDateTime::now_utc(),
@@ -109,11 +113,24 @@ fn edits_of(core: &Core, image: ImageId) -> Result<Vec<(Arc<Codebook>, EditId)>,
     Ok(found)
 }
 
-/// Erases a picture from the store and from memory; it may be gone already.
-fn erase_picture(core: &Core, image: ImageId, by: Option<&str>) -> Result<(), EditorError> {
-    core.pictures().forget(image);
-    match core.pictures().store().erase(image, by) {
-        Err(CodebookError::UnknownImage(_)) => Ok(()),
-        erased => Ok(erased.map(drop)?),
+/// Erases the pictures that were to be erased and that no edit is about, from the store and from memory; which
+/// they were. While a codebook is set aside it isn't known what it has, so they wait.
+pub(crate) fn end_erasures(core: &Core, by: Option<&str>) -> Result<Vec<ImageId>, EditorError> {
+    let images = core.pictures().store();
+    let mut erased = Vec::new();
+    if !core.library().damaged().is_empty() {
+        return Ok(erased);
     }
+    for image in images.intended()? {
+        if edits_of(core, image)?.is_empty() {
+            core.pictures().forget(image);
+            match images.erase(image, by) {
+                Err(CodebookError::UnknownImage(_)) => {}
+                done => drop(done?),
+            }
+            erased.push(image);
+        }
+        images.settle_erasing(image)?;
+    }
+    Ok(erased)
 }

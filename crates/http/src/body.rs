@@ -67,7 +67,7 @@ impl BodyBudget {
     /// Memory for so many bytes of a body and for what is made of them.
     fn take(&self, bytes: usize) -> Result<MemoryPermit> {
         self.memory.take_now((bytes as u64).saturating_mul(COPIES)).map_err(|_| {
-            Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment.")
+            Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment (server.limits.bodies_in_memory_bytes, caller_percent).")
         })
     }
 

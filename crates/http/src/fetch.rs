@@ -100,7 +100,7 @@ impl Fetcher {
     pub fn reserve(&self, bytes: usize) -> Result<FetchPermit> {
         let permit = self.memory.as_ref().map(|memory| memory.take_now(bytes as u64 * COPIES)).transpose();
         permit.map(FetchPermit).map_err(|_| {
-            Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment.")
+            Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment (server.limits.bodies_in_memory_bytes, caller_percent).")
         })
     }
 

@@ -108,6 +108,10 @@ pub async fn keep_deadline(State(times): State<Times>, mut request: Request, nex
     };
     request.extensions_mut().insert(Deadline(Instant::now() + allowed.saturating_sub(MARGIN)));
     tokio::time::timeout(allowed, next.run(request)).await.unwrap_or_else(|_| {
-        Problem::new(ProblemKind::DeadlineExceeded, "The request was not answered in time.").into_response()
+        Problem::new(
+            ProblemKind::DeadlineExceeded,
+            "The request, its upload included, was not answered in time (server.timeouts.request_ms).",
+        )
+        .into_response()
     })
 }

@@ -61,12 +61,13 @@ impl OperatorKey {
         Ok(Self(Zeroizing::new(random()?)))
     }
 
-    /// Reads 64 hexadecimal digits, or 32 bytes in base64; white space around them is passed over.
+    /// Reads 64 hexadecimal digits, or 32 bytes in base64; white space around them and a byte order mark are
+    /// passed over.
     ///
     /// # Errors
     /// `NoKey`.
     pub fn parse(text: &str) -> Result<Self> {
-        let text = text.trim();
+        let text = text.trim_start_matches('\u{feff}').trim();
         let bytes = if text.len() == 2 * KEY { hexadecimal(text) } else { STANDARD.decode(text).ok() };
         let bytes = Zeroizing::new(bytes.ok_or(KeyringError::NoKey)?);
         <[u8; KEY]>::try_from(bytes.as_slice())
@@ -76,7 +77,9 @@ impl OperatorKey {
 
     /// The text that [`Self::parse`] reads: 64 hexadecimal digits.
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.iter().map(|byte| format!("{byte:02x}")).collect())
+        let digits =
+            |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[digit as usize]));
+        Zeroizing::new(self.0.iter().flat_map(digits).collect())
     }
 
     /// What it is told from others by, and nothing else.
@@ -126,7 +129,7 @@ mod tests {
     fn an_operators_key_is_read_in_both_forms_and_never_shown() {
         let key = OperatorKey::generate().unwrap();
         let hex = key.to_text();
-        let again = OperatorKey::parse(&format!(" {}\n", *hex)).unwrap();
+        let again = OperatorKey::parse(&format!("\u{feff} {}\r\n", *hex)).unwrap();
         assert_eq!(again.0, key.0);
         let base64 = STANDARD.encode(*key.0);
         assert_eq!(OperatorKey::parse(&base64).unwrap().0, key.0);

@@ -9,6 +9,8 @@ use crate::block::{BLOCK, Block, Head};
 use crate::cipher::OperatorKey;
 use crate::error::{KeyringError, Result};
 
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".new-keys-";
 /// Blocks of the head.
 const HEADS: usize = 2;
 
@@ -76,18 +78,14 @@ impl KeyFile {
     /// `Disk`.
     pub(crate) fn replace(path: &Path, blocks: &[Block]) -> Result<()> {
         let replaced = || -> io::Result<()> {
+            sweep(parent(path))?;
             let former = match OpenOptions::new().write(true).open(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 former => Some(former?),
             };
             whole(path, blocks)?.persist(path).map_err(|error| error.error)?;
             File::open(parent(path))?.sync_all()?;
-            if let Some(former) = former {
-                let length = former.metadata()?.len();
-                former.write_all_at(&vec![0; length as usize], 0)?;
-                former.sync_all()?;
-            }
-            Ok(())
+            former.map_or(Ok(()), |former| overwrite(&former))
         };
         replaced().map_err(KeyringError::disk("replace"))
     }
@@ -98,6 +96,7 @@ impl KeyFile {
     /// `Locked`, `Disk`, `Malformed`.
     pub(crate) fn open(path: &Path) -> Result<(Self, Contents)> {
         let failed = || KeyringError::disk("read");
+        sweep(parent(path)).map_err(failed())?;
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(failed())?;
         match file.try_lock() {
             Ok(()) => {}
@@ -148,6 +147,25 @@ impl KeyFile {
     }
 }
 
+/// Writes zeros over a file, durably.
+fn overwrite(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    file.write_all_at(&vec![0; length as usize], 0)?;
+    file.sync_all()
+}
+
+/// Removes what a process was writing that was killed, and writes over it before.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            overwrite(&OpenOptions::new().write(true).open(entry.path())?)?;
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn at(block: usize) -> u64 {
     (block * BLOCK) as u64
 }
@@ -160,7 +178,7 @@ fn parent(path: &Path) -> &Path {
 fn whole(path: &Path, blocks: &[Block]) -> io::Result<tempfile::NamedTempFile> {
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     let mut file =
-        tempfile::Builder::new().prefix(".new-").permissions(permissions).tempfile_in(parent(path))?;
+        tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions).tempfile_in(parent(path))?;
     file.write_all(blocks.as_flattened())?;
     file.as_file().sync_all()?;
     Ok(file)

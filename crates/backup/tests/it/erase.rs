@@ -111,3 +111,24 @@ fn an_operators_key_is_needed_to_restore() {
     let restored = data.repository().restore(None, &out, &folders, Some(&operator), &go_on).unwrap();
     assert_eq!(restored.edits, 1);
 }
+
+#[test]
+fn a_picture_that_is_erased_while_it_is_backed_up_is_missed_by_nobody() {
+    let data = Data::new();
+    for n in 0..3 {
+        data.edit("default", n);
+    }
+    let source = reasonedit_backup::BackupSource { images: &data.images, keys: &data.keys, files: &[] };
+    let options = reasonedit_backup::CreateOptions::default();
+    let dump = |take: &mut dyn FnMut(reasonedit_codebook::DumpedRow<'_>) -> std::ops::ControlFlow<()>| {
+        let report = data.library.dump(take);
+        data.library.get(&name("default")).unwrap().erase(edit_id(1), None).unwrap();
+        data.images.erase(ImageId::of(&picture(1)), None).unwrap();
+        report
+    };
+    let made = data.repository().create(&dump, &source, options, &go_on).unwrap();
+    assert_eq!((made.edits, made.pictures, made.left_out.len()), (3, 2, 0));
+    let restored = data.try_restore("restored").unwrap();
+    assert_eq!((restored.edits, restored.erased, restored.pictures), (2, 1, 2));
+    contents_of(&data.path("restored"));
+}

@@ -41,7 +41,7 @@ impl StorageSettings {
         let text =
             std::fs::read_to_string(&self.encryption_key_file).map_err(|error| CodebookError::Store {
                 action: "read storage.encryption_key_file",
-                reason: error.kind().to_string(),
+                reason: format!("{}: {}", self.encryption_key_file.display(), error.kind()),
             })?;
         Ok(Some(OperatorKey::parse(&text)?))
     }

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_keyring::{Erasure, KeyId, Keyring};
@@ -19,6 +19,8 @@ use crate::{CodebookError, Result};
 const MAGIC: &[u8; 8] = b"RE-IMG\0\0";
 /// Bytes that the key of a file is found by.
 const STAMP: usize = 16;
+/// How the names of files begin that say which images are to be erased.
+const INTENDED: &str = ".erasing-";
 /// The file that says that all images are sealed.
 const SEALED: &str = "sealed";
 
@@ -110,6 +112,64 @@ impl ImageStore {
         Ok(true)
     }
 
+    /// Writes down that an image is to be erased unless an edit is about it, durably: before the edit that it
+    /// was about is, so that whoever comes after a death in between ends it.
+    ///
+    /// # Errors
+    /// `Unwritable` or `Store` if the disk refuses.
+    pub fn intend_erasing(&self, id: ImageId) -> Result<()> {
+        let written = || -> io::Result<()> {
+            fs::File::create(self.intention(id))?.sync_all()?;
+            fs::File::open(&self.folder)?.sync_all()
+        };
+        written().map_err(|e| CodebookError::of_disk("begin to erase an image", &e))
+    }
+
+    /// The images that are to be erased and of which it isn't done, or isn't known to be.
+    ///
+    /// # Errors
+    /// `Store` if the disk refuses.
+    pub fn intended(&self) -> Result<Vec<ImageId>> {
+        let listed = || -> io::Result<Vec<ImageId>> {
+            let mut ids = Vec::new();
+            for entry in fs::read_dir(&self.folder)? {
+                let name = entry?.file_name();
+                let id = name.to_str().and_then(|name| name.strip_prefix(INTENDED)?.parse::<ImageId>().ok());
+                ids.extend(id);
+            }
+            Ok(ids)
+        };
+        listed().map_err(|e| super::failed("list the images that are to be erased", &e))
+    }
+
+    /// Forgets that an image was to be erased: it is, or an edit is about it.
+    ///
+    /// # Errors
+    /// `Unwritable` or `Store` if the disk refuses.
+    pub fn settle_erasing(&self, id: ImageId) -> Result<()> {
+        match fs::remove_file(self.intention(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CodebookError::of_disk("end erasing an image", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn intention(&self, id: ImageId) -> PathBuf {
+        self.folder.join(format!("{INTENDED}{id}"))
+    }
+
+    /// Whether a file is left of an image whose key was erased.
+    pub(super) fn is_left_over(&self, id: ImageId) -> bool {
+        let stamp = self.keys.as_ref().and_then(|keys| Some((keys, self.stamp(id)?)));
+        stamp.is_some_and(|(keys, stamp)| keys.erased(key(id, &stamp)).is_some())
+    }
+
+    /// Whether an image was erased since this process began and hasn't come again.
+    pub fn was_erased(&self, id: ImageId) -> bool {
+        self.erased.lock().contains(&id)
+    }
+
     /// Erases an image: the key of its file first, then the file; one that isn't sealed is written over. What
     /// an earlier state has of it can't be read any more. Sent again, it is stored as any other.
     ///
@@ -130,6 +190,7 @@ impl ImageStore {
             fs::remove_file(&path)?;
             fs::File::open(self.shard(id))?.sync_all()
         };
+        self.erased.lock().insert(id);
         removed().map_err(|e| CodebookError::of_disk("erase an image", &e))?;
         Ok(erasure)
     }

@@ -47,6 +47,7 @@ impl ImageStore {
             for file in fs::read_dir(shard.path())? {
                 let file = file?;
                 let id = file.file_name().to_str().and_then(|name| name.parse::<ImageId>().ok());
+                let id = id.filter(|id| !self.is_left_over(*id));
                 // What lies in another folder than its id says is found by nobody who asks for it.
                 ids.extend(id.filter(|id| self.path(*id) == file.path()));
             }

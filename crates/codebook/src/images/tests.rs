@@ -199,9 +199,17 @@ fn an_erased_image_is_gone_from_copies_as_well_and_may_come_again() {
     assert!(!images.put_stored(id, &copy).unwrap() && !images.contains(id));
     assert!(matches!(images.put_stored(id, b"something else"), Err(CodebookError::HarmedImages(_))));
 
+    assert!(images.was_erased(id));
     images.put(b"a picture of a patient").unwrap();
     assert_eq!(images.get(id).unwrap(), b"a picture of a patient");
+    assert!(!images.was_erased(id));
     assert!(!images.put_stored(id, &copy).unwrap(), "what was erased stays so");
+    images.intend_erasing(id).unwrap();
+    images.sweep_unfinished(|_| false).unwrap();
+    assert_eq!((images.intended().unwrap(), images.ids().unwrap()), (vec![id], vec![id]));
+    images.settle_erasing(id).unwrap();
+    images.settle_erasing(id).unwrap();
+    assert_eq!(images.intended().unwrap(), []);
     drop(keys);
 }
 

@@ -85,7 +85,8 @@ fn what_is_erased_is_gone_but_for_its_events(tested: &mut impl StoreUnderTest) {
             assert!(matches!(store.commit_revert(&book, edit), Err(CodebookError::UnknownEdit(_))));
             assert_eq!(&store.erase(&book, edit, Some("another")).unwrap(), said, "the first stands");
         }
-        assert_eq!(store.idempotency(&book, "key 1").unwrap(), None);
+        let known = store.idempotency(&book, "key 1");
+        assert!(matches!(known, Err(CodebookError::Erased { edit, .. }) if edit == live), "{known:?}");
         assert_eq!(store.idempotency(&book, "key 3").unwrap().unwrap().1, standing);
         assert_eq!(store.reverted_images(&book).unwrap(), []);
         let left: Vec<EditId> = store.load(&book).unwrap().edits.iter().map(|edit| edit.id).collect();

@@ -261,7 +261,7 @@ pub trait CodebookStore: Send + Sync {
     /// The edit that was committed under this idempotency key, with the hash of its request's body.
     ///
     /// # Errors
-    /// `Corrupt` if it can't be read.
+    /// `Erased` if that was; `Corrupt` if it can't be read.
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>>;
 
     /// Erases everything that was ever stored of an edit, live or taken back, but that it was made, taken
@@ -278,7 +278,7 @@ pub trait CodebookStore: Send + Sync {
     /// The pictures of edits that were taken back and not erased. Costs a look at each of them.
     ///
     /// # Errors
-    /// `Corrupt` if one can't be read.
+    /// `Store`; those that can't be read are left out.
     fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>>;
 }
 

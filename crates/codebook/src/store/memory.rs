@@ -276,7 +276,13 @@ impl CodebookStore for MemoryStore {
     }
 
     fn idempotency(&self, name: &CodebookName, key: &str) -> Result<Option<([u8; 32], EditId)>> {
-        Ok(self.lock().get(name).and_then(|contents| contents.idempotency.get(key).copied()))
+        let codebooks = self.lock();
+        let Some(contents) = codebooks.get(name) else { return Ok(None) };
+        let found = contents.idempotency.get(key).copied();
+        match found.and_then(|(_, edit)| Some((edit, contents.erased.get(&edit)?.clone()))) {
+            Some((edit, Erasure { at, by })) => Err(CodebookError::Erased { edit, at, by }),
+            None => Ok(found),
+        }
     }
 
     fn erase(&self, name: &CodebookName, edit: EditId, by: Option<&str>) -> Result<Erasure> {
@@ -299,7 +305,6 @@ impl CodebookStore for MemoryStore {
         contents.events.push(event);
         contents.members.retain(|(_, of), _| *of != edit);
         contents.outcomes.remove(&edit);
-        contents.idempotency.retain(|_, (_, of)| *of != edit);
         let erasure = Erasure { at, by: by.map(str::to_owned) };
         contents.erased.insert(edit, erasure.clone());
         Ok(erasure)

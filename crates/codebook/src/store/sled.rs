@@ -53,6 +53,7 @@ use layout::{
     CODEBOOKS, EDITS, EVENTS, Head, IDEMPOTENCY, KEYS_OF, MEMBERS, MemberRow, NAMES, OUTCOMES, OWN_KEYS,
     REVERTS, abort, edit_of, idempotency_key, json, key_of, parse, under,
 };
+pub(super) use rewrite::is_sealed;
 pub(super) use salvage::salvage;
 pub use salvage::{SalvagedBook, SalvagedStore};
 use seal::{Seal, Sealed};
@@ -98,18 +99,14 @@ impl SledStore {
     /// sealed by others, `Corrupt` or `Store` if it can't be read.
     pub fn open_with(path: &Path, keys: Arc<Keyring>) -> Result<Self> {
         rewrite::finish(path)?;
-        let (mut store, sealed) = match Self::opened(path, &keys)? {
-            (Opened::Current(store), sealed) => (store, sealed),
-            (Opened::First, _) => {
-                rewrite::rewrite(path, &keys)?;
-                match Self::opened(path, &keys)? {
-                    (Opened::Current(store), sealed) => (store, sealed),
-                    (Opened::First, _) => {
-                        return Err(CodebookError::corrupt("schema/version", "it is still the first"));
-                    }
-                }
-            }
-        };
+        let mut opened = Self::opened(path, Arc::clone(&keys))?;
+        if opened.0.is_none() {
+            rewrite::rewrite(path, &keys)?;
+            opened = Self::opened(path, keys)?;
+        }
+        let (store, sealed) = opened;
+        let still = || CodebookError::corrupt("schema/version", "it is still the first");
+        let mut store = store.ok_or_else(still)?;
         // Nobody works in this folder yet, so whatever is staged is of a process that was killed.
         store.discard_staged()?;
         store.compare_with(sealed)?;
@@ -127,8 +124,8 @@ impl SledStore {
         Ok(store)
     }
 
-    /// Opens the files, and tells of which schema they are.
-    fn opened(path: &Path, keys: &Arc<Keyring>) -> Result<(Opened, Option<Sealed>)> {
+    /// Opens the files; none if they are of the first schema.
+    fn opened(path: &Path, keys: Arc<Keyring>) -> Result<(Option<Self>, Option<Sealed>)> {
         let began = Instant::now();
         let (db, mut faults) = loop {
             match open::database(path) {
@@ -163,18 +160,17 @@ impl SledStore {
         }
         let (trees, journal) = (open_trees(&db)?, tree("journal")?);
         let (writing, sealed_names) = (RwLock::new(()), BTreeSet::new());
-        let keys = Arc::clone(keys);
         let folder = path.to_owned();
         let store = Self { folder, db, schema, trees, journal, keys, seal, writing, sealed_names, faults };
         let schema = found.unwrap_or_else(|| if begins { SCHEMA } else { store.guessed_schema() });
         if schema < SCHEMA {
-            return Ok((Opened::First, sealed));
+            return Ok((None, sealed));
         }
         if found.is_none() {
             store.set_schema(SCHEMA)?;
         }
         store.check_keys(begins)?;
-        Ok((Opened::Current(store), sealed))
+        Ok((Some(store), sealed))
     }
 
     fn set_schema(&self, version: u32) -> Result<()> {
@@ -279,14 +275,6 @@ impl SledStore {
         }
         Ok(live)
     }
-}
-
-/// A store whose files are open.
-enum Opened {
-    /// Of the schema that this program writes.
-    Current(SledStore),
-    /// Of the first one.
-    First,
 }
 
 /// The keys of a store that has its own.
@@ -426,7 +414,7 @@ impl CodebookStore for SledStore {
     }
 
     fn unsealed_copies(&self) -> Vec<String> {
-        rewrite::former(&self.folder).into_iter().collect()
+        rewrite::former(&self.folder)
     }
 
     fn faults(&self) -> Vec<String> {

@@ -263,12 +263,16 @@ proptest! {
                     let ensured = keys.ensure(&ids.iter().map(|n| id(*n)).collect::<Vec<_>>());
                     prop_assert_eq!(ensured.is_err(), refused);
                     if !refused {
-                        ids.iter().for_each(|n| model[*n as usize] = Some(true));
+                        for n in ids {
+                            model[n as usize] = Some(true);
+                        }
                     }
                 }
                 Step::Erase(ids) => {
                     keys.erase(&ids.iter().map(|n| id(*n)).collect::<Vec<_>>(), None).unwrap();
-                    ids.iter().for_each(|n| model[*n as usize] = Some(false));
+                    for n in ids {
+                        model[n as usize] = Some(false);
+                    }
                 }
                 Step::Forget(ids) => {
                     keys.forget(&ids.iter().map(|n| id(*n)).collect::<Vec<_>>()).unwrap();

@@ -12,11 +12,15 @@ use crate::model::{picture, server_on, service, service_guarded};
 
 const SECRET: &str = "effusion at the left base";
 
-async fn made(router: &axum::Router, codebook: &str, colour: [u8; 3], key: Option<&str>) -> Value {
-    let body = json!({
+fn body(colour: [u8; 3]) -> Value {
+    json!({
         "image": {"data": STANDARD.encode(picture(colour))}, "question": "What is seen?", "answer": SECRET,
         "reasoning": [format!("There is {SECRET}.")], "verify": false, "metadata": {"note": SECRET},
-    });
+    })
+}
+
+async fn made(router: &axum::Router, codebook: &str, colour: [u8; 3], key: Option<&str>) -> Value {
+    let body = body(colour);
     let asked = axum::http::Request::post(format!("/edits?codebook={codebook}"))
         .header("content-type", "application/json");
     let asked = match key {
@@ -72,8 +76,13 @@ async fn an_edit_is_erased_with_its_picture_and_stays_so() {
     for uri in ["/codebook/export?codebook=ward", "/export?codebook=ward&format=trl"] {
         assert!(!get(&router, uri).await.text().contains(id(&edit)), "{uri}");
     }
-    // Its key makes another edit now; and that one's picture is served.
-    let anew = made(&router, "ward", [200, 10, 10], Some("key-1")).await;
+    // Whoever repeats the request doesn't bring it back; another one does, and its picture is served.
+    let repeated = axum::http::Request::post("/edits?codebook=ward")
+        .header("content-type", "application/json")
+        .header("idempotency-key", "key-1")
+        .body(body([200, 10, 10]).to_string().into());
+    send(&router, repeated.unwrap()).await.problem(410);
+    let anew = made(&router, "ward", [200, 10, 10], Some("key-2")).await;
     assert_ne!(id(&anew), id(&edit));
     assert_eq!(get(&router, &format!("/images/{image}")).await.code(), 200);
     delete(&router, &format!("/edits/{}?codebook=ward&erase=true", id(&anew))).await;
@@ -167,4 +176,43 @@ async fn what_was_taken_back_long_ago_is_erased() {
     let gone = get(router, &format!("/edits/{}?codebook=ward", id(&back))).await;
     assert!(gone.problem(410).text().contains("by retention"), "{}", gone.text());
     assert_eq!(get(router, &format!("/edits/{}?codebook=ward", id(&live))).await.code(), 200);
+}
+
+/// The process died, or the disk refused, between the edit and its picture.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_an_erasure_is_ended_by_who_asks_again_and_by_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    let config = reasonedit_server::ServerConfig::default;
+    let images = |editor: &reasonedit_editor::Editor| {
+        let keys = editor.library().keys().unwrap();
+        reasonedit_codebook::ImageStore::open_with(&data.path().join("images"), keys).unwrap()
+    };
+    let half = |editor: &reasonedit_editor::Editor, edit: &Value| {
+        let image = edit["image"]["id"].as_str().unwrap().parse().unwrap();
+        images(editor).intend_erasing(image).unwrap();
+        let book = editor.library().get(&"ward".parse().unwrap()).unwrap();
+        book.erase(id(edit).parse().unwrap(), Some("Dr. Ada")).unwrap();
+        image
+    };
+    let (server, editor) = server_on(data.path(), config()).await;
+    let router = server.router();
+    let (first, second, kept) = (
+        made(&router, "ward", [200, 10, 10], None).await,
+        made(&router, "ward", [10, 200, 10], None).await,
+        made(&router, "ward", [10, 10, 200], None).await,
+    );
+    let image = half(&editor, &first);
+    assert!(images(&editor).contains(image));
+    let said = delete(&router, &format!("/edits/{}?codebook=ward&erase=true", id(&first))).await.json();
+    assert_eq!((&said["picture"], &said["erased_by"]), (&first["image"]["id"], &json!("Dr. Ada")));
+    assert!(!images(&editor).contains(image) && images(&editor).intended().unwrap().is_empty());
+
+    let image = half(&editor, &second);
+    // One that was begun and came to nothing, since an edit is about the picture.
+    let standing = kept["image"]["id"].as_str().unwrap().parse().unwrap();
+    images(&editor).intend_erasing(standing).unwrap();
+    drop((router, server, editor));
+    let (_server, editor) = server_on(data.path(), config()).await;
+    assert!(!images(&editor).contains(image) && images(&editor).contains(standing));
+    assert!(images(&editor).intended().unwrap().is_empty());
 }

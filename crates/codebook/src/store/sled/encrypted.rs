@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use reasonedit_keyring::{Erasure, KeyId, Lifetime};
+use reasonedit_keyring::{Erasure, KeyId, KeyringError, Lifetime};
 
 use super::SledStore;
 use super::layout::{
@@ -81,6 +81,10 @@ impl SledStore {
         let corrupt =
             |reason: &str| CodebookError::corrupt(values::describe(self.tree(IDEMPOTENCY), key), reason);
         let edit = stored.first_chunk::<ID>().ok_or_else(|| corrupt("it is too short"))?;
+        if let Some(erasure) = key_of_row(IDEMPOTENCY, key, stored).and_then(|of| self.keys.erased(of)) {
+            let Erasure { at, by } = erasure;
+            return Err(CodebookError::Erased { edit: EditId::from_bytes(*edit), at, by });
+        }
         let body = self.unseal_value(IDEMPOTENCY, key, stored)?;
         let body = <[u8; 32]>::try_from(body.as_slice()).map_err(|_| corrupt("it is no digest"))?;
         Ok((body, EditId::from_bytes(*edit)))
@@ -100,16 +104,26 @@ impl SledStore {
         self.keys.seal(of, &bound(JOURNAL, key), plain).map_err(of_keyring)
     }
 
-    /// A row of the journal as it was before it was sealed.
+    /// A row of the journal as it was before it was sealed; `None` if its key is gone. What goes on in the
+    /// background is not worth a start that fails: it is told, and is as if it had never been.
     ///
     /// # Errors
     /// `Corrupt`.
-    pub(super) fn unseal_row(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn unseal_row(&self, key: &[u8], sealed: &[u8]) -> Result<Option<Vec<u8>>> {
         let described = || values::describe(self.journal_tree(), key);
         let of = key_of_journal(key)
             .ok_or_else(|| CodebookError::corrupt(described(), "its key is not that of a row"))?;
-        let plain = self.keys.unseal(of, &bound(JOURNAL, key), sealed);
-        plain.map_err(|error| CodebookError::corrupt(described(), error))
+        match self.keys.unseal(of, &bound(JOURNAL, key), sealed) {
+            Ok(plain) => Ok(Some(plain)),
+            Err(KeyringError::Unknown) => {
+                tracing::error!(
+                    row = described(),
+                    "a row of what goes on in the background is lost: it has no key"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(CodebookError::corrupt(described(), error)),
+        }
     }
 
     /// Erases an edit: its key first, and from then on it is gone whatever happens; then its rows, with an
@@ -172,8 +186,9 @@ impl SledStore {
                 let key = under(name, &[generation.to_bytes(), edit.to_bytes()].concat());
                 values::remove(&trees[VECTORS], &key)?;
             }
+            // Who sends the request again is not to bring it back: the row says that its edit was erased.
             for row in &keyed {
-                values::remove(&trees[IDEMPOTENCY], row)?;
+                values::put(&trees[IDEMPOTENCY], row, &edit.to_bytes())?;
             }
             Ok(values::put(&trees[CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?)
         })?;
@@ -220,8 +235,14 @@ impl SledStore {
         let mut images = Vec::new();
         for key in keys {
             let edit = edit_of(tree, &key[name.as_str().len() + 1..])?;
-            if let Some(record) = self.record_of(name, edit)? {
-                images.push((edit, record.image.id));
+            match self.record_of(name, edit) {
+                Ok(Some(record)) => images.push((edit, record.image.id)),
+                Ok(None) => {}
+                // What can't be read keeps nothing else from being erased.
+                Err(error @ CodebookError::Corrupt { .. }) => {
+                    tracing::error!(codebook = %name, %edit, %error, "an edit that was taken back can't be read");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(images)

@@ -23,7 +23,9 @@ fn filled(folder: &Path) -> SledStore {
             record.answer = SECRET.to_owned();
             record.idempotency = Some(Idempotency { key: format!("key {n}"), body: [n as u8; 32] });
             let mut members = testing::members(n, 3, 3, 0.1);
-            members.iter_mut().for_each(|member| member.sentence = format!("It shows {SECRET}."));
+            for member in &mut members {
+                member.sentence = format!("It shows {SECRET}.");
+            }
             let first = (n == 1).then(|| testing::generation(3));
             let book = name(book);
             store.commit_edit(&book, &record, &members, first.as_ref(), EventOrigin::Direct).unwrap();
@@ -153,4 +155,42 @@ fn each_byte_of_the_keys_is_missed() {
     }
     let store = SledStore::open(folder.path()).unwrap();
     assert!(store.names().unwrap().iter().all(|name| store.examine(name).is_empty()));
+}
+
+#[test]
+fn what_has_lost_its_key_keeps_nothing_else_from_going_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let [lost, kept] =
+        [(1, 7), (2, 7)].map(|(id, number)| RowKey { id: ulid::Ulid::from_parts(id, 1), number });
+    for row in [lost, kept] {
+        store.put_row("jobs", row, b"a job").unwrap();
+    }
+    store.keys.forget(&[journal_key(b"jobs", &lost.id.to_bytes())]).unwrap();
+    store.keys.forget(&[key_of(&name("ward-3"), testing::edit_id(2))]).unwrap();
+    assert_eq!(store.row("jobs", lost).unwrap(), None);
+    assert_eq!(store.rows("jobs", lost..=kept, 9).unwrap(), [(kept, b"a job".to_vec())]);
+    store.put_row("jobs", lost, b"another").unwrap();
+    assert_eq!(store.row("jobs", lost).unwrap().unwrap(), b"another");
+    // Of an edit that was taken back: it is found damaged, and others can be erased.
+    assert_eq!(store.reverted_images(&name("ward-3")).unwrap(), []);
+    assert!(!store.examine(&name("ward-3")).is_empty());
+    store.erase(&name("ward-3"), testing::edit_id(2), None).unwrap();
+    assert!(store.examine(&name("ward-3")).is_empty());
+}
+
+#[test]
+fn unsealed_copies_are_named_those_of_damaged_logs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("codebooks");
+    let store = filled(&path);
+    assert!(store.unsealed_copies().is_empty() && rewrite::is_sealed(&path).unwrap());
+    let fixture =
+        std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/fixtures/v1.tar.gz"));
+    let damaged = folder.path().join("codebooks.damaged");
+    tar::Archive::new(flate2::read::GzDecoder::new(fixture.unwrap())).unpack(&damaged).unwrap();
+    assert!(!rewrite::is_sealed(&damaged).unwrap());
+    assert_eq!(store.unsealed_copies(), ["codebooks.damaged"]);
+    std::fs::create_dir(folder.path().join("codebooks.schema-1")).unwrap();
+    assert_eq!(store.unsealed_copies(), ["codebooks.schema-1", "codebooks.damaged"]);
 }

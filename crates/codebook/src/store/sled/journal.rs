@@ -30,7 +30,7 @@ impl JournalStore for SledStore {
     fn row(&self, table: &str, key: RowKey) -> Result<Option<Vec<u8>>> {
         let key = under(table, key);
         let stored = values::get(self.journal_tree(), &key)?;
-        stored.map(|sealed| self.unseal_row(&key, &sealed)).transpose()
+        Ok(stored.map(|sealed| self.unseal_row(&key, &sealed)).transpose()?.flatten())
     }
 
     fn rows(
@@ -43,14 +43,13 @@ impl JournalStore for SledStore {
         let (first, last) = (under(table, *keys.start()), under(table, *keys.end()));
         let prefix = table.len() + 1;
         let read = values::range(tree, &first, &last, limit)?;
-        read.into_iter()
-            .map(|(key, value)| {
-                let row = RowKey::from_bytes(&key[prefix..]).ok_or_else(|| {
-                    CodebookError::corrupt(values::describe(tree, &key), "its key is not that of a row")
-                })?;
-                Ok((row, self.unseal_row(&key, &value)?))
-            })
-            .collect()
+        let row = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let at = RowKey::from_bytes(&key[prefix..]).ok_or_else(|| {
+                CodebookError::corrupt(values::describe(tree, &key), "its key is not that of a row")
+            })?;
+            Ok(self.unseal_row(&key, &value)?.map(|plain| (at, plain)))
+        };
+        read.into_iter().map(row).filter_map(Result::transpose).collect()
     }
 
     fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {

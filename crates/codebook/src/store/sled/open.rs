@@ -19,7 +19,7 @@ const CACHE: u64 = 64 << 20;
 /// What is appended to the name of a file that is set aside.
 const ASIDE: &str = ".damaged";
 /// What is appended to the name of the folder for the copy of a damaged log.
-const COPY: &str = ".damaged";
+pub(super) const COPY: &str = ".damaged";
 
 /// Opens the files of a folder, and tells what had to be set aside for that.
 ///

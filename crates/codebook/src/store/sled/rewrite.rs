@@ -34,10 +34,35 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
     folder.with_file_name(name)
 }
 
-/// The folders beside a store that hold what it was before it was sealed.
-pub(super) fn former(folder: &Path) -> Option<String> {
-    let former = beside(folder, FORMER);
-    former.is_dir().then(|| former.file_name().unwrap_or_default().to_string_lossy().into_owned())
+/// The folders beside a store that hold what it was before it was sealed: the former store, and the copy of a
+/// damaged log of that time.
+pub(super) fn former(folder: &Path) -> Vec<String> {
+    let (former, damaged) = (beside(folder, FORMER), beside(folder, open::COPY));
+    let first =
+        |folder: &Path| reasonedit_sled_log::read(&folder.join("db")).is_ok_and(|rows| is_first(&rows));
+    let copies = [former.is_dir().then_some(&former), first(&damaged).then_some(&damaged)];
+    let name = |folder: &PathBuf| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    copies.into_iter().flatten().map(name).collect()
+}
+
+/// Whether there is a store in this folder whose values are sealed. Reads its log.
+///
+/// # Errors
+/// `Store` if the disk refuses.
+pub(in crate::store) fn is_sealed(folder: &Path) -> Result<bool> {
+    let db = folder.join("db");
+    if !db.is_file() {
+        return Ok(false);
+    }
+    let rows = reasonedit_sled_log::read(&db);
+    let rows = rows.map_err(|error| CodebookError::store("read the data", error.kind()))?;
+    Ok(rows.trees.contains_key(&b"edits"[..]) && !is_first(&rows))
+}
+
+/// Whether the rows are of the first schema.
+pub(super) fn is_first(rows: &reasonedit_sled_log::Rows) -> bool {
+    let version = rows.trees.get(&b"schema"[..]).map(|pieces| values::assembled(pieces).0);
+    version.is_some_and(|values| values.get(&b"version"[..]).is_some_and(|version| version == b"1"))
 }
 
 /// Does what is left of a rewriting that was interrupted.
@@ -78,7 +103,7 @@ pub(super) fn rewrite(folder: &Path, keys: &Arc<Keyring>) -> Result<()> {
     let (new, former) = (beside(folder, NEW), beside(folder, FORMER));
     if former.exists() {
         return Err(CodebookError::Conflict(format!(
-            "the data is to be kept as `{}`, and something is there already",
+            "the data is to be kept as `{}`, and something is there already; remove it, or put it elsewhere",
             former.file_name().unwrap_or_default().to_string_lossy()
         )));
     }

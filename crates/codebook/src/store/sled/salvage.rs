@@ -14,7 +14,7 @@ use super::layout::{
     CODEBOOKS, EDITS, EVENTS, Head, MEMBERS, MemberRow, NAMES, OUTCOMES, REVERTS, STAGED, VECTORS,
     members_of_row, under,
 };
-use super::{SledStore, open, seal, values};
+use super::{SledStore, open, rewrite, seal, values};
 use crate::ids::{CodebookName, EditId};
 use crate::records::{EditRecord, Generation};
 use crate::store::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit};
@@ -60,7 +60,7 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path, keys: Arc<Keyring>) ->
     let sealed = seal::Seal::open(from)?.1.unwrap_or_default();
     fs::create_dir_all(into).map_err(refused("begin a folder"))?;
     let store = SledStore::open_with(into, keys)?;
-    let first = is_first(&rows);
+    let first = rewrite::is_first(&rows);
     let mut saved = SalvagedStore { faults: rows.faults, ..SalvagedStore::default() };
     let mut values: Values = Default::default();
     let mut damaged = Vec::new();
@@ -128,12 +128,6 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path, keys: Arc<Keyring>) ->
     }
     drop(lock);
     Ok(saved)
-}
-
-/// Whether the rows are of the first schema.
-fn is_first(rows: &reasonedit_sled_log::Rows) -> bool {
-    let version = rows.trees.get(&b"schema"[..]).map(|pieces| values::assembled(pieces).0);
-    version.is_some_and(|values| values.get(&b"version"[..]).is_some_and(|version| version == b"1"))
 }
 
 fn is_of(name: &CodebookName, tree: usize, key: &[u8]) -> bool {

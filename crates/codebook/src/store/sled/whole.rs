@@ -247,6 +247,8 @@ impl SledStore {
     fn check_value(&self, tree: usize, name: &CodebookName, key: &[u8], bytes: &[u8]) -> Result<()> {
         let (of, whole_key) = (self.tree(tree), under(name, key));
         let plain = match tree {
+            // What is left of one that was erased.
+            IDEMPOTENCY if bytes.len() == 16 => return Ok(()),
             EDITS | MEMBERS | VECTORS | OUTCOMES | IDEMPOTENCY => {
                 self.unseal_value(tree, &whole_key, bytes)?
             }
