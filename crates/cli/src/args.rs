@@ -32,7 +32,7 @@ pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 pub(crate) use export::ExportArgs;
 pub(crate) use heads::{HeadsArgs, HeadsCommand, TrainHeadArgs};
 pub(crate) use hit_rates::HitRatesArgs;
-pub(crate) use keys::{KeysArgs, KeysCommand};
+pub(crate) use keys::{KeysArgs, KeysCommand, RotateKeyArgs};
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
 pub(crate) use shared::{CommonArgs, SettingsArgs, TargetArgs};
 pub(crate) use token::{CreateTokenArgs, TokenArgs, TokenCommand, TokenTargetArgs};

@@ -21,8 +21,8 @@ pub struct ErasureView {
     pub edits: Vec<(CodebookName, EditId)>,
     /// The picture, if it was erased too.
     pub picture: Option<ImageId>,
-    /// The picture, if it stays: other edits are about it, live ones or such as were taken back, or may be, in a
-    /// codebook that is set aside.
+    /// The picture, if it stays: other edits are about it, live ones or such as were taken back, or may be,
+    /// in a codebook that is set aside.
     pub kept_picture: Option<ImageId>,
     /// Folders that hold what the data was before it was sealed, and there all of it.
     pub unsealed_copies: Vec<String>,
@@ -113,8 +113,8 @@ fn edits_of(core: &Core, image: ImageId) -> Result<Vec<(Arc<Codebook>, EditId)>,
     Ok(found)
 }
 
-/// Erases the pictures that were to be erased and that no edit is about, from the store and from memory; which
-/// they were. While a codebook is set aside it isn't known what it has, so they wait.
+/// Erases the pictures that were to be erased and that no edit is about, from the store and from memory;
+/// which they were. While a codebook is set aside it isn't known what it has, so they wait.
 pub(crate) fn end_erasures(core: &Core, by: Option<&str>) -> Result<Vec<ImageId>, EditorError> {
     let images = core.pictures().store();
     let mut erased = Vec::new();

@@ -22,16 +22,20 @@ pub(crate) enum KeysCommand {
     ///
     /// The key that holds now is the one of the settings (storage.encryption_key_file). What is stored stays
     /// as it is: only what wraps its keys is written anew. Backups follow with the next one.
-    Rotate {
-        /// File with the new key
-        #[arg(long, value_name = "FILE", required_unless_present = "remove", conflicts_with = "remove")]
-        new_key_file: Option<PathBuf>,
+    Rotate(Box<RotateKeyArgs>),
+}
 
-        /// No operator's key from now on: whoever reads the data folder reads everything
-        #[arg(long)]
-        remove: bool,
+/// `keys rotate`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RotateKeyArgs {
+    /// File with the new key
+    #[arg(long, value_name = "FILE", required_unless_present = "remove", conflicts_with = "remove")]
+    pub(crate) new_key_file: Option<PathBuf>,
 
-        #[command(flatten)]
-        settings: SettingsArgs,
-    },
+    /// No operator's key from now on: whoever reads the data folder reads everything
+    #[arg(long)]
+    pub(crate) remove: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
 }

@@ -1,11 +1,9 @@
 //! `keys`: makes an operator's key, and puts a data folder under another.
 
-use std::path::Path;
-
 use reasonedit_codebook::CodebookError;
 use reasonedit_keyring::OperatorKey;
 
-use crate::args::{KeysArgs, KeysCommand, SettingsArgs};
+use crate::args::{KeysArgs, KeysCommand, RotateKeyArgs};
 use crate::error::{CliError, Result};
 use crate::settings::Settings;
 use crate::{logging, output, service};
@@ -20,19 +18,19 @@ pub(crate) fn run(args: &KeysArgs) -> Result<()> {
             let key = OperatorKey::generate().map_err(CliError::failed)?;
             output::print(&key.to_text())
         }
-        KeysCommand::Rotate { new_key_file, settings, .. } => rotate(new_key_file.as_deref(), settings),
+        KeysCommand::Rotate(args) => rotate(args),
     }
 }
 
-fn rotate(new: Option<&Path>, args: &SettingsArgs) -> Result<()> {
-    let settings = Settings::load(args)?;
+fn rotate(args: &RotateKeyArgs) -> Result<()> {
+    let settings = Settings::load(&args.settings)?;
     logging::start(&settings.log, true)?;
     let data = &settings.data;
     let [_, _, path] = service::folders(data);
     if !path.is_file() {
         return Err(CliError::Failed(format!("{}: no keys here", data.display())));
     }
-    let new = new.map(|file| {
+    let new = args.new_key_file.as_deref().filter(|_| !args.remove).map(|file| {
         let text = std::fs::read_to_string(file).map_err(|error| CliError::file(file, error))?;
         OperatorKey::parse(&text).map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))
     });
