@@ -438,7 +438,7 @@ impl<E: Classify> From<E> for Problem {
 mod tests {
     use super::*;
 
-    const ALL: [ProblemKind; 23] = [
+    const ALL: [ProblemKind; 24] = [
         ProblemKind::Malformed,
         ProblemKind::Unsupported,
         ProblemKind::Unauthorized,
@@ -460,6 +460,7 @@ mod tests {
         ProblemKind::Damaged,
         ProblemKind::StorageFull,
         ProblemKind::Erased,
+        ProblemKind::HeadTooLarge,
         ProblemKind::Unwritable,
         ProblemKind::DeadlineExceeded,
     ];
