@@ -304,7 +304,8 @@ fn a_data_folder_goes_into_backups_and_comes_out_as_it_was() {
     let tokens = |data: &str| std::fs::read(path(data).join("tokens.json")).unwrap();
     assert_eq!(tokens("restored"), tokens("data"));
     refused(&["restore", "backups", "restored"], "not empty");
-    refused(&["backup", "create", "data"], "something else than backups");
+    refused(&["backup", "create", "data"], "in the data folder that they are of");
+    refused(&["backup", "create", "restored"], "something else than backups");
 
     let picture = content(&path("backups/images")).pop().unwrap();
     std::fs::write(&picture, b"x").unwrap();
