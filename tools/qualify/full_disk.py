@@ -156,10 +156,13 @@ def inside(rounds):
 
         def no_files():
             before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-            # Connections of the questions before may still be closing.
-            used = min(len(os.listdir(f"/proc/{process.pid}/fd")) for _ in range(20) if time.sleep(0.1) is None)
-            # One for the connection of each request, none for a picture's file.
-            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + random.choice([0, 1]), before[1]))
+            # Connections of requests that were refused are read for five seconds more.
+            time.sleep(6)
+            used = {int(number) for number in os.listdir(f"/proc/{process.pid}/fd")}
+            # One for the connection of each request, none for a picture's file. What is bounded are the numbers of
+            # files, and those that were closed have left gaps.
+            free = [number for number in range(len(used) + 2) if number not in used]
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (free[1], before[1]))
             return before
 
         for number in range(rounds):
