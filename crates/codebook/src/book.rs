@@ -1,6 +1,5 @@
 //! One codebook: a writer, and snapshots for its readers.
 
-use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,12 +10,13 @@ use parking_lot::{Mutex, MutexGuard};
 use reasonedit_text::{canonical, searchable};
 use serde::{Deserialize, Serialize};
 
+use crate::check::{check_edit, require_embedding};
 use crate::commits::Listeners;
 use crate::config::{CodebookConfig, RetrievalParams};
 use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::key::Key;
-use crate::member::{self, Member};
-use crate::records::{EditRecord, Embedding, Generation, survives_json};
+use crate::member::Member;
+use crate::records::{EditRecord, Generation};
 use crate::retrieve::Retrieval;
 use crate::snapshot::{EntryView, Snapshot, Stats};
 use crate::store::{CodebookStore, Event, EventOrigin, SharedEdit, StoredCodebook};
@@ -471,45 +471,6 @@ fn fold(stored: StoredCodebook, config: &Arc<CodebookConfig>) -> Snapshot {
         stored.members.into_iter().map(Arc::new),
     )
     .with_generation(chosen, stored.previous.map(Arc::new))
-}
-
-/// Whether an edit and its members can be stored with keys of this embedding, as far as they show it by
-/// themselves.
-///
-/// # Errors
-/// `Conflict` for an edit that names another embedding or has no entries, `DimensionMismatch`,
-/// `InvalidMember` and `InvalidRecord`.
-pub fn check_edit(record: &EditRecord, members: &[impl Borrow<Member>], embedding: &Embedding) -> Result<()> {
-    if record.embedding != embedding.id {
-        return Err(CodebookError::Conflict("the edit names another embedding than its keys".to_owned()));
-    }
-    if members.is_empty() {
-        return Err(CodebookError::Conflict("an edit has at least its answer entry".to_owned()));
-    }
-    member::validate_edit(record.id, members, embedding.dim())?;
-    let statements = record.reasoning.len() as u32;
-    let strays = |member: &&Member| member.statement.is_some_and(|s| s >= statements);
-    if let Some(member) = members.iter().map(Borrow::borrow).find(strays) {
-        return Err(CodebookError::InvalidMember {
-            member: member.id,
-            reason: "the reasoning has no such statement",
-        });
-    }
-    if !survives_json(record) || !survives_json(embedding) {
-        return Err(CodebookError::InvalidRecord("a number is not finite, or metadata is nested too deeply"));
-    }
-    Ok(())
-}
-
-fn require_embedding(current: &Snapshot, asked: &Embedding) -> Result<()> {
-    match current.embedding() {
-        Some(stored) if stored.id != asked.id || !stored.same_space(asked) => Err(mismatch(stored, asked)),
-        _ => Ok(()),
-    }
-}
-
-fn mismatch(stored: &Embedding, asked: &Embedding) -> CodebookError {
-    CodebookError::EmbeddingMismatch { stored: Box::new(stored.clone()), asked: Box::new(asked.clone()) }
 }
 
 #[cfg(test)]

@@ -6,15 +6,6 @@ use crate::book::Codebook;
 use crate::ids::{EditId, ImageId};
 use crate::{CodebookError, Result};
 
-/// An edit that was erased.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErasedEdit {
-    /// When and by whom, as it stays known.
-    pub erasure: Erasure,
-    /// The picture that it was about; `None` if it had been erased before.
-    pub image: Option<ImageId>,
-}
-
 impl Codebook {
     /// Erases an edit, live or taken back: the codebook becomes what it would be had it never been made, and
     /// what was stored of it can't be read any more, in what an earlier state has of it neither. That it was
@@ -23,14 +14,8 @@ impl Codebook {
     /// # Errors
     /// `UnknownEdit` if it was never made, `Unwritable` or `Store`: it may be erased then, and asking again
     /// ends it.
-    pub fn erase(&self, edit: EditId, by: Option<&str>) -> Result<ErasedEdit> {
+    pub fn erase(&self, edit: EditId, by: Option<&str>) -> Result<Erasure> {
         let mut writer = self.write()?;
-        let image = match self.record(edit) {
-            Ok(record) => Some(record.image.id),
-            // What can't be read any more can still be erased; its picture is found by who asks for that.
-            Err(CodebookError::Corrupt { .. } | CodebookError::Erased { .. }) => None,
-            Err(error) => return Err(error),
-        };
         let current = self.snapshot();
         let next = current.edit(edit).map(|_| current.without_edit(edit));
         let mut erasure = None;
@@ -38,8 +23,7 @@ impl Codebook {
             erasure = Some(self.store.erase(&self.name, edit, by)?);
             Ok(())
         })?;
-        let erasure = erasure.ok_or(CodebookError::UnknownEdit(edit))?;
-        Ok(ErasedEdit { erasure, image })
+        erasure.ok_or(CodebookError::UnknownEdit(edit))
     }
 
     /// When and by whom an edit was erased, if it was.

@@ -117,7 +117,7 @@ impl ImageStore {
     /// `Store`.
     pub fn get(&self, id: ImageId) -> Result<Vec<u8>> {
         let file = self.file(id)?;
-        self.had(id, self.original(id, file))
+        had(id, self.original(id, file))
     }
 
     fn file(&self, id: ImageId) -> Result<Vec<u8>> {
@@ -125,26 +125,6 @@ impl ImageStore {
             io::ErrorKind::NotFound => CodebookError::UnknownImage(id),
             _ => failed("read an image", &error),
         })
-    }
-
-    #[allow(clippy::unused_self, reason = "it stands beside what makes its input")]
-    fn had(&self, id: ImageId, original: Result<Vec<u8>, NotHad>) -> Result<Vec<u8>> {
-        original.map_err(|not| match not {
-            NotHad::Erased => CodebookError::UnknownImage(id),
-            NotHad::Harmed(harm) => CodebookError::HarmedImages(vec![HarmedImage { id, harm }]),
-        })
-    }
-
-    /// Bytes of an image.
-    ///
-    /// # Errors
-    /// `UnknownImage` if there is none of this id, `Store`.
-    pub fn size(&self, id: ImageId) -> Result<u64> {
-        match fs::metadata(self.path(id)) {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(CodebookError::UnknownImage(id)),
-            Err(e) => Err(failed("read an image", &e)),
-        }
     }
 
     /// A place beside the store for images that may not be wanted after all.
@@ -241,7 +221,7 @@ impl StagedImages {
         if self.ids.contains(&id) {
             let file = fs::read(self.folder.path().join(id.to_string()));
             let file = file.map_err(|e| failed("read an image", &e))?;
-            return self.images.had(id, self.images.original(id, file));
+            return had(id, self.images.original(id, file));
         }
         self.images.get(id)
     }
@@ -286,6 +266,14 @@ impl StagedImages {
         File::open(&self.images.folder)?.sync_all()?;
         shards.iter().try_for_each(|shard| File::open(shard)?.sync_all())
     }
+}
+
+/// The image of a file, or why it can't be had.
+fn had(id: ImageId, original: Result<Vec<u8>, NotHad>) -> Result<Vec<u8>> {
+    original.map_err(|not| match not {
+        NotHad::Erased => CodebookError::UnknownImage(id),
+        NotHad::Harmed(harm) => CodebookError::HarmedImages(vec![HarmedImage { id, harm }]),
+    })
 }
 
 /// Makes a folder in one that is there: what was moved away isn't begun anew beside it.

@@ -54,6 +54,7 @@
 
 mod book;
 mod build;
+mod check;
 mod commits;
 mod config;
 mod erase;
@@ -78,10 +79,10 @@ mod testing;
 pub use reasonedit_records::geometry;
 use reasonedit_records::{error, ids, key, member, records};
 
-pub use book::{AppliedEdit, Codebook, EditFilter, LiveEdit, Page, VerifyReport, check_edit};
+pub use book::{AppliedEdit, Codebook, EditFilter, LiveEdit, Page, VerifyReport};
 pub use build::{Build, BuildProgress};
+pub use check::check_edit;
 pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams};
-pub use erase::ErasedEdit;
 pub use error::{CodebookError, Result, Unwritable};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use images::{ImageStamp, ImageStore, StagedImages};

@@ -315,10 +315,10 @@ impl Editor {
     /// Bytes of an uploaded picture's file.
     ///
     /// # Errors
-    /// 404 in its terms when there is no such picture, failing storage.
+    /// An unknown picture.
     pub async fn image_bytes(&self, id: ImageId) -> Result<u64, EditorError> {
         let pictures = Arc::clone(self.core.pictures());
-        blocking(move || Ok(pictures.store().size(id)?)).await
+        blocking(move || pictures.store().length(id).ok_or(EditorError::UnknownImage(id))).await
     }
 
     /// A part of an uploaded picture as the codebook's keys were made of it, upright, as PNG; and the rules

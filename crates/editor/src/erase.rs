@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reasonedit_codebook::{Codebook, CodebookError, CodebookName, EditId, ImageId};
+use reasonedit_codebook::{Codebook, CodebookError, CodebookName, EditId, Erasure, ImageId};
 use time::OffsetDateTime;
 
 use crate::core::Core;
@@ -50,14 +50,14 @@ impl Editor {
             if let Some(image) = about {
                 core.pictures().store().intend_erasing(image)?;
             }
-            let erased = book.erase(edit, by.as_deref())?;
+            let Erasure { at, by } = book.erase(edit, by.as_deref())?;
             let ended = end_erasures(&core, by.as_deref())?;
             drop(gate);
             // Of one that had been erased before it isn't known; what was left to be done is.
             let picture = about.or(ended.first().copied()).filter(|image| ended.contains(image));
             Ok(ErasureView {
-                at: erased.erasure.at,
-                by: erased.erasure.by,
+                at,
+                by,
                 edits: vec![(book.name().clone(), edit)],
                 picture,
                 kept_picture: about.filter(|image| picture != Some(*image)),
@@ -84,15 +84,15 @@ impl Editor {
                 return Err(EditorError::UnknownImage(image));
             }
             core.pictures().store().intend_erasing(image)?;
-            let mut edits = Vec::with_capacity(found.len());
+            let (mut edits, mut at) = (Vec::with_capacity(found.len()), OffsetDateTime::now_utc());
             for (book, edit) in found {
-                book.erase(edit, by.as_deref())?;
+                at = book.erase(edit, by.as_deref())?.at;
                 edits.push((book.name().clone(), edit));
             }
             end_erasures(&core, by.as_deref())?;
             drop(gate);
             Ok(ErasureView {
-                at: OffsetDateTime::now_utc(),
+                at,
                 by,
                 edits,
                 picture: Some(image),

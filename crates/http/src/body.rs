@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use reasonedit_resilience::{MemoryBudget, MemoryPermit, blocking};
+use reasonedit_resilience::{MemoryBudget, MemoryPermit, NoMemory, blocking};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -45,6 +45,15 @@ pub struct WholeBody {
     pub held: Option<MemoryPermit>,
 }
 
+/// What is told where there is none of the memory that bodies and fetched files share.
+pub(crate) fn no_room(_: NoMemory) -> Problem {
+    Problem::new(
+        ProblemKind::Overloaded,
+        "Too many large requests at a time; try again in a moment (server.limits.bodies_in_memory_bytes, \
+         caller_percent).",
+    )
+}
+
 impl BodyBudget {
     /// `memory` for all bodies, `body_bytes` for one, `idle` between two pieces of one.
     pub fn new(memory: MemoryBudget, body_bytes: usize, idle: Duration) -> Self {
@@ -66,9 +75,7 @@ impl BodyBudget {
 
     /// Memory for so many bytes of a body and for what is made of them.
     fn take(&self, bytes: usize) -> Result<MemoryPermit> {
-        self.memory.take_now((bytes as u64).saturating_mul(COPIES)).map_err(|_| {
-            Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment (server.limits.bodies_in_memory_bytes, caller_percent).")
-        })
+        self.memory.take_now((bytes as u64).saturating_mul(COPIES)).map_err(no_room)
     }
 
     /// Reads a body to its end, without its codings. Memory for what the head announces is taken before

@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt as _};
 use reasonedit_resilience::{MemoryBudget, MemoryPermit};
 use reqwest::{Client, StatusCode, Url};
 
-use crate::body::COPIES;
+use crate::body::{COPIES, no_room};
 use crate::outbound::{self, Reach};
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -99,9 +99,7 @@ impl Fetcher {
     /// 503 when there is none.
     pub fn reserve(&self, bytes: usize) -> Result<FetchPermit> {
         let permit = self.memory.as_ref().map(|memory| memory.take_now(bytes as u64 * COPIES)).transpose();
-        permit.map(FetchPermit).map_err(|_| {
-            Problem::new(ProblemKind::Overloaded, "Too many large requests at a time; try again in a moment (server.limits.bodies_in_memory_bytes, caller_percent).")
-        })
+        permit.map(FetchPermit).map_err(no_room)
     }
 
     async fn collect<S: Stream<Item = reqwest::Result<Bytes>>>(&self, stream: S) -> Result<BytesMut> {

@@ -96,13 +96,13 @@ impl KeyFile {
     /// `Locked`, `Disk`, `Malformed`.
     pub(crate) fn open(path: &Path) -> Result<(Self, Contents)> {
         let failed = || KeyringError::disk("read");
-        sweep(parent(path)).map_err(failed())?;
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(failed())?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(KeyringError::Locked),
             Err(TryLockError::Error(error)) => return Err(failed()(error)),
         }
+        sweep(parent(path)).map_err(failed())?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed())?;
         let contents = Contents::of(&bytes)?;
@@ -148,7 +148,10 @@ impl KeyFile {
 }
 
 /// Writes zeros over a file, durably.
-fn overwrite(file: &File) -> io::Result<()> {
+///
+/// # Errors
+/// What the disk says.
+pub fn overwrite(file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     file.write_all_at(&vec![0; length as usize], 0)?;
     file.sync_all()

@@ -31,4 +31,5 @@ pub use block::{KeyId, Lifetime};
 pub use cipher::OperatorKey;
 pub use erasure::Erasure;
 pub use error::{KeyringError, Result};
+pub use file::overwrite;
 pub use ring::{Keyring, MAX_BY, is_whole};

@@ -2,7 +2,7 @@
 
 use super::tests::{DIM, apply, generation, open, record};
 use super::*;
-use crate::records::Draft;
+use crate::records::{Draft, Embedding};
 use crate::store::{LoggedEvent, MemoryStore};
 use crate::testing;
 

@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reasonedit_keyring::{Erasure, KeyId, Keyring};
+use reasonedit_keyring::{Erasure, KeyId, Keyring, overwrite};
 use ulid::Ulid;
 
-use super::ImageStore;
+use super::{ImageStore, had};
 use crate::ids::ImageId;
 use crate::records::ImageHarm;
 use crate::{CodebookError, Result};
@@ -94,7 +94,7 @@ impl ImageStore {
     /// As [`Self::get`].
     pub fn stored(&self, id: ImageId) -> Result<Vec<u8>> {
         let file = self.file(id)?;
-        self.had(id, self.original(id, file.clone()))?;
+        had(id, self.original(id, file.clone()))?;
         Ok(file)
     }
 
@@ -106,7 +106,7 @@ impl ImageStore {
     pub fn put_stored(&self, id: ImageId, file: &[u8]) -> Result<bool> {
         match self.original(id, file.to_vec()) {
             Err(NotHad::Erased) => return Ok(false),
-            original => drop(self.had(id, original)?),
+            original => drop(had(id, original)?),
         }
         self.write(id, file).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
         Ok(true)
@@ -184,7 +184,11 @@ impl ImageStore {
                 erasure = Some(erased.map_err(|e| CodebookError::of_keyring("erase an image", e))?);
             }
             _ if !path.is_file() => return Err(CodebookError::UnknownImage(id)),
-            _ => overwrite(&path).map_err(|e| CodebookError::of_disk("erase an image", &e))?,
+            _ => {
+                let file = fs::OpenOptions::new().write(true).open(&path);
+                let over = file.and_then(|file| overwrite(&file));
+                over.map_err(|e| CodebookError::of_disk("erase an image", &e))?;
+            }
         }
         let removed = || -> io::Result<()> {
             fs::remove_file(&path)?;
@@ -221,14 +225,4 @@ impl ImageStore {
         marked().map_err(|e| CodebookError::of_disk("seal the images", &e))?;
         Ok(ids.len())
     }
-}
-
-/// Writes zeros over a file, durably.
-fn overwrite(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileExt as _;
-
-    let file = fs::OpenOptions::new().write(true).open(path)?;
-    let length = file.metadata()?.len();
-    file.write_all_at(&vec![0; length as usize], 0)?;
-    file.sync_all()
 }

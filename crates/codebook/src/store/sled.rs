@@ -282,6 +282,8 @@ impl SledStore {
 /// # Errors
 /// `Keys`, `Store` if the disk refuses.
 pub(super) fn own_keys(folder: &Path) -> Result<Arc<Keyring>> {
+    // Its keys may still lie beside it.
+    rewrite::finish(folder)?;
     std::fs::create_dir_all(folder).map_err(|e| CodebookError::store("begin a folder", e.kind()))?;
     Ok(Keyring::open(&folder.join(OWN_KEYS), None)?)
 }

@@ -32,6 +32,13 @@ pub(super) fn database(folder: &Path) -> Result<(Db, Vec<String>)> {
     Ok((db, faults))
 }
 
+/// The folder beside another whose name is the other's and this.
+pub(super) fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    folder.with_file_name(name)
+}
+
 /// Copies the files of a log that has damage in it before sled sees them, since it wipes whatever follows:
 /// what can be saved is saved of the copy. One copy is kept; as long as it is there no other is made.
 ///
@@ -47,9 +54,7 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
     remove_unfinished(folder);
     let damage = reasonedit_sled_log::damage(&db).map_err(failed("read the log"))?;
     let Some(first) = damage.first() else { return Ok(None) };
-    let mut name = folder.file_name().unwrap_or_default().to_os_string();
-    name.push(COPY);
-    let copy = folder.with_file_name(name);
+    let copy = beside(folder, COPY);
     let told = |what: &str| {
         let copy = copy.file_name().unwrap_or_default().to_string_lossy();
         format!("the log is damaged ({first}; {} places in all); {what} `{copy}`", damage.len())

@@ -15,6 +15,7 @@ use sled::Batch;
 use super::layout::{
     EDITS, IDEMPOTENCY, JOURNAL, NAMES, OWN_KEYS, SCHEMA, edit_of, key_of_journal, key_of_row, of_keyring,
 };
+use super::open::beside;
 use super::{SledStore, open, seal, values};
 use crate::ids::EditId;
 use crate::records::EditRecord;
@@ -27,12 +28,6 @@ const FORMER: &str = ".schema-1";
 const WHOLE: &str = "whole";
 /// Bytes that are written at a time.
 const STEP_BYTES: usize = 4 << 20;
-
-fn beside(folder: &Path, suffix: &str) -> PathBuf {
-    let mut name = folder.file_name().unwrap_or_default().to_os_string();
-    name.push(suffix);
-    folder.with_file_name(name)
-}
 
 /// The folders beside a store that hold what it was before it was sealed: the former store, and the copy of a
 /// damaged log of that time.
