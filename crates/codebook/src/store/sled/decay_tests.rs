@@ -427,16 +427,20 @@ fn a_batch_that_was_being_written_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path());
     let db = folder.path().join("db");
+    // The place in the log of a segment, which stands in its header behind a sum.
+    let begun = |log: &[u8], segment: usize| {
+        log[segment * SEGMENT + 4..]
+            .first_chunk::<8>()
+            .map_or(0, |place| i64::from_le_bytes(*place) ^ i64::MAX)
+    };
+    // The segment that was begun last, wherever it lies, and the batches in it that aren't what was there
+    // before the segment was used again.
+    let newest = |log: &[u8]| (0..log.len().div_ceil(SEGMENT)).max_by_key(|at| begun(log, *at)).unwrap();
+    let own =
+        |log: &[u8], at: usize| i64::from(log[at + BEFORE - 1]) == begun(log, at / SEGMENT) / SEGMENT as i64;
     let heads = |log: &[u8]| -> Vec<usize> {
         let found = (BEFORE..log.len()).filter(|at| log[*at..].starts_with(&PAGE_OF_A_BATCH));
-        found.map(|at| at - BEFORE).collect()
-    };
-    // The segment that was begun last, wherever it lies: its place in the log stands behind a sum.
-    let newest = |log: &[u8]| {
-        let begun = |segment: &usize| {
-            log[segment * SEGMENT + 4..].first_chunk::<8>().map(|place| i64::from_le_bytes(*place) ^ i64::MAX)
-        };
-        (0..log.len().div_ceil(SEGMENT)).max_by_key(begun).unwrap()
+        found.map(|at| at - BEFORE).filter(|at| own(log, *at)).collect()
     };
     // More than a segment, and two batches in the last.
     let mut edits = 10..;
