@@ -60,7 +60,6 @@ mod config;
 mod erase;
 mod fold;
 mod hubness;
-mod images;
 mod index;
 mod journal;
 mod library;
@@ -85,12 +84,12 @@ pub use check::check_edit;
 pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams};
 pub use error::{CodebookError, Result, Unwritable};
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
-pub use images::{ImageStamp, ImageStore, StagedImages};
 pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};
 pub use library::{Library, Shelved};
 pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
+pub use reasonedit_images::{ImageStamp, ImageStore, StagedImages};
 pub use reasonedit_keyring::Erasure;
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,

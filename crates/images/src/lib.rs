@@ -11,9 +11,9 @@ use reasonedit_keyring::Keyring;
 use tempfile::TempDir;
 use ulid::Ulid;
 
-use crate::ids::ImageId;
-use crate::records::HarmedImage;
-use crate::{CodebookError, Result};
+use reasonedit_records::ids::ImageId;
+use reasonedit_records::records::HarmedImage;
+use reasonedit_records::{CodebookError, Result};
 
 mod form;
 mod harm;

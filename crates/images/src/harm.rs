@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 
 use super::{ImageStore, NotHad, failed};
-use crate::Result;
-use crate::ids::ImageId;
-use crate::records::{HarmedImage, ImageHarm};
+use reasonedit_records::Result;
+use reasonedit_records::ids::ImageId;
+use reasonedit_records::records::{HarmedImage, ImageHarm};
 
 impl ImageStore {
     /// Those of these images that can't be had as they came, each once, in order of their ids. Reads all of

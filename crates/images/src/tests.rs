@@ -1,5 +1,5 @@
 use super::*;
-use crate::records::ImageHarm;
+use reasonedit_records::records::ImageHarm;
 
 #[test]
 fn images_come_back_by_their_hash() {

@@ -12,9 +12,9 @@ use reasonedit_keyring::{Erasure, KeyId, Keyring, overwrite};
 use ulid::Ulid;
 
 use super::{ImageStore, had};
-use crate::ids::ImageId;
-use crate::records::ImageHarm;
-use crate::{CodebookError, Result};
+use reasonedit_records::ids::ImageId;
+use reasonedit_records::records::ImageHarm;
+use reasonedit_records::{CodebookError, Result};
 
 const MAGIC: &[u8; 8] = b"RE-IMG\0\0";
 /// Bytes that the key of a file is found by.
@@ -28,7 +28,7 @@ const SEALED: &str = "sealed";
 pub type ImageStamp = [u8; STAMP];
 
 /// Why an image can't be had of its file.
-pub(super) enum NotHad {
+pub(crate) enum NotHad {
     Erased,
     Harmed(ImageHarm),
 }
@@ -53,7 +53,7 @@ impl ImageStore {
     }
 
     /// The file that is written for an image; its key is durable.
-    pub(super) fn formed(&self, id: ImageId, bytes: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn formed(&self, id: ImageId, bytes: &[u8]) -> Result<Vec<u8>> {
         let Some(keys) = &self.keys else { return Ok(bytes.to_vec()) };
         let stamp = Ulid::new().to_bytes();
         let key = key(id, &stamp);
@@ -64,7 +64,7 @@ impl ImageStore {
     }
 
     /// The image of a file.
-    pub(super) fn original(&self, id: ImageId, file: Vec<u8>) -> Result<Vec<u8>, NotHad> {
+    pub(crate) fn original(&self, id: ImageId, file: Vec<u8>) -> Result<Vec<u8>, NotHad> {
         let Some((keys, (stamp, sealed))) = self.keys.as_ref().zip(parted(&file)) else {
             return match ImageHarm::of(id, &file) {
                 None => Ok(file),
@@ -160,7 +160,7 @@ impl ImageStore {
     }
 
     /// Whether a file is left of an image whose key was erased.
-    pub(super) fn is_left_over(&self, id: ImageId) -> bool {
+    pub(crate) fn is_left_over(&self, id: ImageId) -> bool {
         let stamp = self.keys.as_ref().and_then(|keys| Some((keys, self.stamp(id)?)));
         stamp.is_some_and(|(keys, stamp)| keys.erased(key(id, &stamp)).is_some())
     }
