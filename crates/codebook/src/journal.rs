@@ -67,16 +67,37 @@ impl Journal {
         if keys.start() > keys.end() {
             return Ok(Vec::new());
         }
-        self.store.journal().rows(self.table, keys, limit)
+        let rows = self.store.journal().rows(self.table, keys, limit)?;
+        rows.into_iter().map(|(key, value)| Ok((key, value?))).collect()
     }
 
-    /// All rows of the table, in order.
+    /// All rows of the table that can be read, in order. Those that can't are told in the log, and among the
+    /// faults of the store since it was opened: they are as if they had never been.
     ///
     /// # Errors
-    /// `Corrupt` or `Store`.
+    /// `Store`.
     pub fn all(&self) -> Result<Vec<(RowKey, Vec<u8>)>> {
-        let (first, last) = (Ulid::from_bytes([0; 16]), Ulid::from_bytes([0xFF; 16]));
-        self.scan(RowKey { id: first, number: 0 }..=RowKey { id: last, number: u64::MAX }, usize::MAX)
+        let (rows, damaged) = self.all_and_damaged()?;
+        for (_, error) in damaged {
+            tracing::error!(table = self.table, %error, "a row of what goes on in the background is lost");
+        }
+        Ok(rows)
+    }
+
+    /// All rows of the table that can be read, in order, and those that can't.
+    ///
+    /// # Errors
+    /// `Store`.
+    #[allow(clippy::type_complexity, reason = "two lists of rows")]
+    pub fn all_and_damaged(&self) -> Result<(Vec<(RowKey, Vec<u8>)>, Vec<(RowKey, CodebookError)>)> {
+        let (mut rows, mut damaged) = (Vec::new(), Vec::new());
+        for (key, value) in self.store.journal().rows_reached(self.table)? {
+            match value {
+                Ok(value) => rows.push((key, value)),
+                Err(error) => damaged.push((key, error)),
+            }
+        }
+        Ok((rows, damaged))
     }
 
     /// Removes all rows of an id at once. There need not be any.

@@ -99,6 +99,6 @@ pub use relevant::{Relevance, Relevant, RelevantStatement};
 pub use retrieve::{Fact, Retrieval, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};
 pub use store::{
-    CodebookStore, DumpReport, DumpedRow, Event, EventOrigin, JournalStore, LoggedEvent, MemoryStore, RowKey,
-    SharedEdit, SledStore, StoreKind,
+    CodebookStore, DumpReport, DumpedRow, Event, EventOrigin, JournalStore, LoggedEvent, MemoryStore,
+    ReadRow, RowKey, SharedEdit, SledStore, StoreKind,
 };

@@ -26,7 +26,7 @@ mod sled;
 
 pub use self::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
 pub use self::dump::{DumpReport, DumpedRow, RestoredStore};
-pub use self::journal::{JournalStore, RowKey};
+pub use self::journal::{JournalStore, ReadRow, RowKey};
 pub use self::memory::MemoryStore;
 use self::sled::own_keys;
 pub use self::sled::restored::StoreRestore;

@@ -16,6 +16,11 @@ pub struct RowKey {
 }
 
 impl RowKey {
+    /// The first there can be.
+    pub const FIRST: Self = Self { id: Ulid::nil(), number: 0 };
+    /// The last.
+    pub const LAST: Self = Self { id: Ulid(u128::MAX), number: u64::MAX };
+
     /// The 24 bytes whose order is the order of the keys.
     pub fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
@@ -32,6 +37,9 @@ impl RowKey {
     }
 }
 
+/// A row that was looked for: as it is, or `Corrupt`.
+pub type ReadRow = (RowKey, Result<Vec<u8>>);
+
 /// What a store does for [`crate::Journal`]. Writes are atomic and durable when they return.
 pub trait JournalStore: Send + Sync {
     /// Writes a row, in place of the one that stands there if any.
@@ -46,12 +54,19 @@ pub trait JournalStore: Send + Sync {
     /// `Corrupt` if it can't be read.
     fn row(&self, table: &str, key: RowKey) -> Result<Option<Vec<u8>>>;
 
-    /// At most `limit` rows within `keys`, in order. A row that is replaced meanwhile may read as corrupt.
+    /// At most `limit` rows within `keys`, in order, each as it is or with why it can't be read. A row that
+    /// is replaced meanwhile may read as corrupt.
     ///
     /// # Errors
-    /// `Corrupt` if one can't be read.
-    fn rows(&self, table: &str, keys: RangeInclusive<RowKey>, limit: usize)
-    -> Result<Vec<(RowKey, Vec<u8>)>>;
+    /// `Corrupt` if it can't be told which rows there are.
+    fn rows(&self, table: &str, keys: RangeInclusive<RowKey>, limit: usize) -> Result<Vec<ReadRow>>;
+
+    /// All rows of a table that can be reached, in order, each as it is or with why it can't be read: what
+    /// is damaged keeps nobody from the others.
+    ///
+    /// # Errors
+    /// `Store`.
+    fn rows_reached(&self, table: &str) -> Result<Vec<ReadRow>>;
 
     /// Removes all rows of an id at once.
     ///

@@ -11,7 +11,7 @@ use ulid::Ulid;
 use super::contract::{
     CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook, twice, unknown, used_before,
 };
-use super::journal::{JournalStore, RowKey};
+use super::journal::{JournalStore, ReadRow, RowKey};
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
 use crate::member::Member;
 use crate::records::{Draft, EditRecord, Embedding, Generation};
@@ -332,15 +332,14 @@ impl JournalStore for MemoryStore {
         Ok(self.lock_journal().get(&(table.to_owned(), key)).cloned())
     }
 
-    fn rows(
-        &self,
-        table: &str,
-        keys: RangeInclusive<RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(RowKey, Vec<u8>)>> {
+    fn rows(&self, table: &str, keys: RangeInclusive<RowKey>, limit: usize) -> Result<Vec<ReadRow>> {
         let rows = self.lock_journal();
         let range = (table.to_owned(), *keys.start())..=(table.to_owned(), *keys.end());
-        Ok(rows.range(range).take(limit).map(|((_, key), value)| (*key, value.clone())).collect())
+        Ok(rows.range(range).take(limit).map(|((_, key), value)| (*key, Ok(value.clone()))).collect())
+    }
+
+    fn rows_reached(&self, table: &str) -> Result<Vec<ReadRow>> {
+        self.rows(table, RowKey::FIRST..=RowKey::LAST, usize::MAX)
     }
 
     fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {

@@ -15,7 +15,7 @@ use ulid::Ulid;
 
 use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
 use super::dump::{DumpReport, DumpedRow};
-use super::journal::{JournalStore, RowKey};
+use super::journal::{JournalStore, ReadRow, RowKey};
 use super::sled::SledStore;
 use crate::error::Unwritable;
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
@@ -309,13 +309,12 @@ impl JournalStore for ReopeningStore {
         self.reading(|store| store.row(table, key))
     }
 
-    fn rows(
-        &self,
-        table: &str,
-        keys: RangeInclusive<RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(RowKey, Vec<u8>)>> {
+    fn rows(&self, table: &str, keys: RangeInclusive<RowKey>, limit: usize) -> Result<Vec<ReadRow>> {
         self.reading(|store| store.rows(table, keys.clone(), limit))
+    }
+
+    fn rows_reached(&self, table: &str) -> Result<Vec<ReadRow>> {
+        self.reading(|store| store.rows_reached(table))
     }
 
     fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {

@@ -40,6 +40,7 @@ mod encrypted;
 mod generations;
 mod journal;
 mod layout;
+mod mend;
 mod open;
 pub(super) mod restored;
 mod rewrite;
@@ -51,7 +52,7 @@ mod whole;
 pub use layout::SCHEMA;
 use layout::{
     CODEBOOKS, EDITS, EVENTS, Head, IDEMPOTENCY, KEYS_OF, MEMBERS, MemberRow, NAMES, OUTCOMES, OWN_KEYS,
-    REVERTS, abort, edit_of, idempotency_key, json, key_of, parse, under,
+    REVERTS, abort, edit_of, idempotency_key, json, key_of, key_of_row, parse, under,
 };
 pub(super) use rewrite::is_sealed;
 pub(super) use salvage::salvage;
@@ -111,6 +112,9 @@ impl SledStore {
         store.discard_staged()?;
         store.compare_with(sealed)?;
         store.finish_erasures()?;
+        store.mend_idempotency()?;
+        let lost = store.journal_faults();
+        store.faults.extend(lost);
         let damaged = store.keys.damaged();
         if damaged > 0 {
             store.faults.push(format!(
@@ -186,10 +190,10 @@ impl SledStore {
         match values::get(&self.schema, KEYS_OF) {
             Ok(Some(found)) if found == identity => Ok(()),
             Ok(Some(_)) => Err(KeyringError::OtherFolder.into()),
-            Ok(None) if !begins && self.tree(EDITS).iter().next().is_some() => {
-                // Damage has taken it; a key that isn't the right one is found at the first value.
-                tracing::warn!("whose keys the data is sealed by is not known");
-                Ok(())
+            // Damage has taken it. Keys that aren't the right ones have none for what is there, and aren't to be
+            // taken for these from now on.
+            Ok(None) | Err(CodebookError::Corrupt { .. }) if !begins && !self.has_keys() => {
+                Err(KeyringError::OtherFolder.into())
             }
             Ok(None) | Err(CodebookError::Corrupt { .. }) => {
                 let mut batch = Batch::default();
@@ -201,6 +205,16 @@ impl SledStore {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether there is a key, or that it was erased, for any edit that is there; so it is if there is none.
+    fn has_keys(&self) -> bool {
+        let (rows, _) = values::keys(self.tree(EDITS), &[]);
+        let known = |row: &Vec<u8>| {
+            let key = key_of_row(EDITS, row, &[]);
+            key.is_some_and(|key| self.keys.has(key) || self.keys.erased(key).is_some())
+        };
+        rows.is_empty() || rows.iter().any(known)
     }
 
     pub(super) fn flush(&self, action: &'static str) -> Result<()> {
@@ -471,5 +485,7 @@ impl CodebookStore for SledStore {
 mod decay_tests;
 #[cfg(test)]
 mod erase_tests;
+#[cfg(test)]
+mod start_tests;
 #[cfg(test)]
 mod tests;

@@ -31,18 +31,15 @@ impl SledStore {
         let asked = Instant::now();
         let alone = self.writing.write();
         let mut census = Census::default();
-        let journal = (None, JOURNAL, self.journal_tree());
-        let trees = NAMES.iter().enumerate().map(|(index, name)| (Some(index), *name, self.tree(index)));
-        for (index, tree, stored) in trees.chain([journal]) {
+        for (index, tree) in NAMES.into_iter().enumerate() {
+            let stored = self.tree(index);
             let read = values::each(stored, &mut |key, value| {
-                if let Some(index) = index {
-                    if index == EDITS {
-                        let record: EditRecord = parse(stored, key, &self.unseal_value(EDITS, key, value)?)?;
-                        let keyed = record.idempotency.map(|given| given.key);
-                        census.edits.insert(key.to_vec(), (record.image.id, keyed));
-                    }
-                    census.there[index].insert(key.to_vec());
+                if index == EDITS {
+                    let record: EditRecord = parse(stored, key, &self.unseal_value(EDITS, key, value)?)?;
+                    let keyed = record.idempotency.map(|given| given.key);
+                    census.edits.insert(key.to_vec(), (record.image.id, keyed));
                 }
+                census.there[index].insert(key.to_vec());
                 census.rows += 1;
                 Ok(take(DumpedRow { tree, key, value }))
             });
@@ -50,6 +47,23 @@ impl SledStore {
                 return Ok(None);
             }
         }
+        let (mut faults, mut lost) = (self.faults.clone(), Vec::new());
+        let (rows, end) = values::reached(self.journal_tree(), &[]);
+        for (key, value) in rows {
+            match value {
+                Ok(value) => {
+                    census.rows += 1;
+                    if take(DumpedRow { tree: JOURNAL, key: &key, value: &value }).is_break() {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => lost.push(error.to_string()),
+            }
+        }
+        lost.extend(end.err().map(|error| error.to_string()));
+        // What was found when the store was opened is told already.
+        lost.retain(|new| !faults.iter().any(|told| told.starts_with(new.as_str())));
+        faults.extend(lost);
         let mut replays = Vec::new();
         for name in self.names_of()? {
             let replay = self.replayed_whole(&name, &census)?;
@@ -63,7 +77,7 @@ impl SledStore {
             edits: replays.iter().map(|(_, replay)| replay.live.len()).sum(),
             rows: census.rows,
             writers_waited,
-            faults: self.faults.clone(),
+            faults,
             ..DumpReport::default()
         };
         for (name, replay) in &replays {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use reasonedit_keyring::{Erasure, KeyId, KeyringError, Lifetime};
+use reasonedit_keyring::{Erasure, KeyId, Lifetime};
 
 use super::SledStore;
 use super::layout::{
@@ -104,26 +104,16 @@ impl SledStore {
         self.keys.seal(of, &bound(JOURNAL, key), plain).map_err(of_keyring)
     }
 
-    /// A row of the journal as it was before it was sealed; `None` if its key is gone. What goes on in the
-    /// background is not worth a start that fails: it is told, and is as if it had never been.
+    /// A row of the journal as it was before it was sealed.
     ///
     /// # Errors
     /// `Corrupt`.
-    pub(super) fn unseal_row(&self, key: &[u8], sealed: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(super) fn unseal_row(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
         let described = || values::describe(self.journal_tree(), key);
         let of = key_of_journal(key)
             .ok_or_else(|| CodebookError::corrupt(described(), "its key is not that of a row"))?;
-        match self.keys.unseal(of, &bound(JOURNAL, key), sealed) {
-            Ok(plain) => Ok(Some(plain)),
-            Err(KeyringError::Unknown) => {
-                tracing::error!(
-                    row = described(),
-                    "a row of what goes on in the background is lost: it has no key"
-                );
-                Ok(None)
-            }
-            Err(error) => Err(CodebookError::corrupt(described(), error)),
-        }
+        let plain = self.keys.unseal(of, &bound(JOURNAL, key), sealed);
+        plain.map_err(|error| CodebookError::corrupt(described(), error))
     }
 
     /// Erases an edit: its key first, and from then on it is gone whatever happens; then its rows, with an
@@ -213,8 +203,13 @@ impl SledStore {
             let named = std::str::from_utf8(&name[..name.len().saturating_sub(1)]).ok();
             let Some(name) = named.and_then(|name| name.parse::<CodebookName>().ok()) else { continue };
             let edit = EditId::from_bytes(*edit);
-            if self.is_staged(&name, edit)? {
-                continue;
+            match self.is_staged(&name, edit) {
+                Ok(false) => {}
+                Ok(true) => continue,
+                Err(error) => {
+                    tracing::error!(%error, codebook = %name, "what is left of an edit can't be removed");
+                    continue;
+                }
             }
             tracing::info!(codebook = %name, %edit, "removing what is left of an edit that was erased");
             match self.remove_erased(&name, edit, &erasure) {

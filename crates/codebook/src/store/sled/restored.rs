@@ -54,8 +54,8 @@ impl StoreRestore {
         Ok(Self { store, folder, schema, tree: 0, pending: Vec::new(), held: 0, rows: 0, let_go: 0 })
     }
 
-    /// Writes a row. All rows of a tree come one after another, each key once. Rows of the journal whose keys
-    /// are gone are let go: their work was over when the keys were kept.
+    /// Writes a row. All rows of a tree come one after another, each key once. Rows of the journal that the
+    /// keys of now don't open are let go: their work was over when the keys were kept.
     ///
     /// # Errors
     /// `Corrupt` for a tree that is not known, `Store` if the disk refuses.
@@ -69,10 +69,7 @@ impl StoreRestore {
             self.write()?;
             self.tree = tree;
         }
-        if tree == NAMES.len()
-            && self.schema == SCHEMA
-            && key_of_journal(row.key).is_some_and(|key| !self.store.keys.has(key))
-        {
+        if tree == NAMES.len() && self.schema == SCHEMA && !self.is_of_now(&row) {
             self.let_go += 1;
             return Ok(());
         }
@@ -80,6 +77,13 @@ impl StoreRestore {
         self.held += row.value.len();
         self.rows += 1;
         Ok(())
+    }
+
+    /// Whether a row of the journal is sealed by the key that its id has now: one of an earlier key is of
+    /// work that was over.
+    fn is_of_now(&self, row: &DumpedRow<'_>) -> bool {
+        key_of_journal(row.key).is_some_and(|key| self.store.keys.has(key))
+            && self.store.unseal_row(row.key, row.value).is_ok()
     }
 
     fn write(&mut self) -> Result<()> {

@@ -247,6 +247,15 @@ pub(super) fn keys(tree: &Tree, prefix: &[u8]) -> (Vec<Vec<u8>>, Result<()>) {
 /// Reads at most `limit` values from the key `first` to the key `last`, in order, with their keys. All keys
 /// between are equally long.
 pub(super) fn range(tree: &Tree, first: &[u8], last: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let values = range_each(tree, first, last, limit)?;
+    values.into_iter().map(|(key, value)| Ok((key, value?))).collect()
+}
+
+/// As [`range`], whatever became of single values.
+///
+/// # Errors
+/// Where a page of the tree can't be read.
+pub(super) fn range_each(tree: &Tree, first: &[u8], last: &[u8], limit: usize) -> Result<EachValue> {
     let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     for item in tree.range(piece_key(first, 0)..=piece_key(last, u32::MAX)) {
         let (key, piece): (IVec, IVec) = item.map_err(|e| failed(tree, first, e))?;
@@ -260,10 +269,44 @@ pub(super) fn range(tree: &Tree, first: &[u8], last: &[u8], limit: usize) -> Res
             _ => values.push((name.to_vec(), piece.to_vec())),
         }
     }
-    for (name, whole) in &mut values {
-        *whole = check(tree, name, whole)?;
+    Ok(each_checked(tree, values))
+}
+
+fn each_checked(tree: &Tree, values: Vec<(Vec<u8>, Vec<u8>)>) -> EachValue {
+    let checked = |(name, whole): (Vec<u8>, Vec<u8>)| {
+        let value = check(tree, &name, &whole);
+        (name, value)
+    };
+    values.into_iter().map(checked).collect()
+}
+
+/// The values under `prefix`, with their keys, that can be reached from either side of a page that can't be
+/// read; and that page, if there is one.
+pub(super) fn reached(tree: &Tree, prefix: &[u8]) -> (EachValue, Result<()>) {
+    let mut pieces: BTreeMap<Vec<u8>, IVec> = BTreeMap::new();
+    let mut end = Ok(());
+    for item in tree.scan_prefix(prefix) {
+        match item {
+            Ok((key, piece)) => drop(pieces.insert(key.to_vec(), piece)),
+            Err(error) => {
+                end = Err(failed(tree, prefix, error));
+                break;
+            }
+        }
     }
-    Ok(values)
+    if end.is_err() {
+        let behind = tree.scan_prefix(prefix).rev().map_while(|item| item.ok());
+        pieces.extend(behind.map(|(key, piece)| (key.to_vec(), piece)));
+    }
+    let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for (key, piece) in pieces {
+        let Some((name, _)) = key.split_last_chunk::<SUFFIX>() else { continue };
+        match values.last_mut() {
+            Some((last, whole)) if last == name => whole.extend_from_slice(&piece),
+            _ => values.push((name.to_vec(), piece.to_vec())),
+        }
+    }
+    (each_checked(tree, values), end)
 }
 
 fn check(tree: &Tree, key: &[u8], whole: &[u8]) -> Result<Vec<u8>> {
