@@ -1,7 +1,6 @@
 //! What work on a job has at hand.
 
 use std::marker::PhantomData;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::entry::JobEntry;
 use crate::error::Result;
 use crate::eta::Eta;
 use crate::ledger::Ledger;
+use crate::spool::UploadFile;
 
 /// A job that is begun, whatever its kind.
 #[derive(Clone)]
@@ -84,9 +84,9 @@ impl<C> JobContext<C> {
         self.running.entry.record.borrow().codebook.clone()
     }
 
-    /// Where the upload lies that it was submitted with, if it was.
-    pub fn upload(&self) -> PathBuf {
-        self.running.ledger.spool.path(self.id())
+    /// The upload that it was submitted with, if it was.
+    pub fn upload(&self) -> UploadFile {
+        self.running.ledger.spool.file(self.id())
     }
 
     /// Keeps one piece of what the job comes to, durable when this returns; [`crate::Jobs::pieces`] gives

@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use reasonedit_resilience::{Backoff, panic_message};
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use crate::context::RunningJob;
 use crate::entry::JobEntry;
@@ -22,17 +23,30 @@ const MAX_ATTEMPTS: u32 = 3;
 /// A job that failed in passing is begun again after this long, times the attempts made, where nobody asked
 /// for another wait.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How long a job waits, first and at most, before it sees whether something can be stored again; what is
+/// told as its stage meanwhile.
+const ROOM_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const UNWRITABLE: &str = "unwritable";
 
 /// How the work on a job ended.
+#[derive(Clone)]
 pub(crate) enum End {
     Done(Value),
-    Failed(FailureReport),
+    Failed {
+        report: FailureReport,
+        /// Whether it may go on when it is submitted again.
+        retryable: bool,
+    },
     Cancelled,
     /// The service stops: the job goes on at the next start.
     Interrupted,
 }
 
 impl End {
+    fn failed(report: FailureReport) -> Self {
+        Self::Failed { report, retryable: false }
+    }
+
     fn halted(job: &JobEntry) -> Self {
         if job.cancelled() { Self::Cancelled } else { Self::Interrupted }
     }
@@ -49,11 +63,16 @@ impl Driver {
     /// Works on a job until it has ended or the service stops.
     pub(crate) async fn work(&self, kind: &JobKind, job: &Arc<JobEntry>) -> End {
         let mut failure: Option<(Option<Duration>, FailureReport)> = None;
+        // How often in a row nothing could be stored, and how often the job had been begun before.
+        let (mut refused, mut begun_before) = (0, None);
         loop {
-            let attempts = job.record.borrow().attempts;
+            let attempts = begun_before.take().unwrap_or_else(|| job.record.borrow().attempts);
             if attempts >= MAX_ATTEMPTS {
                 let interrupted = || (self.reporter)(JobsError::Interrupted { times: MAX_ATTEMPTS });
-                return End::Failed(failure.map_or_else(interrupted, |(_, report)| report));
+                return match failure {
+                    Some((_, report)) => End::Failed { report, retryable: true },
+                    None => End::failed(interrupted()),
+                };
             }
             if let Some((after, FailureReport { detail, .. })) = failure.take() {
                 let attempts = attempts.max(1);
@@ -63,32 +82,45 @@ impl Driver {
                     return End::halted(job);
                 }
             }
-            let begun = self.ledger.change(job, |record| {
+            let begun = self.ledger.change(job, move |record| {
                 record.state = JobState::Running;
-                record.attempts += 1;
+                record.attempts = attempts + 1;
                 record.started_at.get_or_insert_with(OffsetDateTime::now_utc);
             });
-            if let Err(error) = begun.await {
-                return End::Failed((self.reporter)(error));
-            }
-            let running = RunningJob { ledger: self.ledger.clone(), entry: Arc::clone(job) };
-            // Called within, so that what it does before it first awaits can't escape either.
-            let run = Arc::clone(&kind.run);
-            let work = AssertUnwindSafe(async move { run(running).await }).catch_unwind();
-            let outcome = tokio::select! {
-                biased;
-                () = job.halt.cancelled() => return End::halted(job),
-                outcome = work => outcome,
+            let outcome = match begun.await {
+                Ok(()) => {
+                    let running = RunningJob { ledger: self.ledger.clone(), entry: Arc::clone(job) };
+                    // Called within, so that what it does before it first awaits can't escape either.
+                    let run = Arc::clone(&kind.run);
+                    let work = AssertUnwindSafe(async move { run(running).await }).catch_unwind();
+                    tokio::select! {
+                        biased;
+                        () = job.halt.cancelled() => return End::halted(job),
+                        outcome = work => outcome,
+                    }
+                }
+                Err(error) => Ok(Err(JobFailure::Jobs(error))),
             };
-            match outcome {
+            let report = match outcome {
                 Ok(Ok(result)) => return End::Done(result),
-                Ok(Err(JobFailure::Retry { after, report })) => failure = Some((after, report)),
-                Ok(Err(JobFailure::Failed(report))) => return End::Failed(report),
-                Ok(Err(JobFailure::Jobs(error))) => return End::Failed((self.reporter)(error)),
+                Ok(Err(JobFailure::Retry { after, report })) => {
+                    (failure, refused) = (Some((after, report)), 0);
+                    continue;
+                }
+                Ok(Err(JobFailure::Unwritable(report))) => report,
+                Ok(Err(JobFailure::Jobs(error))) if error.is_unwritable() => (self.reporter)(error),
+                Ok(Err(JobFailure::Failed(report))) => return End::failed(report),
+                Ok(Err(JobFailure::Jobs(error))) => return End::failed((self.reporter)(error)),
                 Err(panic) => {
                     let said = panic_message(panic.as_ref()).to_owned();
-                    return End::Failed((self.reporter)(JobsError::Panicked { job: job.id, said }));
+                    return End::failed((self.reporter)(JobsError::Panicked { job: job.id, said }));
                 }
+            };
+            // It is no failure of the job's, so it doesn't count; a checkpoint meanwhile counts.
+            begun_before = Some(attempts.min(job.record.borrow().attempts));
+            refused += 1;
+            if !wait_for_room(job, &job.halt, refused, &report.detail).await {
+                return End::halted(job);
             }
         }
     }
@@ -98,7 +130,7 @@ impl Driver {
         let (id, kind) = (job.id, job.kind);
         let state = match &end {
             End::Done(_) => JobState::Done,
-            End::Failed(_) => JobState::Failed,
+            End::Failed { .. } => JobState::Failed,
             End::Cancelled => JobState::Cancelled,
             End::Interrupted => {
                 // Stopping is no failure of the job's.
@@ -107,16 +139,30 @@ impl Driver {
                 return false;
             }
         };
-        let ended = self.ledger.change(job, move |record| {
-            record.state = state;
-            record.ended_at = Some(OffsetDateTime::now_utc());
-            match end {
-                End::Done(result) => record.result = Some(result),
-                End::Failed(report) => record.error = Some(report.document),
-                End::Cancelled | End::Interrupted => {}
+        let (mut ending, mut refused) = (Some(end), 0);
+        while let Some(end) = ending.take() {
+            let kept = end.clone();
+            let ended = self.ledger.change(job, move |record| {
+                record.state = state;
+                record.ended_at = Some(OffsetDateTime::now_utc());
+                match end {
+                    End::Done(result) => record.result = Some(result),
+                    End::Failed { report, retryable } => {
+                        (record.error, record.retryable) = (Some(report.document), retryable);
+                    }
+                    End::Cancelled | End::Interrupted => {}
+                }
+            });
+            let Err(error) = ended.await else { break };
+            // What was done, or cancelled, is: it has ended once that can be kept.
+            if error.is_unwritable() {
+                refused += 1;
+                if !wait_for_room(job, &job.stopping, refused, &error.to_string()).await {
+                    return false;
+                }
+                ending = Some(kept);
+                continue;
             }
-        });
-        if let Err(error) = ended.await {
             // The result is too large, or the disk refuses. Whoever waits is told, and a restart tries again.
             let report = (self.reporter)(error);
             job.record.send_modify(|record| {
@@ -128,4 +174,16 @@ impl Driver {
         tracing::info!(job = %id, kind, ?state, "job ended");
         true
     }
+}
+
+/// Waits before something is stored again; `false` if `halt` fires first.
+async fn wait_for_room(job: &JobEntry, halt: &CancellationToken, refused: u32, detail: &str) -> bool {
+    let (first, longest) = ROOM_WAITS;
+    let wait = Backoff::linear(first).wait(refused, None).min(longest);
+    tracing::warn!(job = %job.id, %detail, seconds = wait.as_secs(), "the job waits until something can be stored");
+    let stage = job.record.borrow().progress.stage.clone();
+    job.record.send_modify(|record| UNWRITABLE.clone_into(&mut record.progress.stage));
+    let waited = tokio::time::timeout(wait, halt.cancelled()).await.is_err();
+    job.record.send_modify(|record| record.progress.stage = stage);
+    waited
 }

@@ -22,6 +22,8 @@ pub(crate) struct JobEntry {
     pub(crate) cancel_asked: AtomicBool,
     /// Cancelled, or the service stops.
     pub(crate) halt: CancellationToken,
+    /// The service stops.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl JobEntry {
@@ -35,6 +37,7 @@ impl JobEntry {
             claimed: AtomicBool::new(false),
             cancel_asked: AtomicBool::new(false),
             halt: stopping.child_token(),
+            stopping: stopping.clone(),
         }
     }
 

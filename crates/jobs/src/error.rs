@@ -47,6 +47,14 @@ pub enum JobsError {
         /// What was submitted under it.
         job: Ulid,
     },
+    /// What was kept of it has decayed.
+    #[error(
+        "What was kept of the job {job} is damaged, so that it isn't known how far it had come. Look at what the codebook has; to do it again, send another idempotency key."
+    )]
+    Decayed {
+        /// Which.
+        job: Ulid,
+    },
     /// Too many wait.
     #[error("Too many jobs are waiting.")]
     QueueFull {
@@ -85,6 +93,17 @@ pub enum JobsError {
     Lost(#[from] WorkLost),
 }
 
+impl JobsError {
+    /// Whether nothing can be stored at present, which ends by itself once the cause is gone.
+    pub fn is_unwritable(&self) -> bool {
+        match self {
+            Self::Journal(error) => matches!(error, CodebookError::Unwritable(_)),
+            Self::Upload(kind) => Unwritable::is_full(*kind),
+            _ => false,
+        }
+    }
+}
+
 impl Classify for JobsError {
     fn classify(self) -> Failure {
         let told = |kind| Failure::new(kind, self.to_string());
@@ -92,6 +111,7 @@ impl Classify for JobsError {
             Self::Unknown(_) => told(FailureKind::NotFound),
             Self::Ended => told(FailureKind::Conflict),
             Self::Exclusive { job, .. } | Self::KeyUsed { job } => told(FailureKind::Conflict).about_job(job),
+            Self::Decayed { job } => told(FailureKind::Damaged).about_job(job),
             Self::QueueFull { retry_after } => told(FailureKind::QueueFull).retry_after(retry_after),
             Self::Stopping => told(FailureKind::Unavailable),
             Self::Journal(error) => error.classify(),

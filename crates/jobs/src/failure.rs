@@ -16,9 +16,12 @@ pub enum JobFailure {
         /// What is told if it never does.
         report: FailureReport,
     },
+    /// Nothing can be stored at present: the disk is full, say. It is tried again without end.
+    Unwritable(FailureReport),
     /// It is over.
     Failed(FailureReport),
-    /// What the job needed of the jobs themselves, say to keep a checkpoint, was refused. It is over.
+    /// What the job needed of the jobs themselves, say to keep a checkpoint, was refused. It is over,
+    /// unless nothing can be stored at present.
     Jobs(JobsError),
 }
 

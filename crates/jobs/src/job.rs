@@ -14,8 +14,8 @@ use crate::failure::JobFailure;
 ///   elsewhere should watch [`JobContext::halted`].
 /// - It may be begun again from its last checkpoint at any time: what it did after that must bear being done
 ///   again.
-/// - A failure in passing (a full queue, a stopped engine) is [`JobFailure::Retry`] and tried again; every
-///   other one ends the job.
+/// - A failure in passing (a full queue, a stopped engine) is [`JobFailure::Retry`] and tried again; that
+///   nothing can be stored is [`JobFailure::Unwritable`], which is waited out; every other one ends the job.
 pub trait BackgroundJob: Serialize + DeserializeOwned + Send + 'static {
     /// As it is told, and stands in records.
     const NAME: &'static str;

@@ -10,18 +10,21 @@ use crate::entry::JobEntry;
 use crate::error::Result;
 use crate::record::JobRecord;
 use crate::spool::{Spool, SpooledUpload};
+use crate::stub;
 
 /// What is kept of all jobs; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     pub(crate) records: Journal,
     pub(crate) rows: Journal,
+    /// What jobs are known by where their records have decayed.
+    pub(crate) stubs: Journal,
     pub(crate) spool: Spool,
 }
 
 impl Ledger {
     /// Makes a record durable. Blocks.
-    fn write(&self, record: &JobRecord) -> Result<()> {
+    pub(crate) fn write(&self, record: &JobRecord) -> Result<()> {
         Ok(self.records.put(record.id, 0, &serde_json::to_vec(record)?)?)
     }
 
@@ -30,6 +33,27 @@ impl Ledger {
         let ledger = self.clone();
         blocking(move || {
             if let Some(upload) = upload {
+                ledger.spool.keep(upload, record.id)?;
+            }
+            let written = ledger.write(&record).and_then(|()| stub::keep(&ledger.stubs, &record));
+            written.inspect_err(|_| {
+                ledger.spool.remove(record.id);
+                // Nobody was told of it.
+                if let Err(error) = ledger.forget(record.id) {
+                    tracing::warn!(job = %record.id, %error, "a job that was not taken may be there");
+                }
+            })
+        })
+        .await
+    }
+
+    /// Keeps a job that goes on after it had failed, with its input.
+    pub(crate) async fn enter_again(&self, record: JobRecord, upload: Option<SpooledUpload>) -> Result<()> {
+        let ledger = self.clone();
+        blocking(move || {
+            if let Some(upload) = upload {
+                // What may be left of the one before.
+                ledger.spool.remove(record.id);
                 ledger.spool.keep(upload, record.id)?;
             }
             ledger.write(&record).inspect_err(|_| ledger.spool.remove(record.id))
@@ -79,6 +103,7 @@ impl Ledger {
     pub(crate) fn forget(&self, id: Ulid) -> Result<()> {
         // The record last: what a crash leaves is found again.
         self.rows.remove(id)?;
+        self.stubs.remove(id)?;
         Ok(self.records.remove(id)?)
     }
 }

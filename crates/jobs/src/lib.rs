@@ -58,7 +58,9 @@ mod ledger;
 mod record;
 mod registry;
 mod spool;
+mod stub;
 mod system;
+mod verify;
 
 pub use context::JobContext;
 pub use error::{JobsError, OpenError, Result};
@@ -66,5 +68,6 @@ pub use failure::{FailureReport, JobFailure};
 pub use job::BackgroundJob;
 pub use record::{JobProgress, JobRecord, JobState, JobView, SubmissionKey};
 pub use registry::JobRegistry;
-pub use spool::{Spool, SpooledUpload, UploadWriter};
+pub use spool::{Spool, SpooledUpload, UploadFile, UploadReader, UploadWriter};
 pub use system::{JobLimits, Jobs, Submission};
+pub use verify::verify_uploads;

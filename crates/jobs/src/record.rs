@@ -38,12 +38,18 @@ pub struct JobRecord {
     pub(crate) state: JobState,
     /// What was asked for, in the form of its kind.
     pub(crate) input: Value,
+    /// Bytes of the upload that it was submitted with, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upload_bytes: Option<u64>,
     /// Where it goes on after an interruption, in the form of its kind.
     #[serde(default)]
     pub(crate) checkpoint: Option<Value>,
     /// How often it was begun since it last got on.
     #[serde(default)]
     pub(crate) attempts: u32,
+    /// Whether it failed in passing: submitted again under its idempotency key, it goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) retryable: bool,
     pub(crate) progress: JobProgress,
     #[serde(default)]
     pub(crate) result: Option<Value>,

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use reasonedit_codebook::{CodebookName, Library};
+use reasonedit_codebook::{CodebookError, CodebookName, Library};
+use reasonedit_keyring::Keyring;
 use reasonedit_resilience::{WorkLost, blocking};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use crate::ledger::Ledger;
 use crate::record::{JobProgress, JobRecord, JobState, JobView, SubmissionKey};
 use crate::registry::{JobKind, JobRegistry};
 use crate::spool::{Spool, SpooledUpload};
+use crate::stub;
 
 /// How long a cancellation is waited for before it is answered.
 const CANCEL_WAIT: Duration = Duration::from_secs(1);
@@ -61,6 +63,8 @@ struct Shared {
     kinds: Vec<JobKind>,
     driver: Driver,
     limits: JobLimits,
+    /// Jobs whose records are lost and of which no other is known, with their idempotency keys in short.
+    lost: Mutex<BTreeMap<Ulid, Option<u64>>>,
     table: Mutex<BTreeMap<Ulid, Arc<JobEntry>>>,
     ids: Mutex<ulid::Generator>,
     /// One submission at a time: bounds are checked and kept.
@@ -84,11 +88,20 @@ impl Jobs {
         registry: JobRegistry<D>,
         stopping: CancellationToken,
     ) -> Result<Self, OpenError> {
-        let spool = Spool::open(folder).map_err(|error| OpenError::Folder(error.kind()))?;
+        // A store that keeps nothing beyond the process needs no keys that do.
+        let keys = library.keys().map_or_else(|| Keyring::ephemeral().map_err(CodebookError::from), Ok)?;
+        let spool = Spool::open(folder, keys).map_err(|error| OpenError::Folder(error.kind()))?;
         let JobRegistry { kinds, reporter, .. } = registry;
-        let ledger = Ledger { records: library.journal("jobs"), rows: library.journal("job-rows"), spool };
-        let mut table = BTreeMap::new();
-        for (key, bytes) in ledger.records.all()? {
+        let ledger = Ledger {
+            records: library.journal("jobs"),
+            rows: library.journal("job-rows"),
+            stubs: library.journal("job-stubs"),
+            spool,
+        };
+        let (mut table, mut known) = (BTreeMap::new(), BTreeMap::new());
+        let (records, damaged) = ledger.records.all_and_damaged()?;
+        for (key, bytes) in records {
+            known.insert(key.id, None);
             // Perhaps of a later version; it stays where it is.
             let record: JobRecord = match serde_json::from_slice(&bytes) {
                 Ok(record) => record,
@@ -102,6 +115,22 @@ impl Jobs {
                 tracing::error!(job = %key.id, %error, "the record of a job can't be read");
                 continue;
             };
+            known.insert(record.id, Some(record.clone()));
+            table.insert(record.id, Arc::new(JobEntry::new(kind.name, record, &stopping)));
+        }
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+        let mut lost = stub::compare(&ledger.stubs, &known, &names, reporter)?;
+        for (key, error) in damaged {
+            tracing::error!(job = %key.id, %error, "the record of a job can't be read");
+            lost.others.entry(key.id).or_default();
+        }
+        for record in lost.records {
+            let Some(kind) = kinds.iter().find(|kind| kind.name == record.kind) else { continue };
+            // In the place of what can't be read; where nothing can be written, at the next start.
+            if let Err(error) = ledger.write(&record) {
+                tracing::warn!(job = %record.id, %error, "that a job is lost was not kept");
+            }
+            lost.others.remove(&record.id);
             table.insert(record.id, Arc::new(JobEntry::new(kind.name, record, &stopping)));
         }
         let unfinished: BTreeSet<Ulid> =
@@ -112,6 +141,7 @@ impl Jobs {
             ledger,
             kinds,
             limits,
+            lost: Mutex::new(lost.others),
             table: Mutex::new(table),
             ids: Mutex::new(ulid::Generator::new()),
             submitting: tokio::sync::Mutex::new(()),
@@ -154,8 +184,10 @@ impl Jobs {
             codebook: submission.codebook,
             state: JobState::Queued,
             input: serde_json::to_value(job)?,
+            upload_bytes: submission.upload.as_ref().map(SpooledUpload::bytes),
             checkpoint: None,
             attempts: 0,
+            retryable: false,
             progress: JobProgress {
                 stage: "queued".to_owned(),
                 done: 0,
@@ -185,8 +217,12 @@ impl Jobs {
         if self.0.stopping.is_cancelled() {
             return Err(JobsError::Stopping);
         }
-        if let Some(before) = self.submitted_before(&record)? {
-            return Ok(before);
+        match self.submitted_before(&record)? {
+            Some(before) if before.record.borrow().retryable => {
+                return self.go_on(kind, &before, upload).await;
+            }
+            Some(before) => return Ok(before.record.borrow().view()),
+            None => {}
         }
         self.check_room(kind)?;
         // The generator fails only after 2^80 ids within one millisecond.
@@ -201,23 +237,53 @@ impl Jobs {
         Ok(view)
     }
 
-    fn submitted_before(&self, submitted: &JobRecord) -> Result<Option<JobView>> {
+    /// Has a job that failed in passing go on where it was, with what was submitted for it once more.
+    async fn go_on(
+        &self,
+        kind: &JobKind,
+        failed: &Arc<JobEntry>,
+        upload: Option<SpooledUpload>,
+    ) -> Result<JobView> {
+        self.check_room(kind)?;
+        let record = failed.record.borrow().clone();
+        let record = JobRecord {
+            state: JobState::Queued,
+            attempts: 0,
+            retryable: false,
+            error: None,
+            ended_at: None,
+            ..record
+        };
+        let (id, view) = (record.id, record.view());
+        self.0.ledger.enter_again(record.clone(), upload).await?;
+        let entry = JobEntry::new(kind.name, record, &self.0.stopping);
+        self.table().insert(id, Arc::new(entry));
+        tracing::info!(job = %id, kind = kind.name, "job submitted again; it goes on");
+        self.schedule();
+        Ok(view)
+    }
+
+    fn submitted_before(&self, submitted: &JobRecord) -> Result<Option<Arc<JobEntry>>> {
         let Some(asked) = &submitted.idempotency else { return Ok(None) };
         let table = self.table();
-        for job in table.values().filter(|job| job.kind == submitted.kind) {
+        for job in table.values().rev().filter(|job| job.kind == submitted.kind) {
             let record = job.record.borrow();
             let same = record.codebook == submitted.codebook;
             match &record.idempotency {
                 Some(known) if same && known.key == asked.key => {
                     if known.digest == asked.digest {
-                        return Ok(Some(record.view()));
+                        return Ok(Some(Arc::clone(job)));
                     }
                     return Err(JobsError::KeyUsed { job: job.id });
                 }
                 _ => {}
             }
         }
-        Ok(None)
+        let number = stub::number(submitted);
+        match self.0.lost.lock().iter().find(|(_, known)| **known == Some(number)) {
+            Some((job, _)) => Err(JobsError::Decayed { job: *job }),
+            None => Ok(None),
+        }
     }
 
     fn check_room(&self, kind: &JobKind) -> Result<()> {
@@ -273,13 +339,15 @@ impl Jobs {
     fn prune(&self) -> Result<()> {
         let old: Vec<Ulid> = {
             let table = self.table();
-            let ended: Vec<Ulid> =
-                table.values().filter(|job| job.state().ended()).map(|job| job.id).collect();
+            let ended = table.values().filter(|job| job.state().ended()).map(|job| job.id);
+            let mut ended: Vec<Ulid> = ended.chain(self.0.lost.lock().keys().copied()).collect();
+            ended.sort_unstable();
             ended[..ended.len().saturating_sub(self.0.limits.kept)].to_vec()
         };
         for id in old {
             self.0.ledger.forget(id)?;
             self.table().remove(&id);
+            self.0.lost.lock().remove(&id);
         }
         Ok(())
     }

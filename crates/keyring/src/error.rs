@@ -14,6 +14,9 @@ pub enum KeyringError {
     /// The thing was erased: its key is gone for good.
     #[error("it was erased")]
     Erased(Erasure),
+    /// A stream of more pieces than can be told apart.
+    #[error("it is too long to be sealed")]
+    TooLong,
     /// There is no key for the thing.
     #[error("there is no key for it")]
     Unknown,

@@ -26,6 +26,7 @@ mod erasure;
 mod error;
 mod file;
 mod ring;
+mod stream;
 
 pub use block::{KeyId, Lifetime};
 pub use cipher::OperatorKey;
@@ -33,3 +34,4 @@ pub use erasure::Erasure;
 pub use error::{KeyringError, Result};
 pub use file::overwrite;
 pub use ring::{Keyring, MAX_BY, is_whole};
+pub use stream::{StreamReader, StreamSealer};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use crate::block::{BLOCK, BY, Block, Entry, Head, KeyId, Lifetime, Record, end_of};
-use crate::cipher::{NONCE, OperatorKey, TAG, random, seal, unseal};
+use crate::cipher::{NONCE, OperatorKey, Secret, TAG, random, seal, unseal};
 use crate::erasure::Erasure;
 use crate::error::{KeyringError, Result};
 use crate::file::{Contents, KeyFile};
@@ -188,7 +188,7 @@ impl Keyring {
     /// # Errors
     /// `Unknown` if there is no key, `Erased`, `Changed` if the key can't be read, `Random`.
     pub fn seal(&self, id: KeyId, bound: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
-        let (key, nonce) = (self.entry(id)?.key(id, &self.head.root)?, random::<NONCE>()?);
+        let (key, nonce) = (self.secret(id)?, random::<NONCE>()?);
         let mut sealed = Vec::with_capacity(NONCE + plain.len() + TAG);
         sealed.extend(nonce);
         sealed.extend(seal(&key, &nonce, bound, plain));
@@ -200,14 +200,20 @@ impl Keyring {
     /// # Errors
     /// `Unknown`, `Erased`, `Changed` if it was not sealed so.
     pub fn unseal(&self, id: KeyId, bound: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
-        let key = self.entry(id)?.key(id, &self.head.root)?;
+        let key = self.secret(id)?;
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(KeyringError::Changed)?;
         unseal(&key, nonce, bound, sealed)
     }
 
-    fn entry(&self, id: KeyId) -> Result<Entry> {
+    /// The key of a thing.
+    ///
+    /// # Errors
+    /// `Unknown`, `Erased`, `Changed`.
+    pub(crate) fn secret(&self, id: KeyId) -> Result<Secret> {
         let inner = self.inner.lock();
-        inner.entries.get(&id).map(|(_, entry)| entry.clone()).ok_or(KeyringError::Unknown)
+        let entry = inner.entries.get(&id).map(|(_, entry)| entry.clone()).ok_or(KeyringError::Unknown)?;
+        drop(inner);
+        entry.key(id, &self.head.root)
     }
 
     /// Writes over the keys of these, and keeps that they were erased, when, and by whom; what was erased
@@ -268,6 +274,22 @@ impl Keyring {
         Ok(())
     }
 
+    /// Whether [`Self::merge_into`] would take a file: it has these keys, or isn't there.
+    ///
+    /// # Errors
+    /// `OtherFolder`, `Malformed`, `Disk`.
+    pub fn check_merge(&self, path: &Path) -> Result<()> {
+        KeyFile::read(path)?.map_or(Ok(()), |theirs| self.check_same(&theirs))
+    }
+
+    fn check_same(&self, theirs: &Contents) -> Result<()> {
+        match theirs.heads.iter().find_map(Head::identity_of) {
+            Some(identity) if identity == self.head.identity => Ok(()),
+            Some(_) => Err(KeyringError::OtherFolder),
+            None => Err(KeyringError::Malformed("its head is not as it was written")),
+        }
+    }
+
     /// Brings the file of keys of a backup up to date: it gets the keys that are new, and loses those of what
     /// was erased and of work that is over. Those that went otherwise it keeps, since they may be of what an
     /// earlier state is restored with. It is written whole, and what it was is written over.
@@ -288,12 +310,7 @@ impl Keyring {
             inner.entries.iter().map(|(id, (_, entry))| (*id, entry.clone())).collect();
         drop(inner);
         if let Some(theirs) = theirs {
-            let identity = theirs.heads.iter().find_map(Head::identity_of);
-            match identity {
-                Some(identity) if identity == self.head.identity => {}
-                Some(_) => return Err(KeyringError::OtherFolder),
-                None => return Err(KeyringError::Malformed("its head is not as it was written")),
-            }
+            self.check_same(&theirs)?;
             for block in &theirs.records {
                 let Record::Of(id, entry) = Record::parse(block) else { continue };
                 match (&entry, entries.get(&id)) {

@@ -9,7 +9,7 @@ use reasonedit_jobs::{Spool, SpooledUpload};
 /// # Errors
 /// What ends the body before its end; 500 when the disk refuses.
 pub(crate) async fn receive(spool: &Spool, mut body: Pieces) -> Result<SpooledUpload> {
-    let mut upload = spool.receive()?;
+    let mut upload = spool.receive().await?;
     while let Some(piece) = body.next().await? {
         upload.write(&piece).await?;
     }
@@ -18,6 +18,7 @@ pub(crate) async fn receive(spool: &Spool, mut body: Pieces) -> Result<SpooledUp
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::time::Duration;
     use std::{fs, io};
 
@@ -27,6 +28,7 @@ mod tests {
 
     use super::*;
     use reasonedit_http::body::BodyBudget;
+    use reasonedit_keyring::Keyring;
     use reasonedit_resilience::MemoryBudget;
 
     fn body(pieces: &[&'static [u8]], whole: bool) -> Body {
@@ -40,7 +42,7 @@ mod tests {
     #[tokio::test]
     async fn uploads_are_received_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path()).unwrap();
+        let spool = Spool::open(folder.path(), Keyring::ephemeral().unwrap()).unwrap();
         let receive = async |body: Body, limit| {
             let budget = BodyBudget::new(MemoryBudget::new(0, Duration::ZERO), 0, Duration::from_secs(5));
             super::receive(&spool, budget.pieces(&HeaderMap::new(), body, limit).unwrap()).await
@@ -53,6 +55,8 @@ mod tests {
 
         let upload = receive(body(&[b"abc", b"", b"de"], true), 5).await.unwrap();
         assert_eq!(upload.digest(), blake3::hash(b"abcde"));
-        assert_eq!(fs::read(upload.path()).unwrap(), b"abcde");
+        let mut bytes = Vec::new();
+        upload.file().open().unwrap().read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"abcde");
     }
 }

@@ -91,7 +91,7 @@ const FLOORS: [(&str, &[&str]); 39] = [
     ("access", &["failure"]),
     ("http", &["access", "audit", "failure", "resilience"]),
     ("oidc", &["access", "http"]),
-    ("jobs", &["codebook", "failure", "resilience"]),
+    ("jobs", &["codebook", "failure", "keyring", "resilience"]),
     ("page", &["http"]),
     ("api", &["access", "editor", "http", "imaging", "resilience"]),
     ("integrations/core", &["editor", "http"]),

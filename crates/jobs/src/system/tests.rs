@@ -460,3 +460,5 @@ async fn a_result_that_cannot_be_kept_is_a_failure_that_is_told() {
     let error = ended(&jobs, id).await.error.unwrap();
     assert!(error["fault"].as_str().unwrap().contains("too large"), "{error}");
 }
+
+mod lasting;

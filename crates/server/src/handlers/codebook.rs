@@ -229,7 +229,7 @@ async fn import_later(
     let jobs = state.jobs()?;
     let upload = upload::receive(jobs.spool(), body.pieces(state.import_bytes())?).await?;
     let idempotency = submission_key(headers, upload.digest(), &())?;
-    let total = upload.bytes();
+    let total = Some(upload.bytes());
     let submission = Submission { codebook, upload: Some(upload), total, idempotency };
     Ok(accepted(audited, jobs.submit(&Import::by(Contributor::from(caller)), submission).await?))
 }

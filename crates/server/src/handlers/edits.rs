@@ -127,9 +127,8 @@ pub(crate) async fn batch(
     let _permit = archives.take()?;
     let limits = state.batch_limits();
     let upload = upload::receive(jobs.spool(), body.pieces(limits.bytes)?).await?;
-    let (path, each) =
-        (upload.path().to_owned(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
-    let lines = blocking(move || Source::check(&path, format, each)).await?;
+    let (file, each) = (upload.file(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
+    let lines = blocking(move || Source::check(&file, format, each)).await?;
     let input = Batch { format, verify: params.verify, lines, by: Contributor::from(&caller) };
     let idempotency = submission_key(&headers, upload.digest(), &input)?;
     let submission = Submission { codebook, upload: Some(upload), total: Some(lines), idempotency };

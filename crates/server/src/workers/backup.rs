@@ -49,7 +49,11 @@ impl BackgroundJob for Backup {
             return Err(failed(interrupted()));
         }
         context.checkpoint(&Begun::Begun).await?;
-        work(self.asked, dependencies, context).await.map_err(failed)
+        // A disk for backups that is full isn't waited for: whoever looks after it is told.
+        work(self.asked, dependencies, context).await.map_err(|problem| match failed(problem) {
+            JobFailure::Unwritable(report) => JobFailure::Failed(report),
+            other => other,
+        })
     }
 }
 

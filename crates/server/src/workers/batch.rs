@@ -60,8 +60,8 @@ async fn work(
     context: JobContext<()>,
 ) -> Result<BatchResultDto> {
     let (mut tally, last) = tally_of(&context).await?;
-    let (path, item_bytes) = (context.upload(), dependencies.item_bytes);
-    let mut source = blocking(move || Source::open(&path, input.format, item_bytes)).await?;
+    let (upload, item_bytes) = (context.upload(), dependencies.item_bytes);
+    let mut source = blocking(move || Source::open(&upload, input.format, item_bytes)).await?;
     context.progress("edits", tally.made + tally.failed, input.lines);
     loop {
         let (back, line) = blocking(move || {

@@ -1,5 +1,7 @@
 //! How jobs fail, between problem documents and the jobs' own words.
 
+use std::io;
+
 use reasonedit_http::problem::{Problem, ProblemKind};
 use reasonedit_jobs::{FailureReport, JobFailure, JobsError};
 use serde_json::Value;
@@ -9,6 +11,18 @@ fn reported(problem: &Problem) -> FailureReport {
     let body = problem.body();
     let document = serde_json::to_value(&body).unwrap_or(Value::Null);
     FailureReport::new(body.detail, document)
+}
+
+/// What is told of an upload that can't be read: that it is damaged, where it isn't as it came.
+pub(super) fn unreadable(error: &io::Error) -> Problem {
+    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) {
+        return Problem::new(
+            ProblemKind::Damaged,
+            "What was kept of the upload is damaged or missing; send it again under another idempotency key.",
+        );
+    }
+    // The kind and not its text, which may hold a path.
+    Problem::internal(&format!("an upload can't be read: {}", error.kind()))
 }
 
 /// How failures of the jobs themselves are told.
@@ -24,7 +38,9 @@ pub(super) fn report(error: JobsError) -> FailureReport {
 #[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands on")]
 pub(super) fn failed(problem: Problem) -> JobFailure {
     let report = reported(&problem);
-    if problem.passing() {
+    if matches!(problem.kind(), ProblemKind::StorageFull | ProblemKind::Unwritable) {
+        JobFailure::Unwritable(report)
+    } else if problem.passing() {
         JobFailure::Retry { after: problem.wait(), report }
     } else {
         JobFailure::Failed(report)
@@ -35,7 +51,8 @@ pub(super) fn failed(problem: Problem) -> JobFailure {
 mod tests {
     use std::time::Duration;
 
-    use reasonedit_editor::EngineError;
+    use reasonedit_codebook::Unwritable;
+    use reasonedit_editor::{CodebookError, EngineError};
     use ulid::Ulid;
 
     use super::*;
@@ -79,6 +96,8 @@ mod tests {
         assert!(matches!(failure, JobFailure::Retry { after: Some(after), .. } if after == retry_after));
         let failure = failed(EngineError::DeadlineExceeded.into());
         assert!(matches!(failure, JobFailure::Retry { after: None, .. }));
+        let full: Problem = CodebookError::Unwritable(Unwritable::Full).into();
+        assert!(matches!(failed(full), JobFailure::Unwritable(_)));
         assert!(matches!(failed(Problem::internal(&"disk")), JobFailure::Failed(_)));
     }
 }

@@ -1,6 +1,5 @@
 //! `POST /codebook/import?background=true`: an import that outlives its request.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +7,14 @@ use std::time::Duration;
 
 use reasonedit_editor::{CallContext, Priority};
 use reasonedit_http::audit::AuditRecord;
-use reasonedit_http::problem::{Problem, Result};
-use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
+use reasonedit_http::problem::Result;
+use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure, UploadReader};
 use reasonedit_resilience::blocking;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::dependencies::JobDependencies;
-use super::failure::failed;
+use super::failure::{failed, unreadable};
 use crate::contributor::Contributor;
 use crate::dto::codebook::ImportDto;
 use crate::dto::job::JobKind;
@@ -27,7 +26,7 @@ const CHECKPOINT_TICKS: u32 = 20;
 
 /// Counts what is read.
 struct Counting {
-    file: File,
+    file: UploadReader,
     read: Arc<AtomicU64>,
     halted: CancellationToken,
 }
@@ -75,10 +74,10 @@ impl BackgroundJob for Import {
 /// far it came, in bytes read and edits that got new keys: an import that gets farther each time is tried
 /// again without end.
 async fn work(by: Contributor, dependencies: JobDependencies, context: JobContext<u64>) -> Result<ImportDto> {
-    let path = context.upload();
+    let upload = context.upload();
     let (file, total) = blocking(move || {
-        let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m.len())));
-        opened.map_err(|error| Problem::internal(&format!("an archive can't be read: {}", error.kind())))
+        let opened = upload.open().and_then(|file| file.length().map(|length| (file, length)));
+        opened.map_err(|error| unreadable(&error))
     })
     .await?;
     let mut farthest: u64 = context.resumed_from()?.unwrap_or(0);

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use reasonedit_editor::{EditorError, EmbeddingChoice, ModularityState, ModularityWatch, SampleSet};
 use reasonedit_http::problem::{Problem, Result};
-use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
+use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure, JobsError};
 use reasonedit_resilience::blocking;
 use reasonedit_topology::ModularityReport;
 use serde::{Deserialize, Serialize};
@@ -30,9 +30,12 @@ impl ModularityWatch for Telling<'_> {
     fn checkpoint<'a>(&'a self, state: &'a ModularityState) -> BoxFuture<'a, Result<(), EditorError>> {
         Box::pin(async move {
             let kept = self.0.checkpoint(state).await;
-            kept.map_err(|error| {
-                tracing::error!(%error, job = %self.0.id(), "a checkpoint can't be kept");
-                EditorError::Storage(std::io::Error::other("a checkpoint can't be kept"))
+            kept.map_err(|error| match error {
+                JobsError::Journal(error) => error.into(),
+                error => {
+                    tracing::error!(%error, job = %self.0.id(), "a checkpoint can't be kept");
+                    EditorError::Storage(std::io::Error::other("a checkpoint can't be kept"))
+                }
             })
         })
     }

@@ -1,18 +1,18 @@
 //! The edits of a batch as they lie on disk: JSON Lines, or a tar of native records with their pictures.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use bytes::Bytes;
 use reasonedit_editor::{EditRequest, Editor, ImageSource, StatementInput};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::json::from_slice;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
+use reasonedit_jobs::{UploadFile, UploadReader};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::failure::unreadable;
 use crate::contributor::Contributor;
 use crate::dto::BoxInput;
 use crate::dto::edit_input::EditInput;
@@ -47,11 +47,11 @@ type Places = HashMap<String, (u64, u64)>;
 /// An upload that is being read. Blocks.
 #[derive(Debug)]
 pub(crate) struct Source {
-    lines: BufReader<io::Take<File>>,
+    lines: BufReader<io::Take<UploadReader>>,
     number: u64,
     item_bytes: u64,
     /// Of a tar: its file, and where in it each picture lies.
-    pictures: Option<(File, Places)>,
+    pictures: Option<(UploadReader, Places)>,
 }
 
 /// One line that is not empty.
@@ -67,8 +67,8 @@ impl Source {
     ///
     /// # Errors
     /// 422 for a tar that is damaged or has no `edits.jsonl`, 500 when the disk refuses.
-    pub(crate) fn open(path: &Path, format: Format, item_bytes: u64) -> Result<Self> {
-        let open = || File::open(path).map_err(|error| refused(&error));
+    pub(crate) fn open(upload: &UploadFile, format: Format, item_bytes: u64) -> Result<Self> {
+        let open = || upload.open().map_err(|error| unreadable(&error));
         let (lines, pictures) = match format {
             Format::Lines => (open()?.take(u64::MAX), None),
             Format::Records => {
@@ -88,7 +88,7 @@ impl Source {
                     .filter_map(|(path, place)| Some((path.strip_prefix(&folder)?.to_owned(), place)))
                     .collect();
                 let mut file = open()?;
-                file.seek(SeekFrom::Start(start)).map_err(|error| refused(&error))?;
+                file.seek(SeekFrom::Start(start)).map_err(|error| unreadable(&error))?;
                 (file.take(length), Some((open()?, pictures)))
             }
         };
@@ -99,8 +99,8 @@ impl Source {
     ///
     /// # Errors
     /// As [`Self::open`]; 413 for too many or too long lines; 422 if there is none.
-    pub(crate) fn check(path: &Path, format: Format, limits: SourceLimits) -> Result<u64> {
-        let mut source = Self::open(path, format, limits.item_bytes)?;
+    pub(crate) fn check(upload: &UploadFile, format: Format, limits: SourceLimits) -> Result<u64> {
+        let mut source = Self::open(upload, format, limits.item_bytes)?;
         let mut count = 0;
         while source.next_line()?.is_some() {
             count += 1;
@@ -127,7 +127,7 @@ impl Source {
                 .by_ref()
                 .take(self.item_bytes + 1)
                 .read_until(b'\n', &mut bytes)
-                .map_err(|error| refused(&error))?;
+                .map_err(|error| unreadable(&error))?;
             if read == 0 {
                 return Ok(None);
             }
@@ -257,8 +257,12 @@ fn begins(bytes: &[u8]) -> Result<usize> {
 }
 
 /// Where each plain file of a tar lies in it.
-fn files_of(tar: File) -> Result<Places> {
-    let damaged = |_: io::Error| unusable("The archive is damaged, or no tar.".to_owned());
+fn files_of(tar: UploadReader) -> Result<Places> {
+    let damaged = |error: io::Error| match error.kind() {
+        // Not as it came.
+        io::ErrorKind::InvalidData => unreadable(&error),
+        _ => unusable("The archive is damaged, or no tar.".to_owned()),
+    };
     let mut archive = tar::Archive::new(tar);
     let mut files = HashMap::new();
     for entry in archive.entries_with_seek().map_err(damaged)? {
@@ -277,14 +281,14 @@ fn files_of(tar: File) -> Result<Places> {
     Ok(files)
 }
 
-fn read_at(file: &mut File, (start, length): (u64, u64), limit: u64) -> Result<Bytes> {
+fn read_at(file: &mut UploadReader, (start, length): (u64, u64), limit: u64) -> Result<Bytes> {
     if length > limit {
         let detail = format!("The picture is larger than the {limit} bytes allowed.");
         return Err(Problem::at(ProblemKind::TooLarge, "/image", detail));
     }
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(start)).map_err(|error| refused(&error))?;
-    file.take(length).read_to_end(&mut bytes).map_err(|error| refused(&error))?;
+    file.seek(SeekFrom::Start(start)).map_err(|error| unreadable(&error))?;
+    file.take(length).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 != length {
         return Err(Problem::invalid("/image", "The archive ends within this picture."));
     }
@@ -295,115 +299,5 @@ fn unusable(detail: String) -> Problem {
     Problem::new(ProblemKind::Invalid, detail)
 }
 
-/// The disk refused. The kind of the error and not its text, which may hold a path.
-fn refused(error: &io::Error) -> Problem {
-    Problem::internal(&format!("an upload can't be read: {}", error.kind()))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: SourceLimits = SourceLimits { item_bytes: 200, lines: 3 };
-
-    fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        file
-    }
-
-    fn check(bytes: &[u8], format: Format) -> Result<u64, u16> {
-        Source::check(file(bytes).path(), format, LIMITS).map_err(|problem| problem.status().as_u16())
-    }
-
-    fn lines(bytes: &[u8]) -> Vec<(u64, String)> {
-        let file = file(bytes);
-        let mut source = Source::open(file.path(), Format::Lines, 200).unwrap();
-        std::iter::from_fn(|| source.next_line().unwrap())
-            .map(|line| (line.number, String::from_utf8_lossy(&line.bytes).into_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn lines_keep_their_numbers() {
-        let wanted = |lines: &[(u64, &str)]| -> Vec<(u64, String)> {
-            lines.iter().map(|(number, text)| (*number, (*text).to_owned())).collect()
-        };
-        assert_eq!(lines(b"{}\n[]\n"), wanted(&[(1, "{}"), (2, "[]")]));
-        assert_eq!(lines(b"\n  \r\n{}\r\n\n[]"), wanted(&[(3, "{}\r"), (5, "[]")]));
-        assert_eq!(lines(b"\n\n"), []);
-        assert_eq!(lines(b"\xef\xbb\xbf{}\n[]"), wanted(&[(1, "\u{feff}{}"), (2, "[]")]));
-        assert_eq!(lines(b"\xef\xbb\xbf\r\n{}"), wanted(&[(2, "{}")]));
-        assert_eq!(check(b"\xff\xfe{\0}\0\n\0", Format::Lines), Err(400));
-        assert_eq!(check(b"{\0}\0\n\0", Format::Lines), Err(400));
-        assert_eq!(check(b"\x1f\x8b\x08\0", Format::Lines), Err(400));
-    }
-
-    #[test]
-    fn uploads_are_bounded() {
-        assert_eq!(check(b"1\n\n2\n3", Format::Lines), Ok(3));
-        assert_eq!(check(b"1\n2\n3\n4", Format::Lines), Err(413));
-        assert_eq!(check(b" \n\n", Format::Lines), Err(422));
-        assert_eq!(check(b"", Format::Lines), Err(422));
-        assert_eq!(check(&[b'x'; 200], Format::Lines), Ok(1));
-        assert_eq!(check(&[b'x'; 201], Format::Lines), Err(413));
-        let mut ended = vec![b'x'; 200];
-        ended.extend(b"\ny\n");
-        assert_eq!(check(&ended, Format::Lines), Ok(2));
-    }
-
-    fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut tar = tar::Builder::new(Vec::new());
-        for (path, bytes) in files {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            header.set_cksum();
-            tar.append_data(&mut header, path, *bytes).unwrap();
-        }
-        tar.into_inner().unwrap()
-    }
-
-    #[test]
-    fn records_find_their_pictures_wherever_they_lie() {
-        let record =
-            br#"{"uid": "r1", "image": "images/a.png", "question": "q", "answer": "a", "reasoning": ["s", "t"],
-                "evidence": [[{"x": 1, "y": 2, "width": 3, "height": 4}], []], "contrast": []}"#
-                .map(|byte| if byte == b'\n' { b' ' } else { byte });
-        for folder in ["", "./", "world/"] {
-            let (records, picture) = (format!("{folder}edits.jsonl"), format!("{folder}images/a.png"));
-            for files in [
-                [(&*records, &record[..]), (&*picture, b"png")],
-                [(&*picture, b"png"), (&*records, &record[..])],
-            ] {
-                let file = file(&tar(&files));
-                let mut source = Source::open(file.path(), Format::Records, 1000).unwrap();
-                let line = source.next_line().unwrap().unwrap();
-                let Parsed::Request(request) = source.parse(&line.bytes).unwrap() else { panic!("a body") };
-                assert!(
-                    matches!(&request.image, ImageSource::Bytes(bytes) if bytes.bytes() == "png"),
-                    "{folder}"
-                );
-                assert_eq!(request.reasoning[0].evidence.len(), 1);
-                assert!(request.reasoning[1].evidence.is_empty());
-                assert_eq!(request.metadata, json!({"uid": "r1"}));
-                assert_eq!(source.next_line().unwrap(), None);
-            }
-        }
-    }
-
-    #[test]
-    fn archives_that_are_none_are_refused() {
-        assert_eq!(check(b"not a tar, only text", Format::Records), Err(422));
-        assert_eq!(check(&tar(&[("images/a.png", b"x")]), Format::Records), Err(422));
-        assert_eq!(check(&tar(&[("edits.jsonl", b"\n")]), Format::Records), Err(422));
-        let whole = tar(&[("edits.jsonl", b"{}\n"), ("images/a.png", b"x")]);
-        assert_eq!(check(&whole, Format::Records), Ok(1));
-        let file = file(&whole);
-        let mut source = Source::open(file.path(), Format::Records, 100).unwrap();
-        for path in ["images/b.png", "../edits.jsonl", "/etc/passwd"] {
-            let line = json!({"image": path, "question": "q", "answer": "a"}).to_string();
-            let Err(problem) = source.parse(line.as_bytes()) else { panic!("{path} was found") };
-            assert_eq!(problem.body().errors[0].pointer, "/image");
-        }
-    }
-}
+mod tests;

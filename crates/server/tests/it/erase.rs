@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use reasonedit_access::{AccessRole, CodebookScope, NewToken, TokenStore};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, delete, get, send};
+use crate::common::{Answer, delete, get, post, send};
 use crate::model::{picture, server_on, service, service_guarded};
 
 const SECRET: &str = "effusion at the left base";
@@ -124,6 +124,63 @@ async fn a_picture_is_erased_with_all_edits_about_it_and_kept_while_others_are()
     delete(router, &format!("/images/{image}")).await.problem(404);
     delete(router, "/images/abc").await.problem(404);
     assert_eq!(get(router, &format!("/edits/{}?codebook=ward", id(&apart))).await.code(), 200);
+}
+
+/// What is sent to be worked on in the background lies sealed while it waits, and when it has ended or was
+/// cancelled nothing is left that could be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_of_jobs_lie_sealed_and_go_with_the_job() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, editor) = server_on(data.path(), reasonedit_server::ServerConfig::default()).await;
+    let router = server.router();
+    let red = picture([200, 10, 10]);
+    let lines: String = (0..400).map(|_| format!("{}\n", body([200, 10, 10]))).collect();
+    let uploads = || {
+        let files = std::fs::read_dir(data.path().join("jobs")).unwrap();
+        files.map(|file| file.unwrap().path()).collect::<Vec<_>>()
+    };
+    let lies_open = || {
+        let encoded = STANDARD.encode(&red);
+        [SECRET.as_bytes(), &red, &encoded.as_bytes()[..60]].iter().any(|part| shown(data.path(), part))
+    };
+    let batch = post(&router, "/edits/batch?codebook=ward", "application/x-ndjson", lines).await;
+    assert_eq!(batch.code(), 202, "{}", batch.text());
+    let id = batch.json()["id"].as_str().unwrap().to_owned();
+    // One line at least is made.
+    while get(&router, &format!("/jobs/{id}")).await.json()["progress"]["done"].as_u64() < Some(1) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let archive = get(&router, "/codebook/export?codebook=ward").await;
+    assert!(archive.text().contains(SECRET));
+    let import = "/codebook/import?codebook=other&background=true";
+    let waiting = post(&router, import, "application/x-tar", archive.body).await;
+    assert_eq!(waiting.code(), 202, "{}", waiting.text());
+    let kept = uploads();
+    assert!(!kept.is_empty() && !lies_open(), "{kept:?}");
+    let copies: Vec<Vec<u8>> = kept.iter().map(|file| std::fs::read(file).unwrap()).collect();
+
+    let imported = waiting.json()["id"].as_str().unwrap().to_owned();
+    get(&router, &format!("/jobs/{imported}/events")).await;
+    assert_eq!(get(&router, &format!("/jobs/{imported}")).await.json()["state"], "done");
+    delete(&router, &format!("/jobs/{id}")).await;
+    get(&router, &format!("/jobs/{id}/events")).await;
+    assert_eq!(get(&router, &format!("/jobs/{id}")).await.json()["state"], "cancelled");
+    for _ in 0..200 {
+        if uploads().is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(uploads(), Vec::<std::path::PathBuf>::new());
+    // Their keys are gone: what a disk or a copy still has of them is nobody's.
+    let keys = editor.library().keys().unwrap();
+    for copy in copies {
+        let key = reasonedit_keyring::KeyId::of("upload", &[&copy[..16]]);
+        assert!(!keys.has(key));
+    }
+    assert!(!lies_open());
+    let results = get(&router, &format!("/jobs/{id}/results?limit=1")).await;
+    assert_eq!(results.json()["status"], 201, "{}", results.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
