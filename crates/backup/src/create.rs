@@ -158,9 +158,12 @@ impl BackupRepository {
         self.add(&manifest)?;
         let doubtful = doubtful(&manifest);
         let prunes = options.keep > 0 && doubtful.is_none();
-        let pruned = prunes.then(|| self.prune_locked(options.keep, &mut kinds, watch));
+        let pruned = prunes.then(|| self.prune_locked(options.keep, options.check, &mut kinds, watch));
         let (pruned, not_pruned) = match pruned.transpose() {
-            Ok(pruned) => (pruned, doubtful.filter(|_| options.keep > 0).map(str::to_owned)),
+            Ok(pruned) => {
+                let why = pruned.as_ref().and_then(PruneSummary::doubt);
+                (pruned, doubtful.filter(|_| options.keep > 0).map(str::to_owned).or(why))
+            }
             Err(error) => {
                 tracing::error!(%error, "older backups were not removed");
                 (None, Some(not_pruned(&error)))
@@ -373,18 +376,21 @@ fn copy_files(
 ) -> Result<Vec<BackupFile>> {
     let mut copied = Vec::new();
     for (name, path) in named(files)? {
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        // A service would not start on what isn't, and somebody would learn that from the restored folder.
+        if path.extension().is_some_and(|own| own == "json")
+            && let Ok(bytes) = fs::read(&path)
+            && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err()
+        {
+            return Err(BackupError::Source { name, reason: "is damaged: it is not JSON" });
+        }
+        let (object, written) = match objects.put_file(&path, options.check)? {
+            Ok(put) => put,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(BackupError::file(&path)(error)),
         };
-        // A service would not start on what isn't, and somebody would learn that from the restored folder.
-        let json = path.extension().is_some_and(|own| own == "json");
-        if json && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
-            return Err(BackupError::Source { name, reason: "is damaged: it is not JSON" });
+        if written {
+            new.count(object.bytes);
         }
-        let object = BackupObject { sum: blake3::hash(&bytes), bytes: bytes.len() as u64 };
-        put_new(objects, object, &bytes, options, new)?;
         copied.push(BackupFile { name, object });
     }
     Ok(copied)

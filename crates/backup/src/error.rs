@@ -72,6 +72,12 @@ pub enum BackupError {
     /// There is nothing in the folder, or no folder.
     #[error("there are no backups here")]
     Nothing,
+    /// The data folder was backed up to a repository in this folder, and it isn't there.
+    #[error(
+        "the repository of backups that was in this folder is not there: the disk for backups isn't mounted, or is another one. Mount it; \
+         or say that a new repository is wanted (--new-repository, `new_repository` of a request)"
+    )]
+    Gone,
     /// The repository was begun by a later version of this program.
     #[error("the repository has the form {found}, this program knows {known}: use a newer version of it")]
     FormTooNew {
@@ -105,6 +111,16 @@ pub enum BackupError {
         /// What came out.
         found: String,
     },
+    /// The newest backup is damaged.
+    #[error("the newest backup, {newest}, can't be restored: {}; {}", told(harmed), instead(whole.as_ref()))]
+    NewestHarmed {
+        /// Which.
+        newest: BackupId,
+        /// What is wrong with it. At least one.
+        harmed: Vec<HarmedObject>,
+        /// The newest one that is whole.
+        whole: Option<BackupId>,
+    },
     /// The folder to restore into is there and not empty.
     #[error(
         "the folder to restore into is not empty; a restore that was broken off leaves `.restoring-…` there, to be removed"
@@ -137,6 +153,13 @@ fn told(harmed: &[HarmedObject]) -> String {
     }
 }
 
+fn instead(whole: Option<&BackupId>) -> String {
+    match whole {
+        None => "no other one is whole".to_owned(),
+        Some(id) => format!("the newest that is whole is {id}: --snapshot {id} restores it"),
+    }
+}
+
 impl BackupError {
     /// For `map_err` of what was done to a file.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
@@ -156,9 +179,12 @@ impl Classify for BackupError {
             return error.classify();
         }
         let kind = match &self {
-            Self::NoRepository | Self::Nothing | Self::FormTooNew { .. } | Self::InUse | Self::NotEmpty => {
-                FailureKind::Conflict
-            }
+            Self::NoRepository
+            | Self::Nothing
+            | Self::Gone
+            | Self::FormTooNew { .. }
+            | Self::InUse
+            | Self::NotEmpty => FailureKind::Conflict,
             Self::Keys(KeyringError::OtherFolder) => FailureKind::Conflict,
             Self::Keys(KeyringError::Disk { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
                 return Failure::new(FailureKind::StorageFull, "the disk that backups go to is full");
@@ -166,6 +192,7 @@ impl Classify for BackupError {
             Self::Unknown(_) => FailureKind::NotFound,
             Self::Keys(KeyringError::Malformed(_))
             | Self::Harmed(_)
+            | Self::NewestHarmed { .. }
             | Self::Source { .. }
             | Self::Differs { .. } => FailureKind::Damaged,
             Self::Stopped => FailureKind::Unavailable,

@@ -23,7 +23,7 @@
 //! let source = BackupSource { images: &images, keys: &keys, files: &[data.join("tokens.json")] };
 //! let go_on = |_| ControlFlow::Continue(());
 //!
-//! let repository = BackupRepository::open_or_create(&repository)?;
+//! let repository = BackupRepository::open_or_create(&repository, &data.join("backups.json"), &keys, false)?;
 //! let made = repository.create(&|take| store.dump(take), &source, CreateOptions::default(), &go_on)?;
 //! assert!(repository.verify(None, &go_on)?.harmed.is_empty());
 //!
@@ -36,6 +36,7 @@
 
 mod create;
 mod error;
+mod known;
 mod manifest;
 mod objects;
 mod pack;

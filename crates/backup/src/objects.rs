@@ -15,6 +15,9 @@ use crate::manifest::BackupObject;
 /// How the names of files begin that are being written.
 pub(crate) const UNFINISHED: &str = ".new-";
 
+/// Bytes of a file that are held while it is copied.
+const COPIED_AT_ONCE: usize = 256 << 10;
+
 /// A folder of such files. What was put there is durable after [`Self::sync`].
 #[derive(Debug)]
 pub(crate) struct Objects {
@@ -70,6 +73,67 @@ impl Objects {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ObjectHarm::Missing),
             Err(_) => Err(ObjectHarm::Unreadable),
         }
+    }
+
+    /// Writes an object to `to`, and says how long it is, if its bytes are those that were written. Holds a
+    /// piece of it at a time; what was written is of no use where it fails.
+    ///
+    /// # Errors
+    /// The inner one: what became of it; the outer one: what `to` says.
+    pub(crate) fn copy(&self, sum: &Hash, to: &mut dyn io::Write) -> io::Result<Result<u64, ObjectHarm>> {
+        let file = match File::open(self.path(sum)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(ObjectHarm::Missing)),
+            Err(_) => return Ok(Err(ObjectHarm::Unreadable)),
+        };
+        match hashed(file, to)? {
+            Ok((found, bytes)) if found == *sum => Ok(Ok(bytes)),
+            Ok(_) => Ok(Err(ObjectHarm::Changed)),
+            Err(_) => Ok(Err(ObjectHarm::Unreadable)),
+        }
+    }
+
+    /// How long an object is, if its bytes are those that were written.
+    ///
+    /// # Errors
+    /// What became of it.
+    pub(crate) fn check(&self, sum: &Hash) -> Result<u64, ObjectHarm> {
+        self.copy(sum, &mut io::sink()).unwrap_or(Err(ObjectHarm::Unreadable))
+    }
+
+    /// Keeps what a file holds, unless that is there already, or `check` and not whole. Holds a piece of it
+    /// at a time. Returns what it is, and whether it was written.
+    ///
+    /// # Errors
+    /// The disk refuses. The inner one: the file can't be read.
+    pub(crate) fn put_file(&mut self, path: &Path, check: bool) -> Result<io::Result<(BackupObject, bool)>> {
+        let opened = || File::open(path);
+        let first = opened().and_then(|file| hashed(file, &mut io::sink()).and_then(|read| read));
+        let (sum, bytes) = match first {
+            Ok(first) => first,
+            Err(error) => return Ok(Err(error)),
+        };
+        let object = BackupObject { sum, bytes };
+        let sound = if check { self.check(&sum).is_ok() } else { self.stands(&object) };
+        if sound {
+            return Ok(Ok((object, false)));
+        }
+        // Beside its kind: which folder it belongs into is known at the end, since it may grow meanwhile.
+        let beside = self.folder.parent().unwrap_or(&self.folder).to_owned();
+        let begun = || tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&beside);
+        let mut written = begun().map_err(BackupError::file(&beside))?;
+        let copied = match opened() {
+            Ok(file) => hashed(file, &mut written).map_err(BackupError::file(&beside))?,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (sum, bytes) = match copied {
+            Ok(copied) => copied,
+            Err(error) => return Ok(Err(error)),
+        };
+        let object = BackupObject { sum, bytes };
+        self.shard(&sum).map_err(BackupError::file(&self.folder))?;
+        self.name(Unnamed { object, file: written.into_temp_path() })?;
+        Ok(Ok((object, true)))
     }
 
     /// As [`Self::read`], for whoever can't do without it.
@@ -194,6 +258,23 @@ impl Objects {
         match each() {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.folder.exists() => Ok(()),
             done => done.map_err(BackupError::file(&self.folder)),
+        }
+    }
+}
+
+/// Copies what there is to read, and says what its sum and length are. The inner error is the reader's.
+fn hashed(mut from: impl io::Read, to: &mut dyn io::Write) -> io::Result<io::Result<(Hash, u64)>> {
+    let (mut hasher, mut bytes, mut piece) = (blake3::Hasher::new(), 0, vec![0; COPIED_AT_ONCE]);
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(Ok((hasher.finalize(), bytes))),
+            Ok(count) => {
+                hasher.update(&piece[..count]);
+                to.write_all(&piece[..count])?;
+                bytes += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Ok(Err(error)),
         }
     }
 }

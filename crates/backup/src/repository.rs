@@ -4,7 +4,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use reasonedit_keyring::{Keyring, KeyringError};
+use ulid::Ulid;
+
 use crate::error::{BackupError, ObjectHarm, Result};
+use crate::known::KnownRepositories;
 use crate::manifest::{BackupId, BackupManifest, NoManifest};
 use crate::objects::{Objects, UNFINISHED, private_folder, sync_folder, write_whole};
 
@@ -14,6 +18,8 @@ const FORM_FILE: &str = "form";
 const FORM_TEXT: &str = "reasonedit backups ";
 /// The form that this program writes.
 const FORM: u32 = 1;
+/// The file that says which repository it is, and its form once more.
+const ID_FILE: &str = "repository";
 /// What is locked while something is written or removed, and shared while everything is read.
 const LOCK: &str = "lock";
 /// The file of keys, one for all backups: what is erased is so in all of them.
@@ -54,53 +60,101 @@ impl Kinds {
     }
 }
 
+/// What the files say that tell what the folder is.
+enum Told {
+    /// A repository, which has this id if one can be read.
+    Repository(Option<Ulid>),
+    /// One of a later version.
+    Later(u32),
+    /// Something else.
+    Other,
+    /// Nothing.
+    Nothing,
+}
+
 impl BackupRepository {
-    /// Opens a repository; a new or empty folder becomes one.
+    /// Opens the repository of a data folder; a new or empty folder becomes one, unless the data folder was
+    /// backed up to one there. `known` is the file of the data folder that says so, `keys` its keys; `new`
+    /// says that whatever was there isn't wanted any more. Of the files that say what the folder is, those
+    /// that are damaged are written anew.
     ///
     /// # Errors
-    /// `NoRepository` if the folder holds something else, `FormTooNew`, a folder that can't be written to.
-    pub fn open_or_create(folder: &Path) -> Result<Self> {
-        match Self::open(folder) {
-            Err(BackupError::Nothing) => {}
-            opened => return opened,
+    /// `Gone` if another repository was here, `NoRepository` if the folder holds something else,
+    /// `FormTooNew`, `Source`, `Keys` for a repository of another data folder, a folder that can't be written
+    /// to.
+    pub fn open_or_create(folder: &Path, known: &Path, keys: &Keyring, new: bool) -> Result<Self> {
+        let mut known = KnownRepositories::read(known)?;
+        let before = known.of(folder);
+        let found = told(folder)?;
+        if let Told::Repository(_) = found
+            && let Err(error @ KeyringError::OtherFolder) = keys.check_merge(&folder.join(KEYS))
+        {
+            return Err(error.into());
         }
-        let failed = || BackupError::file(folder);
-        private_folder(folder).map_err(failed())?;
-        for entry in fs::read_dir(folder).map_err(failed())? {
-            let name = entry.map_err(failed())?.file_name();
-            let name = name.to_string_lossy();
-            if name != OF_FILE_SYSTEM && !name.starts_with(UNFINISHED) {
-                return Err(BackupError::NoRepository);
-            }
-        }
-        write_whole(folder, FORM_FILE, format!("{FORM_TEXT}{FORM}\n").as_bytes())?;
-        if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        let id = match found {
+            Told::Repository(Some(id)) if before.is_empty() || new || before.contains(&id) => id,
+            Told::Repository(Some(_)) => return Err(BackupError::Gone),
+            // Its own file doesn't say which it is; whose keys it has does.
+            Told::Repository(None) => match before[..] {
+                [only] => only,
+                _ => Ulid::new(),
+            },
+            Told::Later(found) => return Err(BackupError::FormTooNew { found, known: FORM }),
+            Told::Other => return Err(BackupError::NoRepository),
+            Told::Nothing if !before.is_empty() && !new => return Err(BackupError::Gone),
+            Told::Nothing => Ulid::new(),
+        };
+        private_folder(folder).map_err(BackupError::file(folder))?;
+        let opened = Self { folder: folder.to_owned() };
+        let written = opened.write_form(id)?;
+        known.add(folder, id)?;
+        if let Some(parent) = folder.parent().filter(|parent| written && !parent.as_os_str().is_empty()) {
             sync_folder(parent)?;
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(opened)
     }
 
-    /// Opens a repository that is there.
+    /// Writes the files that say what the folder is, where they don't; whether they didn't.
+    fn write_form(&self, id: Ulid) -> Result<bool> {
+        let files = [(FORM_FILE, format!("{FORM_TEXT}{FORM}\n")), (ID_FILE, id_text(id))];
+        let mut written = false;
+        for (name, text) in files {
+            if fs::read(self.folder.join(name)).ok().is_none_or(|there| there != text.as_bytes()) {
+                write_whole(&self.folder, name, text.as_bytes())?;
+                written = true;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Opens a repository that is there. Nothing is written.
     ///
     /// # Errors
-    /// `Nothing` if it isn't, `NoRepository` if the file that says what it is says something else,
-    /// `FormTooNew`, a folder that can't be read.
+    /// `Nothing` if it isn't, `NoRepository` if there is something else, `FormTooNew`, a folder that can't be
+    /// read.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(FORM_FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BackupError::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(BackupError::NoRepository);
-            }
-            Err(error) => return Err(BackupError::file(&path)(error)),
-        };
-        let form = text.strip_prefix(FORM_TEXT).and_then(|rest| rest.strip_suffix('\n'));
-        match form.and_then(|form| form.parse().ok()) {
-            Some(FORM) => Ok(Self { folder: folder.to_owned() }),
-            Some(found) if found > FORM => Err(BackupError::FormTooNew { found, known: FORM }),
-            _ => Err(BackupError::NoRepository),
+        match told(folder)? {
+            Told::Repository(_) => Ok(Self { folder: folder.to_owned() }),
+            Told::Later(found) => Err(BackupError::FormTooNew { found, known: FORM }),
+            Told::Other => Err(BackupError::NoRepository),
+            Told::Nothing => Err(BackupError::Nothing),
         }
+    }
+
+    /// What is wrong with the files that say what the folder is. The next backup writes them anew.
+    pub(crate) fn harm_of_form(&self) -> Vec<(&'static str, ObjectHarm)> {
+        let harm = |name: &'static str, fine: &dyn Fn(&str) -> bool| match fs::read_to_string(
+            self.folder.join(name),
+        ) {
+            Ok(text) if fine(&text) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some((name, ObjectHarm::Missing)),
+            Ok(_) | Err(_) => Some((name, ObjectHarm::Changed)),
+        };
+        let form = harm(FORM_FILE, &|text| form_of(text) == Some(FORM));
+        // A version of before wrote none.
+        let id =
+            harm(ID_FILE, &|text| id_of(text).is_some()).filter(|(_, harm)| *harm != ObjectHarm::Missing);
+        form.into_iter().chain(id).collect()
     }
 
     pub(crate) fn kinds(&self) -> Kinds {
@@ -248,6 +302,71 @@ impl BackupRepository {
         }
         Ok(())
     }
+}
+
+/// What is in the folder, by the files that say it; one of which may be damaged, so that what else is there
+/// tells whether it is a repository.
+fn told(folder: &Path) -> Result<Told> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BackupError::file(&path)(error)),
+        }
+    };
+    let (form, id) = (read(FORM_FILE)?, read(ID_FILE)?);
+    let numbered = form.as_deref().and_then(form_of);
+    if let Some((known, id)) = id.as_deref().and_then(id_of) {
+        return Ok(if known > FORM { Told::Later(known) } else { Told::Repository(Some(id)) });
+    }
+    match numbered {
+        Some(FORM) => return Ok(Told::Repository(None)),
+        Some(found) if found > FORM && id.is_none() => return Ok(Told::Later(found)),
+        _ => {}
+    }
+    if has_snapshots(folder) {
+        return Ok(Told::Repository(None));
+    }
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Told::Nothing),
+        entries => entries.map_err(BackupError::file(folder))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(BackupError::file(folder))?.file_name();
+        let name = name.to_string_lossy();
+        if name != OF_FILE_SYSTEM && !name.starts_with(UNFINISHED) {
+            return Ok(Told::Other);
+        }
+    }
+    Ok(Told::Nothing)
+}
+
+/// Whether there is a snapshot in the folder as this program writes them.
+fn has_snapshots(folder: &Path) -> bool {
+    let repository = BackupRepository { folder: folder.to_owned() };
+    repository.ids().is_ok_and(|ids| ids.iter().any(|id| repository.manifest(id).is_ok()))
+}
+
+/// The number of the form that a file says.
+fn form_of(text: &str) -> Option<u32> {
+    text.strip_prefix(FORM_TEXT)?.strip_suffix('\n')?.parse().ok()
+}
+
+/// The file that has the id: its sum, the form, the id.
+fn id_text(id: Ulid) -> String {
+    let said = format!("{FORM_TEXT}{FORM} {id}");
+    format!("{} {said}\n", &blake3::hash(said.as_bytes()).to_hex()[..16])
+}
+
+/// The form and the id that such a file says.
+fn id_of(text: &str) -> Option<(u32, Ulid)> {
+    let (sum, said) = text.strip_suffix('\n')?.split_once(' ')?;
+    if blake3::hash(said.as_bytes()).to_hex()[..16] != *sum {
+        return None;
+    }
+    let (form, id) = said.strip_prefix(FORM_TEXT)?.split_once(' ')?;
+    Some((form.parse().ok()?, Ulid::from_string(id).ok()?))
 }
 
 fn taken(lock: Result<(), TryLockError>, path: &Path) -> Result<()> {

@@ -46,11 +46,11 @@ impl BackupRepository {
     /// pictures and keys lie in one; `operator` is the key that wraps these, where one does. What was erased
     /// since is erased in it. Everything that is read is compared with what was written, and the codebooks
     /// are read once more as a service reads them, before anything stands where it is to be; the codebooks
-    /// come last.
+    /// come last. Where the newest is damaged none is restored, since that is for whoever asked to say.
     ///
     /// # Errors
-    /// `NotEmpty`, `Unknown`, `Nothing`, `InUse`; `Harmed` names what is damaged or missing; `Differs`,
-    /// `Codebook`, `Stopped`, a disk that refuses.
+    /// `NotEmpty`, `Unknown`, `Nothing`, `InUse`; `Harmed` names what is damaged or missing, `NewestHarmed`
+    /// the newest backup that is whole as well; `Differs`, `Codebook`, `Stopped`, a disk that refuses.
     pub fn restore(
         &self,
         id: Option<&BackupId>,
@@ -60,10 +60,33 @@ impl BackupRepository {
         watch: &dyn Fn(BackupProgress) -> ControlFlow<()>,
     ) -> Result<RestoreSummary> {
         let _lock = self.share()?;
-        let manifest = match id {
-            Some(id) => self.manifest(id)?,
-            None => self.manifest(self.ids()?.last().ok_or(BackupError::Nothing)?)?,
-        };
+        if let Some(id) = id {
+            return self.restore_of(id, out, folders, operator, watch);
+        }
+        let ids = self.ids()?;
+        let (newest, older) = ids.split_last().ok_or(BackupError::Nothing)?;
+        let restored = self.restore_of(newest, out, folders, operator, watch);
+        let Err(BackupError::Harmed(harmed)) = restored else { return restored };
+        // Which is whole is known once all of it was read.
+        let mut whole = None;
+        for id in older.iter().rev() {
+            if self.verify(Some(id), watch)?.harmed.iter().all(|harm| harm.of.is_empty()) {
+                whole = Some(id.clone());
+                break;
+            }
+        }
+        Err(BackupError::NewestHarmed { newest: newest.clone(), harmed, whole })
+    }
+
+    fn restore_of(
+        &self,
+        id: &BackupId,
+        out: &Path,
+        folders: Folders<'_>,
+        operator: Option<&OperatorKey>,
+        watch: Watch<'_>,
+    ) -> Result<RestoreSummary> {
+        let manifest = self.manifest(id)?;
         let failed = || BackupError::file(out);
         match fs::read_dir(out).map(|mut entries| entries.next().is_some()) {
             Ok(true) => return Err(BackupError::NotEmpty),
@@ -109,15 +132,19 @@ fn restore_files(manifest: &BackupManifest, kinds: &Kinds, data: &Path) -> Resul
     for file in &manifest.files {
         let path = place_of(&file.name, data)?;
         let folder = path.parent().unwrap_or(data);
-        let bytes = kinds.files.need(&file.object.sum)?;
         let written = || {
             private_folder(folder)?;
             let mut new = tempfile::NamedTempFile::new_in(folder)?;
-            io::Write::write_all(&mut new, &bytes)?;
+            if let Err(harm) = kinds.files.copy(&file.object.sum, &mut new)? {
+                return Ok(Some(harm));
+            }
             new.as_file().sync_all()?;
-            new.persist_noclobber(&path).map_err(|error| error.error)
+            new.persist_noclobber(&path).map_err(|error| error.error)?;
+            Ok(None)
         };
-        written().map_err(BackupError::file(&path))?;
+        if let Some(harm) = written().map_err(BackupError::file(&path))? {
+            return Err(BackupError::harmed(kinds.files.place(&file.object.sum), harm));
+        }
     }
     Ok(())
 }

@@ -23,10 +23,12 @@ pub struct BackupService {
     pub images: ImageStore,
     /// Files of the data folder itself.
     pub files: Vec<PathBuf>,
+    /// The file of the data folder that says which repositories it was backed up to; it need not be there.
+    pub known: PathBuf,
 }
 
 impl BackupService {
-    /// Makes a backup.
+    /// Makes a backup; into a new repository, where another one was, only if `new` says so.
     ///
     /// # Errors
     /// As [`BackupRepository::create`] and [`BackupRepository::open_or_create`].
@@ -34,13 +36,14 @@ impl BackupService {
         &self,
         library: &Library,
         check: bool,
+        new: bool,
         watch: &dyn Fn(BackupProgress) -> ControlFlow<()>,
     ) -> Result<BackupSummary> {
-        let repository = BackupRepository::open_or_create(&self.folder)?;
         let Some(keys) = library.keys() else {
             let name = "the store".to_owned();
             return Err(BackupError::Source { name, reason: "keeps nothing beyond the process" });
         };
+        let repository = BackupRepository::open_or_create(&self.folder, &self.known, &keys, new)?;
         let source = BackupSource { images: &self.images, keys: &keys, files: &self.files };
         let options = CreateOptions { check, keep: self.keep };
         repository.create(&|take| library.dump(take), &source, options, watch)

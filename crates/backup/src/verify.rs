@@ -76,6 +76,11 @@ impl BackupRepository {
         if let Some(harm) = self.harm_of_keys().filter(|_| !sealed.is_empty()) {
             summary.harmed.push(HarmedObject { place: KEYS.to_owned(), harm, of: sealed });
         }
+        summary.harmed.extend(self.harm_of_form().into_iter().map(|(place, harm)| HarmedObject {
+            place: place.to_owned(),
+            harm,
+            of: Vec::new(),
+        }));
         let kinds = self.kinds();
         let all: Vec<(&Objects, [u8; 32], u64, Vec<BackupId>)> =
             [(&kinds.rows, rows), (&kinds.images, images), (&kinds.files, files)]
@@ -89,8 +94,8 @@ impl BackupRepository {
             tell(watch, "files", done, total)?;
             let sum = Hash::from_bytes(sum);
             summary.objects += 1;
-            let harm = match objects.read(&sum) {
-                Ok(read) if read.len() as u64 == bytes => None,
+            let harm = match objects.check(&sum) {
+                Ok(length) if length == bytes => None,
                 Ok(_) => Some(ObjectHarm::Changed),
                 Err(harm) => Some(harm),
             };

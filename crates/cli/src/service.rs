@@ -29,6 +29,8 @@ const KEYS: &str = "keys";
 const TOKENS: &str = "tokens.json";
 /// What is locked while they are changed, and says that some were given.
 const TOKENS_LOCK: &str = "tokens.lock";
+/// Which repositories of backups it has.
+const BACKUPS: &str = "backups.json";
 /// Where uploads lie in it that jobs work on.
 const JOBS: &str = "jobs";
 
@@ -214,6 +216,11 @@ pub(crate) fn kept_files(data: &Path) -> Vec<PathBuf> {
     token_files(data).into_iter().chain([audit_folder(data)]).collect()
 }
 
+/// The file of a data folder that says to which folders it was backed up, be it there or not.
+pub(crate) fn known_repositories(data: &Path) -> PathBuf {
+    data.join(BACKUPS)
+}
+
 /// Where the audit trail lies in a data folder.
 pub(crate) fn audit_folder(data: &Path) -> PathBuf {
     data.join(reasonedit_audit::FOLDER)
@@ -274,7 +281,8 @@ pub(crate) fn backups(settings: &Settings, images: &ImageStore) -> Result<Option
     }
     outside(&settings.data, &folder)?;
     let files = kept_files(&settings.data);
-    Ok(Some(BackupService { folder, keep, images: images.clone(), files }))
+    let known = known_repositories(&settings.data);
+    Ok(Some(BackupService { folder, keep, images: images.clone(), files, known }))
 }
 
 /// Refuses a folder of backups that lies in the data folder.

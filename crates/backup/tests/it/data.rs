@@ -61,13 +61,23 @@ impl Data {
     }
 
     pub(crate) fn repository(&self) -> BackupRepository {
-        BackupRepository::open_or_create(&self.path("backups")).unwrap()
+        self.try_repository("backups", false).unwrap()
+    }
+
+    pub(crate) fn try_repository(&self, name: &str, new: bool) -> Result<BackupRepository> {
+        let known = self.path("data").join("backups.json");
+        BackupRepository::open_or_create(&self.path(name), &known, &self.keys, new)
     }
 
     pub(crate) fn try_backup(&self, options: CreateOptions) -> Result<BackupSummary> {
         let files = ["tokens.json", "tokens.lock"].map(|name| self.path("data").join(name));
         let source = BackupSource { images: &self.images, keys: &self.keys, files: &files };
-        self.repository().create(&|take| self.library.dump(take), &source, options, &go_on)
+        self.try_repository("backups", false)?.create(
+            &|take| self.library.dump(take),
+            &source,
+            options,
+            &go_on,
+        )
     }
 
     pub(crate) fn backup(&self) -> BackupSummary {

@@ -84,7 +84,7 @@ fn keys_of_the_backups_are_missed_when_they_decay_and_belong_to_one_data_folder(
         std::fs::write(&path, &bytes).unwrap();
         let found = data.repository().verify(None, &go_on).unwrap().harmed;
         assert!(found.iter().any(|harmed| harmed.place == "keys"), "{at}");
-        assert!(matches!(data.try_restore("out"), Err(BackupError::Harmed(_))));
+        assert!(matches!(data.try_restore("out"), Err(BackupError::NewestHarmed { whole: None, .. })));
     }
     std::fs::remove_file(&path).unwrap();
     assert_eq!(data.repository().verify(None, &go_on).unwrap().harmed.len(), 1);

@@ -35,7 +35,13 @@ fn dying(moment: u64) -> impl Fn(reasonedit_backup::BackupProgress) -> ControlFl
 fn backing_up() {
     let Some((place, moment)) = asked() else { return };
     let (store, _library, images, keys) = open(&place.join("data"));
-    let repository = BackupRepository::open_or_create(&place.join("backups")).unwrap();
+    let repository = BackupRepository::open_or_create(
+        &place.join("backups"),
+        &place.join("data/backups.json"),
+        &keys,
+        false,
+    )
+    .unwrap();
     let source = BackupSource { images: &images, keys: &keys, files: &[] };
     let options = CreateOptions { keep: 1, ..CreateOptions::default() };
     repository.create(&|take| store.dump(take), &source, options, &dying(moment)).unwrap();

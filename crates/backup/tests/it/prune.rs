@@ -19,7 +19,7 @@ fn what_is_kept_is_whole_and_what_nothing_needs_is_gone() {
         data.revert("default", round * 20);
         made.push(data.backup());
     }
-    let pruned = data.repository().prune(2, &go_on).unwrap();
+    let pruned = data.repository().prune(2, false, &go_on).unwrap();
     assert_eq!((pruned.kept, pruned.removed), (2, 3));
     assert!(pruned.freed_bytes > 0);
     assert_eq!(ids(&data), [made[3].id.clone(), made[4].id.clone()]);
@@ -31,9 +31,9 @@ fn what_is_kept_is_whole_and_what_nothing_needs_is_gone() {
         contents_of(&out);
     }
     // Again there is nothing to do; and the last one is never removed.
-    let pruned = data.repository().prune(2, &go_on).unwrap();
+    let pruned = data.repository().prune(2, false, &go_on).unwrap();
     assert_eq!((pruned.removed, pruned.freed_bytes), (0, 0));
-    assert_eq!(data.repository().prune(0, &go_on).unwrap().kept, 1);
+    assert_eq!(data.repository().prune(0, false, &go_on).unwrap().kept, 1);
     let all = data.repository().verify(None, &go_on).unwrap();
     assert_eq!((all.harmed.len(), all.bytes), (0, made[4].bytes));
 
@@ -44,7 +44,7 @@ fn what_is_kept_is_whole_and_what_nothing_needs_is_gone() {
 }
 
 #[test]
-fn where_it_is_not_known_what_is_needed_nothing_is_removed() {
+fn a_damaged_backup_takes_no_ones_place_and_nothing_is_removed_that_it_may_need() {
     let data = Data::new();
     data.edit("default", 1);
     let first = data.backup();
@@ -53,15 +53,60 @@ fn where_it_is_not_known_what_is_needed_nothing_is_removed() {
     let path = data.path("backups/snapshots").join(format!("{}.json", second.id));
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(data.repository().prune(1, &go_on), Err(BackupError::Harmed(_))));
+    let pruned = data.repository().prune(1, false, &go_on).unwrap();
+    assert_eq!((pruned.kept, pruned.damaged, pruned.removed, pruned.freed_bytes), (1, 1, 0, 0));
     assert_eq!(ids(&data).len(), 2);
     let third = data.try_backup(CreateOptions { keep: 2, ..CreateOptions::default() }).unwrap();
-    assert!(third.pruned.is_none() && third.not_pruned.unwrap().contains("snapshots/"));
+    assert_eq!(third.pruned.unwrap().removed, 0);
+    assert!(third.not_pruned.unwrap().contains("1 of the backups are damaged"));
     let listed = data.repository().list().unwrap();
     assert!(listed.iter().map(|one| one.manifest.is_some()).eq([true, false, true]));
     data.repository().restore(Some(&first.id), &data.path("restored"), &folders, None, &go_on).unwrap();
     // Behind those that are kept it goes like any other.
-    assert_eq!(data.repository().prune(1, &go_on).unwrap().removed, 2);
+    assert_eq!(data.repository().prune(1, false, &go_on).unwrap().removed, 2);
+    // Where none is whole, nothing is removed.
+    let path = data.path("backups/snapshots").join(format!("{}.json", third.id));
+    std::fs::write(path, "{").unwrap();
+    assert!(matches!(data.repository().prune(1, false, &go_on), Err(BackupError::Harmed(_))));
+    assert_eq!(ids(&data).len(), 1);
+}
+
+/// Of the newest a pack is cut, or changed in its place: what is kept in its stead is the one before.
+#[test]
+fn a_backup_that_lacks_a_file_is_not_counted() {
+    for (check, harm) in [(false, &[][..]), (true, b"x")] {
+        let data = Data::new();
+        let mut made = Vec::new();
+        for n in 0..3 {
+            data.edit("default", n);
+            made.push(data.backup().id);
+        }
+        let newest = data.repository().list().unwrap().pop().unwrap().manifest.unwrap();
+        let sum = newest.packs.iter().map(|pack| pack.sum.to_hex().to_string());
+        let before = data.repository().list().unwrap()[1].manifest.clone().unwrap();
+        let own: Vec<String> =
+            sum.filter(|sum| !before.packs.iter().any(|pack| *pack.sum.to_hex() == **sum)).collect();
+        let path = data.path("backups/rows").join(&own[0][..2]).join(&own[0]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        match harm {
+            [] => bytes.truncate(3),
+            harm => bytes[..1].copy_from_slice(harm),
+        }
+        std::fs::write(&path, bytes).unwrap();
+        // The same length is taken for the same bytes, unless they are to be read.
+        let pruned = data.repository().prune(1, check, &go_on).unwrap();
+        assert_eq!((pruned.kept, pruned.damaged, pruned.removed), (1, 1, 1));
+        assert_eq!(ids(&data), made[1..]);
+        let refused = data.try_restore("out").unwrap_err();
+        let BackupError::NewestHarmed { newest, harmed, whole } = &refused else { panic!("{refused}") };
+        assert_eq!((newest, whole.as_ref()), (&made[2], Some(&made[1])));
+        assert!(harmed[0].place.starts_with("rows/"));
+        let told = refused.to_string();
+        assert!(told.contains(&format!("--snapshot {}", made[1])), "{told}");
+        let out = data.path("out");
+        let restored = data.repository().restore(Some(&made[1]), &out, &folders, None, &go_on).unwrap();
+        assert_eq!(restored.edits, 2);
+    }
 }
 
 #[test]

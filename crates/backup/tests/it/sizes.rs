@@ -77,7 +77,9 @@ fn a_second_backup_writes_what_is_new_alone() {
 #[test]
 fn a_folder_of_something_else_is_left_alone() {
     let place = tempfile::tempdir().unwrap();
-    let open = |name: &str| BackupRepository::open_or_create(&place.path().join(name));
+    let keys = reasonedit_keyring::Keyring::ephemeral().unwrap();
+    let known = place.path().join("backups.json");
+    let open = |name: &str| BackupRepository::open_or_create(&place.path().join(name), &known, &keys, false);
     std::fs::create_dir(place.path().join("home")).unwrap();
     std::fs::write(place.path().join("home/letter.txt"), b"x").unwrap();
     assert!(matches!(open("home"), Err(BackupError::NoRepository)));
@@ -90,6 +92,9 @@ fn a_folder_of_something_else_is_left_alone() {
     open("new/below").unwrap();
     assert!(matches!(BackupRepository::open(&place.path().join("gone")), Err(BackupError::Nothing)));
     std::fs::write(place.path().join("disk/form"), b"reasonedit backups 2\n").unwrap();
+    open("disk").unwrap();
+    std::fs::write(place.path().join("disk/form"), b"reasonedit backups 2\n").unwrap();
+    std::fs::remove_file(place.path().join("disk/repository")).unwrap();
     assert!(matches!(open("disk"), Err(BackupError::FormTooNew { found: 2, known: 1 })));
     #[cfg(unix)]
     {

@@ -74,7 +74,7 @@ fn one_at_a_time_works_in_a_repository() {
     let watch = |_| {
         inside.set(inside.get() + 1);
         let other = BackupRepository::open(&data.path("backups")).unwrap();
-        assert!(matches!(other.prune(1, &go_on), Err(BackupError::InUse)));
+        assert!(matches!(other.prune(1, false, &go_on), Err(BackupError::InUse)));
         assert!(matches!(other.verify(None, &go_on), Err(BackupError::InUse)));
         assert!(matches!(data.try_restore("restored"), Err(BackupError::InUse)));
         assert!(matches!(data.try_backup(CreateOptions::default()), Err(BackupError::InUse)));

@@ -45,9 +45,12 @@ pub(crate) enum BackupCommand {
         /// Folder of backups
         #[arg(value_name = "REPO")]
         repository: PathBuf,
-        /// Backups to keep, the newest
+        /// Backups to keep, the newest that are whole
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         keep: u32,
+        /// Read everything to know which are whole, not lengths alone
+        #[arg(long)]
+        check: bool,
         /// Print as JSON
         #[arg(long)]
         json: bool,
@@ -70,6 +73,10 @@ pub(crate) struct CreateBackupArgs {
     /// Also read what earlier backups brought, and write it anew where it has decayed
     #[arg(long)]
     pub(crate) check: bool,
+
+    /// Begin a new repository where the one of before is gone: otherwise a disk that isn't mounted is told
+    #[arg(long)]
+    pub(crate) new_repository: bool,
 
     /// A running service, for example http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]

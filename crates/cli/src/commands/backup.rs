@@ -33,8 +33,8 @@ pub(crate) async fn run(args: &BackupArgs) -> Result<()> {
         BackupCommand::Verify { repository, snapshot, json } => {
             blocking(move || verify(&repository, snapshot.as_ref(), json)).await
         }
-        BackupCommand::Prune { repository, keep, json } => {
-            blocking(move || prune(&repository, keep as usize, json)).await
+        BackupCommand::Prune { repository, keep, check, json } => {
+            blocking(move || prune(&repository, keep as usize, check, json)).await
         }
     }
 }
@@ -104,7 +104,7 @@ async fn create(args: CreateBackupArgs) -> Result<()> {
     let client = client_of(args.server.as_deref(), args.token.as_deref(), name.as_str())?;
     let as_json = args.json;
     let made = match (client, args.repository.clone()) {
-        (Some(client), _) => of_service(&client, args.check).await?,
+        (Some(client), _) => of_service(&client, &args).await?,
         (None, Some(repository)) => blocking(move || of_folder(&repository, &args)).await?,
         (None, None) => return Err(CliError::Usage("a folder of backups or --server is needed".to_owned())),
     };
@@ -120,8 +120,12 @@ async fn create(args: CreateBackupArgs) -> Result<()> {
 }
 
 /// Has a service back itself up.
-async fn of_service(client: &Client, check: bool) -> Result<BackupResultDto> {
-    let submitted = client.post("backup", &json!({ "check": check })).await?;
+async fn of_service(client: &Client, args: &CreateBackupArgs) -> Result<BackupResultDto> {
+    let mut body = json!({ "check": args.check });
+    if args.new_repository {
+        body["new_repository"] = json!(true);
+    }
+    let submitted = client.post("backup", &body).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     let job = follow(client, &id, submitted).await?;
     match job["state"].as_str() {
@@ -147,7 +151,9 @@ fn of_folder(repository: &Path, args: &CreateBackupArgs) -> Result<BackupResultD
     let keys = store.keys().ok_or_else(|| CliError::failed("the store has no keys"))?;
     let files = service::kept_files(data);
     let source = BackupSource { images: &images, keys: &keys, files: &files };
-    let opened = BackupRepository::open_or_create(repository).map_err(|error| told(repository, &error))?;
+    let (known, new) = (service::known_repositories(data), args.new_repository);
+    let opened = BackupRepository::open_or_create(repository, &known, &keys, new)
+        .map_err(|error| told(repository, &error))?;
     let (bars, options) = (Bars::default(), CreateOptions { check: args.check, keep: 0 });
     let made = opened.create(&|take| store.dump(take), &source, options, &|at| bars.show(at));
     bars.0.finish();
@@ -210,7 +216,10 @@ fn verify(repository: &Path, snapshot: Option<&BackupId>, as_json: bool) -> Resu
         let mut lines: Vec<String> = Vec::new();
         for harmed in &found.harmed {
             let of: Vec<&str> = harmed.of.iter().map(BackupId::as_str).collect();
-            lines.push(format!("{harmed}: of {}", of.join(", ")));
+            lines.push(match of.is_empty() {
+                true => format!("{harmed}; the next backup writes it anew"),
+                false => format!("{harmed}: of {}", of.join(", ")),
+            });
         }
         let (backups, files) = (found.backups, found.objects);
         lines.push(format!("{backups} backups, {files} files, {} sound", output::bytes(found.bytes)));
@@ -224,19 +233,24 @@ fn verify(repository: &Path, snapshot: Option<&BackupId>, as_json: bool) -> Resu
     }
 }
 
-fn prune(repository: &Path, keep: usize, as_json: bool) -> Result<()> {
+fn prune(repository: &Path, keep: usize, check: bool, as_json: bool) -> Result<()> {
     let opened = opened(repository)?;
     let bars = Bars::default();
-    let pruned = opened.prune(keep, &|at| bars.show(at));
+    let pruned = opened.prune(keep, check, &|at| bars.show(at));
     bars.0.finish();
     let pruned = pruned.map_err(|error| told(repository, &error))?;
     if as_json {
         return output::print_json(&pruned);
     }
     output::print(&format!(
-        "{} backups removed, {} freed; {} kept",
+        "{} backups removed, {} freed; {} kept{}",
         pruned.removed,
         output::bytes(pruned.freed_bytes),
-        pruned.kept
+        pruned.kept,
+        match pruned.damaged {
+            0 => String::new(),
+            damaged =>
+                format!("; {damaged} are damaged and don't count, `backup verify` names what is wrong"),
+        }
     ))
 }

@@ -14,6 +14,11 @@ pub struct BackupRequestDto {
     /// decayed; otherwise only its length is looked at.
     #[schema(default = false)]
     pub check: bool,
+    /// Whether a new repository is begun where the one that the service was backed up to is gone from the
+    /// folder; otherwise that is told, since the disk for backups may not be mounted.
+    #[schema(default = false)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub new_repository: bool,
 }
 
 /// `result` of a job of the kind `backup`.

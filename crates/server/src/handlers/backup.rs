@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_backup::BackupService;
@@ -14,6 +15,7 @@ use reasonedit_resilience::blocking;
 use crate::dto::backup::{BackupDto, BackupListDto, BackupRequestDto};
 use crate::dto::job::JobDto;
 use crate::handlers::jobs::accepted;
+use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::workers::{Backup, no_backups};
 
@@ -21,24 +23,28 @@ use crate::workers::{Backup, no_backups};
 ///
 /// Of all codebooks with their history, pictures and tokens, into the folder that `backup.folder` of the
 /// configuration names. Edits wait while the records are read, questions don't. What earlier backups brought
-/// is not written again. A job; the body may be left out.
+/// is not written again. A job; the body may be left out, and an idempotency key finds it again.
 #[utoipa::path(
     post, path = "/backup", operation_id = "create_backup", tag = "service",
+    params(KeyHeader),
     request_body = Option<BackupRequestDto>,
     responses(
         (status = 202, description = "The job waits or runs.", body = JobDto, headers(("Location" = String, description = "Where the job is found."))),
-        (status = 409, description = "Another one runs: `job` names it. Or no folder is configured.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Another one runs: `job` names it. Or no folder is configured, or the key was used with another body.", body = ProblemBody, content_type = "application/problem+json"),
         InputProblems,
     ),
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
     audited: Audited,
+    headers: HeaderMap,
     OptionalJson { value, held: _held, .. }: OptionalJson<BackupRequestDto>,
 ) -> Result<Response> {
     configured(&state)?;
     let asked = value.unwrap_or_default();
-    Ok(accepted(&audited, state.jobs()?.submit(&Backup::from(asked), Submission::default()).await?))
+    let idempotency = submission_key(&headers, blake3::hash(b""), &asked)?;
+    let submission = Submission { idempotency, ..Submission::default() };
+    Ok(accepted(&audited, state.jobs()?.submit(&Backup::from(asked), submission).await?))
 }
 
 /// List backups

@@ -83,7 +83,7 @@ async fn work(
             context.progress(at.stage, at.done, at.total);
             if halted.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        service.create(&library, asked.check, &told).map_err(Problem::from)
+        service.create(&library, asked.check, asked.new_repository, &told).map_err(Problem::from)
     })
     .await?;
     tracing::info!(

@@ -37,6 +37,7 @@ impl BackedUp {
             keep,
             images: ImageStore::open_with(&data.join("images"), keys).unwrap(),
             files: vec![data.join("tokens.json"), data.join("tokens.lock"), data.join("audit")],
+            known: data.join("backups.json"),
         });
         assert!(slot.fill(editor, &data.join("jobs")).unwrap());
         Self { router: server.router(), place }
@@ -184,6 +185,49 @@ async fn a_damaged_picture_is_named_by_the_job() {
     let job = service.back_up(&json!({})).await;
     assert_eq!(job["error"]["status"], 409, "{job}");
     assert_eq!(std::fs::read_dir(service.path("backups")).unwrap().count(), 1);
+}
+
+/// A request that is sent again finds the backup that it asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_makes_one_backup() {
+    let service = BackedUp::new(0).await;
+    assert_eq!(post_keyed(&service.router, 1).await.code(), 201);
+    let asked = async |key: &str, body: &str| {
+        let request = Request::post("/backup").header(header::CONTENT_TYPE, "application/json");
+        send(&service.router, request.header("idempotency-key", key).body(body.to_owned().into()).unwrap())
+            .await
+    };
+    let first = asked("night", "{}").await;
+    assert_eq!(first.code(), 202, "{}", first.text());
+    let location = first.header("location").to_owned();
+    get(&service.router, &format!("{location}/events")).await;
+    let again = asked("night", r#"{"check": false}"#).await;
+    assert_eq!((again.code(), again.header("location")), (202, location.as_str()));
+    assert_eq!(again.json()["state"], "done");
+    asked("night", r#"{"check": true}"#).await.problem(409);
+    asked("", "{}").await.problem(400);
+    let next = asked("another night", "{}").await;
+    assert_ne!(next.header("location"), location);
+    get(&service.router, &format!("{}/events", next.header("location"))).await;
+    assert_eq!(get(&service.router, "/backups").await.json()["backups"].as_array().unwrap().len(), 2);
+}
+
+/// The disk for backups isn't mounted: that is told, and nothing is written into its mount point.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_not_mounted_is_told() {
+    let service = BackedUp::new(0).await;
+    assert_eq!(post_keyed(&service.router, 1).await.code(), 201);
+    assert_eq!(service.back_up(&json!({})).await["state"], "done");
+    std::fs::rename(service.path("backups"), service.path("unmounted")).unwrap();
+    std::fs::create_dir(service.path("backups")).unwrap();
+    let job = service.back_up(&json!({})).await;
+    assert_eq!((&job["state"], &job["error"]["status"]), (&json!("failed"), &json!(409)), "{job}");
+    let detail = job["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("isn't mounted") && detail.contains("new_repository"), "{detail}");
+    assert_eq!(std::fs::read_dir(service.path("backups")).unwrap().count(), 0);
+    let job = service.back_up(&json!({"new_repository": true})).await;
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(service.back_up(&json!({})).await["state"], "done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,88 @@
+//! Which repositories a data folder has: a backup disk that isn't mounted must not get another one in its
+//! mount point without a word, nor must one that another disk has be taken for it.
+//!
+//! A repository has an id, in its file `repository`, beside the number of its form. A data folder keeps the
+//! ids of those that it was backed up to, with the folders where they were found, in a file.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::error::{BackupError, Result};
+use crate::objects::write_whole;
+
+/// A repository that a data folder was backed up to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownRepository {
+    folder: PathBuf,
+    id: Ulid,
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownFile {
+    repositories: Vec<KnownRepository>,
+}
+
+/// The repositories of a data folder.
+#[derive(Debug)]
+pub(crate) struct KnownRepositories {
+    path: PathBuf,
+    file: KnownFile,
+}
+
+impl KnownRepositories {
+    /// Those of a file; none where it isn't there.
+    ///
+    /// # Errors
+    /// `Source` for a file that is damaged: whether a repository is missing isn't known then.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let file = match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| BackupError::Source {
+                name: name(path),
+                reason: "is damaged, so that it isn't known whether the folder for backups is the one that it was; \
+                         remove it if it is",
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => KnownFile::default(),
+            Err(error) => return Err(BackupError::file(path)(error)),
+        };
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// The ids of those that were found in this folder.
+    pub(crate) fn of(&self, folder: &Path) -> Vec<Ulid> {
+        let folder = resolved(folder);
+        let there = self.file.repositories.iter().filter(|known| known.folder == folder);
+        there.map(|known| known.id).collect()
+    }
+
+    /// Keeps that a repository is in this folder, durably.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) fn add(&mut self, folder: &Path, id: Ulid) -> Result<()> {
+        let known = KnownRepository { folder: resolved(folder), id };
+        if self.file.repositories.contains(&known) {
+            return Ok(());
+        }
+        self.file.repositories.push(known);
+        let failed = |error: serde_json::Error| BackupError::file(&self.path)(error.into());
+        let text = serde_json::to_vec_pretty(&self.file).map_err(failed)?;
+        write_whole(self.path.parent().unwrap_or(Path::new(".")), &name(&self.path), &text)
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The same for every way to say it, be it there or not.
+fn resolved(folder: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(folder);
+    folder.canonicalize().or_else(|_| absolute()).unwrap_or_else(|_| folder.to_owned())
+}
