@@ -5,11 +5,12 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read};
 use std::rc::Rc;
 
-use reasonedit_codebook::{CodebookError, Generation, ImageId, ImageInfo, StagedImages, Unwritable};
+use reasonedit_codebook::{
+    CodebookError, Generation, ImageId, ImageInfo, Scratch, ScratchReader, StagedImages, Unwritable,
+};
 use tar::{EntryType, PaxExtensions};
 
 use crate::error::{ArchiveError, Result};
@@ -41,7 +42,7 @@ pub struct Unpacked {
     /// What it says of itself.
     pub(crate) manifest: Manifest,
     /// The lines of `edits.jsonl`, from the beginning.
-    pub(crate) edits: File,
+    pub(crate) edits: ScratchReader,
     pub(crate) images: StagedImages,
     /// The pictures that came with it, with their sizes.
     pub(crate) came: HashMap<ImageId, ImageInfo>,
@@ -223,7 +224,7 @@ fn place(name: &str, folder: bool) -> Result<(Place, String), &'static str> {
 struct Contents<'a> {
     pictures: &'a dyn Pictures,
     manifest: Option<Manifest>,
-    edits: Option<File>,
+    edits: Option<Scratch>,
     images: StagedImages,
     came: HashMap<ImageId, ImageInfo>,
     /// The folder that everything lies in, once something was read.
@@ -374,11 +375,8 @@ impl<'a> Contents<'a> {
         let manifest = self.manifest.ok_or_else(|| missing(MANIFEST))?;
         manifest.check().map_err(ArchiveError::Invalid)?;
         let edits = match self.edits {
-            Some(mut file) => {
-                file.seek(SeekFrom::Start(0))?;
-                file
-            }
-            None if manifest.edits == 0 => self.images.scratch()?,
+            Some(file) => file.read()?,
+            None if manifest.edits == 0 => self.images.scratch()?.read()?,
             None => return Err(missing(EDITS)),
         };
         Ok(Unpacked { manifest, edits, images: self.images, came: self.came })

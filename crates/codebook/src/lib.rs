@@ -89,7 +89,7 @@ pub use key::{Key, Sentence};
 pub use library::{Library, Shelved};
 pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
-pub use reasonedit_images::{ImageStamp, ImageStore, StagedImages};
+pub use reasonedit_images::{ImageStamp, ImageStore, Scratch, ScratchReader, StagedImages};
 pub use reasonedit_keyring::Erasure;
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,

@@ -17,9 +17,11 @@ use reasonedit_records::{CodebookError, Result};
 
 mod form;
 mod harm;
+mod scratch;
 
 pub use form::ImageStamp;
 use form::NotHad;
+pub use scratch::{Scratch, ScratchReader};
 
 /// How the names of folders begin that hold staged images.
 const STAGED: &str = ".staged-";
@@ -231,12 +233,12 @@ impl StagedImages {
         self.ids.contains(&id) || self.images.contains(id)
     }
 
-    /// A file without a name, on the disk of the images.
+    /// A file without a name, sealed, on the disk of the images.
     ///
     /// # Errors
     /// `Unwritable` or `Store` if the disk refuses.
-    pub fn scratch(&self) -> Result<File> {
-        tempfile::tempfile_in(self.folder.path()).map_err(|e| failed("keep a file", &e))
+    pub fn scratch(&self) -> Result<Scratch> {
+        Scratch::begin(self.folder.path()).map_err(|e| failed("keep a file", &e))
     }
 
     /// Puts all of them into the store, durably. They are staged as well until this is dropped, so that they

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use reasonedit_editor::{CallContext, Priority};
@@ -28,6 +28,8 @@ const CHECKPOINT_TICKS: u32 = 20;
 struct Counting {
     file: UploadReader,
     read: Arc<AtomicU64>,
+    /// Whether it turned out not to be as it came.
+    damaged: Arc<AtomicBool>,
     halted: CancellationToken,
 }
 
@@ -37,7 +39,9 @@ impl Read for Counting {
         if self.halted.is_cancelled() {
             return Err(io::Error::other("the import was stopped"));
         }
-        let count = self.file.read(buffer)?;
+        let count = self.file.read(buffer).inspect_err(|error| {
+            self.damaged.fetch_or(error.kind() == io::ErrorKind::InvalidData, Ordering::Relaxed);
+        })?;
         self.read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
@@ -82,7 +86,9 @@ async fn work(by: Contributor, dependencies: JobDependencies, context: JobContex
     .await?;
     let mut farthest: u64 = context.resumed_from()?.unwrap_or(0);
     let read = Arc::new(AtomicU64::new(0));
-    let counting = Counting { file, read: Arc::clone(&read), halted: context.halted() };
+    let damaged = Arc::new(AtomicBool::new(false));
+    let counting =
+        Counting { file, read: Arc::clone(&read), damaged: Arc::clone(&damaged), halted: context.halted() };
     let call = CallContext { priority: Priority::Background, deadline: None };
     let codebook = context.codebook();
     // What the archive comes to decompressed is bounded as what is uploaded.
@@ -93,7 +99,13 @@ async fn work(by: Contributor, dependencies: JobDependencies, context: JobContex
     let mut count = 0;
     let summary = loop {
         tokio::select! {
-            summary = &mut importing => break summary?,
+            // What was wrong with what was kept of the upload explains why the archive looked damaged.
+            summary = &mut importing => match summary {
+                Err(_) if damaged.load(Ordering::Relaxed) => {
+                    return Err(unreadable(&io::ErrorKind::InvalidData.into()));
+                }
+                summary => break summary?,
+            },
             _ = ticks.tick() => {
                 let done = read.load(Ordering::Relaxed);
                 let edits = embedded.edits();
