@@ -3,7 +3,8 @@
     python tools/qualify/full_disk.py [--rounds 5]
 
 As root on Linux: the built service keeps its data on a disk in memory (in a mount namespace of its own). The disk is filled
-to the last byte; the data folder is moved away; the process gets no more open files. Each time edits have to be refused with
+to the last byte; the data folder is moved away; the process gets no more open files; the service is started while the disk
+is full. Each time edits have to be refused with
 507 or 503, questions go on being answered, readiness says it, and seconds after the cause is gone, edits are taken again by
 the same process. At the end `codebook verify` reads everything. Prints how each went; ends with 1 if a promise was broken.
 """
@@ -25,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from png import png  # noqa: E402
-from service import ROOT, program, start, stop  # noqa: E402
+from service import ROOT, free_port, program, start, stop  # noqa: E402
 
 INSIDE = "FULL_DISK_INSIDE"
 
@@ -91,6 +92,28 @@ class Trial:
         if not fine:
             self.broken.append(f"{self.name}: {what}")
 
+    def started(self, end):
+        """Of a service that was started while nothing could be stored."""
+        asker = self.asker
+        status, ready = asker.ready()
+        self.expect(status == 503 and ready["status"] == "unwritable", f"readiness {status} {ready}")
+        live = asker.live()
+        self.expect(all(live.get(key) == text for key, text in asker.made.items()), "an acknowledged edit is not there")
+        self.expect(asker.query() == 200, "a question was not answered")
+        refused, said = {asker.edit()[0] for _ in range(3)} | {asker.revert()[0]}, asker.edit()[1]
+        self.expect(refused == {507}, f"refused with {refused}")
+        end()
+        began = time.monotonic()
+        while asker.edit()[0] != 201:
+            if time.monotonic() - began > 30:
+                self.expect(False, "no edit is taken 30 s after there is room")
+                break
+            time.sleep(0.05)
+        healed = time.monotonic() - began
+        self.expect(asker.ready()[0] == 200, "not ready afterwards")
+        told = (said or {}).get("detail")
+        print(f"{self.name}: {len(live)} edits are there, questions are answered, edits refused ({told}); edits again after {healed:.1f} s")
+
     def run(self, begin, end, expected):
         asker = self.asker
         self.expect(all(asker.edit()[0] == 201 for _ in range(14)), "edits before")
@@ -124,13 +147,31 @@ class Trial:
         print(f"{self.name}: {told} ({said}); edits again after {healed:.1f} s")
 
 
+def begin(folder, data):
+    """A service that need not become ready; its process and address once it answers whether it is."""
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REASONEDIT_")}
+    with open(folder / "server.log", "ab") as log:
+        process = subprocess.Popen([program(), "serve", "--bind", f"127.0.0.1:{port}", "--data", str(data)],
+                                   cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(1200):
+        status, ready = Asker(url).ready()
+        if status == 200 or (ready or {}).get("status") == "unwritable":
+            return process, url
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise RuntimeError((folder / "server.log").read_text(errors="replace")[-3000:])
+
+
 def inside(rounds):
     broken = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, contextlib.ExitStack() as last:
         folder = Path(folder)
         disk = folder / "disk"
         disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "reasonedit", str(disk)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "reasonedit", str(disk)], check=True)
         data, elsewhere = disk / "data", disk / "elsewhere"
         process, url = start(folder, data=data)
         last.callback(process.kill)
@@ -172,6 +213,14 @@ def inside(rounds):
         for number in range(rounds):
             Trial(f"no open files {number + 1}", asker, broken).run(
                 no_files, lambda before: resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before), {0, 503})
+        for number in range(rounds):
+            # A start while the disk is full.
+            stop(process)
+            fill()
+            process, url = begin(folder, data)
+            asker.url = url
+            last.callback(process.kill)
+            Trial(f"start on a full disk {number + 1}", asker, broken).started(lambda: filler.unlink())
         live = asker.live()
         stop(process)
         process, url = start(folder, data=data)

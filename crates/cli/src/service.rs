@@ -7,7 +7,7 @@ use reasonedit_access::TokenStore;
 use reasonedit_audit::{AuditError, AuditTrail};
 use reasonedit_backup::BackupService;
 use reasonedit_codebook::store;
-use reasonedit_codebook::{CodebookError, CodebookName, CodebookStore, ImageStore, Library};
+use reasonedit_codebook::{CodebookError, CodebookName, CodebookStore, ImageStore, Library, Unwritable};
 use reasonedit_editor::{Editor, EditorError};
 use reasonedit_inference::{Engine, EngineError, EngineHandle, ModelInfo, Models};
 use reasonedit_keyring::Keyring;
@@ -197,6 +197,8 @@ pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
 /// # Errors
 /// A file that can't be read: nobody is let in by it.
 pub(crate) fn tokens(settings: &Settings) -> Result<TokenStore> {
+    let [codebooks, ..] = folders(&settings.data);
+    store::make_room(&codebooks);
     private_folder(&settings.data).map_err(|error| CliError::file(&settings.data, error))?;
     TokenStore::open(&settings.data.join(TOKENS)).map_err(CliError::failed)
 }
@@ -322,6 +324,9 @@ pub(crate) fn in_folder(data: &Path, error: &CodebookError) -> CliError {
     let advice = match error {
         CodebookError::Locked => {
             "; stop that process, choose another folder (--data DIR), or talk to the service (--server URL)"
+        }
+        CodebookError::Unwritable(Unwritable::Full) => {
+            "; make room on its disk first: what a start needs there can't be written"
         }
         _ => "",
     };

@@ -167,7 +167,13 @@ impl Codebook {
         config.validate()?;
         let stored = store.load(&name)?;
         // What an interrupted swap or a discarded draft left.
-        store.sweep(&name)?;
+        match store.sweep(&name) {
+            // What is left over lies there until it can be removed.
+            Err(CodebookError::Unwritable(why)) => {
+                tracing::warn!(codebook = %name, %why, "old keys are not removed");
+            }
+            swept => swept?,
+        }
         let live = ArcSwap::from_pointee(fold(stored, &config));
         let (building, recorded) = (AtomicBool::new(false), AtomicU64::new(store.events(&name)?));
         Ok(Self { name, store, config, live, writer: Mutex::default(), building, recorded, listeners })

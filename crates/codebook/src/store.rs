@@ -22,6 +22,7 @@ mod dump;
 mod journal;
 mod memory;
 mod reopening;
+mod reserve;
 mod sled;
 
 pub use self::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
@@ -57,6 +58,12 @@ pub fn salvage(from: &Path, into: &Path, keys: Arc<Keyring>) -> Result<SalvagedS
 /// `Store` if the disk refuses.
 pub fn is_sealed(folder: &Path) -> Result<bool> {
     self::sled::is_sealed(folder)
+}
+
+/// Where the disk of a store's folder is full, gives up what the store keeps there for a start. Opening does
+/// the same; this is for whoever has to write on that disk before.
+pub fn make_room(folder: &Path) {
+    reopening::make_room(folder);
 }
 
 /// Opens a store in a folder, which is made if missing, with keys of its own in it; one that keeps nothing

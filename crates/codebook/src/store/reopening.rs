@@ -7,6 +7,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -16,6 +17,7 @@ use ulid::Ulid;
 use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::{JournalStore, ReadRow, RowKey};
+use super::reserve::{self, Reserve};
 use super::sled::SledStore;
 use crate::error::Unwritable;
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
@@ -37,6 +39,9 @@ pub(super) struct ReopeningStore {
     keys: Arc<Keyring>,
     opened: RwLock<Option<Opened>>,
     trouble: Mutex<Option<Trouble>>,
+    /// What is kept for a start on a full disk, and whether all of it is there.
+    reserve: Reserve,
+    reserved: AtomicBool,
 }
 
 struct Opened {
@@ -60,13 +65,36 @@ impl Opened {
 }
 
 impl ReopeningStore {
-    /// Opens the folder, and creates what has to be there.
+    /// Opens the folder, and creates what has to be there. On a full disk it can be read alone, until there
+    /// is room.
     ///
     /// # Errors
     /// As [`SledStore::open`].
     pub(super) fn open(folder: &Path, keys: Arc<Keyring>) -> Result<Self> {
+        make_room(folder);
         let opened = RwLock::new(Some(Opened::new(folder, &keys)?));
-        Ok(Self { folder: folder.to_owned(), keys, opened, trouble: Mutex::new(None) })
+        let (reserve, reserved) = (Reserve::of(folder), AtomicBool::new(false));
+        let store =
+            Self { folder: folder.to_owned(), keys, opened, trouble: Mutex::new(None), reserve, reserved };
+        if let Err(why) = store.reserved() {
+            tracing::error!(%why, "the store can be read alone until there is room");
+        }
+        Ok(store)
+    }
+
+    /// Sees to it that there is room for the next start.
+    fn reserved(&self) -> Result<(), Unwritable> {
+        if self.reserved.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match self.reserve.fill() {
+            Ok(true) => {
+                self.reserved.store(true, Ordering::Release);
+                Ok(())
+            }
+            Ok(false) => Err(Unwritable::Full),
+            Err(error) => Err(Unwritable::of(&error).unwrap_or(Unwritable::Failed)),
+        }
     }
 
     fn reading<T>(&self, read: impl Fn(&SledStore) -> Result<T>) -> Result<T> {
@@ -90,6 +118,7 @@ impl ReopeningStore {
         if let Some(trouble) = &*self.trouble.lock() {
             return Err(CodebookError::Unwritable(trouble.why));
         }
+        self.reserved().map_err(CodebookError::Unwritable)?;
         let opened = self.opened.read();
         let Some(opened) = &*opened else { return Err(CodebookError::Unwritable(Unwritable::Failed)) };
         // A folder that was moved away goes on being written to where it is now.
@@ -159,6 +188,12 @@ impl ReopeningStore {
     }
 }
 
+/// Gives up what is kept for a start where the disk is full. Whoever writes on that disk before the store is
+/// opened has room by it, too.
+pub(super) fn make_room(folder: &Path) {
+    reserve::give_up(folder, PROBE_BYTES as u64);
+}
+
 fn identity(folder: &Path) -> io::Result<(u64, u64)> {
     let found = fs::metadata(folder.join(DATABASE))?;
     Ok((found.dev(), found.ino()))
@@ -171,10 +206,9 @@ impl CodebookStore for ReopeningStore {
 
     fn recover(&self) -> Result<()> {
         self.reopened()?;
+        self.reserved().map_err(CodebookError::Unwritable)?;
         // What is full is so before the first write fails.
-        let left =
-            rustix::fs::statvfs(&self.folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        if left.is_some_and(|bytes| bytes < PROBE_BYTES as u64) {
+        if reserve::left(&self.folder).is_some_and(|bytes| bytes < PROBE_BYTES as u64) {
             return Err(CodebookError::Unwritable(Unwritable::Full));
         }
         // As long as it isn't written to, nobody has noticed that it is gone.

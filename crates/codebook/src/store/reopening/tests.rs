@@ -91,3 +91,39 @@ fn a_folder_that_is_moved_away_is_not_written_to_until_it_is_back() {
     edit(&book, 2).unwrap();
     assert!(book.verify().unwrap().ok());
 }
+
+/// As at a start on a full disk: what was there can be read, nothing is written, and once there is room it
+/// goes on.
+#[test]
+fn without_room_for_the_next_start_a_store_can_be_read_alone() {
+    let Tested { store, folder } = Tested::fresh();
+    let name = CodebookName::default();
+    let config = || Arc::new(CodebookConfig::default());
+    let open = |store: &Arc<ReopeningStore>| {
+        let store: Arc<dyn CodebookStore> = Arc::clone(store) as _;
+        crate::Library::open(store, CodebookConfig::default()).unwrap()
+    };
+    {
+        let book = Codebook::open(Arc::new(store.unwrap()), name.clone(), config()).unwrap();
+        edit(&book, 1).unwrap();
+    }
+    let codebooks = folder.path().join("codebooks");
+    let reserve = codebooks.join("reserve");
+    std::fs::remove_file(&reserve).unwrap();
+    // Nothing can be kept there.
+    std::fs::create_dir(&reserve).unwrap();
+    let store = Arc::new(opened(&codebooks));
+    let library = open(&store);
+    assert!(library.damaged().is_empty());
+    let book = library.get(&name).unwrap();
+    assert_eq!(book.stats().edits, 1);
+    assert!(matches!(edit(&book, 2), Err(CodebookError::Unwritable(_))));
+    assert!(matches!(library.recover(), Err(CodebookError::Unwritable(_))));
+    let journal = library.journal("jobs");
+    assert!(matches!(journal.put(ulid::Ulid::nil(), 0, b"x"), Err(CodebookError::Unwritable(_))));
+    std::fs::remove_dir(&reserve).unwrap();
+    library.recover().unwrap();
+    edit(&book, 2).unwrap();
+    journal.put(ulid::Ulid::nil(), 0, b"x").unwrap();
+    assert!(reserve.is_file());
+}

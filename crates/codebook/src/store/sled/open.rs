@@ -11,6 +11,7 @@ use sled::Db;
 
 use super::layout::OWN_KEYS;
 use super::seal;
+use crate::store::reserve;
 
 use crate::{CodebookError, Result};
 
@@ -72,7 +73,8 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             // A copy of the keys would outlast what is erased.
-            if entry.file_type()?.is_file() && entry.file_name() != OWN_KEYS {
+            let left_out = [OWN_KEYS, reserve::FILE].iter().any(|name| entry.file_name() == *name);
+            if entry.file_type()?.is_file() && !left_out {
                 fs::copy(entry.path(), unfinished.join(entry.file_name()))?;
             }
         }
@@ -146,6 +148,7 @@ fn open(folder: &Path) -> Result<Db> {
     opened.map_err(|error| match error {
         sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => CodebookError::Locked,
         sled::Error::Corruption { .. } => CodebookError::corrupt("database", "one of its files is damaged"),
+        sled::Error::Io(io) => CodebookError::of_disk("open the data", &io),
         other => CodebookError::store("open the data", other),
     })
 }

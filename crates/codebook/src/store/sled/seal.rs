@@ -118,7 +118,7 @@ impl Seal {
             File::open(&self.folder)?.sync_all()?;
             OpenOptions::new().append(true).open(self.folder.join(FILE))
         };
-        *self.file.lock() = Some(begun().map_err(|error| failed("begin what was acknowledged", &error))?);
+        *self.file.lock() = Some(begun().map_err(|error| CodebookError::of_disk("begin what was acknowledged", &error))?);
         Ok(())
     }
 
