@@ -34,6 +34,15 @@ const MOST: usize = 10_000;
 struct TokenFile {
     version: u32,
     tokens: Vec<TokenRecord>,
+    /// BLAKE3 of the tokens: a role or a codebook that decays into another is no token's. Files of before
+    /// have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sum: Option<String>,
+}
+
+/// What [`TokenFile::sum`] is of.
+fn sum(tokens: &[TokenRecord]) -> serde_json::Result<String> {
+    Ok(blake3::hash(&serde_json::to_vec(tokens)?).to_hex().to_string())
 }
 
 /// What tells one state of the file from another.
@@ -275,6 +284,10 @@ fn read(path: &Path) -> Result<Loaded> {
             &format!("its form is {}, known is {VERSION}", file.version),
         ));
     }
+    let sum = sum(&file.tokens).map_err(|error| AccessError::malformed(path, &error))?;
+    if file.sum.is_some_and(|own| own != sum) {
+        return Err(AccessError::malformed(path, &"it is not as it was written: its sum does not hold"));
+    }
     if file.tokens.is_empty() {
         return Err(AccessError::malformed(path, &"it holds no tokens, and a file of none is never written"));
     }
@@ -296,7 +309,8 @@ fn stamp_of_lock(lock: &Path) -> bool {
 fn write(path: &Path, tokens: Vec<TokenRecord>) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::with_prefix_in(UNFINISHED, folder)?;
-    serde_json::to_writer_pretty(&mut file, &TokenFile { version: VERSION, tokens })?;
+    let sum = Some(sum(&tokens)?);
+    serde_json::to_writer_pretty(&mut file, &TokenFile { version: VERSION, tokens, sum })?;
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reasonedit_access::TokenStore;
+use reasonedit_access::{AccessError, TokenStore};
 use reasonedit_audit::{AuditError, AuditTrail};
 use reasonedit_backup::BackupService;
 use reasonedit_codebook::store;
 use reasonedit_codebook::{CodebookError, CodebookName, CodebookStore, ImageStore, Library, Unwritable};
 use reasonedit_editor::{Editor, EditorError};
 use reasonedit_inference::{Engine, EngineError, EngineHandle, ModelInfo, Models};
-use reasonedit_keyring::Keyring;
+use reasonedit_keyring::{Keyring, KeyringError};
 use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
 use reasonedit_models::prompt::ThinkingChoice;
 use reasonedit_models::{DeviceChoice, DownloadProgress, LoadOptions, WeightType};
@@ -200,7 +200,13 @@ pub(crate) fn tokens(settings: &Settings) -> Result<TokenStore> {
     let [codebooks, ..] = folders(&settings.data);
     store::make_room(&codebooks);
     private_folder(&settings.data).map_err(|error| CliError::file(&settings.data, error))?;
-    TokenStore::open(&settings.data.join(TOKENS)).map_err(CliError::failed)
+    TokenStore::open(&settings.data.join(TOKENS)).map_err(|error| match error {
+        AccessError::Malformed { path, reason } if !reason.contains("put it back") => CliError::Failed(format!(
+            "{}: not a file of tokens: {reason}; put it back from a backup, since nobody is let in without it",
+            path.display()
+        )),
+        error => CliError::failed(error),
+    })
 }
 
 /// Where codebooks, pictures and keys lie in a data folder.
@@ -327,6 +333,12 @@ pub(crate) fn in_folder(data: &Path, error: &CodebookError) -> CliError {
         }
         CodebookError::Unwritable(Unwritable::Full) => {
             "; make room on its disk first: what a start needs there can't be written"
+        }
+        CodebookError::Keys(KeyringError::Malformed(_)) => {
+            "; put it back from a backup (`keys` in the folder of backups)"
+        }
+        CodebookError::Corrupt { .. } | CodebookError::Store { action: "open the data", .. } => {
+            "; `reasonedit codebook salvage OUT` saves what can be read of it into a new data folder"
         }
         _ => "",
     };

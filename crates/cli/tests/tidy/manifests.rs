@@ -139,6 +139,7 @@ const FLOORS: [(&str, &[&str]); 39] = [
             "http",
             "imaging",
             "inference",
+            "jobs",
             "keyring",
             "models",
             "resilience",

@@ -190,8 +190,8 @@ impl SledStore {
         match values::get(&self.schema, KEYS_OF) {
             Ok(Some(found)) if found == identity => Ok(()),
             Ok(Some(_)) => Err(KeyringError::OtherFolder.into()),
-            // Damage has taken it. Keys that aren't the right ones have none for what is there, and aren't to be
-            // taken for these from now on.
+            // Damage has taken it. Keys that aren't the right ones have none for what is there, and are
+            // not taken for these from now on.
             Ok(None) | Err(CodebookError::Corrupt { .. }) if !begins && !self.has_keys() => {
                 Err(KeyringError::OtherFolder.into())
             }

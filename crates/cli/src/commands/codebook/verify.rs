@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use reasonedit_audit::AuditReader;
 use reasonedit_codebook::{
     Codebook, CodebookError, CodebookName, HarmedImage, ImageId, ImageStore, Library, VerifyReport,
 };
+use reasonedit_jobs::verify_uploads;
 use serde::Serialize;
 
 use super::super::target::codebook_name;
@@ -23,6 +25,9 @@ struct Report {
     other_pictures: Pictures,
     /// What is wrong with the store as a whole.
     store: Vec<String>,
+    /// What is wrong with other files: tokens, the audit trail, uploads of jobs. None if one codebook alone
+    /// was asked about.
+    files: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +66,11 @@ pub(super) fn run(codebook: Option<&str>, as_json: bool, args: &SettingsArgs) ->
     let settings = Settings::load(args)?;
     logging::start(&settings.log, true)?;
     let (library, images) = service::open_existing_library(&settings)?;
-    let report = examine(&library, &images, asked.as_ref())?;
+    let mut report = examine(&library, &images, asked.as_ref())?;
+    if asked.is_none() {
+        report.files = other_files(&settings, &library)?;
+        report.sound &= report.files.is_empty();
+    }
     if as_json {
         output::print_json(&report)?;
     } else {
@@ -77,6 +86,9 @@ pub(super) fn run(codebook: Option<&str>, as_json: bool, args: &SettingsArgs) ->
     }
     if !report.store.is_empty() {
         unsound.push("the store".to_owned());
+    }
+    if !report.files.is_empty() {
+        unsound.push("other files".to_owned());
     }
     Err(CliError::CheckFailed(format!("not as it was written: {}", unsound.join(", "))))
 }
@@ -106,7 +118,25 @@ fn examine(library: &Library, images: &ImageStore, asked: Option<&CodebookName>)
     let store = library.store_faults();
     let sound =
         store.is_empty() && other_pictures.harmed.is_empty() && codebooks.iter().all(|book| book.sound);
-    Ok(Report { sound, codebooks, other_pictures, store })
+    Ok(Report { sound, codebooks, other_pictures, store, files: Vec::new() })
+}
+
+/// What is wrong with the files of a data folder that aren't its codebooks', pictures' or keys'.
+fn other_files(settings: &Settings, library: &Library) -> Result<Vec<String>> {
+    let mut faults = verify_uploads(library, &service::jobs_folder(settings)).map_err(CliError::failed)?;
+    faults.extend(service::tokens(settings).err().map(|error| error.to_string()));
+    let audit = service::audit_folder(&settings.data);
+    if audit.is_dir() {
+        match AuditReader::new(&audit).verify(None) {
+            Ok(report) if report.fault_count == 0 => {}
+            Ok(report) => faults.push(format!(
+                "the audit trail is not as it was written in {} places, which `reasonedit audit verify` names",
+                report.fault_count
+            )),
+            Err(error) => faults.push(error.to_string()),
+        }
+    }
+    Ok(faults)
 }
 
 fn examine_book(
@@ -165,6 +195,7 @@ fn told(report: &Report) -> String {
         lines.extend(told_pictures(&report.other_pictures));
     }
     lines.extend(report.store.iter().map(|fault| format!("store: {fault}")));
+    lines.extend(report.files.iter().map(|fault| format!("files: {fault}")));
     lines.join("\n")
 }
 

@@ -27,14 +27,17 @@ pub(super) struct Sealed {
     pub(super) cut: BTreeMap<CodebookName, (u64, u64)>,
     /// Whether a line that was written whole can't be read.
     pub(super) damaged: bool,
+    /// Whether there was nothing in it, though it is never begun so.
+    pub(super) emptied: bool,
 }
 
 impl Sealed {
     fn read(bytes: &[u8]) -> Self {
-        let mut sealed = Self::default();
+        let mut sealed = Self { emptied: bytes.is_empty(), ..Self::default() };
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             match Line::parse(line) {
                 Some(Line::Events(name, events)) => drop(sealed.events.insert(name, events)),
+                Some(Line::Begun) => {}
                 Some(Line::Cut(name, had, found)) => drop(sealed.cut.insert(name, (had, found))),
                 // The one that a crash cut has no end.
                 None => sealed.damaged |= line.ends_with(b"\n"),
@@ -46,11 +49,13 @@ impl Sealed {
     fn lines(&self) -> String {
         let events = self.events.iter().map(|(name, events)| Line::Events(name.clone(), *events).written());
         let cut = self.cut.iter().map(|(name, (had, found))| Line::Cut(name.clone(), *had, *found).written());
-        events.chain(cut).collect()
+        std::iter::once(Line::Begun.written()).chain(events).chain(cut).collect()
     }
 }
 
 enum Line {
+    /// The first, so that a file that was emptied is told from one of a store without codebooks.
+    Begun,
     Events(CodebookName, u64),
     Cut(CodebookName, u64, u64),
 }
@@ -58,6 +63,7 @@ enum Line {
 impl Line {
     fn written(&self) -> String {
         let said = match self {
+            Self::Begun => "begun".to_owned(),
             Self::Events(name, events) => format!("events {name} {events}"),
             Self::Cut(name, had, found) => format!("cut {name} {had} {found}"),
         };
@@ -72,6 +78,7 @@ impl Line {
         }
         let words: Vec<&str> = said.split(' ').collect();
         match words.as_slice() {
+            ["begun"] => Some(Self::Begun),
             ["events", name, events] => Some(Self::Events(name.parse().ok()?, events.parse().ok()?)),
             ["cut", name, had, found] => {
                 Some(Self::Cut(name.parse().ok()?, had.parse().ok()?, found.parse().ok()?))
@@ -118,7 +125,8 @@ impl Seal {
             File::open(&self.folder)?.sync_all()?;
             OpenOptions::new().append(true).open(self.folder.join(FILE))
         };
-        *self.file.lock() = Some(begun().map_err(|error| CodebookError::of_disk("begin what was acknowledged", &error))?);
+        *self.file.lock() =
+            Some(begun().map_err(|error| CodebookError::of_disk("begin what was acknowledged", &error))?);
         Ok(())
     }
 

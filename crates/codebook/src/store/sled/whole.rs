@@ -35,6 +35,13 @@ impl SledStore {
             self.faults.push(format!("a line of the file `{FILE}` was damaged; it was written anew"));
         }
         let mut names = self.names_of()?;
+        // A version of before left it empty where there were no codebooks.
+        if std::mem::take(&mut now.emptied) && !names.is_empty() {
+            self.faults.push(format!(
+                "the file `{FILE}`, which says how much was acknowledged, was empty and is written anew: what may be \
+                 missing at the end of the log can't be told"
+            ));
+        }
         names.extend(now.events.keys().cloned());
         for name in names {
             // Of one that can't be read it isn't known; it is set aside and what was sealed stays.
