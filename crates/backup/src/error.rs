@@ -184,8 +184,8 @@ impl Classify for BackupError {
             | Self::Gone
             | Self::FormTooNew { .. }
             | Self::InUse
-            | Self::NotEmpty => FailureKind::Conflict,
-            Self::Keys(KeyringError::OtherFolder) => FailureKind::Conflict,
+            | Self::NotEmpty
+            | Self::Keys(KeyringError::OtherFolder) => FailureKind::Conflict,
             Self::Keys(KeyringError::Disk { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
                 return Failure::new(FailureKind::StorageFull, "the disk that backups go to is full");
             }

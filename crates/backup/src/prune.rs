@@ -90,9 +90,8 @@ impl BackupRepository {
             ];
             let mut whole = keys.is_none() || manifest.form == 1;
             for ((own, needed), kind) in objects.iter().zip(&mut needed).zip(kinds.each()) {
-                let sound = |object: &BackupObject| match check {
-                    true => kind.check(&object.sum) == Ok(object.bytes),
-                    false => kind.stands(object),
+                let sound = |object: &BackupObject| {
+                    if check { kind.check(&object.sum) == Ok(object.bytes) } else { kind.stands(object) }
                 };
                 for object in own {
                     let sum = *object.sum.as_bytes();

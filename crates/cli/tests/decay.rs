@@ -68,7 +68,7 @@ impl Service {
             .unwrap();
         let mut service = Self { child, url: format!("http://127.0.0.1:{port}"), log };
         let began = Instant::now();
-        while !service.get("/health/ready", "").is_some_and(|(status, _)| status == 200) {
+        while service.get("/health/ready", "").is_none_or(|(status, _)| status != 200) {
             if service.child.try_wait().unwrap().is_some() {
                 return Err(service.said());
             }
@@ -82,7 +82,7 @@ impl Service {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    fn ask(&self, build: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
+    fn ask(build: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
@@ -92,7 +92,7 @@ impl Service {
     }
 
     fn get(&self, path: &str, token: &str) -> Option<(u16, Vec<u8>)> {
-        self.ask(|client| client.get(format!("{}{path}", self.url)).bearer_auth(token))
+        Self::ask(|client| client.get(format!("{}{path}", self.url)).bearer_auth(token))
     }
 
     fn json(&self, path: &str, token: &str) -> Value {
@@ -106,7 +106,7 @@ impl Service {
             let asked = client.post(format!("{}{path}", self.url)).bearer_auth(token);
             asked.header("content-type", kind.to_owned()).header("idempotency-key", key.to_owned()).body(body)
         };
-        let (status, body) = self.ask(asked).unwrap();
+        let (status, body) = Self::ask(asked).unwrap();
         assert!((200..300).contains(&status), "{path}: {}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap()
     }
@@ -153,7 +153,7 @@ fn make() -> Made {
         paths.push(format!("/edits/{}?codebook={codebook}", made["id"].as_str().unwrap()));
         paths.push(format!("/images/{}?codebook={codebook}", made["image"]["id"].as_str().unwrap()));
     }
-    let lines = |count: usize| (10..10 + count).map(|n| format!("{}\n", edit(n))).collect::<String>();
+    let lines = |count: usize| (10..10 + count).map(|n| edit(n).to_string() + "\n").collect::<String>();
     let batch = |count, key| {
         service.post("/edits/batch?codebook=ward-4", &token, "application/x-ndjson", lines(count), key)
     };

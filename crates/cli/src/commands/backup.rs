@@ -216,9 +216,10 @@ fn verify(repository: &Path, snapshot: Option<&BackupId>, as_json: bool) -> Resu
         let mut lines: Vec<String> = Vec::new();
         for harmed in &found.harmed {
             let of: Vec<&str> = harmed.of.iter().map(BackupId::as_str).collect();
-            lines.push(match of.is_empty() {
-                true => format!("{harmed}; the next backup writes it anew"),
-                false => format!("{harmed}: of {}", of.join(", ")),
+            lines.push(if of.is_empty() {
+                format!("{harmed}; the next backup writes it anew")
+            } else {
+                format!("{harmed}: of {}", of.join(", "))
             });
         }
         let (backups, files) = (found.backups, found.objects);

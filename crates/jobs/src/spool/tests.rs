@@ -147,7 +147,7 @@ async fn an_upload_that_has_decayed_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = spool(folder.path());
     let job = Ulid::new();
-    let upload = receive(&spool, &[&[7; 100_000]]).await.finish().await.unwrap();
+    let upload = receive(&spool, &[&vec![7; 100_000]]).await.finish().await.unwrap();
     spool.keep(upload, job).unwrap();
     let path = spool.file(job).path;
     let whole = fs::read(&path).unwrap();

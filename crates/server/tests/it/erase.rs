@@ -134,7 +134,7 @@ async fn uploads_of_jobs_lie_sealed_and_go_with_the_job() {
     let (server, editor) = server_on(data.path(), reasonedit_server::ServerConfig::default()).await;
     let router = server.router();
     let red = picture([200, 10, 10]);
-    let lines: String = (0..400).map(|_| format!("{}\n", body([200, 10, 10]))).collect();
+    let lines: String = (0..400).map(|_| body([200, 10, 10]).to_string() + "\n").collect();
     let uploads = || {
         let files = std::fs::read_dir(data.path().join("jobs")).unwrap();
         files.map(|file| file.unwrap().path()).collect::<Vec<_>>()

@@ -295,7 +295,7 @@ pub(super) fn reached(tree: &Tree, prefix: &[u8]) -> (EachValue, Result<()>) {
         }
     }
     if end.is_err() {
-        let behind = tree.scan_prefix(prefix).rev().map_while(|item| item.ok());
+        let behind = tree.scan_prefix(prefix).rev().map_while(Result::ok);
         pieces.extend(behind.map(|(key, piece)| (key.to_vec(), piece)));
     }
     let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();

@@ -242,13 +242,13 @@ async fn a_job_that_has_decayed_is_not_done_again() {
             }
             assert_eq!(begun.load(Ordering::SeqCst), 2, "{lost:?}");
             // What was written anew is no damage any more.
-            let healed = round > 0 && matches!(lost, ["jobs"] | ["job-stubs"]);
+            let healed = round > 0 && matches!(lost, ["jobs" | "job-stubs"]);
             assert_eq!(library.store_faults().is_empty(), healed, "{lost:?}: {:?}", library.store_faults());
             stop(jobs).await;
         }
         // They are forgotten in their turn, and then the key is free.
         let jobs = disk.start(counting());
-        for n in 0..LIMITS.kept + 1 {
+        for n in 0..=LIMITS.kept {
             let id = jobs.submit(&Import(json!(n)), submission()).await.unwrap().id;
             ended(&jobs, id).await;
         }
