@@ -22,7 +22,7 @@ use reasonedit_codebook::{
     AppliedEdit, CodebookName, EditId, EditRecord, GenerationId, Idempotency, Member, Opinion, Statement,
 };
 use reasonedit_imaging::PixelBox;
-use reasonedit_inference::EngineError;
+use reasonedit_inference::{EngineError, Flow};
 use reasonedit_text::Warning;
 use time::OffsetDateTime;
 
@@ -89,7 +89,7 @@ impl EditPipeline<'_> {
             return Ok(replay);
         }
         let embedder = self.core.embedder_of(self.codebook)?;
-        let edit = self.decode(request, &embedder).await?;
+        let edit = self.decode(request, &embedder, self.call.flow).await?;
         let record = self.record(&edit, &embedder, &mut timings).await?;
         let members = self.entries(&record, &edit.picture, &embedder, &mut timings).await?;
         let (record, applied) = self.store(record, members, embedder, &edit.picture, &mut timings).await?;
@@ -124,8 +124,9 @@ impl EditPipeline<'_> {
         &self,
         mut request: EditRequest,
         embedder: &Embedder,
+        flow: Flow,
     ) -> Result<DecodedEdit, EditorError> {
-        let picture = self.core.pictures().resolve(&request.image, embedder.pixels()).await?;
+        let picture = self.core.pictures().resolve_for(flow, &request.image, embedder.pixels()).await?;
         let (boxes, adjusted) = validate::boxes(&request, picture.pixels.width(), picture.pixels.height())?;
         request.warnings.extend(adjusted);
         let question = PreparedChat::question(picture.clone(), request.question.trim());

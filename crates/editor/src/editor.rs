@@ -152,7 +152,7 @@ impl Editor {
         call: CallContext,
     ) -> Result<QueryOutcome, EditorError> {
         let request = check_query(self.config(), request)?;
-        let query = PreparedQuery::question(&self.core, codebook, request).await?;
+        let query = PreparedQuery::question(&self.core, codebook, request, call.flow).await?;
         Box::pin(QueryPipeline { core: &self.core, codebook, call, events: None }.run(query)).await
     }
 
@@ -170,7 +170,7 @@ impl Editor {
         let request = check_query(self.config(), request)?;
         let (core, codebook) = (Arc::clone(&self.core), codebook.clone());
         Ok(streamed(move |events| async move {
-            let query = PreparedQuery::question(&core, &codebook, request).await?;
+            let query = PreparedQuery::question(&core, &codebook, request, call.flow).await?;
             QueryPipeline { core: &core, codebook: &codebook, call, events: Some(&events) }.run(query).await
         }))
     }
@@ -190,7 +190,7 @@ impl Editor {
         let request = check_chat(self.config(), request)?;
         let (core, codebook) = (Arc::clone(&self.core), codebook.clone());
         Ok(streamed(move |events| async move {
-            let query = PreparedQuery::conversation(&core, &codebook, request).await?;
+            let query = PreparedQuery::conversation(&core, &codebook, request, call.flow).await?;
             QueryPipeline { core: &core, codebook: &codebook, call, events: Some(&events) }.run(query).await
         }))
     }

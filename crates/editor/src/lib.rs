@@ -117,7 +117,7 @@ pub use reasonedit_codebook::{
 pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::prompt::{FormatFault, Role};
 pub use reasonedit_inference::{
-    EngineError, EngineStats, FinishReason, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
+    EngineError, EngineStats, FinishReason, Flow, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
 };
 pub use reasonedit_text::Warning;
 pub use reasonedit_training_data::{

@@ -1,6 +1,6 @@
 //! Pictures at hand: uploaded bytes to upright pixels, by id, with a small cache of decoded ones.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use reasonedit_codebook::{ImageId, ImageInfo, ImageStore};
 use reasonedit_imaging::{
     DecodeLimits, DecodeNote, PixelBox, PixelRules, RgbImage, decode_cost, decode_under,
 };
-use reasonedit_inference::{FeatureKey, KeyedImage};
+use reasonedit_inference::{FeatureKey, Flow, KeyedImage};
 use reasonedit_resilience::{MemoryBudget, MemoryPermit};
 use reasonedit_text::Warning;
 use tokio::sync::Semaphore;
@@ -35,13 +35,23 @@ pub(crate) struct Picture {
     /// The memory of its pixels, where they are not those of the cache, which has its own.
     #[expect(dead_code, reason = "given back when the last copy is dropped")]
     held: Option<Arc<MemoryPermit>>,
+    /// Whose share of the memory and of the turns it counts for.
+    flow: Flow,
 }
 
 impl Picture {
     /// One that nothing was done to.
     #[cfg(test)]
     pub(crate) fn plain(id: ImageId, pixels: Arc<RgbImage>) -> Self {
-        Self { id, pixels, rules: PixelRules::CURRENT, notes: Arc::default(), upload: None, held: None }
+        Self {
+            id,
+            pixels,
+            rules: PixelRules::CURRENT,
+            notes: Arc::default(),
+            upload: None,
+            held: None,
+            flow: Flow(0),
+        }
     }
 
     pub(crate) fn info(&self) -> ImageInfo {
@@ -90,6 +100,13 @@ struct Found {
     cost: u64,
 }
 
+/// What a caller has of what there is to decode in.
+#[derive(Clone)]
+struct FlowShare {
+    memory: MemoryBudget,
+    turns: Arc<Semaphore>,
+}
+
 /// Decodes, stores and keeps pictures.
 pub(crate) struct Pictures {
     store: Arc<ImageStore>,
@@ -103,6 +120,8 @@ pub(crate) struct Pictures {
     decoding_bytes: u64,
     /// Pictures that are decoded at a time: as many as there are cores, so that others get a turn.
     turns: Arc<Semaphore>,
+    /// What one caller may have of these at a time, so that others find some.
+    flows: Mutex<HashMap<Flow, FlowShare>>,
     recent: Mutex<VecDeque<((ImageId, PixelRules), Pixels)>>,
 }
 
@@ -119,6 +138,7 @@ impl Pictures {
             shared: OnceLock::new(),
             decoding_bytes: decoding,
             turns: Arc::new(Semaphore::new(cores)),
+            flows: Mutex::default(),
             recent: Mutex::new(VecDeque::new()),
         }
     }
@@ -132,10 +152,34 @@ impl Pictures {
         }
     }
 
-    /// Resolves a picture of a request, its samples read by these rules. Decoding runs on the blocking pool,
-    /// once there is memory for it.
+    /// What a caller may have: three quarters of the memory, and half of the turns.
+    fn share(&self, flow: Flow) -> FlowShare {
+        let mut flows = self.flows.lock();
+        // Of who waits for nothing and holds nothing nothing has to be known.
+        flows.retain(|known, share| *known == flow || !share.memory.is_whole());
+        let share = flows.entry(flow).or_insert_with(|| {
+            let turns = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
+            let whole = self.shared.get().unwrap_or(&self.decoding);
+            let memory = whole.share(self.decoding_bytes / 4 * 3, PATIENCE);
+            FlowShare { memory, turns: Arc::new(Semaphore::new(turns)) }
+        });
+        share.clone()
+    }
+
+    /// As [`Self::resolve_for`], of nobody in particular.
     pub(crate) async fn resolve(
         self: &Arc<Self>,
+        source: &ImageSource,
+        rules: PixelRules,
+    ) -> Result<Picture, EditorError> {
+        self.resolve_for(Flow::default(), source, rules).await
+    }
+
+    /// Resolves a picture of a request of this caller's, its samples read by these rules. Decoding runs on
+    /// the blocking pool, once there is memory for it.
+    pub(crate) async fn resolve_for(
+        self: &Arc<Self>,
+        flow: Flow,
         source: &ImageSource,
         rules: PixelRules,
     ) -> Result<Picture, EditorError> {
@@ -149,19 +193,21 @@ impl Pictures {
                 notes,
                 upload: found.upload,
                 held: None,
+                flow,
             });
         }
-        let decoding = self.shared.get().unwrap_or(&self.decoding);
-        let mut permit = decoding.take(found.cost).await.map_err(|_| EditorError::Busy)?;
-        // Never closed, so a turn always comes.
+        let share = self.share(flow);
+        let mut permit = share.memory.take(found.cost).await.map_err(|_| EditorError::Busy)?;
+        // Never closed, so a turn always comes: first among those of the caller, then among all.
+        let own = share.turns.acquire_owned().await.ok();
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         let this = Arc::clone(self);
         blocking(move || {
-            let _turn = turn;
+            let _turns = (own, turn);
             let Pixels { image, notes } = this.pixels(found.id, &found.bytes, rules)?;
             permit.shrink_to(image.as_raw().len() as u64);
             let held = Some(Arc::new(permit));
-            Ok(Picture { id: found.id, pixels: image, rules, notes, upload: found.upload, held })
+            Ok(Picture { id: found.id, pixels: image, rules, notes, upload: found.upload, held, flow })
         })
         .await
     }
@@ -198,7 +244,7 @@ impl Pictures {
             Some(upload) => ImageSource::Bytes(upload.clone()),
             None => ImageSource::Known(picture.id),
         };
-        self.resolve(&source, rules).await
+        self.resolve_for(picture.flow, &source, rules).await
     }
 
     fn pixels(&self, id: ImageId, bytes: &[u8], rules: PixelRules) -> Result<Pixels, EditorError> {

@@ -314,7 +314,7 @@ impl Editor {
         let total = missing.of;
         let mut done = total - missing.edits.len();
         progress(ReembedProgress { stage, done, total });
-        let options = CallOptions { priority, deadline: None };
+        let options = CallOptions { priority, ..CallOptions::default() };
         // Those that are gone were reverted meanwhile.
         let edits: Vec<(Arc<EditRecord>, Vec<Arc<Member>>)> = missing
             .edits

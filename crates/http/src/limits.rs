@@ -38,23 +38,46 @@ impl Places {
 
 /// Places among the archives written or read; handlers of routes whose policy says so are given them.
 #[derive(Clone, Debug)]
-pub struct Archives(Arc<Semaphore>);
+pub struct Archives {
+    all: Arc<Semaphore>,
+    /// Those of one caller, where callers have shares.
+    own: Option<Arc<Semaphore>>,
+}
+
+/// A place among the archives, until it is dropped.
+#[derive(Debug)]
+pub struct ArchivePlace {
+    _all: OwnedSemaphorePermit,
+    _own: Option<OwnedSemaphorePermit>,
+}
 
 impl Archives {
     /// So many.
     pub fn new(count: usize) -> Self {
-        Self(semaphore(count))
+        Self { all: semaphore(count), own: None }
     }
 
-    /// A place, until it is dropped.
+    /// Of these, those that one caller may have.
+    pub(crate) fn within(self, own: Arc<Semaphore>) -> Self {
+        Self { own: Some(own), ..self }
+    }
+
+    /// A place.
     ///
     /// # Errors
     /// 503 when there is none.
-    pub fn take(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
-            Problem::new(ProblemKind::Overloaded, "Too many archives are written or read at a time.")
-                .retry_after(Duration::from_secs(10))
-        })
+    pub fn take(&self) -> Result<ArchivePlace> {
+        let full = |detail: &str| {
+            let problem = Problem::new(ProblemKind::Overloaded, detail);
+            problem.retry_after(Duration::from_secs(10))
+        };
+        let own = self.own.as_ref().map(|own| Arc::clone(own).try_acquire_owned()).transpose();
+        let own = own.map_err(|_| {
+            full("You send or receive as many archives as one caller may (server.limits.caller_percent).")
+        })?;
+        let all = Arc::clone(&self.all).try_acquire_owned();
+        let all = all.map_err(|_| full("Too many archives are written or read at a time."))?;
+        Ok(ArchivePlace { _all: all, _own: own })
     }
 }
 

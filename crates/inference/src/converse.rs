@@ -10,13 +10,13 @@ use crate::error::{EngineError, Result};
 use crate::handle::{EngineHandle, answer};
 use crate::picture::{cost, keys};
 use crate::prepare::{Prepared, Texts, begun, conversations, image_tokens, token_want};
-use crate::queue::{Request, Work};
 use crate::request::{
     Answered, CallOptions, Conversation, EngineTimes, GenerateEvent, GenerateRequest, Generated, KeyedImage,
     Want,
 };
 use crate::stream::{GenerationStream, within};
 use crate::units::{AskUnit, Begin, GenerateUnit};
+use crate::work::{Request, Work};
 
 /// Tokens of a reply's beginning that its next piece of text is decoded with.
 const BEGUN_CONTEXT: usize = 32;

@@ -14,11 +14,11 @@ use crate::compute::{Compute, Start, no_cache};
 use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::prepare::check_length;
-use crate::queue::{Request, times};
 use crate::request::{CallOptions, EngineTimes, FinishReason, GenerateEvent, ScoredToken, TokenChoice};
 use crate::sampling::{Sampler, Taken};
 use crate::score::Softmax;
 use crate::units::{Begin, GenerateUnit};
+use crate::work::{Request, times};
 
 /// State after some tokens: what continues, and the logits of the next token.
 pub(super) struct DecodeState {

@@ -16,12 +16,13 @@ use crate::error::{EngineError, Result};
 use crate::loaded::Loaded;
 use crate::picture::{Picture, Prompt, TapSelection};
 use crate::prepare::{Needs, Texts, ask_units, look_at, shared_prefix};
-use crate::queue::{Place, Queue, Request, Work};
+use crate::queue::{Place, Queue};
 use crate::request::{Answered, Ask, CallOptions, EngineTimes, KeyedImage, Priority, SentenceInfo};
 use crate::shared::{Readiness, Shared};
 use crate::stats::{Counters, EngineStats, count};
 use crate::stream::within;
 use crate::units::{ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
+use crate::work::{Request, Work};
 
 /// Pictures of one request that are preprocessed and waiting at once: larger requests are fed in parts, so
 /// that their pixels don't fill the memory.

@@ -77,6 +77,7 @@ pub mod error;
 mod failure;
 mod generate;
 mod handle;
+mod lane;
 mod loaded;
 mod model_call;
 mod picture;
@@ -90,6 +91,7 @@ mod stats;
 mod stop_sequences;
 mod stream;
 mod units;
+mod work;
 mod worker;
 
 #[cfg(test)]
@@ -106,7 +108,7 @@ pub use reasonedit_models::{
     ModelError, ModelInfo, Pooled, PooledTaps, Pooling, TapInfo, TapName, TapStage, prompt,
 };
 pub use request::{
-    Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, GenerateEvent,
+    Answered, Ask, CallOptions, Conversation, EngineTimes, FeatureKey, FinishReason, Flow, GenerateEvent,
     GenerateRequest, Generated, KeyedImage, LogitRules, Priority, ReplyScore, Sampling, ScoredToken,
     SentenceInfo, TokenChoice, Want,
 };

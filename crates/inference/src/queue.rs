@@ -1,143 +1,28 @@
-//! The bounded queue: places, order, and which requests are taken together.
+//! The bounded queue: places, and what goes first by its urgency.
 
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use reasonedit_nn::taps::PooledTaps;
 
 use crate::config::EngineConfig;
 use crate::error::{EngineError, Result};
-use crate::request::{CallOptions, EngineTimes, Priority};
+use crate::lane::{GenerationPlaces, Lane};
+use crate::request::Priority;
 use crate::stats::{Counters, count};
-use crate::units::{AskOutput, AskUnit, Begin, ImageUnit, ModelCallUnit, PairUnit, SentenceUnit, Units};
+use crate::work::{Batch, Request};
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
 /// load, but never starves.
 const INTERACTIVE_STREAK: u32 = 16;
-
-/// What a request wants.
-pub(super) enum Work {
-    Images(Units<ImageUnit, PooledTaps>),
-    Pairs(Units<PairUnit, PooledTaps>),
-    Sentences(Units<SentenceUnit, Vec<f32>>),
-    Asks(Units<AskUnit, AskOutput>),
-    ModelCalls(Units<ModelCallUnit, ()>),
-    Generate(Box<Begin>),
-}
-
-/// Kinds of work that are batched together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WorkKind {
-    Images,
-    Pairs,
-    Sentences,
-    Asks,
-    ModelCalls,
-    Generate,
-}
-
-impl Work {
-    pub(super) fn kind(&self) -> WorkKind {
-        match self {
-            Self::Images(_) => WorkKind::Images,
-            Self::Pairs(_) => WorkKind::Pairs,
-            Self::Sentences(_) => WorkKind::Sentences,
-            Self::Asks(_) => WorkKind::Asks,
-            Self::ModelCalls(_) => WorkKind::ModelCalls,
-            Self::Generate(_) => WorkKind::Generate,
-        }
-    }
-
-    /// Units not yet computed: from where, and the estimated tokens of each.
-    fn costs(&self) -> (usize, Vec<usize>) {
-        fn rest<U, O>(units: &Units<U, O>, cost: impl Fn(&U) -> usize) -> (usize, Vec<usize>) {
-            let from = units.outputs.len();
-            (from, units.inputs[from..].iter().map(cost).collect())
-        }
-        match self {
-            Self::Images(units) => rest(units, |u| u.cost),
-            Self::Pairs(units) => rest(units, |u| u.cost),
-            // About four characters a token.
-            Self::Sentences(units) => rest(units, |u| u.0.len() / 4 + 2),
-            Self::Asks(units) => rest(units, |u| u.cost),
-            Self::ModelCalls(units) => rest(units, |u| u.cost),
-            Self::Generate(begin) => (0, vec![begin.unit.cost]),
-        }
-    }
-
-    fn caller_gone(&self) -> bool {
-        match self {
-            Self::Images(units) => units.reply.is_closed(),
-            Self::Pairs(units) => units.reply.is_closed(),
-            Self::Sentences(units) => units.reply.is_closed(),
-            Self::Asks(units) => units.reply.is_closed(),
-            Self::ModelCalls(units) => units.reply.is_closed(),
-            Self::Generate(begin) => begin.events.is_closed(),
-        }
-    }
-
-    /// Answers with an error; a caller who has gone doesn't hear it.
-    pub(super) fn fail(self, error: EngineError) {
-        match self {
-            Self::Images(units) => drop(units.reply.send(Err(error))),
-            Self::Pairs(units) => drop(units.reply.send(Err(error))),
-            Self::Sentences(units) => drop(units.reply.send(Err(error))),
-            Self::Asks(units) => drop(units.reply.send(Err(error))),
-            Self::ModelCalls(units) => drop(units.reply.send(Err(error))),
-            Self::Generate(begin) => drop(begin.events.send(Err(error))),
-        }
-    }
-}
-
-/// A request in the queue.
-pub(super) struct Request {
-    pub(super) work: Work,
-    pub(super) options: CallOptions,
-    pub(super) submitted: Instant,
-    pub(super) compute: Duration,
-}
-
-impl Request {
-    pub(super) fn new(work: Work, options: CallOptions) -> Self {
-        Self { work, options, submitted: Instant::now(), compute: Duration::ZERO }
-    }
-
-    /// Where its time went up to now.
-    pub(super) fn times(&self) -> EngineTimes {
-        times(self.submitted, self.compute)
-    }
-}
-
-/// Splits the time since `submitted` into waiting and computing.
-pub(super) fn times(submitted: Instant, compute: Duration) -> EngineTimes {
-    let waited = submitted.elapsed().saturating_sub(compute);
-    EngineTimes {
-        queue_ms: waited.as_secs_f64() * 1e3,
-        compute_ms: compute.as_secs_f64() * 1e3,
-        prompt_tokens: 0,
-    }
-}
-
-/// Part of a request that is computed in one batch.
-pub(super) struct Share {
-    pub(super) request: Request,
-    /// Units taken, the first of them being the first that is not yet computed.
-    pub(super) units: Range<usize>,
-}
-
-/// Requests of one kind that are computed together.
-pub(super) struct Batch {
-    pub(super) kind: WorkKind,
-    pub(super) shares: Vec<Share>,
-}
+/// How long background work is held back behind interactive work: a question asks the model several times,
+/// and comes back within this time. Without it each of these times would wait for a batch in the background.
+const HELD_BACK: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct State {
-    interactive: VecDeque<Request>,
-    background: VecDeque<Request>,
+    interactive: Lane,
+    background: Lane,
     /// Places held by callers who prepare.
     reserved: usize,
     closed: bool,
@@ -145,6 +30,10 @@ struct State {
     dead: bool,
     /// Interactive batches taken in a row while background work waited.
     streak: u32,
+    /// The batch that was taken last is interactive.
+    urgent: bool,
+    /// Until when background work is held back.
+    held_until: Option<Instant>,
 }
 
 impl State {
@@ -152,71 +41,32 @@ impl State {
         self.interactive.len() + self.background.len() + self.reserved
     }
 
-    fn lane(&mut self, priority: Priority) -> &mut VecDeque<Request> {
+    fn lane(&mut self, priority: Priority) -> &mut Lane {
         match priority {
             Priority::Interactive => &mut self.interactive,
             Priority::Background => &mut self.background,
         }
     }
 
+    /// Notes that this batch is one that someone waits for.
+    fn urgent(&mut self, batch: Batch) -> Batch {
+        self.urgent = true;
+        self.streak = if self.background.is_empty() { 0 } else { self.streak + 1 };
+        batch
+    }
+
     /// Takes out the requests nobody waits for.
     fn skip_abandoned(&mut self, counters: &Counters) {
         let now = Instant::now();
+        let abandoned = |request: &Request| {
+            request.options.deadline.is_some_and(|d| d <= now) || request.work.caller_gone()
+        };
         for lane in [&mut self.interactive, &mut self.background] {
-            let mut at = 0;
-            while at < lane.len() {
-                let request = &lane[at];
-                let late = request.options.deadline.is_some_and(|d| d <= now);
-                if !late && !request.work.caller_gone() {
-                    at += 1;
-                } else if let Some(request) = lane.remove(at) {
-                    count(&counters.skipped, 1);
-                    request.work.fail(EngineError::DeadlineExceeded);
-                }
+            for request in lane.remove(abandoned) {
+                count(&counters.skipped, 1);
+                request.work.fail(EngineError::DeadlineExceeded);
             }
         }
-    }
-
-    /// Takes the oldest request of a lane, and what goes together with it.
-    fn take(&mut self, priority: Priority, budget: usize, generations: usize) -> Option<Batch> {
-        let lane = self.lane(priority);
-        let head = lane.iter().position(|r| generations > 0 || r.work.kind() != WorkKind::Generate)?;
-        let kind = lane[head].work.kind();
-        let (mut left, mut places) = (budget, generations);
-        let mut shares = Vec::new();
-        let mut at = head;
-        while at < lane.len() {
-            if lane[at].work.kind() != kind {
-                at += 1;
-                continue;
-            }
-            let (from, costs) = lane[at].work.costs();
-            let mut taken = 0;
-            for cost in costs.iter().copied() {
-                // The first unit of a batch is taken whatever it costs: nothing would ever take it otherwise.
-                if cost > left && !(shares.is_empty() && taken == 0) {
-                    break;
-                }
-                left = left.saturating_sub(cost);
-                taken += 1;
-            }
-            if kind == WorkKind::Generate {
-                if places == 0 {
-                    break;
-                }
-                places -= taken;
-            }
-            if taken == 0 {
-                break;
-            }
-            let whole = taken == costs.len();
-            let Some(request) = lane.remove(at) else { break };
-            shares.push(Share { request, units: from..from + taken });
-            if !whole {
-                break;
-            }
-        }
-        Some(Batch { kind, shares })
     }
 }
 
@@ -224,8 +74,8 @@ impl State {
 pub(super) enum Next {
     /// Work.
     Batch(Batch),
-    /// Nothing now.
-    Idle,
+    /// Nothing now; by then there may be, though nothing comes.
+    Idle(Option<Instant>),
     /// Nothing, and nothing will come.
     Closed,
 }
@@ -278,33 +128,47 @@ impl Queue {
         Ok(Place { queue: Arc::clone(self), filled: false })
     }
 
-    /// The next batch of at most about as many tokens as the configuration has for its urgency; begins at
-    /// most `generations` generations.
-    pub(super) fn next(&self, config: &EngineConfig, generations: usize) -> Next {
-        let mut state = self.state.lock();
-        state.skip_abandoned(&self.counters);
-        let order = if state.streak >= INTERACTIVE_STREAK {
-            [Priority::Background, Priority::Interactive]
-        } else {
-            [Priority::Interactive, Priority::Background]
-        };
-        for priority in order {
-            let budget = match priority {
-                Priority::Interactive => config.batch_tokens,
-                Priority::Background => config.background_batch_tokens.min(config.batch_tokens),
-            };
-            if let Some(batch) = state.take(priority, budget, generations) {
-                let waits = priority == Priority::Interactive && !state.background.is_empty();
-                state.streak = if waits { state.streak + 1 } else { 0 };
-                return Next::Batch(batch);
-            }
+    /// The next batch of at most about as many tokens as the configuration has for its urgency; begins
+    /// generations as far as there are places. `replying`: replies that someone waits for go on meanwhile.
+    pub(super) fn next(&self, config: &EngineConfig, places: &mut GenerationPlaces, replying: bool) -> Next {
+        let (mut state, now) = (self.state.lock(), Instant::now());
+        if std::mem::take(&mut state.urgent) || replying {
+            state.held_until = Some(now + HELD_BACK);
         }
-        if state.closed && state.depth() == 0 { Next::Closed } else { Next::Idle }
+        state.skip_abandoned(&self.counters);
+        let background_first = state.streak >= INTERACTIVE_STREAK;
+        if !background_first && let Some(batch) = state.interactive.take(config.batch_tokens, places) {
+            return Next::Batch(state.urgent(batch));
+        }
+        let held_until = state.held_until.filter(|until| *until > now && !background_first);
+        if !state.background.is_empty() && held_until.is_some() {
+            // A step of the replies is work that goes first, as a batch is.
+            state.streak += u32::from(replying);
+            return Next::Idle(held_until);
+        }
+        let budget = config.background_batch_tokens.min(config.batch_tokens);
+        if let Some(batch) = state.background.take(budget, places) {
+            state.streak = 0;
+            return Next::Batch(batch);
+        }
+        state.streak = 0;
+        if let Some(batch) = state.interactive.take(config.batch_tokens, places) {
+            return Next::Batch(state.urgent(batch));
+        }
+        if state.closed && state.depth() == 0 { Next::Closed } else { Next::Idle(None) }
     }
 
-    /// Waits until something has come or the queue is closed.
-    pub(super) fn wait(&self) {
+    /// Waits until something has come, the queue is closed, or it is this late.
+    pub(super) fn wait(&self, until: Option<Instant>) {
         let mut state = self.state.lock();
+        if let Some(until) = until {
+            while state.interactive.is_empty() && !(state.closed && state.reserved == 0) {
+                if self.wake.wait_until(&mut state, until).timed_out() {
+                    return;
+                }
+            }
+            return;
+        }
         while state.interactive.is_empty()
             && state.background.is_empty()
             && !(state.closed && state.reserved == 0)
@@ -317,7 +181,7 @@ impl Queue {
     pub(super) fn put_back(&self, request: Request) {
         let mut state = self.state.lock();
         let priority = request.options.priority;
-        state.lane(priority).push_front(request);
+        state.lane(priority).put_back(request);
     }
 
     /// Refuses all new requests; those that hold a place are still served.
@@ -331,10 +195,10 @@ impl Queue {
         let mut state = self.state.lock();
         state.closed = true;
         state.dead = true;
-        let all: Vec<Request> = state.interactive.drain(..).collect();
-        let rest: Vec<Request> = state.background.drain(..).collect();
+        let mut all = state.interactive.remove(|_| true);
+        all.extend(state.background.remove(|_| true));
         drop(state);
-        for request in all.into_iter().chain(rest) {
+        for request in all {
             request.work.fail(EngineError::Closed);
         }
     }
@@ -357,7 +221,7 @@ impl Place {
             return;
         }
         let priority = request.options.priority;
-        state.lane(priority).push_back(request);
+        state.lane(priority).push(request);
         // Under the same lock, so that the request never counts twice.
         state.reserved -= 1;
         drop(state);

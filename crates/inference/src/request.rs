@@ -37,6 +37,10 @@ pub enum Priority {
     Background,
 }
 
+/// Whose a request is: those who have requests waiting share the engine equally, however many each has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flow(pub u64);
+
 /// How a call is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallOptions {
@@ -45,12 +49,14 @@ pub struct CallOptions {
     /// When the caller stops waiting: a request that has not been answered by then is an error, and one that
     /// has not been begun by then costs nothing.
     pub deadline: Option<Instant>,
+    /// Whose it is.
+    pub flow: Flow,
 }
 
 impl CallOptions {
-    /// Background work without a deadline.
+    /// Background work without a deadline, of nobody in particular.
     pub const fn background() -> Self {
-        Self { priority: Priority::Background, deadline: None }
+        Self { priority: Priority::Background, deadline: None, flow: Flow(0) }
     }
 }
 

@@ -10,12 +10,14 @@ use reasonedit_resilience::panic_message;
 use crate::compute::Compute;
 use crate::error::{EngineError, Result};
 use crate::generate::{Generation, RequestTimes};
+use crate::lane::GenerationPlaces;
 use crate::loaded::{Loaded, Models};
-use crate::queue::{Batch, Next, Request, Share, Work, WorkKind};
-use crate::request::SentenceInfo;
+use crate::queue::Next;
+use crate::request::{Priority, SentenceInfo};
 use crate::shared::{Readiness, Shared};
 use crate::stats::count;
 use crate::units::Units;
+use crate::work::{Batch, Request, Share, Work, WorkKind};
 
 /// Loads the models and serves until the queue is closed and empty.
 pub(super) fn main(load: impl FnOnce() -> Result<Models>, shared: &Shared) {
@@ -75,20 +77,18 @@ impl<'a> Worker<'a> {
     fn serve(&mut self) {
         let shared = self.compute.shared;
         loop {
-            let places = shared.config.generations - self.active.len();
-            let next = shared.queue.next(&shared.config, places);
-            let idle = match next {
-                Next::Batch(batch) => {
-                    self.process(batch);
-                    false
-                }
+            let running = self.active.iter().map(|generation| generation.options.flow);
+            let mut places = GenerationPlaces::new(shared.config.generations, running);
+            let urgent = |generation: &Generation| generation.options.priority == Priority::Interactive;
+            let replying = self.active.iter().any(urgent);
+            match shared.queue.next(&shared.config, &mut places, replying) {
+                Next::Batch(batch) => self.process(batch),
                 Next::Closed if self.active.is_empty() => return,
-                Next::Idle | Next::Closed => true,
-            };
+                Next::Idle(until) if self.active.is_empty() => shared.queue.wait(until),
+                Next::Idle(_) | Next::Closed => {}
+            }
             if !self.active.is_empty() {
                 self.step();
-            } else if idle {
-                shared.queue.wait();
             }
         }
     }

@@ -32,8 +32,11 @@ const PROMPTS: [&str; 3] = [
     "Describe this image.",
 ];
 const REPLIES: [&str; 4] = ["yes", "no", "a red circle", "something else altogether"];
-const OPTIONS: CallOptions =
-    CallOptions { priority: reasonedit_inference::Priority::Interactive, deadline: None };
+const OPTIONS: CallOptions = CallOptions {
+    priority: reasonedit_inference::Priority::Interactive,
+    deadline: None,
+    flow: reasonedit_inference::Flow(0),
+};
 
 fn golden(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))

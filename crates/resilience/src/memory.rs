@@ -85,6 +85,11 @@ impl MemoryBudget {
         Ok(MemoryPermit { units: taken, whole })
     }
 
+    /// Whether nobody has taken any, of a share: of this share.
+    pub fn is_whole(&self) -> bool {
+        self.units.available_permits() == self.all as usize
+    }
+
     /// Bytes that nobody has taken.
     pub fn free(&self) -> u64 {
         let free = self.units.available_permits() as u64 * UNIT;

@@ -11,10 +11,11 @@ use bytes::{Buf as _, Bytes};
 use futures::{StreamExt as _, stream};
 use reasonedit_editor::{CallContext, CodebookName, Editor, EditorError, ImportOptions, ImportSummary};
 use reasonedit_http::body::Pieces;
+use reasonedit_http::limits::ArchivePlace;
 use reasonedit_http::problem::{Problem, Result};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 /// Media type of a tar.
@@ -57,7 +58,7 @@ impl Write for PipeWriter {
 /// As [`file`].
 pub(crate) async fn stream<T, Written>(
     name: &str,
-    permit: OwnedSemaphorePermit,
+    permit: ArchivePlace,
     patience: Duration,
     write: impl FnOnce(PipeWriter) -> Written,
 ) -> Result<Response>
@@ -76,7 +77,7 @@ where
 pub(crate) async fn file<T, Failed, Written>(
     kind: &'static str,
     name: &str,
-    permit: OwnedSemaphorePermit,
+    permit: ArchivePlace,
     patience: Duration,
     write: impl FnOnce(PipeWriter) -> Written,
 ) -> Result<Response>

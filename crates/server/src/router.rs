@@ -156,7 +156,14 @@ fn shares(state: &AppState, config: &ServerConfig) -> Shares {
     // A body of the largest size that is taken has to fit.
     let bytes = part(limits.bodies_in_memory_bytes as u64).max(limits.body_bytes as u64 * COPIES);
     let requests = part(limits.requests as u64).max(1) as usize;
-    Shares::new(requests, bytes, state.memory().bodies.clone(), Proxies::new(&config.trusted_proxies))
+    let archives = part(limits.archives as u64).max(1) as usize;
+    Shares::new(
+        requests,
+        archives,
+        bytes,
+        state.memory().bodies.clone(),
+        Proxies::new(&config.trusted_proxies),
+    )
 }
 
 /// Tells problems under the paths of an integration in the form of its protocol, whoever found them.

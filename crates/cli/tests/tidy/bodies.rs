@@ -10,7 +10,7 @@ const BARE: [&str; 9] =
 /// Of those, what no function is given for another purpose.
 const ONLY_BODIES: [&str; 5] = ["Form", "Json", "Multipart", "RawForm", "RawBody"];
 /// What tells a handler from another function.
-const OF_HANDLERS: [&str; 6] = ["State", "Extension", "Query", "HeaderMap", "Deadline", "Path"];
+const OF_HANDLERS: [&str; 7] = ["CallerKey", "State", "Extension", "Query", "HeaderMap", "Deadline", "Path"];
 
 /// A parameter: the identifiers of its type.
 struct Parameter<'a> {

@@ -69,7 +69,7 @@ pub(crate) async fn find_evidence(
     let began = Instant::now();
     let statements = &validate::repair::statements(statements)[..];
     validate::statements(statements, &core.config().limits)?;
-    let picture = core.pictures().resolve(image, core.pixel_rules(codebook)?).await?;
+    let picture = core.pictures().resolve_for(call.flow, image, core.pixel_rules(codebook)?).await?;
     let texts: Vec<&str> = statements.iter().map(String::as_str).collect();
     let judge = judge(core, call.options());
     let ((searches, queue_ms), (p_yes, waited)) = tokio::try_join!(

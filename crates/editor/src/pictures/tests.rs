@@ -57,3 +57,35 @@ async fn what_was_done_to_samples_is_told_of_the_place_it_came_in() {
     let told: Vec<Warning> = picture.warnings("/messages/1/content/0").collect();
     assert_eq!(told, [Warning::new("depth_scaled", "/messages/1/content/0", "Its greys were scaled.")]);
 }
+
+#[tokio::test]
+async fn who_holds_many_pictures_leaves_room_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(ImageStore::open(folder.path()).unwrap());
+    let pictures = Arc::new(Pictures::new(store, DecodeLimits::default(), 0, 1 << 20));
+    let mut held = Vec::new();
+    let soon = Duration::from_millis(500);
+    for seed in 0.. {
+        let source = testing::picture(seed);
+        let resolving = pictures.resolve_for(Flow(1), &source, PixelRules::CURRENT);
+        match tokio::time::timeout(soon, resolving).await {
+            Ok(picture) => held.push(picture.unwrap()),
+            Err(_) => break,
+        }
+    }
+    assert!(!held.is_empty());
+    let free = pictures.decoding.free();
+    assert!(free >= 1 << 18, "{free} bytes are left to others");
+    let waiting = {
+        let (pictures, source) = (Arc::clone(&pictures), testing::picture(200));
+        tokio::spawn(async move { pictures.resolve_for(Flow(1), &source, PixelRules::CURRENT).await })
+    };
+    tokio::task::yield_now().await;
+    let other = pictures.resolve_for(Flow(2), &testing::picture(201), PixelRules::CURRENT);
+    tokio::time::timeout(soon, other).await.unwrap().unwrap();
+    drop(held);
+    waiting.await.unwrap().unwrap();
+    assert_eq!(pictures.decoding.free(), 1 << 20);
+    pictures.share(Flow(3));
+    assert_eq!(pictures.flows.lock().len(), 1, "nothing is remembered of who holds nothing");
+}

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use reasonedit_codebook::CodebookName;
-use reasonedit_inference::EngineError;
 use reasonedit_inference::constrain::CompiledForm;
+use reasonedit_inference::{EngineError, Flow};
 use reasonedit_text::Warning;
 
 use super::answer::ReplySettings;
@@ -73,9 +73,11 @@ impl PreparedQuery {
         core: &Core,
         codebook: &CodebookName,
         request: QueryRequest,
+        flow: Flow,
     ) -> Result<Self, EditorError> {
         let began = Instant::now();
-        let picture = core.pictures().resolve(&request.image, core.pixel_rules(codebook)?).await?;
+        let rules = core.pixel_rules(codebook)?;
+        let picture = core.pictures().resolve_for(flow, &request.image, rules).await?;
         let mut warnings: Vec<Warning> = request.warnings;
         warnings.extend(picture.warnings("/image"));
         if request.max_thinking_tokens.is_some() && core.engine().tokenizer().await?.thinking().is_none() {
@@ -108,9 +110,10 @@ impl PreparedQuery {
         core: &Core,
         codebook: &CodebookName,
         request: ChatRequest,
+        flow: Flow,
     ) -> Result<Self, EditorError> {
         let began = Instant::now();
-        let (chat, noted) = prepare_chat(core, codebook, &request).await?;
+        let (chat, noted) = prepare_chat(core, codebook, &request, flow).await?;
         let begun = !chat.begun.is_empty() || core.engine().tokenizer().await?.thinking().is_some();
         let form = compile(core, request.form.as_ref(), begun).await?;
         let config = &core.config().answer;
@@ -155,16 +158,20 @@ async fn prepare_chat(
     core: &Core,
     codebook: &CodebookName,
     request: &ChatRequest,
+    flow: Flow,
 ) -> Result<(PreparedChat, Vec<Warning>), EditorError> {
     let (mut pictures, mut warnings) = (Vec::new(), Vec::new());
     let rules = core.pixel_rules(codebook)?;
     for (t, turn) in request.turns.iter().enumerate() {
         for (p, part) in turn.content.iter().enumerate() {
             let ChatPart::Image(source) = part else { continue };
-            let picture = core.pictures().resolve(source, rules).await.map_err(|error| match error {
-                EditorError::Image(error) => EditorError::ImageAt { pointer: validate::part(t, p), error },
-                other => other,
-            })?;
+            let picture =
+                core.pictures().resolve_for(flow, source, rules).await.map_err(|error| match error {
+                    EditorError::Image(error) => {
+                        EditorError::ImageAt { pointer: validate::part(t, p), error }
+                    }
+                    other => other,
+                })?;
             warnings.extend(picture.warnings(&validate::part(t, p)));
             pictures.push(picture);
         }

@@ -9,7 +9,6 @@
 //! evaluations.
 
 use parking_lot::RwLock;
-use reasonedit_editor::CallContext;
 use reasonedit_inference::CallOptions;
 
 use super::answer::answer;
@@ -92,7 +91,7 @@ impl Ike {
     }
 
     async fn embed(&self, text: String) -> Result<Vec<f32>, EvaluationError> {
-        let options = CallOptions { priority: CallContext::default().priority, deadline: None };
+        let options = CallOptions::default();
         let embedded = self.editor.engine().embed_sentences(vec![text], options).await;
         let (embedded, _) = embedded.map_err(reasonedit_editor::EditorError::from)?;
         Ok(embedded.into_iter().next().map(unit).unwrap_or_default())

@@ -5,12 +5,12 @@ use std::time::Instant;
 use reasonedit_models::ModelError;
 use reasonedit_nn::taps::Pooling;
 
-use super::super::request::{GenerateEvent, Priority};
+use super::super::request::{Flow, GenerateEvent, Priority};
 use super::super::toy::{FAIL, MAX_POSITIONS, NAN, PANIC, tap};
 use super::*;
 use crate::error::EngineError;
 
-const NOW: CallOptions = CallOptions { priority: Priority::Interactive, deadline: None };
+const NOW: CallOptions = CallOptions { priority: Priority::Interactive, deadline: None, flow: Flow(0) };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_an_error_with_a_time() {
@@ -384,4 +384,77 @@ async fn a_model_call_has_the_model_and_fails_alone() {
     assert!(matches!(fails.await.unwrap(), Err(EngineError::Shape(_))));
     assert!(matches!(panics.await.unwrap(), Err(EngineError::Panicked(_))));
     assert_eq!(sentence(&engine, "after", NOW).await.unwrap().unwrap(), 5.0);
+}
+
+/// Options of a caller of this number.
+fn of(flow: u64) -> CallOptions {
+    CallOptions { flow: Flow(flow), ..NOW }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_much_waits_for_who_asks_little() {
+    let (engine, log) = start(EngineConfig { batch_tokens: 1, ..EngineConfig::default() });
+    let first = occupied(&engine, &log).await;
+    let greedy: Vec<_> = (0..20).map(|_| sentence(&engine, "greedy", of(1))).collect();
+    eventually(|| engine.waiting() == 20).await;
+    let quiet: Vec<_> = (0..2).map(|_| sentence(&engine, "quiet!", of(2))).collect();
+    eventually(|| engine.waiting() == 22).await;
+    // The one that is held, and two turns each: the quiet ones are answered, two of the greedy ones at most.
+    log.admit(5);
+    for answer in quiet {
+        answer.await.unwrap().unwrap();
+    }
+    eventually(|| log.waiting()).await;
+    assert!(engine.waiting() >= 17, "{} greedy ones wait", engine.waiting());
+    log.release();
+    first.await.unwrap().unwrap();
+    for answer in greedy {
+        answer.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_is_one_of_work_and_not_of_requests() {
+    let (engine, log) = start(EngineConfig { batch_tokens: 8, ..EngineConfig::default() });
+    let first = occupied(&engine, &log).await;
+    // Sixty sentences of about six tokens each, in one request.
+    let large = {
+        let engine = engine.clone();
+        let texts: Vec<String> = (0..60).map(|n| format!("sentence {n:>8}")).collect();
+        tokio::spawn(async move { engine.embed_sentences(texts, of(1)).await })
+    };
+    eventually(|| engine.waiting() == 1).await;
+    let small: Vec<_> = (0..10).map(|_| sentence(&engine, "sentence 01234567", of(2))).collect();
+    eventually(|| engine.waiting() == 11).await;
+    log.admit(1 + 21);
+    for answer in small {
+        answer.await.unwrap().unwrap();
+    }
+    assert!(!large.is_finished());
+    log.release();
+    first.await.unwrap().unwrap();
+    assert_eq!(large.await.unwrap().unwrap().0.len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_replies_of_one_caller_leave_places_to_others() {
+    let (engine, log) = start(EngineConfig { generations: 4, ..EngineConfig::default() });
+    let first = occupied(&engine, &log).await;
+    let mut greedy = Vec::new();
+    for _ in 0..8 {
+        greedy.push(engine.generate(generation(None, "Go on", 400), of(1)).await.unwrap());
+    }
+    eventually(|| engine.waiting() == 8).await;
+    // The one that is held, and the greedy ones' prompts.
+    log.admit(2);
+    first.await.unwrap().unwrap();
+    eventually(|| engine.stats().generations == 3).await;
+    let mut quiet = engine.generate(generation(None, "Go on", 1), of(2)).await.unwrap();
+    eventually(|| engine.waiting() == 6).await;
+    // Their next token, and the prompt.
+    log.admit(2);
+    assert!(quiet.next().await.is_some_and(|event| event.is_ok()));
+    assert_eq!(engine.waiting(), 5, "none of the greedy ones has ended");
+    log.release();
+    drop(greedy);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt as _, stream};
 use reasonedit_api::put_in_front;
 use reasonedit_editor::{
-    CallContext, CodebookName, Editor, EntryKind, Evidence, EvidenceSource, Fact, ImageId, ImageInfo,
+    CallContext, CodebookName, Editor, EntryKind, Evidence, EvidenceSource, Fact, Flow, ImageId, ImageInfo,
     ImageSource, Priority, QueryOutcome, QueryRequest, RetrievalOverride,
 };
 use reasonedit_http::audit::Audited;
@@ -33,6 +33,8 @@ pub(super) struct Asking<'a> {
     pub(super) codebook: CodebookName,
     pub(super) audited: Audited,
     pub(super) origin: PictureOrigin,
+    /// Whose share of the model it counts for.
+    pub(super) flow: Flow,
     /// What is not answered by then is left for another request.
     pub(super) until: Instant,
 }
@@ -79,7 +81,7 @@ impl Asking<'_> {
 
     async fn predict(&self, task: &TaskInput, alone: bool) -> Predicted {
         let priority = if alone { Priority::Interactive } else { Priority::Background };
-        let call = CallContext { priority, deadline: Some(self.until) };
+        let call = CallContext { priority, deadline: Some(self.until), flow: self.flow };
         let config = self.studio.config();
         let (control, form) = self.interface.answer.as_ref().ok_or_else(|| {
             Problem::invalid(

@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use reasonedit_api::rfc3339;
 use reasonedit_editor::{
     CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
-    IdempotencyKey, Priority, StatementInput, Warning,
+    IdempotencyKey, StatementInput, Warning,
 };
 use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
@@ -30,7 +30,7 @@ use super::queue::{Next, Queue};
 use super::studio::LabelStudio;
 
 /// Queries of people go first.
-const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
+const CALL: CallContext = CallContext::job();
 /// What may pass (a full queue, Label Studio away, a refused token) is tried again for this long.
 const PATIENCE: Duration = Duration::from_hours(24);
 /// A fault of the service is tried again this often.

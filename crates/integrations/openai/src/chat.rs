@@ -6,12 +6,13 @@ use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::events::{Events, first_event, next_event};
 use reasonedit_api::{codebook_name, put_in_front};
-use reasonedit_editor::{CallContext, QueryEvent};
+use reasonedit_editor::{CallContext, Flow, QueryEvent};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::JsonPayload;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_http::request_id::RequestId;
+use reasonedit_http::shares::CallerKey;
 use time::OffsetDateTime;
 use tracing::Span;
 use ulid::Ulid;
@@ -53,6 +54,7 @@ const FINGERPRINT: usize = 10;
 pub(crate) async fn complete(
     State(openai): State<OpenAi>,
     deadline: Deadline,
+    key: CallerKey,
     Extension(request_id): Extension<RequestId>,
     Extension(caller): Extension<Caller>,
     audited: Audited,
@@ -106,7 +108,7 @@ pub(crate) async fn complete(
     let logprobs = request.decoding.alternatives.is_some();
     let events = served
         .editor
-        .chat_stream(&codebook, request, CallContext::interactive(deadline.0))
+        .chat_stream(&codebook, request, CallContext::interactive(deadline.0).of(Flow(key.0)))
         .map_err(|error| placed(error.into(), &choices_at))?;
     let context = ReplyContext { head, summary, choices_at: choices_at.clone(), logprobs, usage };
     let answer = if streams {

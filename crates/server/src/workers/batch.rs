@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use reasonedit_editor::{
-    CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey, Priority,
-};
+use reasonedit_editor::{CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey};
 use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
@@ -33,9 +31,6 @@ pub(crate) struct Batch {
     #[serde(default, skip_serializing_if = "Contributor::is_unnamed_admin")]
     pub(crate) by: Contributor,
 }
-
-/// Queries of people go first.
-const CALL: CallContext = CallContext { priority: Priority::Background, deadline: None };
 
 impl BackgroundJob for Batch {
     const NAME: &'static str = JobKind::Batch.name();
@@ -165,7 +160,7 @@ async fn edit(
         Err(problem) => return Ok((source, Err(problem))),
     };
     request.idempotency = Some(key);
-    let call = || dependencies.editor.edit(&name, request.clone(), CALL);
+    let call = || dependencies.editor.edit(&name, request.clone(), CallContext::job());
     // There is time: people who wait have the queue's places.
     let made = match retry(Backoff::constant(Duration::ZERO), call, queue_full).await {
         Ok(view) => Ok(view.record.id),

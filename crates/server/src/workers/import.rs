@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use reasonedit_editor::{CallContext, Priority};
+use reasonedit_editor::CallContext;
 use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::Result;
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure, UploadReader};
@@ -89,7 +89,7 @@ async fn work(by: Contributor, dependencies: JobDependencies, context: JobContex
     let damaged = Arc::new(AtomicBool::new(false));
     let counting =
         Counting { file, read: Arc::clone(&read), damaged: Arc::clone(&damaged), halted: context.halted() };
-    let call = CallContext { priority: Priority::Background, deadline: None };
+    let call = CallContext::job();
     let codebook = context.codebook();
     // What the archive comes to decompressed is bounded as what is uploaded.
     let options = by.import_options(dependencies.import_bytes);
