@@ -17,6 +17,9 @@ pub enum LookupProblems {
     /// A parameter can't be used.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemBody),
+    /// More than one caller may ask for; `Retry-After` says when to come back.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(ProblemBody),
     /// A fault of the service.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemBody),
@@ -26,6 +29,10 @@ pub enum LookupProblems {
     /// The deadline passed.
     #[response(status = 504, content_type = "application/problem+json")]
     Deadline(ProblemBody),
+    /// No room is left to store anything, or for the audit trail, without which nothing is told
+    /// (`audit.on_failure`).
+    #[response(status = 507, content_type = "application/problem+json")]
+    StorageFull(ProblemBody),
 }
 
 /// Failures of requests with a body that the model works on.
@@ -55,7 +62,7 @@ pub enum InputProblems {
     /// Understood but unusable; `errors` says where.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemBody),
-    /// The queue is full; `Retry-After` says when to come back.
+    /// The queue is full, or more than one caller may ask for; `Retry-After` says when to come back.
     #[response(status = 429, content_type = "application/problem+json")]
     QueueFull(ProblemBody),
     /// A fault of the service.
@@ -68,7 +75,8 @@ pub enum InputProblems {
     /// The deadline passed.
     #[response(status = 504, content_type = "application/problem+json")]
     Deadline(ProblemBody),
-    /// No room is left to store anything.
+    /// No room is left to store anything, or for the audit trail, without which nothing is told
+    /// (`audit.on_failure`).
     #[response(status = 507, content_type = "application/problem+json")]
     StorageFull(ProblemBody),
 }

@@ -135,3 +135,14 @@ pub(crate) fn is_there(file: &File, path: &Path) -> io::Result<bool> {
         Ok(path.exists())
     }
 }
+
+/// The one process that writes.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let file = options().open(&path).map_err(AuditError::file(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(AuditError::InUse(folder.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(AuditError::file(&path)(error)),
+    }
+}

@@ -16,6 +16,14 @@ pub enum AuditEvent {
     Refusals,
     /// An edit that a job made.
     Job,
+    /// A command of the program in the data folder.
+    Command,
+    /// What was erased because it had been kept long enough.
+    Retention,
+    /// An event that a receiver of webhooks was told of.
+    Delivery,
+    /// Somebody signed in at an issuer, or failed to.
+    SignIn,
     /// The service began to write.
     Opened,
     /// It was stopped in order.
@@ -37,6 +45,10 @@ impl AuditEvent {
             Self::Request => "request",
             Self::Refusals => "refusals",
             Self::Job => "job",
+            Self::Command => "command",
+            Self::Retention => "retention",
+            Self::Delivery => "delivery",
+            Self::SignIn => "sign_in",
             Self::Opened => "opened",
             Self::Closed => "closed",
             Self::Healed => "healed",
@@ -67,6 +79,13 @@ pub enum AuditCaller {
     },
     /// Whoever shows a token of the configuration, which has no name.
     Configured,
+    /// A user of the machine, by a command.
+    Cli {
+        /// The system user's name.
+        name: String,
+    },
+    /// The service itself.
+    Service,
     /// Nobody by name: no tokens are asked for, or none was shown that is taken.
     Anonymous,
 }
@@ -78,6 +97,8 @@ impl AuditCaller {
             Self::Token { .. } => "token",
             Self::Issuer { .. } => "issuer",
             Self::Configured => "configured",
+            Self::Cli { .. } => "cli",
+            Self::Service => "service",
             Self::Anonymous => "anonymous",
         }
     }
@@ -90,8 +111,8 @@ impl AuditCaller {
     /// The name.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Token { name, .. } | Self::Issuer { name, .. } => Some(name),
-            Self::Configured | Self::Anonymous => None,
+            Self::Token { name, .. } | Self::Issuer { name, .. } | Self::Cli { name } => Some(name),
+            Self::Configured | Self::Service | Self::Anonymous => None,
         }
     }
 
@@ -192,7 +213,7 @@ pub struct AuditRecord {
     /// Requests, lines or bytes that the line stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// What happened to the trail itself, in words of the service.
+    /// Which command; the host of a receiver; what happened to the trail itself: in words of the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

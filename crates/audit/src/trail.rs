@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 use crate::config::{AuditConfig, AuditFailurePolicy, AuditSync};
 use crate::error::{AuditError, Result};
 use crate::item::{AuditWait, Done, Item};
-use crate::layout::{self, LOCK};
+use crate::layout::{self, lock};
+use crate::outside::Inbox;
 use crate::record::{AuditEvent, AuditRecord};
 use crate::recover::recover;
 use crate::refusals::Refusals;
@@ -83,7 +84,7 @@ impl AuditTrail {
     /// room.
     pub fn open(folder: &Path, config: &AuditConfig) -> Result<Self> {
         layout::make_folder(folder).map_err(AuditError::file(folder))?;
-        let lock = lock(folder)?;
+        let lock = lock_patiently(folder)?;
         let found = recover(folder)?;
         for record in &found.told {
             let what = record.detail.as_deref().unwrap_or_default();
@@ -229,14 +230,14 @@ impl Drop for Handle {
     }
 }
 
-/// The one process that writes.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK);
-    let file = layout::options().open(&path).map_err(AuditError::file(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(AuditError::InUse(folder.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(AuditError::file(&path)(error)),
+/// As [`lock`]; a command beside the service has it for a moment only.
+fn lock_patiently(folder: &Path) -> Result<File> {
+    let until = Instant::now() + EVERY;
+    loop {
+        match lock(folder) {
+            Err(AuditError::InUse(_)) if Instant::now() < until => std::thread::sleep(EVERY / 50),
+            locked => return locked,
+        }
     }
 }
 
@@ -272,9 +273,15 @@ impl Shared {
 /// Empties the queue until it is closed.
 fn run(shared: &Shared, mut writer: Writer) {
     let mut tried = Instant::now();
+    let mut inbox = Inbox::default();
     loop {
+        // Before the lock: it looks at the disk.
+        let left = inbox.take(&shared.folder);
         let (closing, lost) = {
             let mut queue = shared.queue.lock();
+            for record in &left {
+                push_own(&mut queue, record);
+            }
             wait(shared, &writer, tried, &mut queue);
             let closing = queue.closing;
             if closing {
@@ -289,9 +296,14 @@ fn run(shared: &Shared, mut writer: Writer) {
         writer.lost(lost);
         tried = Instant::now();
         let before = writer.waiting_bytes();
-        let sync = closing || writer.unsynced_since().is_some_and(|since| since.elapsed() >= EVERY);
+        let sync = closing
+            || inbox.is_waiting()
+            || writer.unsynced_since().is_some_and(|since| since.elapsed() >= EVERY);
         let result = writer.turn(sync, shared.config.keep_days);
         shared.queue.lock().bytes -= before - writer.waiting_bytes();
+        if result.is_ok() && inbox.is_waiting() {
+            inbox.kept();
+        }
         tell(shared, &writer, &result);
         // Who is told that it failed finds that out of the state too.
         if let Err(error) = &result {
@@ -306,8 +318,9 @@ fn run(shared: &Shared, mut writer: Writer) {
     }
 }
 
-/// Waits until there is something to do.
+/// Waits until there is something to do, or it is time to look what was left by others.
 fn wait(shared: &Shared, writer: &Writer, tried: Instant, queue: &mut MutexGuard<'_, Queue>) {
+    let look = Instant::now() + EVERY;
     loop {
         let now = Instant::now();
         for record in queue.refusals.take_due(now) {
@@ -316,13 +329,12 @@ fn wait(shared: &Shared, writer: &Writer, tried: Instant, queue: &mut MutexGuard
         // What fails is tried again once a second, whatever comes meanwhile.
         let again = writer.failing().then(|| tried + EVERY);
         let due = again.or_else(|| writer.unsynced_since().map(|since| since + EVERY));
-        if queue.closing || due.is_some_and(|due| due <= now) || again.is_none() && !queue.items.is_empty() {
+        let something = queue.closing || again.is_none() && !queue.items.is_empty();
+        if something || due.is_some_and(|due| due <= now) || look <= now {
             return;
         }
-        match due.into_iter().chain(queue.refusals.due()).min() {
-            Some(next) => drop(shared.came.wait_until(queue, next)),
-            None => shared.came.wait(queue),
-        }
+        let next = due.into_iter().chain(queue.refusals.due()).fold(look, Instant::min);
+        shared.came.wait_until(queue, next);
     }
 }
 

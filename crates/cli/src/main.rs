@@ -3,6 +3,7 @@
 
 mod allocator;
 mod args;
+mod audited;
 mod client;
 mod commands;
 mod environment;
@@ -49,7 +50,17 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let line = audited::of(&command)?;
+    let done = work(command).await;
+    match line {
+        Some(line) => blocking(move || line.note(done)).await,
+        None => done,
+    }
+}
+
+async fn work(command: Command) -> Result<()> {
+    match command {
         Command::Serve(args) => serve::run(&args).await,
         Command::Edit(args) => commands::edit::run(&args).await,
         Command::Query(args) => commands::query::run(&args).await,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use reasonedit_audit::AuditTrail;
 use reasonedit_resilience::blocking;
 use reasonedit_server::{EditorSlot, Server, ServerError, TlsConfig};
 use serde::Deserialize;
@@ -59,7 +60,8 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     // Whoever sees a reason to stop says so here: a signal, or a model that doesn't load.
     let (stop, mut stopped) = watch::channel(Phase::Running);
     tokio::spawn(signals(stop.clone()));
-    let starting = tokio::spawn(start(settings, sources, slot.clone(), address, began, stop.clone()));
+    let starting =
+        tokio::spawn(start(settings, sources, slot.clone(), trail.clone(), (address, began), stop.clone()));
     let giving_back = tokio::spawn(allocator::give_back(server.memory()));
     let drained = server
         .serve(listener, async move {
@@ -92,8 +94,8 @@ async fn start(
     settings: Settings,
     model: ModelSources,
     slot: EditorSlot,
-    address: SocketAddr,
-    began: Instant,
+    trail: Option<AuditTrail>,
+    (address, began): (SocketAddr, Instant),
     stop: watch::Sender<Phase>,
 ) -> Result<()> {
     let (samples, tls) = (model.samples.clone(), settings.server.tls != TlsConfig::default());
@@ -116,7 +118,7 @@ async fn start(
                 return Err(CliError::Failed(format!("data folder: {error}")));
             }
             if let Some(editor) = slot.get().filter(|_| settings.retention.reverted_days > 0) {
-                tokio::spawn(retention::keep(editor.clone(), settings.retention));
+                tokio::spawn(retention::keep(editor.clone(), settings.retention, trail));
             }
             tracing::info!(%address, ms = began.elapsed().as_millis(), "ready");
             if output::on_terminal() {

@@ -214,6 +214,11 @@ pub(crate) fn folders(data: &Path) -> [PathBuf; 3] {
     [STORE, IMAGES, KEYS].map(|name| data.join(name))
 }
 
+/// Whether something of a service lies in the folder.
+pub(crate) fn is_in_use(data: &Path) -> bool {
+    folders(data).into_iter().chain(kept_files(data)).any(|path| path.exists())
+}
+
 /// The files of the tokens of a data folder, be they there or not.
 pub(crate) fn token_files(data: &Path) -> [PathBuf; 2] {
     [TOKENS, TOKENS_LOCK].map(|name| data.join(name))

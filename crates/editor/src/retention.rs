@@ -7,6 +7,7 @@ use reasonedit_codebook::{Codebook, EditId, Event};
 use time::OffsetDateTime;
 
 use crate::editor::Editor;
+use crate::erase::ErasureView;
 use crate::error::EditorError;
 use crate::pictures::blocking;
 
@@ -15,17 +16,21 @@ const BY: &str = "retention";
 
 impl Editor {
     /// Erases the edits that were taken back before this time, and their pictures where no other edit is
-    /// about them; how many they were. Those of which it isn't known when they were taken back (the first
-    /// versions didn't write it down) stay.
+    /// about them, and tells of each; how many they were. Those of which it isn't known when they were taken
+    /// back (the first versions didn't write it down) stay.
     ///
     /// # Errors
     /// Failing storage; what was erased before stays so.
-    pub async fn erase_reverted_before(&self, before: OffsetDateTime) -> Result<usize, EditorError> {
+    pub async fn erase_reverted_before(
+        &self,
+        before: OffsetDateTime,
+        told: impl Fn(&ErasureView),
+    ) -> Result<usize, EditorError> {
         let mut erased = 0;
         for book in self.library().books() {
             let looked_at = Arc::clone(&book);
             for edit in blocking(move || Ok(reverted_before(&looked_at, before)?)).await? {
-                self.erase_edit(book.name(), edit, Some(BY)).await?;
+                told(&self.erase_edit(book.name(), edit, Some(BY)).await?);
                 erased += 1;
             }
         }

@@ -18,8 +18,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use reasonedit_access::{Caller, Credential};
-pub use reasonedit_audit::AuditRecord;
-use reasonedit_audit::{AuditCaller, AuditError, AuditEvent, AuditOutcome, AuditTrail, AuditWait};
+pub use reasonedit_audit::{AuditCaller, AuditEvent, AuditOutcome, AuditRecord};
+use reasonedit_audit::{AuditError, AuditTrail, AuditWait};
 use tokio::sync::oneshot;
 
 use crate::client::{Peer, Proxies};
@@ -46,8 +46,13 @@ impl AuditSink {
 
     /// Adds what a job did, if a trail is kept.
     pub fn job(&self, done: AuditRecord) {
+        self.add(&AuditRecord { event: AuditEvent::Job, ..done });
+    }
+
+    /// Adds what the service did by itself, if a trail is kept.
+    pub fn add(&self, done: &AuditRecord) {
         if let Some(trail) = self.trail() {
-            trail.append(&AuditRecord { event: AuditEvent::Job, ..done });
+            trail.append(done);
         }
     }
 
@@ -110,8 +115,8 @@ impl Ids {
 pub struct Audited(Arc<Mutex<Touched>>);
 
 impl Audited {
-    /// Who asks.
-    pub(crate) fn by(&self, caller: &Caller) {
+    /// Who asks, or has signed in.
+    pub fn by(&self, caller: &Caller) {
         self.0.lock().caller = Some(caller.clone());
     }
 
@@ -193,6 +198,7 @@ fn does(policy: &Policy, method: &Method) -> Option<Does> {
     match policy.audit {
         AuditPolicy::Off => None,
         AuditPolicy::Reads => Some(Does::Look),
+        AuditPolicy::SignIn => Some(Does::Change),
         AuditPolicy::ByMethod if matches!(*method, Method::GET | Method::HEAD) => Some(Does::Look),
         AuditPolicy::ByMethod => Some(Does::Change),
     }
@@ -201,6 +207,7 @@ fn does(policy: &Policy, method: &Method) -> Option<Does> {
 /// A request whose line is to be written, also where its client goes or its handler panics.
 struct Pending {
     trail: AuditTrail,
+    event: AuditEvent,
     audited: Audited,
     does: Option<Does>,
     address: Option<IpAddr>,
@@ -217,6 +224,7 @@ impl Pending {
         let mut touched = self.audited.0.lock();
         let (role, mut more) = (touched.caller.as_ref().map(|caller| caller.role().to_string()), 0);
         AuditRecord {
+            event: self.event,
             caller: Some(named(touched.caller.as_ref())),
             role,
             address: self.address,
@@ -302,7 +310,8 @@ pub async fn record(
     next: Next,
 ) -> Response {
     let policy = policy::of(&request);
-    let Some(trail) = sink.trail().filter(|_| policy.access != Access::Open) else {
+    let signs_in = policy.audit == AuditPolicy::SignIn;
+    let Some(trail) = sink.trail().filter(|_| policy.access != Access::Open || signs_in) else {
         return next.run(request).await;
     };
     // What no route is registered for tells nobody anything.
@@ -314,6 +323,7 @@ pub async fn record(
     let extensions = request.extensions();
     let pending = Pending {
         trail: trail.clone(),
+        event: if signs_in { AuditEvent::SignIn } else { AuditEvent::Request },
         audited: audited.clone(),
         does,
         address: extensions.get::<Peer>().map(|peer| proxies.client(*peer, request.headers())),

@@ -97,6 +97,8 @@ pub enum AuditPolicy {
     Reads,
     /// None that is answered: nothing of what people gave is told.
     Off,
+    /// Every request, as somebody's sign-in, though everyone may ask.
+    SignIn,
 }
 
 /// What a route asks of the layers around it.
@@ -119,7 +121,7 @@ pub struct Policy {
     pub archives: bool,
     /// That it is to go, if it is.
     pub deprecated: Option<Deprecation>,
-    /// What the audit trail holds of it; nothing where everyone may ask.
+    /// What the audit trail holds of it; nothing where everyone may ask, sign-ins left out.
     pub audit: AuditPolicy,
 }
 
@@ -204,6 +206,12 @@ impl Policy {
         Self { audit: AuditPolicy::Off, ..self }
     }
 
+    /// Somebody signs in by it.
+    #[must_use]
+    pub const fn signs_in(self) -> Self {
+        Self { audit: AuditPolicy::SignIn, ..self }
+    }
+
     /// It is no longer meant to be used, and may be gone from the day `sunset` on.
     #[must_use]
     pub const fn deprecated(self, since: Date, sunset: Date) -> Self {
@@ -237,6 +245,7 @@ impl fmt::Display for Policy {
             AuditPolicy::ByMethod => {}
             AuditPolicy::Reads => f.write_str("; audited as a look")?,
             AuditPolicy::Off => f.write_str("; not audited")?,
+            AuditPolicy::SignIn => f.write_str("; audited as a sign-in")?,
         }
         if let Some(Deprecation { since, sunset }) = deprecated {
             write!(f, "; deprecated since {since}, gone from {sunset}")?;
@@ -323,6 +332,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 let Some(operation) = operation else { continue };
                 if let Some(deprecation) = policy.deprecated {
                     deprecation.write(operation);
+                }
+                if policy.audit == AuditPolicy::Off {
+                    // Only what has to be in the trail is refused where it can't be.
+                    operation.responses.responses.remove("507");
                 }
                 if let Some(role) = policy.access.role() {
                     let said = Extensions::builder().add("x-required-role", role.name()).build();

@@ -83,7 +83,10 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::ADMIN.streamed().archives(), routes!(audit::list))
         .route(Policy::READER.unaudited(), routes!(tokens::whoami))
         .route(Policy::OPEN, routes!(sign_in::get))
-        .route(Policy::OPEN.body(BodyPolicy::Json).at_most(SIGN_IN_BYTES), routes!(sign_in::exchange))
+        .route(
+            Policy::OPEN.body(BodyPolicy::Json).at_most(SIGN_IN_BYTES).signs_in(),
+            routes!(sign_in::exchange),
+        )
         .route(Policy::PROBE, routes!(health::live))
         .route(Policy::PROBE, routes!(health::ready))
         .route(Policy::READER.always().unaudited(), routes!(metrics::metrics))

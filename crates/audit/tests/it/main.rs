@@ -3,5 +3,6 @@
 
 mod failing;
 mod folder;
+mod outside;
 mod tampering;
 mod writing;

@@ -1,7 +1,5 @@
 //! `token`: gives, lists and revokes tokens, in the data folder or at a running service.
 
-use std::path::PathBuf;
-
 use reasonedit_access::{CodebookScope, NewToken, TokenStore};
 use reasonedit_codebook::CodebookName;
 use reasonedit_resilience::blocking;
@@ -15,7 +13,7 @@ use crate::args::{CreateTokenArgs, TokenArgs, TokenCommand, TokenTargetArgs};
 use crate::client::Client;
 use crate::error::{CliError, Result};
 use crate::settings::Settings;
-use crate::{logging, output, service};
+use crate::{audited, logging, output, service};
 
 /// Runs `token`.
 ///
@@ -30,11 +28,16 @@ pub(crate) async fn run(args: &TokenArgs) -> Result<()> {
 }
 
 /// The tokens of the data folder; it may be in use.
-async fn store(args: &TokenTargetArgs) -> Result<(TokenStore, PathBuf)> {
+async fn store(args: &TokenTargetArgs) -> Result<(TokenStore, Settings)> {
     let settings = Settings::load(&args.settings)?;
     logging::start(&settings.log, true)?;
-    let folder = settings.data.clone();
-    Ok((blocking(move || service::tokens(&settings)).await?, folder))
+    let opening = settings.clone();
+    Ok((blocking(move || service::tokens(&opening)).await?, settings))
+}
+
+/// Tells the audit trail of the data folder what was done.
+async fn noted(settings: Settings, what: &'static str, ids: Vec<String>) -> Result<()> {
+    blocking(move || audited::tokens(&settings, what, ids)).await
 }
 
 fn client(args: &TokenTargetArgs) -> Result<Option<Client>> {
@@ -55,7 +58,7 @@ async fn create(args: &CreateTokenArgs) -> Result<()> {
         });
         client.post("tokens", &body).await?
     } else {
-        let (store, folder) = store(&args.target).await?;
+        let (store, settings) = store(&args.target).await?;
         let codebooks = if names.is_empty() {
             CodebookScope::All
         } else {
@@ -69,9 +72,10 @@ async fn create(args: &CreateTokenArgs) -> Result<()> {
         if first {
             output::note(&format!(
                 "A service on the data folder {} asks for tokens from now on.",
-                folder.display()
+                settings.data.display()
             ));
         }
+        noted(settings, "token create", vec![issued.record.id.clone()]).await?;
         serde_json::to_value(issued).map_err(CliError::failed)?
     };
     if args.target.json {
@@ -85,7 +89,9 @@ async fn list(args: &TokenTargetArgs) -> Result<()> {
     let listed = if let Some(client) = client(args)? {
         client.get("tokens").await?
     } else {
-        let (tokens, now) = (store(args).await?.0.list(), OffsetDateTime::now_utc());
+        let (store, settings) = store(args).await?;
+        let (tokens, now) = (store.list(), OffsetDateTime::now_utc());
+        noted(settings, "token list", tokens.iter().map(|record| record.id.to_string()).collect()).await?;
         json!({ "tokens": tokens.iter().map(|record| TokenDto::new(record, now)).collect::<Vec<_>>() })
     };
     if args.json {
@@ -130,9 +136,10 @@ async fn revoke(id_or_name: &str, args: &TokenTargetArgs) -> Result<()> {
             return Err(CliError::Failed(format!("there is no token `{id_or_name}`")));
         }
     } else {
-        let (store, asked) = (store(args).await?.0, id_or_name.to_owned());
+        let ((store, settings), asked) = (store(args).await?, id_or_name.to_owned());
         let now = OffsetDateTime::now_utc();
         let records = blocking(move || store.revoke(&asked, now).map_err(CliError::failed)).await?;
+        noted(settings, "token revoke", records.iter().map(|record| record.id.to_string()).collect()).await?;
         for record in &records {
             revoked.push(serde_json::to_value(TokenDto::new(record, now)).map_err(CliError::failed)?);
         }

@@ -116,6 +116,9 @@ pub(crate) enum LookupErrors {
     /// allowed.
     #[response(status = 403)]
     Forbidden(ErrorBody),
+    /// More than one caller may ask for; `Retry-After` says when to come back.
+    #[response(status = 429)]
+    TooMany(ErrorBody),
     /// A fault of the service.
     #[response(status = 500)]
     Internal(ErrorBody),
@@ -125,6 +128,9 @@ pub(crate) enum LookupErrors {
     /// The deadline passed.
     #[response(status = 504)]
     Deadline(ErrorBody),
+    /// The audit trail has no room left, without which nothing is told (`audit.on_failure`).
+    #[response(status = 507)]
+    TrailFull(ErrorBody),
 }
 
 /// Failures of conversations.
@@ -160,18 +166,22 @@ pub(crate) enum ChatErrors {
     /// Understood but unusable; `param` says where.
     #[response(status = 422)]
     Invalid(ErrorBody),
-    /// The queue is full; `Retry-After` says when to come back.
+    /// The queue is full, or more than one caller may ask for; `Retry-After` says when to come back.
     #[response(status = 429)]
     QueueFull(ErrorBody),
     /// A fault of the service.
     #[response(status = 500)]
     Internal(ErrorBody),
-    /// The model is being loaded, or the service is busy; `Retry-After` says when to come back.
+    /// The model is being loaded, the service is busy, or the codebook is set aside; `Retry-After` says when
+    /// to come back.
     #[response(status = 503)]
     Unavailable(ErrorBody),
     /// The deadline passed.
     #[response(status = 504)]
     Deadline(ErrorBody),
+    /// The audit trail has no room left, without which nothing is told (`audit.on_failure`).
+    #[response(status = 507)]
+    TrailFull(ErrorBody),
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use reasonedit_editor::storage::Codebook;
 use reasonedit_editor::{CodebookName, Library};
+use reasonedit_http::audit::{AuditCaller, AuditEvent, AuditOutcome, AuditRecord, AuditSink};
 use reasonedit_resilience::blocking;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, watch};
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{EndpointConfig, WebhooksConfig};
-use super::event::about;
+use super::event::{Message, about};
 use super::outbox::{Kept, Next, Outbox, OutboxError, Place, Receiver, look};
 use super::send::{Outcome, Sender};
 
@@ -32,6 +33,7 @@ pub(super) struct Endpoint {
     library: Arc<Library>,
     outbox: Outbox,
     pub(super) sender: Sender,
+    audit: AuditSink,
     /// Held while a place moves and is written, never while something is sent.
     state: Mutex<State>,
     /// Somebody resumed it.
@@ -113,11 +115,13 @@ impl Endpoint {
         library: Arc<Library>,
         sender: Sender,
         kept: Kept,
+        audit: AuditSink,
     ) -> Self {
         let places = kept.places.into_iter().map(|(name, place)| (name, Standing::new(place))).collect();
         let (due, stats) = (Instant::now(), DeliveryStats::default());
         let state = Mutex::new(State { receiver: kept.receiver, places, failures: 0, due, stats });
-        Self { name, config, settings, library, outbox: kept.outbox, sender, state, resumed: Notify::new() }
+        let (outbox, resumed) = (kept.outbox, Notify::new());
+        Self { name, config, settings, library, outbox, sender, audit, state, resumed }
     }
 
     /// Tells the receiver whatever there is to tell, until the service stops.
@@ -198,10 +202,12 @@ impl Endpoint {
                     stopping.cancelled().await;
                     tokio::time::sleep(STOP_PATIENCE).await;
                 };
-                tokio::select! {
-                    outcome = self.sender.send(&message) => (number, outcome),
+                let outcome = tokio::select! {
+                    outcome = self.sender.send(&message) => outcome,
                     () = patience => return,
-                }
+                };
+                self.note(book.name(), &message, &outcome);
+                (number, outcome)
             }
             Err(error) => {
                 tracing::error!(webhook = %self.name, codebook = %book.name(), %error, "an event can't be read");
@@ -213,6 +219,25 @@ impl Endpoint {
             Outcome::Gone => self.left().await,
             Outcome::Failed { reason, wait } => self.failed(book.name(), number, reason, wait).await,
         }
+    }
+
+    /// Tells the audit trail whom the receiver was told about.
+    fn note(&self, codebook: &CodebookName, message: &Message, outcome: &Outcome) {
+        let outcome = match outcome {
+            Outcome::Delivered => AuditOutcome::Answered,
+            Outcome::Gone => AuditOutcome::Refused,
+            // What was sent may have been read all the same.
+            Outcome::Failed { .. } => AuditOutcome::Failed,
+        };
+        self.audit.add(&AuditRecord {
+            event: AuditEvent::Delivery,
+            caller: Some(AuditCaller::Service),
+            outcome: Some(outcome),
+            codebook: Some(codebook.to_string()),
+            edits: message.edit.iter().map(ToString::to_string).collect(),
+            detail: Some(self.sender.host().to_owned()),
+            ..AuditRecord::default()
+        });
     }
 
     /// All before `next` is done with; the event before it was taken by the receiver, if `delivered`.

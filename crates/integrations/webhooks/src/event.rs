@@ -113,6 +113,8 @@ pub(super) struct Message {
     pub(super) body: Bytes,
     /// When it happened.
     pub(super) at: OffsetDateTime,
+    /// The edit that it is about, if it is about one.
+    pub(super) edit: Option<EditId>,
 }
 
 fn kind(event: &Event) -> EventKind {
@@ -141,6 +143,7 @@ pub(super) fn wanted(endpoint: &EndpointConfig, logged: &LoggedEvent) -> bool {
 /// `Store` or `Corrupt`, and `UnknownEdit` for a history that is damaged.
 pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, texts: bool) -> Result<Message> {
     let mut data = DataDto { codebook: book.name().to_string(), sequence, edit: None, selection: None };
+    let mut about = None;
     let (subject, at) = match logged.event {
         Event::Edited(id) | Event::Reverted(id) | Event::Erased(id) => {
             let imported = logged.origin == EventOrigin::Imported;
@@ -149,7 +152,7 @@ pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, text
                 Err(StorageError::Erased { .. }) => (erased(id, imported), id.0.datetime().into()),
                 Err(error) => return Err(error),
             };
-            data.edit = Some(told);
+            (data.edit, about) = (Some(told), Some(id));
             (id.0, logged.at.unwrap_or(made))
         }
         Event::Reembedded(id) => {
@@ -167,7 +170,7 @@ pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, text
     let id = format!("{ID_PREFIX}{}", &hasher.finalize().to_hex()[..32]);
     // Every field is plain data: this can't fail.
     let body = Bytes::from(serde_json::to_vec(&message).unwrap_or_default());
-    Ok(Message { id, body, at })
+    Ok(Message { id, body, at, edit: about })
 }
 
 /// An edit of which nothing is known any more but when it was made, by its id.

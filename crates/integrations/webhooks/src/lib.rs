@@ -22,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use reasonedit_editor::Library;
+use reasonedit_http::audit::AuditSink;
 use reasonedit_http::policy::{Policy, Routes};
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_integration::{
@@ -110,7 +111,11 @@ struct Receivers {
 
 impl Receivers {
     /// Takes up the receivers of this configuration.
-    fn open(library: &Arc<Library>, config: &WebhooksConfig) -> Result<Self, WebhooksError> {
+    fn open(
+        library: &Arc<Library>,
+        config: &WebhooksConfig,
+        audit: &AuditSink,
+    ) -> Result<Self, WebhooksError> {
         let mut kept = outbox::take_up(library, &config.endpoints)?;
         let (committed, commits) = watch::channel(());
         let settings = WebhooksConfig { endpoints: std::collections::BTreeMap::new(), ..config.clone() };
@@ -121,7 +126,8 @@ impl Receivers {
             })?;
             let Some(kept) = kept.remove(name) else { continue };
             let named = (name.clone(), endpoint.clone());
-            let endpoint = Endpoint::new(named, settings.clone(), Arc::clone(library), sender, kept);
+            let endpoint =
+                Endpoint::new(named, settings.clone(), Arc::clone(library), sender, kept, audit.clone());
             endpoints.push(Arc::new(endpoint));
         }
         if !endpoints.is_empty() {
@@ -142,7 +148,8 @@ impl Integration for Webhooks {
     /// Takes up the receivers: new ones begin at the present.
     fn open(&self, library: &Arc<Library>) -> Result<(), IntegrationError> {
         if self.0.receivers.get().is_none() {
-            let receivers = Receivers::open(library, &self.0.config).map_err(IntegrationError::new)?;
+            let receivers = Receivers::open(library, &self.0.config, &self.0.service.audit)
+                .map_err(IntegrationError::new)?;
             let _ = self.0.receivers.set(receivers);
         }
         Ok(())

@@ -57,7 +57,8 @@ pub enum AuditFormatDto {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = AuditCaller)]
 pub struct AuditCallerDto {
-    /// `token`, `issuer`, `configured` (a token of the configuration), or `anonymous`.
+    /// `token`, `issuer`, `configured` (a token of the configuration), `cli` (a user of the machine),
+    /// `service` (by itself), or `anonymous`.
     #[schema(example = "token")]
     pub kind: &'static str,
     /// The token's id.
@@ -83,7 +84,9 @@ pub struct AuditLineDto {
     /// When it was written, RFC 3339.
     pub at: String,
     /// `request`; `refusals` (further refused ones of a minute, counted); `job` (an edit that a job made);
-    /// and of the trail itself `opened`, `closed`, `healed`, `gap`, `lost`, `pruned`.
+    /// `command` (the program's in the data folder); `retention` (erased since it was kept long enough);
+    /// `delivery` (a webhook); `sign_in`; and of the trail itself `opened`, `closed`, `healed`, `gap`,
+    /// `lost`, `pruned`.
     #[schema(example = "request")]
     pub event: &'static str,
     /// Who asked.
@@ -138,7 +141,7 @@ pub struct AuditLineDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub count: Option<u64>,
-    /// What happened to the trail itself.
+    /// Which command, the host of a webhook's receiver, or what happened to the trail itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub detail: Option<String>,

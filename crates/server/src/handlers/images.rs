@@ -95,7 +95,6 @@ pub(crate) async fn get(
     responses(
         (status = 200, description = "Erased.", body = ErasureDto),
         (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 507, description = "No room is left to store anything.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
 )]

@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use reasonedit_access::{BearerVerifier as _, Verified};
 use reasonedit_api::problems::InputProblems;
+use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::JsonPayload;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_oidc::{Code, Oidc, SignInError};
@@ -48,10 +50,16 @@ pub(crate) async fn get(State(state): State<AppState>) -> Result<Json<SignInDto>
 )]
 pub(crate) async fn exchange(
     State(state): State<AppState>,
+    audited: Audited,
     JsonPayload { value: input, held: _held }: JsonPayload<SignInCodeInput>,
 ) -> Result<Json<SignedInDto>> {
     let code = Code { code: &input.code, verifier: &input.code_verifier, redirect_uri: &input.redirect_uri };
-    let granted = oidc(&state)?.exchange(code).await.map_err(|error| told(&error))?;
+    let oidc = oidc(&state)?;
+    let granted = oidc.exchange(code).await.map_err(|error| told(&error))?;
+    // For the audit trail alone: what the token may do is judged with every request.
+    if let Verified::Caller(caller) = oidc.verify(&granted.access_token).await {
+        audited.by(&caller);
+    }
     Ok(Json(SignedInDto { access_token: granted.access_token, expires_in: granted.expires_in }))
 }
 

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::stream;
 use reasonedit_access::AccessRole;
-use reasonedit_audit::{AuditConfig, AuditReader};
+use reasonedit_audit::{AuditCaller, AuditConfig, AuditEvent, AuditFilter, AuditOutcome, AuditReader};
 use reasonedit_server::ServerConfig;
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ use crate::access::{Client, Given, operations};
 use crate::common::{Answer, get, send};
 use crate::jobs::edit;
 use crate::model::{Service, picture, service, service_audited};
+use crate::receiver::{Receiver, SECRET};
 
 /// Routes that tell nothing of what people gave, and are in the trail only where they refuse.
 const NOT_AUDITED: [&str; 6] = [
@@ -243,6 +244,49 @@ async fn what_a_job_made_is_in_the_trail_too() {
         news.iter().filter(|line| line["event"] == "job").flat_map(|line| ids(line, "edits")).collect();
     assert_eq!(by, made);
     assert_eq!(news.iter().filter(|line| line["event"] == "request").count(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_of_an_edit_is_in_the_trail_too() {
+    let receiver = Receiver::new().await;
+    let given = Given::new();
+    let admin = given.token("ops", AccessRole::Admin, &[]);
+    let endpoint = json!({"url": receiver.url, "secret": SECRET, "allow_private": true});
+    let config = json!({"webhooks": {"endpoints": {"records": endpoint}}});
+    let config: ServerConfig = serde_json::from_value(config).unwrap();
+    let (service, trail) = service_audited(&given.store, config, &AuditConfig::default()).await;
+    let client = Client(&service.router, &admin);
+    let made = client.post("/edits?verify=false&codebook=ward-3", edit(1)).await.json();
+    let delivered = || {
+        trail.flush().unwrap();
+        let page = AuditReader::new(trail.folder()).page(&AuditFilter::default(), None, 100).unwrap();
+        page.lines.into_iter().find(|line| line.record.event == AuditEvent::Delivery)
+    };
+    let began = std::time::Instant::now();
+    let line = loop {
+        if let Some(line) = delivered() {
+            break line;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "no delivery is told of");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let record = line.record;
+    assert_eq!(record.caller, Some(AuditCaller::Service));
+    assert_eq!((record.codebook.as_deref(), record.detail.as_deref()), (Some("ward-3"), Some("127.0.0.1")));
+    assert_eq!(record.edits, [made["id"].as_str().unwrap()]);
+    assert_eq!(record.outcome, Some(AuditOutcome::Answered));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_fails_leaves_a_line() {
+    let watched = Watched::new().await;
+    let code = json!({"code": "x", "code_verifier": "y", "redirect_uri": "http://127.0.0.1/"});
+    let mut request = Request::post("/sign-in");
+    request.headers_mut().unwrap().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+    send(&watched.service.router, request.body(Body::from(code.to_string())).unwrap()).await.problem(404);
+    let line = watched.line().await;
+    assert_eq!((&line["event"], &line["route"]), (&json!("sign_in"), &json!("/sign-in")));
+    assert_eq!((&line["outcome"], &line["caller"]["kind"]), (&json!("failed"), &json!("anonymous")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,10 +226,10 @@ async fn what_was_taken_back_long_ago_is_erased() {
         (made(router, "ward", [200, 10, 10], None).await, made(router, "ward", [10, 200, 10], None).await);
     delete(router, &format!("/edits/{}?codebook=ward", id(&back))).await;
     let now = time::OffsetDateTime::now_utc();
-    assert_eq!(service.editor.erase_reverted_before(now - time::Duration::days(1)).await.unwrap(), 0);
+    assert_eq!(service.editor.erase_reverted_before(now - time::Duration::days(1), |_| {}).await.unwrap(), 0);
     get(router, &format!("/edits/{}?codebook=ward", id(&back))).await.problem(404);
-    assert_eq!(service.editor.erase_reverted_before(now + time::Duration::days(1)).await.unwrap(), 1);
-    assert_eq!(service.editor.erase_reverted_before(now + time::Duration::days(1)).await.unwrap(), 0);
+    assert_eq!(service.editor.erase_reverted_before(now + time::Duration::days(1), |_| {}).await.unwrap(), 1);
+    assert_eq!(service.editor.erase_reverted_before(now + time::Duration::days(1), |_| {}).await.unwrap(), 0);
     let gone = get(router, &format!("/edits/{}?codebook=ward", id(&back))).await;
     assert!(gone.problem(410).text().contains("by retention"), "{}", gone.text());
     assert_eq!(get(router, &format!("/edits/{}?codebook=ward", id(&live))).await.code(), 200);
