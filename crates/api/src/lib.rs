@@ -7,6 +7,7 @@ pub mod events;
 pub mod image;
 pub mod problems;
 pub mod query;
+pub mod retrieval;
 mod resolve;
 
 use std::collections::BTreeMap;

@@ -18,5 +18,6 @@ pub mod training_data;
 
 pub use reasonedit_api::{
     BoxDto, BoxInput, CodebookParams, File, KindDto, Metadata, OpinionDto, WarningDto, image, query,
+    retrieval,
 };
 pub(crate) use reasonedit_api::{codebook_name, page_cursor, page_limit, rfc3339, rounded};

@@ -20,7 +20,8 @@ use tracing::Span;
 use utoipa::ToSchema;
 
 use crate::dto::job::JobDto;
-use crate::dto::query::{AnswerDto, RetrievalDto};
+use crate::dto::query::AnswerDto;
+use crate::dto::retrieval::RetrievalDto;
 pub(crate) use reasonedit_http::sse::{event, unbuffered};
 
 /// Data of a `token` event.

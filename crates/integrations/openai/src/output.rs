@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_api::query::{ChoiceDto, FinishReasonDto, FormatDto, FormatFaultDto, RetrievalDto};
+use reasonedit_api::query::{ChoiceDto, FinishReasonDto, FormatDto, FormatFaultDto};
+use reasonedit_api::retrieval::RetrievalDto;
 use reasonedit_api::{OpinionDto, WarningDto, rounded};
 use reasonedit_editor::{
     FinishReason, QueryOutcome, Retrieval, ScoredToken, ThinkingOutcome, TokenChoice, Usage, Verification,

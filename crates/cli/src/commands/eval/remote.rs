@@ -7,14 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use reasonedit_codebook::EntryKind;
 use reasonedit_editor::{ImageSource, RetrievalOverride};
 use reasonedit_evaluation::{
     BaselineEditor, EditOutcome, EditorCorrection, EditorFactory, EditorFuture, EditorQuestion, EditorReply,
     EditorVariant, EvaluationError, MemoryFootprint, Profile, REASONEDIT, RetrievalSetting, SentenceInFront,
     UNEDITED,
 };
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
@@ -22,6 +20,11 @@ use tokio::sync::Mutex;
 use crate::client::Client;
 use crate::error::{CliError, Result};
 use crate::picture::Picture;
+
+mod answers;
+
+pub(super) use answers::Model;
+use answers::{Answer, Codebook, Edit, EditPage, Fact, Ready};
 
 /// Marks edits that an evaluation made.
 const TAG: &str = "reasonedit-eval";
@@ -63,59 +66,6 @@ struct MadeEdit {
     number: usize,
     id: String,
     ms: f64,
-}
-
-/// The model that a service answers with.
-#[derive(Debug, Deserialize)]
-pub(super) struct Model {
-    pub(super) name: String,
-    pub(super) fingerprint: String,
-}
-
-#[derive(Deserialize)]
-struct Ready {
-    model: Option<Model>,
-}
-
-#[derive(Deserialize)]
-struct Edit {
-    id: String,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    timings_ms: HashMap<String, f64>,
-}
-
-#[derive(Deserialize)]
-struct EditPage {
-    edits: Vec<Edit>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    answer: String,
-    retrieval: Retrieved,
-}
-
-#[derive(Deserialize)]
-struct Retrieved {
-    rejected: bool,
-    facts: Vec<Fact>,
-}
-
-#[derive(Deserialize)]
-struct Fact {
-    edit_ids: Vec<String>,
-    kind: EntryKind,
-    value: String,
-}
-
-#[derive(Deserialize)]
-struct Codebook {
-    edits: usize,
-    bytes_merged: u64,
-    bytes_unmerged: u64,
 }
 
 impl Remote {
