@@ -7,13 +7,13 @@ pub mod events;
 pub mod image;
 pub mod problems;
 pub mod query;
-pub mod retrieval;
 mod resolve;
+pub mod retrieval;
 
 use std::collections::BTreeMap;
 
 use reasonedit_access::{AccessRole, Caller, CodebookScope};
-use reasonedit_editor::{CodebookName, Editor, EditorError, EntryKind, ImageId, Opinion, Retrieval, Warning};
+use reasonedit_editor::{CodebookName, Editor, EntryKind, ImageId, Opinion, Retrieval, Warning};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_imaging::{DrawnBox, PixelBox};
@@ -192,10 +192,7 @@ pub fn require_codebook(caller: &Caller, name: &CodebookName) -> Result<()> {
 /// # Errors
 /// 404, as for one that isn't there.
 pub fn require_image(scope: &CodebookScope, editor: &Editor, id: ImageId) -> Result<()> {
-    if editor.image_is_held(id, |name| scope.holds(name.as_str())) {
-        return Ok(());
-    }
-    Err(EditorError::UnknownImage(id).into())
+    Ok(editor.require_image(id, |name| scope.holds(name.as_str()))?)
 }
 
 /// Refuses callers whose token is for some codebooks only where something of all of them is told.

@@ -141,7 +141,7 @@ pub(crate) fn open_stores(settings: &Settings, data: &Path) -> Result<(Arc<dyn C
             keys.display()
         )));
     }
-    let keys = open_keys(settings, &keys).map_err(told)?;
+    let keys = open_keys(settings, &keys)?;
     let store = store::open_with(&codebooks, Arc::clone(&keys)).map_err(told)?;
     let images = ImageStore::open_with(&images, keys).map_err(told)?;
     let sealed = images.seal_all(|done, total| {
@@ -162,13 +162,17 @@ pub(crate) fn open_stores(settings: &Settings, data: &Path) -> Result<(Arc<dyn C
 /// Opens the keys of a data folder, and makes them if there are none.
 ///
 /// # Errors
-/// `Keys`, `Locked`, a disk that refuses; an operator's key that can't be read.
-pub(crate) fn open_keys(
-    settings: &Settings,
-    path: &Path,
-) -> std::result::Result<Arc<Keyring>, CodebookError> {
+/// A folder in use, a disk that refuses; of the settings an operator's key that can't be read, isn't given,
+/// or is another one.
+pub(crate) fn open_keys(settings: &Settings, path: &Path) -> Result<Arc<Keyring>> {
     let operator = settings.storage.operator_key()?;
-    Ok(Keyring::open(path, operator.as_ref())?)
+    let data = path.parent().unwrap_or(path);
+    Keyring::open(path, operator.as_ref()).map_err(|error| match error {
+        KeyringError::KeyNeeded | KeyringError::WrongKey => {
+            CliError::Usage(format!("data folder {}: {error}", data.display()))
+        }
+        error => in_folder(data, &error.into()),
+    })
 }
 
 /// Makes the folder for its owner alone: there are patients' pictures in it. One that others can look into is

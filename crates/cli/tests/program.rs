@@ -315,3 +315,79 @@ fn a_data_folder_goes_into_backups_and_comes_out_as_it_was() {
     done(&["backup", "create", "backups"]);
     done(&["restore", "backups", "again"]);
 }
+
+#[test]
+fn what_is_done_in_a_data_folder_is_in_its_audit_trail() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = |arguments: &[&str]| {
+        let output = run_in(folder.path(), arguments, &[]);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    done(&["token", "create", "--name", "ops", "--role", "admin"]);
+    let id = done(&["token", "list", "--json"]);
+    let id = serde_json::from_str::<serde_json::Value>(&id).unwrap()["tokens"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    done(&["token", "revoke", "ops"]);
+    done(&["keys", "new"]);
+    // It has no codebooks: it comes to nothing, and that is told too.
+    let output = run_in(folder.path(), &["codebook", "export", "--codebook", "ward-3", "out.tar"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let lines: Vec<serde_json::Value> = done(&["audit", "export", "--format", "jsonl"])
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| (line["detail"].as_str().unwrap(), line["outcome"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("token create", "answered"),
+            ("token list", "answered"),
+            ("token revoke", "answered"),
+            ("codebook export", "failed"),
+        ]
+    );
+    for line in &lines {
+        assert_eq!((&line["event"], &line["caller"]["kind"]), (&"command".into(), &"cli".into()), "{line}");
+        assert!(!line["caller"]["name"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(lines[0]["tokens"][0], id.as_str());
+    assert_eq!(lines[3]["codebook"], "ward-3");
+    let verified = done(&["audit", "verify"]);
+    assert!(verified.starts_with("sound; 5 lines"), "the export has one too: {verified}");
+}
+
+#[test]
+fn an_operators_key_that_is_none_is_a_mistake_of_the_settings_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/keys"), b"").unwrap();
+    let rotate =
+        |variable, value: &str| run_in(folder.path(), &["keys", "rotate", "--remove"], &[(variable, value)]);
+    let wide: Vec<u8> = format!("\u{feff}{key}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, why) in [
+        (format!("\"{key}\"\n").into_bytes(), "quotation marks"),
+        (wide, "UTF-16"),
+        (key.as_bytes()[..10].to_vec(), "too few digits"),
+        (Vec::new(), "empty"),
+    ] {
+        std::fs::write(folder.path().join("key"), bytes).unwrap();
+        let output = rotate("REASONEDIT_STORAGE__ENCRYPTION_KEY_FILE", "key");
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(why) && told.contains("key") && !told.contains(&key[..8]), "{told}");
+    }
+    for (variable, value) in [
+        ("REASONEDIT_STORAGE__ENCRYPTION_KEY_FILE", "nokey"),
+        ("REASONEDIT_STORAGE__ENCRYPTION_KEY", &format!("'{key}'")),
+    ] {
+        let output = rotate(variable, value);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    }
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reasonedit_codebook::{
-    Codebook, CodebookError, CodebookName, EditFilter, EditId, EditRecord, GenerationId, ImageId, ImageInfo,
-    Key, MemberId, Page, Shelved, Stats,
+    Codebook, CodebookError, CodebookName, EditFilter, EditId, EditRecord, GenerationId, HarmedImage,
+    ImageHarm, ImageId, ImageInfo, Key, MemberId, Page, Shelved, Stats,
 };
 use reasonedit_imaging::{ImageFormat, PixelBox, PixelRules, crop, encode_png};
 use time::OffsetDateTime;
@@ -280,11 +280,22 @@ impl Editor {
         Ok(self.core.pictures().resolve(image, self.core.pixel_rules(codebook)?).await?.info())
     }
 
-    /// Whether a live edit of one of these codebooks is about the picture. Looks at every edit of theirs.
-    pub fn image_is_held(&self, id: ImageId, of: impl Fn(&CodebookName) -> bool) -> bool {
+    /// Makes sure that a live edit of one of these codebooks is about the picture. Looks at every edit of
+    /// theirs.
+    ///
+    /// # Errors
+    /// An unknown picture; a harmed one if its file has gone.
+    pub fn require_image(&self, id: ImageId, of: impl Fn(&CodebookName) -> bool) -> Result<(), EditorError> {
         let books = self.core.library().books();
         let mut asked = books.iter().filter(|book| of(book.name()));
-        asked.any(|book| book.snapshot().edits().any(|record| record.image.id == id))
+        if !asked.any(|book| book.snapshot().edits().any(|record| record.image.id == id)) {
+            return Err(EditorError::UnknownImage(id));
+        }
+        if !self.core.pictures().store().contains(id) {
+            let harmed = HarmedImage { id, harm: ImageHarm::Missing };
+            return Err(CodebookError::HarmedImages(vec![harmed]).into());
+        }
+        Ok(())
     }
 
     /// Who a live edit is by, if that was said.

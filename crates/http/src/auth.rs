@@ -2,13 +2,14 @@
 //! authentication too.
 
 mod attempts;
+mod refusals;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -17,10 +18,12 @@ use reasonedit_access::{BearerVerifier, Caller, Credential, TokenStore, Verified
 use time::OffsetDateTime;
 
 use crate::audit::Audited;
+use crate::callers::{Counted, counted};
 use crate::client::{Peer, Proxies};
 use crate::policy::{self, Access};
 use crate::problem::{Problem, ProblemKind};
 use attempts::Attempts;
+use refusals::Refusals;
 
 /// What is asked for where a token may be a password.
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"reasonedit\"");
@@ -35,13 +38,15 @@ pub struct Tokens {
     verifier: Option<Arc<dyn BearerVerifier>>,
     proxies: Proxies,
     attempts: Arc<Attempts>,
+    refusals: Arc<Refusals>,
 }
 
 impl Tokens {
     /// These; who sends wrong ones is told apart by what these proxies say.
     pub fn new(configured: &[String], given: Option<Arc<TokenStore>>, proxies: Proxies) -> Self {
         let configured = configured.iter().map(|token| blake3::hash(token.as_bytes())).collect();
-        Self { configured, given, verifier: None, proxies, attempts: Arc::default() }
+        let (attempts, refusals) = (Arc::default(), Arc::default());
+        Self { configured, given, verifier: None, proxies, attempts, refusals }
     }
 
     /// The same, and what this vouches for.
@@ -99,6 +104,16 @@ impl Tokens {
         caller.ok_or(Rejected::Wrong)
     }
 
+    /// The answer, or that they have to wait, where a caller was refused what they may not do too often.
+    fn counting(&self, response: Response, caller: Option<Counted>) -> Response {
+        let refused = response.status() == StatusCode::FORBIDDEN;
+        let wait = caller.filter(|_| refused).and_then(|caller| self.refusals.count(&caller));
+        let Some(wait) = wait else { return response };
+        let detail = "You tried what you may not do too often; wait before you try it again. What you may do \
+                      goes on.";
+        Problem::new(ProblemKind::TooManyAttempts, detail).retry_after(wait).into_response()
+    }
+
     /// Who shows a token that somebody else vouches for.
     async fn vouched_for(&self, token: &[u8]) -> Result<Option<Caller>, Rejected> {
         let Some(verifier) = &self.verifier else { return Ok(None) };
@@ -142,7 +157,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Refuses requests without a token, or with one of too small a role, where one is needed; tells the others
-/// who asks ([`Caller`] among their extensions).
+/// who asks ([`Caller`] among their extensions). What else they are refused further in counts too.
 pub async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
     let access = policy::of(&request).access;
     let Some(role) = access.role() else { return next.run(request).await };
@@ -154,38 +169,43 @@ pub async fn require_token(State(tokens): State<Tokens>, mut request: Request, n
         audited.by(caller);
     }
     match checked {
-        Ok(caller) if caller.may(role) => {
-            request.extensions_mut().insert(caller);
-            return next.run(request).await;
-        }
         Ok(caller) => {
+            let may = caller.may(role);
             let detail = format!("This needs the role {role}; your token has {}.", caller.role());
-            return Problem::new(ProblemKind::Forbidden, detail).into_response();
+            request.extensions_mut().insert(caller);
+            let counted = counted(&request, &tokens.proxies);
+            let response = if may {
+                next.run(request).await
+            } else {
+                Problem::new(ProblemKind::Forbidden, detail).into_response()
+            };
+            tokens.counting(response, counted)
         }
         Err(Rejected::NoRole) => {
             let detail = "Your token is in order, and gives you no role here.";
-            return Problem::new(ProblemKind::Forbidden, detail).into_response();
+            let response = Problem::new(ProblemKind::Forbidden, detail).into_response();
+            tokens.counting(response, client.map(Counted::Address))
         }
         Err(Rejected::Unavailable) => {
             let detail = "Whoever issues tokens can't be reached, so that yours can't be judged.";
-            return Problem::new(ProblemKind::Upstream, detail).into_response();
+            Problem::new(ProblemKind::Upstream, detail).into_response()
         }
         Err(Rejected::Wait(wait)) => {
             let detail = "Too many wrong tokens came from this address; wait before the next one.";
-            let problem = Problem::new(ProblemKind::TooManyAttempts, detail);
-            return problem.retry_after(wait).into_response();
+            Problem::new(ProblemKind::TooManyAttempts, detail).retry_after(wait).into_response()
         }
-        Err(Rejected::Wrong) => {}
+        Err(Rejected::Wrong) if basic => {
+            let detail =
+                "Send basic authentication with a valid token as password, or `Authorization: Bearer …`.";
+            let mut response = Problem::new(ProblemKind::Unauthorized, detail).into_response();
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, BASIC);
+            response
+        }
+        Err(Rejected::Wrong) => {
+            let detail = "Send `Authorization: Bearer …` with a valid token.";
+            Problem::new(ProblemKind::Unauthorized, detail).into_response()
+        }
     }
-    if basic {
-        let detail =
-            "Send basic authentication with a valid token as password, or `Authorization: Bearer …`.";
-        let mut response = Problem::new(ProblemKind::Unauthorized, detail).into_response();
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, BASIC);
-        return response;
-    }
-    Problem::new(ProblemKind::Unauthorized, "Send `Authorization: Bearer …` with a valid token.")
-        .into_response()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::auth::Tokens;
 use crate::client::Peer;
 use crate::policy::{self, Access};
 use crate::problem::{Problem, ProblemKind};
@@ -22,22 +23,22 @@ use crate::problem::{Problem, ProblemKind};
 #[derive(Clone, Debug)]
 pub struct Hosts {
     named: Arc<[String]>,
-    /// Whatever it is called.
-    any: bool,
+    /// Where any name will do once tokens are asked for: the first may be given while the service runs.
+    any: Option<Tokens>,
 }
 
 impl Hosts {
     /// These, addresses and loopback; any where none is listed and tokens are asked for.
-    pub fn new(hosts: &[String], tokens_asked_for: bool) -> Self {
+    pub fn new(hosts: &[String], tokens: Tokens) -> Self {
         let named = hosts.iter().map(|host| plain(host)).collect();
-        Self { named, any: hosts.is_empty() && tokens_asked_for }
+        Self { named, any: Some(tokens).filter(|_| hosts.is_empty()) }
     }
 
     fn know(&self, authority: &str) -> bool {
         let Some(host) = host_of(authority) else { return false };
         let host = plain(host);
         let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
-        self.any
+        self.any.as_ref().is_some_and(Tokens::asked_for)
             || address.parse::<IpAddr>().is_ok()
             || host == "localhost"
             || host.ends_with(".localhost")
@@ -110,10 +111,12 @@ pub async fn require_own_host(State(hosts): State<Hosts>, request: Request, next
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Proxies;
 
     fn known(hosts: &[&str], tokens: bool, authority: &str) -> bool {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
-        Hosts::new(&hosts, tokens).know(authority)
+        let tokens: &[String] = if tokens { &["one".to_owned()] } else { &[] };
+        Hosts::new(&hosts, Tokens::new(tokens, None, Proxies::default())).know(authority)
     }
 
     #[test]

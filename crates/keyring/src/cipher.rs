@@ -2,6 +2,7 @@
 //! long as a key is in use (draft-irtf-cfrg-xchacha-03, §2).
 
 use std::fmt;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -65,14 +66,30 @@ impl OperatorKey {
     /// passed over.
     ///
     /// # Errors
-    /// `NoKey`.
+    /// `NoKey`, which says why and shows nothing of the text.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim_start_matches('\u{feff}').trim();
         let bytes = if text.len() == 2 * KEY { hexadecimal(text) } else { STANDARD.decode(text).ok() };
-        let bytes = Zeroizing::new(bytes.ok_or(KeyringError::NoKey)?);
-        <[u8; KEY]>::try_from(bytes.as_slice())
-            .map(|key| Self(Zeroizing::new(key)))
-            .map_err(|_| KeyringError::NoKey)
+        let fault = || KeyringError::NoKey(fault(text));
+        let bytes = Zeroizing::new(bytes.ok_or_else(fault)?);
+        <[u8; KEY]>::try_from(bytes.as_slice()).map(|key| Self(Zeroizing::new(key))).map_err(|_| fault())
+    }
+
+    /// Reads one from a file; as [`Self::parse`].
+    ///
+    /// # Errors
+    /// `NoKey`, also for a file that is no text; `Disk` for one that can't be read.
+    pub fn read(file: &Path) -> Result<Self> {
+        Self::parse_bytes(&Zeroizing::new(std::fs::read(file).map_err(KeyringError::disk("read"))?))
+    }
+
+    fn parse_bytes(bytes: &[u8]) -> Result<Self> {
+        // As some editors and shells write it, with a mark or without.
+        if bytes.contains(&0) || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(KeyringError::NoKey("the file is in UTF-16, or no text: save it as ASCII or UTF-8"));
+        }
+        let no_text = |_| KeyringError::NoKey("the file is no text: write the key's bytes in hexadecimal");
+        Self::parse(std::str::from_utf8(bytes).map_err(no_text)?)
     }
 
     /// The text that [`Self::parse`] reads: 64 hexadecimal digits.
@@ -94,6 +111,25 @@ impl OperatorKey {
 impl fmt::Debug for OperatorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OperatorKey(…)")
+    }
+}
+
+/// Why a text is no key, without a word of it.
+fn fault(text: &str) -> &'static str {
+    let quoted = |mark| text.starts_with(mark) || text.ends_with(mark);
+    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match text.len() {
+        0 => "this is empty",
+        _ if ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{201e}'].into_iter().any(quoted) => {
+            "this stands in quotation marks, which are no part of it"
+        }
+        _ if text.contains(char::is_whitespace) => "this has spaces or several lines",
+        _ if text.contains('=') && text.find('=') < text.len().checked_sub(2) => {
+            "this has more than the key: no name and no equals sign stand before it"
+        }
+        length if digits && length < 2 * KEY => "this has too few digits",
+        length if digits && length > 2 * KEY => "this has too many digits",
+        _ => "this is neither",
     }
 }
 
@@ -133,9 +169,29 @@ mod tests {
         assert_eq!(again.0, key.0);
         let base64 = STANDARD.encode(*key.0);
         assert_eq!(OperatorKey::parse(&base64).unwrap().0, key.0);
-        for bad in ["", "abc", &hex[1..], &format!("{}g", &hex[1..]), "é"] {
-            assert!(matches!(OperatorKey::parse(bad), Err(KeyringError::NoKey)), "{bad}");
+        for (bad, why) in [
+            ("", "empty"),
+            ("abc", "too few"),
+            (&hex[1..], "too few"),
+            (&format!("0{}", *hex), "too many"),
+            (&format!("{}g", &hex[1..]), "neither"),
+            ("é", "neither"),
+            (&format!("\"{}\"", *hex), "quotation"),
+            (&format!("'{base64}'\n"), "quotation"),
+            (&format!("key={}", *hex), "equals"),
+            (&format!("{}\n{}", *hex, *hex), "several lines"),
+        ] {
+            let error = OperatorKey::parse(bad).unwrap_err().to_string();
+            assert!(error.contains(why), "{bad}: {error}");
+            assert!(bad.len() < 8 || !error.contains(&bad[4..8]), "nothing of it is shown: {error}");
         }
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        for bytes in [wide(&format!("\u{feff}{}", *hex)), wide(&hex)] {
+            let error = OperatorKey::parse_bytes(&bytes).unwrap_err().to_string();
+            assert!(error.contains("UTF-16"), "{error}");
+        }
+        assert!(OperatorKey::parse_bytes(&[0x80; KEY]).unwrap_err().to_string().contains("no text"));
+        assert_eq!(OperatorKey::parse_bytes(format!("{}\n", *hex).as_bytes()).unwrap().0, key.0);
         assert_eq!(format!("{key:?}"), "OperatorKey(…)");
     }
 }

@@ -32,8 +32,8 @@ pub enum KeyringError {
     #[error("the data is encrypted under another operator's key than the one that was given")]
     WrongKey,
     /// The text is none of an operator's key.
-    #[error("an operator's key is 32 bytes, as 64 hexadecimal digits or in base64")]
-    NoKey,
+    #[error("an operator's key is 32 bytes, as 64 hexadecimal digits or in base64; {0}")]
+    NoKey(&'static str),
     /// Another process has the file open.
     #[error("the file of keys is in use by another process")]
     Locked,

@@ -138,7 +138,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
         .layer(from_fn_with_state(given, policy::attach))
         .layer(from_fn_with_state(auditing, reasonedit_http::audit::record))
         .layer(from_fn_with_state(AnswerMemory::new(memory.answers), answers::hold))
-        .layer(from_fn_with_state(Hosts::new(&config.hosts, tokens.asked_for()), host::require_own_host))
+        .layer(from_fn_with_state(Hosts::new(&config.hosts, tokens.clone()), host::require_own_host))
         .layer(from_fn_with_state(Places::new(limits.requests), limits::admit))
         .layer(from_fn_with_state(Origins::new(&config.cors_origins), origin::require_own_origin))
         .layer(from_fn_with_state(tokens, auth::require_token))

@@ -47,7 +47,7 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
     blocking(move || {
         let RestoreArgs { repository, out, snapshot, json, settings } = args;
         let settings = Settings::load_for_scratch(&settings, &out)?;
-        let operator = settings.storage.operator_key().map_err(CliError::failed)?;
+        let operator = settings.storage.operator_key()?;
         let opened = opened(&repository)?;
         let bars = Bars::default();
         let restored = opened

@@ -5,7 +5,7 @@ use reasonedit_keyring::OperatorKey;
 
 use crate::args::{KeysArgs, KeysCommand, RotateKeyArgs};
 use crate::error::{CliError, Result};
-use crate::settings::Settings;
+use crate::settings::{Settings, read_key};
 use crate::{logging, output, service};
 
 /// Runs `keys`.
@@ -30,12 +30,9 @@ fn rotate(args: &RotateKeyArgs) -> Result<()> {
     if !path.is_file() {
         return Err(CliError::Failed(format!("{}: no keys here", data.display())));
     }
-    let new = args.new_key_file.as_deref().filter(|_| !args.remove).map(|file| {
-        let text = std::fs::read_to_string(file).map_err(|error| CliError::file(file, error))?;
-        OperatorKey::parse(&text).map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))
-    });
+    let new = args.new_key_file.as_deref().filter(|_| !args.remove).map(|file| read_key(file));
     let new = new.transpose()?;
-    let keys = service::open_keys(&settings, &path).map_err(|error| service::in_folder(data, &error))?;
+    let keys = service::open_keys(&settings, &path)?;
     keys.rewrap(new.as_ref()).map_err(|error| service::in_folder(data, &CodebookError::from(error)))?;
     output::print(if new.is_some() {
         "the data folder is under the new key; name it in the settings (storage.encryption_key_file)"

@@ -1,11 +1,12 @@
 //! Settings of what is stored: under whose key.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use reasonedit_codebook::CodebookError;
 use reasonedit_keyring::OperatorKey;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{CliError, Result};
 
 /// What is shown in the place of a key.
 const LEFT_OUT: &str = "(left out)";
@@ -30,20 +31,16 @@ impl StorageSettings {
     /// The operator's key, if there is one.
     ///
     /// # Errors
-    /// `Keys` for a text that is none, `Store` for a file that can't be read.
-    pub(crate) fn operator_key(&self) -> Result<Option<OperatorKey>, CodebookError> {
+    /// A text that is none, a file that can't be read.
+    pub(crate) fn operator_key(&self) -> Result<Option<OperatorKey>> {
         if !self.encryption_key.is_empty() {
-            return Ok(Some(OperatorKey::parse(&self.encryption_key)?));
+            let wrong = |error| CliError::Usage(format!("setting `storage.encryption_key`: {error}"));
+            return OperatorKey::parse(&self.encryption_key).map(Some).map_err(wrong);
         }
         if self.encryption_key_file.as_os_str().is_empty() {
             return Ok(None);
         }
-        let text =
-            std::fs::read_to_string(&self.encryption_key_file).map_err(|error| CodebookError::Store {
-                action: "read storage.encryption_key_file",
-                reason: format!("{}: {}", self.encryption_key_file.display(), error.kind()),
-            })?;
-        Ok(Some(OperatorKey::parse(&text)?))
+        read_key(&self.encryption_key_file).map(Some)
     }
 
     /// The same without the key.
@@ -51,4 +48,12 @@ impl StorageSettings {
         let key = if self.encryption_key.is_empty() { "" } else { LEFT_OUT };
         Self { encryption_key: key.to_owned(), ..self.clone() }
     }
+}
+
+/// Reads an operator's key from a file.
+///
+/// # Errors
+/// A file that can't be read, or that has none: mistakes of whoever named it.
+pub(crate) fn read_key(file: &Path) -> Result<OperatorKey> {
+    OperatorKey::read(file).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))
 }

@@ -79,17 +79,25 @@ impl<'a> Served<'a> {
     /// The codebook that is meant by a model's name.
     ///
     /// # Errors
-    /// 404 for another model, and for a codebook that isn't there or that the caller's token is not for.
+    /// 404 for another model, and for a codebook that isn't there or that the caller's token is not for; 503
+    /// for one that is set aside.
     pub(super) fn codebook(&self, model: &str) -> Result<CodebookName> {
         let name = match model.strip_prefix(self.name.as_str()) {
             Some("") => Some(CodebookName::default()),
             Some(rest) => rest.strip_prefix('@').and_then(|name| name.parse().ok()),
             None => None,
         };
-        name.filter(|name| self.shows(name) && self.editor.known_codebook(name).is_ok()).ok_or_else(|| {
+        let unknown = || {
             let detail = format!("The model `{model}` does not exist; GET /v1/models lists those that do.");
             Problem::at(ProblemKind::NotFound, "/model", detail)
-        })
+        };
+        let name = name.filter(|name| self.shows(name)).ok_or_else(unknown)?;
+        match self.editor.known_codebook(&name).map_err(Problem::from) {
+            Ok(_) => Ok(name),
+            Err(problem) if problem.kind() == ProblemKind::NotFound => Err(unknown()),
+            // It is there, and damaged say.
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Whether the caller's token is for the codebook.

@@ -1,9 +1,10 @@
 //! `/backup` and `/backups`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use axum::{Extension, Json};
+use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_backup::BackupService;
 use reasonedit_http::audit::Audited;
@@ -14,7 +15,7 @@ use reasonedit_resilience::blocking;
 
 use crate::dto::backup::{BackupDto, BackupListDto, BackupRequestDto};
 use crate::dto::job::JobDto;
-use crate::handlers::jobs::accepted;
+use crate::handlers::jobs::submit;
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::workers::{Backup, no_backups};
@@ -36,6 +37,7 @@ use crate::workers::{Backup, no_backups};
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     audited: Audited,
     headers: HeaderMap,
     OptionalJson { value, held: _held, .. }: OptionalJson<BackupRequestDto>,
@@ -44,7 +46,7 @@ pub(crate) async fn create(
     let asked = value.unwrap_or_default();
     let idempotency = submission_key(&headers, blake3::hash(b""), &asked)?;
     let submission = Submission { idempotency, ..Submission::default() };
-    Ok(accepted(&audited, state.jobs()?.submit(&Backup::from(asked), submission).await?))
+    submit(state.jobs()?, &caller, &audited, &Backup::from(asked), submission).await
 }
 
 /// List backups

@@ -7,12 +7,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_editor::{CallContext, CodebookName, Key, MemberId};
+use reasonedit_editor::{CallContext, CodebookName, Flow, Key, MemberId};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::{Archives, Deadline};
 use reasonedit_http::payload::Upload;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
+use reasonedit_http::shares::CallerKey;
 use reasonedit_jobs::Submission;
 
 use crate::archive;
@@ -22,7 +23,7 @@ use crate::dto::codebook::{
 };
 use crate::dto::job::JobDto;
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
-use crate::handlers::jobs::accepted;
+use crate::handlers::jobs::submit;
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::upload;
@@ -191,6 +192,7 @@ pub(crate) async fn import(
     asking: (Extension<Caller>, Audited),
     Query(params): Query<ImportParams>,
     deadline: Deadline,
+    key: CallerKey,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
@@ -210,7 +212,7 @@ pub(crate) async fn import(
     if params.background.unwrap_or(false) {
         return import_later(&state, codebook, &caller, &audited, &headers, body).await;
     }
-    let call = CallContext::background(deadline.0);
+    let call = CallContext::background(deadline.0).of(Flow(key.0));
     let options = Contributor::from(&caller).import_options(bytes);
     audited.whole();
     let summary = archive::import(editor, &codebook, body.pieces(bytes)?, options, call).await?;
@@ -231,5 +233,5 @@ async fn import_later(
     let idempotency = submission_key(headers, upload.digest(), &())?;
     let total = Some(upload.bytes());
     let submission = Submission { codebook, upload: Some(upload), total, idempotency };
-    Ok(accepted(audited, jobs.submit(&Import::by(Contributor::from(caller)), submission).await?))
+    submit(jobs, caller, audited, &Import::by(Contributor::from(caller)), submission).await
 }

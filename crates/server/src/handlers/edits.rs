@@ -6,12 +6,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::{AccessRole, Caller};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_editor::{CallContext, EditFilter, EditId, EditView};
+use reasonedit_editor::{CallContext, EditFilter, EditId, EditView, Flow};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::{Archives, Deadline};
 use reasonedit_http::payload::{Payload, Upload};
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
+use reasonedit_http::shares::CallerKey;
 use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
 
@@ -22,7 +23,7 @@ use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
 use crate::dto::erasure::{ErasureDto, RevertParams};
 use crate::dto::job::{BatchParams, JobDto};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
-use crate::handlers::jobs::{LINES, accepted};
+use crate::handlers::jobs::{LINES, submit};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::state::AppState;
 use crate::upload;
@@ -58,6 +59,7 @@ pub(crate) async fn create(
     audited: Audited,
     Query(params): Query<CreateParams>,
     deadline: Deadline,
+    key: CallerKey,
     headers: HeaderMap,
     Payload { value: input, held: _held }: Payload<EditInput>,
 ) -> Result<Response> {
@@ -68,7 +70,7 @@ pub(crate) async fn create(
     let mut request = input.into_request(fetcher, &by, editor, params.verify).await?;
     audited.image(request.image.id());
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
-    let view = editor.edit(&codebook, request, CallContext::interactive(deadline.0)).await?;
+    let view = editor.edit(&codebook, request, CallContext::interactive(deadline.0).of(Flow(key.0))).await?;
     shown(&audited, &view);
     let mut location = format!("/edits/{}", view.record.id);
     if params.codebook.is_some() {
@@ -132,7 +134,7 @@ pub(crate) async fn batch(
     let input = Batch { format, verify: params.verify, lines, by: Contributor::from(&caller) };
     let idempotency = submission_key(&headers, upload.digest(), &input)?;
     let submission = Submission { codebook, upload: Some(upload), total: Some(lines), idempotency };
-    Ok(accepted(&audited, jobs.submit(&input, submission).await?))
+    submit(jobs, &caller, &audited, &input, submission).await
 }
 
 fn batch_format(content_type: &str) -> Result<Format> {
@@ -211,7 +213,6 @@ pub(crate) async fn get(
         (status = 204, description = "Reverted."),
         (status = 404, description = "No such edit, or it was reverted before.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "It was erased.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 507, description = "No room is left to store anything.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
 )]

@@ -15,8 +15,8 @@ use reasonedit_api::problems::LookupProblems;
 use reasonedit_editor::CodebookName;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
-use reasonedit_http::problem::{Problem, ProblemBody, Result};
-use reasonedit_jobs::{JobView, JobsError};
+use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
+use reasonedit_jobs::{BackgroundJob, JobView, Jobs, JobsError, Submission};
 use ulid::Ulid;
 
 use crate::dto::job::{JobDto, JobKind, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
@@ -81,12 +81,44 @@ fn may_know(caller: &Caller, kind: &str, codebook: &CodebookName) -> bool {
     caller.scope().holds(codebook.as_str()) && (!of_all || *caller.scope() == CodebookScope::All)
 }
 
-/// The answer to what has become a job: 202, with the job and where it is found.
-pub(crate) fn accepted(audited: &Audited, job: JobView) -> Response {
+/// Submits a job for the caller; the answer to what has become one: 202, with the job and where it is found.
+///
+/// # Errors
+/// As [`Jobs::submit`]. A job that stands in the way is named to those alone who may know of it.
+pub(crate) async fn submit(
+    jobs: &Jobs,
+    caller: &Caller,
+    audited: &Audited,
+    input: &impl BackgroundJob,
+    submission: Submission,
+) -> Result<Response> {
+    let job = match jobs.submit(input, submission).await {
+        Ok(job) => job,
+        Err(error) => return Err(in_the_way(jobs, caller, error)),
+    };
     audited.job(job.id);
     let job = JobDto::from(job);
     let location = format!("/jobs/{}", job.id);
-    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response()
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response())
+}
+
+/// What keeps a job from being submitted, as the caller may be told.
+fn in_the_way(jobs: &Jobs, caller: &Caller, error: JobsError) -> Problem {
+    let known = |id: Ulid| jobs.get(id).is_ok_and(|job| may_know(caller, &job.kind, &job.codebook));
+    match error {
+        JobsError::Exclusive { kind, job } if !known(job) => {
+            let whose = "of a codebook that your token isn't for";
+            Problem::new(
+                ProblemKind::Conflict,
+                format!("There is a job of the kind `{kind}` already, {whose}."),
+            )
+        }
+        JobsError::KeyUsed { job } if !known(job) => {
+            let detail = "This idempotency key was used before with another request.";
+            Problem::new(ProblemKind::Conflict, detail)
+        }
+        error => error.into(),
+    }
 }
 
 /// List jobs

@@ -19,7 +19,7 @@ use ulid::Ulid;
 use crate::dto::job::{JobDto, JobParams};
 use crate::dto::modularity::{ModularityDto, ModularityRequestDto};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::handlers::jobs::{JobIdPath, accepted, codebook_given, job_id, job_of};
+use crate::handlers::jobs::{JobIdPath, codebook_given, job_id, job_of, submit};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::workers::modularity::{CODEBOOK, REPORT, report_of};
@@ -71,7 +71,7 @@ pub(crate) async fn create(
     }
     let idempotency = submission_key(&headers, blake3::hash(&bytes), &())?;
     let submission = Submission { codebook, idempotency, ..Submission::default() };
-    Ok(accepted(&audited, jobs.submit(&Modularity(asked), submission).await?))
+    submit(jobs, &caller, &audited, &Modularity(asked), submission).await
 }
 
 fn known_source(state: &AppState, name: &str) -> Result<()> {
@@ -145,7 +145,7 @@ pub(crate) async fn roll_back(
         let detail = format!("No earlier embedding of the codebook {codebook} is kept.");
         return Err(Problem::new(ProblemKind::Conflict, detail));
     };
-    reembed(&state, &audited, codebook, &Reembed::Back { to: previous.id }).await
+    reembed(&state, &caller, &audited, codebook, &Reembed::Back { to: previous.id }).await
 }
 
 /// Move to today's rules of pixels
@@ -170,7 +170,7 @@ pub(crate) async fn renew(
 ) -> Result<Response> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     movable(&state, &codebook)?;
-    reembed(&state, &audited, codebook, &Reembed::Renewed { renew: true }).await
+    reembed(&state, &caller, &audited, codebook, &Reembed::Renewed { renew: true }).await
 }
 
 /// Apply a report
@@ -197,7 +197,7 @@ pub(crate) async fn apply(
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let choice = EmbeddingChoice::from(&find(&state, &caller, &audited, id).await?.selection);
     movable(&state, &codebook)?;
-    reembed(&state, &audited, codebook, &Reembed::Chosen { choice }).await
+    reembed(&state, &caller, &audited, codebook, &Reembed::Chosen { choice }).await
 }
 
 /// A codebook that has keys; another has nothing to move.
@@ -211,13 +211,14 @@ fn movable(state: &AppState, codebook: &CodebookName) -> Result<()> {
 
 async fn reembed(
     state: &AppState,
+    caller: &Caller,
     audited: &Audited,
     codebook: CodebookName,
     input: &Reembed,
 ) -> Result<Response> {
     let edits = state.editor()?.codebook(&codebook).await?.edits;
     let submission = Submission { codebook, total: Some(edits as u64), ..Submission::default() };
-    Ok(accepted(audited, state.jobs()?.submit(input, submission).await?))
+    submit(state.jobs()?, caller, audited, input, submission).await
 }
 
 /// Get a report

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use axum::Router;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use reasonedit_codebook::{CodebookName, CodebookStore as _, EditId, EventOrigin, MemberId};
+use reasonedit_server::ServerConfig;
 use serde_json::{Value, json};
 
 use crate::common::{Answer, get, post_json};
 use crate::editing::shape;
-use crate::model::{Service, picture, service};
+use crate::model::{Service, picture, server_on, service, stores};
 
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 /// What the tiny checkpoint is called.
@@ -391,4 +393,28 @@ async fn a_name_can_be_given_to_the_model() {
         told(&service.router, &question(&json!({"model": "house/assistant"}))).await["model"],
         "house/assistant"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codebook_that_is_set_aside_is_told_as_damaged_and_not_as_unknown() {
+    let from = service(|_| {}).await;
+    let made = post_json(&from.router, "/edits?verify=false", &crate::jobs::edit(1)).await;
+    assert_eq!(made.code(), 201, "{}", made.text());
+    let snapshot = from.editor.library().get(&CodebookName::default()).unwrap().snapshot();
+    // Keys that are not what the codebook's head says.
+    let mut record = snapshot.edits().next().unwrap().as_ref().clone();
+    let mut member = snapshot.members_of(record.id).next().unwrap().as_ref().clone();
+    record.id = EditId(ulid::Ulid::new());
+    (member.id, member.edit) = (MemberId::derive(record.id, 0), record.id);
+    member.key = vec![1.0; 3];
+    let place = tempfile::tempdir().unwrap();
+    let (name, generation) = ("ward-3".parse().unwrap(), snapshot.generation().unwrap());
+    let store = stores(place.path()).0;
+    store.commit_edit(&name, &record, &[member], Some(&generation), EventOrigin::Direct).unwrap();
+    drop(store);
+    let (server, _editor) = server_on(place.path(), ServerConfig::default()).await;
+    let asked = question(&json!({"model": format!("{MODEL}@ward-3")}));
+    let refused = post_json(&server.router(), CHAT, &asked).await;
+    assert_eq!(error(&refused).0, 503, "{}", refused.text());
+    assert!(refused.text().contains("salvage"), "{}", refused.text());
 }

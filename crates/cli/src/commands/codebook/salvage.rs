@@ -51,7 +51,7 @@ pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     if damaged_keys.is_file() {
         fs::copy(&damaged_keys, &new_keys).map_err(|error| CliError::file(&new_keys, error))?;
     }
-    let keys = service::open_keys(&settings, &new_keys).map_err(failed)?;
+    let keys = service::open_keys(&settings, &new_keys)?;
     let saved = store::salvage(&damaged_store, &new_store, Arc::clone(&keys)).map_err(failed)?;
     // Before there is anything to be served: without them the new folder would ask for no tokens.
     service::copy_tokens(&settings.data, out).map_err(|error| CliError::file(out, error))?;
