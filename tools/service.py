@@ -10,6 +10,7 @@
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -25,6 +26,7 @@ class Service:
     def __init__(self, url, token=None):
         self.url = url
         self.token = token
+        self.context = trusting() if url.startswith("https:") else None
 
     def call(self, method, path, body=None):
         """The JSON that a request with this JSON is answered with; None for an empty answer."""
@@ -33,9 +35,24 @@ class Service:
             headers["authorization"] = f"Bearer {self.token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=120, context=self.context) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+
+def trusting():
+    """What a client takes whose service has a certificate of its own making."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def certified(folder):
+    """Options of a service with a certificate of its own making."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    return ["--set", f"server.tls.certificate={certificate}", "--set", f"server.tls.key={key}"]
 
 
 def free_port():
@@ -64,10 +81,11 @@ def start(folder, *options, port=None, data=None):
             [program(), "serve", "--bind", f"127.0.0.1:{port}", "--data", str(data or folder / "data"), *options],
             cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT,
         )
-    url = f"http://127.0.0.1:{port}"
+    secure = any(option.startswith("server.tls.certificate=") for option in options)
+    url, context = f"{'https' if secure else 'http'}://127.0.0.1:{port}", trusting() if secure else None
     for _ in range(1200):
         try:
-            urllib.request.urlopen(url + "/health/ready", timeout=5).close()
+            urllib.request.urlopen(url + "/health/ready", timeout=5, context=context).close()
             return process, url
         except OSError:
             if process.poll() is not None:

@@ -1,12 +1,18 @@
 """Promise: a flood costs no more memory than the budget, is refused at once, and is over when it ends.
 
-    python tools/qualify/flood.py [--seconds 600] [--results FILE] [--times-are-shown]
+    python tools/qualify/flood.py [--tls] [--seconds 600] [--results FILE] [--times-are-shown]
 
 Starts the built service on the demo model and finds the rate at which it answers questions with bodies of 20 MB. Then 64 clients
 send them twice as often, some of the 64 a byte a second, a quarter of a body, half of one before they are gone; others ask for a
 picture of 18 MB and take a kibibyte a second or nothing, over HTTP/1.1 and on many streams of HTTP/2; and one address opens more
-silent connections than there are. `/health/live` is asked every 100 ms meanwhile. Each client has an address of its own
+silent connections than there are. `/health/live` is asked every 100 ms meanwhile, on the address
+for probes (`server.health_bind`), which is held to the promise, and where everything is. Each client has an address of its own
 (127.0.x.y, so Linux). The clients run on the same cores as the service, at a lower priority (nice 10).
+
+With `--tls` all of it comes by TLS, with a certificate made for it; a connection too many is then closed without a word.
+
+Where probes lose their time is told too: how long the threads that answer them waited for a core each time that they had
+something to do, by the system's own count (schedstat), and the same of a thread that does nothing but look at the clock.
 
 Prints one line of figures; ends with 1 if a promise is broken. `--times-are-shown` judges no latencies, for machines that do
 other work; options that follow `--` are the service's.
@@ -28,7 +34,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from flood_clients import BODY_BYTES, bmp, percentiles, small_picture  # noqa: E402
-from service import Service, start  # noqa: E402
+from service import Service, certified, free_port, start, trusting  # noqa: E402
 
 CLIENTS = Path(__file__).with_name("flood_clients.py")
 REFUSED_MS, HEALTH_MS, DEADLINE_S = 50, 100, 120
@@ -49,6 +55,18 @@ class Process:
     def mib(self, name="VmRSS"):
         return self.status(name) / 1024
 
+    def waits(self):
+        """By name of its threads: seconds on a core, seconds that they waited for one, times that they got one."""
+        found = {}
+        for task in (self.folder / "task").iterdir():
+            try:
+                name, (ran, waited, times) = (task / "comm").read_text().strip(), map(int, (task / "schedstat").read_text().split())
+            except OSError:
+                continue
+            before = found.get(name, (0, 0, 0))
+            found[name] = (before[0] + ran / 1e9, before[1] + waited / 1e9, before[2] + times)
+        return found
+
     def open(self):
         return {"descriptors": len(os.listdir(self.folder / "fd")), "threads": self.status("Threads")}
 
@@ -61,18 +79,22 @@ class Prober(threading.Thread):
 
     def __init__(self, url, process):
         super().__init__(daemon=True)
-        self.url, self.process = url, process
-        self.ms, self.failed, self.mib, self.ended = [], 0, [], threading.Event()
+        self.url, self.process, self.context = url, process, trusting() if url.startswith("https:") else None
+        self.ms, self.late, self.failed, self.mib, self.ended = [], [], 0, [], threading.Event()
 
     def run(self):
-        while not self.ended.wait(0.1):
+        due = time.monotonic() + 0.1
+        while not self.ended.wait(max(0, due - time.monotonic())):
             began = time.monotonic()
+            # A thread that only slept gets a core as late as this.
+            self.late.append(1000 * max(0, began - due))
             try:
-                urllib.request.urlopen(self.url + "/health/live", timeout=20).read()
+                urllib.request.urlopen(self.url + "/health/live", timeout=20, context=self.context).read()
                 self.ms.append(1000 * (time.monotonic() - began))
             except OSError:
                 self.failed += 1
             self.mib.append(self.process.mib())
+            due = time.monotonic() + 0.1
 
 
 def generate(plan):
@@ -95,6 +117,16 @@ def keep_picture(service):
     return f"/images/{edit['image']['id']}"
 
 
+def waited(before, after):
+    """Of each kind of thread: times on a core a second, and milliseconds that each was waited for."""
+    found = {}
+    for name, (ran, wait, times) in after.items():
+        old = before.get(name, (0, 0, 0))
+        if times > old[2]:
+            found[name] = {"ran_s": round(ran - old[0], 2), "times": times - old[2], "mean_wait_ms": round(1000 * (wait - old[1]) / (times - old[2]), 2)}
+    return found
+
+
 def logged(folder, route):
     """Milliseconds from head to answer of what the log says was refused."""
     found = []
@@ -109,6 +141,7 @@ def logged(folder, route):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--streams", type=int, default=20, help="of each reader of HTTP/2")
     parser.add_argument("--silent", type=int, default=1100)
     parser.add_argument("--bombs", type=int, default=0, help="clients besides that ask about 14 kB with a picture of 150 MB in them; these wait for memory, and "
@@ -121,9 +154,10 @@ def main():
     short = args.seconds < 120
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        child, url = start(folder, *args.options)
+        probes = f"127.0.0.1:{free_port()}"
+        child, url = start(folder, *(certified(folder) if args.tls else []), "--set", f"server.health_bind={probes}", *args.options)
         try:
-            found = measure(args, folder, child, url, short)
+            found = measure(args, folder, child, url, f"http://{probes}", short)
         finally:
             child.kill()
             child.wait()
@@ -137,26 +171,29 @@ def main():
     sys.exit(bool(broken))
 
 
-def measure(args, folder, child, url, short):
+def measure(args, folder, child, url, probes, short):
     service, process = Service(url), Process(child)
     ask(service)
     found = {"seconds": args.seconds, "model_mib": process.mib()}
     path = keep_picture(service)
     port = urllib.parse.urlsplit(url).port
-    calm = generate({"what": "sustainable", "port": port, "seconds": 4 if short else 20, "clients": 3})
+    calm = generate({"what": "sustainable", "port": port, "tls": args.tls, "seconds": 4 if short else 20, "clients": 3})
     found["sustainable_per_s"] = calm["came_to"]
     time.sleep(1)
     found["before"] = process.open()
     found["calm_peak_mib"] = process.mib("VmHWM")
     process.forget_peak()
-    prober = Prober(url, process)
+    before = process.waits()
+    prober, beside = Prober(probes, process), Prober(url, process)
     prober.start()
-    flood = generate({"what": "flood", "port": port, "seconds": args.seconds, "rate": 2 * found["sustainable_per_s"], "path": path,
+    beside.start()
+    flood = generate({"what": "flood", "port": port, "tls": args.tls, "seconds": args.seconds, "rate": 2 * found["sustainable_per_s"], "path": path,
                       "streams": args.streams, "silent": args.silent, "bombs": args.bombs})
-    prober.ended.set()
-    prober.join()
+    for each in (prober, beside):
+        each.ended.set()
+        each.join()
     found |= {"flood": flood, "peak_mib": process.mib("VmHWM"), "sampled_peak_mib": max(prober.mib),
-              "health_ms": percentiles(prober.ms), "health_failed": prober.failed,
+              "health_ms": percentiles(prober.ms), "late_ms": percentiles(prober.late), "waits": waited(before, process.waits()), "health_failed": prober.failed, "health_beside_ms": percentiles(beside.ms), "health_beside_failed": beside.failed,
               "refused_logged_ms": percentiles(logged(folder, "/query")), "after_flood_mib": process.mib()}
     # What the service was left with ends by its own deadlines.
     time.sleep(5 if short else 60)
@@ -190,7 +227,7 @@ def judge(found, args):
     expect(not others, f"neither answered nor refused: {others}")
     expect(flood["without_retry"] == 0, f"{flood['without_retry']} refusals without Retry-After")
     expect(flood["answered_s"]["count"] > 0 and flood["answered_s"]["max"] <= DEADLINE_S, f"answers {flood['answered_s']}")
-    expect(found["health_failed"] == 0, f"{found['health_failed']} probes failed")
+    expect(found["health_failed"] + found["health_beside_failed"] == 0, f"{found['health_failed']} and {found['health_beside_failed']} probes failed")
     expect(found["after"]["descriptors"] <= found["before"]["descriptors"] + 2, f"descriptors {found['before']} {found['after']}")
     expect(found["stopped_with"] == 0 and found["drained"], f"shutdown: {found['stopped_with']}, {found['drained']}")
     if not args.times_are_shown:
@@ -202,13 +239,15 @@ def judge(found, args):
 
 def told(found, args):
     flood, health, before, after = found["flood"], found["health_ms"], found["before"], found["after"]
+    beside = found["health_beside_ms"]
     refused, logged_ms = flood["refused_ms"], found["refused_logged_ms"]
     print(f"{args.seconds} s at twice {found['sustainable_per_s']:.1f}/s of {BODY_BYTES // 10**6} MB: {flood['came_to']} sent, "
           f"{flood['answered_s']['count']} answered (slowest {flood['answered_s'].get('max', 0)} s), {refused['count']} refused "
           f"(from the end of the head: p50 {refused.get('p50')}, p99 {refused.get('p99')} ms; by the log p50 {logged_ms.get('p50')}, "
           f"p99 {logged_ms.get('p99')} ms); all: {flood['kinds']}; resident memory: model {found['model_mib']:.0f} MiB, peak {found['peak_mib']:.0f}, "
           f"at the end {found['after_flood_mib']:.0f}, after quiet {found['quiet_mib']:.0f}; health p50 {health.get('p50')}, p99 {health.get('p99')}, "
-          f"max {health.get('max')} ms, {found['health_failed']} failed; descriptors {before['descriptors']} to {after['descriptors']}, "
+          f"max {health.get('max')} ms, {found['health_failed']} failed; where everything is p50 {beside.get('p50')}, p99 {beside.get('p99')}, max {beside.get('max')} (a thread that sleeps: p99 {found['late_ms'].get('p99')}, max {found['late_ms'].get('max')} late; "
+          f"waits for a core: {found['waits']}); descriptors {before['descriptors']} to {after['descriptors']}, "
           f"threads {before['threads']} to {after['threads']}; shutdown {found['shutdown_s']:.1f} s")
 
 

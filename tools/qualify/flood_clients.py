@@ -11,13 +11,14 @@ import json
 import os
 import resource
 import socket
+import ssl
 import struct
 import sys
 import time
 
 from png import GREY, png
 
-PORT, DEADLINE = 0, 125
+PORT, DEADLINE, TLS = 0, 125, None
 BODY_BYTES = 20_000_000
 BOUNDARY = "flood"
 
@@ -67,20 +68,77 @@ class Told:
         self.kinds[f"large: {status}"] += 1
 
 
-async def connect(source, buffer=None):
+class Wire:
+    """A connection, behind TLS where the service asks for it; each may be as slow as it likes."""
+
+    def __init__(self, sock):
+        self.sock, self.tls = sock, None
+
+    async def shake_hands(self):
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = TLS.wrap_bio(self.incoming, self.outgoing, server_hostname="127.0.0.1")
+        await self.until(self.tls.do_handshake, 1 << 16)
+
+    async def until(self, what, size):
+        """Does what TLS has to, reading so much at a time while it wants more."""
+        while True:
+            try:
+                return what()
+            except ssl.SSLWantReadError:
+                await self.flush()
+                more = await asyncio.get_running_loop().sock_recv(self.sock, size)
+                self.incoming.write(more) if more else self.incoming.write_eof()
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                raise
+            except ssl.SSLError as error:
+                raise ConnectionError(str(error)) from error
+            finally:
+                await self.flush()
+
+    async def flush(self):
+        data = self.outgoing.read()
+        if data:
+            await asyncio.get_running_loop().sock_sendall(self.sock, data)
+
+    async def send(self, data):
+        if not self.tls:
+            await asyncio.get_running_loop().sock_sendall(self.sock, data)
+            return
+        self.tls.write(data)
+        await self.flush()
+
+    async def receive(self, size):
+        if not self.tls:
+            return await asyncio.get_running_loop().sock_recv(self.sock, size)
+        try:
+            return await self.until(lambda: self.tls.read(size), size)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return b""
+
+    def close(self):
+        self.sock.close()
+
+    def reset(self):
+        """Ends it as a machine that is switched off does: without a word."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+async def connect(source, buffer=None, tls=True):
     sock = socket.socket()
     sock.setblocking(False)
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     sock.bind((source, 0))
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", PORT))
-    return sock
-
-
-def reset(sock):
-    """Ends a connection as a machine that is switched off does: without a word."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
+    wire = Wire(sock)
+    if TLS and tls:
+        try:
+            await wire.shake_hands()
+        except BaseException:
+            sock.close()
+            raise
+    return wire
 
 
 def request(method, path, kind=None, length=None, more=""):
@@ -92,10 +150,9 @@ def request(method, path, kind=None, length=None, more=""):
 
 async def read_answer(sock):
     """Status, headers and when the first byte came; the body is read and thrown away."""
-    loop = asyncio.get_running_loop()
     data, first = b"", None
     while b"\r\n\r\n" not in data:
-        more = await loop.sock_recv(sock, 65536)
+        more = await sock.receive(65536)
         if not more:
             raise ConnectionError("closed")
         first = first or time.monotonic()
@@ -105,7 +162,7 @@ async def read_answer(sock):
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     left = int(headers.get("content-length", 0)) - len(body)
     while left > 0:
-        more = await loop.sock_recv(sock, min(left, 1 << 18))
+        more = await sock.receive(min(left, 1 << 18))
         if not more:
             raise ConnectionError("cut")
         left -= len(more)
@@ -114,18 +171,17 @@ async def read_answer(sock):
 
 async def large(source, made, told):
     """One question with a large body, on a connection of its own."""
-    loop = asyncio.get_running_loop()
     kind, parts = made
     sock = None
     try:
         sock = await connect(source)
-        await loop.sock_sendall(sock, request("POST", "/query", kind, sum(map(len, parts)), "Connection: close\r\n"))
+        await sock.send(request("POST", "/query", kind, sum(map(len, parts)), "Connection: close\r\n"))
         began = time.monotonic()
 
         async def send():
             for part in parts:
                 for at in range(0, len(part), 1 << 18):
-                    await loop.sock_sendall(sock, part[at:at + (1 << 18)])
+                    await sock.send(part[at:at + (1 << 18)])
 
         sending = asyncio.ensure_future(send())
         try:
@@ -157,10 +213,9 @@ async def again(until, told, name, client, *args):
 async def slow_writer(source):
     sock = await connect(source)
     try:
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(sock, request("POST", "/query", "application/json", BODY_BYTES))
+        await sock.send(request("POST", "/query", "application/json", BODY_BYTES))
         while True:
-            await loop.sock_sendall(sock, b" ")
+            await sock.send(b" ")
             await asyncio.sleep(1)
     finally:
         sock.close()
@@ -170,12 +225,11 @@ async def half_open(source, made):
     """Sends a quarter of a body and then nothing, until the service ends it."""
     sock = await connect(source)
     try:
-        loop = asyncio.get_running_loop()
         kind, parts = made
-        await loop.sock_sendall(sock, request("POST", "/query", kind, sum(map(len, parts))))
-        await loop.sock_sendall(sock, parts[0])
-        await loop.sock_sendall(sock, parts[1][:5_000_000])
-        while await loop.sock_recv(sock, 65536):
+        await sock.send(request("POST", "/query", kind, sum(map(len, parts))))
+        await sock.send(parts[0])
+        await sock.send(parts[1][:5_000_000])
+        while await sock.receive(65536):
             pass
     finally:
         sock.close()
@@ -183,22 +237,21 @@ async def half_open(source, made):
 
 async def gone(source, made):
     """Is cut off in the middle of a body; and in the middle of an answer, without reading it."""
-    loop = asyncio.get_running_loop()
     kind, parts = made
     sock = await connect(source)
     try:
-        await loop.sock_sendall(sock, request("POST", "/query", kind, sum(map(len, parts))))
-        await loop.sock_sendall(sock, parts[0])
-        await loop.sock_sendall(sock, parts[1][:10_000_000])
+        await sock.send(request("POST", "/query", kind, sum(map(len, parts))))
+        await sock.send(parts[0])
+        await sock.send(parts[1][:10_000_000])
     finally:
-        reset(sock)
+        sock.reset()
     sock = await connect(source)
     try:
         body = json.dumps({"image": {"data": base64.b64encode(small_picture()).decode()}, "question": "What is it?"}).encode()
-        await loop.sock_sendall(sock, request("POST", "/query", "application/json", len(body), "Accept: text/event-stream\r\n") + body)
-        await loop.sock_recv(sock, 100)
+        await sock.send(request("POST", "/query", "application/json", len(body), "Accept: text/event-stream\r\n") + body)
+        await sock.receive(100)
     finally:
-        reset(sock)
+        sock.reset()
 
 
 def small_picture():
@@ -214,9 +267,8 @@ async def bomb(source, number):
     body = json.dumps({"image": {"data": base64.b64encode(file).decode()}, "question": "What is it?", "choices": ["a square", "a circle"]}).encode()
     sock = await connect(source)
     try:
-        loop = asyncio.get_running_loop()
         while True:
-            await loop.sock_sendall(sock, request("POST", "/query", "application/json", len(body)) + body)
+            await sock.send(request("POST", "/query", "application/json", len(body)) + body)
             await read_answer(sock)
     finally:
         sock.close()
@@ -225,9 +277,8 @@ async def bomb(source, number):
 async def slow_reader(source, path):
     sock = await connect(source, 4096)
     try:
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(sock, request("GET", path))
-        while await loop.sock_recv(sock, 1024):
+        await sock.send(request("GET", path))
+        while await sock.receive(1024):
             await asyncio.sleep(1)
     finally:
         sock.close()
@@ -245,16 +296,15 @@ async def h2_reader(source, path, streams, trickle):
     """Asks for a picture on many streams at once and gives no room to send it in, or 1 KiB a second for all."""
     sock = await connect(source)
     try:
-        loop = asyncio.get_running_loop()
         assert len(path) < 127
         head = b"\x82\x86\x04" + text(path) + b"\x01" + text(f"127.0.0.1:{PORT}")
-        await loop.sock_sendall(sock, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
+        await sock.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
                                 + b"".join(frame(1, 5, 1 + 2 * number, head) for number in range(streams)))
 
         async def read():
             data = b""
             while True:
-                more = await loop.sock_recv(sock, 1 << 16)
+                more = await sock.receive(1 << 16)
                 if not more:
                     return
                 data += more
@@ -262,15 +312,15 @@ async def h2_reader(source, path, streams, trickle):
                     length, kind, flags = int.from_bytes(data[:3], "big"), data[3], data[4]
                     payload, data = data[9:9 + length], data[9 + length:]
                     if kind == 4 and not flags:
-                        await loop.sock_sendall(sock, frame(4, 1, 0))
+                        await sock.send(frame(4, 1, 0))
                     elif kind == 6 and not flags:
-                        await loop.sock_sendall(sock, frame(6, 1, 0, payload))
+                        await sock.send(frame(6, 1, 0, payload))
 
         async def give():
             while trickle:
                 await asyncio.sleep(1)
                 room = (1024).to_bytes(4, "big")
-                await loop.sock_sendall(sock, frame(8, 0, 0, room) + frame(8, 0, 1, room))
+                await sock.send(frame(8, 0, 0, room) + frame(8, 0, 1, room))
 
         giving = asyncio.ensure_future(give())
         try:
@@ -283,11 +333,18 @@ async def h2_reader(source, path, streams, trickle):
 
 
 async def silent(source):
-    sock = await connect(source)
+    sock = await connect(source, tls=False)
     try:
-        await asyncio.get_running_loop().sock_recv(sock, 1)
+        await sock.receive(1)
     finally:
         sock.close()
+
+
+def trusting():
+    """What a client takes whose service has a certificate of its own making."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def percentiles(values):
@@ -340,12 +397,13 @@ async def flood(plan, bodies, told):
 
 
 def main():
-    global PORT
+    global PORT, TLS
     os.nice(10)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     plan = json.load(sys.stdin)
     PORT = plan["port"]
+    TLS = trusting() if plan.get("tls") else None
     told = Told()
     came_to = asyncio.run((flood if plan["what"] == "flood" else sustainable)(plan, Large(), told))
     json.dump({"came_to": came_to, "kinds": told.kinds, "refused_ms": percentiles(told.refused_ms), "answered_s": percentiles(told.answered_s),

@@ -49,12 +49,16 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
         )),
         other => CliError::failed(other),
     })?;
+    let probes = server.probes().await.map_err(CliError::failed)?;
     let opening = settings.clone();
     let trail = blocking(move || service::audit(&opening)).await?;
     if let Some(trail) = &trail {
         slot.audit(trail.clone());
     }
     let address = listener.local_addr().map_err(|error| CliError::file("listener", error))?;
+    if let Some(probes) = &probes {
+        tracing::info!(address = %probes.address(), "probes are answered");
+    }
     tracing::info!(%address, model = %sources.vlm, data = %settings.data.display(), "listening; the model is being loaded");
 
     // Whoever sees a reason to stop says so here: a signal, or a model that doesn't load.
@@ -70,6 +74,7 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
         })
         .await;
     giving_back.abort();
+    drop(probes);
     let failed = *stop.borrow() == Phase::Failed;
     let started = if failed { starting.await.map_err(CliError::failed)? } else { Ok(()) };
     if let Some(editor) = slot.get() {

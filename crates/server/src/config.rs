@@ -26,6 +26,9 @@ macro_rules! server_config {
             /// Address and port to listen on; loopback by default, since no tokens are configured by default
             /// either.
             pub bind: BindAddress,
+            /// Address and port where probes alone are answered, by plain HTTP and by a thread of its own;
+            /// none: where everything is.
+            pub health_bind: Option<BindAddress>,
             /// Bearer tokens that may use the service; empty: everyone who reaches it. Health, the contract
             /// and the pages stay open.
             pub auth_tokens: Vec<String>,

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use axum::routing;
 use reasonedit_http::answers::AnswerMemory;
 use reasonedit_http::audit::Auditing;
 use reasonedit_http::body::{BodyBudget, COPIES};
@@ -150,6 +151,17 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
     let prefixes = Arc::new(Prefixes::new(&config.path_prefix, &config.trusted_proxies));
     let prefixes = from_fn_with_state(prefixes, prefix::apply);
     (Router::new().fallback_service(ServiceBuilder::new().layer(prefixes).service(served)), policies)
+}
+
+/// What is answered where probes alone are.
+pub(crate) fn probes(state: AppState) -> Router {
+    let elsewhere = || async { Problem::not_found("Probes alone are answered here.") };
+    Router::new()
+        .route("/health/live", routing::get(health::live))
+        .route("/health/ready", routing::get(health::ready))
+        .fallback(elsewhere)
+        .method_not_allowed_fallback(elsewhere)
+        .with_state(state)
 }
 
 /// What one caller may have at a time.

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +13,15 @@ use reasonedit_http::policy::Policies;
 use reasonedit_http::problem::Problem;
 use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
 use reasonedit_resilience::{MemoryBudget, blocking};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::addresses::AddressShares;
 use crate::config::ServerConfig;
-use crate::connections::Connections;
+use crate::connections::{Connections, accept};
 use crate::error::ServerError;
+use crate::probes::Probes;
 use crate::router;
 use crate::state::{AppState, EditorSlot};
 use crate::tls::Tls;
@@ -35,6 +35,8 @@ pub struct Server {
     tokens: Tokens,
     tls: Option<Tls>,
     slot: EditorSlot,
+    /// What is answered where probes alone are.
+    probing: Router,
 }
 
 impl Server {
@@ -76,8 +78,9 @@ impl Server {
         let slot = EditorSlot::new(&config, more)?;
         let state = AppState::new(&config, slot.clone(), given)?;
         let tokens = state.tokens().clone();
+        let probing = router::probes(state.clone());
         let (router, policies) = router::service(state, &config);
-        Ok((Self { router, policies, config, tokens, tls, slot: slot.clone() }, slot))
+        Ok((Self { router, policies, config, tokens, tls, slot: slot.clone(), probing }, slot))
     }
 
     /// The service as a tower service, for tests and for embedding in another server.
@@ -117,6 +120,21 @@ impl Server {
             );
         }
         Ok(listener)
+    }
+
+    /// Answers probes on the address that is configured for them, if one is, until what is returned is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`ServerError::Bind`] when it is taken or not ours, or no thread is to be had.
+    pub async fn probes(&self) -> Result<Option<Probes>, ServerError> {
+        let Some(address) = &self.config.health_bind else { return Ok(None) };
+        let failed = |reason| ServerError::Bind { address: address.clone(), reason };
+        let in_words = |error: io::Error| failed(error.to_string());
+        let listener = address.listen().await.map_err(failed)?.into_std().map_err(in_words)?;
+        let probes =
+            Probes::serve(listener, self.probing.clone(), &self.config.timeouts).map_err(in_words)?;
+        Ok(Some(probes))
     }
 
     /// Serves until `shutdown` is done, then stops accepting and lets running requests end within the
@@ -197,37 +215,4 @@ fn note_uses(tokens: Option<Arc<TokenStore>>) -> (oneshot::Sender<()>, JoinHandl
         }
     });
     (noting, task)
-}
-
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed, so a place always comes.
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Events must not wait for more to be sent along.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "the connection has gone");
-                }
-                return (stream, peer, place);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                // Out of file descriptors or memory: trying again at once would only keep the processor busy.
-                tracing::error!(%error, "connections can't be accepted");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    )
 }

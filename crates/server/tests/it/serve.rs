@@ -220,3 +220,40 @@ async fn who_guesses_tokens_has_to_wait_and_others_beside_do_not() {
     assert!(ask("192.0.2.1", "ward").await.starts_with("HTTP/1.1 503"), "it was right before");
     assert!(ask("192.0.2.2", "other").await.starts_with("HTTP/1.1 503"));
 }
+
+#[tokio::test]
+async fn probes_have_an_address_of_their_own_where_nothing_else_is_answered() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = ServerConfig { bind: any.into(), health_bind: Some(any.into()), ..ServerConfig::default() };
+    let (server, _slot) = Server::new(config).unwrap();
+    let probes = server.probes().await.unwrap().unwrap();
+    let address = probes.address();
+    let ask = async |method: &str, path: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        exchange(&mut stream, &format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"))
+            .await
+    };
+    let live = ask("GET", "/health/live").await;
+    assert!(live.starts_with("HTTP/1.1 200") && live.contains("live"), "{live}");
+    assert!(ask("GET", "/health/ready").await.starts_with("HTTP/1.1 503"), "there is no model");
+    for (method, path) in [("GET", "/edits"), ("GET", "/"), ("POST", "/query"), ("POST", "/health/live")] {
+        let refused = ask(method, path).await;
+        assert!(refused.starts_with("HTTP/1.1 404") && refused.contains("urn:reasonedit"), "{refused}");
+    }
+    // A monitor that is stuck keeps no other one away, and the end waits for none.
+    let _stuck: Vec<TcpStream> = futures::future::join_all((0..20).map(|_| TcpStream::connect(address)))
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert!(ask("GET", "/health/live").await.starts_with("HTTP/1.1 200"));
+    let config = ServerConfig { health_bind: Some(address.into()), ..ServerConfig::default() };
+    assert!(
+        matches!(Server::new(config).unwrap().0.probes().await, Err(ServerError::Bind { .. })),
+        "it is taken"
+    );
+    tokio::task::spawn_blocking(move || drop(probes)).await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+    let (silent, _slot) = Server::new(ServerConfig::default()).unwrap();
+    assert!(silent.probes().await.unwrap().is_none());
+}
