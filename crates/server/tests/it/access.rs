@@ -414,7 +414,7 @@ async fn a_job_of_another_codebook_stands_in_the_way_without_a_name() {
         assert_eq!(who.post(&format!("/edits?verify=false&codebook={ward}"), edit(1)).await.code(), 201);
     }
     // Long enough to be there while it is asked for a second time.
-    let asked = json!({"source": "squares", "samples": 200, "runs": 5});
+    let asked = json!({"source": "squares", "samples": 64});
     let accepted = ada.post("/modularity?codebook=ward-3", asked.clone()).await;
     assert_eq!(accepted.code(), 202, "{}", accepted.text());
     let job = accepted.json()["id"].as_str().unwrap().to_owned();

@@ -99,6 +99,11 @@ async fn every_route_of_the_contract_leaves_a_line_or_says_that_it_leaves_none()
         let (method, path) = (&operation.method, &operation.path);
         let answer = watched.admin().ask(method, path, None).await;
         let news = watched.news().await;
+        if operation.template == "/sign-in" && method == "POST" {
+            // Everyone may ask, and each time leaves a line.
+            assert_eq!((news.len(), &news[0]["event"]), (1, &json!("sign_in")), "{news:#?}");
+            continue;
+        }
         if operation.role.is_none() || NOT_AUDITED.contains(&&*operation.template) {
             assert_eq!(news, Vec::<Value>::new(), "{method} {path}");
             silent.push(operation.template.clone());
@@ -248,7 +253,7 @@ async fn what_a_job_made_is_in_the_trail_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_told_of_an_edit_is_in_the_trail_too() {
-    let receiver = Receiver::new().await;
+    let receiver = Receiver::start().await;
     let given = Given::new();
     let admin = given.token("ops", AccessRole::Admin, &[]);
     let endpoint = json!({"url": receiver.url, "secret": SECRET, "allow_private": true});
