@@ -34,8 +34,10 @@ import flood_clients  # noqa: E402
 from flood_clients import Large, percentiles, small_picture  # noqa: E402
 from service import Service, program, start  # noqa: E402
 
-# How much longer than alone a quiet caller waits beside a greedy one, at the median and at p99, and beside a batch.
-TOKENS, BATCH = (4, 4), (2, 3)
+# How many times as long as alone a quiet caller waits beside a greedy one, at the median and at p99, and beside a batch; and
+# several who ask without a pause beside a batch. Fair would be twice: the rest is the batch that runs when a question comes, each
+# of the times that it asks the model, and the cores.
+TOKENS, BATCH, CROWD = (6, 6), (4, 3), (6, 4)
 # A batch keeps this much of its pace beside people who ask without a pause.
 FLOOR = 0.05
 CONNECTIONS, PEOPLE = 64, 4
@@ -159,7 +161,7 @@ def tokens_trial(args, url, tokens, expect):
         beside, refused = asked(url, tokens["quiet"], args.seconds)
         answered = other.stop()
         print(f"beside {CONNECTIONS} connections of {kind} ({shown(answered, args.seconds)}): {told(beside, alone)}; not answered: {dict(refused)}", flush=True)
-        judge(f"beside {kind}", beside, alone, TOKENS, expect)
+        judge(args, f"beside {kind}", beside, alone, TOKENS, expect)
         expect(not refused, f"beside {kind} the quiet caller was refused: {dict(refused)}")
         # What the greedy one still had in there is over before the next.
         time.sleep(2)
@@ -185,10 +187,10 @@ def batch_trial(args, url, tokens, expect):
     print(f"one who asks ten times a second at most, alone: {told(alone)}; beside a batch of {args.edits} edits: {told(beside, alone)}", flush=True)
     print(f"{PEOPLE} who ask without a pause, alone: {told(busy)}; beside the batch: {told(crowd, busy)}", flush=True)
     print(f"edits of the batch a second: alone {free:.2f}, beside one {calm:.2f}, beside {PEOPLE} {slow:.2f}", flush=True)
-    judge("beside a batch", beside, alone, BATCH, expect)
-    judge(f"{PEOPLE} beside a batch", crowd, busy, BATCH, expect)
+    judge(args, "beside a batch", beside, alone, BATCH, expect)
+    judge(args, f"{PEOPLE} beside a batch", crowd, busy, CROWD, expect)
     expect(not refused and not crowd_refused, f"people were refused: {dict(refused)}, {dict(crowd_refused)}")
-    expect(slow >= FLOOR * free, f"the batch makes {slow:.2f} edits a second beside people, {free:.2f} alone")
+    expect(args.times_are_shown or slow >= FLOOR * free, f"the batch makes {slow:.2f} edits a second beside people, {free:.2f} alone")
     service.call("DELETE", f"/jobs/{job}")
 
 
@@ -201,10 +203,13 @@ def upload(service, path, data, kind):
     return body["id"]
 
 
-def judge(what, beside, alone, times, expect):
+def judge(args, what, beside, alone, times, expect):
+    expect(beside["count"] > 0, f"{what} nobody was answered")
+    if args.times_are_shown or not beside["count"]:
+        return
     for name, most in zip(("p50", "p99"), times):
         bound = most * alone[name]
-        expect(beside.get(name, float("inf")) <= bound, f"{what}: {name} {beside.get(name)} ms, bound {bound:.0f} ({most} times {alone[name]} alone)")
+        expect(beside[name] <= bound, f"{what}: {name} {beside[name]} ms, bound {bound:.0f} ({most} times {alone[name]} alone)")
 
 
 def told(found, alone=None):
@@ -240,7 +245,7 @@ def main():
     broken = []
 
     def expect(fine, what):
-        if not fine and not args.times_are_shown:
+        if not fine:
             broken.append(what)
 
     with tempfile.TemporaryDirectory() as folder:
