@@ -17,6 +17,8 @@ pub struct EngineConfig {
     /// The same for batches of background work: a question that comes waits for the one that is being
     /// computed. More is faster where the device has room.
     pub background_batch_tokens: usize,
+    /// The same while several callers ask: how long one's batch keeps the others waiting.
+    pub shared_batch_tokens: usize,
     /// Memory for a batch's logits and key–value caches, in bytes.
     pub working_bytes: usize,
     /// Generations that run at once; more wait in the queue.
@@ -30,6 +32,7 @@ impl Default for EngineConfig {
             cache_bytes: 512 << 20,
             batch_tokens: 4096,
             background_batch_tokens: 64,
+            shared_batch_tokens: 128,
             working_bytes: 1 << 30,
             generations: 16,
         }
@@ -42,6 +45,7 @@ impl EngineConfig {
             ("queue_capacity", self.queue_capacity),
             ("batch_tokens", self.batch_tokens),
             ("background_batch_tokens", self.background_batch_tokens),
+            ("shared_batch_tokens", self.shared_batch_tokens),
             ("working_bytes", self.working_bytes),
             ("generations", self.generations),
         ];

@@ -1,5 +1,6 @@
 //! The bounded queue: places, and what goes first by its urgency.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,16 @@ use parking_lot::{Condvar, Mutex};
 use crate::config::EngineConfig;
 use crate::error::{EngineError, Result};
 use crate::lane::{GenerationPlaces, Lane};
-use crate::request::Priority;
+use crate::request::{CallOptions, Flow, Priority};
 use crate::stats::{Counters, count};
 use crate::work::{Batch, Request};
 
 /// After so many batches of interactive work in a row, waiting background work gets one: it is slow under
 /// load, but never starves.
 const INTERACTIVE_STREAK: u32 = 16;
+/// How long a caller counts as one who asks, after the last request: a person reads an answer before the next
+/// question, but a question asks the model several times.
+const ASKING: Duration = Duration::from_secs(2);
 /// How long background work is held back behind interactive work: a question asks the model several times,
 /// and comes back within this time. Without it each of these times would wait for a batch in the background.
 const HELD_BACK: Duration = Duration::from_millis(5);
@@ -34,6 +38,8 @@ struct State {
     urgent: bool,
     /// Until when background work is held back.
     held_until: Option<Instant>,
+    /// Who waits or waited for interactive work of late, and when they came last.
+    asked: HashMap<Flow, Instant>,
 }
 
 impl State {
@@ -46,6 +52,12 @@ impl State {
             Priority::Interactive => &mut self.interactive,
             Priority::Background => &mut self.background,
         }
+    }
+
+    /// Whether several callers ask: their batches are short then, so that none waits long for another's.
+    fn is_shared(&mut self, now: Instant) -> bool {
+        self.asked.retain(|_, at| now.saturating_duration_since(*at) < ASKING);
+        self.asked.len() > 1
     }
 
     /// Notes that this batch is one that someone waits for.
@@ -137,7 +149,9 @@ impl Queue {
         }
         state.skip_abandoned(&self.counters);
         let background_first = state.streak >= INTERACTIVE_STREAK;
-        if !background_first && let Some(batch) = state.interactive.take(config.batch_tokens, places) {
+        let most = if state.is_shared(now) { config.shared_batch_tokens } else { config.batch_tokens };
+        let most = most.min(config.batch_tokens);
+        if !background_first && let Some(batch) = state.interactive.take(most, places) {
             return Next::Batch(state.urgent(batch));
         }
         let held_until = state.held_until.filter(|until| *until > now && !background_first);
@@ -152,7 +166,7 @@ impl Queue {
             return Next::Batch(batch);
         }
         state.streak = 0;
-        if let Some(batch) = state.interactive.take(config.batch_tokens, places) {
+        if let Some(batch) = state.interactive.take(most, places) {
             return Next::Batch(state.urgent(batch));
         }
         if state.closed && state.depth() == 0 { Next::Closed } else { Next::Idle(None) }
@@ -220,7 +234,10 @@ impl Place {
             request.work.fail(EngineError::Closed);
             return;
         }
-        let priority = request.options.priority;
+        let CallOptions { priority, flow, .. } = request.options;
+        if priority == Priority::Interactive {
+            state.asked.insert(flow, Instant::now());
+        }
         state.lane(priority).push(request);
         // Under the same lock, so that the request never counts twice.
         state.reserved -= 1;

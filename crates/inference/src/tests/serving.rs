@@ -438,7 +438,8 @@ async fn a_share_is_one_of_work_and_not_of_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn long_replies_of_one_caller_leave_places_to_others() {
-    let (engine, log) = start(EngineConfig { generations: 4, ..EngineConfig::default() });
+    let (engine, log) =
+        start(EngineConfig { generations: 4, shared_batch_tokens: 4096, ..EngineConfig::default() });
     let first = occupied(&engine, &log).await;
     let mut greedy = Vec::new();
     for _ in 0..8 {
@@ -457,4 +458,23 @@ async fn long_replies_of_one_caller_leave_places_to_others() {
     assert_eq!(engine.waiting(), 5, "none of the greedy ones has ended");
     log.release();
     drop(greedy);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_short_while_several_callers_ask() {
+    let (engine, log) = start(EngineConfig { shared_batch_tokens: 8, ..EngineConfig::default() });
+    for (others, batches) in [(0, 2), (1, 12)] {
+        let first = occupied(&engine, &log).await;
+        // About six tokens each.
+        let mut many: Vec<_> = (0..10).map(|_| sentence(&engine, "sentence 01234567", NOW)).collect();
+        many.extend((0..others).map(|_| sentence(&engine, "sentence 01234567", of(2))));
+        eventually(|| engine.waiting() == 10 + others).await;
+        let before = engine.stats().batches;
+        log.release();
+        first.await.unwrap().unwrap();
+        for answer in many {
+            answer.await.unwrap().unwrap();
+        }
+        assert_eq!(engine.stats().batches - before, batches, "{others} others");
+    }
 }
