@@ -81,7 +81,8 @@ async fn who_holds_many_pictures_leaves_room_for_others() {
         tokio::spawn(async move { pictures.resolve_for(Flow(1), &source, PixelRules::CURRENT).await })
     };
     tokio::task::yield_now().await;
-    let other = pictures.resolve_for(Flow(2), &testing::picture(201), PixelRules::CURRENT);
+    let source = testing::picture(201);
+    let other = pictures.resolve_for(Flow(2), &source, PixelRules::CURRENT);
     tokio::time::timeout(soon, other).await.unwrap().unwrap();
     drop(held);
     waiting.await.unwrap().unwrap();
