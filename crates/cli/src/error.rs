@@ -4,8 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use reasonedit_resilience::WorkLost;
-
-use crate::settings::SettingsError;
+use reasonedit_settings::SettingsError;
 
 /// Errors of the program: messages for a person at a terminal.
 #[derive(Debug, thiserror::Error)]

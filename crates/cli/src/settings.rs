@@ -3,7 +3,6 @@
 //! Later layers win: built-in defaults (`config/default.toml`, compiled in) < the model's profile
 //! (`reasonedit.json` in its folder) < a file < `REASONEDIT_*` variables < options.
 
-mod layers;
 mod model;
 mod storage;
 
@@ -14,13 +13,12 @@ use reasonedit_audit::AuditConfig;
 use reasonedit_editor::EditorConfig;
 use reasonedit_inference::EngineConfig;
 use reasonedit_server::ServerConfig;
+use reasonedit_settings::{Layer, SettingsError, merge, usual_file};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{CommonArgs, ServeArgs, SettingsArgs};
 use crate::logging::LogSettings;
 
-use layers::Layer;
-pub(crate) use layers::SettingsError;
 pub(crate) use model::{ModelSettings, ModelSources};
 use storage::StorageSettings;
 pub(crate) use storage::read_key;
@@ -136,7 +134,7 @@ impl Settings {
     fn load_with(args: &CommonArgs, more: Vec<(String, Value)>) -> Result<Self, SettingsError> {
         let known = known()?;
         let mut over = Vec::new();
-        if let Some(file) = args.config.clone().or_else(layers::usual_file) {
+        if let Some(file) = args.config.clone().or_else(usual_file) {
             over.push(Layer::file(&file)?);
         }
         over.push(Layer::environment()?);
@@ -146,13 +144,13 @@ impl Settings {
 
         let defaults = Layer::defaults(DEFAULTS)?;
         let all: Vec<Layer> = std::iter::once(defaults.clone()).chain(over.iter().cloned()).collect();
-        let settings: Self = layers::merge(&all, &known)?;
+        let settings: Self = merge(&all, &known)?;
         // The profile stands below what a person set, but which profile it is depends on what they set.
         let mut settings = match settings.model.profile() {
             None => settings,
             Some(profile) => {
                 let all: Vec<Layer> = [defaults, Layer::profile(&profile)?].into_iter().chain(over).collect();
-                layers::merge(&all, &known)?
+                merge(&all, &known)?
             }
         };
         let head = &mut settings.editor.retrieval.relevance.head;
@@ -212,7 +210,7 @@ fn options_of(args: &CommonArgs) -> Result<Vec<(String, Value)>, SettingsError> 
             origin: "the command line".to_owned(),
             reason: format!("--set {pair}: NAME=VALUE is expected"),
         })?;
-        options.push((name.trim().to_owned(), layers::value(value.trim())));
+        options.push((name.trim().to_owned(), reasonedit_settings::value(value.trim())));
     }
     Ok(options)
 }

@@ -10,7 +10,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 
 /// A wrong setting, file or profile. Every message names the setting and where it came from.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SettingsError {
+pub enum SettingsError {
     /// A setting nobody knows.
     #[error("unknown setting `{name}` in {origin}{}", hint(suggestion.as_deref()))]
     Unknown {
@@ -50,7 +50,7 @@ const NOT_SETTINGS: [&str; 3] = ["log", "token", "config"];
 
 /// One place settings come from.
 #[derive(Clone, Debug)]
-pub(crate) struct Layer {
+pub struct Layer {
     /// For messages: `./reasonedit.toml`, `environment variables` …
     origin: String,
     values: Dict,
@@ -70,7 +70,7 @@ impl Layer {
     ///
     /// # Errors
     /// The text is not TOML.
-    pub(crate) fn defaults(text: &str) -> Result<Self, SettingsError> {
+    pub fn defaults(text: &str) -> Result<Self, SettingsError> {
         Self::from_provider("the built-in defaults", Style::File, &Toml::string(text))
     }
 
@@ -78,7 +78,7 @@ impl Layer {
     ///
     /// # Errors
     /// It can't be read or is not TOML.
-    pub(crate) fn file(path: &Path) -> Result<Self, SettingsError> {
+    pub fn file(path: &Path) -> Result<Self, SettingsError> {
         let origin = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| SettingsError::Layer { origin: origin.clone(), reason: error.to_string() })?;
@@ -89,7 +89,7 @@ impl Layer {
     ///
     /// # Errors
     /// None that is known; variables of any content are values.
-    pub(crate) fn environment() -> Result<Self, SettingsError> {
+    pub fn environment() -> Result<Self, SettingsError> {
         let env = Env::prefixed("REASONEDIT_").ignore(&NOT_SETTINGS).split("__");
         Self::from_provider("the environment", Style::Variables, &env)
     }
@@ -98,7 +98,7 @@ impl Layer {
     ///
     /// # Errors
     /// It can't be read or is not a JSON object.
-    pub(crate) fn profile(path: &Path) -> Result<Self, SettingsError> {
+    pub fn profile(path: &Path) -> Result<Self, SettingsError> {
         let origin = path.display().to_string();
         let fail = |reason: String| SettingsError::Layer { origin: origin.clone(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
@@ -112,7 +112,7 @@ impl Layer {
     }
 
     /// Options of the command line: dotted names and values.
-    pub(crate) fn options(pairs: Vec<(String, Value)>) -> Self {
+    pub fn options(pairs: Vec<(String, Value)>) -> Self {
         let mut values = Dict::new();
         for (name, value) in pairs {
             insert(&mut values, &name, value);
@@ -178,7 +178,7 @@ fn insert(dict: &mut Dict, name: &str, value: Value) {
 }
 
 /// Reads a value as variables are read: `7`, `true`, `[1, 2]`, bare words.
-pub(crate) fn value(text: &str) -> Value {
+pub fn value(text: &str) -> Value {
     match text.parse() {
         Ok(value) => value,
         Err(never) => match never {},
@@ -192,7 +192,7 @@ pub(crate) fn value(text: &str) -> Value {
 ///
 /// # Errors
 /// The first unknown name, or the first value that can't be used, with the layer it stands in.
-pub(crate) fn merge<T: serde::de::DeserializeOwned>(
+pub fn merge<T: serde::de::DeserializeOwned>(
     layers: &[Layer],
     known: &serde_json::Value,
 ) -> Result<T, SettingsError> {
@@ -280,8 +280,7 @@ fn describe(kind: &Kind) -> String {
 }
 
 /// Every dotted name in a value of the settings as JSON: leaves, and tables that are empty.
-#[cfg(test)]
-pub(crate) fn names(value: &serde_json::Value) -> std::collections::BTreeSet<String> {
+pub fn names(value: &serde_json::Value) -> std::collections::BTreeSet<String> {
     fn walk(value: &serde_json::Value, prefix: &str, into: &mut std::collections::BTreeSet<String>) {
         match value.as_object().filter(|object| !object.is_empty()) {
             Some(object) => {
@@ -301,7 +300,7 @@ pub(crate) fn names(value: &serde_json::Value) -> std::collections::BTreeSet<Str
 }
 
 /// The file that is read when none is named, if it is there.
-pub(crate) fn usual_file() -> Option<PathBuf> {
+pub fn usual_file() -> Option<PathBuf> {
     let path = PathBuf::from("reasonedit.toml");
     path.is_file().then_some(path)
 }
