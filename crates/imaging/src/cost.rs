@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use image::{ImageDecoder as _, ImageReader};
 
-use crate::{DecodeLimits, ImageFormat};
+use crate::{DecodeLimits, ImageFormat, tiff};
 
 /// Bytes of an RGB picture, once as decoded and once more as it is turned upright.
 const TWO_COPIES: u64 = 6;
@@ -20,6 +20,9 @@ pub fn decode_cost(bytes: &[u8], limits: &DecodeLimits) -> u64 {
     }
     let Some(format) = ImageFormat::sniff(bytes) else { return 0 };
     let largest = limits.max_alloc();
+    if format == ImageFormat::Tiff && !tiff::is_modest(bytes) {
+        return largest;
+    }
     let reader = ImageReader::with_format(Cursor::new(bytes), format.codec());
     // What another reader than the codec takes (TIFFs of many kinds, lossless JPEGs) is taken for the
     // largest.

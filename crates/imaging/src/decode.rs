@@ -94,6 +94,9 @@ fn codec(
 ) -> Result<(DynamicImage, Orientation), ImagingError> {
     let max_alloc = limits.max_alloc();
     let failed = |error| from_codec(error, format, max_alloc);
+    if format == ImageFormat::Tiff && !tiff::is_modest(bytes) {
+        return Err(ImagingError::Malformed("a field of its directory is impossibly long".to_owned()));
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.codec());
     let mut codec_limits = Limits::no_limits();
     codec_limits.max_alloc = Some(max_alloc);

@@ -48,6 +48,13 @@ pub(crate) fn has_planes_of_tiles(bytes: &[u8]) -> bool {
             .is_some_and(|(length, height)| height.checked_rem(length) != Some(0))
 }
 
+/// Whether no field says that it has more values than a picture can need. The `tiff` crate makes room for all
+/// of them, 32 bytes each and up to a quarter of a gigabyte, before it reads the first, and does so when a file
+/// is opened: before anything is known of what the picture costs.
+pub(crate) fn is_modest(bytes: &[u8]) -> bool {
+    Directory::first(bytes).is_ok_and(|directory| directory.longest <= layout::MOST_CHUNKS)
+}
+
 /// Whether another picture follows that is no smaller copy and no mask of the first.
 fn has_further_pages(directory: &Directory<'_>) -> bool {
     directory.next().is_some_and(|next| {

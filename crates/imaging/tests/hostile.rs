@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use reasonedit_imaging::{
-    DecodeLimits, ImageFormat, ImagingError, PixelRules, RgbImage, decode, decode_under, encode_jpeg,
-    encode_png,
+    DecodeLimits, ImageFormat, ImagingError, PixelRules, RgbImage, decode, decode_cost, decode_under,
+    encode_jpeg, encode_png,
 };
 
 static KINDS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
@@ -175,6 +175,26 @@ fn tiffs_that_promise_too_much_are_refused_by_their_header() {
         let result = decode(&tiff(&[&size(width, height)[..], &tiles].concat(), 0, &[0; 4096]), &limits);
         let refused = matches!(result, Err(ImagingError::Malformed(_) | ImagingError::TooMuchMemory { .. }));
         assert!(refused, "{width} {height} {side}: {result:?}");
+    }
+}
+
+#[test]
+fn a_tiff_whose_fields_are_impossibly_long_is_taken_for_dear_and_read_by_its_first_values() {
+    // The number of rows of a strip, a million times, and once where it is said twice.
+    for doubled in [false, true] {
+        let long = (278, 3, 1 << 20, 8);
+        let mut entries =
+            vec![(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 150)];
+        entries.extend(if doubled { vec![(278, 3, 1, 4), long] } else { vec![long] });
+        entries.push((279, 4, 1, 16));
+        let bytes = tiff(&entries, 0, &[7; 80]);
+        let limits = tight();
+        let most = 8 * limits.max_pixels + (16 << 20);
+        assert_eq!(decode_cost(&bytes, &limits), most);
+        for rules in [PixelRules::First, PixelRules::CURRENT] {
+            let decoded = decode_under(&bytes, &limits, rules);
+            assert_eq!(decoded.unwrap().image.get_pixel(3, 3).0, [7; 3], "{rules:?} {doubled}");
+        }
     }
 }
 

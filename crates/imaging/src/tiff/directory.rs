@@ -41,6 +41,30 @@ pub(super) mod tag {
     pub(crate) const YCBCR_COEFFICIENTS: u16 = 529;
     pub(crate) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(crate) const REFERENCE_BLACK_WHITE: u16 = 532;
+
+    /// Fields that are numbers and say how pixels lie.
+    pub(crate) const OF_LAYOUT: [u16; 20] = [
+        WIDTH,
+        HEIGHT,
+        BITS_PER_SAMPLE,
+        COMPRESSION,
+        PHOTOMETRIC,
+        FILL_ORDER,
+        STRIP_OFFSETS,
+        ORIENTATION,
+        SAMPLES_PER_PIXEL,
+        ROWS_PER_STRIP,
+        STRIP_BYTE_COUNTS,
+        PLANAR,
+        PREDICTOR,
+        COLOR_MAP,
+        TILE_WIDTH,
+        TILE_LENGTH,
+        TILE_OFFSETS,
+        TILE_BYTE_COUNTS,
+        EXTRA_SAMPLES,
+        SAMPLE_FORMAT,
+    ];
 }
 
 /// Entries beyond this many are no picture's.
@@ -60,6 +84,8 @@ pub(super) struct Directory<'a> {
     big: bool,
     fields: BTreeMap<u16, Field>,
     next: u64,
+    /// Most values that a field of the layout says it has, fields that are there twice included.
+    pub longest: u64,
 }
 
 /// Bytes of one value of a type; nothing for types that no standard has.
@@ -78,7 +104,7 @@ impl<'a> Directory<'a> {
     pub(super) fn first(bytes: &'a [u8]) -> Result<Self, ImagingError> {
         let little = bytes.starts_with(b"II");
         let big = matches!(bytes.get(2..4), Some([43, 0] | [0, 43]));
-        let mut empty = Self { bytes, little, big, fields: BTreeMap::new(), next: 0 };
+        let mut empty = Self { bytes, little, big, fields: BTreeMap::new(), next: 0, longest: 0 };
         let at = if big {
             if empty.number(4, 2)? != 8 {
                 return Err(malformed("its header is not one of a BigTIFF"));
@@ -93,8 +119,7 @@ impl<'a> Directory<'a> {
 
     /// The directory after this one, if there is one that can be read.
     pub(super) fn next(&self) -> Option<Self> {
-        let mut next =
-            Self { bytes: self.bytes, little: self.little, big: self.big, fields: BTreeMap::new(), next: 0 };
+        let mut next = Self { fields: BTreeMap::new(), next: 0, longest: 0, ..*self };
         // A chain that leads back to where it began never gets longer than one step here.
         (self.next != 0).then(|| next.read(self.next).ok()).flatten()?;
         Some(next)
@@ -110,6 +135,9 @@ impl<'a> Directory<'a> {
             let from = at.saturating_add(head + index * entry);
             let (tag, kind) = (self.number(from, 2)? as u16, self.number(from + 2, 2)? as u16);
             let count = self.number(from + 4, inline)?;
+            if tag::OF_LAYOUT.contains(&tag) {
+                self.longest = self.longest.max(count);
+            }
             let Some(size) = size_of(kind) else { continue };
             let value = from + 4 + inline;
             let at = if count.saturating_mul(size) <= inline { value } else { self.number(value, inline)? };

@@ -7,7 +7,7 @@ use crate::decoded::DecodeLimits;
 use crate::depth::{Declared, SampleKind};
 
 /// Most strips or tiles. A picture of the greatest size in the smallest tiles of the standard has fewer.
-const MOST_CHUNKS: u64 = 1 << 18;
+pub(super) const MOST_CHUNKS: u64 = 1 << 18;
 /// Most samples of a pixel, of which only colours and opacity are kept.
 const MOST_SAMPLES: u64 = 1024;
 
