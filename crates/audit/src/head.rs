@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use blake3::Hash;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -69,7 +68,7 @@ impl EndRecord {
     }
 
     pub(crate) fn place(&self) -> Option<Place> {
-        Some(Place { seq: self.seq, hash: Hash::from_hex(&self.hash).ok()? })
+        Place::said(self.seq, &self.hash)
     }
 
     /// Writes it into the folder.
@@ -114,7 +113,7 @@ impl Anchor {
     }
 
     pub(crate) fn place(&self) -> Option<Place> {
-        Some(Place { seq: self.seq, hash: Hash::from_hex(&self.hash).ok()? })
+        Place::said(self.seq, &self.hash)
     }
 
     /// The first day that is kept.

@@ -34,6 +34,11 @@ pub(crate) struct Place {
 impl Place {
     /// Before the first line.
     pub(crate) const BEGIN: Self = Self { seq: 0, hash: GENESIS };
+
+    /// As a file says it; none of a number that no line can follow.
+    pub(crate) fn said(seq: u64, hash: &str) -> Option<Self> {
+        Some(Self { seq, hash: Hash::from_hex(hash).ok()? }).filter(|place| place.seq < u64::MAX)
+    }
 }
 
 /// Writes the line that follows `after`, its newline included; `body` is what it says, as a JSON object.
@@ -83,14 +88,16 @@ pub(crate) fn unseal(line: &[u8]) -> Option<Sealed> {
     let (_, prev) = cut_open(said, PREV)?;
     // What holds is what was written: its number need not be looked for in the whole line.
     let Numbered { seq } = serde_json::from_slice(line).ok()?;
-    Some(Sealed { seq, prev, hash, holds: blake3::hash(said) == hash })
+    let sealed = Sealed { seq, prev, hash, holds: blake3::hash(said) == hash };
+    // What no line can follow was never written.
+    (seq < u64::MAX).then_some(sealed)
 }
 
 /// The number of a line, without reading more of it.
 pub(crate) fn seq_of(line: &[u8]) -> Option<u64> {
     let rest = line.strip_prefix(b"{\"seq\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok().filter(|seq| *seq < u64::MAX)
 }
 
 /// What stands before a hash with these marks around it, and the hash.

@@ -206,7 +206,9 @@ impl Check {
         let detail = record.detail.unwrap_or_default();
         match record.event {
             AuditEvent::Healed => self.report.healed += 1,
-            AuditEvent::Lost => self.report.lost += record.count.unwrap_or(0),
+            AuditEvent::Lost => {
+                self.report.lost = self.report.lost.saturating_add(record.count.unwrap_or(0));
+            }
             AuditEvent::Gap => self.fault(at, AuditFaultKind::Reported, detail),
             AuditEvent::Pruned => {
                 let told = self.anchored.filter(|anchor| record.count == Some(anchor.seq));

@@ -166,7 +166,7 @@ pub(crate) enum NoManifest {
 impl BackupManifest {
     /// Bytes of all that it names.
     pub fn bytes(&self) -> u64 {
-        self.objects().map(|object| object.bytes).sum()
+        self.objects().fold(0, |all, object| all.saturating_add(object.bytes))
     }
 
     fn objects(&self) -> impl Iterator<Item = BackupObject> {
