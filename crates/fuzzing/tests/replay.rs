@@ -1,5 +1,10 @@
 //! Every target on the corpus that is kept, and on mutations of it that are the same each time. With
 //! `REASONEDIT_FUZZING_TIMES=100` as many times as much.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
