@@ -119,9 +119,9 @@ static QUESTIONS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let image = json!({"data": service::picture()});
     vec![
         json!({"image": image, "question": "What is in the corner?", "choices": ["circle", "square"], "compare": true,
-            "explain": true, "retrieval": {"k": 2, "enabled": true, "gate": false, "verify": true}}),
+            "explain": true, "retrieval": {"k": 2, "enabled": true, "reject_percentile": 90, "verify": true}}),
         json!({"image": image, "question": "What is in the corner?", "max_tokens": 2, "stream": true}),
-        json!({"image": image, "question": "What?", "statements": ["It has four sides."]}),
+        json!({"image": image, "statements": ["It has four sides."]}),
     ]
 });
 

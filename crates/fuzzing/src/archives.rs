@@ -73,7 +73,7 @@ static GOOD: LazyLock<Good> = LazyLock::new(|| {
                 "kind": if ordinal == 0 { "answer" } else { "statement" },
                 "statement": ordinal.checked_sub(1), "image": image.to_string(),
                 "area": if ordinal == 0 { Value::Null } else { json!({"x": 1, "y": 2, "width": 3, "height": 4}) },
-                "sentence": "It is.", "radius": 0.5, "key_f32": base64(&key),
+                "sentence": "It is.", "radius": 0.5, "key": [], "key_f32": base64(&key),
             })
         };
         json!({

@@ -40,8 +40,8 @@ static BODIES: LazyLock<Vec<Value>> = LazyLock::new(|| {
         json!({"image": {"id": "00"}, "question": "q", "answer": "a", "reasoning": "One. Two.\n- three"}),
         json!({
             "image": {"url": "https://example.org/a.png"}, "question": "What is it?", "choices": ["a", "b"],
-            "compare": true, "explain": true, "verify": true, "max_tokens": 3, "max_thinking_tokens": 4,
-            "stream": false, "retrieval": {"k": 5, "enabled": true, "gate": true, "hubness": false, "reject_percentile": 10},
+            "compare": true, "explain": true, "max_tokens": 3, "max_thinking_tokens": 4,
+            "stream": false, "retrieval": {"k": 5, "enabled": true, "verify": true, "reject_percentile": 10},
         }),
         json!({"image": {"data": "data:image/png;base64,AAAA"}, "statements": ["It is.", "It was."]}),
         json!({

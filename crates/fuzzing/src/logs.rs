@@ -39,7 +39,8 @@ pub(crate) fn log(data: &[u8]) {
                 break;
             }
             file.resize(file.len().next_multiple_of(SEGMENT), 0);
-            number = if input.byte() == 0xff { u64::MAX >> (input.byte() % 32) } else { number + 1 };
+            number =
+                if input.byte() == 0xff { u64::MAX >> (input.byte() % 32) } else { number.saturating_add(1) };
         }
         if kind & 0x40 != 0 {
             while !input.0.is_empty() {

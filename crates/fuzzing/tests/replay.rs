@@ -1,5 +1,5 @@
 //! Every target on the corpus that is kept, and on mutations of it that are the same each time. With
-//! `REASONEDIT_FUZZING_TIMES=100` as many times as much.
+//! `REASONEDIT_FUZZING_TIMES=100` as many times as much, with `REASONEDIT_FUZZING_ONLY=text` of one target.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ const LONGEST: usize = 8192;
 /// Bytes of a file of the corpus, and of all of it.
 const FILE: u64 = 64 << 10;
 const CORPUS: u64 = 1 << 20;
+
+/// What is allocated is counted for the whole process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Panics on whatever thread, caught or not.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -90,6 +94,7 @@ fn run(target: &Target, data: &[u8]) {
 
 #[test]
 fn the_corpus_and_mutations_of_it_break_nothing() {
+    let _alone = ALONE.lock();
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         PANICS.fetch_add(1, Ordering::SeqCst);
@@ -97,7 +102,9 @@ fn the_corpus_and_mutations_of_it_break_nothing() {
     }));
     let times = std::env::var("REASONEDIT_FUZZING_TIMES").map_or(1, |times| times.parse().unwrap());
     let mut all = 0;
-    for (seed, target) in targets().enumerate() {
+    let only = std::env::var("REASONEDIT_FUZZING_ONLY").ok();
+    let wanted = |target: &&Target| only.as_ref().is_none_or(|only| only == target.name);
+    for (seed, target) in targets().filter(wanted).enumerate() {
         let kept: Vec<Vec<u8>> = corpus(target.name).into_values().collect();
         assert!(!kept.is_empty(), "{}: no corpus", target.name);
         kept.iter().for_each(|data| run(target, data));
@@ -111,11 +118,12 @@ fn the_corpus_and_mutations_of_it_break_nothing() {
         println!("{}: {} of the corpus, {done} mutations in {:?}", target.name, kept.len(), begun.elapsed());
         all += done;
     }
-    assert!(all > 3000, "{all} mutations in all");
+    assert!(all > 3000 || only.is_some(), "{all} mutations in all");
 }
 
 #[test]
 fn every_target_has_its_program_and_a_small_corpus() {
+    let _alone = ALONE.lock();
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     let mut bytes = 0;
     for target in targets() {
