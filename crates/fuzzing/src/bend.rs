@@ -6,6 +6,8 @@ use crate::input::Input;
 
 /// Most changes to one document.
 const CHANGES: usize = 8;
+/// Bytes from which on a document doesn't grow: copies of copies of copies would have no end.
+const LARGE: usize = 256 << 10;
 /// Texts that mean something somewhere, or have cost somebody an evening.
 const TEXTS: [&str; 20] = [
     "",
@@ -35,6 +37,9 @@ pub(crate) fn bent(document: &Value, input: &mut Input<'_>) -> Value {
     let mut document = document.clone();
     for _ in 0..CHANGES {
         if input.0.is_empty() {
+            break;
+        }
+        if document.to_string().len() > LARGE {
             break;
         }
         let all = pointers(&document);
@@ -101,7 +106,8 @@ fn change(document: &mut Value, at: &str, all: &[String], input: &mut Input<'_>)
             }
         }
         10 => {
-            let many = input.byte();
+            let most = LARGE / (place.to_string().len() + 1);
+            let many = usize::from(input.byte()).min(most);
             *place = Value::Array((0..many).map(|_| place.clone()).collect());
         }
         11 => *place = other.unwrap_or(Value::Null),

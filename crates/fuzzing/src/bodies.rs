@@ -50,7 +50,7 @@ static BODIES: LazyLock<Vec<Value>> = LazyLock::new(|| {
         }),
         json!({"taps": "all", "apply": "never"}),
         json!({"name": "ward", "role": "contributor", "codebooks": ["a", "b"], "expires_at": "2030-01-01T00:00:00Z"}),
-        json!({"verify": true, "prune": 3}),
+        json!({"check": true}),
         json!({"code": "a", "code_verifier": "b", "redirect_uri": "http://localhost/"}),
         json!({"line": 1, "status": 201, "edit": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "problem": null}),
     ]
