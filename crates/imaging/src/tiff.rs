@@ -49,8 +49,8 @@ pub(crate) fn has_planes_of_tiles(bytes: &[u8]) -> bool {
 }
 
 /// Whether no field says that it has more values than a picture can need. The `tiff` crate makes room for all
-/// of them, 32 bytes each and up to a quarter of a gigabyte, before it reads the first, and does so when a file
-/// is opened: before anything is known of what the picture costs.
+/// of them, 32 bytes each and up to a quarter of a gigabyte, before it reads the first, and does so when a
+/// file is opened: before anything is known of what the picture costs.
 pub(crate) fn is_modest(bytes: &[u8]) -> bool {
     Directory::first(bytes).is_ok_and(|directory| directory.longest <= layout::MOST_CHUNKS)
 }
