@@ -90,9 +90,9 @@ impl CommandLine {
     pub(crate) fn note(self, done: Result<()>) -> Result<()> {
         let Self { settings, folders, mut record } = self;
         // Where nothing is, nothing was done.
-        let there = folders.iter().filter(|folder| service::is_in_use(folder));
+        let mut there = folders.iter().filter(|folder| service::is_in_use(folder));
         record.outcome = Some(if done.is_ok() { AuditOutcome::Answered } else { AuditOutcome::Failed });
-        let noted = there.map(|folder| add(&settings, folder, &record)).collect();
+        let noted = there.try_for_each(|folder| add(&settings, folder, &record));
         // What went wrong first is what is told.
         done.and(noted)
     }

@@ -171,7 +171,11 @@ fn entries(input: &mut Input<'_>) -> Vec<u8> {
             _ => input.short(255).to_vec(),
         };
         let mut header = tar::Header::new_gnu();
-        header.set_size(if input.byte() % 8 == 0 { u64::from(input.u32()) } else { content.len() as u64 });
+        header.set_size(if input.byte().is_multiple_of(8) {
+            u64::from(input.u32())
+        } else {
+            content.len() as u64
+        });
         header.set_entry_type(tar::EntryType::new(input.pick(b"0000000125LKxgSVX")));
         if header.set_path(&path).is_err() {
             let name = path.as_bytes();
@@ -208,7 +212,8 @@ fn nearly_good(input: &mut Input<'_>) -> Vec<u8> {
         }
     }
     let mut out = tar::Builder::new(Vec::new());
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    let text = text.join("\n") + "\n";
     let files: BTreeMap<String, Vec<u8>> = BTreeMap::from([
         (MANIFEST.to_owned(), manifest.to_string().into_bytes()),
         (EDITS.to_owned(), text.into_bytes()),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use reasonedit_backup::BackupRepository;
+use reasonedit_keyring::Keyring;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -33,7 +34,7 @@ pub(crate) fn log(data: &[u8]) {
     let mut file = Vec::new();
     if kind & 1 == 0 {
         let mut number = u64::from(input.byte() % 4);
-        for _ in 0..1 + kind % 3 {
+        for _ in 0..=(kind % 3) {
             segment(&mut file, number, &mut input);
             if input.0.is_empty() {
                 break;
@@ -64,13 +65,12 @@ pub(crate) fn log(data: &[u8]) {
 
 /// A number of the log's variable length.
 fn number(out: &mut Vec<u8>, value: u64) {
-    match value {
-        0..=240 => out.push(value as u8),
-        _ => {
-            let bytes = 8 - value.leading_zeros() as usize / 8;
-            out.push((247 + bytes.max(3)) as u8);
-            out.extend(&value.to_le_bytes()[..bytes.max(3)]);
-        }
+    if value <= 240 {
+        out.push(value as u8);
+    } else {
+        let bytes = 8 - value.leading_zeros() as usize / 8;
+        out.push((247 + bytes.max(3)) as u8);
+        out.extend(&value.to_le_bytes()[..bytes.max(3)]);
     }
 }
 
@@ -147,7 +147,9 @@ fn node(body: &mut Vec<u8>, input: &mut Input<'_>) {
 /// A folder of backups, and what a backup of it says.
 static REPOSITORY: LazyLock<(TempDir, Value)> = LazyLock::new(|| {
     let folder = scratch::folder();
-    BackupRepository::open_or_create(folder.path()).expect("a new folder");
+    let (known, keys) = (scratch::folder(), Keyring::ephemeral().expect("chance"));
+    BackupRepository::open_or_create(folder.path(), &known.path().join("known"), &keys, false)
+        .expect("a new folder");
     for name in ["snapshots", "rows", "images", "files"] {
         fs::create_dir(folder.path().join(name)).expect("a folder");
     }
@@ -193,7 +195,9 @@ pub(crate) fn backup(data: &[u8]) {
     fs::write(path, if kind & 1 == 0 { text.as_bytes() } else { data }).expect("a file");
     let repository = BackupRepository::open(folder).expect("a folder of backups");
     if let Ok(listed) = repository.list() {
-        let bytes = |listing: &reasonedit_backup::BackupListing| listing.manifest.as_ref().map(|m| m.bytes());
+        let bytes = |listing: &reasonedit_backup::BackupListing| {
+            listing.manifest.as_ref().map(reasonedit_backup::BackupManifest::bytes)
+        };
         let _ = listed.iter().filter_map(bytes).max();
     }
     let go_on = |_| ControlFlow::Continue(());
@@ -209,7 +213,7 @@ pub(crate) fn backup(data: &[u8]) {
         assert!(strays.is_empty(), "restored beside its folder: {strays:?}");
     }
     // What is put there is many small files, and only the last ones matter.
-    if kind & 0x0f == 0 {
+    if kind % 16 == 0 {
         for name in ["rows", "images", "files"] {
             fs::remove_dir_all(folder.join(name)).expect("a folder");
             fs::create_dir(folder.join(name)).expect("a folder");

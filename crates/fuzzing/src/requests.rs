@@ -16,13 +16,14 @@ static OPEN: LazyLock<Service> = LazyLock::new(|| Service::without_model(ServerC
 
 /// Behind a proxy, with tokens.
 static GUARDED: LazyLock<Service> = LazyLock::new(|| {
-    let mut config = ServerConfig::default();
-    config.auth_tokens = vec!["0123456789abcdef0123456789abcdef".to_owned()];
-    config.trusted_proxies = vec!["10.0.0.0/8".to_owned()];
-    config.hosts = vec!["example.org".to_owned()];
-    config.cors_origins = vec!["https://example.org".to_owned()];
-    "/app".clone_into(&mut config.path_prefix);
-    Service::without_model(config)
+    Service::without_model(ServerConfig {
+        auth_tokens: vec!["0123456789abcdef0123456789abcdef".to_owned()],
+        trusted_proxies: vec!["10.0.0.0/8".to_owned()],
+        hosts: vec!["example.org".to_owned()],
+        cors_origins: vec!["https://example.org".to_owned()],
+        path_prefix: "/app".to_owned(),
+        ..ServerConfig::default()
+    })
 });
 
 /// Makes what executions share.

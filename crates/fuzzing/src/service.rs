@@ -103,7 +103,7 @@ impl Answer {
 }
 
 fn library(config: &EditorConfig) -> Arc<Library> {
-    Arc::new(Library::open(Arc::new(MemoryStore::new()), config.codebook.clone()).expect("an empty library"))
+    Arc::new(Library::open(Arc::new(MemoryStore::new()), config.codebook).expect("an empty library"))
 }
 
 fn models() -> Result<Models, reasonedit_inference::EngineError> {

@@ -22,7 +22,7 @@ const SUM: usize = 16;
 struct Sealed {
     folder: TempDir,
     file: Vec<u8>,
-    sealed: Vec<u8>,
+    value: Vec<u8>,
 }
 
 static KEYS: LazyLock<Sealed> = LazyLock::new(|| {
@@ -30,10 +30,10 @@ static KEYS: LazyLock<Sealed> = LazyLock::new(|| {
     let path = folder.path().join("keys");
     let keys = Keyring::open(&path, None).expect("keys");
     keys.ensure(&[thing(0), thing(1), thing(2)]).expect("keys");
-    let sealed = keys.seal(thing(0), b"here", b"what is sealed").expect("a key");
+    let value = keys.seal(thing(0), b"here", b"what is sealed").expect("a key");
     keys.erase(&[thing(1)], Some("somebody")).expect("a key");
     drop(keys);
-    Sealed { file: fs::read(&path).expect("keys"), folder, sealed }
+    Sealed { file: fs::read(&path).expect("keys"), folder, value }
 });
 
 fn thing(n: u8) -> KeyId {
@@ -83,12 +83,12 @@ pub(crate) fn keys(data: &[u8]) {
     let _ = is_whole(&path);
     let Ok(keys) = Keyring::open(&path, None) else { return };
     assert!(keys.damaged() <= file.len() / BLOCK);
-    match keys.unseal(thing(0), b"here", &kept.sealed) {
+    match keys.unseal(thing(0), b"here", &kept.value) {
         Ok(plain) => assert_eq!(plain, b"what is sealed"),
         Err(error) => assert!(!matches!(error, KeyringError::Locked), "{error}"),
     }
-    assert!(keys.unseal(thing(0), b"there", &kept.sealed).is_err());
-    assert!(keys.unseal(thing(1), b"here", &kept.sealed).is_err());
+    assert!(keys.unseal(thing(0), b"there", &kept.value).is_err());
+    assert!(keys.unseal(thing(1), b"here", &kept.value).is_err());
     if let Some(erasure) = keys.erased(thing(1)) {
         let _ = format!("{erasure:?}");
     }

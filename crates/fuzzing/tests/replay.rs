@@ -107,7 +107,9 @@ fn the_corpus_and_mutations_of_it_break_nothing() {
     for (seed, target) in targets().filter(wanted).enumerate() {
         let kept: Vec<Vec<u8>> = corpus(target.name).into_values().collect();
         assert!(!kept.is_empty(), "{}: no corpus", target.name);
-        kept.iter().for_each(|data| run(target, data));
+        for data in &kept {
+            run(target, data);
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed as u64);
         let begun = ProcessTime::now();
         let mut done = 0;

@@ -198,9 +198,8 @@ fn does(policy: &Policy, method: &Method) -> Option<Does> {
     match policy.audit {
         AuditPolicy::Off => None,
         AuditPolicy::Reads => Some(Does::Look),
-        AuditPolicy::SignIn => Some(Does::Change),
         AuditPolicy::ByMethod if matches!(*method, Method::GET | Method::HEAD) => Some(Does::Look),
-        AuditPolicy::ByMethod => Some(Does::Change),
+        AuditPolicy::SignIn | AuditPolicy::ByMethod => Some(Does::Change),
     }
 }
 

@@ -30,7 +30,7 @@ fn rotate(args: &RotateKeyArgs) -> Result<()> {
     if !path.is_file() {
         return Err(CliError::Failed(format!("{}: no keys here", data.display())));
     }
-    let new = args.new_key_file.as_deref().filter(|_| !args.remove).map(|file| read_key(file));
+    let new = args.new_key_file.as_deref().filter(|_| !args.remove).map(read_key);
     let new = new.transpose()?;
     let keys = service::open_keys(&settings, &path)?;
     keys.rewrap(new.as_ref()).map_err(|error| service::in_folder(data, &CodebookError::from(error)))?;

@@ -1,3 +1,5 @@
+use reasonedit_settings::names;
+
 use super::*;
 
 fn load(common: CommonArgs) -> Result<Settings, SettingsError> {
@@ -37,7 +39,7 @@ fn lines_of_defaults() -> Vec<(String, bool)> {
 #[test]
 fn the_file_of_defaults_is_the_defaults() {
     let defaults = Layer::defaults(DEFAULTS).unwrap();
-    let read: Settings = layers::merge(&[defaults], &known().unwrap()).unwrap();
+    let read: Settings = merge(&[defaults], &known().unwrap()).unwrap();
     assert_eq!(to_json(&read).unwrap(), known().unwrap());
     assert_eq!(read, Settings::default());
 }
@@ -45,13 +47,13 @@ fn the_file_of_defaults_is_the_defaults() {
 #[test]
 fn every_setting_stands_in_the_file_with_a_comment() {
     let lines = lines_of_defaults();
-    for name in layers::names(&known().unwrap()) {
+    for name in names(&known().unwrap()) {
         let Some((_, explained)) = lines.iter().find(|(n, _)| *n == name) else {
             panic!("config/default.toml does not have `{name}`");
         };
         assert!(explained, "config/default.toml: `{name}` has no comment above it");
     }
-    let names = layers::names(&known().unwrap());
+    let names = names(&known().unwrap());
     for (name, _) in lines {
         assert!(names.contains(&name), "config/default.toml has `{name}`, which is no setting");
     }

@@ -58,8 +58,7 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     audited: Audited,
     Query(params): Query<CreateParams>,
-    deadline: Deadline,
-    key: CallerKey,
+    (deadline, key): (Deadline, CallerKey),
     headers: HeaderMap,
     Payload { value: input, held: _held }: Payload<EditInput>,
 ) -> Result<Response> {

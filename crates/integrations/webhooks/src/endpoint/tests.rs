@@ -4,8 +4,8 @@ use parking_lot::Mutex;
 use reasonedit_codebook::store::StoredCodebook;
 use reasonedit_codebook::{
     CodebookConfig, CodebookError, CodebookStore, Draft, EditId, EditRecord, Embedding, Erasure, EventOrigin,
-    Generation, GenerationId, ImageId, JournalStore, LoggedEvent, Member, MemoryStore, Result, RowKey,
-    SharedEdit,
+    Generation, GenerationId, ImageId, JournalStore, LoggedEvent, Member, MemoryStore, ReadRow, Result,
+    RowKey, SharedEdit,
 };
 use reasonedit_resilience::WorkLost;
 use ulid::Ulid;
@@ -39,8 +39,11 @@ impl JournalStore for Unreliable {
     fn row(&self, table: &str, key: RowKey) -> Result<Option<Vec<u8>>> {
         self.0.row(table, key)
     }
-    fn rows(&self, table: &str, keys: RangeInclusive<RowKey>, most: usize) -> Result<Vec<(RowKey, Vec<u8>)>> {
+    fn rows(&self, table: &str, keys: RangeInclusive<RowKey>, most: usize) -> Result<Vec<ReadRow>> {
         self.0.rows(table, keys, most)
+    }
+    fn rows_reached(&self, table: &str) -> Result<Vec<ReadRow>> {
+        self.0.rows_reached(table)
     }
     fn remove_rows(&self, table: &str, id: Ulid) -> Result<()> {
         self.0.remove_rows(table, id)
@@ -136,7 +139,8 @@ async fn whoever_resumes_is_told_that_it_was_not_written() {
     let kept = take_up(&library, &named).unwrap().remove("audit").unwrap();
     let sender = Sender::new(&config, Duration::from_secs(1)).unwrap();
     let settings = WebhooksConfig::default();
-    let endpoint = Endpoint::new(("audit".to_owned(), config), settings, library, sender, kept);
+    let endpoint =
+        Endpoint::new(("audit".to_owned(), config), settings, library, sender, kept, AuditSink::default());
     let resume = async |fate| {
         *store.1.lock() = fate;
         endpoint.resume(false).await
