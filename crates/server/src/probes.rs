@@ -4,6 +4,7 @@
 //! have something to do. A thread that mostly sleeps gets one soon, and shares neither their connections nor
 //! their certificate.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,12 +13,14 @@ use std::thread::JoinHandle;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::TimeoutsConfig;
 use crate::connections::{Connections, accept};
 
-/// Connections at a time: a few monitors. More wait, with this thread alone.
+/// Connections at a time: a few monitors. A newer one ends the oldest, so that nobody who only holds
+/// connections open keeps a monitor waiting.
 const CONNECTIONS: usize = 64;
 
 /// What answers probes, until it is dropped.
@@ -71,15 +74,23 @@ impl Drop for Probes {
 }
 
 async fn answer(listener: TcpListener, connections: Connections) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(CONNECTIONS + 1));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let (stream, peer, place) = accept(&listener, &places).await;
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
         let connections = connections.clone();
-        tokio::spawn(async move {
+        let connection = tokio::spawn(async move {
             let _place = place;
             if let Err(error) = connections.serve(stream, peer.ip()).await {
                 tracing::debug!(%error, "a probe's connection ended");
             }
         });
+        open.push_back(connection.abort_handle());
     }
 }

@@ -275,6 +275,11 @@ impl AppState {
         self.0.slot.0.editor.loaded()
     }
 
+    /// Whether the service is being stopped.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.slot.0.stopping.is_cancelled()
+    }
+
     pub(crate) fn timeouts(&self) -> &TimeoutsConfig {
         &self.0.timeouts
     }

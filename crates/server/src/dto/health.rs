@@ -77,6 +77,8 @@ pub enum ReadyStatus {
     /// Queries are; edits aren't, since nothing can be stored: `detail` says why. It ends by itself once the
     /// cause is gone.
     Unwritable,
+    /// No more: the service stops, and what runs may end.
+    Stopping,
 }
 
 /// The model that answers.

@@ -24,7 +24,7 @@ pub(crate) async fn live() -> Json<Live> {
     get, path = "/health/ready", operation_id = "get_readiness", tag = "service", security(()),
     responses(
         (status = 200, description = "The model is loaded and the codebooks are open; `unusable` tells of those that can't be used with it, `damaged` of those that can't be read.", body = Ready),
-        (status = 503, description = "The model is being loaded, or nothing can be stored: the disk is full, say. Queries are answered then, and edits once the cause is gone.", body = Ready),
+        (status = 503, description = "The model is being loaded, nothing can be stored (the disk is full, say: queries are answered then, and edits once the cause is gone), or the service is being stopped.", body = Ready),
     ),
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Response {
@@ -74,13 +74,12 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
         Ok(()) => refused().map(|problem| problem.body().detail),
         Err(error) => Some(error.to_string()),
     };
-    match unwritable {
-        None => Json(ready).into_response(),
-        Some(reason) => {
-            (ready.status, ready.detail) = (ReadyStatus::Unwritable, Some(reason));
-            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(ready)).into_response()
-        }
-    }
+    (ready.status, ready.detail) = match unwritable {
+        _ if state.is_stopping() => (ReadyStatus::Stopping, None),
+        Some(reason) => (ReadyStatus::Unwritable, Some(reason)),
+        None => return Json(ready).into_response(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], Json(ready)).into_response()
 }
 
 /// What is wrong with the audit trail, if there is one.

@@ -18,7 +18,7 @@ pub(super) fn unreadable(error: &io::Error) -> Problem {
     if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) {
         return Problem::new(
             ProblemKind::Damaged,
-            "What was kept of the upload is damaged or missing; send it again under another idempotency key.",
+            "What was kept of the upload is damaged or missing; send it again under another idempotency key, without what its results say is done.",
         );
     }
     // The kind and not its text, which may hold a path.

@@ -1,13 +1,17 @@
 //! A real socket: requests that stall, requests that run while the service stops.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use reasonedit_server::{Server, ServerConfig, ServerError};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::common::get;
+use crate::model::server_on;
 
 pub(crate) async fn start(
     change: impl FnOnce(&mut ServerConfig),
@@ -241,12 +245,14 @@ async fn probes_have_an_address_of_their_own_where_nothing_else_is_answered() {
         assert!(refused.starts_with("HTTP/1.1 404") && refused.contains("urn:reasonedit"), "{refused}");
     }
     // A monitor that is stuck keeps no other one away, and the end waits for none.
-    let _stuck: Vec<TcpStream> = futures::future::join_all((0..20).map(|_| TcpStream::connect(address)))
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
-    assert!(ask("GET", "/health/live").await.starts_with("HTTP/1.1 200"));
+    let mut stuck = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /health/live HT").await.unwrap();
+        stuck.push(stream);
+    }
+    let answered = tokio::time::timeout(Duration::from_secs(5), ask("GET", "/health/live")).await;
+    assert!(answered.unwrap().starts_with("HTTP/1.1 200"));
     let config = ServerConfig { health_bind: Some(address.into()), ..ServerConfig::default() };
     assert!(
         matches!(Server::new(config).unwrap().0.probes().await, Err(ServerError::Bind { .. })),
@@ -256,4 +262,18 @@ async fn probes_have_an_address_of_their_own_where_nothing_else_is_answered() {
     assert!(TcpStream::connect(address).await.is_err());
     let (silent, _slot) = Server::new(ServerConfig::default()).unwrap();
     assert!(silent.probes().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_is_told_that_the_service_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, editor) = server_on(folder.path(), ServerConfig::default()).await;
+    let router = server.router();
+    assert_eq!(get(&router, "/health/ready").await.code(), 200);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    assert!(server.serve(listener, async {}).await);
+    let ready = get(&router, "/health/ready").await;
+    assert_eq!((ready.code(), &ready.json()["status"]), (503, &json!("stopping")));
+    assert_eq!(get(&router, "/health/live").await.code(), 200);
+    editor.shutdown().await;
 }
