@@ -279,7 +279,7 @@ impl Keyring {
     /// # Errors
     /// `OtherFolder`, `Malformed`, `Disk`.
     pub fn check_merge(&self, path: &Path) -> Result<()> {
-        KeyFile::read(path)?.map_or(Ok(()), |theirs| self.check_same(&theirs))
+        read_backup(path)?.map_or(Ok(()), |theirs| self.check_same(&theirs))
     }
 
     fn check_same(&self, theirs: &Contents) -> Result<()> {
@@ -292,12 +292,13 @@ impl Keyring {
 
     /// Brings the file of keys of a backup up to date: it gets the keys that are new, and loses those of what
     /// was erased and of work that is over. Those that went otherwise it keeps, since they may be of what an
-    /// earlier state is restored with. It is written whole, and what it was is written over.
+    /// earlier state is restored with. It is written whole, and what it was is written over. One that was cut
+    /// off within its head has nothing to keep, and is written anew.
     ///
     /// # Errors
     /// `OtherFolder` if it has the keys of another, `Malformed`, `Disk`.
     pub fn merge_into(&self, path: &Path) -> Result<()> {
-        let theirs = KeyFile::read(path)?;
+        let theirs = read_backup(path)?;
         let head = match (&self.path, &theirs) {
             (Some(own), _) => {
                 let own = KeyFile::read(own)?.ok_or(KeyringError::Malformed("it is gone"))?;
@@ -326,6 +327,14 @@ impl Keyring {
         blocks.extend(entries.iter().map(|(id, entry)| entry.block(*id)));
         blocks.push(end_of(&blocks));
         KeyFile::replace(path, &blocks)
+    }
+}
+
+/// Reads the file of keys of a backup; `None` if there is none, or nothing of one.
+fn read_backup(path: &Path) -> Result<Option<Contents>> {
+    match KeyFile::bytes(path)? {
+        Some(bytes) if bytes.len() >= BLOCK => Contents::of(&bytes).map(Some),
+        _ => Ok(None),
     }
 }
 

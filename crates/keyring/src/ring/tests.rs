@@ -220,6 +220,14 @@ fn a_backups_keys_follow_and_an_erasure_wins_whichever_side_it_is_on() {
     assert!(opened.has(id(70)) && opened.has(id(71)) && opened.has(id(5)) && opened.damaged() == 0);
     drop(opened);
 
+    // Emptied, or cut off within its head, it is written anew.
+    for length in [0, 1, 127] {
+        fs::write(&backup, &whole[..length]).unwrap();
+        earlier.check_merge(&backup).unwrap();
+        earlier.merge_into(&backup).unwrap();
+        assert_eq!(is_whole(&backup).unwrap(), Some(true), "{length}");
+    }
+
     let other = Keyring::open(&folder.path().join("other"), None).unwrap();
     other.ensure(&[id(1)]).unwrap();
     assert!(matches!(other.merge_into(&backup), Err(KeyringError::OtherFolder)));
