@@ -35,12 +35,26 @@ pub enum AccessError {
         source: io::Error,
     },
     /// The file is there and is none of tokens.
-    #[error("{}: not a file of tokens: {reason}", path.display())]
+    #[error(
+        "{}: not a file of tokens: {reason}; put it back from a backup, since nobody is let in without it",
+        path.display()
+    )]
     Malformed {
         /// Which.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The file is gone, and another that stays where tokens were given once is there.
+    #[error(
+        "{}: it is gone, though tokens were given; put it back, or remove {} to begin anew, asking for none",
+        path.display(), lock.display()
+    )]
+    Gone {
+        /// Which.
+        path: PathBuf,
+        /// The one that is there.
+        lock: PathBuf,
     },
     /// The system has no chance to give.
     #[error("no random bytes: {0}")]
@@ -68,7 +82,9 @@ impl Classify for AccessError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Failure::new(FailureKind::StorageFull, "tokens can't be stored: the disk is full")
             }
-            Self::File { .. } | Self::Malformed { .. } | Self::Random(_) => Failure::internal(&self),
+            Self::File { .. } | Self::Malformed { .. } | Self::Gone { .. } | Self::Random(_) => {
+                Failure::internal(&self)
+            }
         }
     }
 }

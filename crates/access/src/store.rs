@@ -75,7 +75,8 @@ impl TokenStore {
     /// Those of a file; none, if it isn't there.
     ///
     /// # Errors
-    /// [`AccessError::File`] and [`AccessError::Malformed`]: nobody is let in by a file that can't be read.
+    /// [`AccessError::File`], [`AccessError::Malformed`], [`AccessError::Gone`]: nobody is let in by a file that
+    /// can't be read.
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             path: path.to_owned(),
@@ -267,11 +268,7 @@ fn read(path: &Path) -> Result<Loaded> {
         // beginning.
         let lock = path.with_extension("lock");
         if stamp_of_lock(&lock) {
-            let reason = format!(
-                "it is gone, though tokens were given; put it back, or remove {} to begin anew, asking for none",
-                lock.display()
-            );
-            return Err(AccessError::malformed(path, &reason));
+            return Err(AccessError::Gone { path: path.to_owned(), lock });
         }
         return Ok(Loaded::default());
     };

@@ -3,6 +3,7 @@
 //!
 //! Names and shapes are the contract; nothing here decides anything.
 
+pub mod call;
 pub mod events;
 pub mod image;
 pub mod problems;

@@ -273,16 +273,20 @@ impl Shared {
 /// Empties the queue until it is closed.
 fn run(shared: &Shared, mut writer: Writer) {
     let mut tried = Instant::now();
-    let mut inbox = Inbox::default();
+    let (mut inbox, mut look) = (Inbox::default(), tried);
     loop {
-        // Before the lock: it looks at the disk.
-        let left = inbox.take(&shared.folder);
+        // Before the lock, and not with every line: it looks at the disk.
+        let mut left = Vec::new();
+        if look <= Instant::now() {
+            left = inbox.take(&shared.folder);
+            look = Instant::now() + EVERY;
+        }
         let (closing, lost) = {
             let mut queue = shared.queue.lock();
             for record in &left {
                 push_own(&mut queue, record);
             }
-            wait(shared, &writer, tried, &mut queue);
+            wait(shared, &writer, (tried, look), &mut queue);
             let closing = queue.closing;
             if closing {
                 for record in queue.refusals.take(Instant::now(), true) {
@@ -319,8 +323,12 @@ fn run(shared: &Shared, mut writer: Writer) {
 }
 
 /// Waits until there is something to do, or it is time to look what was left by others.
-fn wait(shared: &Shared, writer: &Writer, tried: Instant, queue: &mut MutexGuard<'_, Queue>) {
-    let look = Instant::now() + EVERY;
+fn wait(
+    shared: &Shared,
+    writer: &Writer,
+    (tried, look): (Instant, Instant),
+    queue: &mut MutexGuard<'_, Queue>,
+) {
     loop {
         let now = Instant::now();
         for record in queue.refusals.take_due(now) {

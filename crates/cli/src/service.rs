@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reasonedit_access::{AccessError, TokenStore};
+use reasonedit_access::TokenStore;
 use reasonedit_audit::{AuditError, AuditTrail};
 use reasonedit_backup::BackupService;
 use reasonedit_codebook::store;
@@ -204,13 +204,7 @@ pub(crate) fn tokens(settings: &Settings) -> Result<TokenStore> {
     let [codebooks, ..] = folders(&settings.data);
     store::make_room(&codebooks);
     private_folder(&settings.data).map_err(|error| CliError::file(&settings.data, error))?;
-    TokenStore::open(&settings.data.join(TOKENS)).map_err(|error| match error {
-        AccessError::Malformed { path, reason } if !reason.contains("put it back") => CliError::Failed(format!(
-            "{}: not a file of tokens: {reason}; put it back from a backup, since nobody is let in without it",
-            path.display()
-        )),
-        error => CliError::failed(error),
-    })
+    TokenStore::open(&settings.data.join(TOKENS)).map_err(CliError::failed)
 }
 
 /// Where codebooks, pictures and keys lie in a data folder.

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
-use std::convert::Infallible;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -18,7 +17,7 @@ use tokio::sync::Semaphore;
 use crate::body::BodyBudget;
 use crate::callers::{Counted, counted};
 use crate::client::Proxies;
-use crate::limits::Archives;
+use crate::limits::{Archives, Deadline};
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// Callers that are remembered before it is looked who has nothing here any more.
@@ -46,11 +45,21 @@ struct Inner {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CallerKey(pub u64);
 
-impl<S: Sync> FromRequestParts<S> for CallerKey {
-    type Rejection = Infallible;
+/// Until when the answer to a request is of use, and whose share further in it counts for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// After this it is of no use.
+    pub deadline: Instant,
+    /// Whose it is.
+    pub caller: CallerKey,
+}
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> std::result::Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or_default())
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Deadline(deadline) = Deadline::from_request_parts(parts, state).await?;
+        Ok(Self { deadline, caller: parts.extensions.get().copied().unwrap_or_default() })
     }
 }
 

@@ -6,10 +6,14 @@
 //! each with a header and messages; a message is a page, a change to one, or its end. Pages hold the nodes of
 //! trees, and page 0 the names of the trees.
 
+mod primitive;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+use primitive::{bytes, crc, long, number, numbers, word};
 
 const SEGMENT: usize = 512 << 10;
 const SEGMENT_HEADER: usize = 20;
@@ -365,139 +369,5 @@ fn collect(
     lost
 }
 
-fn crc(parts: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize()
-}
-
-fn word(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-fn long(bytes: &[u8]) -> Option<i64> {
-    bytes.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))
-}
-
-/// A number of sled's variable length.
-fn number(bytes: &mut &[u8]) -> Option<u64> {
-    let (&first, rest) = bytes.split_first()?;
-    let at = |i: usize| rest.get(i).copied().map(u64::from);
-    let (value, length) = match first {
-        0..=240 => (u64::from(first), 0),
-        241..=248 => (240 + 256 * (u64::from(first) - 241) + at(0)?, 1),
-        249 => (2288 + 256 * at(0)? + at(1)?, 2),
-        _ => {
-            let length = usize::from(first) - 247;
-            let mut whole = [0; 8];
-            whole[..length].copy_from_slice(rest.get(..length)?);
-            (u64::from_le_bytes(whole), length)
-        }
-    };
-    *bytes = rest.get(length..)?;
-    Some(value)
-}
-
-/// A number as [`number`] reads it.
-fn numbers(value: u64) -> Vec<u8> {
-    match value {
-        0..=240 => vec![value as u8],
-        241..=2287 => vec![((value - 240) / 256 + 241) as u8, ((value - 240) % 256) as u8],
-        2288..=67_823 => vec![249, ((value - 2288) / 256) as u8, ((value - 2288) % 256) as u8],
-        _ => {
-            let length = 8 - value.leading_zeros() as usize / 8;
-            [&[(247 + length) as u8][..], &value.to_le_bytes()[..length]].concat()
-        }
-    }
-}
-
-/// Bytes behind their length.
-fn bytes(from: &mut &[u8]) -> Option<Vec<u8>> {
-    let length = usize::try_from(number(from)?).ok()?;
-    let (own, rest) = from.split_at_checked(length)?;
-    *from = rest;
-    Some(own.to_vec())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(segment: u64, messages: &[(u8, u64, u64, Vec<u8>)]) -> tempfile::NamedTempFile {
-        let base = ((segment as i64).wrapping_mul(SEGMENT as i64) ^ MASK).to_le_bytes();
-        let head = [base, base].concat();
-        let mut bytes = [&(crc(&[&head]) ^ u32::MAX).to_le_bytes()[..], &head].concat();
-        for (kind, of, page, body) in messages {
-            let header = [&[*kind][..], &numbers(body.len() as u64), &numbers(*of), &numbers(*page)].concat();
-            bytes.extend((crc(&[body, &header]) ^ u32::MAX).to_le_bytes());
-            bytes.extend([&header[..], body].concat());
-        }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        file
-    }
-
-    fn text(text: &str) -> Vec<u8> {
-        [&numbers(text.len() as u64)[..], text.as_bytes()].concat()
-    }
-
-    /// A leaf with one row.
-    fn leaf(key: &str, value: &str) -> Vec<u8> {
-        [&[0, 0, 0, 0][..], &text(""), &text(""), &[0, 1], &text(key), &text(value)].concat()
-    }
-
-    fn names(trees: &[(&str, u64)]) -> Vec<u8> {
-        trees.iter().flat_map(|(name, root)| [text(name), numbers(*root)].concat()).collect()
-    }
-
-    #[test]
-    fn a_row_is_read_as_it_was_written() {
-        let log = file(3, &[(INLINE_META, 3, META, names(&[("a", 2)])), (INLINE_NODE, 3, 2, leaf("k", "v"))]);
-        let rows = read(log.path()).unwrap();
-        assert_eq!(rows.trees[&b"a"[..]][&b"k"[..]], b"v");
-        assert!(rows.faults.is_empty() && damage(log.path()).unwrap().is_empty(), "{:?}", rows.faults);
-    }
-
-    #[test]
-    fn a_segment_that_no_log_has_room_for_holds_nothing() {
-        for of in [LAST_SEGMENT + 1, u64::MAX / 2, u64::MAX] {
-            let log = file(
-                of,
-                &[(INLINE_META, of, META, names(&[("a", 2)])), (INLINE_NODE, of, 2, leaf("k", "v"))],
-            );
-            assert!(read(log.path()).unwrap().trees.is_empty(), "{of}");
-        }
-    }
-
-    #[test]
-    fn a_page_is_of_one_tree() {
-        let trees = names(&[("a", 2), ("b", 2)]);
-        let log = file(0, &[(INLINE_META, 0, META, trees), (INLINE_NODE, 0, 2, leaf("k", "v"))]);
-        let rows = read(log.path()).unwrap();
-        let of = |name: &str| rows.trees[name.as_bytes()].len();
-        assert_eq!((of("a"), of("b"), rows.faults.len()), (1, 0, 1), "{:?}", rows.faults);
-    }
-
-    #[test]
-    fn what_looks_like_messages_everywhere_is_told_in_little_time() {
-        // Each beginning has a length of a quarter of a megabyte, whose sum would have to be taken.
-        let begins = [&[0; 4][..], &[BATCH], &numbers(256 << 10), &numbers(0), &numbers(1)].concat();
-        let log = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(log.path(), begins.repeat(SEGMENT / begins.len())).unwrap();
-        let began = std::time::Instant::now();
-        assert_eq!(damage(log.path()).unwrap().len(), 1);
-        assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
-    }
-
-    #[test]
-    fn numbers_are_read_as_they_are_written() {
-        for value in [0, 1, 240, 241, 2287, 2288, 67_823, 67_824, 1 << 24, u64::MAX - 666, u64::MAX] {
-            let written = numbers(value);
-            let mut rest = written.as_slice();
-            assert_eq!(number(&mut rest), Some(value));
-            assert!(rest.is_empty(), "{value}");
-        }
-    }
-}
+mod tests;

@@ -489,3 +489,5 @@ mod erase_tests;
 mod start_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torn_tests;

@@ -8,13 +8,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_api::{require_all_codebooks, require_codebook};
-use reasonedit_editor::Flow;
+use reasonedit_api::{call, require_all_codebooks, require_codebook};
 use reasonedit_http::audit::Audited;
-use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::UntypedJson;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
-use reasonedit_http::shares::CallerKey;
+use reasonedit_http::shares::Asked;
 use reasonedit_resilience::blocking;
 
 use super::dto::{
@@ -176,8 +174,7 @@ pub(super) async fn predict(
     State(studio): State<LabelStudio>,
     Extension(caller): Extension<Caller>,
     audited: Audited,
-    deadline: Deadline,
-    key: CallerKey,
+    asked: Asked,
     UntypedJson { value: input, held: _held }: UntypedJson<PredictInput>,
 ) -> Result<Json<PredictionsDto>> {
     let editor = studio.service().editor.ready()?;
@@ -192,8 +189,8 @@ pub(super) async fn predict(
         codebook,
         audited,
         origin: LabelStudio::origin(known),
-        flow: Flow(key.0),
-        until: deadline.0.min(Instant::now() + Duration::from_millis(studio.config().predict_ms)),
+        flow: call::flow(asked),
+        until: asked.deadline.min(Instant::now() + Duration::from_millis(studio.config().predict_ms)),
     };
     Ok(Json(PredictionsDto { results: asking.all(input.tasks).await? }))
 }

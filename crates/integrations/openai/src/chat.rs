@@ -1,18 +1,19 @@
 //! `POST /v1/chat/completions`.
 
+use std::time::Instant;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::events::{Events, first_event, next_event};
-use reasonedit_api::{codebook_name, put_in_front};
-use reasonedit_editor::{CallContext, Flow, QueryEvent};
+use reasonedit_api::{call, codebook_name, put_in_front};
+use reasonedit_editor::QueryEvent;
 use reasonedit_http::audit::Audited;
-use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::JsonPayload;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_http::request_id::RequestId;
-use reasonedit_http::shares::CallerKey;
+use reasonedit_http::shares::Asked;
 use time::OffsetDateTime;
 use tracing::Span;
 use ulid::Ulid;
@@ -53,8 +54,7 @@ const FINGERPRINT: usize = 10;
 )]
 pub(crate) async fn complete(
     State(openai): State<OpenAi>,
-    deadline: Deadline,
-    key: CallerKey,
+    asked: Asked,
     Extension(request_id): Extension<RequestId>,
     Extension(caller): Extension<Caller>,
     audited: Audited,
@@ -108,13 +108,13 @@ pub(crate) async fn complete(
     let logprobs = request.decoding.alternatives.is_some();
     let events = served
         .editor
-        .chat_stream(&codebook, request, CallContext::interactive(deadline.0).of(Flow(key.0)))
+        .chat_stream(&codebook, request, call::interactive(asked))
         .map_err(|error| placed(error.into(), &choices_at))?;
     let context = ReplyContext { head, summary, choices_at: choices_at.clone(), logprobs, usage };
     let answer = if streams {
-        stream::answer(events, context, &audited, deadline.0, openai.service.keep_alive).await
+        stream::answer(events, context, &audited, asked.deadline, openai.service.keep_alive).await
     } else {
-        whole(events, context, &audited, deadline).await.map(|whole| Json(whole).into_response())
+        whole(events, context, &audited, asked.deadline).await.map(|whole| Json(whole).into_response())
     };
     answer.map_err(|problem| placed(problem, &choices_at))
 }
@@ -124,7 +124,7 @@ async fn whole(
     mut events: Events,
     context: ReplyContext,
     audited: &Audited,
-    deadline: Deadline,
+    deadline: Instant,
 ) -> Result<CompletionDto> {
     let ReplyContext { head, summary, logprobs, .. } = context;
     let (mut grounds, mut content, mut tokens) = (ProvenanceDto::default(), String::new(), Vec::new());
@@ -142,7 +142,7 @@ async fn whole(
             }
             QueryEvent::Done(outcome) => break *outcome,
         }
-        next = next_event(&mut events, deadline.0.into(), &Span::current()).await?;
+        next = next_event(&mut events, deadline.into(), &Span::current()).await?;
     };
     let reasoning = outcome.reasoning.as_ref();
     // A stream had to tell the pieces before the whole was known to have no form.

@@ -6,14 +6,15 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
+use reasonedit_api::call;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_editor::{CallContext, CodebookName, Flow, Key, MemberId};
+use reasonedit_editor::{CodebookName, Key, MemberId};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
-use reasonedit_http::limits::{Archives, Deadline};
+use reasonedit_http::limits::Archives;
 use reasonedit_http::payload::Upload;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
-use reasonedit_http::shares::CallerKey;
+use reasonedit_http::shares::Asked;
 use reasonedit_jobs::Submission;
 
 use crate::archive;
@@ -191,7 +192,7 @@ pub(crate) async fn import(
     State(state): State<AppState>,
     asking: (Extension<Caller>, Audited),
     Query(params): Query<ImportParams>,
-    (deadline, key): (Deadline, CallerKey),
+    asked: Asked,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
@@ -211,7 +212,7 @@ pub(crate) async fn import(
     if params.background.unwrap_or(false) {
         return import_later(&state, codebook, &caller, &audited, &headers, body).await;
     }
-    let call = CallContext::background(deadline.0).of(Flow(key.0));
+    let call = call::background(asked);
     let options = Contributor::from(&caller).import_options(bytes);
     audited.whole();
     let summary = archive::import(editor, &codebook, body.pieces(bytes)?, options, call).await?;

@@ -5,14 +5,15 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::{AccessRole, Caller};
+use reasonedit_api::call;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_editor::{CallContext, EditFilter, EditId, EditView, Flow};
+use reasonedit_editor::{EditFilter, EditId, EditView};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
-use reasonedit_http::limits::{Archives, Deadline};
+use reasonedit_http::limits::Archives;
 use reasonedit_http::payload::{Payload, Upload};
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
-use reasonedit_http::shares::CallerKey;
+use reasonedit_http::shares::Asked;
 use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
 
@@ -58,7 +59,7 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     audited: Audited,
     Query(params): Query<CreateParams>,
-    (deadline, key): (Deadline, CallerKey),
+    asked: Asked,
     headers: HeaderMap,
     Payload { value: input, held: _held }: Payload<EditInput>,
 ) -> Result<Response> {
@@ -69,7 +70,7 @@ pub(crate) async fn create(
     let mut request = input.into_request(fetcher, &by, editor, params.verify).await?;
     audited.image(request.image.id());
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
-    let view = editor.edit(&codebook, request, CallContext::interactive(deadline.0).of(Flow(key.0))).await?;
+    let view = editor.edit(&codebook, request, call::interactive(asked)).await?;
     shown(&audited, &view);
     let mut location = format!("/edits/{}", view.record.id);
     if params.codebook.is_some() {

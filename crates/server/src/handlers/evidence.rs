@@ -3,15 +3,14 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
+use reasonedit_api::call;
 use reasonedit_api::problems::InputProblems;
 use reasonedit_api::resolve;
-use reasonedit_editor::{CallContext, Flow};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
-use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::Payload;
 use reasonedit_http::problem::{ProblemBody, Result};
-use reasonedit_http::shares::CallerKey;
+use reasonedit_http::shares::Asked;
 
 use crate::dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
 use crate::dto::{CodebookParams, codebook_name};
@@ -35,21 +34,13 @@ pub(crate) async fn find(
     Extension(caller): Extension<Caller>,
     audited: Audited,
     Query(params): Query<CodebookParams>,
-    deadline: Deadline,
-    key: CallerKey,
+    asked: Asked,
     Payload { value: input, held: _held }: Payload<EvidenceInput>,
 ) -> Result<Json<EvidenceSearchDto>> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let editor = state.editor()?;
     let image = resolve(input.image, state.fetcher(), caller.scope(), editor).await?;
     audited.image(image.id());
-    let found = editor
-        .find_evidence(
-            &codebook,
-            &image,
-            &input.statements,
-            CallContext::interactive(deadline.0).of(Flow(key.0)),
-        )
-        .await?;
+    let found = editor.find_evidence(&codebook, &image, &input.statements, call::interactive(asked)).await?;
     Ok(Json(EvidenceSearchDto::new(input.statements, &found)))
 }

@@ -5,14 +5,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::InputProblems;
-use reasonedit_api::{put_in_front, resolve};
-use reasonedit_editor::{CallContext, Flow, QueryRequest};
+use reasonedit_api::{call, put_in_front, resolve};
+use reasonedit_editor::QueryRequest;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
-use reasonedit_http::limits::Deadline;
 use reasonedit_http::payload::Payload;
 use reasonedit_http::problem::{ProblemBody, Result};
-use reasonedit_http::shares::CallerKey;
+use reasonedit_http::shares::Asked;
 
 use crate::dto::query::{AnswerDto, QueryForm, QueryInput};
 use crate::dto::{CodebookParams, codebook_name};
@@ -43,8 +42,7 @@ pub(crate) async fn query(
     Extension(caller): Extension<Caller>,
     audited: Audited,
     Query(params): Query<CodebookParams>,
-    deadline: Deadline,
-    key: CallerKey,
+    asked: Asked,
     Payload { value: input, held: _held }: Payload<QueryInput>,
 ) -> Result<Response> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
@@ -62,10 +60,10 @@ pub(crate) async fn query(
         retrieval: input.retrieval.unwrap_or_default().into(),
         compare: input.compare.unwrap_or(false),
     };
-    let call = CallContext::interactive(deadline.0).of(Flow(key.0));
+    let call = call::interactive(asked);
     if stream {
         let events = editor.query_stream(&codebook, request, call)?;
-        sse::answer(events, &audited, explain, deadline.0, state.timeouts().keep_alive()).await
+        sse::answer(events, &audited, explain, asked.deadline, state.timeouts().keep_alive()).await
     } else {
         let outcome = editor.query(&codebook, request, call).await?;
         put_in_front(&audited, &outcome.retrieval);
