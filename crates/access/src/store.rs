@@ -75,7 +75,7 @@ impl TokenStore {
     /// Those of a file; none, if it isn't there.
     ///
     /// # Errors
-    /// [`AccessError::File`], [`AccessError::Malformed`], [`AccessError::Gone`]: nobody is let in by a file that
+    /// [`AccessError::File`], [`AccessError::Malformed`] and [`AccessError::Gone`]: nobody is let in by what
     /// can't be read.
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self {
