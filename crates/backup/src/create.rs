@@ -137,7 +137,8 @@ impl BackupRepository {
             objects.sync()?;
         }
         // Before the backup is there: none that is lacks its keys.
-        source.keys.merge_into(&self.keys())?;
+        let [first, second] = self.keys();
+        source.keys.merge_into(&[&first, &second])?;
         let manifest = BackupManifest {
             form: FORM,
             id: BackupId::at(now),

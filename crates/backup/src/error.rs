@@ -93,7 +93,10 @@ pub enum BackupError {
     #[error("there is no backup {0}")]
     Unknown(String),
     /// Files of the repository are not as they were written. At least one.
-    #[error("{}; `reasonedit backup verify` names all that is damaged", told(.0))]
+    #[error(
+        "{}; `reasonedit backup verify` names all that is damaged, `reasonedit restore --incomplete` restores what isn't",
+        told(.0)
+    )]
     Harmed(Vec<HarmedObject>),
     /// A file of the data folder can't be backed up as it is.
     #[error("{name} of the data folder {reason}")]
@@ -155,7 +158,7 @@ fn told(harmed: &[HarmedObject]) -> String {
 
 fn instead(whole: Option<&BackupId>) -> String {
     match whole {
-        None => "no other one is whole".to_owned(),
+        None => "no other one is whole: --incomplete restores what is, and names the rest".to_owned(),
         Some(id) => format!("the newest that is whole is {id}: --snapshot {id} restores it"),
     }
 }

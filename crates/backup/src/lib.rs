@@ -3,12 +3,12 @@
 //! A [`BackupRepository`] is a folder of objects, each under the BLAKE3 of its bytes, and of snapshots, which
 //! say what a data folder was made of at one moment. Whatever two snapshots share lies there once. A snapshot
 //! is written last, so that a backup is whole or isn't there. Rows and pictures lie there as in the data
-//! folder, sealed; their keys lie in one file for all backups, so that what is erased is so in all of them.
+//! folder, sealed; their keys lie in one file for all backups, twice, so that what is erased is so in all of them.
 //!
 //! ```
 //! use std::ops::ControlFlow;
 //!
-//! use reasonedit_backup::{BackupRepository, BackupSource, CreateOptions};
+//! use reasonedit_backup::{BackupRepository, BackupSource, CreateOptions, RestoreOptions};
 //! use reasonedit_codebook::store;
 //! use reasonedit_codebook::{CodebookStore as _, ImageStore};
 //! use reasonedit_keyring::Keyring;
@@ -28,7 +28,7 @@
 //! assert!(repository.verify(None, &go_on)?.harmed.is_empty());
 //!
 //! let folders = |data: &std::path::Path| ["codebooks", "images", "keys"].map(|name| data.join(name));
-//! let restored = repository.restore(None, &folder.path().join("restored"), &folders, None, &go_on)?;
+//! let restored = repository.restore(&folder.path().join("restored"), &folders, RestoreOptions::default(), &go_on)?;
 //! assert_eq!((restored.id, restored.edits), (made.id, 0));
 //! # Ok(())
 //! # }
@@ -53,6 +53,6 @@ pub use manifest::{BackupFile, BackupId, BackupManifest, BackupObject};
 pub use progress::BackupProgress;
 pub use prune::PruneSummary;
 pub use repository::{BackupListing, BackupRepository};
-pub use restore::RestoreSummary;
+pub use restore::{RestoreOptions, RestoreSummary};
 pub use service::BackupService;
 pub use verify::VerifySummary;

@@ -10,10 +10,11 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use ulid::Ulid;
 
-/// The form of snapshots and of what they name.
-pub(crate) const FORM: u32 = 2;
+/// The form of snapshots and of what they name. As the form before, and the repository has its keys and what
+/// says which it is twice.
+pub(crate) const FORM: u32 = 3;
 /// The first form, in which pictures lay as they had come.
-const FIRST_FORM: u32 = 1;
+pub(crate) const FIRST_FORM: u32 = 1;
 /// Before the sum, which is of everything before this.
 const SUM: &str = ",\"sum\":\"";
 /// After it.

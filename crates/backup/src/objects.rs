@@ -136,14 +136,6 @@ impl Objects {
         Ok(Ok((object, true)))
     }
 
-    /// As [`Self::read`], for whoever can't do without it.
-    ///
-    /// # Errors
-    /// `Harmed` names it.
-    pub(crate) fn need(&self, sum: &Hash) -> Result<Vec<u8>> {
-        self.read(sum).map_err(|harm| BackupError::harmed(self.place(sum), harm))
-    }
-
     /// Writes bytes beside their place, without waiting for the disk.
     ///
     /// # Errors

@@ -22,8 +22,9 @@ const FORM: u32 = 1;
 const ID_FILE: &str = "repository";
 /// What is locked while something is written or removed, and shared while everything is read.
 const LOCK: &str = "lock";
-/// The file of keys, one for all backups: what is erased is so in all of them.
-pub(crate) const KEYS: &str = "keys";
+/// The keys of all backups, in one file: what is erased is so in all of them. Twice, since nothing can be had
+/// without them; of the two the first counts.
+pub(crate) const KEYS: [&str; 2] = ["keys", "keys.copy"];
 /// The folder of snapshots.
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// What the names of snapshots end with.
@@ -58,6 +59,10 @@ impl Kinds {
     pub(crate) fn each(&mut self) -> [&mut Objects; 3] {
         [&mut self.rows, &mut self.images, &mut self.files]
     }
+
+    pub(crate) fn all(&self) -> [&Objects; 3] {
+        [&self.rows, &self.images, &self.files]
+    }
 }
 
 /// What the files say that tell what the folder is.
@@ -86,8 +91,9 @@ impl BackupRepository {
         let mut known = KnownRepositories::read(known)?;
         let before = known.of(folder);
         let found = told(folder)?;
+        let [first, second] = KEYS.map(|name| folder.join(name));
         if let Told::Repository(_) = found
-            && let Err(error @ KeyringError::OtherFolder) = keys.check_merge(&folder.join(KEYS))
+            && let Err(error @ KeyringError::OtherFolder) = keys.check_merge(&[&first, &second])
         {
             return Err(error.into());
         }
@@ -141,8 +147,9 @@ impl BackupRepository {
         }
     }
 
-    /// What is wrong with the files that say what the folder is. The next backup writes them anew.
-    pub(crate) fn harm_of_form(&self) -> Vec<(&'static str, ObjectHarm)> {
+    /// What is wrong with the files that say what the folder is. The next backup writes them anew. `both` says
+    /// that a version has been here that writes both.
+    pub(crate) fn harm_of_form(&self, both: bool) -> Vec<(&'static str, ObjectHarm)> {
         let harm = |name: &'static str, fine: &dyn Fn(&str) -> bool| match fs::read_to_string(
             self.folder.join(name),
         ) {
@@ -151,9 +158,8 @@ impl BackupRepository {
             Ok(_) | Err(_) => Some((name, ObjectHarm::Changed)),
         };
         let form = harm(FORM_FILE, &|text| form_of(text) == Some(FORM));
-        // A version of before wrote none.
-        let id =
-            harm(ID_FILE, &|text| id_of(text).is_some()).filter(|(_, harm)| *harm != ObjectHarm::Missing);
+        let id = harm(ID_FILE, &|text| id_of(text).is_some())
+            .filter(|(_, harm)| both || *harm != ObjectHarm::Missing);
         form.into_iter().chain(id).collect()
     }
 
@@ -221,19 +227,25 @@ impl BackupRepository {
         Ok(ids)
     }
 
-    /// The file of keys.
-    pub(crate) fn keys(&self) -> PathBuf {
-        self.folder.join(KEYS)
+    /// The files of keys.
+    pub(crate) fn keys(&self) -> [PathBuf; 2] {
+        KEYS.map(|name| self.folder.join(name))
     }
 
-    /// What is wrong with the file of keys, if anything is.
-    pub(crate) fn harm_of_keys(&self) -> Option<ObjectHarm> {
-        match reasonedit_keyring::is_whole(&self.keys()) {
+    /// What is wrong with each of the files of keys, if anything is.
+    pub(crate) fn harms_of_keys(&self) -> [Option<ObjectHarm>; 2] {
+        self.keys().map(|path| match reasonedit_keyring::is_whole(&path) {
             Ok(Some(true)) => None,
             Ok(Some(false)) => Some(ObjectHarm::Changed),
             Ok(None) => Some(ObjectHarm::Missing),
             Err(_) => Some(ObjectHarm::Unreadable),
-        }
+        })
+    }
+
+    /// What is wrong with the keys, if neither file of them is whole.
+    pub(crate) fn harm_of_keys(&self) -> Option<ObjectHarm> {
+        let [first, second] = self.harms_of_keys();
+        first.filter(|_| second.is_some())
     }
 
     fn snapshot(&self, id: &BackupId) -> PathBuf {

@@ -7,7 +7,7 @@ use blake3::Hash;
 use serde::Serialize;
 
 use crate::error::{BackupError, HarmedObject, ObjectHarm, Result};
-use crate::manifest::{BackupId, BackupManifest, BackupObject, BackupPicture};
+use crate::manifest::{BackupId, BackupManifest, BackupObject, BackupPicture, FIRST_FORM, FORM};
 use crate::objects::Objects;
 use crate::progress::{BackupProgress, tell};
 use crate::repository::{BackupRepository, KEYS};
@@ -55,7 +55,7 @@ impl BackupRepository {
         let mut summary = VerifySummary { backups: ids.len(), ..VerifySummary::default() };
         let [mut rows, mut images, mut files]: [Needed; 3] = Default::default();
         // Backups that nothing can be had of without the keys.
-        let mut sealed = Vec::new();
+        let (mut sealed, mut newest_form) = (Vec::new(), FIRST_FORM);
         for id in &ids {
             let manifest = match self.manifest(id) {
                 Ok(manifest) => manifest,
@@ -70,13 +70,22 @@ impl BackupRepository {
             need(&mut rows, &packs, id);
             let pictures: Vec<BackupObject> = pictures.iter().map(BackupPicture::object).collect();
             need(&mut images, &pictures, id);
-            sealed.extend((form > 1).then(|| id.clone()));
+            sealed.extend((form > FIRST_FORM).then(|| id.clone()));
+            newest_form = newest_form.max(form);
             need(&mut files, &named.into_iter().map(|file| file.object).collect::<Vec<_>>(), id);
         }
-        if let Some(harm) = self.harm_of_keys().filter(|_| !sealed.is_empty()) {
-            summary.harmed.push(HarmedObject { place: KEYS.to_owned(), harm, of: sealed });
+        // Versions of before wrote one file of keys, and no id.
+        let both = newest_form >= FORM;
+        if !sealed.is_empty() {
+            let of = if self.harm_of_keys().is_some() { sealed } else { Vec::new() };
+            let [first, second] = self.harms_of_keys();
+            let second = second.filter(|harm| both || *harm != ObjectHarm::Missing);
+            for (place, harm) in KEYS.into_iter().zip([first, second]) {
+                let harmed = |harm| HarmedObject { place: place.to_owned(), harm, of: of.clone() };
+                summary.harmed.extend(harm.map(harmed));
+            }
         }
-        summary.harmed.extend(self.harm_of_form().into_iter().map(|(place, harm)| HarmedObject {
+        summary.harmed.extend(self.harm_of_form(both).into_iter().map(|(place, harm)| HarmedObject {
             place: place.to_owned(),
             harm,
             of: Vec::new(),

@@ -316,6 +316,12 @@ fn a_data_folder_goes_into_backups_and_comes_out_as_it_was() {
     refused(&["backup", "verify", "backups"], "1 files are damaged");
     refused(&["restore", "backups", "again"], "is changed");
     assert_eq!(content(&path("again")), Vec::<String>::new());
+    // What can be had is, and what can't is named.
+    let partly = run(&["restore", "backups", "partly", "--incomplete"]);
+    assert_eq!(partly.status.code(), Some(1), "{}", stderr(&partly));
+    assert!(stdout(&partly).contains("is lost") && stdout(&partly).contains("1 edits, 0 pictures"));
+    assert_eq!(tokens("partly"), tokens("data"));
+    assert_eq!(run(&["codebook", "verify", "--data", "partly"]).status.code(), Some(1));
     done(&["backup", "create", "backups"]);
     done(&["restore", "backups", "again"]);
 }

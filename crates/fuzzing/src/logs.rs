@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use reasonedit_backup::BackupRepository;
+use reasonedit_backup::{BackupRepository, RestoreOptions};
 use reasonedit_keyring::Keyring;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -206,7 +206,7 @@ pub(crate) fn backup(data: &[u8]) {
         let out = FOLDER.path().join("restored");
         let _ = fs::remove_dir_all(&out);
         let folders = |data: &Path| ["codebooks", "images", "keys"].map(|name| data.join(name));
-        let _ = repository.restore(None, &out, &folders, None, &go_on);
+        let _ = repository.restore(&out, &folders, RestoreOptions::default(), &go_on);
         let beside = fs::read_dir(FOLDER.path()).expect("a folder").filter_map(Result::ok);
         let strays: Vec<_> =
             beside.map(|entry| entry.file_name()).filter(|name| name != "restored" && name != "db").collect();

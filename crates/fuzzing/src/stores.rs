@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use reasonedit_access::TokenStore;
 use reasonedit_audit::{AuditFilter, AuditFormat, AuditReader, moment};
-use reasonedit_keyring::{KeyId, Keyring, KeyringError, OperatorKey, is_whole};
+use reasonedit_keyring::{KeyId, Keyring, KeyringError, OperatorKey, is_whole, salvaged_copy, whole_copy};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -92,10 +92,20 @@ pub(crate) fn keys(data: &[u8]) {
     if let Some(erasure) = keys.erased(thing(1)) {
         let _ = format!("{erasure:?}");
     }
-    let copy = kept.folder.path().join("copy");
-    let _ = fs::remove_file(&copy);
-    if keys.merge_into(&copy).is_ok() {
-        assert_eq!(is_whole(&copy).ok().flatten(), Some(true), "a copy of keys is not whole");
+    // The copies of a folder of backups, of which one is what came.
+    let copies = ["copy", "copy.copy"].map(|name| kept.folder.path().join(name));
+    let [first, second] = copies.each_ref().map(std::path::PathBuf::as_path);
+    let _ = fs::remove_file(first);
+    fs::write(second, &file).expect("a file");
+    if let Some(salvaged) = salvaged_copy(&[first, second]) {
+        fs::write(first, salvaged).expect("a file");
+        assert_eq!(is_whole(first).ok().flatten(), Some(true), "what was saved of keys is not whole");
+    }
+    if keys.merge_into(&[first, second]).is_ok() {
+        for copy in [first, second] {
+            assert_eq!(is_whole(copy).ok().flatten(), Some(true), "a copy of keys is not whole");
+        }
+        assert_eq!(whole_copy(&[first, second]), fs::read(first).ok());
     }
 }
 

@@ -22,6 +22,7 @@
 
 mod block;
 mod cipher;
+mod copies;
 mod erasure;
 mod error;
 mod file;
@@ -30,8 +31,9 @@ mod stream;
 
 pub use block::{KeyId, Lifetime};
 pub use cipher::OperatorKey;
+pub use copies::{is_whole, salvaged_copy, whole_copy};
 pub use erasure::Erasure;
 pub use error::{KeyringError, Result};
 pub use file::overwrite;
-pub use ring::{Keyring, MAX_BY, is_whole};
+pub use ring::{Keyring, MAX_BY};
 pub use stream::{StreamReader, StreamSealer};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
-use crate::block::{BLOCK, BY, Block, Entry, Head, KeyId, Lifetime, Record, end_of};
+use crate::block::{BLOCK, BY, Block, Entry, Head, KeyId, Lifetime, Record};
 use crate::cipher::{NONCE, OperatorKey, Secret, TAG, random, seal, unseal};
 use crate::erasure::Erasure;
 use crate::error::{KeyringError, Result};
@@ -23,9 +23,9 @@ pub const MAX_BY: usize = BY;
 
 /// The keys of a data folder, by what they are for. Every change is durable when it returns.
 pub struct Keyring {
-    head: Head,
+    pub(crate) head: Head,
     /// `None` of one that lasts as long as the process.
-    path: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
     inner: Mutex<Inner>,
 }
 
@@ -130,6 +130,11 @@ impl Keyring {
     /// Whether an operator's key wraps the keys.
     pub fn is_wrapped(&self) -> bool {
         self.inner.lock().wrapped
+    }
+
+    /// All that stands in it.
+    pub(crate) fn entries(&self) -> HashMap<KeyId, Entry> {
+        self.inner.lock().entries.iter().map(|(id, (_, entry))| (*id, entry.clone())).collect()
     }
 
     /// How many records of the file can't be read. What they were for can't either.
@@ -273,69 +278,6 @@ impl Keyring {
         inner.wrapped = operator.is_some();
         Ok(())
     }
-
-    /// Whether [`Self::merge_into`] would take a file: it has these keys, or isn't there.
-    ///
-    /// # Errors
-    /// `OtherFolder`, `Malformed`, `Disk`.
-    pub fn check_merge(&self, path: &Path) -> Result<()> {
-        read_backup(path)?.map_or(Ok(()), |theirs| self.check_same(&theirs))
-    }
-
-    fn check_same(&self, theirs: &Contents) -> Result<()> {
-        match theirs.heads.iter().find_map(Head::identity_of) {
-            Some(identity) if identity == self.head.identity => Ok(()),
-            Some(_) => Err(KeyringError::OtherFolder),
-            None => Err(KeyringError::Malformed("its head is not as it was written")),
-        }
-    }
-
-    /// Brings the file of keys of a backup up to date: it gets the keys that are new, and loses those of what
-    /// was erased and of work that is over. Those that went otherwise it keeps, since they may be of what an
-    /// earlier state is restored with. It is written whole, and what it was is written over. One that was cut
-    /// off within its head has nothing to keep, and is written anew.
-    ///
-    /// # Errors
-    /// `OtherFolder` if it has the keys of another, `Malformed`, `Disk`.
-    pub fn merge_into(&self, path: &Path) -> Result<()> {
-        let theirs = read_backup(path)?;
-        let head = match (&self.path, &theirs) {
-            (Some(own), _) => {
-                let own = KeyFile::read(own)?.ok_or(KeyringError::Malformed("it is gone"))?;
-                readable(&own.heads).ok_or(KeyringError::Malformed("its head is not as it was written"))?
-            }
-            (None, _) => *self.head.block(None)?,
-        };
-        let inner = self.inner.lock();
-        let mut entries: HashMap<KeyId, Entry> =
-            inner.entries.iter().map(|(id, (_, entry))| (*id, entry.clone())).collect();
-        drop(inner);
-        if let Some(theirs) = theirs {
-            self.check_same(&theirs)?;
-            for block in &theirs.records {
-                let Record::Of(id, entry) = Record::parse(block) else { continue };
-                match (&entry, entries.get(&id)) {
-                    (Entry::Key { lifetime: Lifetime::Passing, .. }, None) | (Entry::Key { .. }, Some(_)) => {
-                    }
-                    (Entry::Key { .. }, None) | (Entry::Erased(_), _) => drop(entries.insert(id, entry)),
-                }
-            }
-        }
-        let mut entries: Vec<(KeyId, Entry)> = entries.into_iter().collect();
-        entries.sort_unstable_by_key(|(id, _)| *id);
-        let mut blocks = vec![head, head];
-        blocks.extend(entries.iter().map(|(id, entry)| entry.block(*id)));
-        blocks.push(end_of(&blocks));
-        KeyFile::replace(path, &blocks)
-    }
-}
-
-/// Reads the file of keys of a backup; `None` if there is none, or nothing of one.
-fn read_backup(path: &Path) -> Result<Option<Contents>> {
-    match KeyFile::bytes(path)? {
-        Some(bytes) if bytes.len() >= BLOCK => Contents::of(&bytes).map(Some),
-        _ => Ok(None),
-    }
 }
 
 /// Opens a file, for which it waits a moment.
@@ -347,23 +289,6 @@ fn opened(path: &Path) -> Result<(KeyFile, Contents)> {
             opened => return opened,
         }
     }
-}
-
-/// Whether a file of keys that [`Keyring::merge_into`] wrote is as it was written; `None` if there is none.
-/// It isn't opened for this process alone, and no operator's key is needed.
-///
-/// # Errors
-/// `Disk`.
-pub fn is_whole(path: &Path) -> Result<Option<bool>> {
-    let Some(bytes) = KeyFile::bytes(path)? else { return Ok(None) };
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let ends = blocks.split_last().is_some_and(|(end, before)| *end == end_of(before));
-    Ok(Some(ends && rest.is_empty()))
-}
-
-/// The copy of a head that can be read.
-fn readable(heads: &[Block]) -> Option<Block> {
-    heads.iter().find(|head| Head::identity_of(head).is_some()).copied()
 }
 
 #[cfg(test)]

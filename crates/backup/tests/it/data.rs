@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reasonedit_backup::{
-    BackupProgress, BackupRepository, BackupSource, BackupSummary, CreateOptions, RestoreSummary, Result,
+    BackupProgress, BackupRepository, BackupSource, BackupSummary, CreateOptions, RestoreOptions,
+    RestoreSummary, Result,
 };
 use reasonedit_codebook::store;
 use reasonedit_codebook::{
@@ -85,7 +86,7 @@ impl Data {
     }
 
     pub(crate) fn try_restore(&self, name: &str) -> Result<RestoreSummary> {
-        self.repository().restore(None, &self.path(name), &folders, None, &go_on)
+        self.repository().restore(&self.path(name), &folders, RestoreOptions::default(), &go_on)
     }
 
     /// Everything that the newest backup restores to.

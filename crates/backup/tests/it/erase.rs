@@ -1,7 +1,7 @@
 //! What is erased is so in every backup, those included that were made before.
 
 use crate::data::{Data, contents_of, edit_id, folders, go_on, name, open, picture};
-use reasonedit_backup::BackupError;
+use reasonedit_backup::{BackupError, RestoreOptions};
 use reasonedit_codebook::ImageId;
 use reasonedit_keyring::{Keyring, KeyringError, OperatorKey};
 
@@ -44,7 +44,15 @@ fn an_earlier_backup_restores_without_what_was_erased_since() {
     assert_eq!((second.edits, second.pictures), (5, 5));
     for (at, id, edits, erased, pictures) in [(1, &first.id, 4, 1, 4), (2, &second.id, 5, 0, 5)] {
         let out = data.path(&format!("restored-{at}"));
-        let restored = data.repository().restore(Some(id), &out, &folders, None, &go_on).unwrap();
+        let restored = data
+            .repository()
+            .restore(
+                &out,
+                &folders,
+                RestoreOptions { snapshot: Some(id), ..RestoreOptions::default() },
+                &go_on,
+            )
+            .unwrap();
         assert_eq!((restored.edits, restored.erased, restored.pictures), (edits, erased, pictures));
         let contents = contents_of(&out);
         assert_eq!(contents.images.len(), pictures);
@@ -67,7 +75,15 @@ fn a_picture_that_was_erased_and_sent_again_is_in_the_backup_as_it_is_now() {
     assert_eq!(second.new_pictures, 1);
     assert!(data.restored("now").images.contains_key(&ImageId::of(&picture(1))));
     let out = data.path("then");
-    let restored = data.repository().restore(Some(&first.id), &out, &folders, None, &go_on).unwrap();
+    let restored = data
+        .repository()
+        .restore(
+            &out,
+            &folders,
+            RestoreOptions { snapshot: Some(&first.id), ..RestoreOptions::default() },
+            &go_on,
+        )
+        .unwrap();
     assert_eq!((restored.edits, restored.pictures), (1, 0), "the file of then was erased");
 }
 
@@ -76,25 +92,37 @@ fn keys_of_the_backups_are_missed_when_they_decay_and_belong_to_one_data_folder(
     let data = Data::new();
     data.edit("default", 1);
     data.backup();
-    let path = data.path("backups/keys");
-    let whole = std::fs::read(&path).unwrap();
+    let paths = ["keys", "keys.copy"].map(|name| data.path("backups").join(name));
+    let whole = std::fs::read(&paths[0]).unwrap();
     for at in (0..whole.len()).step_by(11) {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
+        // One of them does.
+        std::fs::write(&paths[at % 2], &bytes).unwrap();
         let found = data.repository().verify(None, &go_on).unwrap().harmed;
-        assert!(found.iter().any(|harmed| harmed.place == "keys"), "{at}");
+        let place = paths[at % 2].file_name().unwrap().to_str().unwrap();
+        assert!(found.len() == 1 && found[0].place == place && found[0].of.is_empty(), "{at}: {found:?}");
+        assert_eq!(data.try_restore("out").unwrap().edits, 1);
+        std::fs::remove_dir_all(data.path("out")).unwrap();
+        std::fs::write(&paths[1 - at % 2], &bytes).unwrap();
+        let found = data.repository().verify(None, &go_on).unwrap().harmed;
+        assert!(found.len() == 2 && found.iter().all(|harmed| harmed.of.len() == 1), "{at}: {found:?}");
         assert!(matches!(data.try_restore("out"), Err(BackupError::NewestHarmed { whole: None, .. })));
+        for path in &paths {
+            std::fs::write(path, &whole).unwrap();
+        }
     }
-    std::fs::remove_file(&path).unwrap();
-    assert_eq!(data.repository().verify(None, &go_on).unwrap().harmed.len(), 1);
+    for path in &paths {
+        std::fs::remove_file(path).unwrap();
+    }
+    assert_eq!(data.repository().verify(None, &go_on).unwrap().harmed.len(), 2);
     // They are healed by the next backup.
     data.backup();
     assert!(data.repository().verify(None, &go_on).unwrap().harmed.is_empty());
 
     let other = Keyring::open(&data.path("other-keys"), None).unwrap();
     other.ensure(&[]).unwrap();
-    std::fs::copy(data.path("other-keys"), &path).unwrap();
+    std::fs::copy(data.path("other-keys"), &paths[1]).unwrap();
     let refused = data.try_backup(reasonedit_backup::CreateOptions::default());
     assert!(matches!(refused, Err(BackupError::Keys(KeyringError::OtherFolder))), "{refused:?}");
 }
@@ -108,7 +136,15 @@ fn an_operators_key_is_needed_to_restore() {
     data.backup();
     assert!(data.try_restore("without").unwrap_err().to_string().contains("operator's key"));
     let out = data.path("with");
-    let restored = data.repository().restore(None, &out, &folders, Some(&operator), &go_on).unwrap();
+    let restored = data
+        .repository()
+        .restore(
+            &out,
+            &folders,
+            RestoreOptions { operator: Some(&operator), ..RestoreOptions::default() },
+            &go_on,
+        )
+        .unwrap();
     assert_eq!(restored.edits, 1);
 }
 

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use reasonedit_backup::{BackupRepository, BackupSource, CreateOptions};
+use reasonedit_backup::{BackupRepository, BackupSource, CreateOptions, RestoreOptions};
 
 use crate::data::{Data, contents_of, folders, go_on, open};
 
@@ -53,7 +53,7 @@ fn restoring() {
     let Some((place, moment)) = asked() else { return };
     let repository = BackupRepository::open(&place.join("backups")).unwrap();
     let out = place.join(format!("restored-{moment}"));
-    repository.restore(None, &out, &folders, None, &dying(moment)).unwrap();
+    repository.restore(&out, &folders, RestoreOptions::default(), &dying(moment)).unwrap();
 }
 
 /// Whether it came to its end.

@@ -5,6 +5,7 @@
 mod data;
 mod decay;
 mod erase;
+mod incomplete;
 mod kill;
 mod prune;
 mod sizes;

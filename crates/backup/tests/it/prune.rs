@@ -1,6 +1,6 @@
 //! Old backups go, and nothing that another one needs.
 
-use reasonedit_backup::{BackupError, BackupId, BackupSource, CreateOptions};
+use reasonedit_backup::{BackupError, BackupId, BackupSource, CreateOptions, RestoreOptions};
 
 use crate::data::{Data, contents_of, folders, go_on};
 
@@ -26,7 +26,15 @@ fn what_is_kept_is_whole_and_what_nothing_needs_is_gone() {
     assert!(data.repository().verify(None, &go_on).unwrap().harmed.is_empty());
     for (at, edits) in [(3, 76), (4, 95)] {
         let out = data.path(&format!("restored-{at}"));
-        let restored = data.repository().restore(Some(&made[at].id), &out, &folders, None, &go_on).unwrap();
+        let restored = data
+            .repository()
+            .restore(
+                &out,
+                &folders,
+                RestoreOptions { snapshot: Some(&made[at].id), ..RestoreOptions::default() },
+                &go_on,
+            )
+            .unwrap();
         assert_eq!(restored.edits, edits);
         contents_of(&out);
     }
@@ -61,7 +69,14 @@ fn a_damaged_backup_takes_no_ones_place_and_nothing_is_removed_that_it_may_need(
     assert!(third.not_pruned.unwrap().contains("1 of the backups are damaged"));
     let listed = data.repository().list().unwrap();
     assert!(listed.iter().map(|one| one.manifest.is_some()).eq([true, false, true]));
-    data.repository().restore(Some(&first.id), &data.path("restored"), &folders, None, &go_on).unwrap();
+    data.repository()
+        .restore(
+            &data.path("restored"),
+            &folders,
+            RestoreOptions { snapshot: Some(&first.id), ..RestoreOptions::default() },
+            &go_on,
+        )
+        .unwrap();
     // Behind those that are kept it goes like any other.
     assert_eq!(data.repository().prune(1, false, &go_on).unwrap().removed, 2);
     // Where none is whole, nothing is removed.
@@ -74,7 +89,7 @@ fn a_damaged_backup_takes_no_ones_place_and_nothing_is_removed_that_it_may_need(
 /// Of the newest a pack is cut, or changed in its place: what is kept in its stead is the one before.
 #[test]
 fn a_backup_that_lacks_a_file_is_not_counted() {
-    for (check, harm) in [(false, &[][..]), (true, b"x")] {
+    for (check, harm) in [(false, &[][..]), (true, b"x"), (false, b"x")] {
         let data = Data::new();
         let mut made = Vec::new();
         for n in 0..3 {
@@ -93,7 +108,7 @@ fn a_backup_that_lacks_a_file_is_not_counted() {
             harm => bytes[..1].copy_from_slice(harm),
         }
         std::fs::write(&path, bytes).unwrap();
-        // The same length is taken for the same bytes, unless they are to be read.
+        // Of what those that go don't have the bytes are compared, whether all are to be read or not.
         let pruned = data.repository().prune(1, check, &go_on).unwrap();
         assert_eq!((pruned.kept, pruned.damaged, pruned.removed), (1, 1, 1));
         assert_eq!(ids(&data), made[1..]);
@@ -104,7 +119,15 @@ fn a_backup_that_lacks_a_file_is_not_counted() {
         let told = refused.to_string();
         assert!(told.contains(&format!("--snapshot {}", made[1])), "{told}");
         let out = data.path("out");
-        let restored = data.repository().restore(Some(&made[1]), &out, &folders, None, &go_on).unwrap();
+        let restored = data
+            .repository()
+            .restore(
+                &out,
+                &folders,
+                RestoreOptions { snapshot: Some(&made[1]), ..RestoreOptions::default() },
+                &go_on,
+            )
+            .unwrap();
         assert_eq!(restored.edits, 2);
     }
 }
@@ -138,4 +161,28 @@ fn what_is_known_to_lack_something_takes_nothings_place() {
     assert_eq!(listed.last().unwrap().manifest.as_ref().unwrap().faults, torn.faults);
     assert_eq!(listed.len(), 3);
     assert_eq!(data.try_backup(keeps_one).unwrap().pruned.unwrap().removed, 3);
+}
+
+/// What has decayed in all that go as well can be had of none of them: its bytes are not read.
+#[test]
+fn what_those_that_go_have_too_is_looked_at_by_its_length() {
+    let data = Data::new();
+    let mut made = Vec::new();
+    for n in 0..3 {
+        data.edit("default", n);
+        made.push(data.backup().id);
+    }
+    let shared = data.repository().list().unwrap()[0].manifest.clone().unwrap().pictures[0];
+    let sum = shared.sum.to_hex().to_string();
+    let path = data.path("backups/images").join(&sum[..2]).join(&sum);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert!(matches!(data.repository().prune(1, true, &go_on), Err(BackupError::Harmed(_))));
+    assert_eq!(data.repository().prune(1, false, &go_on).unwrap().removed, 2);
+    assert_eq!(ids(&data), made[2..]);
+    // The next backup that reads what is there mends it.
+    let healed = data.try_backup(CreateOptions { check: true, keep: 1 }).unwrap();
+    assert_eq!(healed.pruned.unwrap().removed, 1);
+    assert!(data.repository().verify(None, &go_on).unwrap().harmed.is_empty());
 }

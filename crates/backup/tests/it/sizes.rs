@@ -1,6 +1,6 @@
 //! What is restored is what was backed up, at every size; and the next backup writes what is new alone.
 
-use reasonedit_backup::{BackupError, BackupRepository, CreateOptions};
+use reasonedit_backup::{BackupError, BackupRepository, CreateOptions, RestoreOptions};
 use ulid::Ulid;
 
 use crate::data::{Data, contents_of, folders, go_on, open};
@@ -69,7 +69,15 @@ fn a_second_backup_writes_what_is_new_alone() {
     let ids: Vec<_> = data.repository().list().unwrap().into_iter().map(|listed| listed.id).collect();
     assert_eq!(ids, [first.id.clone(), same.id, next.id]);
     let early = data.path("early");
-    let summary = data.repository().restore(Some(&first.id), &early, &folders, None, &go_on).unwrap();
+    let summary = data
+        .repository()
+        .restore(
+            &early,
+            &folders,
+            RestoreOptions { snapshot: Some(&first.id), ..RestoreOptions::default() },
+            &go_on,
+        )
+        .unwrap();
     assert_eq!((summary.edits, summary.pictures), (600, 600));
     assert_eq!(contents_of(&early).images.len(), 600);
 }
@@ -117,6 +125,11 @@ fn nothing_is_restored_over_what_is_there() {
     std::fs::create_dir(data.path("empty")).unwrap();
     data.try_restore("empty").unwrap();
     let gone = "20260101T000000Z-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
-    let refused = data.repository().restore(Some(&gone), &data.path("other"), &folders, None, &go_on);
+    let refused = data.repository().restore(
+        &data.path("other"),
+        &folders,
+        RestoreOptions { snapshot: Some(&gone), ..RestoreOptions::default() },
+        &go_on,
+    );
     assert!(matches!(refused, Err(BackupError::Unknown(_))) && !data.path("other").exists());
 }

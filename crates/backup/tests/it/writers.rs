@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use reasonedit_backup::{BackupError, BackupRepository, BackupSource, CreateOptions};
+use reasonedit_backup::{BackupError, BackupRepository, BackupSource, CreateOptions, RestoreOptions};
 use reasonedit_codebook::{CodebookStore, Event};
 
 use crate::data::{Contents, Data, contents_of, edit_id, go_on, name};
@@ -130,7 +130,7 @@ fn what_is_stopped_is_not_there_and_the_next_one_is_whole() {
         if seen.get() > 30 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let out = data.path("stopped");
-    let refused = data.repository().restore(None, &out, &crate::data::folders, None, &watch);
+    let refused = data.repository().restore(&out, &crate::data::folders, RestoreOptions::default(), &watch);
     assert!(matches!(refused, Err(BackupError::Stopped)));
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0);
 }

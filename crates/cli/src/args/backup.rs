@@ -114,6 +114,10 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) snapshot: Option<BackupId>,
 
+    /// Restore what can be had of a backup that is damaged, and name the rest; exit status 1 if there is any
+    #[arg(long)]
+    pub(crate) incomplete: bool,
+
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,14 +4,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use reasonedit_backup::{
-    BackupError, BackupId, BackupProgress, BackupRepository, BackupSource, CreateOptions,
+    BackupError, BackupId, BackupProgress, BackupRepository, BackupSource, CreateOptions, RestoreOptions,
+    RestoreSummary,
 };
-use reasonedit_codebook::CodebookName;
+use reasonedit_codebook::{CodebookName, ImageStore};
 use reasonedit_resilience::blocking;
 use reasonedit_server::dto::backup::{BackupDto, BackupListDto, BackupResultDto};
 use serde_json::json;
 
 use super::batch::follow;
+use super::codebook::salvage;
 use super::target::client_of;
 use crate::args::{BackupArgs, BackupCommand, CreateBackupArgs, RestoreArgs};
 use crate::client::Client;
@@ -42,35 +44,57 @@ pub(crate) async fn run(args: &BackupArgs) -> Result<()> {
 /// Runs `restore`.
 ///
 /// # Errors
-/// A folder of backups or one to restore into that can't be used, a backup that is damaged.
+/// A folder of backups or one to restore into that can't be used, a backup that is damaged; one of which not
+/// all could be restored.
 pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
     blocking(move || {
-        let RestoreArgs { repository, out, snapshot, json, settings } = args;
+        let RestoreArgs { repository, out, snapshot, incomplete, json, settings } = args;
         let settings = Settings::load_for_scratch(&settings, &out)?;
         let operator = settings.storage.operator_key()?;
         let opened = opened(&repository)?;
         let bars = Bars::default();
-        let restored = opened
-            .restore(snapshot.as_ref(), &out, &service::folders, operator.as_ref(), &|at| bars.show(at));
+        let options = RestoreOptions { snapshot: snapshot.as_ref(), operator: operator.as_ref(), incomplete };
+        let restored = opened.restore(&out, &service::folders, options, &|at| bars.show(at));
         bars.0.finish();
         let restored = restored.map_err(|error| match error {
             BackupError::NotEmpty => CliError::Failed(format!("{}: {error}", out.display())),
             error => told(&repository, &error),
         })?;
-        if json {
-            return output::print_json(&restored);
+        if let Some(saved) = &restored.salvaged {
+            let [_, images, keys] = service::folders(&out);
+            let keys = service::open_keys(&settings, &keys)?;
+            let images = ImageStore::open_with(&images, keys).map_err(CliError::failed)?;
+            salvage::write_archives(&out, saved, &images)?;
         }
-        output::print(&format!(
-            "{}: the data folder of {}; {} codebooks, {} edits, {} pictures, {} read and compared",
-            out.display(),
-            restored.id,
-            restored.codebooks,
-            restored.edits,
-            restored.pictures,
-            output::bytes(restored.bytes)
-        ))
+        if json {
+            output::print_json(&restored)?
+        } else {
+            output::print(&lines_of_restored(&out, &restored))?
+        }
+        match restored.harmed.len() {
+            0 => Ok(()),
+            count => {
+                Err(CliError::CheckFailed(format!("{count} files of the backup are damaged or missing")))
+            }
+        }
     })
     .await
+}
+
+fn lines_of_restored(out: &Path, restored: &RestoreSummary) -> String {
+    let mut lines: Vec<String> = restored.harmed.iter().map(ToString::to_string).collect();
+    lines.extend(restored.salvaged.iter().flat_map(salvage::lines_of));
+    lines.extend(restored.lost_pictures.iter().map(|id| format!("the picture {id} is lost")));
+    lines.push(format!(
+        "{}: the data folder of {}; {} codebooks, {} edits, {} pictures, {} read and compared",
+        out.display(),
+        restored.id,
+        restored.codebooks,
+        restored.edits,
+        restored.pictures,
+        output::bytes(restored.bytes)
+    ));
+    lines.join("\n")
 }
 
 /// Bars of stages, for who works on one thread.

@@ -11,7 +11,7 @@ use crate::args::{CodebookArgs, CodebookCommand, TargetArgs};
 use crate::error::{CliError, Result};
 use crate::{output, render, service, shape};
 
-mod salvage;
+pub(super) mod salvage;
 mod verify;
 
 /// Media type of archives.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::http::{Method, Request, header};
 use reasonedit_audit::{AuditConfig, AuditFilter, AuditReader, AuditTrail};
-use reasonedit_backup::{BackupRepository, BackupService};
+use reasonedit_backup::{BackupRepository, BackupService, RestoreOptions};
 use reasonedit_codebook::ImageStore;
 use reasonedit_server::{Server, ServerConfig};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ impl BackedUp {
         let go_on = |_| std::ops::ControlFlow::Continue(());
         let repository = BackupRepository::open(&self.path("backups")).unwrap();
         assert!(repository.verify(None, &go_on).unwrap().harmed.is_empty());
-        repository.restore(None, &self.path(name), &folders, None, &go_on).unwrap();
+        repository.restore(&self.path(name), &folders, RestoreOptions::default(), &go_on).unwrap();
         self.path(name)
     }
 }

@@ -29,7 +29,7 @@ struct Report<'a> {
 ///
 /// # Errors
 /// Wrong settings, a folder that is in use, or is there already, or can't be written to.
-pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
+pub(in crate::commands) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     let settings = Settings::load(args)?;
     logging::start(&settings.log, true)?;
     let [damaged_store, damaged_images, damaged_keys] = service::folders(&settings.data);
@@ -63,9 +63,7 @@ pub(super) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     } else {
         (0, Vec::new())
     };
-    for book in saved.codebooks.iter().filter(|book| !book.without_keys.is_empty()) {
-        write_archive(out, book, &images)?;
-    }
+    write_archives(out, &saved, &images)?;
     let path = out.join(REPORT);
     let file = File::create(&path).map_err(|error| CliError::file(&path, error))?;
     let report = Report { store: &saved, pictures, lost_pictures: &lost };
@@ -89,6 +87,19 @@ fn copy_pictures(
     Ok((copied, lost))
 }
 
+/// An archive of each codebook with edits whose keys are lost.
+///
+/// # Errors
+/// A file that can't be written.
+pub(in crate::commands) fn write_archives(
+    out: &Path,
+    saved: &SalvagedStore,
+    images: &ImageStore,
+) -> Result<()> {
+    let lacking = saved.codebooks.iter().filter(|book| !book.without_keys.is_empty());
+    lacking.map(|book| write_archive(out, book, images)).collect()
+}
+
 /// An archive of the edits that have a picture: their keys are made anew when it is imported.
 fn write_archive(out: &Path, book: &SalvagedBook, images: &ImageStore) -> Result<()> {
     let there = |record: &&EditRecord| images.contains(record.image.id);
@@ -104,6 +115,15 @@ fn archive_name(book: &SalvagedBook) -> String {
 }
 
 fn told(saved: &SalvagedStore, pictures: usize, lost: &[HarmedImage], out: &Path) -> String {
+    let mut lines = lines_of(saved);
+    lines.push(format!("pictures: {pictures} saved, {} lost", lost.len()));
+    lines.extend(lost.iter().map(|image| format!("  the picture {} is {}", image.id, image.harm)));
+    lines.push(format!("{}: the new data folder; {REPORT} in it says the same", out.display()));
+    lines.join("\n")
+}
+
+/// What was saved of codebooks and what wasn't, line by line.
+pub(in crate::commands) fn lines_of(saved: &SalvagedStore) -> Vec<String> {
     let mut lines = Vec::new();
     for book in &saved.codebooks {
         let verdict = if book.whole { "whole" } else { "saved in part" };
@@ -117,9 +137,6 @@ fn told(saved: &SalvagedStore, pictures: usize, lost: &[HarmedImage], out: &Path
             ));
         }
     }
-    lines.push(format!("pictures: {pictures} saved, {} lost", lost.len()));
-    lines.extend(lost.iter().map(|image| format!("  the picture {} is {}", image.id, image.harm)));
     lines.extend(saved.faults.iter().map(|fault| format!("store: {fault}")));
-    lines.push(format!("{}: the new data folder; {REPORT} in it says the same", out.display()));
-    lines.join("\n")
+    lines
 }

@@ -109,6 +109,18 @@ impl StoreRestore {
         rows.iter().filter(gone).filter(|row| !reverted(row)).count()
     }
 
+    /// Makes durable what came, of rows some of which are lost: it is to be salvaged. How many codebooks and
+    /// live edits there are isn't known of it.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn finish_incomplete(mut self) -> Result<RestoredStore> {
+        self.write()?;
+        self.store.flush("restore rows")?;
+        let erased = self.erased();
+        Ok(RestoredStore { codebooks: 0, edits: 0, rows: self.rows + self.let_go, erased })
+    }
+
     /// Makes all of it durable, and reads it once more as a service does that is started on it: every value,
     /// and whether everything is there that the history speaks of.
     ///

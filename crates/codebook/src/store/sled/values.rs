@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 
 use sled::transaction::{ConflictableTransactionError, TransactionalTree, UnabortableTransactionError};
 use sled::{Batch, IVec, Tree};
+use ulid::Ulid;
 
+use super::layout::{NAMES, VECTORS};
 use crate::{CodebookError, Result};
 
 /// Bytes per piece.
@@ -347,9 +349,31 @@ pub(super) fn assembled(pieces: &ByKey) -> (ByKey, Vec<Vec<u8>>) {
     (values, damaged)
 }
 
-/// A tree and a key in readable form: text as it is, the rest as hexadecimal.
+/// A tree and a key in readable form: behind a codebook's name ids and numbers as people see them; else text
+/// as it is, the rest as hexadecimal.
 pub(super) fn describe(tree: &Tree, key: &[u8]) -> String {
-    let mut text = format!("{}/", String::from_utf8_lossy(&tree.name()));
+    let kind = tree.name();
+    let text = format!("{}/", String::from_utf8_lossy(&kind));
+    let Some(end) = key.iter().position(|byte| *byte == 0) else { return text + &plain(key) };
+    let (mut text, rest) = (text + &plain(&key[..end]), &key[end + 1..]);
+    let (ids, left) = rest.as_chunks::<16>();
+    // An edit's, or a generation's and an edit's; of other keys what is as long as two is a digest.
+    if left.is_empty() && (ids.len() == 1 || (ids.len() == 2 && *kind == *NAMES[VECTORS].as_bytes())) {
+        for id in ids {
+            text.extend(["/", &Ulid::from_bytes(*id).to_string()]);
+        }
+    } else if let Ok(number) = <[u8; 8]>::try_from(rest) {
+        text.extend(["/", &u64::from_be_bytes(number).to_string()]);
+    } else if let Ok(digest) = <[u8; 32]>::try_from(rest) {
+        text.extend(["/", &blake3::Hash::from_bytes(digest).to_hex()[..16], "…"]);
+    } else {
+        text.extend(["/", &plain(rest)]);
+    }
+    text
+}
+
+fn plain(key: &[u8]) -> String {
+    let mut text = String::with_capacity(key.len());
     for byte in key {
         if byte.is_ascii_alphanumeric() || *byte == b'-' {
             text.push(char::from(*byte));
