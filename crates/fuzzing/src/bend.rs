@@ -1,13 +1,15 @@
 //! JSON that is nearly right: bytes that say what is wrong with it.
 
+use reasonedit_resilience::tree_bytes;
 use serde_json::{Map, Number, Value, json};
 
 use crate::input::Input;
 
 /// Most changes to one document.
 const CHANGES: usize = 8;
-/// Bytes from which on a document doesn't grow: copies of copies of copies would have no end.
-const LARGE: usize = 256 << 10;
+/// Bytes of a document's tree from which on it doesn't grow: copies of copies of copies would have no end, and
+/// what the targets themselves take would hide what is called.
+const LARGE: usize = 512 << 10;
 /// Texts that mean something somewhere, or have cost somebody an evening.
 const TEXTS: [&str; 20] = [
     "",
@@ -39,7 +41,7 @@ pub(crate) fn bent(document: &Value, input: &mut Input<'_>) -> Value {
         if input.0.is_empty() {
             break;
         }
-        if document.to_string().len() > LARGE {
+        if weight(&document) > LARGE {
             break;
         }
         let all = pointers(&document);
@@ -58,6 +60,10 @@ pub(crate) fn body(documents: &[Value], data: &[u8]) -> Vec<u8> {
     }
     let document = &documents[usize::from(kind >> 1) % documents.len()];
     bent(document, &mut input).to_string().into_bytes()
+}
+
+fn weight(document: &Value) -> usize {
+    tree_bytes(document.to_string().as_bytes()) as usize
 }
 
 fn pointers(document: &Value) -> Vec<String> {
@@ -106,7 +112,7 @@ fn change(document: &mut Value, at: &str, all: &[String], input: &mut Input<'_>)
             }
         }
         10 => {
-            let most = LARGE / (place.to_string().len() + 1);
+            let most = LARGE / weight(place);
             let many = usize::from(input.byte()).min(most);
             *place = Value::Array((0..many).map(|_| place.clone()).collect());
         }

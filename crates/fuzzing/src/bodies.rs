@@ -7,6 +7,7 @@ use futures::executor::block_on;
 use reasonedit_http::json::from_slice;
 use reasonedit_http::multipart::{FormBody, parse};
 use reasonedit_http::problem::{Problem, Result};
+use reasonedit_resilience::tree_bytes;
 use reasonedit_server::dto::backup::BackupRequestDto;
 use reasonedit_server::dto::edit_input::EditInput;
 use reasonedit_server::dto::evidence::EvidenceInput;
@@ -18,10 +19,13 @@ use serde_json::{Value, json};
 
 use crate::bend;
 use crate::input::Input;
-use crate::limits::MIB;
+use crate::limits::{MIB, peak};
 
 /// Bytes that a body may have here.
 const LONGEST: usize = MIB;
+/// Bytes beside a tree: its text in other characters, texts that were moved into fields, and what is fixed.
+const COPIES: usize = 4;
+const BESIDE: usize = 64 << 10;
 /// Bytes of what is told of a refusal, beside what it repeats of the request.
 const TOLD: usize = 2000;
 
@@ -90,7 +94,11 @@ pub(crate) fn json(data: &[u8]) {
 }
 
 fn as_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) {
-    let could = read(from_slice::<T>(bytes), bytes.len()).is_some();
+    let mut could = false;
+    let taken = peak(|| could = read(from_slice::<T>(bytes), bytes.len()).is_some());
+    // Of UTF-16 there is the same in UTF-8 too.
+    let most = tree_bytes(bytes) as usize + COPIES * bytes.len() + BESIDE;
+    assert!(taken <= most, "{taken} bytes of memory for a body of {}, told were {most}", bytes.len());
     if !bytes.starts_with(&[0xff]) && !bytes.starts_with(&[0xfe]) && !bytes.starts_with(&[0xef]) {
         let wide = [b" \r\n", bytes, b"\t "].concat();
         assert_eq!(could, from_slice::<T>(&wide).is_ok(), "white space around a body changes what it is");

@@ -31,7 +31,7 @@ mod service;
 mod stores;
 mod texts;
 
-pub use limits::Target;
+pub use limits::{Target, peak};
 
 use limits::MIB;
 

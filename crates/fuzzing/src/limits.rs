@@ -43,7 +43,7 @@ impl Target {
 }
 
 /// Most bytes that were allocated at a time during this, above what was before. For one thread at a time.
-pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> usize {
+pub fn peak<T>(work: impl FnOnce() -> T) -> usize {
     let before = ALLOCATED.current_usage();
     ALLOCATED.reset_peak_usage();
     drop(work());

@@ -4,14 +4,18 @@ use std::fs;
 use std::sync::LazyLock;
 
 use reasonedit_models::{LoadOptions, LowRankAdapter, load_sentence_encoder};
+use reasonedit_resilience::tree_bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bend::bent;
 use crate::input::Input;
+use crate::limits::{MIB, peak};
 use crate::scratch;
 
 const WEIGHTS: &str = "model.safetensors";
+/// Bytes that reading an adapter takes beside the trees of its JSON.
+const READ: usize = 4 * MIB;
 
 /// A sentence encoder's folder, and the header and tensors of its weights.
 struct Encoder {
@@ -124,11 +128,15 @@ pub(crate) fn adapter(data: &[u8]) {
     }
     let header = header.to_string().into_bytes();
     let bytes = whole(&header, &vec![0x3c; at], header.len() as u64);
+    let trees = (tree_bytes(&config) + tree_bytes(&header)) as usize;
     fs::write(folder.path().join("adapter_config.json"), config).expect("a file");
     fs::write(folder.path().join("adapter_model.safetensors"), bytes).expect("a file");
-    if let Ok(adapter) = LowRankAdapter::read(folder.path()) {
-        assert!(adapter.bytes() <= at as u64 * 2);
-    }
+    let taken = peak(|| {
+        if let Ok(adapter) = LowRankAdapter::read(folder.path()) {
+            assert!(adapter.bytes() <= at as u64 * 2);
+        }
+    });
+    assert!(taken <= READ + trees, "{taken} bytes of memory to read an adapter");
 }
 
 #[cfg(test)]

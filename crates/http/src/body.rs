@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::coding::{Incoming, Interrupted, decoded, interruption};
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::room::Room;
 
 /// What a body takes, in bodies: beside it there is what is made of it, as the text of its JSON beside the
 /// picture that this is the base64 of.
@@ -133,24 +134,36 @@ impl BodyBudget {
     }
 
     /// Makes something of a whole body; where that takes long, beside the async threads, and no more at a
-    /// time than there are cores. The body's memory counts meanwhile whatever becomes of the request.
+    /// time than there are cores. The body's memory counts meanwhile whatever becomes of the request, and what
+    /// is made of it as far as that is more than its bytes.
     ///
     /// # Errors
-    /// What `parse` says; 500 when it panics.
+    /// What `parse` says, and [`Room::weigh`] to it; 500 when it panics.
     pub(crate) async fn parse<T: Send + 'static>(
         &self,
         body: WholeBody,
-        parse: impl FnOnce(Bytes) -> Result<T> + Send + 'static,
+        parse: impl FnOnce(Bytes, &mut Room<'_>) -> Result<T> + Send + 'static,
     ) -> Result<(T, Option<MemoryPermit>)> {
-        let WholeBody { bytes, held } = body;
-        if bytes.len() < LONG_TO_PARSE {
-            return Ok((parse(bytes)?, held));
+        let WholeBody { bytes, mut held } = body;
+        let length = bytes.len();
+        let (memory, body_bytes) = (self.memory.clone(), self.body_bytes);
+        let parse = move || {
+            let mut room = Room::of(&memory, bytes.len(), body_bytes);
+            let value = parse(bytes, &mut room)?;
+            match (&mut held, room.into_permit()) {
+                (Some(held), Some(more)) => held.merge(more),
+                (held, more) => *held = held.take().or(more),
+            }
+            Ok((value, held))
+        };
+        if length < LONG_TO_PARSE {
+            return parse();
         }
         // Never closed, so a turn always comes.
         let turn = Arc::clone(&self.parsing).acquire_owned().await.ok();
         blocking(move || {
             let _turn = turn;
-            Ok((parse(bytes)?, held))
+            parse()
         })
         .await
     }
@@ -323,12 +336,12 @@ mod tests {
         let budget = budget(1 << 20, 1 << 20, Duration::from_secs(5));
         for size in [10, LONG_TO_PARSE] {
             let body = budget.read(&announcing(size), pieces(&[size])).await.unwrap();
-            let (length, held) = budget.parse(body, |bytes| Ok(bytes.len())).await.unwrap();
+            let (length, held) = budget.parse(body, |bytes, _| Ok(bytes.len())).await.unwrap();
             assert!(length == size && held.is_some_and(|held| held.bytes() >= COPIES * size as u64));
             assert_eq!(budget.memory.free(), 1 << 20);
         }
         let body = budget.read(&announcing(LONG_TO_PARSE), pieces(&[LONG_TO_PARSE])).await.unwrap();
-        let lost = budget.parse(body, |_| -> Result<()> { panic!("no") }).await.unwrap_err();
+        let lost = budget.parse(body, |_, _| -> Result<()> { panic!("no") }).await.unwrap_err();
         assert_eq!((lost.status().as_u16(), budget.memory.free()), (500, 1 << 20));
     }
 

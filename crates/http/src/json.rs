@@ -15,14 +15,24 @@ use serde_json::Value;
 
 use self::reader::{Reader, Stash};
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::room::Room;
 
 /// Parses a JSON document, in UTF-8, or in UTF-16 that says so by its byte order mark.
 ///
 /// # Errors
 /// 400 with line and column when it is not JSON; 422 with a pointer when a field is missing, unknown, given
-/// twice or of another type.
+/// twice or of another type; 413 when what would be made of it is much larger than it is.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    from_slice_within(bytes, &mut Room::alone(bytes.len()))
+}
+
+/// As [`from_slice`], of a body whose memory is counted.
+///
+/// # Errors
+/// As there; 503 when there is no memory for what is made of it.
+pub(crate) fn from_slice_within<T: DeserializeOwned>(bytes: &[u8], room: &mut Room<'_>) -> Result<T> {
     let bytes = &*syntax::plain(bytes)?;
+    room.weigh(bytes)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::new(ProblemKind::Malformed, "The body is empty; a JSON object is needed."));
     }

@@ -30,5 +30,6 @@ pub mod prefix;
 pub mod problem;
 pub mod rates;
 pub mod request_id;
+mod room;
 pub mod shares;
 pub mod sse;

@@ -17,6 +17,7 @@ use self::names::{Step, Tree, split};
 use self::part::{Part, boundary, damaged, place};
 use crate::json::from_form;
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::room::Room;
 
 /// Most parts of a form: more than all lists of a body together may have items.
 pub const MAX_PARTS: usize = 256;
@@ -63,8 +64,21 @@ pub trait FormBody: DeserializeOwned {
 ///
 /// # Errors
 /// 400 when the form is damaged; 422 with the name of the part when it is unknown, repeated though single, or
-/// unusable.
+/// unusable; 413 when what would be made of it is much larger than it is.
 pub async fn parse<T: FormBody>(content_type: &str, body: Bytes) -> Result<T> {
+    let mut room = Room::alone(body.len());
+    parse_within(content_type, body, &mut room).await
+}
+
+/// As [`parse`], of a body whose memory is counted.
+///
+/// # Errors
+/// As there; 503 when there is no memory for what is made of it.
+pub(crate) async fn parse_within<T: FormBody>(
+    content_type: &str,
+    body: Bytes,
+    room: &mut Room<'_>,
+) -> Result<T> {
     let boundary = boundary(content_type)?;
     let mut form = multer::Multipart::new(stream::once(async { Ok::<_, std::io::Error>(body) }), boundary);
     let mut parts = Parts::default();
@@ -75,7 +89,12 @@ pub async fn parse<T: FormBody>(content_type: &str, body: Bytes) -> Result<T> {
             let detail = format!("The form has more than {MAX_PARTS} parts.");
             return Err(Problem::new(ProblemKind::TooLarge, detail));
         }
-        parts.add::<T>(Part::read(field).await?)?;
+        let part = Part::read(field).await?;
+        // What is no picture may be the text of a list or an object, whatever it says it is.
+        if !part.name.starts_with(T::FILE.name) {
+            room.weigh(&part.bytes)?;
+        }
+        parts.add::<T>(part)?;
     }
     let Parts { fields, file, .. } = parts;
     let mut object: Map<String, Value> =

@@ -9,10 +9,11 @@ use reasonedit_resilience::MemoryPermit;
 use serde::de::DeserializeOwned;
 
 use crate::body::{BodyBudget, Pieces, WholeBody};
-use crate::json::{from_slice, is_empty};
+use crate::json::{from_slice_within, is_empty};
 use crate::multipart::{self, FormBody};
 use crate::policy::{self, BodyPolicy};
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::room::Room;
 
 /// A body that is JSON or a form; the memory of its bytes counts until `held` is dropped.
 #[derive(Debug)]
@@ -118,10 +119,10 @@ impl<T: FormBody + Send + 'static, S: Sync> FromRequest<S> for Payload<T> {
         // The media type first: bytes of a kind that is not read need not be received.
         let format = format_of(&content_type)?;
         let body = whole(&budget, request).await?;
-        let parse = move |bytes: Bytes| match format {
-            Format::Json => from_slice(&bytes),
+        let parse = move |bytes: Bytes, room: &mut Room<'_>| match format {
+            Format::Json => from_slice_within(&bytes, room),
             // All of it is there, so that nothing is waited for.
-            Format::Form => futures::executor::block_on(multipart::parse(&content_type, bytes)),
+            Format::Form => futures::executor::block_on(multipart::parse_within(&content_type, bytes, room)),
         };
         let (value, held) = budget.parse(body, parse).await?;
         Ok(Self { value, held })
@@ -135,7 +136,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for JsonPaylo
         let budget = budget(&request, BodyPolicy::Json)?;
         json_only(request.headers())?;
         let body = whole(&budget, request).await?;
-        let (value, held) = budget.parse(body, |bytes| from_slice(&bytes)).await?;
+        let (value, held) = budget.parse(body, |bytes, room| from_slice_within(&bytes, room)).await?;
         Ok(Self { value, held })
     }
 }
@@ -146,7 +147,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for UntypedJs
     async fn from_request(request: Request, _state: &S) -> Result<Self> {
         let budget = budget(&request, BodyPolicy::UntypedJson)?;
         let body = whole(&budget, request).await?;
-        let (value, held) = budget.parse(body, |bytes| from_slice(&bytes)).await?;
+        let (value, held) = budget.parse(body, |bytes, room| from_slice_within(&bytes, room)).await?;
         Ok(Self { value, held })
     }
 }
@@ -164,7 +165,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for OptionalJ
         }
         typed?;
         let bytes = body.bytes.clone();
-        let (value, held) = budget.parse(body, |bytes| from_slice(&bytes)).await?;
+        let (value, held) = budget.parse(body, |bytes, room| from_slice_within(&bytes, room)).await?;
         Ok(Self { value: Some(value), bytes, held })
     }
 }

@@ -105,6 +105,33 @@ async fn no_body_stalls_overfills_or_passes_for_another_type() {
     }
 }
 
+/// A tree takes ninety times its text where that says little but brackets.
+#[tokio::test]
+async fn no_body_makes_much_more_of_itself_than_it_is() {
+    let service = service(|config| config.limits.body_bytes = 100 * LIMIT).await;
+    let router = &service.router;
+    let values = |item: &str| vec![item; 90 * LIMIT / (item.len() + 1)].join(",");
+    let mut tried = 0;
+    for operation in Operation::all() {
+        let json = operation.types.iter().filter(|kind| *kind == "application/json");
+        for (kind, item) in json.flat_map(|kind| ["{\"\":0}", "[]", "{}"].map(|item| (kind, item))) {
+            let name = format!("{} {} of {item}", operation.method, operation.path);
+            let body = format!("{{\"metadata\":[{}]}}", values(item));
+            assert_eq!(operation.status(router, kind, Some(body.len()), body.into()).await, 413, "{name}");
+            tried += 1;
+        }
+        if operation.types.iter().any(|kind| kind == "multipart/form-data") {
+            let part = "--XX\r\nContent-Disposition: form-data; name=\"choices\"\r\n\r\n";
+            let body = format!("{part}[{}]\r\n--XX--\r\n", values("\"a\""));
+            let kind = "multipart/form-data; boundary=XX";
+            let status = operation.status(router, kind, Some(body.len()), body.into()).await;
+            assert_eq!(status, 413, "{} {} as a form", operation.method, operation.path);
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
+
 #[test]
 fn policies_and_the_contract_name_the_same_bodies() {
     let taking = Operation::all();
