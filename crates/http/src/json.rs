@@ -9,6 +9,7 @@ mod syntax;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use reasonedit_resilience::tree_bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,6 +17,9 @@ use serde_json::Value;
 use self::reader::{Reader, Stash};
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::room::Room;
+
+/// Bytes of memory that the JSON of a text within a document may take.
+const TEXT_TREE: u64 = 4 << 20;
 
 /// Parses a JSON document, in UTF-8, or in UTF-16 that says so by its byte order mark.
 ///
@@ -41,6 +45,15 @@ pub(crate) fn from_slice_within<T: DeserializeOwned>(bytes: &[u8], room: &mut Ro
     let value = value.map_err(|fault| fault.problem(bytes))?;
     parser.end().map_err(|error| fault::Fault::syntax(&error).problem(bytes))?;
     Ok(value)
+}
+
+/// What a text within a document holds, if that is JSON of no more than some thousand values: such a text
+/// counts in its document as a text.
+pub fn from_text(text: &str) -> Option<Value> {
+    if tree_bytes(text.as_bytes()) > TEXT_TREE {
+        return None;
+    }
+    serde_json::from_str(text).ok()
 }
 
 /// Whether a body holds nothing at all.

@@ -14,7 +14,6 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, IntoDeserializer as _, MapAccess,
     SeqAccess, Unexpected, Visitor,
 };
-use serde_json::Value;
 
 use super::fault::Fault;
 use super::scalar::{Want, bool_of, number_of, whole, whole_of};
@@ -208,7 +207,7 @@ impl<'de, V: Visitor<'de>> Guard<'_, V> {
     /// A list or an object that a form has as the text of one.
     fn written<E: Error>(self, text: &str) -> Result<V::Value, E> {
         let (want, stash) = (self.want, self.stash);
-        let value = serde_json::from_str::<Value>(text).ok().filter(|value| match want {
+        let value = super::from_text(text).filter(|value| match want {
             Want::List => value.is_array(),
             _ => value.is_object(),
         });

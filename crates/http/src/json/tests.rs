@@ -174,6 +174,17 @@ fn wrong_fields_are_422_with_a_pointer() {
     }
 }
 
+/// A text within a document was counted as a text when the document came.
+#[test]
+fn a_text_makes_no_more_than_some_thousand_values() {
+    assert_eq!(from_text("{\"a\": [1, {}]}"), Some(json!({"a": [1, {}]})));
+    assert_eq!(from_text("{\"a\""), None);
+    let objects = |count: usize| format!("[{}]", vec!["{\"\":0}"; count].join(","));
+    assert!(from_text(&objects(3000)).is_some());
+    assert_eq!(from_text(&objects(6000)), None);
+    assert!(from_text(&json!("x".repeat(1 << 20)).to_string()).is_some());
+}
+
 #[test]
 fn whole_numbers_may_be_written_with_a_point() {
     let read = |text: &str| from_slice::<Outer>(text.as_bytes()).unwrap();

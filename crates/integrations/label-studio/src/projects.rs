@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::{Mutex, MutexGuard};
 use reasonedit_editor::storage::{Journal, StorageResult};
 use reasonedit_editor::{CodebookName, Library};
+use reasonedit_http::json::from_text;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -133,7 +134,7 @@ pub(super) fn codebook_in(extra: Option<&Value>) -> Result<Option<CodebookName>>
     let object = match extra {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
-        Some(Value::String(text)) => serde_json::from_str(text).map_err(|_| wrong())?,
+        Some(Value::String(text)) => from_text(text).ok_or_else(wrong)?,
         Some(other) => other.clone(),
     };
     match object.as_object().ok_or_else(wrong)?.get("codebook") {

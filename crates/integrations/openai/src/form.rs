@@ -2,6 +2,7 @@
 //! newer names.
 
 use reasonedit_editor::ReplyForm;
+use reasonedit_http::json::from_text;
 use reasonedit_http::problem::{Problem, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -115,9 +116,8 @@ fn of(kind: &str, value: &Value, place: String) -> Result<Placed> {
 fn schema(value: &Value, place: &str) -> Result<Value> {
     match value {
         Value::Object(_) | Value::Bool(_) => Ok(value.clone()),
-        Value::String(text) => serde_json::from_str(text)
-            .ok()
-            .filter(|schema: &Value| schema.is_object())
+        Value::String(text) => from_text(text)
+            .filter(Value::is_object)
             .ok_or_else(|| Problem::invalid(place, "A schema given as text is a JSON object.")),
         _ => Err(Problem::invalid(place, "A schema is a JSON object.")),
     }
