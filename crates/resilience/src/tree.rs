@@ -11,7 +11,7 @@ const LIST: u64 = 400;
 const VALUE: u64 = 216;
 /// Of the name of a field, beside its text: a text of its own, three times the place of its entry.
 const NAME: u64 = 144;
-/// How deep a parser goes (serde_json's limit of recursion).
+/// How deep a parser goes (`serde_json`'s limit of recursion).
 const DEEPEST: u32 = 128;
 
 /// The most bytes that a `serde_json::Value` with its fields in order takes, whatever document these bytes are;
