@@ -76,6 +76,6 @@ mod tests {
         }
         assert_eq!(tree_bytes(b""), VALUE);
         // A parser has stopped by then.
-        assert_eq!(tree_bytes(&[b'['; 100_000]), VALUE + 128 * LIST);
+        assert_eq!(tree_bytes(&vec![b'['; 100_000]), VALUE + 128 * LIST);
     }
 }
