@@ -10,7 +10,7 @@ pub struct AuditConfig {
     pub enabled: bool,
     /// Days that whole files are kept; 0: for ever.
     pub keep_days: u32,
-    /// What becomes of requests while it can't be written.
+    /// What becomes of requests and commands while it can't be written.
     pub on_failure: AuditFailurePolicy,
     /// When lines are brought to the disk.
     pub sync: AuditSync,
@@ -22,13 +22,21 @@ impl Default for AuditConfig {
     }
 }
 
-/// What becomes of requests while the trail can't be written.
+impl AuditConfig {
+    /// Whether nothing is to be told or changed that isn't in the trail.
+    pub fn refuses(&self) -> bool {
+        self.on_failure == AuditFailurePolicy::Refuse
+    }
+}
+
+/// What becomes of requests and commands while the trail can't be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditFailurePolicy {
-    /// They are refused: nothing is answered that isn't in the trail.
+    /// They are refused: nothing is answered or done that isn't in the trail.
     Refuse,
-    /// They are served. Lines wait in memory, as many as fit, and what is lost is counted in the trail.
+    /// They are served. Lines of requests wait in memory, as many as fit, and what is lost is counted in the
+    /// trail; commands warn.
     Serve,
 }
 

@@ -1,117 +1,112 @@
-//! Lines of programs beside the service: what a command did in the data folder.
+//! Lines of programs beside the service: what a command begins in the data folder, and what came of it.
 //!
-//! Where no service writes the trail the command adds its line itself. Otherwise it lays it into a folder of
-//! its own, out of which the service takes it within a second: the hashes go on in one hand.
+//! Where no service writes the trail the command adds its line itself. Otherwise it leaves it to the one who
+//! does, and waits until it is taken in: the hashes go on in one hand.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
 use crate::config::AuditConfig;
 use crate::error::{AuditError, Result};
+use crate::inbox::{self, Inbox};
 use crate::item::Item;
-use crate::layout::{self, UNFINISHED, lock};
+use crate::layout::{self, lock};
 use crate::record::AuditRecord;
 use crate::recover::recover;
 use crate::writer::Writer;
 
-/// Lines that the service has not taken yet.
-const INBOX: &str = "inbox";
-/// How their files end.
-const RECORD: &str = ".json";
+/// How long a line waits to be taken in at most: a service that hangs is one that fails.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// Adds a line to the trail in this folder, which is made if it is missing; when this returns it is on the
-/// disk, and in the trail within a second.
+/// Adds the line that a command begins to the trail in this folder, as [`add`]. Where the settings refuse what
+/// isn't in the trail and it can't be added, nothing is left of it: nothing is to be done.
 ///
 /// # Errors
-/// [`AuditError::File`], [`AuditError::Unwritten`]: it is not in the trail.
+/// As there.
+pub fn begin(folder: &Path, config: &AuditConfig, record: &AuditRecord) -> Result<()> {
+    put(folder, config, record, config.refuses())
+}
+
+/// Adds a line to the trail in this folder, which is made if it is missing; it is in the trail, and on the
+/// disk, when this returns. Blocks.
+///
+/// # Errors
+/// [`AuditError::File`], [`AuditError::Unwritten`]: it is not in the trail. It may be later, where a service
+/// has it that can't write.
 pub fn add(folder: &Path, config: &AuditConfig, record: &AuditRecord) -> Result<()> {
+    put(folder, config, record, false)
+}
+
+fn put(folder: &Path, config: &AuditConfig, record: &AuditRecord, or_nothing: bool) -> Result<()> {
     if !config.enabled {
         return Ok(());
     }
     layout::make_folder(folder).map_err(AuditError::file(folder))?;
-    let lock = match lock(folder) {
-        Ok(lock) => lock,
-        Err(AuditError::InUse(_)) => return leave(folder, record).map_err(AuditError::file(folder)),
+    let left = match lock(folder) {
+        Ok(lock) => return write(folder, config, lock, Some(record), or_nothing),
+        Err(AuditError::InUse(_)) => inbox::leave(folder, record).map_err(AuditError::file(folder))?,
         Err(error) => return Err(error),
     };
+    let done = taken_in(folder, config, &left);
+    if done.is_err() && or_nothing {
+        // A service that has taken it in this moment doesn't miss it.
+        let _ = fs::remove_file(&left);
+    }
+    done
+}
+
+/// Waits until the line in this file was taken in; where nobody writes the trail any more, takes it in.
+fn taken_in(folder: &Path, config: &AuditConfig, left: &Path) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let is_there = || left.try_exists().map_err(AuditError::file(left));
+    while is_there()? {
+        match lock(folder) {
+            // Of this one nothing is taken back: it may be others'.
+            Ok(lock) => write(folder, config, lock, None, false)?,
+            Err(AuditError::InUse(_)) => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() >= until {
+            let reason = "who writes it does not take the line in".to_owned();
+            return if is_there()? { Err(AuditError::Unwritten { full: false, reason }) } else { Ok(()) };
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Writes the lines that were left, and this one.
+fn write(
+    folder: &Path,
+    config: &AuditConfig,
+    lock: File,
+    record: Option<&AuditRecord>,
+    or_nothing: bool,
+) -> Result<()> {
+    inbox::sweep(folder);
     let found = recover(folder)?;
     let at = OffsetDateTime::now_utc();
     // Others that came at the same moment may have left theirs.
     let mut inbox = Inbox::default();
     let others = inbox.take(folder);
-    let lines = found.told.iter().chain(&others).chain([record]);
+    let lines = found.told.iter().chain(&others).chain(record);
+    // That a line was cut off is not found again.
+    let or_nothing = or_nothing && found.told.is_empty();
     let item = |record| Item { at, body: serde_json::to_string(record).unwrap_or_default(), done: None };
     let mut items: VecDeque<Item> = lines.map(item).collect();
     let mut writer = Writer::new(folder, found, lock);
     writer.take(&mut items);
-    writer.turn(true, config.keep_days).map_err(|error| AuditError::unwritten(&error))?;
+    let written = writer.turn(true, config.keep_days);
+    if written.is_err() && or_nothing {
+        writer.take_back();
+    }
+    written.map_err(|error| AuditError::unwritten(&error))?;
     inbox.kept();
     Ok(())
-}
-
-/// Leaves a line to the service that writes the trail.
-fn leave(folder: &Path, record: &AuditRecord) -> io::Result<()> {
-    let inbox = folder.join(INBOX);
-    layout::make_folder(&inbox)?;
-    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&inbox)?;
-    file.write_all(&serde_json::to_vec(record)?)?;
-    file.as_file().sync_all()?;
-    // In the order in which they came; the process tells those of one moment apart.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let name = format!("{since:032}-{}{RECORD}", std::process::id());
-    file.persist_noclobber(inbox.join(name)).map_err(|error| error.error)?;
-    layout::sync_folder(&inbox)
-}
-
-/// The lines that were left, as they are taken in.
-#[derive(Default)]
-pub(crate) struct Inbox {
-    /// Those that were taken, whose files are there until the lines are on the disk.
-    taken: BTreeSet<PathBuf>,
-    /// Files that are no lines: told once.
-    strange: BTreeSet<PathBuf>,
-}
-
-impl Inbox {
-    /// Those that came since the last time, in order.
-    pub(crate) fn take(&mut self, folder: &Path) -> Vec<AuditRecord> {
-        let Ok(entries) = fs::read_dir(folder.join(INBOX)) else { return Vec::new() };
-        let paths: BTreeSet<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        let mut records = Vec::new();
-        for path in paths {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let known = self.taken.contains(&path) || self.strange.contains(&path);
-            if known || !name.ends_with(RECORD) || name.starts_with(UNFINISHED) {
-                continue;
-            }
-            let read = fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
-            match read {
-                Ok(record) => {
-                    records.push(record);
-                    self.taken.insert(path);
-                }
-                Err(error) => {
-                    tracing::error!(%error, file = %path.display(), "what was left for the audit trail is no line");
-                    self.strange.insert(path);
-                }
-            }
-        }
-        records
-    }
-
-    /// What was taken is on the disk.
-    pub(crate) fn kept(&mut self) {
-        self.taken
-            .retain(|path| fs::remove_file(path).is_err_and(|error| error.kind() != io::ErrorKind::NotFound));
-    }
-
-    /// Whether something was taken that isn't on the disk yet.
-    pub(crate) fn is_waiting(&self) -> bool {
-        !self.taken.is_empty()
-    }
 }

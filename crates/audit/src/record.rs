@@ -183,10 +183,10 @@ pub struct AuditRecord {
     /// The status of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What became of it.
+    /// What became of it; none in the line that a command begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<AuditOutcome>,
-    /// The request's id, as in the log and in the answer.
+    /// The request's id, as in the log and in the answer; of a command the same in both of its lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The codebook.

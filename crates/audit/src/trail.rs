@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use time::OffsetDateTime;
 
-use crate::config::{AuditConfig, AuditFailurePolicy, AuditSync};
+use crate::config::{AuditConfig, AuditSync};
 use crate::error::{AuditError, Result};
+use crate::inbox::{self, Inbox};
 use crate::item::{AuditWait, Done, Item};
 use crate::layout::{self, lock};
-use crate::outside::Inbox;
 use crate::record::{AuditEvent, AuditRecord};
 use crate::recover::recover;
 use crate::refusals::Refusals;
@@ -24,6 +24,8 @@ use crate::writer::Writer;
 const QUEUE_BYTES: usize = 16 << 20;
 /// How long lines wait to be brought to the disk, and how long it is until what failed is tried again.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked what commands left, who wait for that.
+const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
 struct Queue {
@@ -85,6 +87,7 @@ impl AuditTrail {
     pub fn open(folder: &Path, config: &AuditConfig) -> Result<Self> {
         layout::make_folder(folder).map_err(AuditError::file(folder))?;
         let lock = lock_patiently(folder)?;
+        inbox::sweep(folder);
         let found = recover(folder)?;
         for record in &found.told {
             let what = record.detail.as_deref().unwrap_or_default();
@@ -156,16 +159,15 @@ impl AuditTrail {
     /// What is to be waited for before a request is answered: before a change, and before what changes
     /// nothing.
     pub fn wait(&self, changed: bool) -> Option<AuditWait> {
-        let AuditConfig { on_failure, sync, .. } = &self.0.shared.config;
-        if changed && *sync == AuditSync::Every {
+        if changed && self.0.shared.config.sync == AuditSync::Every {
             return Some(AuditWait::Synced);
         }
-        (*on_failure == AuditFailurePolicy::Refuse).then_some(AuditWait::Written)
+        self.refuses().then_some(AuditWait::Written)
     }
 
     /// Whether nothing is to be answered that isn't in the trail.
     pub fn refuses(&self) -> bool {
-        self.0.shared.config.on_failure == AuditFailurePolicy::Refuse
+        self.0.shared.config.refuses()
     }
 
     /// Why requests are to be refused, if they are.
@@ -279,7 +281,7 @@ fn run(shared: &Shared, mut writer: Writer) {
         let mut left = Vec::new();
         if look <= Instant::now() {
             left = inbox.take(&shared.folder);
-            look = Instant::now() + EVERY;
+            look = Instant::now() + if writer.failing() { EVERY } else { LOOK };
         }
         let (closing, lost) = {
             let mut queue = shared.queue.lock();

@@ -1,5 +1,6 @@
 //! Reads the whole trail, and names what is not as it was written.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::{AuditError, Result};
 use crate::head::{Anchor, AuditHead, EndRecord};
+use crate::inbox::Waiting;
 use crate::layout::DayFile;
 use crate::line::{Place, unseal};
 use crate::read::AuditReader;
@@ -38,6 +40,8 @@ pub enum AuditFaultKind {
     NotAsNoted,
     /// The service found at its start that the end was not as it had left it.
     Reported,
+    /// Something lies where commands leave their lines that can't be taken in.
+    NotTaken,
 }
 
 /// Something that is not as it was written.
@@ -70,6 +74,10 @@ pub struct AuditReport {
     pub healed: u64,
     /// Lines that were lost since they could not be written.
     pub lost: u64,
+    /// Commands that began and of which nothing says what came of them: they are at work, or were killed.
+    pub unended: u64,
+    /// Lines that commands left and that are not taken in yet.
+    pub waiting: u64,
     /// What is not as it was written, the first thousand.
     pub faults: Vec<AuditFault>,
     /// How many there are.
@@ -85,6 +93,8 @@ struct Check {
     noted_found: bool,
     anchored: Option<Place>,
     anchor_told: bool,
+    /// Commands that began, until their outcome is found.
+    begun: BTreeSet<String>,
 }
 
 impl AuditReader {
@@ -111,6 +121,7 @@ impl AuditReader {
         // First, so that the lines are no fewer.
         let head = EndRecord::read(&self.folder)?;
         let anchor = Anchor::read(&self.folder)?;
+        let waiting = Waiting::of(&self.folder)?;
         let files = self.files()?;
         let anchored = anchor.and_then(|anchor| anchor.place());
         let mut check = Check {
@@ -122,6 +133,8 @@ impl AuditReader {
                 unfinished_bytes: 0,
                 healed: 0,
                 lost: 0,
+                unended: 0,
+                waiting: waiting.lines,
                 faults: Vec::new(),
                 fault_count: 0,
             },
@@ -131,9 +144,14 @@ impl AuditReader {
             noted_found: false,
             anchored,
             anchor_told: false,
+            begun: BTreeSet::new(),
         };
         for (at, file) in files.iter().enumerate() {
             check.file(file, at + 1 == files.len())?;
+        }
+        for (file, why) in waiting.strange {
+            let detail = format!("{why}: it is not taken in; look at it, and take it away");
+            check.told(Some(file), None, AuditFaultKind::NotTaken, detail);
         }
         Ok(check.end())
     }
@@ -141,9 +159,18 @@ impl AuditReader {
 
 impl Check {
     fn fault(&mut self, at: Option<(&DayFile, u64)>, kind: AuditFaultKind, detail: impl Into<String>) {
+        self.told(at.map(|(file, _)| file.name()), at.map(|(_, line)| line), kind, detail);
+    }
+
+    fn told(
+        &mut self,
+        file: Option<String>,
+        line: Option<u64>,
+        kind: AuditFaultKind,
+        detail: impl Into<String>,
+    ) {
         self.report.fault_count += 1;
         if self.report.faults.len() < NAMED {
-            let (file, line) = (at.map(|(file, _)| file.name()), at.map(|(_, line)| line));
             self.report.faults.push(AuditFault { file, line, kind, detail: detail.into() });
         }
     }
@@ -200,7 +227,7 @@ impl Check {
         }
     }
 
-    /// What a line tells of the trail itself.
+    /// What a line tells of the trail itself, or of a command.
     fn event(&mut self, at: Option<(&DayFile, u64)>, line: &[u8]) {
         let Ok(AuditLine { record, .. }) = serde_json::from_slice(line) else { return };
         let detail = record.detail.unwrap_or_default();
@@ -208,6 +235,15 @@ impl Check {
             AuditEvent::Healed => self.report.healed += 1,
             AuditEvent::Lost => {
                 self.report.lost = self.report.lost.saturating_add(record.count.unwrap_or(0));
+            }
+            // Those of before had the line of their outcome alone.
+            AuditEvent::Command => {
+                if let Some(id) = record.request_id {
+                    match record.outcome {
+                        None => drop(self.begun.insert(id)),
+                        Some(_) => drop(self.begun.remove(&id)),
+                    }
+                }
             }
             AuditEvent::Gap => self.fault(at, AuditFaultKind::Reported, detail),
             AuditEvent::Pruned => {
@@ -238,6 +274,7 @@ impl Check {
             let detail = format!("line {} is not there, or is another one", noted.seq);
             self.fault(None, AuditFaultKind::NotAsNoted, detail);
         }
+        self.report.unended = self.begun.len() as u64;
         self.report.head = last.filter(|_| self.report.lines > 0).map(Into::into);
         self.report
     }

@@ -132,6 +132,14 @@ impl Writer {
         self.waiting.retain(|item| !item.body.is_empty());
     }
 
+    /// Takes out of the file what is not on the disk, as far as that can be done: a line that failed, of which
+    /// there may be a part. It is for who writes no more.
+    pub(crate) fn take_back(&mut self) {
+        if let Some(open) = &self.open {
+            let _ = open.file.set_len(open.synced);
+        }
+    }
+
     fn write_and_sync(&mut self, sync: bool) -> io::Result<()> {
         self.settle()?;
         self.look()?;
@@ -344,4 +352,30 @@ fn first_follows(file: &DayFile) -> io::Result<Option<Place>> {
     io::BufRead::read_until(&mut io::BufReader::new(File::open(&file.path)?), b'\n', &mut line)?;
     let sealed = line.strip_suffix(b"\n").and_then(line::unseal);
     Ok(sealed.map(|sealed| Place { seq: sealed.seq.saturating_sub(1), hash: sealed.prev }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_the_disk_is_taken_back() {
+        let place = tempfile::tempdir().unwrap();
+        let found = crate::recover::recover(place.path()).unwrap();
+        let mut writer = Writer::new(place.path(), found, layout::lock(place.path()).unwrap());
+        let at = time::macros::datetime!(2026-11-30 09:00 UTC);
+        let mut length = |sync, detail: &str| {
+            let body = format!("{{\"detail\":\"{detail}\"}}");
+            writer.take(&mut VecDeque::from([Item { at, body, done: None }]));
+            writer.turn(sync, 0).unwrap();
+            let path = layout::day_files(place.path()).unwrap().remove(0).path;
+            let written = path.metadata().unwrap().len();
+            writer.take_back();
+            (written, path.metadata().unwrap().len())
+        };
+        let (written, kept) = length(true, "kept");
+        assert!(written > 0 && kept == written, "{written} {kept}");
+        let (more, kept) = length(false, "taken back");
+        assert!(more > written && kept == written, "{more} {kept}");
+    }
 }
