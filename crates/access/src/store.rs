@@ -72,15 +72,25 @@ pub struct TokenStore {
 }
 
 impl TokenStore {
-    /// Those of a file; none, if it isn't there.
+    /// Those of a file; none, if it isn't there. Where it holds some, what says that some were given is made
+    /// anew if it is gone, as far as the disk lets that be done.
     ///
     /// # Errors
     /// [`AccessError::File`], [`AccessError::Malformed`] and [`AccessError::Gone`]: nobody is let in by what
     /// can't be read.
     pub fn open(path: &Path) -> Result<Self> {
+        let loaded = read(path)?;
+        let lock = path.with_extension("lock");
+        if !loaded.tokens.is_empty()
+            && !is_marked(&lock)
+            && let Err(error) = mark_anew(&lock)
+        {
+            // The tokens hold; it is tried again at the next start and change.
+            tracing::warn!(%error, file = %lock.display(), "what says that tokens were given is gone, and can't be made anew");
+        }
         Ok(Self {
             path: path.to_owned(),
-            loaded: RwLock::new(read(path)?),
+            loaded: RwLock::new(loaded),
             looked: Mutex::new(Instant::now()),
             uses: Mutex::default(),
         })
@@ -173,13 +183,7 @@ impl TokenStore {
     /// Changes the file under its lock, beginning with what it holds now.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<TokenRecord>) -> Result<T>) -> Result<T> {
         let lock = self.path.with_extension("lock");
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let held = options.open(&lock).map_err(|error| AccessError::file(&lock, error))?;
-        // Held until the file is closed.
-        held.lock().map_err(|error| AccessError::file(&lock, error))?;
+        let held = locked(&lock).map_err(|error| AccessError::file(&lock, error))?;
         self.remove_unfinished();
         // What was read before is put back where the file is gone or holds none: nobody takes tokens away so.
         let mut tokens = match read(&self.path) {
@@ -193,12 +197,7 @@ impl TokenStore {
         }
         let changed = change(&mut tokens)?;
         write(&self.path, tokens).map_err(|error| AccessError::file(&self.path, error))?;
-        // From now on a file that is gone is missed.
-        let marked = held.metadata().and_then(|metadata| match metadata.len() {
-            0 => (&held).write_all(b"tokens were given\n").and_then(|()| held.sync_all()),
-            _ => Ok(()),
-        });
-        marked.map_err(|error| AccessError::file(&lock, error))?;
+        mark(&held).map_err(|error| AccessError::file(&lock, error))?;
         *self.loaded.write() = read(&self.path)?;
         self.uses.lock().retain(|id, used| uses.get(id).is_none_or(|written| written < used));
         Ok(changed)
@@ -267,7 +266,7 @@ fn read(path: &Path) -> Result<Loaded> {
         // The lock's file stays where tokens were given once: that they are gone is a mishap, not a
         // beginning.
         let lock = path.with_extension("lock");
-        if stamp_of_lock(&lock) {
+        if is_marked(&lock) {
             return Err(AccessError::Gone { path: path.to_owned(), lock });
         }
         return Ok(Loaded::default());
@@ -297,8 +296,36 @@ fn read(path: &Path) -> Result<Loaded> {
     Ok(Loaded { stamp: Some(stamp), tokens: file.tokens, by_digest })
 }
 
-/// Whether tokens were given once: something was written under the lock.
-fn stamp_of_lock(lock: &Path) -> bool {
+/// The lock, which is this process's until the file is closed.
+fn locked(lock: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let held = options.open(lock)?;
+    held.lock()?;
+    Ok(held)
+}
+
+/// Says that tokens were given, durably: from now on a file of them that is gone is missed.
+fn mark(mut held: &File) -> io::Result<()> {
+    if held.metadata()?.len() > 0 {
+        return Ok(());
+    }
+    held.write_all(b"tokens were given\n")?;
+    held.sync_all()
+}
+
+/// As [`mark`], where the file is gone.
+fn mark_anew(lock: &Path) -> io::Result<()> {
+    mark(&locked(lock)?)?;
+    #[cfg(unix)]
+    File::open(lock.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(())
+}
+
+/// Whether tokens were given once.
+fn is_marked(lock: &Path) -> bool {
     fs::metadata(lock).is_ok_and(|metadata| metadata.len() > 0)
 }
 

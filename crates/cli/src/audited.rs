@@ -1,20 +1,27 @@
-//! The line that a command leaves in the audit trail of the data folder that it works on: who looked into it
-//! or changed it without the service.
+//! The lines that a command leaves in the audit trail of the data folder that it works on: that it begins,
+//! before it reads or gives out anything, and what came of it. Who looked into it or changed it without the
+//! service stands there, also where it was killed.
 
 use std::path::{Path, PathBuf};
 
-use reasonedit_audit::{AuditCaller, AuditEvent, AuditOutcome, AuditRecord};
+use reasonedit_audit::{AuditCaller, AuditConfig, AuditError, AuditEvent, AuditOutcome, AuditRecord};
+use reasonedit_codebook::store;
+use reasonedit_resilience::blocking;
+use ulid::Ulid;
 
 use crate::args::{
     AuditCommand, BackupCommand, CodebookCommand, Command, KeysCommand, SettingsArgs, TargetArgs,
 };
 use crate::error::{CliError, Result};
-use crate::service;
 use crate::settings::Settings;
+use crate::{output, service};
+
+/// Ids of one kind that a line has room for, as in those of requests; of more their number is told.
+const MOST_IDS: usize = 1000;
 
 /// What a command does in a data folder.
 pub(crate) struct CommandLine {
-    settings: Settings,
+    config: AuditConfig,
     /// The folders in whose trails it is told.
     folders: Vec<PathBuf>,
     record: AuditRecord,
@@ -34,6 +41,10 @@ pub(crate) fn of(command: &Command) -> Result<Option<CommandLine>> {
         Command::Edit(args) => target("edit", &args.target, false),
         Command::Query(args) => target("query", &args.target, false),
         Command::Export(args) => target("export", &args.target, true),
+        Command::Adapt(args) => line("adapt", &args.settings, Some(&args.codebook), true).map(Some),
+        Command::Modularity(args) => {
+            line("modularity", &args.settings, Some(&args.codebook), false).map(Some)
+        }
         Command::Codebook(args) => match &args.command {
             CodebookCommand::Export { target: args, .. } => target("codebook export", args, true),
             CodebookCommand::Import { target: args, .. } => target("codebook import", args, true),
@@ -52,7 +63,7 @@ pub(crate) fn of(command: &Command) -> Result<Option<CommandLine>> {
         },
         Command::Restore(args) => {
             let settings = Settings::load_for_scratch(&args.settings, &args.out)?;
-            Ok(Some(CommandLine::new("restore", settings, None, true)))
+            Ok(Some(CommandLine::new("restore", &settings, None, true)))
         }
         Command::Keys(args) => match &args.command {
             KeysCommand::Rotate(args) => line("keys rotate", &args.settings, None, false).map(Some),
@@ -67,55 +78,96 @@ pub(crate) fn of(command: &Command) -> Result<Option<CommandLine>> {
 }
 
 fn line(what: &str, args: &SettingsArgs, codebook: Option<&str>, whole: bool) -> Result<CommandLine> {
-    Ok(CommandLine::new(what, Settings::load(args)?, codebook, whole))
+    Ok(CommandLine::new(what, &Settings::load(args)?, codebook, whole))
 }
 
 impl CommandLine {
-    fn new(what: &str, settings: Settings, codebook: Option<&str>, whole: bool) -> Self {
+    fn new(what: &str, settings: &Settings, codebook: Option<&str>, whole: bool) -> Self {
         let record = AuditRecord {
             event: AuditEvent::Command,
             caller: Some(AuditCaller::Cli { name: user() }),
+            request_id: Some(Ulid::new().to_string()),
             codebook: codebook.map(str::to_owned),
             whole,
             detail: Some(what.to_owned()),
             ..AuditRecord::default()
         };
-        Self { folders: vec![settings.data.clone()], settings, record }
+        Self { folders: vec![settings.data.clone()], config: settings.audit.clone(), record }
+    }
+
+    /// Writes the line that it begins. A folder that is yet to be made has nothing to be given out, and gets
+    /// the line of what came of it alone.
+    ///
+    /// # Errors
+    /// A trail that can't be written, where the settings refuse what isn't in it: nothing is to be done then.
+    pub(crate) fn begin(self) -> Result<Self> {
+        for folder in self.there() {
+            let begun = reasonedit_audit::begin(&service::audit_folder(folder), &self.config, &self.record);
+            self.told(folder, "begins", begun)?;
+        }
+        Ok(self)
     }
 
     /// Writes the line of what came of it.
     ///
     /// # Errors
-    /// The command's own; a trail that can't be written.
-    pub(crate) fn note(self, done: Result<()>) -> Result<()> {
-        let Self { settings, folders, mut record } = self;
-        // Where nothing is, nothing was done.
-        let mut there = folders.iter().filter(|folder| service::is_in_use(folder));
-        record.outcome = Some(if done.is_ok() { AuditOutcome::Answered } else { AuditOutcome::Failed });
-        let noted = there.try_for_each(|folder| add(&settings, folder, &record));
+    /// The command's own; a trail that can't be written, where the settings refuse what isn't in it.
+    pub(crate) fn end<T>(mut self, done: Result<T>) -> Result<T> {
+        let outcome = if done.is_ok() { AuditOutcome::Answered } else { AuditOutcome::Failed };
+        self.record.outcome = Some(outcome);
+        let noted = self.there().into_iter().try_for_each(|folder| {
+            let added = reasonedit_audit::add(&service::audit_folder(folder), &self.config, &self.record);
+            self.told(folder, "was done", added)
+        });
         // What went wrong first is what is told.
-        done.and(noted)
+        let done = done?;
+        noted.map(|()| done)
+    }
+
+    /// The folders that are there: where nothing is, nothing is done yet, or was.
+    fn there(&self) -> Vec<&Path> {
+        self.folders.iter().map(PathBuf::as_path).filter(|folder| service::is_in_use(folder)).collect()
+    }
+
+    /// Says what is not in the trail; an error where the settings refuse that.
+    fn told(&self, folder: &Path, did: &str, done: Result<(), AuditError>) -> Result<()> {
+        let Err(error) = done else { return Ok(()) };
+        let (folder, what) = (folder.display(), self.record.detail.as_deref().unwrap_or_default());
+        let told =
+            format!("data folder {folder}: `{what}` {did}: its line is not in the audit trail: {error}");
+        if self.config.refuses() {
+            let undone = if self.record.outcome.is_none() { ", and nothing was done" } else { "" };
+            return Err(CliError::Failed(format!("{told}{undone} (audit.on_failure is \"refuse\")")));
+        }
+        output::note(&format!("reasonedit: WARNING: {told}"));
+        Ok(())
     }
 }
 
-/// Tells what was done to tokens in the data folder.
+/// Does something to tokens in the data folder, and tells to which.
 ///
 /// # Errors
-/// A trail that can't be written.
-pub(crate) fn tokens(settings: &Settings, what: &str, ids: Vec<String>) -> Result<()> {
-    let mut line = CommandLine::new(what, settings.clone(), None, false);
-    line.record.tokens = ids;
-    line.note(Ok(()))
-}
-
-fn add(settings: &Settings, folder: &Path, record: &AuditRecord) -> Result<()> {
-    reasonedit_audit::add(&service::audit_folder(folder), &settings.audit, record).map_err(|error| {
-        let what = record.detail.as_deref().unwrap_or_default();
-        CliError::Failed(format!(
-            "data folder {}: `{what}` is not in the audit trail: {error}",
-            folder.display()
-        ))
+/// Those of the work; a trail that can't be written, where the settings refuse what isn't in it.
+pub(crate) async fn tokens<T: Send + 'static>(
+    settings: &Settings,
+    what: &str,
+    work: impl FnOnce() -> Result<(T, Vec<String>)> + Send + 'static,
+) -> Result<T> {
+    let line = CommandLine::new(what, settings, None, false);
+    let [codebooks, ..] = service::folders(&settings.data);
+    blocking(move || {
+        // Where the disk is full, for the lines as for the tokens.
+        store::make_room(&codebooks);
+        let mut line = line.begin()?;
+        let done = work().map(|(done, mut ids)| {
+            line.record.more = ids.len().saturating_sub(MOST_IDS) as u64;
+            ids.truncate(MOST_IDS);
+            line.record.tokens = ids;
+            done
+        });
+        line.end(done)
     })
+    .await
 }
 
 /// The system user's name, or number where the list of users has none: not what the environment says, which

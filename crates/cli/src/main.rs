@@ -51,12 +51,10 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<()> {
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
-    let line = audited::of(&command)?;
+    let Some(line) = audited::of(&command)? else { return work(command).await };
+    let line = blocking(move || line.begin()).await?;
     let done = work(command).await;
-    match line {
-        Some(line) => blocking(move || line.note(done)).await,
-        None => done,
-    }
+    blocking(move || line.end(done)).await
 }
 
 async fn work(command: Command) -> Result<()> {

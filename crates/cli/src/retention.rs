@@ -17,6 +17,11 @@ pub(crate) async fn keep(editor: Editor, settings: RetentionSettings, trail: Opt
     loop {
         times.tick().await;
         let days = time::Duration::days(settings.reverted_days.into());
+        // As a request: nothing is erased while the trail can't tell of it, where the settings refuse that.
+        if let Some(Err(error)) = trail.as_ref().map(AuditTrail::ready) {
+            tracing::error!(%error, "what was taken back too long ago is not erased now");
+            continue;
+        }
         // So many days ago there was nothing.
         let Some(before) = OffsetDateTime::now_utc().checked_sub(days) else { return };
         match editor.erase_reverted_before(before, |erased| note(trail.as_ref(), erased)).await {

@@ -165,3 +165,31 @@ fn a_file_that_is_none_of_tokens_lets_nobody_in() {
         assert!(matches!(TokenStore::open(&path), Err(AccessError::Malformed { .. })), "{text}");
     }
 }
+
+#[test]
+fn what_says_that_tokens_were_given_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, lock) = (folder.path().join("tokens.json"), folder.path().join("tokens.lock"));
+    drop(TokenStore::open(&path).unwrap());
+    assert!(!lock.exists(), "none were given");
+    let token = TokenStore::open(&path).unwrap().issue(new("a", AccessRole::Reader), NOW).unwrap();
+    let mark = fs::read(&lock).unwrap();
+    for harm in [|lock: &Path| fs::remove_file(lock).unwrap(), |lock: &Path| fs::write(lock, b"").unwrap()] {
+        harm(&lock);
+        let store = TokenStore::open(&path).unwrap();
+        assert_eq!(fs::read(&lock).unwrap(), mark);
+        assert!(find(&store, &token.secret, NOW).is_some());
+    }
+    // Where it can't be made the tokens hold all the same.
+    fs::remove_file(&lock).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.path().join("away/lock"), &lock).unwrap();
+        assert!(find(&TokenStore::open(&path).unwrap(), &token.secret, NOW).is_some());
+        assert!(!lock.exists());
+        fs::remove_file(&lock).unwrap();
+    }
+    drop(TokenStore::open(&path).unwrap());
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(TokenStore::open(&path), Err(AccessError::Gone { .. })), "it is missed");
+}

@@ -82,6 +82,12 @@ fn lines_of(report: &AuditReport) -> String {
     if report.lost > 0 {
         said.push(format!("{} LOST while the trail could not be written", report.lost));
     }
+    if report.waiting > 0 {
+        said.push(format!("{} left by commands and not taken in yet", report.waiting));
+    }
+    if report.unended > 0 {
+        said.push(format!("{} commands began and have no outcome", report.unended));
+    }
     lines.push(said.join(", "));
     lines.extend(report.head.as_ref().map(|head| format!("head {}:{}", head.seq, head.hash)));
     lines.join("\n")

@@ -1,8 +1,7 @@
 //! `token`: gives, lists and revokes tokens, in the data folder or at a running service.
 
-use reasonedit_access::{CodebookScope, NewToken, TokenStore};
+use reasonedit_access::{CodebookScope, NewToken, TokenRecord, TokenStore};
 use reasonedit_codebook::CodebookName;
-use reasonedit_resilience::blocking;
 use reasonedit_server::dto::token::{IssuedTokenDto, TokenDto};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -27,17 +26,22 @@ pub(crate) async fn run(args: &TokenArgs) -> Result<()> {
     }
 }
 
-/// The tokens of the data folder; it may be in use.
-async fn store(args: &TokenTargetArgs) -> Result<(TokenStore, Settings)> {
+/// Does something to the tokens of the data folder, which may be in use; their ids are told to its trail.
+async fn of_folder<T: Send + 'static>(
+    args: &TokenTargetArgs,
+    what: &str,
+    work: impl FnOnce(&TokenStore) -> Result<(T, Vec<String>)> + Send + 'static,
+) -> Result<(T, Settings)> {
     let settings = Settings::load(&args.settings)?;
     logging::start(&settings.log, true)?;
     let opening = settings.clone();
-    Ok((blocking(move || service::tokens(&opening)).await?, settings))
+    let done = audited::tokens(&settings, what, move || work(&service::tokens(&opening)?)).await?;
+    Ok((done, settings))
 }
 
-/// Tells the audit trail of the data folder what was done.
-async fn noted(settings: Settings, what: &'static str, ids: Vec<String>) -> Result<()> {
-    blocking(move || audited::tokens(&settings, what, ids)).await
+/// Their ids.
+fn ids(records: &[TokenRecord]) -> Vec<String> {
+    records.iter().map(|record| record.id.to_string()).collect()
 }
 
 fn client(args: &TokenTargetArgs) -> Result<Option<Client>> {
@@ -58,24 +62,25 @@ async fn create(args: &CreateTokenArgs) -> Result<()> {
         });
         client.post("tokens", &body).await?
     } else {
-        let (store, settings) = store(&args.target).await?;
         let codebooks = if names.is_empty() {
             CodebookScope::All
         } else {
             CodebookScope::Only(names.into_iter().collect())
         };
         let new = NewToken { name: args.name.clone(), role: args.role, codebooks, expires_at };
-        let first = store.is_empty();
-        let issued =
-            blocking(move || store.issue(new, now).map_err(|error| CliError::Usage(error.to_string())));
-        let issued = IssuedTokenDto::new(issued.await?, now);
+        let issue = move |store: &TokenStore| {
+            let first = store.is_empty();
+            let issued = store.issue(new, now).map_err(|error| CliError::Usage(error.to_string()))?;
+            let ids = ids(std::slice::from_ref(&issued.record));
+            Ok(((IssuedTokenDto::new(issued, now), first), ids))
+        };
+        let ((issued, first), settings) = of_folder(&args.target, "token create", issue).await?;
         if first {
             output::note(&format!(
                 "A service on the data folder {} asks for tokens from now on.",
                 settings.data.display()
             ));
         }
-        noted(settings, "token create", vec![issued.record.id.clone()]).await?;
         serde_json::to_value(issued).map_err(CliError::failed)?
     };
     if args.target.json {
@@ -89,9 +94,12 @@ async fn list(args: &TokenTargetArgs) -> Result<()> {
     let listed = if let Some(client) = client(args)? {
         client.get("tokens").await?
     } else {
-        let (store, settings) = store(args).await?;
-        let (tokens, now) = (store.list(), OffsetDateTime::now_utc());
-        noted(settings, "token list", tokens.iter().map(|record| record.id.to_string()).collect()).await?;
+        let listed = |store: &TokenStore| {
+            let tokens = store.list();
+            let ids = ids(&tokens);
+            Ok((tokens, ids))
+        };
+        let ((tokens, _), now) = (of_folder(args, "token list", listed).await?, OffsetDateTime::now_utc());
         json!({ "tokens": tokens.iter().map(|record| TokenDto::new(record, now)).collect::<Vec<_>>() })
     };
     if args.json {
@@ -136,10 +144,13 @@ async fn revoke(id_or_name: &str, args: &TokenTargetArgs) -> Result<()> {
             return Err(CliError::Failed(format!("there is no token `{id_or_name}`")));
         }
     } else {
-        let ((store, settings), asked) = (store(args).await?, id_or_name.to_owned());
-        let now = OffsetDateTime::now_utc();
-        let records = blocking(move || store.revoke(&asked, now).map_err(CliError::failed)).await?;
-        noted(settings, "token revoke", records.iter().map(|record| record.id.to_string()).collect()).await?;
+        let (asked, now) = (id_or_name.to_owned(), OffsetDateTime::now_utc());
+        let revoke = move |store: &TokenStore| {
+            let records = store.revoke(&asked, now).map_err(CliError::failed)?;
+            let ids = ids(&records);
+            Ok((records, ids))
+        };
+        let (records, _) = of_folder(args, "token revoke", revoke).await?;
         for record in &records {
             revoked.push(serde_json::to_value(TokenDto::new(record, now)).map_err(CliError::failed)?);
         }

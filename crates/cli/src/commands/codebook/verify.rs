@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use reasonedit_audit::AuditReader;
+use reasonedit_backup::BackupRepository;
 use reasonedit_codebook::{
     Codebook, CodebookError, CodebookName, HarmedImage, ImageId, ImageStore, Library, VerifyReport,
 };
@@ -25,8 +26,8 @@ struct Report {
     other_pictures: Pictures,
     /// What is wrong with the store as a whole.
     store: Vec<String>,
-    /// What is wrong with other files: tokens, the audit trail, uploads of jobs. None if one codebook alone
-    /// was asked about.
+    /// What is wrong with other files: tokens, which folders have backups, the audit trail, uploads of jobs.
+    /// None if one codebook alone was asked about.
     files: Vec<String>,
 }
 
@@ -125,6 +126,8 @@ fn examine(library: &Library, images: &ImageStore, asked: Option<&CodebookName>)
 fn other_files(settings: &Settings, library: &Library) -> Result<Vec<String>> {
     let mut faults = verify_uploads(library, &service::jobs_folder(settings)).map_err(CliError::failed)?;
     faults.extend(service::tokens(settings).err().map(|error| error.to_string()));
+    let known = BackupRepository::verify_known(&service::known_repositories(&settings.data));
+    faults.extend(known.err().map(|error| error.to_string()));
     let audit = service::audit_folder(&settings.data);
     if audit.is_dir() {
         match AuditReader::new(&audit).verify(None) {
