@@ -10,7 +10,7 @@ use reasonedit_codebook::store;
 use reasonedit_codebook::{CodebookError, CodebookName, CodebookStore, ImageStore, Library, Unwritable};
 use reasonedit_editor::{Editor, EditorError};
 use reasonedit_inference::{Engine, EngineError, EngineHandle, ModelInfo, Models};
-use reasonedit_keyring::{Keyring, KeyringError};
+use reasonedit_keyring::{Keyring, KeyringError, OperatorKey};
 use reasonedit_models::load::{load_sentence_encoder_with_progress, load_with_progress};
 use reasonedit_models::prompt::ThinkingChoice;
 use reasonedit_models::{DeviceChoice, DownloadProgress, LoadOptions, WeightType};
@@ -162,12 +162,19 @@ pub(crate) fn open_stores(settings: &Settings, data: &Path) -> Result<(Arc<dyn C
 /// Opens the keys of a data folder, and makes them if there are none.
 ///
 /// # Errors
-/// A folder in use, a disk that refuses; of the settings an operator's key that can't be read, isn't given,
-/// or is another one.
+/// A folder in use, a disk that refuses; of the settings an operator's key that can't be read, isn't random,
+/// isn't given, or is another one.
 pub(crate) fn open_keys(settings: &Settings, path: &Path) -> Result<Arc<Keyring>> {
-    let operator = settings.storage.operator_key()?;
+    open_keys_under(settings.storage.random_operator_key()?.as_ref(), path)
+}
+
+/// As [`open_keys`], under this operator's key.
+///
+/// # Errors
+/// As there.
+pub(crate) fn open_keys_under(operator: Option<&OperatorKey>, path: &Path) -> Result<Arc<Keyring>> {
     let data = path.parent().unwrap_or(path);
-    Keyring::open(path, operator.as_ref()).map_err(|error| match error {
+    Keyring::open(path, operator).map_err(|error| match error {
         KeyringError::KeyNeeded | KeyringError::WrongKey => {
             CliError::Usage(format!("data folder {}: {error}", data.display()))
         }

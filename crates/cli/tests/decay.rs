@@ -1,8 +1,8 @@
 //! Whatever becomes of a file of a data folder: `codebook verify` names it, or what is read back is what was
 //! written; and the service starts, or says in words why it doesn't.
 //!
-//! The folder is a real one, made by the program: codebooks, pictures, keys, tokens, the audit trail, a
-//! receiver's place, a job that has ended with its results, and one that a killed process left with its
+//! The folder is a real one, made by the program: codebooks, pictures, keys, tokens, where its backups are,
+//! the audit trail, a receiver's place, a job that has ended with its results, and one that a killed process left with its
 //! upload.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
@@ -172,6 +172,8 @@ fn make() -> Made {
     let unfinished = batch(60, "unfinished")["id"].as_str().unwrap().to_owned();
     // Its line of the audit trail is there with the answer.
     drop(service);
+    let kept = program(path).args(["backup", "create", "backups"]).output().unwrap();
+    assert!(kept.status.success(), "{}", text(&kept));
     assert!(path.join("data/jobs").join(format!("{unfinished}.sealed")).is_file());
     Made { folder, token, answers, unfinished }
 }
@@ -309,8 +311,17 @@ fn whatever_becomes_of_a_file_is_named_or_does_no_harm() {
         let length = fs::metadata(&file).unwrap().len() as usize;
         cases.extend(harms(length, place == "codebooks/db").into_iter().map(|harm| (place.clone(), harm)));
     }
-    let kinds: Vec<&str> =
-        ["audit/", "codebooks/db", "codebooks/sealed", "images/", "jobs/", "keys", "tokens.json"].to_vec();
+    let kinds: Vec<&str> = [
+        "audit/",
+        "backups.json",
+        "codebooks/db",
+        "codebooks/sealed",
+        "images/",
+        "jobs/",
+        "keys",
+        "tokens.json",
+    ]
+    .to_vec();
     for kind in kinds {
         assert!(cases.iter().any(|(place, _)| place.starts_with(kind)), "{kind}");
     }

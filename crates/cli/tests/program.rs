@@ -327,52 +327,6 @@ fn a_data_folder_goes_into_backups_and_comes_out_as_it_was() {
 }
 
 #[test]
-fn what_is_done_in_a_data_folder_is_in_its_audit_trail() {
-    let folder = tempfile::tempdir().unwrap();
-    let done = |arguments: &[&str]| {
-        let output = run_in(folder.path(), arguments, &[]);
-        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-        stdout(&output)
-    };
-    done(&["token", "create", "--name", "ops", "--role", "admin"]);
-    let id = done(&["token", "list", "--json"]);
-    let id = serde_json::from_str::<serde_json::Value>(&id).unwrap()["tokens"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    done(&["token", "revoke", "ops"]);
-    done(&["keys", "new"]);
-    // It has no codebooks: it comes to nothing, and that is told too.
-    let output = run_in(folder.path(), &["codebook", "export", "--codebook", "ward-3", "out.tar"], &[]);
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    let lines: Vec<serde_json::Value> = done(&["audit", "export", "--format", "jsonl"])
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let told: Vec<_> = lines
-        .iter()
-        .map(|line| (line["detail"].as_str().unwrap(), line["outcome"].as_str().unwrap()))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            ("token create", "answered"),
-            ("token list", "answered"),
-            ("token revoke", "answered"),
-            ("codebook export", "failed"),
-        ]
-    );
-    for line in &lines {
-        assert_eq!((&line["event"], &line["caller"]["kind"]), (&"command".into(), &"cli".into()), "{line}");
-        assert!(!line["caller"]["name"].as_str().unwrap().is_empty());
-    }
-    assert_eq!(lines[0]["tokens"][0], id.as_str());
-    assert_eq!(lines[3]["codebook"], "ward-3");
-    let verified = done(&["audit", "verify"]);
-    assert!(verified.starts_with("sound; 5 lines"), "the export has one too: {verified}");
-}
-
-#[test]
 fn an_operators_key_that_is_none_is_a_mistake_of_the_settings_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -400,4 +354,41 @@ fn an_operators_key_that_is_none_is_a_mistake_of_the_settings_and_says_why() {
         let output = rotate(variable, value);
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn an_operators_key_that_is_no_random_one_opens_nothing_and_is_rotated_away() {
+    use reasonedit_keyring::{Keyring, OperatorKey};
+
+    let folder = tempfile::tempdir().unwrap();
+    let specimen = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/samples/specimen.jpg");
+    let edit = ["edit", "--image", specimen, "--question", "What is it?", "--answer", "pumpkin"];
+    let zeros = "0".repeat(64);
+    let under = |key: &str, arguments: &[&str]| {
+        run_in(folder.path(), arguments, &[("REASONEDIT_STORAGE__ENCRYPTION_KEY", key)])
+    };
+    let refused = |output: &Output| {
+        let told = stderr(output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("`reasonedit keys new`") && !told.contains(&zeros[..8]), "{told}");
+        told
+    };
+    let told = refused(&under(&zeros, &[&edit[..], &["--reasoning", "It has a jagged border."]].concat()));
+    assert!(told.contains("setting `storage.encryption_key`"), "{told}");
+    assert!(!folder.path().join("data/keys").exists() && !folder.path().join("data/codebooks").exists());
+
+    // A folder that was put under one before that was refused.
+    let keys = folder.path().join("data/keys");
+    drop(Keyring::open(&keys, Some(&OperatorKey::parse_former(&zeros).unwrap())).unwrap());
+    let before = std::fs::read(&keys).unwrap();
+    std::fs::write(folder.path().join("word"), "a".repeat(64)).unwrap();
+    refused(&under(&zeros, &["keys", "rotate", "--new-key-file", "word"]));
+    assert!(refused(&under(&zeros, &edit)).contains("`reasonedit keys rotate`"));
+    assert_eq!(std::fs::read(&keys).unwrap(), before);
+    let new = stdout(&run_in(folder.path(), &["keys", "new"], &[]));
+    std::fs::write(folder.path().join("new"), &new).unwrap();
+    let rotated = under(&zeros, &["keys", "rotate", "--new-key-file", "new"]);
+    assert!(rotated.status.success(), "{}", stderr(&rotated));
+    let made = under(new.trim(), &[&edit[..], &["--reasoning", "It has a jagged border."]].concat());
+    assert!(made.status.success(), "{}", stderr(&made));
 }

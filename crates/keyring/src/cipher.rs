@@ -1,6 +1,7 @@
 //! Keys, and sealing by them: XChaCha20-Poly1305, whose nonces are long enough to be drawn by chance for as
 //! long as a key is in use (draft-irtf-cfrg-xchacha-03, §2).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -59,15 +60,30 @@ impl OperatorKey {
     /// # Errors
     /// `Random`.
     pub fn generate() -> Result<Self> {
-        Ok(Self(Zeroizing::new(random()?)))
+        loop {
+            let key = Zeroizing::new(random()?);
+            // What is made here is taken, however improbable it is that it wouldn't be.
+            if guessed(&key).is_none() {
+                return Ok(Self(key));
+            }
+        }
     }
 
     /// Reads 64 hexadecimal digits, or 32 bytes in base64; white space around them and a byte order mark are
-    /// passed over.
+    /// passed over. The bytes are to be random ones.
     ///
     /// # Errors
     /// `NoKey`, which says why and shows nothing of the text.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::parse_former(text)?.random()
+    }
+
+    /// As [`Self::parse`], also of bytes that are not random: they opened data before that was asked for. Only
+    /// to get at such data, to put it under another.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_former(text: &str) -> Result<Self> {
         let text = text.trim_start_matches('\u{feff}').trim();
         let bytes = if text.len() == 2 * KEY { hexadecimal(text) } else { STANDARD.decode(text).ok() };
         let fault = || KeyringError::NoKey(fault(text));
@@ -80,7 +96,26 @@ impl OperatorKey {
     /// # Errors
     /// `NoKey`, also for a file that is no text; `Disk` for one that can't be read.
     pub fn read(file: &Path) -> Result<Self> {
+        Self::read_former(file)?.random()
+    }
+
+    /// As [`Self::read`], of [`Self::parse_former`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_former(file: &Path) -> Result<Self> {
         Self::parse_bytes(&Zeroizing::new(std::fs::read(file).map_err(KeyringError::disk("read"))?))
+    }
+
+    /// This one, if its bytes may be random ones.
+    ///
+    /// # Errors
+    /// `NoKey`, which says how it is guessed.
+    pub fn random(self) -> Result<Self> {
+        match guessed(&self.0) {
+            None => Ok(self),
+            Some(why) => Err(KeyringError::NoKey(why)),
+        }
     }
 
     fn parse_bytes(bytes: &[u8]) -> Result<Self> {
@@ -89,7 +124,7 @@ impl OperatorKey {
             return Err(KeyringError::NoKey("the file is in UTF-16, or no text: save it as ASCII or UTF-8"));
         }
         let no_text = |_| KeyringError::NoKey("the file is no text: write the key's bytes in hexadecimal");
-        Self::parse(std::str::from_utf8(bytes).map_err(no_text)?)
+        Self::parse_former(std::str::from_utf8(bytes).map_err(no_text)?)
     }
 
     /// The text that [`Self::parse`] reads: 64 hexadecimal digits.
@@ -111,6 +146,22 @@ impl OperatorKey {
 impl fmt::Debug for OperatorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OperatorKey(…)")
+    }
+}
+
+/// Why bytes are no random ones, if that is plain. Of random ones fewer than one key in 10¹³ is like these.
+fn guessed(key: &[u8; KEY]) -> Option<&'static str> {
+    let [first, second, ..] = *key;
+    let step = second.wrapping_sub(first);
+    let values: BTreeSet<u8> = key.iter().copied().collect();
+    if values.len() == 1 {
+        Some("all bytes of this one are the same; `reasonedit keys new` makes a random one")
+    } else if key.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        Some("the bytes of this one are a text; `reasonedit keys new` makes a random one")
+    } else if values.len() <= KEY / 2 || key.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step) {
+        Some("the bytes of this one repeat or count; `reasonedit keys new` makes a random one")
+    } else {
+        None
     }
 }
 
@@ -193,5 +244,41 @@ mod tests {
         assert!(OperatorKey::parse_bytes(&[0x80; KEY]).unwrap_err().to_string().contains("no text"));
         assert_eq!(OperatorKey::parse_bytes(format!("{}\n", *hex).as_bytes()).unwrap().0, key.0);
         assert_eq!(format!("{key:?}"), "OperatorKey(…)");
+    }
+
+    #[test]
+    fn a_key_that_is_no_random_one_is_refused_in_both_forms_and_opens_what_it_did() {
+        let counting: [u8; KEY] = std::array::from_fn(|i| i as u8);
+        let down: [u8; KEY] = std::array::from_fn(|i| 7u8.wrapping_sub(5 * i as u8));
+        let repeated: [u8; KEY] = std::array::from_fn(|i| [0xde, 0xad, 0xbe, 0xef, 0x11][i % 5]);
+        let digits: [u8; KEY] = std::array::from_fn(|i| 0x11 * (i % 16) as u8);
+        for (key, why) in [
+            ([0; KEY], "the same"),
+            ([0xff; KEY], "the same"),
+            ([b'a'; KEY], "the same"),
+            (counting, "count"),
+            (down, "count"),
+            (repeated, "repeat"),
+            (digits, "repeat"),
+            (*b"correct horse battery staple, 12", "a text"),
+            (*b"Tr0ub4dor&3Tr0ub4dor&3xyzQWErty!", "a text"),
+        ] {
+            let hex = OperatorKey(Zeroizing::new(key)).to_text();
+            for text in [&*hex, &STANDARD.encode(key)] {
+                let error = OperatorKey::parse(text).unwrap_err().to_string();
+                assert!(error.contains(why) && error.contains("`reasonedit keys new`"), "{key:?}: {error}");
+                assert_eq!(*OperatorKey::parse_former(text).unwrap().0, key);
+            }
+        }
+        // As near to them as may be.
+        let mut random = counting;
+        random[31] = 200;
+        assert!(OperatorKey::parse(&STANDARD.encode(random)).is_ok());
+        let mut text = *b"correct horse battery staple, 12";
+        text[0] = 0x80;
+        assert!(OperatorKey::parse(&STANDARD.encode(text)).is_ok());
+        for _ in 0..1000 {
+            assert!(OperatorKey::parse(&OperatorKey::generate().unwrap().to_text()).is_ok());
+        }
     }
 }

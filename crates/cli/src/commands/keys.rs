@@ -32,7 +32,8 @@ fn rotate(args: &RotateKeyArgs) -> Result<()> {
     }
     let new = args.new_key_file.as_deref().filter(|_| !args.remove).map(read_key);
     let new = new.transpose()?;
-    let keys = service::open_keys(&settings, &path)?;
+    // Also from under one that no folder is put under any more.
+    let keys = service::open_keys_under(settings.storage.operator_key()?.as_ref(), &path)?;
     keys.rewrap(new.as_ref()).map_err(|error| service::in_folder(data, &CodebookError::from(error)))?;
     output::print(if new.is_some() {
         "the data folder is under the new key; name it in the settings (storage.encryption_key_file)"

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use reasonedit_keyring::OperatorKey;
+use reasonedit_keyring::{KeyringError, OperatorKey};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Result};
@@ -28,19 +28,40 @@ impl fmt::Debug for StorageSettings {
 }
 
 impl StorageSettings {
-    /// The operator's key, if there is one.
+    /// The operator's key, if there is one. It may be no random one, for what has to get at data that lie
+    /// under such a key; nothing else is done under it.
     ///
     /// # Errors
     /// A text that is none, a file that can't be read.
     pub(crate) fn operator_key(&self) -> Result<Option<OperatorKey>> {
         if !self.encryption_key.is_empty() {
-            let wrong = |error| CliError::Usage(format!("setting `storage.encryption_key`: {error}"));
-            return OperatorKey::parse(&self.encryption_key).map(Some).map_err(wrong);
+            return OperatorKey::parse_former(&self.encryption_key)
+                .map(Some)
+                .map_err(|error| self.wrong(&error));
         }
         if self.encryption_key_file.as_os_str().is_empty() {
             return Ok(None);
         }
-        read_key(&self.encryption_key_file).map(Some)
+        OperatorKey::read_former(&self.encryption_key_file).map(Some).map_err(|error| self.wrong(&error))
+    }
+
+    /// The operator's key to work under, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::operator_key`]; a key that is no random one.
+    pub(crate) fn random_operator_key(&self) -> Result<Option<OperatorKey>> {
+        self.operator_key()?.map(OperatorKey::random).transpose().map_err(|error| {
+            let error = self.wrong(&error);
+            CliError::Usage(format!("{error}, and `reasonedit keys rotate` takes data from under this one"))
+        })
+    }
+
+    /// What is wrong with the key, and where it is from.
+    fn wrong(&self, error: &KeyringError) -> CliError {
+        if self.encryption_key.is_empty() {
+            return CliError::Usage(format!("{}: {error}", self.encryption_key_file.display()));
+        }
+        CliError::Usage(format!("setting `storage.encryption_key`: {error}"))
     }
 
     /// The same without the key.
@@ -50,7 +71,7 @@ impl StorageSettings {
     }
 }
 
-/// Reads an operator's key from a file.
+/// Reads an operator's key from a file, to put data under it.
 ///
 /// # Errors
 /// A file that can't be read, or that has none: mistakes of whoever named it.

@@ -113,11 +113,11 @@ pub struct AuditLineDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 200)]
     pub status: Option<u16>,
-    /// `answered`, `refused`, `failed` or `aborted`.
+    /// `answered`, `refused`, `failed` or `aborted`; none where a command begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "answered")]
     pub outcome: Option<&'static str>,
-    /// The request's id, as in the log and in the answer.
+    /// The request's id, as in the log and in the answer; the same in both lines of a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request_id: Option<String>,
