@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked for meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Adds the line that a command begins to the trail in this folder, as [`add`]. Where the settings refuse what
-/// isn't in the trail and it can't be added, nothing is left of it: nothing is to be done.
+/// Adds the line that a command begins to the trail in this folder, as [`add`]. Where the settings refuse
+/// what isn't in the trail and it can't be added, nothing is left of it: nothing is to be done.
 ///
 /// # Errors
 /// As there.

@@ -132,8 +132,8 @@ impl Writer {
         self.waiting.retain(|item| !item.body.is_empty());
     }
 
-    /// Takes out of the file what is not on the disk, as far as that can be done: a line that failed, of which
-    /// there may be a part. It is for who writes no more.
+    /// Takes out of the file what is not on the disk, as far as that can be done: a line that failed, of
+    /// which there may be a part. It is for who writes no more.
     pub(crate) fn take_back(&mut self) {
         if let Some(open) = &self.open {
             let _ = open.file.set_len(open.synced);

@@ -13,7 +13,6 @@ use ulid::Ulid;
 
 use crate::error::{BackupError, Result};
 use crate::objects::write_whole;
-use crate::repository::BackupRepository;
 
 /// A repository that a data folder was backed up to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,14 +99,12 @@ impl KnownRepositories {
     }
 }
 
-impl BackupRepository {
-    /// Looks whether the file of a data folder that says which repositories it has is as it was written.
-    ///
-    /// # Errors
-    /// `Source` where it isn't, `File` where it can't be read.
-    pub fn verify_known(known: &Path) -> Result<()> {
-        KnownRepositories::read(known).map(drop)
-    }
+/// Looks whether the file of a data folder that says which repositories it has is as it was written.
+///
+/// # Errors
+/// `Source` where it isn't, `File` where it can't be read.
+pub fn verify_known(path: &Path) -> Result<()> {
+    KnownRepositories::read(path).map(drop)
 }
 
 fn name(path: &Path) -> String {

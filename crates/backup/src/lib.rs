@@ -49,6 +49,7 @@ mod verify;
 
 pub use create::{BackupSource, BackupSummary, CreateOptions};
 pub use error::{BackupError, HarmedObject, ObjectHarm, Result};
+pub use known::verify_known;
 pub use manifest::{BackupFile, BackupId, BackupManifest, BackupObject};
 pub use progress::BackupProgress;
 pub use prune::PruneSummary;

@@ -2,8 +2,8 @@
 //! written; and the service starts, or says in words why it doesn't.
 //!
 //! The folder is a real one, made by the program: codebooks, pictures, keys, tokens, where its backups are,
-//! the audit trail, a receiver's place, a job that has ended with its results, and one that a killed process left with its
-//! upload.
+//! the audit trail, a receiver's place, a job that has ended with its results, and one that a killed process
+//! left with its upload.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

@@ -363,31 +363,31 @@ fn an_operators_key_that_is_no_random_one_opens_nothing_and_is_rotated_away() {
     let folder = tempfile::tempdir().unwrap();
     let specimen = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/samples/specimen.jpg");
     let edit = ["edit", "--image", specimen, "--question", "What is it?", "--answer", "pumpkin"];
-    let zeros = "0".repeat(64);
+    let same = "a".repeat(64);
     let under = |key: &str, arguments: &[&str]| {
         run_in(folder.path(), arguments, &[("REASONEDIT_STORAGE__ENCRYPTION_KEY", key)])
     };
     let refused = |output: &Output| {
         let told = stderr(output);
         assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains("`reasonedit keys new`") && !told.contains(&zeros[..8]), "{told}");
+        assert!(told.contains("`reasonedit keys new`") && !told.contains(&same[..8]), "{told}");
         told
     };
-    let told = refused(&under(&zeros, &[&edit[..], &["--reasoning", "It has a jagged border."]].concat()));
+    let told = refused(&under(&same, &[&edit[..], &["--reasoning", "It has a jagged border."]].concat()));
     assert!(told.contains("setting `storage.encryption_key`"), "{told}");
     assert!(!folder.path().join("data/keys").exists() && !folder.path().join("data/codebooks").exists());
 
     // A folder that was put under one before that was refused.
     let keys = folder.path().join("data/keys");
-    drop(Keyring::open(&keys, Some(&OperatorKey::parse_former(&zeros).unwrap())).unwrap());
+    drop(Keyring::open(&keys, Some(&OperatorKey::parse_former(&same).unwrap())).unwrap());
     let before = std::fs::read(&keys).unwrap();
-    std::fs::write(folder.path().join("word"), "a".repeat(64)).unwrap();
-    refused(&under(&zeros, &["keys", "rotate", "--new-key-file", "word"]));
-    assert!(refused(&under(&zeros, &edit)).contains("`reasonedit keys rotate`"));
+    std::fs::write(folder.path().join("zeros"), "0".repeat(64)).unwrap();
+    refused(&under(&same, &["keys", "rotate", "--new-key-file", "zeros"]));
+    assert!(refused(&under(&same, &edit)).contains("`reasonedit keys rotate`"));
     assert_eq!(std::fs::read(&keys).unwrap(), before);
     let new = stdout(&run_in(folder.path(), &["keys", "new"], &[]));
     std::fs::write(folder.path().join("new"), &new).unwrap();
-    let rotated = under(&zeros, &["keys", "rotate", "--new-key-file", "new"]);
+    let rotated = under(&same, &["keys", "rotate", "--new-key-file", "new"]);
     assert!(rotated.status.success(), "{}", stderr(&rotated));
     let made = under(new.trim(), &[&edit[..], &["--reasoning", "It has a jagged border."]].concat());
     assert!(made.status.success(), "{}", stderr(&made));

@@ -78,8 +78,8 @@ impl OperatorKey {
         Self::parse_former(text)?.random()
     }
 
-    /// As [`Self::parse`], also of bytes that are not random: they opened data before that was asked for. Only
-    /// to get at such data, to put it under another.
+    /// As [`Self::parse`], also of bytes that are not random: they opened data before that was asked for. It
+    /// is for getting at such data alone, to put it under another.
     ///
     /// # Errors
     /// As there.

@@ -30,12 +30,12 @@ fn a_file_with_any_bit_flipped_or_cut_anywhere_is_none() {
     let mut flipped = whole;
     flipped[at] ^= 1;
     fs::write(&path, flipped).unwrap();
-    for read in [BackupRepository::verify_known(&path), KnownRepositories::read(&path).map(drop)] {
+    for read in [verify_known(&path), KnownRepositories::read(&path).map(drop)] {
         let told = read.unwrap_err().to_string();
         assert!(told.contains("backups.json") && told.contains("damaged"), "{told}");
     }
     fs::remove_file(&path).unwrap();
-    assert!(BackupRepository::verify_known(&path).is_ok(), "no backup was made yet");
+    assert!(verify_known(&path).is_ok(), "no backup was made yet");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_file_of_before_is_read_and_gets_a_sum() {
     let mut file: serde_json::Value = serde_json::from_slice(&with).unwrap();
     assert!(file.as_object_mut().unwrap().remove("sum").is_some());
     fs::write(&path, file.to_string()).unwrap();
-    assert!(BackupRepository::verify_known(&path).is_ok());
+    assert!(verify_known(&path).is_ok());
     let mut known = KnownRepositories::read(&path).unwrap();
     assert_eq!(known.of(&folder.path().join("second")), [Ulid::from_parts(7, 11)]);
     known.add(&folder.path().join("second"), Ulid::from_parts(7, 11)).unwrap();

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use reasonedit_audit::AuditReader;
-use reasonedit_backup::BackupRepository;
 use reasonedit_codebook::{
     Codebook, CodebookError, CodebookName, HarmedImage, ImageId, ImageStore, Library, VerifyReport,
 };
@@ -126,7 +125,7 @@ fn examine(library: &Library, images: &ImageStore, asked: Option<&CodebookName>)
 fn other_files(settings: &Settings, library: &Library) -> Result<Vec<String>> {
     let mut faults = verify_uploads(library, &service::jobs_folder(settings)).map_err(CliError::failed)?;
     faults.extend(service::tokens(settings).err().map(|error| error.to_string()));
-    let known = BackupRepository::verify_known(&service::known_repositories(&settings.data));
+    let known = reasonedit_backup::verify_known(&service::known_repositories(&settings.data));
     faults.extend(known.err().map(|error| error.to_string()));
     let audit = service::audit_folder(&settings.data);
     if audit.is_dir() {
