@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -55,8 +56,11 @@ fn put(folder: &Path, config: &AuditConfig, record: &AuditRecord, or_nothing: bo
     };
     let done = taken_in(folder, config, &left);
     if done.is_err() && or_nothing {
-        // A service that has taken it in this moment doesn't miss it.
-        let _ = fs::remove_file(&left);
+        return match fs::remove_file(&left) {
+            // It was taken in at this moment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            _ => done,
+        };
     }
     done
 }

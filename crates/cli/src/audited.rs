@@ -103,7 +103,7 @@ impl CommandLine {
     pub(crate) fn begin(self) -> Result<Self> {
         for folder in self.there() {
             let begun = reasonedit_audit::begin(&service::audit_folder(folder), &self.config, &self.record);
-            self.told(folder, "begins", begun)?;
+            self.told(folder, begun)?;
         }
         Ok(self)
     }
@@ -115,13 +115,19 @@ impl CommandLine {
     pub(crate) fn end<T>(mut self, done: Result<T>) -> Result<T> {
         let outcome = if done.is_ok() { AuditOutcome::Answered } else { AuditOutcome::Failed };
         self.record.outcome = Some(outcome);
-        let noted = self.there().into_iter().try_for_each(|folder| {
+        let noted = self.there().into_iter().map(|folder| {
             let added = reasonedit_audit::add(&service::audit_folder(folder), &self.config, &self.record);
-            self.told(folder, "was done", added)
+            self.told(folder, added)
         });
-        // What went wrong first is what is told.
-        let done = done?;
-        noted.map(|()| done)
+        // In each of them, whatever becomes of the others.
+        let noted = noted.fold(Ok(()), Result::and);
+        match (done, noted) {
+            (Err(error), Err(untold)) => {
+                output::note(&format!("reasonedit: {untold}"));
+                Err(error)
+            }
+            (done, noted) => done.and_then(|done| noted.map(|()| done)),
+        }
     }
 
     /// The folders that are there: where nothing is, nothing is done yet, or was.
@@ -130,13 +136,15 @@ impl CommandLine {
     }
 
     /// Says what is not in the trail; an error where the settings refuse that.
-    fn told(&self, folder: &Path, did: &str, done: Result<(), AuditError>) -> Result<()> {
+    fn told(&self, folder: &Path, done: Result<(), AuditError>) -> Result<()> {
         let Err(error) = done else { return Ok(()) };
-        let (folder, what) = (folder.display(), self.record.detail.as_deref().unwrap_or_default());
-        let told =
-            format!("data folder {folder}: `{what}` {did}: its line is not in the audit trail: {error}");
+        let what = self.record.detail.as_deref().unwrap_or_default();
+        let (what, undone) = match self.record.outcome {
+            None => (format!("that `{what}` begins"), "; nothing was done"),
+            Some(_) => (format!("what came of `{what}`"), ""),
+        };
+        let told = format!("data folder {}: {what} is not in the audit trail: {error}", folder.display());
         if self.config.refuses() {
-            let undone = if self.record.outcome.is_none() { ", and nothing was done" } else { "" };
             return Err(CliError::Failed(format!("{told}{undone} (audit.on_failure is \"refuse\")")));
         }
         output::note(&format!("reasonedit: WARNING: {told}"));

@@ -324,6 +324,17 @@ fn a_data_folder_goes_into_backups_and_comes_out_as_it_was() {
     assert_eq!(run(&["codebook", "verify", "--data", "partly"]).status.code(), Some(1));
     done(&["backup", "create", "backups"]);
     done(&["restore", "backups", "again"]);
+
+    // A letter of the folder that is JSON as before: no other repository begins where the disk isn't mounted.
+    let known = path("data/backups.json");
+    let text = std::fs::read_to_string(&known).unwrap();
+    std::fs::write(&known, text.replacen("/backups\"", "/cackups\"", 1)).unwrap();
+    let output = run(&["codebook", "verify"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stdout(&output).contains("files: backups.json of the data folder is damaged"), "{}", stdout(&output));
+    std::fs::rename(path("backups"), path("away")).unwrap();
+    refused(&["backup", "create", "backups"], "backups.json of the data folder is damaged");
+    assert!(!path("backups").exists());
 }
 
 #[test]
