@@ -172,8 +172,12 @@ fn make() -> Made {
     let unfinished = batch(60, "unfinished")["id"].as_str().unwrap().to_owned();
     // Its line of the audit trail is there with the answer.
     drop(service);
-    let kept = program(path).args(["backup", "create", "backups"]).output().unwrap();
+    // A copy is backed up, since that opens the store, which the killed service left as it is.
+    let copied = tempfile::tempdir().unwrap();
+    copy(path, copied.path());
+    let kept = program(copied.path()).args(["backup", "create", "backups"]).output().unwrap();
     assert!(kept.status.success(), "{}", text(&kept));
+    fs::copy(copied.path().join("data/backups.json"), path.join("data/backups.json")).unwrap();
     assert!(path.join("data/jobs").join(format!("{unfinished}.sealed")).is_file());
     Made { folder, token, answers, unfinished }
 }

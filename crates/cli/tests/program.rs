@@ -331,7 +331,11 @@ fn a_data_folder_goes_into_backups_and_comes_out_as_it_was() {
     std::fs::write(&known, text.replacen("/backups\"", "/cackups\"", 1)).unwrap();
     let output = run(&["codebook", "verify"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stdout(&output).contains("files: backups.json of the data folder is damaged"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("files: backups.json of the data folder is damaged"),
+        "{}",
+        stdout(&output)
+    );
     std::fs::rename(path("backups"), path("away")).unwrap();
     refused(&["backup", "create", "backups"], "backups.json of the data folder is damaged");
     assert!(!path("backups").exists());

@@ -266,8 +266,9 @@ fn beside_a_service_a_line_is_in_the_trail_before_anything_is_given_out() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("inbox/2-1.json: ") && told.contains("1 left by commands"), "{told}");
-    drop(place.serve());
+    let service = place.serve();
     until("it is taken in", || !inbox.join("1-1.json").exists());
+    drop(service);
     assert!(!inbox.join(".audit-cut").exists() && inbox.join("2-1.json").exists());
     assert_eq!(place.told().last().unwrap().0, "token list");
     fs::remove_file(inbox.join("2-1.json")).unwrap();
