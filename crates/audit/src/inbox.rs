@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{AuditError, Result};
 use crate::layout::{self, UNFINISHED};
@@ -19,6 +19,8 @@ const RECORD: &str = ".json";
 const MOST_BYTES: u64 = 1 << 20;
 /// How often a line is left anew that was taken for a killed process's.
 const TRIES: u32 = 3;
+/// How long the folder is read after it has changed: files may come within one tick of its time.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// What an entry of the folder is.
 enum Left {
@@ -28,6 +30,27 @@ enum Left {
     Unfinished,
     /// What no command left, and why it can't be a line.
     Strange(&'static str),
+}
+
+/// Why a file is no line of a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NoLine {
+    /// It is no JSON, as a line that is not written to its end isn't.
+    Cut,
+    /// It is JSON, and nothing that is known as a line.
+    Unknown,
+    /// It is longer than a line can be.
+    TooLong,
+}
+
+impl NoLine {
+    fn why(self) -> &'static str {
+        match self {
+            Self::Cut => "it is cut, or not what was written",
+            Self::Unknown => "it says nothing of a command",
+            Self::TooLong => "it is longer than a line",
+        }
+    }
 }
 
 /// Leaves a line to the service that writes the trail; where it lies until it is taken in. It is on the disk
@@ -55,20 +78,20 @@ fn left_whole(inbox: &Path, body: &[u8]) -> io::Result<PathBuf> {
     file.as_file().lock()?;
     file.write_all(body)?;
     file.as_file().sync_all()?;
-    let path = inbox.join(name_at(SystemTime::now()));
+    let path = inbox.join(name_at(SystemTime::now(), &std::process::id().to_string()));
     file.persist_noclobber(&path).map_err(|error| error.error)?;
     layout::sync_folder(inbox)?;
     Ok(path)
 }
 
-/// Names go in the order in which lines came; the process tells those of one moment apart.
-fn name_at(time: SystemTime) -> String {
+/// Names go in the order in which lines came; `of` tells those of one moment apart.
+fn name_at(time: SystemTime, of: &str) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    format!("{since:032}-{}{RECORD}", std::process::id())
+    format!("{since:032}-{of}{RECORD}")
 }
 
 /// Removes what processes were writing that were killed, here and beside the trail's own files; the trail's
-/// lock is held. What is a whole line gets its name: it is removed once it is in the trail.
+/// lock is held. What is not cut gets a line's name: it is removed once it is in the trail, or named.
 pub(crate) fn sweep(folder: &Path) {
     let inbox = folder.join(INBOX);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -89,10 +112,12 @@ fn sweep_left(inbox: &Path, path: &Path) -> io::Result<()> {
     if file.try_lock().is_err() {
         return Ok(());
     }
-    let written = file.metadata()?.modified()?;
+    // Several may have been written within one tick.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let whole = name_at(file.metadata()?.modified()?, name.trim_start_matches(UNFINISHED));
     match record_of(&file)? {
-        Ok(_) => fs::rename(path, inbox.join(name_at(written))),
-        Err(_) => fs::remove_file(path),
+        Err(NoLine::Cut) => fs::remove_file(path),
+        Ok(_) | Err(NoLine::Unknown | NoLine::TooLong) => fs::rename(path, inbox.join(whole)),
     }
 }
 
@@ -126,24 +151,26 @@ fn look(entry: &DirEntry) -> io::Result<Left> {
     }
     Ok(match record_of(&File::open(entry.path())?)? {
         Ok(record) => Left::Line(Box::new(record)),
-        Err(why) => Left::Strange(why),
+        Err(no_line) => Left::Strange(no_line.why()),
     })
 }
 
 /// What a command says in a file, or why that is none.
-fn record_of(file: &File) -> io::Result<Result<AuditRecord, &'static str>> {
+fn record_of(file: &File) -> io::Result<Result<AuditRecord, NoLine>> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Ok(Err("it is longer than a line"));
+        return Ok(Err(NoLine::TooLong));
     }
-    let Ok(record) = serde_json::from_slice::<AuditRecord>(&bytes) else {
-        return Ok(Err("it is cut, or not what was written"));
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else {
+        return Ok(Err(NoLine::Cut));
     };
     // Every field may be missing in a line: an object of something else would be one that says nothing.
-    let of_command =
-        record.event == AuditEvent::Command && record.caller.is_some() && record.detail.is_some();
-    Ok(if of_command { Ok(record) } else { Err("it says nothing of a command") })
+    let of_command = |record: &AuditRecord| {
+        record.event == AuditEvent::Command && record.caller.is_some() && record.detail.is_some()
+    };
+    let record = serde_json::from_value(value).ok().filter(of_command);
+    Ok(record.ok_or(NoLine::Unknown))
 }
 
 /// The entries of the folder, by name; none where there is no folder.
@@ -194,36 +221,61 @@ impl Waiting {
 pub(crate) struct Inbox {
     /// Those that were taken, whose files are there until the lines are on the disk.
     taken: BTreeSet<PathBuf>,
-    /// What is there and was not taken: told once.
-    known: BTreeSet<PathBuf>,
+    /// Files that are no lines, and have been told.
+    strange: BTreeSet<PathBuf>,
+    /// Those that could not be read the last time.
+    unread: BTreeSet<PathBuf>,
+    /// The time of the folder when it was read, and since when that is known.
+    changed: Option<(SystemTime, Instant)>,
 }
 
 impl Inbox {
     /// Those that came since the last time, in order.
     pub(crate) fn take(&mut self, folder: &Path) -> Vec<AuditRecord> {
-        let mut records = Vec::new();
+        if !self.may_have(folder) {
+            return Vec::new();
+        }
+        let (mut records, mut unread) = (Vec::new(), BTreeSet::new());
         for entry in entries(folder).unwrap_or_default() {
             let path = entry.path();
-            if self.taken.contains(&path) {
+            if self.taken.contains(&path) || self.strange.contains(&path) {
                 continue;
             }
-            let why = match look(&entry) {
-                Ok(Left::Unfinished) => continue,
+            match look(&entry) {
+                Ok(Left::Unfinished) => {}
                 Ok(Left::Line(record)) => {
                     records.push(*record);
                     self.taken.insert(path);
-                    continue;
                 }
-                Ok(Left::Strange(why)) => why.to_owned(),
+                Ok(Left::Strange(why)) => {
+                    tell(&path, why);
+                    self.strange.insert(path);
+                }
                 // It may be read the next time.
-                Err(error) => error.to_string(),
-            };
-            if self.known.insert(path.clone()) {
-                let file = path.display();
-                tracing::error!(%file, why, "WHAT LIES IN THE AUDIT TRAIL'S INBOX IS NOT TAKEN IN: reasonedit audit verify");
+                Err(error) => {
+                    if !self.unread.contains(&path) {
+                        tell(&path, &error.to_string());
+                    }
+                    unread.insert(path);
+                }
             }
         }
+        self.unread = unread;
         records
+    }
+
+    /// Whether something may have come since the last time.
+    fn may_have(&mut self, folder: &Path) -> bool {
+        let Ok(time) = fs::metadata(folder.join(INBOX)).and_then(|folder| folder.modified()) else {
+            return true;
+        };
+        match self.changed {
+            Some((known, since)) if known == time => !self.unread.is_empty() || since.elapsed() < SETTLED,
+            _ => {
+                self.changed = Some((time, Instant::now()));
+                true
+            }
+        }
     }
 
     /// What was taken is on the disk.
@@ -236,4 +288,12 @@ impl Inbox {
     pub(crate) fn is_waiting(&self) -> bool {
         !self.taken.is_empty()
     }
+}
+
+/// Tells the log of what stays there.
+fn tell(path: &Path, why: &str) {
+    tracing::error!(
+        file = %path.display(), why,
+        "WHAT LIES IN THE AUDIT TRAIL'S INBOX IS NOT TAKEN IN: reasonedit audit verify"
+    );
 }

@@ -184,6 +184,9 @@ fn what_killed_processes_were_writing_is_removed_and_lines_are_not() {
         // Killed before it had its name.
         std::fs::write(inbox.join(".audit-whole"), &whole).unwrap();
         std::fs::write(folder.join(".audit-anchor"), b"{\"seq\":").unwrap();
+        // Whole, of a later version: it could be a line.
+        let later = br#"{"event":"of_later","caller":{"kind":"cli","name":"ada"},"detail":"x"}"#;
+        std::fs::write(inbox.join(".audit-later"), later).unwrap();
         // One that is at work.
         let live = File::create(inbox.join(".audit-live")).unwrap();
         live.lock().unwrap();
@@ -195,6 +198,11 @@ fn what_killed_processes_were_writing_is_removed_and_lines_are_not() {
             add(&folder, &config, &command("token list")).unwrap();
             vec!["token create", "token revoke", "token list"]
         };
+        let named = AuditReader::new(&folder).verify(None).unwrap().faults;
+        assert!(named.len() == 1 && named[0].kind == AuditFaultKind::NotTaken, "{named:?}");
+        let later = folder.join(named[0].file.as_ref().unwrap());
+        assert!(std::fs::read_to_string(&later).unwrap().contains("of_later"));
+        std::fs::remove_file(later).unwrap();
         assert_eq!(told(&folder), expected);
         let names = |folder: &Path| {
             let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
@@ -232,4 +240,23 @@ fn what_no_command_left_stays_and_is_named() {
     assert_eq!(left(&folder), 5);
     std::fs::remove_dir_all(&inbox).unwrap();
     assert_eq!(told(&folder), ["token create", "opened", "token revoke", "closed", "token list"]);
+}
+
+#[test]
+fn what_is_left_long_after_the_last_is_taken_in_too() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, config) = (place.path().join("audit"), AuditConfig::default());
+    let trail = AuditTrail::open(&folder, &config).unwrap();
+    std::fs::create_dir_all(folder.join("inbox")).unwrap();
+    std::fs::write(folder.join("inbox/notes.txt"), b"to do").unwrap();
+    for _ in 0..2 {
+        // The folder is not read again by then.
+        std::thread::sleep(Duration::from_secs(3));
+        let began = Instant::now();
+        begin(&folder, &refusing(), &command("token list")).unwrap();
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+    std::fs::remove_file(folder.join("inbox/notes.txt")).unwrap();
+    trail.close();
+    assert_eq!(told(&folder), ["opened", "token list", "token list", "closed"]);
 }
