@@ -19,6 +19,8 @@ const RECORD: &str = ".json";
 const MOST_BYTES: u64 = 1 << 20;
 /// How often a line is left anew that was taken for a killed process's.
 const TRIES: u32 = 3;
+/// Files that the log names when they are found; of more their number.
+const NAMED: usize = 10;
 /// How long the folder is read after it has changed: files may come within one tick of its time.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -235,7 +237,7 @@ impl Inbox {
         if !self.may_have(folder) {
             return Vec::new();
         }
-        let (mut records, mut unread) = (Vec::new(), BTreeSet::new());
+        let (mut records, mut unread, mut stays) = (Vec::new(), BTreeSet::new(), Vec::new());
         for entry in entries(folder).unwrap_or_default() {
             let path = entry.path();
             if self.taken.contains(&path) || self.strange.contains(&path) {
@@ -248,19 +250,20 @@ impl Inbox {
                     self.taken.insert(path);
                 }
                 Ok(Left::Strange(why)) => {
-                    tell(&path, why);
+                    stays.push((path.clone(), why.to_owned()));
                     self.strange.insert(path);
                 }
                 // It may be read the next time.
                 Err(error) => {
                     if !self.unread.contains(&path) {
-                        tell(&path, &error.to_string());
+                        stays.push((path.clone(), error.to_string()));
                     }
                     unread.insert(path);
                 }
             }
         }
         self.unread = unread;
+        tell(&stays);
         records
     }
 
@@ -290,10 +293,15 @@ impl Inbox {
     }
 }
 
-/// Tells the log of what stays there.
-fn tell(path: &Path, why: &str) {
-    tracing::error!(
-        file = %path.display(), why,
-        "WHAT LIES IN THE AUDIT TRAIL'S INBOX IS NOT TAKEN IN: reasonedit audit verify"
-    );
+/// Tells the log of what stays there, and why.
+fn tell(stays: &[(PathBuf, String)]) {
+    for (path, why) in stays.iter().take(NAMED) {
+        tracing::error!(
+            file = %path.display(), why,
+            "WHAT LIES IN THE AUDIT TRAIL'S INBOX IS NOT TAKEN IN: reasonedit audit verify"
+        );
+    }
+    if let Some(more) = stays.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        tracing::error!(more, "MORE LIES IN THE AUDIT TRAIL'S INBOX THAT IS NOT TAKEN IN");
+    }
 }
