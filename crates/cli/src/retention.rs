@@ -45,3 +45,6 @@ fn note(trail: Option<&AuditTrail>, erased: &ErasureView) {
         ..AuditRecord::default()
     });
 }
+
+#[cfg(test)]
+mod tests;
