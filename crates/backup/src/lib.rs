@@ -3,7 +3,8 @@
 //! A [`BackupRepository`] is a folder of objects, each under the BLAKE3 of its bytes, and of snapshots, which
 //! say what a data folder was made of at one moment. Whatever two snapshots share lies there once. A snapshot
 //! is written last, so that a backup is whole or isn't there. Rows and pictures lie there as in the data
-//! folder, sealed; their keys lie in one file for all backups, twice, so that what is erased is so in all of them.
+//! folder, sealed; their keys lie in one file for all backups, twice, so that what is erased is so in all of
+//! them.
 //!
 //! ```
 //! use std::ops::ControlFlow;

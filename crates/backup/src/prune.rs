@@ -106,8 +106,8 @@ fn objects_of(manifest: &BackupManifest) -> [Vec<BackupObject>; 3] {
 impl BackupRepository {
     /// Keeps the newest `keep` backups that are whole, at least one, and removes those that are older than
     /// all of these, with all that no other one needs. Whether one is whole is told by whether everything is
-    /// there and as long as it was, and of what is not in all of those that go, whether its bytes are what they
-    /// were: none goes that is sound for one that isn't. With `check` everything is read.
+    /// there and as long as it was, and of what is not in all of those that go, whether its bytes are what
+    /// they were: none goes that is sound for one that isn't. With `check` everything is read.
     ///
     /// # Errors
     /// `InUse` while the repository is worked with, `Harmed` where none is whole: nothing is removed then. A

@@ -147,8 +147,8 @@ impl BackupRepository {
         }
     }
 
-    /// What is wrong with the files that say what the folder is. The next backup writes them anew. `both` says
-    /// that a version has been here that writes both.
+    /// What is wrong with the files that say what the folder is. The next backup writes them anew. `both`
+    /// says that a version has been here that writes both.
     pub(crate) fn harm_of_form(&self, both: bool) -> Vec<(&'static str, ObjectHarm)> {
         let harm = |name: &'static str, fine: &dyn Fn(&str) -> bool| match fs::read_to_string(
             self.folder.join(name),

@@ -75,8 +75,8 @@ struct Restoring<'a> {
 }
 
 impl BackupRepository {
-    /// Makes a data folder of a backup. `folders` says where codebooks, pictures and keys lie in one. What was
-    /// erased since is erased in it. Everything that is read is compared with what was written, and the
+    /// Makes a data folder of a backup. `folders` says where codebooks, pictures and keys lie in one. What
+    /// was erased since is erased in it. Everything that is read is compared with what was written, and the
     /// codebooks are read once more as a service reads them, before anything stands where it is to be; the
     /// codebooks come last. Where something of it is damaged nothing is restored, since what then is for
     /// whoever asked to say.

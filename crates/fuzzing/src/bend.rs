@@ -7,8 +7,8 @@ use crate::input::Input;
 
 /// Most changes to one document.
 const CHANGES: usize = 8;
-/// Bytes of a document's tree from which on it doesn't grow: copies of copies of copies would have no end, and
-/// what the targets themselves take would hide what is called.
+/// Bytes of a document's tree from which on it doesn't grow: copies of copies of copies would have no end,
+/// and what the targets themselves take would hide what is called.
 const LARGE: usize = 512 << 10;
 /// Texts that mean something somewhere, or have cost somebody an evening.
 const TEXTS: [&str; 20] = [

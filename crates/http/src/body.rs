@@ -8,13 +8,13 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use reasonedit_resilience::{MemoryBudget, MemoryPermit, NoMemory, blocking};
+use reasonedit_resilience::{MemoryBudget, MemoryPermit, blocking};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::coding::{Incoming, Interrupted, decoded, interruption};
 use crate::problem::{Problem, ProblemKind, Result};
-use crate::room::Room;
+use crate::room::{Room, no_room};
 
 /// What a body takes, in bodies: beside it there is what is made of it, as the text of its JSON beside the
 /// picture that this is the base64 of.
@@ -44,15 +44,6 @@ pub struct WholeBody {
     pub bytes: Bytes,
     /// Kept with whatever was parsed from the body.
     pub held: Option<MemoryPermit>,
-}
-
-/// What is told where there is none of the memory that bodies and fetched files share.
-pub(crate) fn no_room(_: NoMemory) -> Problem {
-    Problem::new(
-        ProblemKind::Overloaded,
-        "Too many large requests at a time; try again in a moment (server.limits.bodies_in_memory_bytes, \
-         caller_percent).",
-    )
 }
 
 impl BodyBudget {
@@ -134,8 +125,8 @@ impl BodyBudget {
     }
 
     /// Makes something of a whole body; where that takes long, beside the async threads, and no more at a
-    /// time than there are cores. The body's memory counts meanwhile whatever becomes of the request, and what
-    /// is made of it as far as that is more than its bytes.
+    /// time than there are cores. The body's memory counts meanwhile whatever becomes of the request, and
+    /// what is made of it as far as that is more than its bytes.
     ///
     /// # Errors
     /// What `parse` says, and [`Room::weigh`] to it; 500 when it panics.

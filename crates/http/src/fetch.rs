@@ -11,9 +11,10 @@ use futures::{Stream, StreamExt as _};
 use reasonedit_resilience::{MemoryBudget, MemoryPermit};
 use reqwest::{Client, StatusCode, Url};
 
-use crate::body::{COPIES, no_room};
+use crate::body::COPIES;
 use crate::outbound::{self, Reach};
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::room::no_room;
 
 const POINTER: &str = "/image/url";
 

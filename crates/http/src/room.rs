@@ -1,14 +1,22 @@
 //! Memory for what is made of a body, beside its bytes.
 
-use reasonedit_resilience::{MemoryBudget, MemoryPermit, tree_bytes};
+use reasonedit_resilience::{MemoryBudget, MemoryPermit, NoMemory, tree_bytes};
 
-use crate::body::no_room;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// What may be made of any document uncounted: some hundreds of values.
 const ALWAYS: u64 = 256 << 10;
 /// What may be made of a document whose memory nobody counts, beyond its length.
 const ALONE: u64 = 16 << 20;
+
+/// What is told where there is none of the memory that bodies and fetched files share.
+pub(crate) fn no_room(_: NoMemory) -> Problem {
+    Problem::new(
+        ProblemKind::Overloaded,
+        "Too many large requests at a time; try again in a moment (server.limits.bodies_in_memory_bytes, \
+         caller_percent).",
+    )
+}
 
 /// Room for what is made of a body.
 #[derive(Debug)]

@@ -32,10 +32,10 @@ impl Keyring {
         }
     }
 
-    /// Brings the copies of keys of backups up to date: they get the keys that are new, and lose those of what
-    /// was erased and of work that is over. Those that went otherwise they keep, of whichever copy has them,
-    /// since they may be of what an earlier state is restored with. Each is written whole, and what it was is
-    /// written over. One that was cut off within its head has nothing to keep.
+    /// Brings the copies of keys of backups up to date: they get the keys that are new, and lose those of
+    /// what was erased and of work that is over. Those that went otherwise they keep, of whichever copy has
+    /// them, since they may be of what an earlier state is restored with. Each is written whole, and what it
+    /// was is written over. One that was cut off within its head has nothing to keep.
     ///
     /// # Errors
     /// `OtherFolder` if they are the keys of another, `Malformed`, `Disk`.
@@ -70,7 +70,8 @@ pub fn is_whole(path: &Path) -> Result<Option<bool>> {
     Ok(KeyFile::bytes(path)?.map(|bytes| ends(&bytes)))
 }
 
-/// The bytes of the first copy that is as it was written, if one is. Those that can't be read are passed over.
+/// The bytes of the first copy that is as it was written, if one is. Those that can't be read are passed
+/// over.
 pub fn whole_copy(copies: &[&Path]) -> Option<Vec<u8>> {
     copies.iter().find_map(|copy| KeyFile::bytes(copy).ok().flatten().filter(|bytes| ends(bytes)))
 }

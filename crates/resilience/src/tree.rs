@@ -14,8 +14,8 @@ const NAME: u64 = 144;
 /// How deep a parser goes (`serde_json`'s limit of recursion).
 const DEEPEST: u32 = 128;
 
-/// The most bytes that a `serde_json::Value` with its fields in order takes, whatever document these bytes are;
-/// of bytes that are no JSON as far as a parser would come. Takes no memory itself.
+/// The most bytes that a `serde_json::Value` with its fields in order takes, whatever document these bytes
+/// are; of bytes that are no JSON as far as a parser would come. Takes no memory itself.
 pub fn tree_bytes(json: &[u8]) -> u64 {
     let (mut taken, mut rest, mut depth) = (VALUE, json, 0_u32);
     while let Some((&byte, behind)) = rest.split_first() {

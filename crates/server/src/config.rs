@@ -107,9 +107,8 @@ pub struct LimitsConfig {
     /// Bytes of what requests and connections hold at a time, all together: bodies, pictures that are decoded
     /// (`editor.limits.picture_bytes`), answers, and what is set aside for each connection.
     pub memory_bytes: u64,
-    /// Of these the bytes of request bodies and of what is made of them, which is counted as much again, or as
-    /// it is where that is more;
-    /// beyond it requests are refused with 503.
+    /// Of these the bytes of request bodies and of what is made of them, which is counted as much again, or
+    /// as it is where that is more; beyond it requests are refused with 503.
     pub bodies_in_memory_bytes: usize,
     /// Of these the bytes of answers that clients have not taken yet; beyond it requests are refused with
     /// 503.

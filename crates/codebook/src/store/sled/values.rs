@@ -11,7 +11,6 @@ use sled::transaction::{ConflictableTransactionError, TransactionalTree, Unabort
 use sled::{Batch, IVec, Tree};
 use ulid::Ulid;
 
-use super::layout::{NAMES, VECTORS};
 use crate::{CodebookError, Result};
 
 /// Bytes per piece.
@@ -20,6 +19,9 @@ const PIECE: usize = 4096;
 const HEADER: usize = 16;
 /// After the key: the number of the piece, big endian.
 const SUFFIX: usize = 4;
+
+/// The tree of which a key is a generation's and an edit's.
+const VECTORS: &[u8] = b"vectors";
 
 /// What a transaction's closure fails with.
 pub(super) type Abort = ConflictableTransactionError<CodebookError>;
@@ -358,7 +360,7 @@ pub(super) fn describe(tree: &Tree, key: &[u8]) -> String {
     let (mut text, rest) = (text + &plain(&key[..end]), &key[end + 1..]);
     let (ids, left) = rest.as_chunks::<16>();
     // An edit's, or a generation's and an edit's; of other keys what is as long as two is a digest.
-    if left.is_empty() && (ids.len() == 1 || (ids.len() == 2 && *kind == *NAMES[VECTORS].as_bytes())) {
+    if left.is_empty() && (ids.len() == 1 || (ids.len() == 2 && *kind == *VECTORS)) {
         for id in ids {
             text.extend(["/", &Ulid::from_bytes(*id).to_string()]);
         }
