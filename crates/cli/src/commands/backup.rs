@@ -67,9 +67,9 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
             salvage::write_archives(&out, saved, &images)?;
         }
         if json {
-            output::print_json(&restored)?
+            output::print_json(&restored)?;
         } else {
-            output::print(&lines_of_restored(&out, &restored))?
+            output::print(&lines_of_restored(&out, &restored))?;
         }
         match restored.harmed.len() {
             0 => Ok(()),

@@ -96,8 +96,8 @@ pub(in crate::commands) fn write_archives(
     saved: &SalvagedStore,
     images: &ImageStore,
 ) -> Result<()> {
-    let lacking = saved.codebooks.iter().filter(|book| !book.without_keys.is_empty());
-    lacking.map(|book| write_archive(out, book, images)).collect()
+    let mut lacking = saved.codebooks.iter().filter(|book| !book.without_keys.is_empty());
+    lacking.try_for_each(|book| write_archive(out, book, images))
 }
 
 /// An archive of the edits that have a picture: their keys are made anew when it is imported.
