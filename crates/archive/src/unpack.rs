@@ -25,8 +25,11 @@ const MAX_EXTENSIONS: u64 = 1 << 20;
 const MAX_MANIFEST: u64 = 1 << 20;
 /// Most characters of a name that are shown.
 const SHOWN: usize = 120;
-/// Memory that zstd may ask for, as a power of two in bytes: what its own command line grants.
-const ZSTD_WINDOW: u32 = 27;
+/// Largest window of a zstd frame, as a power of two in bytes: the 8 MiB that RFC 8878 asks every decoder for.
+/// Tools need no more below their `--ultra` levels and without `--long`: `zstd -3` has 2 MiB, `zstd -19` all 8.
+const ZSTD_WINDOW: u32 = 23;
+/// How zstd says that a frame asks for more. It reaches a reader as words alone.
+const ZSTD_TOO_LARGE: &str = "too much memory";
 /// Beginnings of files that are no tar, and what they are.
 const OTHERS: [(&[u8], &str); 6] = [
     (b"PK\x03\x04", "a zip file"),
@@ -98,7 +101,15 @@ enum End {
     NotYet,
     Reached,
     TooMany,
+    /// A compression asks for more memory than any has.
+    TooLarge,
     Failed,
+}
+
+impl End {
+    fn of(error: &io::Error) -> Self {
+        if error.to_string().contains(ZSTD_TOO_LARGE) { Self::TooLarge } else { Self::Failed }
+    }
 }
 
 /// What the readers below a tar have seen, so that a failure is told in words of our own, not of a codec's.
@@ -117,6 +128,10 @@ impl Source {
         let place = after.map_or_else(String::new, |name| format!(" after `{name}`"));
         let said = match (self.unpacked.get(), self.read.get()) {
             (End::TooMany, _) => format!("it comes to more than {limit} bytes"),
+            (End::TooLarge, _) => format!(
+                "its zstd compression asks for a window of more than {} MiB; compress it without `--long` and `--ultra`",
+                (1 << ZSTD_WINDOW) >> 20
+            ),
             (_, End::Failed) => format!("it could not be read to its end{place}"),
             (End::Reached | End::NotYet, _) if after.is_none() => "it is not a tar".to_owned(),
             (End::Reached, _) => format!("it is cut short{place}"),
@@ -144,7 +159,7 @@ impl<R: Read> Read for Watched<R> {
         }
         let count = match self.input.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            other => other.inspect_err(|_| self.end.set(End::Failed))?,
+            other => other.inspect_err(|error| self.end.set(End::of(error)))?,
         };
         if count == 0 {
             self.end.set(End::Reached);

@@ -139,6 +139,14 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 3).unwrap()
 }
 
+/// As `zstd --long=LOG` compresses what comes from a pipe.
+fn zstd_long(bytes: &[u8], log: u32) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.window_log(log).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[tokio::test]
 async fn archives_packed_again_by_other_tools_are_read() {
     let scene = Scene::new().await;
@@ -199,6 +207,8 @@ async fn archives_packed_again_by_other_tools_are_read() {
         ("gzip", gzip(&scene.tar)),
         ("gzip-in-parts", [gzip(&scene.tar[..middle]), gzip(&scene.tar[middle..])].concat()),
         ("zstd", zstd(&scene.tar)),
+        ("zstd-19", zstd::encode_all(&*scene.tar, 19).unwrap()),
+        ("zstd-with-the-largest-window", zstd_long(&scene.tar, 23)),
         ("zstd-in-parts", [zstd(&scene.tar[..middle]), zstd(&scene.tar[middle..])].concat()),
     ];
     for (name, bytes) in variants {
@@ -279,6 +289,12 @@ async fn what_is_no_archive_of_ours_is_named_and_leaves_nothing() {
         ("gzip cut short", zipped[..zipped.len() - 3].to_vec(), "cut short"),
         ("gzip cut in half", zipped[..zipped.len() / 2].to_vec(), "cut short"),
         ("zstd cut short", zstd(&scene.tar)[..500].to_vec(), "cut short"),
+        ("zstd with a long window", zstd_long(&scene.tar, 24), "a window of more than 8 MiB"),
+        (
+            "zstd with a long window later",
+            [zstd(&scene.tar[..1024]), zstd_long(&scene.tar[1024..], 27)].concat(),
+            "without `--long`",
+        ),
         ("bomb", bomb, "more than"),
         ("cut in a picture", cut_at(b"IEND"), "cut short in `images/"),
         ("cut in the edits", cut_at(b"What is specimen 1?"), "cut short in `edits.jsonl`"),
