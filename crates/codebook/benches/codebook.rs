@@ -1,5 +1,5 @@
-//! The index's look-up and the fold, on random keys (the worst case for every bound of the index):
-//! `cargo bench -p reasonedit-codebook`.
+//! The index's look-up and the fold, on random keys (the worst case for every bound of the index), and how
+//! long a store takes to open: `cargo bench -p reasonedit-codebook`.
 
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use reasonedit_codebook::{
     Codebook, CodebookConfig, CodebookName, CodebookStore, EditId, EditRecord, Embedding, EntryKind,
-    EventOrigin, Generation, GenerationId, ImageId, ImageInfo, Member, MemberId, MemoryStore,
-    RetrievalParams, Statement,
+    EventOrigin, Generation, GenerationId, Idempotency, ImageId, ImageInfo, Member, MemberId, MemoryStore,
+    RetrievalParams, SledStore, Statement,
 };
 use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
@@ -153,12 +153,41 @@ fn fold(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a store does before any codebook is read: looking after idempotency keys is most of it, and edits
+/// that were made without one cost as much as those whose rows are there.
+fn start(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("start");
+    let edits = 5_000;
+    for keyed in [true, false] {
+        let (mut random, name) = (RandomEdits::new(), CodebookName::default());
+        let folder = tempfile::tempdir().unwrap();
+        let store = SledStore::open(folder.path()).unwrap();
+        let made: Vec<_> = (0..edits)
+            .map(|n| {
+                let (mut record, mut members) = random.edit();
+                record.idempotency = keyed.then(|| Idempotency { key: format!("key {n}"), body: [7; 32] });
+                // As much as a record has in use; the keys are no part of it.
+                record.metadata = serde_json::json!({ "report": "Effusion at the left base. ".repeat(60) });
+                members.truncate(1);
+                (Arc::new(record), members.into_iter().map(Arc::new).collect())
+            })
+            .collect();
+        store.commit_edits(&name, &made, Some(&random.generation), EventOrigin::Imported).unwrap();
+        drop(store);
+        let what = if keyed { "with_keys" } else { "without_keys" };
+        group.bench_function(BenchmarkId::new(what, edits), |bencher| {
+            bencher.iter(|| black_box(SledStore::open(folder.path()).unwrap()));
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = index, fold
+    targets = index, fold, start
 }
 criterion_main!(benches);

@@ -3,12 +3,32 @@
 
 use std::collections::BTreeSet;
 
-use super::layout::{IDEMPOTENCY, idempotency_key, under};
+use serde::Deserialize;
+
+use super::layout::{EDITS, IDEMPOTENCY, idempotency_key, parse, under};
 use super::{SledStore, values};
 use crate::Result;
 use crate::ids::{CodebookName, EditId};
+use crate::records::Idempotency;
+
+/// Under which key an edit was made, of its record: the rest, which is most of it, is passed over.
+#[derive(Deserialize)]
+struct Keyed {
+    #[serde(default)]
+    idempotency: Option<Idempotency>,
+}
 
 impl SledStore {
+    /// The idempotency key that an edit was made under, as its record says.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Store`.
+    pub(super) fn idempotency_of(&self, name: &CodebookName, edit: EditId) -> Result<Option<Idempotency>> {
+        let (tree, key) = (self.tree(EDITS), under(name, &edit.to_bytes()));
+        let Some(bytes) = self.read(EDITS, &key)? else { return Ok(None) };
+        Ok(parse::<Keyed>(tree, &key, &bytes)?.idempotency)
+    }
+
     /// Writes the rows of idempotency keys anew that are missing or can't be read, from the records of their
     /// edits, which say the same. A codebook that isn't whole is left as it is. A row that can't be read and
     /// whose edit was erased stays so: whoever sends its key is told that it can't be read.
@@ -46,8 +66,7 @@ impl SledStore {
     /// Whether the row of an edit's key had to be written.
     fn mend_idempotency_of(&self, name: &CodebookName, edit: EditId) -> Result<bool> {
         // One whose record can't be read is found to be damaged by whoever reads it.
-        let Ok(Some(record)) = self.record_of(name, edit) else { return Ok(false) };
-        let Some(given) = record.idempotency else { return Ok(false) };
+        let Ok(Some(given)) = self.idempotency_of(name, edit) else { return Ok(false) };
         let key = under(name, &idempotency_key(&given.key));
         if values::get(self.tree(IDEMPOTENCY), &key).is_ok_and(|row| row.is_some()) {
             return Ok(false);

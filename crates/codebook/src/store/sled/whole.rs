@@ -208,7 +208,7 @@ impl SledStore {
             faults.extend(end.err());
         }
         let stands = |tree: usize, key: &[u8]| there[tree].contains(key);
-        let keyed = |edit| Some(self.record_of(name, edit).ok()??.idempotency?.key);
+        let keyed = |edit| Some(self.idempotency_of(name, edit).ok()??.key);
         faults.extend(self.lacking(name, head.as_ref(), &replay, &stands, &keyed));
         faults.extend(replay.faults);
         faults
