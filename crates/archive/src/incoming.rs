@@ -77,14 +77,20 @@ impl Incoming {
                 incoming.skipped += 1;
                 continue;
             }
-            if let Some(book) = book
-                && book.record(record.id).is_ok()
-            {
-                let detail = format!(
-                    "line {number} of `{EDITS}`: the edit {} was reverted in this codebook and can't come back; import into another one",
-                    record.id
-                );
-                return Err(CodebookError::Conflict(detail).into());
+            match book.map(|book| book.record(record.id)) {
+                Some(Ok(_)) => {
+                    let detail = format!(
+                        "line {number} of `{EDITS}`: the edit {} was reverted in this codebook and can't come back; import into another one",
+                        record.id
+                    );
+                    return Err(CodebookError::Conflict(detail).into());
+                }
+                // It stays out, and the others may come.
+                Some(Err(CodebookError::Erased { .. })) => {
+                    incoming.skipped += 1;
+                    continue;
+                }
+                _ => {}
             }
             let id = record.image.id;
             let of_book = || snapshot.iter().flat_map(|s| s.edits()).any(|edit| edit.image.id == id);

@@ -4,6 +4,7 @@
 mod error;
 mod format;
 mod incoming;
+mod kept;
 mod pictures;
 mod unpack;
 mod write;
@@ -11,6 +12,7 @@ mod write;
 pub use error::{ArchiveError, Result};
 pub use format::{EDITS, MANIFEST};
 pub use incoming::Incoming;
+pub use kept::KeptMembers;
 pub use pictures::Pictures;
 pub use unpack::{Unpacked, unpack};
 pub use write::{ExportSummary, append, write, write_records};

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use reasonedit_archive::{ExportSummary, Incoming, unpack, write};
-use reasonedit_codebook::{CodebookError, CodebookName, ImageId};
+use futures::future::BoxFuture;
+use reasonedit_archive::{ExportSummary, Incoming, KeptMembers, unpack, write};
+use reasonedit_codebook::{
+    CodebookError, CodebookName, EditId, EditRecord, Embedding, GenerationId, ImageId, Member, StagedImages,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::editor::Editor;
@@ -29,13 +31,13 @@ pub struct ImportSummary {
     pub reembedded: usize,
 }
 
-/// What bounds an import, and where it tells how far it is.
-#[derive(Clone, Debug)]
+/// What bounds an import, and who looks on.
+#[derive(Clone)]
 pub struct ImportOptions {
     /// Most bytes that the archive may come to, decompressed.
     pub max_bytes: u64,
-    /// How far it is with making keys anew.
-    pub progress: Arc<ImportProgress>,
+    /// Who looks on.
+    pub watch: Arc<dyn ImportWatch>,
     /// Whether a picture that the archive lacks may be another codebook's; else it has to be of one of the
     /// live edits of the codebook that it is imported into.
     pub pictures_of_others: bool,
@@ -44,33 +46,45 @@ pub struct ImportOptions {
 impl ImportOptions {
     /// An import of an archive of at most this many bytes.
     pub fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, progress: Arc::default(), pictures_of_others: true }
+        Self { max_bytes, watch: Arc::new(()), pictures_of_others: true }
     }
 }
 
-/// How many edits of an archive have got new keys, where it was made with another embedding.
-#[derive(Debug, Default)]
-pub struct ImportProgress {
-    done: AtomicU64,
-    total: AtomicU64,
+/// Who looks on while an archive is taken in, and keeps what it came to for when the same import is begun
+/// again.
+pub trait ImportWatch: Send + Sync {
+    /// `done` of `total` edits have got new keys, where the archive was made with another embedding.
+    fn progress(&self, done: usize, total: usize) {
+        let _ = (done, total);
+    }
+
+    /// What was kept of an edit's keys.
+    fn kept(&self, edit: EditId) -> BoxFuture<'_, Vec<KeptMembers>> {
+        let _ = edit;
+        Box::pin(async { Vec::new() })
+    }
+
+    /// The keys of an edit, to be kept in place of what was.
+    ///
+    /// # Errors
+    /// They can't be.
+    fn keep(&self, edit: EditId, keys: Vec<KeptMembers>) -> BoxFuture<'_, Result<(), EditorError>> {
+        let _ = (edit, keys);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// These edits, at least one, are about to come in all at once, and then the import has come to this.
+    ///
+    /// # Errors
+    /// None is to come in.
+    fn commits(&self, edits: Vec<EditId>, summary: ImportSummary) -> BoxFuture<'_, Result<(), EditorError>> {
+        let _ = (edits, summary);
+        Box::pin(async { Ok(()) })
+    }
 }
 
-impl ImportProgress {
-    /// Edits done, and all of them; `None` as long as no keys are made.
-    pub fn edits(&self) -> Option<(u64, u64)> {
-        let total = self.total.load(Ordering::Acquire);
-        (total > 0).then(|| (self.done.load(Ordering::Relaxed).min(total), total))
-    }
-
-    fn begin(&self, total: usize) {
-        self.done.store(0, Ordering::Relaxed);
-        self.total.store(total as u64, Ordering::Release);
-    }
-
-    fn step(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-    }
-}
+/// Nobody looks on.
+impl ImportWatch for () {}
 
 impl Editor {
     /// Writes a codebook as a tar. Reads one consistent state, while edits go on.
@@ -98,7 +112,7 @@ impl Editor {
     /// archive was made with the same embedding, and made anew otherwise.
     ///
     /// The archive is unpacked beside the stored pictures first. A process that is killed meanwhile leaves
-    /// nothing that the next one doesn't remove. Its edits are held in memory, as those of the codebook are;
+    /// nothing that the next one doesn't remove, but for what the options' watch keeps. Its edits are held in memory, as those of the codebook are;
     /// its pictures are not.
     ///
     /// # Errors
@@ -130,11 +144,15 @@ impl Editor {
         let mut summary =
             ImportSummary { images: incoming.came, skipped: incoming.skipped, ..Default::default() };
         if !same {
-            self.embed_incoming(&mut incoming, &embedder, &options.progress, call).await?;
+            self.embed_incoming(&mut incoming, &embedder, &*options.watch, call).await?;
             summary.reembedded = incoming.edits.len();
         }
         let added = loop {
             incoming.name_embedding(embedder.embedding.id);
+            let ids: Vec<EditId> = incoming.edits.iter().map(|(record, _)| record.id).collect();
+            if !ids.is_empty() {
+                options.watch.commits(ids, ImportSummary { edits: incoming.edits.len(), ..summary }).await?;
+            }
             match self.commit_import(codebook, &incoming, &embedder).await {
                 // The codebook has moved to another embedding since the keys were made.
                 Err(EditorError::Codebook(error @ CodebookError::EmbeddingMismatch { .. })) => {
@@ -143,7 +161,7 @@ impl Editor {
                         return Err(error.into());
                     }
                     embedder = now;
-                    self.embed_incoming(&mut incoming, &embedder, &options.progress, call).await?;
+                    self.embed_incoming(&mut incoming, &embedder, &*options.watch, call).await?;
                     summary.reembedded = incoming.edits.len();
                 }
                 outcome => break outcome?,
@@ -180,34 +198,66 @@ impl Editor {
         .await
     }
 
-    /// Makes the keys of all edits: of the entries that they have, or of those that they get here.
+    /// Makes the keys of all edits: of the entries that they have, or of those that they get here. Keys that
+    /// were kept when the same import was begun before are not made again.
     async fn embed_incoming(
         &self,
         incoming: &mut Incoming,
         embedder: &Embedder,
-        progress: &ImportProgress,
+        watch: &dyn ImportWatch,
         call: CallContext,
     ) -> Result<(), EditorError> {
         let maker = EntryMaker { core: &self.core, embedder, options: call.options() };
-        progress.begin(incoming.edits.len());
-        for (record, members) in &mut incoming.edits {
-            let (images, id) = (Arc::clone(&incoming.images), record.image.id);
-            let bytes = blocking(move || Ok(images.get(id)?)).await?;
-            let source = ImageSource::from(bytes::Bytes::from(bytes));
-            let picture = self.core.pictures().resolve(&source, embedder.pixels()).await?;
-            if picture.info() != record.image {
-                let detail = format!("the picture of the edit {} has another size", record.id);
-                return Err(EditorError::Archive(detail));
-            }
-            let made = if members.is_empty() {
-                maker.members(record, &picture).await?.0
+        let (total, recipe) = (incoming.edits.len(), self.recipe_of_import(embedder)?);
+        for (done, (record, members)) in incoming.edits.iter_mut().enumerate() {
+            watch.progress(done, total);
+            let id = record.id;
+            let kept = KeptMembers::join(recipe, id, watch.kept(id).await);
+            let made = if let Some(kept) = kept {
+                kept
             } else {
-                maker.again(record, &picture, members).await?
+                let made = self.keys_of_incoming(&maker, &incoming.images, record, members).await?;
+                watch.keep(id, KeptMembers::split(recipe, id, &made)).await?;
+                made
             };
             *members = made.into_iter().map(Arc::new).collect();
-            progress.step();
         }
+        watch.progress(total, total);
         Ok(())
+    }
+
+    /// All that decides the members of an edit that comes in.
+    fn recipe_of_import(&self, embedder: &Embedder) -> Result<[u8; 32], EditorError> {
+        let config = self.core.config();
+        // A codebook that isn't there yet has an embedding under another id each time.
+        let embedding = Embedding { id: GenerationId::from_bytes([0; 16]), ..embedder.embedding.clone() };
+        let settings = serde_json::to_vec(&(embedding, &config.entries, &config.prompts));
+        let settings = settings.map_err(|error| EditorError::Storage(error.into()))?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.recipe(&embedder.generation())?).update(&settings);
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    async fn keys_of_incoming(
+        &self,
+        maker: &EntryMaker<'_>,
+        images: &Arc<StagedImages>,
+        record: &EditRecord,
+        members: &[Arc<Member>],
+    ) -> Result<Vec<Member>, EditorError> {
+        let (images, id) = (Arc::clone(images), record.image.id);
+        let bytes = blocking(move || Ok(images.get(id)?)).await?;
+        let source = ImageSource::from(bytes::Bytes::from(bytes));
+        let picture = self.core.pictures().resolve(&source, maker.embedder.pixels()).await?;
+        if picture.info() != record.image {
+            let detail = format!("the picture of the edit {} has another size", record.id);
+            return Err(EditorError::Archive(detail));
+        }
+        if members.is_empty() {
+            Ok(maker.members(record, &picture).await?.0)
+        } else {
+            maker.again(record, &picture, members).await
+        }
     }
 
     /// Removes what a process that was killed left among the pictures: files that it was writing, and what an

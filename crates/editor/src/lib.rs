@@ -96,7 +96,7 @@ mod types;
 mod validate;
 mod visual_entailment;
 
-pub use archive::{ImportOptions, ImportProgress, ImportSummary};
+pub use archive::{ImportOptions, ImportSummary, ImportWatch};
 pub use browse::{CodebookSummary, LiveEdits};
 pub use config::{
     AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
@@ -108,7 +108,7 @@ pub use error::{EditorError, FieldError};
 pub use modularity::{ModularityRequest, ModularityState, ModularityWatch, SampleSet, plain_facts};
 pub use prompts::{Prompts, with_facts};
 // What callers of the editor need of what lies below it: they name no model and no codebook themselves.
-pub use reasonedit_archive::ExportSummary;
+pub use reasonedit_archive::{ExportSummary, KeptMembers};
 pub use reasonedit_codebook::{
     CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
     EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Relevance,

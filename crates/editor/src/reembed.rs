@@ -220,7 +220,7 @@ impl Editor {
     }
 
     /// All that decides the keys of given pairs besides the embedding.
-    fn recipe(&self, generation: &Generation) -> Result<[u8; 32], EditorError> {
+    pub(crate) fn recipe(&self, generation: &Generation) -> Result<[u8; 32], EditorError> {
         let config = self.core.config();
         let settings = serde_json::to_vec(&(&config.radius, &config.prompts.rephrase))
             .map_err(|error| EditorError::Storage(error.into()))?;
@@ -313,7 +313,8 @@ impl Editor {
     ) -> Result<(), EditorError> {
         let total = missing.of;
         let mut done = total - missing.edits.len();
-        progress(ReembedProgress { stage, done, total });
+        let mut kept = done;
+        progress(ReembedProgress { stage, done, kept, total });
         let options = CallOptions { priority, ..CallOptions::default() };
         // Those that are gone were reverted meanwhile.
         let edits: Vec<(Arc<EditRecord>, Vec<Arc<Member>>)> = missing
@@ -332,12 +333,13 @@ impl Editor {
             if let Some(members) = members {
                 pending.extend(members);
                 (edits, done) = (edits + 1, done + 1);
-                progress(ReembedProgress { stage, done, total });
+                progress(ReembedProgress { stage, done, kept, total });
             }
             if edits == PER_WRITE || (last && edits > 0) {
                 let members = std::mem::take(&mut pending);
                 build.with(|build| Ok(build.add(members)?)).await?;
-                edits = 0;
+                (edits, kept) = (0, done);
+                progress(ReembedProgress { stage, done, kept, total });
             }
             if last {
                 return Ok(());

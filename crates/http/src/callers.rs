@@ -20,6 +20,19 @@ pub(crate) enum Counted {
     Address(IpAddr),
 }
 
+impl Counted {
+    /// Eight bytes of a digest in hexadecimal, which are theirs after a restart too.
+    pub(crate) fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        match self {
+            Self::Token(id) => hasher.update(b"token").update(&id.to_bytes()),
+            Self::Name(name) => hasher.update(b"name").update(name.as_bytes()),
+            Self::Address(address) => hasher.update(b"address").update(address.to_string().as_bytes()),
+        };
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+}
+
 /// Whom a request counts for. Nobody where everyone may ask: nothing is computed there, and nobody is known.
 pub(crate) fn counted(request: &Request, proxies: &Proxies) -> Option<Counted> {
     policy::of(request).access.role()?;

@@ -45,6 +45,10 @@ struct Inner {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CallerKey(pub u64);
 
+/// What tells a caller from others, after a restart of the service too: for what outlasts a request.
+#[derive(Clone, Debug)]
+pub struct CallerId(pub String);
+
 /// Until when the answer to a request is of use, and whose share further in it counts for.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
@@ -126,6 +130,7 @@ impl Shares {
 pub async fn hold(State(shares): State<Shares>, mut request: Request, next: Next) -> Response {
     let Some(counted) = counted(&request, &shares.0.proxies) else { return next.run(request).await };
     request.extensions_mut().insert(CallerKey(shares.0.keys.hash_one(&counted)));
+    request.extensions_mut().insert(CallerId(counted.digest()));
     match shares.take(counted) {
         Ok((_place, bodies, own)) => {
             if let Some(archives) = request.extensions_mut().remove::<Archives>() {

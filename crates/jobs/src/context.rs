@@ -95,12 +95,40 @@ impl<C> JobContext<C> {
     /// # Errors
     /// [`crate::JobsError::Journal`] when the disk refuses.
     pub async fn append(&self, number: u64, piece: &impl Serialize) -> Result<()> {
+        self.running.ledger.append(self.id(), number, serde_json::to_vec(piece)?).await?;
+        self.got_on().await
+    }
+
+    /// Tells that the job got on, and that what it did is kept elsewhere: it is tried again as often as after
+    /// a checkpoint.
+    ///
+    /// # Errors
+    /// [`crate::JobsError::Journal`] when the disk refuses.
+    pub async fn got_on(&self) -> Result<()> {
         let (ledger, entry) = (&self.running.ledger, &self.running.entry);
-        ledger.append(self.id(), number, serde_json::to_vec(piece)?).await?;
         if entry.record.borrow().attempts > 0 {
             ledger.change(entry, |record| record.attempts = 0).await?;
         }
         Ok(())
+    }
+
+    /// Keeps work that is to be gone on with, in the place of what was kept under this number: durable when
+    /// this returns, and a checkpoint too. Nobody is given it but the job itself, and it is gone when that
+    /// has ended. At most a megabyte.
+    ///
+    /// # Errors
+    /// [`crate::JobsError::Journal`] when the disk refuses.
+    pub async fn keep(&self, number: u64, work: &impl Serialize) -> Result<()> {
+        self.running.ledger.keep(self.id(), number, serde_json::to_vec(work)?).await?;
+        self.got_on().await
+    }
+
+    /// At most `limit` of what [`Self::keep`] kept, from the number `from` on.
+    ///
+    /// # Errors
+    /// [`crate::JobsError::Journal`] when it can't be read.
+    pub async fn kept(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+        self.running.ledger.kept(self.id(), from, limit).await
     }
 
     /// At most `limit` pieces kept so far, from the number `from` on.

@@ -56,8 +56,16 @@ pub enum JobsError {
         job: Ulid,
     },
     /// Too many wait.
-    #[error("Too many jobs are waiting.")]
+    #[error("Too many jobs are waiting (server.limits.jobs_queued).")]
     QueueFull {
+        /// When it may be worth trying again.
+        retry_after: Duration,
+    },
+    /// Too many of this caller's wait.
+    #[error(
+        "Of your jobs as many are waiting as may be of one caller's (server.limits.caller_percent of server.limits.jobs_queued)."
+    )]
+    CallerQueueFull {
         /// When it may be worth trying again.
         retry_after: Duration,
     },
@@ -112,7 +120,9 @@ impl Classify for JobsError {
             Self::Ended => told(FailureKind::Conflict),
             Self::Exclusive { job, .. } | Self::KeyUsed { job } => told(FailureKind::Conflict).about_job(job),
             Self::Decayed { job } => told(FailureKind::Damaged).about_job(job),
-            Self::QueueFull { retry_after } => told(FailureKind::QueueFull).retry_after(retry_after),
+            Self::QueueFull { retry_after } | Self::CallerQueueFull { retry_after } => {
+                told(FailureKind::QueueFull).retry_after(retry_after)
+            }
             Self::Stopping => told(FailureKind::Unavailable),
             Self::Journal(error) => error.classify(),
             Self::Upload(kind) if Unwritable::is_full(kind) => {

@@ -17,6 +17,8 @@ use crate::stub;
 pub(crate) struct Ledger {
     pub(crate) records: Journal,
     pub(crate) rows: Journal,
+    /// What jobs that have not ended have done already and are to go on with.
+    pub(crate) work: Journal,
     /// What jobs are known by where their records have decayed.
     pub(crate) stubs: Journal,
     pub(crate) spool: Spool,
@@ -93,6 +95,32 @@ impl Ledger {
         blocking(move || Ok(rows.put(id, number, &bytes)?)).await
     }
 
+    /// Keeps what a job is to go on with.
+    pub(crate) async fn keep(&self, id: Ulid, number: u64, bytes: Vec<u8>) -> Result<()> {
+        let work = self.work.clone();
+        blocking(move || Ok(work.put(id, number, &bytes)?)).await
+    }
+
+    /// At most `limit` of what a job is to go on with, from the number `from` on.
+    pub(crate) async fn kept(&self, id: Ulid, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+        let work = self.work.clone();
+        blocking(move || Ok(work.rows(id, from, limit)?)).await
+    }
+
+    /// Removes what a job that has ended was to go on with, and its input. Blocks.
+    pub(crate) fn tidy(&self, id: Ulid) -> Result<()> {
+        self.spool.remove(id);
+        self.remove_work(id)
+    }
+
+    /// Most jobs have none, and removing waits for the disk.
+    pub(crate) fn remove_work(&self, id: Ulid) -> Result<()> {
+        if self.work.rows(id, 0, 1).is_ok_and(|rows| rows.is_empty()) {
+            return Ok(());
+        }
+        Ok(self.work.remove(id)?)
+    }
+
     /// At most `limit` of a job's pieces, from the number `from` on.
     pub(crate) async fn pieces(&self, id: Ulid, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
         let rows = self.rows.clone();
@@ -103,6 +131,7 @@ impl Ledger {
     pub(crate) fn forget(&self, id: Ulid) -> Result<()> {
         // The record last: what a crash leaves is found again.
         self.rows.remove(id)?;
+        self.remove_work(id)?;
         self.stubs.remove(id)?;
         Ok(self.records.remove(id)?)
     }

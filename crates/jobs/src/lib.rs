@@ -37,7 +37,7 @@
 //! # tokio::runtime::Runtime::new()?.block_on(async {
 //! let library = Library::open(Arc::new(MemoryStore::new()), CodebookConfig::default())?;
 //! let folder = tempfile::tempdir()?;
-//! let limits = JobLimits { queued: 10, kept: 100 };
+//! let limits = JobLimits { queued: 10, queued_of_caller: 5, kept: 100 };
 //! let registry = JobRegistry::new(()).with::<Count>();
 //! let jobs = Jobs::open(&library, folder.path(), limits, registry, Default::default())?;
 //! let job = jobs.submit(&Count { to: 3 }, Submission::default()).await?;

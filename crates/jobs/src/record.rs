@@ -59,6 +59,9 @@ pub struct JobRecord {
     /// What makes submitting it twice harmless.
     #[serde(default)]
     pub(crate) idempotency: Option<SubmissionKey>,
+    /// By whom, as whoever runs the jobs tells callers apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) caller: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) created_at: OffsetDateTime,
     #[serde(default, with = "time::serde::rfc3339::option")]

@@ -143,6 +143,11 @@ pub struct UploadFile {
 }
 
 impl UploadFile {
+    /// Whether it is there at all. Backups are made without uploads, so it isn't in what was restored of one.
+    pub fn is_there(&self) -> bool {
+        self.path.is_file()
+    }
+
     /// Opens it. Blocks.
     ///
     /// # Errors

@@ -111,6 +111,7 @@ fn record_of(id: Ulid, stub: JobStub, reporter: fn(JobsError) -> FailureReport) 
         result: None,
         error: Some(reporter(JobsError::Decayed { job: id }).document),
         idempotency,
+        caller: None,
         created_at,
         started_at: None,
         ended_at: Some(OffsetDateTime::now_utc()),

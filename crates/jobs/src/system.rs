@@ -37,6 +37,8 @@ const FULL_WAIT: Duration = Duration::from_secs(30);
 pub struct JobLimits {
     /// Jobs that wait.
     pub queued: usize,
+    /// Jobs that wait of one caller.
+    pub queued_of_caller: usize,
     /// Ended jobs that are kept.
     pub kept: usize,
 }
@@ -52,6 +54,9 @@ pub struct Submission {
     pub total: Option<u64>,
     /// Makes submitting it twice harmless.
     pub idempotency: Option<SubmissionKey>,
+    /// By whom: what tells callers apart. Of one a part of those may wait that may wait in all, and of nobody
+    /// in particular all.
+    pub caller: Option<String>,
 }
 
 /// All jobs; cheap to clone.
@@ -95,6 +100,7 @@ impl Jobs {
         let ledger = Ledger {
             records: library.journal("jobs"),
             rows: library.journal("job-rows"),
+            work: library.journal("job-work"),
             stubs: library.journal("job-stubs"),
             spool,
         };
@@ -136,6 +142,12 @@ impl Jobs {
         let unfinished: BTreeSet<Ulid> =
             table.values().filter(|job| !job.state().ended()).map(|job| job.id).collect();
         ledger.spool.clean(&unfinished).map_err(|error| OpenError::Folder(error.kind()))?;
+        for id in table.keys().filter(|id| !unfinished.contains(id)) {
+            // Of a process that died as it tidied up.
+            if let Err(error) = ledger.remove_work(*id) {
+                tracing::warn!(job = %id, %error, "what a job was to go on with was not removed");
+            }
+        }
         let jobs = Self(Arc::new(Shared {
             driver: Driver { ledger: ledger.clone(), reporter },
             ledger,
@@ -197,6 +209,7 @@ impl Jobs {
             result: None,
             error: None,
             idempotency: submission.idempotency,
+            caller: submission.caller,
             created_at: OffsetDateTime::now_utc(),
             started_at: None,
             ended_at: None,
@@ -219,12 +232,12 @@ impl Jobs {
         }
         match self.submitted_before(&record)? {
             Some(before) if before.record.borrow().retryable => {
-                return self.go_on(kind, &before, upload).await;
+                return self.go_on(kind, &before, record.caller, upload).await;
             }
             Some(before) => return Ok(before.record.borrow().view()),
             None => {}
         }
-        self.check_room(kind)?;
+        self.check_room(kind, record.caller.as_deref())?;
         // The generator fails only after 2^80 ids within one millisecond.
         record.id = self.0.ids.lock().generate().unwrap_or_else(|_| Ulid::new());
         record.created_at = OffsetDateTime::now_utc();
@@ -242,9 +255,10 @@ impl Jobs {
         &self,
         kind: &JobKind,
         failed: &Arc<JobEntry>,
+        caller: Option<String>,
         upload: Option<SpooledUpload>,
     ) -> Result<JobView> {
-        self.check_room(kind)?;
+        self.check_room(kind, caller.as_deref())?;
         let record = failed.record.borrow().clone();
         let record = JobRecord {
             state: JobState::Queued,
@@ -252,6 +266,7 @@ impl Jobs {
             retryable: false,
             error: None,
             ended_at: None,
+            caller,
             ..record
         };
         let (id, view) = (record.id, record.view());
@@ -286,13 +301,21 @@ impl Jobs {
         }
     }
 
-    fn check_room(&self, kind: &JobKind) -> Result<()> {
+    fn check_room(&self, kind: &JobKind, caller: Option<&str>) -> Result<()> {
         let table = self.table();
         let unfinished = || table.values().filter(|job| !job.state().ended());
         if let Some(other) = unfinished().find(|job| kind.exclusive && job.kind == kind.name) {
             return Err(JobsError::Exclusive { kind: kind.name, job: other.id });
         }
-        if unfinished().filter(|job| job.state() == JobState::Queued).count() >= self.0.limits.queued {
+        let waiting = || unfinished().filter(|job| job.state() == JobState::Queued);
+        let theirs = |job: &&Arc<JobEntry>| {
+            caller.is_some_and(|caller| job.record.borrow().caller.as_deref() == Some(caller))
+        };
+        let limits = &self.0.limits;
+        if waiting().filter(theirs).count() >= limits.queued_of_caller {
+            return Err(JobsError::CallerQueueFull { retry_after: FULL_WAIT });
+        }
+        if waiting().count() >= limits.queued {
             return Err(JobsError::QueueFull { retry_after: FULL_WAIT });
         }
         Ok(())
@@ -327,7 +350,7 @@ impl Jobs {
         self.schedule();
         let (jobs, id) = (self.clone(), job.id);
         let tidied = blocking(move || {
-            jobs.0.ledger.spool.remove(id);
+            jobs.0.ledger.tidy(id)?;
             jobs.prune()
         });
         if let Err(error) = tidied.await {

@@ -12,7 +12,7 @@ use crate::record::JobRecord;
 use crate::spool::Spool;
 
 /// Reads the uploads in `folder` of all jobs of a library that have not ended, and tells of each that is
-/// damaged or missing. Records of jobs that can't be read are among the faults of the library's store.
+/// damaged or missing. With one that is empty nothing is lost. Records of jobs that can't be read are among the faults of the library's store.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -23,7 +23,9 @@ pub fn verify_uploads(library: &Library, folder: &Path) -> Result<Vec<String>, O
     for (_, bytes) in library.journal("jobs").all()? {
         // Of another version, which knows it.
         let Ok(record) = serde_json::from_slice::<JobRecord>(&bytes) else { continue };
-        let Some(length) = record.upload_bytes.filter(|_| !record.state.ended()) else { continue };
+        let Some(length) = record.upload_bytes.filter(|bytes| *bytes > 0 && !record.state.ended()) else {
+            continue;
+        };
         if let Err(error) = spool.check(record.id, length) {
             let what = match error.kind() {
                 io::ErrorKind::NotFound => "missing".to_owned(),

@@ -9,6 +9,7 @@ use reasonedit_http::client;
 use reasonedit_http::prefix::Prefix;
 use reasonedit_http::{host, origin};
 use reasonedit_integration::{Integration, IntegrationConfig, IntegrationError, LEFT_OUT, ServiceContext};
+use reasonedit_jobs::JobLimits;
 use reasonedit_oidc::OidcConfig;
 use serde::{Deserialize, Serialize};
 
@@ -132,8 +133,8 @@ pub struct LimitsConfig {
     /// Requests of one caller in a minute (a token, a name, or without either an address); beyond it they are
     /// refused with 429. 0: as many as they like.
     pub requests_per_minute: u32,
-    /// How much of `requests` and of `bodies_in_memory_bytes` one caller may have at a time, in percent;
-    /// beyond it they are refused, with 429 and 503.
+    /// How much of `requests`, of `archives`, of `jobs_queued` and of `bodies_in_memory_bytes` one caller may
+    /// have at a time, in percent; beyond it they are refused, with 429 and 503.
     pub caller_percent: u8,
     /// Connections open at a time; beyond it new ones wait to be accepted.
     pub connections: usize,
@@ -142,6 +143,12 @@ pub struct LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// Those of jobs. One caller's part of the places is rounded up.
+    pub(crate) fn jobs(&self) -> JobLimits {
+        let part = self.jobs_queued.saturating_mul(usize::from(self.caller_percent)).div_ceil(100);
+        JobLimits { queued: self.jobs_queued, queued_of_caller: part.max(1), kept: self.jobs_kept }
+    }
+
     /// Bytes that are left for requests once every connection has its own.
     pub(crate) fn memory_for_requests(&self) -> u64 {
         self.memory_bytes.saturating_sub((self.connections as u64).saturating_mul(CONNECTION_BYTES))

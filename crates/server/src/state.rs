@@ -94,7 +94,7 @@ impl EditorSlot {
             memory,
             item_bytes: limits.body_bytes as u64,
             import_bytes: limits.import_bytes,
-            job_limits: JobLimits { queued: limits.jobs_queued, kept: limits.jobs_kept },
+            job_limits: limits.jobs(),
             sources: OnceLock::new(),
             backups: OnceLock::new(),
             filling: Mutex::new(()),

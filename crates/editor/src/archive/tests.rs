@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use reasonedit_archive::{EDITS, MANIFEST, append};
 use reasonedit_inference::EngineHandle;
 use tar::{Builder, EntryType, Header};
@@ -421,6 +424,96 @@ async fn what_was_reverted_does_not_come_back_and_holds_the_others_back() {
     assert_eq!(book.stats().edits, 2);
 }
 
+/// Keeps what an import comes to, as rows; the process dies before the keys of so many edits are kept.
+#[derive(Default)]
+struct Keeping {
+    rows: Mutex<BTreeMap<EditId, Vec<Vec<u8>>>>,
+    lives: AtomicUsize,
+    dead: tokio::sync::Notify,
+    /// How far it is, and of how many.
+    told: Mutex<Option<(usize, usize)>>,
+    commits: Mutex<Vec<(Vec<EditId>, ImportSummary)>>,
+}
+
+impl ImportWatch for Keeping {
+    fn progress(&self, done: usize, total: usize) {
+        *self.told.lock() = Some((done, total));
+    }
+
+    fn kept(&self, edit: EditId) -> BoxFuture<'_, Vec<KeptMembers>> {
+        let rows = self.rows.lock().get(&edit).cloned().unwrap_or_default();
+        Box::pin(async move { rows.iter().map(|row| serde_json::from_slice(row).unwrap()).collect() })
+    }
+
+    fn keep(&self, edit: EditId, keys: Vec<KeptMembers>) -> BoxFuture<'_, Result<(), EditorError>> {
+        let lives = self.lives.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if lives.is_err() {
+            self.dead.notify_one();
+            return Box::pin(std::future::pending());
+        }
+        let rows = keys.iter().map(|keys| serde_json::to_vec(keys).unwrap()).collect();
+        self.rows.lock().insert(edit, rows);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn commits(&self, edits: Vec<EditId>, summary: ImportSummary) -> BoxFuture<'_, Result<(), EditorError>> {
+        self.commits.lock().push((edits, summary));
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// An import that makes keys anew and dies again and again makes each edit's once, and comes to what it would
+/// have come to at once; what was made otherwise is made again.
+#[tokio::test]
+async fn keys_that_were_kept_are_not_made_again() {
+    let scene = Scene::new().await;
+    let watch = Arc::new(Keeping::default());
+    let with = |lambda: f64| {
+        let mut config: EditorConfig = testing::config();
+        config.embedding.lambda = lambda;
+        config.embedding.on_mismatch = OnMismatch::Reembed;
+        config
+    };
+    let import = async |editor: &Editor| {
+        let options = ImportOptions { watch: watch.clone(), ..ImportOptions::new(LIMIT) };
+        let input = Cursor::new(scene.tar.clone());
+        let name = CodebookName::default();
+        let import = editor.import(&name, input, options, CallContext::default());
+        tokio::select! {
+            summary = import => Some(summary.unwrap()),
+            () = watch.dead.notified() => None,
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for kept in 1..=2 {
+        let editor = open(folder.path(), &scene.engine, with(2.0)).await.unwrap();
+        watch.lives.store(1, Ordering::SeqCst);
+        assert_eq!(import(&editor).await, None);
+        assert_eq!((watch.rows.lock().len(), watch.commits.lock().len()), (kept, 0));
+        assert_eq!(editor.codebook(&CodebookName::default()).await.unwrap().edits, 0);
+    }
+    // Kept for another weight they are of no use here.
+    let other = tempfile::tempdir().unwrap();
+    let editor = open(other.path(), &scene.engine, with(3.0)).await.unwrap();
+    let rows = watch.rows.lock().clone();
+    watch.lives.store(EDITS_MADE as usize, Ordering::SeqCst);
+    assert_eq!(import(&editor).await.unwrap().reembedded, EDITS_MADE as usize);
+    assert_eq!(watch.lives.load(Ordering::SeqCst), 0);
+    testing::assert_made_anew(&editor).await;
+    *watch.rows.lock() = rows;
+    watch.commits.lock().clear();
+
+    let editor = open(folder.path(), &scene.engine, with(2.0)).await.unwrap();
+    watch.lives.store(EDITS_MADE as usize, Ordering::SeqCst);
+    let summary = import(&editor).await.unwrap();
+    assert_eq!(watch.lives.load(Ordering::SeqCst), 2, "the keys of one edit alone were left to be made");
+    let made = EDITS_MADE as usize;
+    assert_eq!(summary, ImportSummary { edits: made, images: made, skipped: 0, reembedded: made });
+    testing::assert_made_anew(&editor).await;
+    let (ids, told) = watch.commits.lock().pop().unwrap();
+    assert_eq!((ids.len(), told), (made, summary));
+}
+
 /// Keys are made anew here, which takes its time: whoever gives up meanwhile leaves nothing.
 #[tokio::test]
 async fn an_import_that_is_given_up_leaves_nothing() {
@@ -431,19 +524,20 @@ async fn an_import_that_is_given_up_leaves_nothing() {
     config.embedding.on_mismatch = OnMismatch::Reembed;
     let editor = open(folder.path(), &scene.engine, config).await.unwrap();
     let name = CodebookName::default();
-    let options = ImportOptions::new(LIMIT);
-    let import =
-        editor.import(&name, Cursor::new(scene.tar.clone()), options.clone(), CallContext::default());
+    let watch = Arc::new(Keeping { lives: AtomicUsize::new(usize::MAX), ..Keeping::default() });
+    let options = ImportOptions { watch: watch.clone(), ..ImportOptions::new(LIMIT) };
+    let import = editor.import(&name, Cursor::new(scene.tar.clone()), options, CallContext::default());
+    let told = || *watch.told.lock();
     {
         let mut import = std::pin::pin!(import);
         let mut beside = tokio::time::interval(std::time::Duration::from_micros(200));
-        while options.progress.edits().is_none_or(|(done, _)| done == 0) {
+        while told().is_none_or(|(done, _)| done == 0) {
             tokio::select! {
                 _ = &mut import => panic!("it was to be given up"),
                 _ = beside.tick() => {}
             }
         }
-        assert_eq!(options.progress.edits().unwrap().1, EDITS_MADE);
+        assert_eq!(told().unwrap().1, EDITS_MADE as usize);
     }
     // What runs on the blocking pool holds the staged pictures a moment longer.
     let images = folder.path().join("images");

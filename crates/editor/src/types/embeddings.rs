@@ -55,6 +55,8 @@ pub struct ReembedProgress {
     pub stage: ReembedStage,
     /// Live edits that have their new keys.
     pub done: usize,
+    /// Of these, those whose new keys are on disk.
+    pub kept: usize,
     /// Live edits; grows with those that come meanwhile.
     pub total: usize,
 }

@@ -17,7 +17,7 @@ use crate::job::BackgroundJob;
 use crate::record::{JobState, JobView, SubmissionKey};
 use crate::registry::JobRegistry;
 
-const LIMITS: JobLimits = JobLimits { queued: 3, kept: 5 };
+const LIMITS: JobLimits = JobLimits { queued: 3, queued_of_caller: 2, kept: 5 };
 /// Nothing here takes that long; a test that hangs fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -285,6 +285,98 @@ async fn a_job_that_never_gets_on_is_given_up() {
     assert_eq!(job.state, JobState::Failed);
     let error = job.error.unwrap();
     assert!(error["fault"].as_str().unwrap().contains("interrupted 3 times"), "{error}");
+}
+
+/// Makes one of ten pieces more than there are, and is interrupted; what it has is kept by itself.
+fn keeper() -> Runner {
+    worker(|_, context: Context| async move {
+        let done = context.kept(0, 100).await?;
+        assert!(done.iter().all(|(number, work)| *work == number.to_string().as_bytes()), "{done:?}");
+        let done = done.len() as u64;
+        if done == 10 {
+            return Ok(json!(done));
+        }
+        context.keep(done, &done).await?;
+        context.progress("stopped", done + 1, 10);
+        std::future::pending().await
+    })
+}
+
+#[tokio::test]
+async fn a_job_goes_on_with_what_it_kept_which_goes_with_it() {
+    let data = Data::new();
+    let first = data.start(keeper());
+    let id = submit(&first, Import(json!({}))).await;
+    until(&first, id, |job| job.progress.done == 1).await;
+    for round in 2..=10 {
+        until(&data.start(keeper()), id, |job| job.progress.done == round).await;
+    }
+    let jobs = data.start(keeper());
+    assert_eq!(ended(&jobs, id).await.result, Some(json!(10)));
+    assert_eq!(jobs.pieces(id, 0, 100).await.unwrap(), [], "nobody else is given it");
+    stop(jobs).await;
+    let library = Library::open(Arc::clone(&data.store), CodebookConfig::default()).unwrap();
+    let work = library.journal("job-work");
+    assert_eq!(work.all().unwrap(), []);
+    // A process that dies as it tidies up leaves it to the next one.
+    work.put(id, 0, b"0").unwrap();
+    stop(data.start(endless())).await;
+    assert_eq!(work.all().unwrap(), []);
+}
+
+/// What stops the process before anything more is kept isn't tried for ever.
+#[tokio::test]
+async fn a_job_that_keeps_nothing_more_is_given_up() {
+    let data = Data::new();
+    let stuck = || {
+        worker(|_, context: Context| async move {
+            for done in context.kept(0, 9).await?.len() as u64..4 {
+                context.keep(done, &done).await?;
+            }
+            context.progress("stuck", 4, 10);
+            std::future::pending().await
+        })
+    };
+    let first = data.start(stuck());
+    let id = submit(&first, Import(json!({}))).await;
+    until(&first, id, |job| job.progress.done == 4).await;
+    for _ in 0..3 {
+        until(&data.start(stuck()), id, |job| job.progress.done == 4 || job.state.ended()).await;
+    }
+    let error = ended(&data.start(stuck()), id).await.error.unwrap();
+    assert!(error["fault"].as_str().unwrap().contains("interrupted 3 times"), "{error}");
+}
+
+async fn stop(jobs: Jobs) {
+    jobs.stopping().cancel();
+    tokio::time::timeout(PATIENCE, jobs.stopped()).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_caller_leaves_places_for_others() {
+    let data = Data::new();
+    let jobs = data.start(endless());
+    let by = |caller: &str| Submission { caller: Some(caller.to_owned()), ..submission() };
+    // The first one is worked on and waits for nothing.
+    let first = jobs.submit(&Batch(json!(0)), by("night shift")).await.unwrap();
+    running(&jobs, first.id).await;
+    for n in 1..=LIMITS.queued_of_caller {
+        jobs.submit(&Batch(json!(n)), by("night shift")).await.unwrap();
+    }
+    let refused = jobs.submit(&Batch(json!(9)), by("night shift")).await.unwrap_err();
+    let JobsError::CallerQueueFull { retry_after } = refused else { panic!("{refused}") };
+    assert!(retry_after > Duration::ZERO && refused.to_string().contains("caller_percent"), "{refused}");
+    // It is so after a restart, too.
+    stop(jobs).await;
+    let jobs = data.start(endless());
+    running(&jobs, first.id).await;
+    let refused = jobs.submit(&Import(json!(9)), by("night shift")).await.unwrap_err();
+    assert!(matches!(refused, JobsError::CallerQueueFull { .. }), "{refused}");
+    let theirs = jobs.submit(&Batch(json!(10)), by("ward 3")).await.unwrap();
+    let refused = jobs.submit(&Batch(json!(11)), by("ward 4")).await.unwrap_err();
+    assert!(matches!(refused, JobsError::QueueFull { .. }), "{refused}");
+    jobs.cancel(theirs.id).await.unwrap();
+    jobs.submit(&Batch(json!(11)), submission()).await.unwrap();
 }
 
 #[tokio::test]

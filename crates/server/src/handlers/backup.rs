@@ -1,13 +1,11 @@
 //! `/backup` and `/backups`.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::{Extension, Json};
-use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_backup::BackupService;
-use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::OptionalJson;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_jobs::Submission;
@@ -15,7 +13,7 @@ use reasonedit_resilience::blocking;
 
 use crate::dto::backup::{BackupDto, BackupListDto, BackupRequestDto};
 use crate::dto::job::JobDto;
-use crate::handlers::jobs::submit;
+use crate::handlers::jobs::{Submitter, submit};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::workers::{Backup, no_backups};
@@ -24,7 +22,8 @@ use crate::workers::{Backup, no_backups};
 ///
 /// Of all codebooks with their history, pictures and tokens, into the folder that `backup.folder` of the
 /// configuration names. Edits wait while the records are read, questions don't. What earlier backups brought
-/// is not written again. A job; the body may be left out, and an idempotency key finds it again.
+/// is not written again. A job; the body may be left out, and an idempotency key finds it again. One that the
+/// service is stopped in is begun again at the next start.
 #[utoipa::path(
     post, path = "/backup", operation_id = "create_backup", tag = "service",
     params(KeyHeader),
@@ -37,16 +36,17 @@ use crate::workers::{Backup, no_backups};
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
-    audited: Audited,
+    by: Submitter,
     headers: HeaderMap,
     OptionalJson { value, held: _held, .. }: OptionalJson<BackupRequestDto>,
 ) -> Result<Response> {
     configured(&state)?;
     let asked = value.unwrap_or_default();
     let idempotency = submission_key(&headers, blake3::hash(b""), &asked)?;
-    let submission = Submission { idempotency, ..Submission::default() };
-    submit(state.jobs()?, &caller, &audited, &Backup::from(asked), submission).await
+    let jobs = state.jobs()?;
+    let upload = Some(jobs.spool().receive().await?.finish().await?);
+    let submission = Submission { idempotency, upload, ..Submission::default() };
+    submit(jobs, &by, &Backup::from(asked), submission).await
 }
 
 /// List backups

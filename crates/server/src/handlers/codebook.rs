@@ -24,7 +24,7 @@ use crate::dto::codebook::{
 };
 use crate::dto::job::JobDto;
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
-use crate::handlers::jobs::submit;
+use crate::handlers::jobs::{Submitter, submit};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::upload;
@@ -190,15 +190,14 @@ pub(crate) async fn export(
 )]
 pub(crate) async fn import(
     State(state): State<AppState>,
-    asking: (Extension<Caller>, Audited),
+    by: Submitter,
     Query(params): Query<ImportParams>,
     asked: Asked,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
 ) -> Result<Response> {
-    let (Extension(caller), audited) = asking;
-    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    let codebook = by.audited.codebook(codebook_name(&by.caller, params.codebook.as_deref())?);
     let essence = body.content_type().split(';').next().unwrap_or_default().trim();
     if !TAR.iter().any(|tar| tar.eq_ignore_ascii_case(essence)) {
         return Err(Problem::new(
@@ -210,11 +209,11 @@ pub(crate) async fn import(
     let _permit = archives.take()?;
     let bytes = state.import_bytes();
     if params.background.unwrap_or(false) {
-        return import_later(&state, codebook, &caller, &audited, &headers, body).await;
+        return import_later(&state, codebook, &by, &headers, body).await;
     }
     let call = call::background(asked);
-    let options = Contributor::from(&caller).import_options(bytes);
-    audited.whole();
+    let options = Contributor::from(&by.caller).import_options(bytes);
+    by.audited.whole();
     let summary = archive::import(editor, &codebook, body.pieces(bytes)?, options, call).await?;
     Ok(Json(ImportDto::from(summary)).into_response())
 }
@@ -223,8 +222,7 @@ pub(crate) async fn import(
 async fn import_later(
     state: &AppState,
     codebook: CodebookName,
-    caller: &Caller,
-    audited: &Audited,
+    by: &Submitter,
     headers: &HeaderMap,
     body: Upload,
 ) -> Result<Response> {
@@ -232,6 +230,7 @@ async fn import_later(
     let upload = upload::receive(jobs.spool(), body.pieces(state.import_bytes())?).await?;
     let idempotency = submission_key(headers, upload.digest(), &())?;
     let total = Some(upload.bytes());
-    let submission = Submission { codebook, upload: Some(upload), total, idempotency };
-    submit(jobs, caller, audited, &Import::by(Contributor::from(caller)), submission).await
+    let submission =
+        Submission { codebook, upload: Some(upload), total, idempotency, ..Submission::default() };
+    submit(jobs, by, &Import::by(Contributor::from(&by.caller)), submission).await
 }

@@ -24,7 +24,7 @@ use crate::dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
 use crate::dto::erasure::{ErasureDto, RevertParams};
 use crate::dto::job::{BatchParams, JobDto};
 use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
-use crate::handlers::jobs::{LINES, submit};
+use crate::handlers::jobs::{LINES, Submitter, submit};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::state::AppState;
 use crate::upload;
@@ -116,14 +116,13 @@ fn shown(audited: &Audited, view: &EditView) {
 )]
 pub(crate) async fn batch(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
-    audited: Audited,
+    by: Submitter,
     Query(params): Query<BatchParams>,
     archives: Archives,
     headers: HeaderMap,
     body: Upload,
 ) -> Result<Response> {
-    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    let codebook = by.audited.codebook(codebook_name(&by.caller, params.codebook.as_deref())?);
     let format = batch_format(body.content_type())?;
     let jobs = state.jobs()?;
     let _permit = archives.take()?;
@@ -131,10 +130,16 @@ pub(crate) async fn batch(
     let upload = upload::receive(jobs.spool(), body.pieces(limits.bytes)?).await?;
     let (file, each) = (upload.file(), SourceLimits { item_bytes: limits.item_bytes, lines: limits.lines });
     let lines = blocking(move || Source::check(&file, format, each)).await?;
-    let input = Batch { format, verify: params.verify, lines, by: Contributor::from(&caller) };
+    let input = Batch { format, verify: params.verify, lines, by: Contributor::from(&by.caller) };
     let idempotency = submission_key(&headers, upload.digest(), &input)?;
-    let submission = Submission { codebook, upload: Some(upload), total: Some(lines), idempotency };
-    submit(jobs, &caller, &audited, &input, submission).await
+    let submission = Submission {
+        codebook,
+        upload: Some(upload),
+        total: Some(lines),
+        idempotency,
+        ..Submission::default()
+    };
+    submit(jobs, &by, &input, submission).await
 }
 
 fn batch_format(content_type: &str) -> Result<Format> {

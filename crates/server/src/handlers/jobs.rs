@@ -16,6 +16,7 @@ use reasonedit_editor::CodebookName;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
+use reasonedit_http::shares::CallerId;
 use reasonedit_jobs::{BackgroundJob, JobView, Jobs, JobsError, Submission};
 use ulid::Ulid;
 
@@ -81,22 +82,42 @@ fn may_know(caller: &Caller, kind: &str, codebook: &CodebookName) -> bool {
     caller.scope().holds(codebook.as_str()) && (!of_all || *caller.scope() == CodebookScope::All)
 }
 
-/// Submits a job for the caller; the answer to what has become one: 202, with the job and where it is found.
+/// Who submits a job.
+pub(crate) struct Submitter {
+    pub(crate) caller: Caller,
+    pub(crate) audited: Audited,
+    /// What tells them from others, if anything does.
+    id: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Submitter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = caller.ok_or_else(|| Problem::internal(&"nobody asks"))?;
+        let Ok(audited) = Audited::from_request_parts(parts, state).await;
+        let id = parts.extensions.get::<CallerId>().map(|id| id.0.clone());
+        Ok(Self { caller, audited, id })
+    }
+}
+
+/// Submits a job; the answer to what has become one: 202, with the job and where it is found.
 ///
 /// # Errors
 /// As [`Jobs::submit`]. A job that stands in the way is named to those alone who may know of it.
 pub(crate) async fn submit(
     jobs: &Jobs,
-    caller: &Caller,
-    audited: &Audited,
+    by: &Submitter,
     input: &impl BackgroundJob,
     submission: Submission,
 ) -> Result<Response> {
+    let submission = Submission { caller: by.id.clone(), ..submission };
     let job = match jobs.submit(input, submission).await {
         Ok(job) => job,
-        Err(error) => return Err(in_the_way(jobs, caller, error)),
+        Err(error) => return Err(in_the_way(jobs, &by.caller, error)),
     };
-    audited.job(job.id);
+    by.audited.job(job.id);
     let job = JobDto::from(job);
     let location = format!("/jobs/{}", job.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response())

@@ -19,7 +19,7 @@ use ulid::Ulid;
 use crate::dto::job::{JobDto, JobParams};
 use crate::dto::modularity::{ModularityDto, ModularityRequestDto};
 use crate::dto::{CodebookParams, codebook_name};
-use crate::handlers::jobs::{JobIdPath, codebook_given, job_id, job_of, submit};
+use crate::handlers::jobs::{JobIdPath, Submitter, codebook_given, job_id, job_of, submit};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;
 use crate::workers::modularity::{CODEBOOK, REPORT, report_of};
@@ -51,13 +51,12 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
-    audited: Audited,
+    by: Submitter,
     Query(params): Query<CodebookParams>,
     headers: HeaderMap,
     OptionalJson { value, bytes, held: _held }: OptionalJson<ModularityRequestDto>,
 ) -> Result<Response> {
-    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    let codebook = by.audited.codebook(codebook_name(&by.caller, params.codebook.as_deref())?);
     let asked = value.unwrap_or_default();
     let (editor, jobs) = (state.editor()?, state.jobs()?);
     let request = asked.request();
@@ -71,7 +70,7 @@ pub(crate) async fn create(
     }
     let idempotency = submission_key(&headers, blake3::hash(&bytes), &())?;
     let submission = Submission { codebook, idempotency, ..Submission::default() };
-    submit(jobs, &caller, &audited, &Modularity(asked), submission).await
+    submit(jobs, &by, &Modularity(asked), submission).await
 }
 
 fn known_source(state: &AppState, name: &str) -> Result<()> {
@@ -136,16 +135,15 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn roll_back(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
-    audited: Audited,
+    by: Submitter,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    let codebook = by.audited.codebook(codebook_name(&by.caller, params.codebook.as_deref())?);
     let Some(previous) = state.editor()?.active_embedding(&codebook)?.previous else {
         let detail = format!("No earlier embedding of the codebook {codebook} is kept.");
         return Err(Problem::new(ProblemKind::Conflict, detail));
     };
-    reembed(&state, &caller, &audited, codebook, &Reembed::Back { to: previous.id }).await
+    reembed(&state, &by, codebook, &Reembed::Back { to: previous.id }).await
 }
 
 /// Move to today's rules of pixels
@@ -164,13 +162,12 @@ pub(crate) async fn roll_back(
 )]
 pub(crate) async fn renew(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
-    audited: Audited,
+    by: Submitter,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
+    let codebook = by.audited.codebook(codebook_name(&by.caller, params.codebook.as_deref())?);
     movable(&state, &codebook)?;
-    reembed(&state, &caller, &audited, codebook, &Reembed::Renewed { renew: true }).await
+    reembed(&state, &by, codebook, &Reembed::Renewed { renew: true }).await
 }
 
 /// Apply a report
@@ -189,15 +186,14 @@ pub(crate) async fn renew(
 )]
 pub(crate) async fn apply(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
-    audited: Audited,
+    by: Submitter,
     JobIdPath(id): JobIdPath,
     Query(params): Query<CodebookParams>,
 ) -> Result<Response> {
-    let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
-    let choice = EmbeddingChoice::from(&find(&state, &caller, &audited, id).await?.selection);
+    let codebook = by.audited.codebook(codebook_name(&by.caller, params.codebook.as_deref())?);
+    let choice = EmbeddingChoice::from(&find(&state, &by.caller, &by.audited, id).await?.selection);
     movable(&state, &codebook)?;
-    reembed(&state, &caller, &audited, codebook, &Reembed::Chosen { choice }).await
+    reembed(&state, &by, codebook, &Reembed::Chosen { choice }).await
 }
 
 /// A codebook that has keys; another has nothing to move.
@@ -211,14 +207,13 @@ fn movable(state: &AppState, codebook: &CodebookName) -> Result<()> {
 
 async fn reembed(
     state: &AppState,
-    caller: &Caller,
-    audited: &Audited,
+    by: &Submitter,
     codebook: CodebookName,
     input: &Reembed,
 ) -> Result<Response> {
     let edits = state.editor()?.codebook(&codebook).await?.edits;
     let submission = Submission { codebook, total: Some(edits as u64), ..Submission::default() };
-    submit(state.jobs()?, caller, audited, input, submission).await
+    submit(state.jobs()?, by, input, submission).await
 }
 
 /// Get a report

@@ -27,28 +27,23 @@ impl From<BackupRequestDto> for Backup {
     }
 }
 
-/// Kept before anything is read, so that it stands in the backup itself.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum Begun {
-    Begun,
-}
-
 impl BackgroundJob for Backup {
     const NAME: &'static str = JobKind::Backup.name();
     const EXCLUSIVE: bool = true;
     type Dependencies = JobDependencies;
-    type Checkpoint = Begun;
+    type Checkpoint = ();
     type Output = BackupResultDto;
 
     async fn run(
         self,
         dependencies: JobDependencies,
-        context: JobContext<Begun>,
+        context: JobContext<()>,
     ) -> Result<BackupResultDto, JobFailure> {
-        if context.resumed_from()?.is_some() {
-            return Err(failed(interrupted()));
+        // The job stands in the backup itself, and goes on wherever that is restored; its upload, which is
+        // empty, is in the folder alone that the backup was asked for in.
+        if !context.upload().is_there() {
+            return Err(failed(restored()));
         }
-        context.checkpoint(&Begun::Begun).await?;
         // A disk for backups that is full isn't waited for: whoever looks after it is told.
         work(self.asked, dependencies, context).await.map_err(|problem| match failed(problem) {
             JobFailure::Unwritable(report) => JobFailure::Failed(report),
@@ -64,16 +59,15 @@ pub(crate) fn no_backups() -> Problem {
 }
 
 /// A job that goes on in a folder which was restored would make a backup that nobody asked for.
-fn interrupted() -> Problem {
-    let detail =
-        "The service was stopped before the backup was whole, or was restored from it; ask for another one.";
+fn restored() -> Problem {
+    let detail = "The backup was asked for in another data folder, of which this one was restored; ask for another one.";
     Problem::new(ProblemKind::Conflict, detail)
 }
 
 async fn work(
     asked: BackupRequestDto,
     dependencies: JobDependencies,
-    context: JobContext<Begun>,
+    context: JobContext<()>,
 ) -> Result<BackupResultDto> {
     let service = dependencies.backups.ok_or_else(no_backups)?;
     let library = Arc::clone(dependencies.editor.library());

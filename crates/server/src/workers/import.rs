@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use reasonedit_editor::CallContext;
+use futures::future::BoxFuture;
+use reasonedit_editor::{
+    CallContext, CodebookError, EditId, Editor, EditorError, ImportOptions, ImportSummary, ImportWatch,
+    KeptMembers,
+};
 use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::Result;
-use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure, UploadReader};
+use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure, JobsError, UploadReader};
 use reasonedit_resilience::blocking;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -21,8 +25,12 @@ use crate::dto::job::JobKind;
 
 /// Time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);
-/// Ticks between two checkpoints.
-const CHECKPOINT_TICKS: u32 = 20;
+/// Ticks between two checkpoints while the archive is read.
+const CHECKPOINT_TICKS: u32 = 4;
+/// Rows that an edit's keys are kept in at most.
+const ROWS: usize = 256;
+/// Edits that are looked for to see whether an import had come in.
+const LOOKED_FOR: usize = 16;
 
 /// Counts what is read.
 struct Counting {
@@ -47,6 +55,78 @@ impl Read for Counting {
     }
 }
 
+/// Where an import is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ImportState {
+    /// So many bytes were read.
+    Read(u64),
+    /// All was checked and was about to come in at once: some of the edits, and what the import comes to.
+    Commits { edits: Vec<EditId>, summary: ImportSummary },
+}
+
+/// Keeps what an import came to.
+struct Watching {
+    context: JobContext<ImportState>,
+    /// Whether the archive was read to its end.
+    was_read: AtomicBool,
+}
+
+impl Watching {
+    fn refused(&self, error: JobsError) -> EditorError {
+        match error {
+            JobsError::Journal(error) => error.into(),
+            error => {
+                tracing::error!(%error, job = %self.context.id(), "what an import came to can't be kept");
+                EditorError::Storage(io::Error::other("what an import came to can't be kept"))
+            }
+        }
+    }
+}
+
+impl ImportWatch for Watching {
+    fn progress(&self, done: usize, total: usize) {
+        self.was_read.store(true, Ordering::Relaxed);
+        self.context.progress("edits", done as u64, total as u64);
+    }
+
+    fn kept(&self, edit: EditId) -> BoxFuture<'_, Vec<KeptMembers>> {
+        Box::pin(async move {
+            let first = KeptMembers::first_row(edit);
+            // What can't be read is made again.
+            let rows = self.context.kept(first, ROWS).await.unwrap_or_default();
+            let own = rows.into_iter().take_while(|(row, _)| row - first < ROWS as u64);
+            own.filter_map(|(_, row)| serde_json::from_slice(&row).ok()).collect()
+        })
+    }
+
+    fn keep(&self, edit: EditId, keys: Vec<KeptMembers>) -> BoxFuture<'_, Result<(), EditorError>> {
+        Box::pin(async move {
+            for (row, keys) in (KeptMembers::first_row(edit)..).zip(keys).take(ROWS) {
+                self.context.keep(row, &keys).await.map_err(|error| self.refused(error))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn commits(
+        &self,
+        mut edits: Vec<EditId>,
+        summary: ImportSummary,
+    ) -> BoxFuture<'_, Result<(), EditorError>> {
+        self.was_read.store(true, Ordering::Relaxed);
+        edits.truncate(LOOKED_FOR);
+        let state = ImportState::Commits { edits, summary };
+        Box::pin(async move {
+            // What it had come to before is no progress.
+            if self.context.resumed_from().is_ok_and(|before| before.as_ref() == Some(&state)) {
+                return Ok(());
+            }
+            self.context.checkpoint(&state).await.map_err(|error| self.refused(error))
+        })
+    }
+}
+
 /// What is asked for: the upload, and for whom; nobody stands for who may do everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Import(Option<Contributor>);
@@ -61,40 +141,92 @@ impl Import {
 impl BackgroundJob for Import {
     const NAME: &'static str = JobKind::Import.name();
     type Dependencies = JobDependencies;
-    /// How far it came, in bytes read and edits that got new keys.
-    type Checkpoint = u64;
+    type Checkpoint = ImportState;
     type Output = ImportDto;
 
     async fn run(
         self,
         dependencies: JobDependencies,
-        context: JobContext<u64>,
+        context: JobContext<ImportState>,
     ) -> Result<ImportDto, JobFailure> {
         work(self.0.unwrap_or_default(), dependencies, context).await.map_err(failed)
     }
 }
 
-/// Takes in an archive: all of it, or nothing. After an interruption it begins again. The checkpoint is how
-/// far it came, in bytes read and edits that got new keys: an import that gets farther each time is tried
-/// again without end.
-async fn work(by: Contributor, dependencies: JobDependencies, context: JobContext<u64>) -> Result<ImportDto> {
+/// Whether an import that was about to come in had done so when the process was killed: all of its edits come
+/// in at once, and stay known when they are taken back.
+async fn came_in(editor: &Editor, context: &JobContext<ImportState>, edits: &[EditId]) -> Result<bool> {
+    let (library, codebook, edits) = (Arc::clone(editor.library()), context.codebook(), edits.to_vec());
+    blocking(move || {
+        let book = match library.get(&codebook) {
+            Err(CodebookError::UnknownCodebook(_)) => return Ok(false),
+            book => book?,
+        };
+        for edit in edits {
+            match book.record(edit) {
+                Ok(_) => return Ok(true),
+                Err(CodebookError::UnknownEdit(_) | CodebookError::Erased { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    })
+    .await
+}
+
+/// Takes in an archive: all of it, or nothing. After an interruption it is read again, and keys that were made
+/// anew are not: an import that makes some each time, or reads farther, is tried again without end. One whose
+/// edits had come in has come to what was kept of it before.
+async fn work(
+    by: Contributor,
+    dependencies: JobDependencies,
+    context: JobContext<ImportState>,
+) -> Result<ImportDto> {
+    let (editor, codebook) = (&dependencies.editor, context.codebook());
+    let mut farthest = 0;
+    let summary = match context.resumed_from()? {
+        Some(ImportState::Commits { edits, summary }) if came_in(editor, &context, &edits).await? => summary,
+        before => {
+            if let Some(before) = before {
+                // An archive that was read to its end is read no farther.
+                farthest = if let ImportState::Read(read) = before { read } else { u64::MAX };
+            }
+            taken_in(&by, &dependencies, &context, farthest).await?
+        }
+    };
+    dependencies.audit.job(AuditRecord {
+        codebook: Some(codebook.to_string()),
+        whole: true,
+        jobs: vec![context.id().to_string()],
+        ..AuditRecord::default()
+    });
+    Ok(ImportDto::from(summary))
+}
+
+/// Reads the archive and takes it in. The first `farthest` bytes were read before.
+async fn taken_in(
+    by: &Contributor,
+    dependencies: &JobDependencies,
+    context: &JobContext<ImportState>,
+    mut farthest: u64,
+) -> Result<ImportSummary> {
     let upload = context.upload();
     let (file, total) = blocking(move || {
         let opened = upload.open().and_then(|file| file.length().map(|length| (file, length)));
         opened.map_err(|error| unreadable(&error))
     })
     .await?;
-    let mut farthest: u64 = context.resumed_from()?.unwrap_or(0);
     let read = Arc::new(AtomicU64::new(0));
     let damaged = Arc::new(AtomicBool::new(false));
     let counting =
         Counting { file, read: Arc::clone(&read), damaged: Arc::clone(&damaged), halted: context.halted() };
-    let call = CallContext::job();
-    let codebook = context.codebook();
+    let watching = Arc::new(Watching { context: context.clone(), was_read: AtomicBool::new(false) });
     // What the archive comes to decompressed is bounded as what is uploaded.
-    let options = by.import_options(dependencies.import_bytes);
-    let embedded = Arc::clone(&options.progress);
-    let mut importing = std::pin::pin!(dependencies.editor.import(&codebook, counting, options, call));
+    let watch: Arc<dyn ImportWatch> = Arc::clone(&watching) as Arc<dyn ImportWatch>;
+    let options = ImportOptions { watch, ..by.import_options(dependencies.import_bytes) };
+    let codebook = context.codebook();
+    let importing = dependencies.editor.import(&codebook, counting, options, CallContext::job());
+    let mut importing = std::pin::pin!(importing);
     let mut ticks = tokio::time::interval(TICK);
     let mut count = 0;
     let summary = loop {
@@ -107,27 +239,20 @@ async fn work(by: Contributor, dependencies: JobDependencies, context: JobContex
                 summary => break summary?,
             },
             _ = ticks.tick() => {
-                let done = read.load(Ordering::Relaxed);
-                let edits = embedded.edits();
-                match edits {
-                    Some((done, total)) => context.progress("edits", done, total),
-                    None => context.progress("bytes", done, total),
+                // From then on what it came to is kept otherwise.
+                if watching.was_read.load(Ordering::Relaxed) {
+                    continue;
                 }
+                let done = read.load(Ordering::Relaxed);
+                context.progress("bytes", done, total);
                 count += 1;
-                let came = done + edits.map_or(0, |(done, _)| done);
-                if count % CHECKPOINT_TICKS == 0 && came > farthest {
-                    farthest = came;
-                    context.checkpoint(&farthest).await?;
+                if count % CHECKPOINT_TICKS == 0 && done > farthest {
+                    farthest = done;
+                    context.checkpoint(&ImportState::Read(farthest)).await?;
                 }
             }
         }
     };
     context.progress("bytes", total, total);
-    dependencies.audit.job(AuditRecord {
-        codebook: Some(codebook.to_string()),
-        whole: true,
-        jobs: vec![context.id().to_string()],
-        ..AuditRecord::default()
-    });
-    Ok(ImportDto::from(summary))
+    Ok(summary)
 }

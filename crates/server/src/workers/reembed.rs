@@ -58,9 +58,18 @@ async fn work(
 
 /// Tells the job how far its keys are.
 pub(super) fn telling<C: 'static>(context: &JobContext<C>) -> impl FnMut(ReembedProgress) + Send + use<C> {
-    let context = context.clone();
+    let (context, mut kept) = (context.clone(), None);
     move |at| {
         context.progress(at.stage.name(), at.done as u64, at.total as u64);
+        // Keys on disk are gone on with at the next start: a move that gets some there is tried without end.
+        if kept.replace(at.kept).is_some_and(|before| at.kept > before) {
+            let context = context.clone();
+            tokio::spawn(async move {
+                if let Err(error) = context.got_on().await {
+                    tracing::warn!(job = %context.id(), %error, "that a job got on was not kept");
+                }
+            });
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reasonedit_http::client::Peer;
 use serde_json::{Value, json};
 
 use crate::common::{Answer, delete, get, post, request, send};
@@ -239,6 +240,41 @@ async fn the_same_upload_under_the_same_key_is_the_same_job() {
     assert_eq!((again.code(), &again.json()["id"]), (202, &job["id"]));
     submit(lines(&[edit(2)])).await.problem(409);
     assert_eq!(get(&service.router, "/codebook").await.json()["edits"], 1);
+}
+
+/// Whoever submits most leaves places for others, and is told which limit that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_caller_does_not_take_all_places_of_jobs() {
+    let service = service(|config| config.limits.jobs_queued = 5).await;
+    let submit = async |from: &str, number: usize, lines: &str| {
+        let request = Request::post("/edits/batch?verify=false").header(header::CONTENT_TYPE, LINES);
+        let mut request = request.body(Body::from(lines.replace("NUMBER", &number.to_string()))).unwrap();
+        request.extensions_mut().insert(Peer(from.parse().unwrap()));
+        send(&service.router, request).await
+    };
+    let long = lines(&(0..300).map(edit).collect::<Vec<_>>());
+    let first = submit("192.0.2.1", 0, &long).await;
+    assert_eq!(first.code(), 202, "{}", first.text());
+    let first = first.header("location").to_owned();
+    while get(&service.router, &first).await.json()["state"] != "running" {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let short = r#"{"question": "NUMBER"}"#;
+    // Half of five, rounded up.
+    for number in 0..3 {
+        assert_eq!(submit("192.0.2.1", number, short).await.code(), 202);
+    }
+    let refused = submit("192.0.2.1", 3, short).await;
+    let detail = refused.problem(429).json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("server.limits.caller_percent"), "{detail}");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    for number in 0..2 {
+        assert_eq!(submit("192.0.2.2", number, short).await.code(), 202, "others have the rest");
+    }
+    let full = submit("192.0.2.3", 0, short).await;
+    let detail = full.problem(429).json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("server.limits.jobs_queued") && !detail.contains("caller"), "{detail}");
+    delete(&service.router, &first).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

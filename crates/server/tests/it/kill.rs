@@ -1,5 +1,5 @@
 //! Processes that are killed. A batch, again and again: at the end every line was made once. An import: all
-//! of it is there, or nothing.
+//! of it is there, or nothing, and it goes on where it was. A backup is begun again.
 //!
 //! The service is this test binary itself, run again on the ignored test below.
 
@@ -10,12 +10,13 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use reasonedit_codebook::{CodebookConfig, Library};
 use reasonedit_server::ServerConfig;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::jobs::edit;
-use crate::model::server_on;
+use crate::model::{server_backed_up, stores};
 
 const FOLDER: &str = "REASONEDIT_KILL_TEST_FOLDER";
 const CONFIG: &str = "REASONEDIT_KILL_TEST_CONFIG";
@@ -31,7 +32,7 @@ async fn serving() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let config: ServerConfig = serde_json::from_str(&std::env::var(CONFIG).unwrap()).unwrap();
     let config = ServerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)).into(), ..config };
-    let (server, editor) = server_on(Path::new(&folder), config).await;
+    let (server, editor) = server_backed_up(Path::new(&folder), config).await;
     let listener = server.bind().await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -87,11 +88,16 @@ impl Process {
 
     /// Waits until so many lines have results, or the job has ended.
     async fn wait(&self, job: &str, lines: u64) -> Value {
+        self.wait_for(job, |at| at["progress"]["done"].as_u64() >= Some(lines)).await
+    }
+
+    /// Waits until the job is as wanted, or has ended.
+    async fn wait_for(&self, job: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
             let job = self.json(&format!("/jobs/{job}")).await;
             let ended = !matches!(job["state"].as_str(), Some("queued" | "running"));
-            if ended || job["progress"]["done"].as_u64() >= Some(lines) {
+            if ended || wanted(&job) {
                 return job;
             }
             assert!(began.elapsed() < PATIENCE, "{job}");
@@ -182,6 +188,129 @@ async fn a_batch_outlives_being_killed_and_makes_every_line_once() {
     process.stop();
 }
 
+/// Keys that are made anew take most of an import's time: those that were made stay made, however often the
+/// process dies, and what the import comes to is what it would have come to at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_outlives_being_killed_and_goes_on_where_it_was() {
+    let (config, edits) = (serde_json::json!({}), EDITS as u64);
+    let archive = with_other_keys(&exported(EDITS).await);
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path(), &config);
+    let job = import(&process.url, archive.clone(), true).await.unwrap()["id"].as_str().unwrap().to_owned();
+    let (mut farthest, mut interrupted) = (0, 0);
+    // More often than a job is begun that doesn't get on.
+    for round in 1..=KILLS {
+        let state = process.wait_for(&job, |at| {
+            at["progress"]["stage"] == "edits" && at["progress"]["done"].as_u64() > Some(farthest + 1)
+        });
+        let state = state.await;
+        interrupted += u64::from(state["state"] == "running");
+        farthest = state["progress"]["done"].as_u64().unwrap();
+        process.kill();
+        process = Process::start(folder.path(), &config);
+        let back = process.wait_for(&job, |at| at["progress"]["done"].as_u64() >= Some(farthest)).await;
+        assert_eq!(back["error"], Value::Null, "round {round}: {back}");
+        if back["state"] == "done" {
+            break;
+        }
+    }
+    assert!(interrupted >= 4, "only {interrupted} rounds met the job at work");
+    let ended = process.wait(&job, u64::MAX).await;
+    assert_eq!(ended["state"], "done", "{ended}");
+    let came = serde_json::json!({"edits": edits, "images": edits, "skipped": 0, "reembedded": edits});
+    assert_eq!(ended["result"], came);
+    assert_eq!(process.json("/codebook?codebook=copy").await["edits"], edits);
+    let lines = process.get(&format!("/jobs/{job}/results?from=0")).await.bytes().await.unwrap();
+    assert!(lines.is_empty(), "keys are nobody's to read");
+    process.stop();
+    assert_eq!(std::fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0, "no upload is left");
+}
+
+/// The process dies when all has come in and before that is kept: what is told then is what came in, and not
+/// that all of it was there; also where some of it was taken back meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_had_come_in_says_what_came_in() {
+    for reverted in [false, true] {
+        let archive = exported(4).await;
+        let folder = tempfile::tempdir().unwrap();
+        let config = serde_json::json!({});
+        let process = Process::start(folder.path(), &config);
+        // Another came before, so that some are there already.
+        make(&process, 1).await;
+        let job =
+            import(&process.url, archive.clone(), true).await.unwrap()["id"].as_str().unwrap().to_owned();
+        let ended = process.wait(&job, u64::MAX).await;
+        let came = serde_json::json!({"edits": 4, "images": 4, "skipped": 0, "reembedded": 0});
+        assert_eq!((&ended["state"], &ended["result"]), (&"done".into(), &came), "{ended}");
+        if reverted {
+            let edits = process.json("/edits?codebook=copy").await;
+            let first = edits["edits"][3]["id"].as_str().unwrap().to_owned();
+            let taken = reqwest::Client::new().delete(format!("{}/edits/{first}?codebook=copy", process.url));
+            assert_eq!(taken.send().await.unwrap().status().as_u16(), 204);
+        }
+        process.stop();
+        back_to_its_last_checkpoint(folder.path(), &job);
+        let process = Process::start(folder.path(), &config);
+        let again = process.wait_for(&job, |_| false).await;
+        assert_eq!((&again["state"], &again["result"]), (&"done".into(), &came), "{reverted}: {again}");
+        assert_eq!(process.json("/codebook?codebook=copy").await["edits"], if reverted { 3 } else { 4 });
+        process.stop();
+    }
+}
+
+/// Makes of a job that has ended one whose process died just before.
+fn back_to_its_last_checkpoint(folder: &Path, job: &str) {
+    let (store, _) = stores(folder);
+    let library = Library::open(store, CodebookConfig::default()).unwrap();
+    let (journal, id) = (library.journal("jobs"), job.parse().unwrap());
+    let mut record: Value = serde_json::from_slice(&journal.get(id, 0).unwrap().unwrap()).unwrap();
+    assert!(record["checkpoint"]["edits"].is_array(), "{record}");
+    record["state"] = "running".into();
+    record["attempts"] = 1.into();
+    record["result"] = Value::Null;
+    record["ended_at"] = Value::Null;
+    journal.put(id, 0, record.to_string().as_bytes()).unwrap();
+}
+
+/// A backup that is killed is begun again under its id and its key, and what it had copied stays copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_killed_is_begun_again() {
+    let config = serde_json::json!({});
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path(), &config);
+    make(&process, EDITS).await;
+    let mut interrupted = 0;
+    for round in 0..8_u32 {
+        let ask = async |url: &str| -> Value {
+            let asked = reqwest::Client::new().post(format!("{url}/backup"));
+            let answer = asked.header("idempotency-key", format!("night {round}")).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 202);
+            serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+        };
+        let job = ask(&process.url).await["id"].as_str().unwrap().to_owned();
+        for kill in 0..2 {
+            tokio::time::sleep(Duration::from_millis(u64::from(round * 5 + kill * 3))).await;
+            let at = process.json(&format!("/jobs/{job}")).await;
+            interrupted += u32::from(at["state"] == "running");
+            process.kill();
+            process = Process::start(folder.path(), &config);
+        }
+        let ended = process.wait_for(&job, |_| false).await;
+        assert_eq!(
+            (&ended["state"], &ended["error"]),
+            (&"done".into(), &Value::Null),
+            "round {round}: {ended}"
+        );
+        assert_eq!(ended["result"]["edits"], EDITS as u64);
+        assert_eq!(ask(&process.url).await, ended, "the same key is the same backup");
+        let made = process.json("/backups").await["backups"].as_array().unwrap().len();
+        assert!(made > round as usize, "{made} backups after {round} rounds");
+    }
+    assert!(interrupted > 2, "only {interrupted} kills met the job at work");
+    assert_eq!(std::fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0, "no upload is left");
+    process.stop();
+}
+
 /// Files of pictures below a folder, and of what is beside them.
 fn kept(images: &Path) -> (usize, usize) {
     let (mut stored, mut beside) = (0, 0);
@@ -202,6 +331,25 @@ async fn import(url: &str, archive: bytes::Bytes, background: bool) -> Option<Va
     let request = reqwest::Client::new().post(address).header("content-type", "application/x-tar");
     let answer = request.body(archive).send().await.ok()?;
     serde_json::from_slice(&answer.bytes().await.ok()?).ok()
+}
+
+/// Has a service make so many edits.
+async fn make(process: &Process, edits: usize) {
+    let upload = (0..edits).fold(String::new(), |text, n| text + &edit(n).to_string() + "\n");
+    let made = reqwest::Client::new().post(format!("{}/edits/batch?verify=false", process.url));
+    let made = made.header("content-type", "application/x-ndjson").body(upload).send().await.unwrap();
+    let job: Value = serde_json::from_slice(&made.bytes().await.unwrap()).unwrap();
+    assert_eq!(process.wait(job["id"].as_str().unwrap(), u64::MAX).await["state"], "done");
+}
+
+/// An archive of so many edits.
+async fn exported(edits: usize) -> bytes::Bytes {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &serde_json::json!({}));
+    make(&process, edits).await;
+    let archive = process.get("/codebook/export").await.bytes().await.unwrap();
+    process.stop();
+    archive
 }
 
 /// The archive as if its keys had been made with another weight.
@@ -228,18 +376,7 @@ fn with_other_keys(archive: &[u8]) -> bytes::Bytes {
 async fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
     const EDITS: u64 = 48;
     const ROUNDS: u32 = 12;
-    let archive = {
-        let folder = tempfile::tempdir().unwrap();
-        let process = Process::start(folder.path(), &serde_json::json!({}));
-        let upload = (0..EDITS as usize).fold(String::new(), |text, n| text + &edit(n).to_string() + "\n");
-        let made = reqwest::Client::new().post(format!("{}/edits/batch?verify=false", process.url));
-        let made = made.header("content-type", "application/x-ndjson").body(upload).send().await.unwrap();
-        let job: Value = serde_json::from_slice(&made.bytes().await.unwrap()).unwrap();
-        assert_eq!(process.wait(job["id"].as_str().unwrap(), u64::MAX).await["state"], "done");
-        let archive = process.get("/codebook/export").await.bytes().await.unwrap();
-        process.stop();
-        archive
-    };
+    let archive = exported(EDITS as usize).await;
     let config = serde_json::json!({});
     // Keys that are made anew are what most of the time goes into.
     for archive in [archive.clone(), with_other_keys(&archive)] {

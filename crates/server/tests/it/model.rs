@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use reasonedit_access::TokenStore;
 use reasonedit_audit::{AuditConfig, AuditTrail};
+use reasonedit_backup::BackupService;
 use reasonedit_codebook::{ImageStore, Library, SledStore};
 use reasonedit_editor::{Editor, EditorConfig, ImageSource, SampleSet};
 use reasonedit_imaging::{RgbImage, encode_png};
@@ -79,6 +80,23 @@ pub(crate) async fn server_on(data: &Path, config: ServerConfig) -> (Server, Edi
 pub(crate) fn server_of(editor: Editor, data: &Path, config: ServerConfig) -> (Server, Editor) {
     let (server, slot) = Server::new(config).expect("a usable configuration");
     slot.offer(sources());
+    assert!(slot.fill(editor.clone(), &data.join("jobs")).expect("jobs"));
+    (server, editor)
+}
+
+/// The same, with a folder for backups within that of its data.
+pub(crate) async fn server_backed_up(data: &Path, config: ServerConfig) -> (Server, Editor) {
+    let editor = editor_on(data).await;
+    let (server, slot) = Server::new(config).expect("a usable configuration");
+    slot.offer(sources());
+    let keys = editor.library().keys().expect("keys");
+    slot.back_up(BackupService {
+        folder: data.join("backups"),
+        keep: 0,
+        images: ImageStore::open_with(&data.join("images"), keys).expect("a folder for pictures"),
+        files: Vec::new(),
+        known: data.join("backups.json"),
+    });
     assert!(slot.fill(editor.clone(), &data.join("jobs")).expect("jobs"));
     (server, editor)
 }

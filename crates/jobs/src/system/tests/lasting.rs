@@ -52,11 +52,6 @@ fn keyed(key: &str) -> Submission {
     Submission { idempotency, ..Submission::default() }
 }
 
-async fn stop(jobs: Jobs) {
-    jobs.stopping().cancel();
-    tokio::time::timeout(PATIENCE, jobs.stopped()).await.unwrap();
-}
-
 /// Makes three checkpoints, the second when it is told to; counts how often it is begun.
 fn steps(begun: &Arc<AtomicU32>, goes_on: &Arc<tokio::sync::Notify>) -> Runner {
     let (begun, goes_on) = (Arc::clone(begun), Arc::clone(goes_on));
