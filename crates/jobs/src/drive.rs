@@ -69,10 +69,9 @@ impl Driver {
             let attempts = begun_before.take().unwrap_or_else(|| job.record.borrow().attempts);
             if attempts >= MAX_ATTEMPTS {
                 let interrupted = || (self.reporter)(JobsError::Interrupted { times: MAX_ATTEMPTS });
-                return match failure {
-                    Some((_, report)) => End::Failed { report, retryable: true },
-                    None => End::failed(interrupted()),
-                };
+                // Whoever asks for it once more knows what they do.
+                let report = failure.map_or_else(interrupted, |(_, report)| report);
+                return End::Failed { report, retryable: true };
             }
             if let Some((after, FailureReport { detail, .. })) = failure.take() {
                 let attempts = attempts.max(1);

@@ -73,7 +73,9 @@ pub enum JobsError {
     #[error("The service is stopping.")]
     Stopping,
     /// It was begun again and again, and never came to a checkpoint.
-    #[error("The job was interrupted {times} times without getting on and is not tried again.")]
+    #[error(
+        "The job was interrupted {times} times without getting on. It goes on if it is sent again under its idempotency key."
+    )]
     Interrupted {
         /// How often it was begun.
         times: u32,

@@ -107,14 +107,15 @@ impl Ledger {
         blocking(move || Ok(work.rows(id, from, limit)?)).await
     }
 
-    /// Removes what a job that has ended was to go on with, and its input. Blocks.
+    /// Removes the input of a job that has ended, and what it was to go on with, also where it still may: what
+    /// people gave lies nowhere longer than the job works on it. Blocks.
     pub(crate) fn tidy(&self, id: Ulid) -> Result<()> {
         self.spool.remove(id);
         self.remove_work(id)
     }
 
     /// Most jobs have none, and removing waits for the disk.
-    pub(crate) fn remove_work(&self, id: Ulid) -> Result<()> {
+    fn remove_work(&self, id: Ulid) -> Result<()> {
         if self.work.rows(id, 0, 1).is_ok_and(|rows| rows.is_empty()) {
             return Ok(());
         }

@@ -142,10 +142,10 @@ impl Jobs {
         let unfinished: BTreeSet<Ulid> =
             table.values().filter(|job| !job.state().ended()).map(|job| job.id).collect();
         ledger.spool.clean(&unfinished).map_err(|error| OpenError::Folder(error.kind()))?;
-        for id in table.keys().filter(|id| !unfinished.contains(id)) {
+        for job in table.values().filter(|job| job.state().ended()) {
             // Of a process that died as it tidied up.
-            if let Err(error) = ledger.remove_work(*id) {
-                tracing::warn!(job = %id, %error, "what a job was to go on with was not removed");
+            if let Err(error) = ledger.tidy(job.id) {
+                tracing::warn!(job = %job.id, %error, "what a job was to go on with was not removed");
             }
         }
         let jobs = Self(Arc::new(Shared {

@@ -338,13 +338,28 @@ async fn a_job_that_keeps_nothing_more_is_given_up() {
         })
     };
     let first = data.start(stuck());
-    let id = submit(&first, Import(json!({}))).await;
+    let keyed = || Submission {
+        idempotency: Some(SubmissionKey { key: "k".to_owned(), digest: "d".to_owned() }),
+        ..submission()
+    };
+    let id = first.submit(&Import(json!({})), keyed()).await.unwrap().id;
     until(&first, id, |job| job.progress.done == 4).await;
     for _ in 0..3 {
         until(&data.start(stuck()), id, |job| job.progress.done == 4 || job.state.ended()).await;
     }
-    let error = ended(&data.start(stuck()), id).await.error.unwrap();
+    let jobs = data.start(stuck());
+    let error = ended(&jobs, id).await.error.unwrap();
     assert!(error["fault"].as_str().unwrap().contains("interrupted 3 times"), "{error}");
+    stop(jobs).await;
+    // Whoever sends it again has it begun again.
+    let jobs =
+        data.start(worker(|_, context: Context| async move { Ok(json!(context.kept(0, 9).await?.len())) }));
+    assert_eq!(jobs.submit(&Import(json!({})), keyed()).await.unwrap().id, id);
+    assert_eq!(
+        ended(&jobs, id).await.result,
+        Some(json!(0)),
+        "nothing lies there longer than it is worked on"
+    );
 }
 
 async fn stop(jobs: Jobs) {

@@ -248,6 +248,7 @@ async fn one_caller_does_not_take_all_places_of_jobs() {
     let service = service(|config| config.limits.jobs_queued = 5).await;
     let submit = async |from: &str, number: usize, lines: &str| {
         let request = Request::post("/edits/batch?verify=false").header(header::CONTENT_TYPE, LINES);
+        let request = request.header(header::HOST, "localhost");
         let mut request = request.body(Body::from(lines.replace("NUMBER", &number.to_string()))).unwrap();
         request.extensions_mut().insert(Peer(from.parse().unwrap()));
         send(&service.router, request).await
