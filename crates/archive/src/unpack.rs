@@ -25,8 +25,9 @@ const MAX_EXTENSIONS: u64 = 1 << 20;
 const MAX_MANIFEST: u64 = 1 << 20;
 /// Most characters of a name that are shown.
 const SHOWN: usize = 120;
-/// Largest window of a zstd frame, as a power of two in bytes: the 8 MiB that RFC 8878 asks every decoder for.
-/// Tools need no more below their `--ultra` levels and without `--long`: `zstd -3` has 2 MiB, `zstd -19` all 8.
+/// Largest window of a zstd frame, as a power of two in bytes: the 8 MiB that RFC 8878 asks every decoder
+/// for. Tools need no more below their `--ultra` levels and without `--long`: `zstd -3` has 2 MiB, `zstd -19`
+/// all 8.
 const ZSTD_WINDOW: u32 = 23;
 /// How zstd says that a frame asks for more. It reaches a reader as words alone.
 const ZSTD_TOO_LARGE: &str = "too much memory";

@@ -112,8 +112,8 @@ impl Editor {
     /// archive was made with the same embedding, and made anew otherwise.
     ///
     /// The archive is unpacked beside the stored pictures first. A process that is killed meanwhile leaves
-    /// nothing that the next one doesn't remove, but for what the options' watch keeps. Its edits are held in memory, as those of the codebook are;
-    /// its pictures are not.
+    /// nothing that the next one doesn't remove, but for what the options' watch keeps. Its edits are held in
+    /// memory, as those of the codebook are; its pictures are not.
     ///
     /// # Errors
     /// `Archive` for one that is damaged, holds what does not belong there, or comes to more than the options

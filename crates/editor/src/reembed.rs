@@ -339,7 +339,6 @@ impl Editor {
                 let members = std::mem::take(&mut pending);
                 build.with(|build| Ok(build.add(members)?)).await?;
                 (edits, kept) = (0, done);
-                progress(ReembedProgress { stage, done, kept, total });
             }
             if last {
                 return Ok(());

@@ -107,8 +107,8 @@ impl Ledger {
         blocking(move || Ok(work.rows(id, from, limit)?)).await
     }
 
-    /// Removes the input of a job that has ended, and what it was to go on with, also where it still may: what
-    /// people gave lies nowhere longer than the job works on it. Blocks.
+    /// Removes the input of a job that has ended, and what it was to go on with, also where it still may:
+    /// what people gave lies nowhere longer than the job works on it. Blocks.
     pub(crate) fn tidy(&self, id: Ulid) -> Result<()> {
         self.spool.remove(id);
         self.remove_work(id)

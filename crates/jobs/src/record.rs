@@ -47,7 +47,8 @@ pub struct JobRecord {
     /// How often it was begun since it last got on.
     #[serde(default)]
     pub(crate) attempts: u32,
-    /// Whether it failed in passing, or was interrupted too often: submitted again under its idempotency key, it goes on.
+    /// Whether it failed in passing, or was interrupted too often: submitted again under its idempotency key,
+    /// it goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) retryable: bool,
     pub(crate) progress: JobProgress,

@@ -12,7 +12,8 @@ use crate::record::JobRecord;
 use crate::spool::Spool;
 
 /// Reads the uploads in `folder` of all jobs of a library that have not ended, and tells of each that is
-/// damaged or missing. With one that is empty nothing is lost. Records of jobs that can't be read are among the faults of the library's store.
+/// damaged or missing. With one that is empty nothing is lost. Records of jobs that can't be read are among
+/// the faults of the library's store.
 ///
 /// # Errors
 /// [`OpenError`].

@@ -41,7 +41,8 @@ pub(super) fn unpack<'a>(
         32773 => pack_bits(&stored, expected),
         50000 => {
             let mut decoder = zstd::stream::read::Decoder::new(&*stored).map_err(|_| damaged())?;
-            // 8 MiB, what RFC 8878 asks every decoder for: a frame may ask for more than the picture is worth.
+            // 8 MiB, what RFC 8878 asks every decoder for: a frame may ask for more than the picture is
+            // worth.
             decoder.window_log_max(23).map_err(|_| damaged())?;
             inflate(decoder, expected)?
         }

@@ -174,9 +174,9 @@ async fn came_in(editor: &Editor, context: &JobContext<ImportState>, edits: &[Ed
     .await
 }
 
-/// Takes in an archive: all of it, or nothing. After an interruption it is read again, and keys that were made
-/// anew are not: an import that makes some each time, or reads farther, is tried again without end. One whose
-/// edits had come in has come to what was kept of it before.
+/// Takes in an archive: all of it, or nothing. After an interruption it is read again, and keys that were
+/// made anew are not made again: an import that makes some each time, or reads farther, is tried again
+/// without end. One whose edits had come in has come to what was kept of it before.
 async fn work(
     by: Contributor,
     dependencies: JobDependencies,

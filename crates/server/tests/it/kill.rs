@@ -226,6 +226,49 @@ async fn an_import_outlives_being_killed_and_goes_on_where_it_was() {
     assert_eq!(std::fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0, "no upload is left");
 }
 
+/// A move to another embedding that gets some keys onto the disk each time is not given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_to_another_embedding_outlives_being_killed() {
+    const MADE: usize = 160;
+    let (folder, config) = (tempfile::tempdir().unwrap(), serde_json::json!({}));
+    let process = Process::start(folder.path(), &config);
+    make(&process, MADE).await;
+    let before = process.json("/modularity").await["active"]["embedding"].clone();
+    process.stop();
+    let id = ulid::Ulid::new();
+    {
+        let (tap, pooling) = (&before["tap"], &before["pooling"]);
+        let choice = serde_json::json!({"tap": tap, "pooling": pooling, "lambda": 3.0});
+        let record = serde_json::json!({
+            "id": id, "kind": "reembed", "codebook": "default", "state": "queued", "input": {"choice": choice},
+            "progress": {"stage": "queued", "done": 0, "total": MADE}, "created_at": "2026-11-30T12:00:00Z",
+        });
+        let (store, _) = stores(folder.path());
+        let library = Library::open(store, CodebookConfig::default()).unwrap();
+        library.journal("jobs").put(id, 0, record.to_string().as_bytes()).unwrap();
+    }
+    let (job, mut interrupted) = (id.to_string(), 0);
+    let mut process = Process::start(folder.path(), &config);
+    for round in 1..=6 {
+        // Sixteen are written at a time.
+        let farther = |at: &Value| {
+            at["progress"]["stage"] == "embedding" && at["progress"]["done"].as_u64() >= Some(16 * round + 6)
+        };
+        let state = process.wait_for(&job, farther).await;
+        assert_eq!(state["error"], Value::Null, "round {round}: {state}");
+        interrupted += u32::from(state["state"] == "running");
+        process.kill();
+        process = Process::start(folder.path(), &config);
+    }
+    assert!(interrupted >= 4, "only {interrupted} rounds met the job at work");
+    let ended = process.wait_for(&job, |_| false).await;
+    assert_eq!(ended["state"], "done", "{ended}");
+    let after = process.json("/modularity").await["active"]["embedding"].clone();
+    assert_eq!((&after["lambda"], &after["id"]), (&3.0.into(), &ended["result"]["generation"]));
+    assert_eq!(process.json("/codebook").await["edits"], MADE as u64);
+    process.stop();
+}
+
 /// The process dies when all has come in and before that is kept: what is told then is what came in, and not
 /// that all of it was there; also where some of it was taken back meanwhile.
 #[tokio::test(flavor = "multi_thread")]
