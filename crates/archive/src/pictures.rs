@@ -12,4 +12,8 @@ pub trait Pictures {
 
     /// The size of a picture; `None` for what is no picture that can be read here.
     fn info(&self, bytes: &[u8]) -> Option<ImageInfo>;
+
+    /// Told when a picture of an archive was checked and lies beside the stored ones, which it did not
+    /// before.
+    fn taken(&self) {}
 }

@@ -52,16 +52,22 @@ pub struct Unpacked {
     pub(crate) came: HashMap<ImageId, ImageInfo>,
 }
 
-/// Reads an archive to its end. `limit`: most bytes that it may come to, decompressed.
+/// Reads an archive to its end, its pictures to where they are staged. Those that were checked there before,
+/// when the same work was begun, aren't decoded again. `limit`: most bytes that it may come to, decompressed.
 ///
 /// # Errors
 /// `Invalid` names what is wrong and the entry that it is wrong with; `Codebook` and `Io` if the disk
 /// refuses.
-pub fn unpack(pictures: &dyn Pictures, input: impl Read, limit: u64) -> Result<Unpacked> {
+pub fn unpack(
+    pictures: &dyn Pictures,
+    images: StagedImages,
+    input: impl Read,
+    limit: u64,
+) -> Result<Unpacked> {
     let source = Source::default();
     let (input, compressed) = decompressed(Watched { input, left: u64::MAX, end: Rc::clone(&source.read) })?;
     let mut input = Watched { input, left: limit, end: Rc::clone(&source.unpacked) };
-    let mut contents = Contents::new(pictures)?;
+    let mut contents = Contents::new(pictures, images);
     contents.read(&mut input).map_err(|error| match error {
         Fault::Said(said) => ArchiveError::Invalid(said),
         Fault::Other(error) => error,
@@ -257,17 +263,9 @@ impl Unpacked {
 }
 
 impl<'a> Contents<'a> {
-    fn new(pictures: &'a dyn Pictures) -> Result<Self> {
-        let images = pictures.store().stage()?;
-        Ok(Self {
-            pictures,
-            manifest: None,
-            edits: None,
-            images,
-            came: HashMap::new(),
-            folder: None,
-            last: None,
-        })
+    fn new(pictures: &'a dyn Pictures, images: StagedImages) -> Self {
+        let came = HashMap::new();
+        Self { pictures, manifest: None, edits: None, images, came, folder: None, last: None }
     }
 
     /// Headers that describe the next entry are read here and not by the library, which would hold them in
@@ -358,10 +356,15 @@ impl<'a> Contents<'a> {
                 if ImageId::of(&bytes) != id {
                     return refused(format!("`{shown}` does not have the bytes of its name"));
                 }
-                let Some(info) = self.pictures.info(&bytes) else {
+                let before = self.images.checked(id);
+                let Some(info) = before.or_else(|| self.pictures.info(&bytes)) else {
                     return refused(format!("`{shown}` is not a picture that can be read here"));
                 };
                 self.images.put(&bytes)?;
+                self.images.note(info)?;
+                if before.is_none() {
+                    self.pictures.taken();
+                }
                 // The same picture twice is one picture.
                 self.came.insert(id, info);
                 Ok(())

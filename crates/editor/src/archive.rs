@@ -6,16 +6,18 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use reasonedit_archive::{ExportSummary, Incoming, KeptMembers, unpack, write};
 use reasonedit_codebook::{
-    CodebookError, CodebookName, EditId, EditRecord, Embedding, GenerationId, ImageId, Member, StagedImages,
+    CodebookError, CodebookName, EditId, EditRecord, Embedding, GenerationId, ImageId, ImageInfo, ImageStore,
+    Member, StagedImages,
 };
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use crate::editor::Editor;
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::erase::end_erasures;
 use crate::error::EditorError;
-use crate::pictures::blocking;
+use crate::pictures::{Pictures, blocking};
 use crate::types::{CallContext, ImageSource};
 
 /// What was imported.
@@ -38,6 +40,9 @@ pub struct ImportOptions {
     pub max_bytes: u64,
     /// Who looks on.
     pub watch: Arc<dyn ImportWatch>,
+    /// The work that it is, if that may be begun again and gone on with: what lies beside the stored pictures
+    /// then stays until [`Editor::end_import`].
+    pub work: Option<Ulid>,
     /// Whether a picture that the archive lacks may be another codebook's; else it has to be of one of the
     /// live edits of the codebook that it is imported into.
     pub pictures_of_others: bool,
@@ -46,13 +51,16 @@ pub struct ImportOptions {
 impl ImportOptions {
     /// An import of an archive of at most this many bytes.
     pub fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, watch: Arc::new(()), pictures_of_others: true }
+        Self { max_bytes, watch: Arc::new(()), work: None, pictures_of_others: true }
     }
 }
 
 /// Who looks on while an archive is taken in, and keeps what it came to for when the same import is begun
 /// again.
 pub trait ImportWatch: Send + Sync {
+    /// One more picture of the archive was checked and lies beside the stored ones.
+    fn picture(&self) {}
+
     /// `done` of `total` edits have got new keys, where the archive was made with another embedding.
     fn progress(&self, done: usize, total: usize) {
         let _ = (done, total);
@@ -86,6 +94,30 @@ pub trait ImportWatch: Send + Sync {
 /// Nobody looks on.
 impl ImportWatch for () {}
 
+/// Pictures, where someone looks on while they are checked.
+struct Watched<'a> {
+    pictures: &'a Pictures,
+    watch: &'a dyn ImportWatch,
+}
+
+impl reasonedit_archive::Pictures for Watched<'_> {
+    fn store(&self) -> &ImageStore {
+        self.pictures.store()
+    }
+
+    fn max_bytes(&self) -> u64 {
+        self.pictures.max_bytes()
+    }
+
+    fn info(&self, bytes: &[u8]) -> Option<ImageInfo> {
+        self.pictures.info(bytes)
+    }
+
+    fn taken(&self) {
+        self.watch.picture();
+    }
+}
+
 impl Editor {
     /// Writes a codebook as a tar. Reads one consistent state, while edits go on.
     ///
@@ -112,8 +144,8 @@ impl Editor {
     /// archive was made with the same embedding, and made anew otherwise.
     ///
     /// The archive is unpacked beside the stored pictures first. A process that is killed meanwhile leaves
-    /// nothing that the next one doesn't remove, but for what the options' watch keeps. Its edits are held in
-    /// memory, as those of the codebook are; its pictures are not.
+    /// nothing that the next one doesn't remove, but for what the options say that is kept. Its edits are
+    /// held in memory, as those of the codebook are; its pictures are not.
     ///
     /// # Errors
     /// `Archive` for one that is damaged, holds what does not belong there, or comes to more than the options
@@ -126,8 +158,14 @@ impl Editor {
         options: ImportOptions,
         call: CallContext,
     ) -> Result<ImportSummary, EditorError> {
-        let (editor, limit) = (self.clone(), options.max_bytes);
-        let unpacked = blocking(move || Ok(unpack(editor.core.pictures().as_ref(), input, limit)?)).await?;
+        let (editor, asked) = (self.clone(), options.clone());
+        let unpacked = blocking(move || {
+            let (pictures, store) = (editor.core.pictures().as_ref(), editor.core.pictures().store());
+            let images = asked.work.map_or_else(|| store.stage(), |work| store.stage_for(work))?;
+            let pictures = Watched { pictures, watch: &*asked.watch };
+            Ok(unpack(&pictures, images, input, asked.max_bytes)?)
+        });
+        let unpacked = unpacked.await?;
         let generation = unpacked.generation();
         let mut embedder = self.core.embedder_of_import(codebook, generation.as_ref())?;
         let same = generation.is_some_and(|g| embedder.embedding.same_space(&g.embedding));
@@ -258,6 +296,23 @@ impl Editor {
         } else {
             maker.again(record, &picture, members).await
         }
+    }
+
+    /// Removes what lies beside the stored pictures of an import that won't be gone on with.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub async fn end_import(&self, work: Ulid) -> Result<(), EditorError> {
+        let editor = self.clone();
+        blocking(move || Ok(editor.core.pictures().store().unstage(work)?)).await
+    }
+
+    /// Removes what processes that were killed left there of imports that won't be gone on with. Blocks.
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn sweep_imports(&self, is_over: impl Fn(Ulid) -> bool) -> Result<(), EditorError> {
+        Ok(self.core.pictures().store().sweep_staged(is_over)?)
     }
 
     /// Removes what a process that was killed left among the pictures: files that it was writing, and what an

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use reasonedit_archive::{EDITS, Incoming, MANIFEST, Pictures, append, unpack, write};
 use reasonedit_codebook::{
     CodebookConfig, CodebookName, ImageId, ImageInfo, ImageStore, Library, MemoryStore, RetrievalParams,
+    StagedImages,
 };
 use reasonedit_imaging::{DecodeLimits, decode};
 use serde_json::{Value, json};
@@ -48,6 +49,10 @@ static SHELF: LazyLock<Shelf> = LazyLock::new(|| {
     let folder = scratch::folder();
     Shelf { store: ImageStore::open(folder.path()).expect("a folder for pictures"), _folder: folder }
 });
+
+fn staged() -> StagedImages {
+    SHELF.store.stage().expect("a folder for pictures")
+}
 
 /// A good archive: its manifest, its picture, its edits.
 struct Good {
@@ -119,7 +124,7 @@ pub(crate) fn archive(data: &[u8]) {
         2 => zstd::encode_all(&tar[..], 1).expect("memory"),
         _ => tar,
     };
-    let Ok(unpacked) = unpack(&*SHELF, &bytes[..], LONGEST) else { return };
+    let Ok(unpacked) = unpack(&*SHELF, staged(), &bytes[..], LONGEST) else { return };
     let generation = unpacked.generation();
     let target = generation.as_ref().map(|generation| generation.embedding.clone());
     let Ok(mut incoming) = Incoming::read(&*SHELF, unpacked, None, target.as_ref(), true) else { return };
@@ -145,7 +150,7 @@ pub(crate) fn archive(data: &[u8]) {
     let snapshot = book.snapshot();
     let written = write(&mut out, &name, Some(&snapshot), &SHELF.store).expect("pictures that are there");
     assert_eq!(written.edits, made.len());
-    let again = unpack(&*SHELF, &out[..], u64::MAX).expect("an archive of our own");
+    let again = unpack(&*SHELF, staged(), &out[..], u64::MAX).expect("an archive of our own");
     let again = Incoming::read(&*SHELF, again, None, Some(&generation.embedding), true);
     assert_eq!(again.expect("an archive of our own").edits.len(), made.len());
     for id in made {
@@ -239,7 +244,7 @@ mod tests {
     #[test]
     fn a_good_archive_is_taken_in() {
         let tar = nearly_good(&mut Input(&[0x83]));
-        let unpacked = unpack(&*SHELF, &tar[..], LONGEST).unwrap_or_else(|error| panic!("{error}"));
+        let unpacked = unpack(&*SHELF, staged(), &tar[..], LONGEST).unwrap_or_else(|error| panic!("{error}"));
         let target = unpacked.generation().expect("an embedding").embedding;
         let incoming = Incoming::read(&*SHELF, unpacked, None, Some(&target), true);
         assert_eq!(incoming.unwrap_or_else(|error| panic!("{error}")).edits.len(), 2);

@@ -8,7 +8,6 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 use reasonedit_keyring::Keyring;
-use tempfile::TempDir;
 use ulid::Ulid;
 
 use reasonedit_records::ids::ImageId;
@@ -18,10 +17,12 @@ use reasonedit_records::{CodebookError, Result};
 mod form;
 mod harm;
 mod scratch;
+mod staged;
 
 pub use form::ImageStamp;
 use form::NotHad;
 pub use scratch::{Scratch, ScratchReader};
+pub use staged::StagedImages;
 
 /// How the names of folders begin that hold staged images.
 const STAGED: &str = ".staged-";
@@ -129,19 +130,10 @@ impl ImageStore {
         })
     }
 
-    /// A place beside the store for images that may not be wanted after all.
-    ///
-    /// # Errors
-    /// `Unwritable` or `Store` if the disk refuses.
-    pub fn stage(&self) -> Result<StagedImages> {
-        let folder = tempfile::Builder::new().prefix(&own(STAGED)).tempdir_in(&self.folder);
-        let folder = folder.map_err(|e| CodebookError::of_disk("keep images beside the others", &e))?;
-        Ok(StagedImages { images: self.clone(), folder, ids: BTreeSet::new() })
-    }
-
-    /// Removes what a process left that was killed: files that it was writing; what it had staged, and such
-    /// of that as had been put into the store already unless it is `wanted`. While no other process works
-    /// with the folder; what this one works on is left alone.
+    /// Removes what a process left that was killed: files that it was writing; what it had staged, unless
+    /// that is for work that may be gone on with, and such of it as had been put into the store already
+    /// unless it is `wanted`. While no other process works with the folder; what this one works on is left
+    /// alone.
     ///
     /// # Errors
     /// `Unwritable` or `Store` if the disk refuses.
@@ -170,7 +162,9 @@ impl ImageStore {
                 }
             }
             // Last: what is interrupted here is found again.
-            fs::remove_dir_all(entry.path())?;
+            if staged::work_of(&name).is_none() {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
         Ok(())
     }
@@ -183,90 +177,6 @@ impl ImageStore {
     /// How many bytes the file of this id has, without looking at them; `None` if there is none.
     pub fn length(&self, id: ImageId) -> Option<u64> {
         fs::metadata(self.path(id)).ok().filter(fs::Metadata::is_file).map(|found| found.len())
-    }
-}
-
-/// Images that are kept beside the store until it is known that they are wanted. Dropped, they are gone;
-/// those of a process that was killed are found by [`ImageStore::sweep_unfinished`].
-#[derive(Debug)]
-pub struct StagedImages {
-    images: ImageStore,
-    folder: TempDir,
-    ids: BTreeSet<ImageId>,
-}
-
-impl StagedImages {
-    /// Keeps the bytes beside the store, unless it has them as they are, and returns their id.
-    ///
-    /// # Errors
-    /// `Unwritable` or `Store` if the disk refuses.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<ImageId> {
-        let id = ImageId::of(bytes);
-        if !self.images.holds(id, bytes) && self.ids.insert(id) {
-            let file = self.images.formed(id, bytes)?;
-            self.write(id, &file).map_err(|e| CodebookError::of_disk("keep an image", &e))?;
-        }
-        Ok(id)
-    }
-
-    fn write(&self, id: ImageId, stored: &[u8]) -> io::Result<()> {
-        let mut file = File::create_new(self.folder.path().join(id.to_string()))?;
-        file.write_all(stored)?;
-        file.sync_all()
-    }
-
-    /// The bytes of an image, staged or in the store.
-    ///
-    /// # Errors
-    /// As [`ImageStore::get`].
-    pub fn get(&self, id: ImageId) -> Result<Vec<u8>> {
-        if self.ids.contains(&id) {
-            let file = fs::read(self.folder.path().join(id.to_string()));
-            let file = file.map_err(|e| failed("read an image", &e))?;
-            return had(id, self.images.original(id, file));
-        }
-        self.images.get(id)
-    }
-
-    /// Whether there is an image of this id, staged or in the store.
-    pub fn contains(&self, id: ImageId) -> bool {
-        self.ids.contains(&id) || self.images.contains(id)
-    }
-
-    /// A file without a name, sealed, on the disk of the images.
-    ///
-    /// # Errors
-    /// `Unwritable` or `Store` if the disk refuses.
-    pub fn scratch(&self) -> Result<Scratch> {
-        Scratch::begin(self.folder.path()).map_err(|e| failed("keep a file", &e))
-    }
-
-    /// Puts all of them into the store, durably. They are staged as well until this is dropped, so that they
-    /// are taken out again should the process be killed before anything refers to them.
-    ///
-    /// # Errors
-    /// `Unwritable` or `Store` if the disk refuses.
-    pub fn install(&self) -> Result<()> {
-        self.link_all().map_err(|e| CodebookError::of_disk("keep an image", &e))
-    }
-
-    fn link_all(&self) -> io::Result<()> {
-        File::open(self.folder.path())?.sync_all()?;
-        let mut shards = BTreeSet::new();
-        for &id in &self.ids {
-            let shard = self.images.shard(id);
-            if shards.insert(shard.clone()) {
-                make(&shard)?;
-            }
-            let staged = self.folder.path().join(id.to_string());
-            self.images.erased.lock().remove(&id);
-            // Not every file system has links; and what stands there already may have decayed.
-            if fs::hard_link(&staged, self.images.path(id)).is_err() && self.images.get(id).is_err() {
-                self.images.write(id, &fs::read(&staged)?)?;
-            }
-        }
-        File::open(&self.images.folder)?.sync_all()?;
-        shards.iter().try_for_each(|shard| File::open(shard)?.sync_all())
     }
 }
 

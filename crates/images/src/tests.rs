@@ -1,5 +1,5 @@
 use super::*;
-use reasonedit_records::records::ImageHarm;
+use reasonedit_records::records::{ImageHarm, ImageInfo};
 
 #[test]
 fn images_come_back_by_their_hash() {
@@ -230,4 +230,66 @@ fn images_that_were_not_sealed_are_sealed_once() {
     images.put(b"patient 1").unwrap();
     assert_eq!(images.harmed(ids[..4].iter().copied()), []);
     assert_eq!(images.ids().unwrap().len(), 4);
+}
+
+/// As another process would have named what this one staged.
+fn as_of_another(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(rest) = name.strip_prefix(own(STAGED).as_str()) {
+            fs::rename(entry.path(), folder.join(format!("{STAGED}{}-{rest}", Ulid::new()))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_was_staged_for_work_is_gone_on_with_until_that_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ImageStore::open_with(folder.path(), Keyring::ephemeral().unwrap()).unwrap();
+    let (work, other) = (Ulid::new(), Ulid::new());
+    let info = |id| ImageInfo { id, width: 3, height: 2 };
+    let mut staged = images.stage_for(work).unwrap();
+    let ids = [b"a", b"b", b"c"].map(|bytes| staged.put(bytes).unwrap());
+    staged.note(info(ids[0])).unwrap();
+    staged.note(info(ids[1])).unwrap();
+    images.stage_for(other).unwrap().put(b"of another").unwrap();
+    // Some had been put into the store; one was being written.
+    staged.install().unwrap();
+    let path = |id: ImageId| {
+        let of_work =
+            |entry: &fs::DirEntry| staged::work_of(&entry.file_name().to_string_lossy()) == Some(work);
+        fs::read_dir(folder.path()).unwrap().flatten().find(of_work).unwrap().path().join(id.to_string())
+    };
+    fs::write(path(ids[1]), b"cut sh").unwrap();
+    let lines = path(ids[0]).with_file_name("checked");
+    fs::write(&lines, [&fs::read(&lines).unwrap()[..], ids[2].to_string().as_bytes(), b" 3 "].concat())
+        .unwrap();
+    drop(staged);
+    as_of_another(folder.path());
+    images.sweep_unfinished(|_| false).unwrap();
+    assert!(ids.iter().all(|id| !images.contains(*id)), "none of it is wanted yet");
+
+    let written = |id| fs::metadata(path(id)).unwrap().modified().unwrap();
+    let before = ids.map(written);
+    let mut again = images.stage_for(work).unwrap();
+    assert_eq!(ids.map(|id| again.checked(id)), [Some(info(ids[0])), Some(info(ids[1])), None]);
+    assert!(!again.contains(ids[0]), "what is gone on with is named again");
+    for (bytes, id) in [b"a", b"b", b"c"].into_iter().zip(ids) {
+        assert_eq!((again.put(bytes).unwrap(), again.get(id).unwrap()), (id, bytes.to_vec()));
+    }
+    assert_eq!([before[0], before[2]], [ids[0], ids[2]].map(written), "what is there isn't written again");
+    again.install().unwrap();
+    assert_eq!(images.get(ids[1]).unwrap(), b"b");
+    drop(again);
+
+    // Its own stays, what is left of work that is over goes.
+    images.sweep_staged(|of| of == other).unwrap();
+    let left = || fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.file_name().len() > 6).count();
+    assert_eq!(left(), 1);
+    images.sweep_staged(|_| true).unwrap();
+    assert_eq!(left(), 1, "this process works on it");
+    images.unstage(work).unwrap();
+    images.unstage(work).unwrap();
+    assert_eq!(left(), 0);
+    assert_eq!(images.get(ids[0]).unwrap(), b"a");
 }

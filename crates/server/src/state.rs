@@ -163,6 +163,10 @@ impl EditorSlot {
         // Before anything is edited, jobs included: new receivers of events begin at the present.
         self.open(library)?;
         let jobs = Jobs::open(library, folder, self.0.job_limits, registry, self.0.stopping.clone())?;
+        let (unfinished, _) = jobs.list(|job| !job.state().ended(), None, usize::MAX);
+        if let Err(error) = editor.sweep_imports(|work| unfinished.iter().all(|job| job.id != work)) {
+            tracing::warn!(%error, "pictures of imports that are over were not removed");
+        }
         let _ = self.0.jobs.set(jobs);
         let taken = self.0.editor.set(editor);
         for integration in &self.0.integrations {

@@ -429,6 +429,7 @@ async fn what_was_reverted_does_not_come_back_and_holds_the_others_back() {
 struct Keeping {
     rows: Mutex<BTreeMap<EditId, Vec<Vec<u8>>>>,
     lives: AtomicUsize,
+    pictures: AtomicUsize,
     dead: tokio::sync::Notify,
     /// How far it is, and of how many.
     told: Mutex<Option<(usize, usize)>>,
@@ -436,6 +437,10 @@ struct Keeping {
 }
 
 impl ImportWatch for Keeping {
+    fn picture(&self) {
+        self.pictures.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn progress(&self, done: usize, total: usize) {
         *self.told.lock() = Some((done, total));
     }
@@ -467,7 +472,7 @@ impl ImportWatch for Keeping {
 #[tokio::test]
 async fn keys_that_were_kept_are_not_made_again() {
     let scene = Scene::new().await;
-    let watch = Arc::new(Keeping::default());
+    let (watch, work) = (Arc::new(Keeping::default()), Ulid::new());
     let with = |lambda: f64| {
         let mut config: EditorConfig = testing::config();
         config.embedding.lambda = lambda;
@@ -475,7 +480,7 @@ async fn keys_that_were_kept_are_not_made_again() {
         config
     };
     let import = async |editor: &Editor| {
-        let options = ImportOptions { watch: watch.clone(), ..ImportOptions::new(LIMIT) };
+        let options = ImportOptions { watch: watch.clone(), work: Some(work), ..ImportOptions::new(LIMIT) };
         let input = Cursor::new(scene.tar.clone());
         let name = CodebookName::default();
         let import = editor.import(&name, input, options, CallContext::default());
@@ -490,6 +495,7 @@ async fn keys_that_were_kept_are_not_made_again() {
         watch.lives.store(1, Ordering::SeqCst);
         assert_eq!(import(&editor).await, None);
         assert_eq!((watch.rows.lock().len(), watch.commits.lock().len()), (kept, 0));
+        assert_eq!(watch.pictures.load(Ordering::SeqCst), EDITS_MADE as usize, "each is checked once");
         assert_eq!(editor.codebook(&CodebookName::default()).await.unwrap().edits, 0);
     }
     // Kept for another weight they are of no use here.
@@ -510,6 +516,10 @@ async fn keys_that_were_kept_are_not_made_again() {
     let made = EDITS_MADE as usize;
     assert_eq!(summary, ImportSummary { edits: made, images: made, skipped: 0, reembedded: made });
     testing::assert_made_anew(&editor).await;
+    assert_eq!(watch.pictures.load(Ordering::SeqCst), 2 * made, "once in each folder");
+    assert!(files(&folder.path().join("images")).len() > made);
+    editor.end_import(work).await.unwrap();
+    assert_eq!(files(&folder.path().join("images")).len(), made, "nothing lies beside them");
     let (ids, told) = watch.commits.lock().pop().unwrap();
     assert_eq!((ids.len(), told), (made, summary));
 }

@@ -173,7 +173,7 @@ pub(crate) async fn export(
 /// so repeating it is harmless. Keys are made anew where the archive was made with another model or
 /// embedding. An archive that was unpacked and packed again is read too: its entries may come in any order
 /// and lie in a common folder; it may be compressed with gzip or zstd. With `background` the archive is kept
-/// and taken in by a job, which goes on after a restart with the keys that it had made; its `result` is what
+/// and taken in by a job, which goes on after a restart where it was; its `result` is what
 /// is answered otherwise, and an idempotency key finds it again.
 #[utoipa::path(
     post, path = "/codebook/import", operation_id = "import_codebook", tag = "codebook",

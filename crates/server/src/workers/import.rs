@@ -15,7 +15,9 @@ use reasonedit_http::problem::Result;
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure, JobsError, UploadReader};
 use reasonedit_resilience::blocking;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 
 use super::dependencies::JobDependencies;
 use super::failure::{failed, unreadable};
@@ -25,8 +27,6 @@ use crate::dto::job::JobKind;
 
 /// Time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);
-/// Ticks between two checkpoints while the archive is read.
-const CHECKPOINT_TICKS: u32 = 4;
 /// Rows that an edit's keys are kept in at most.
 const ROWS: usize = 256;
 /// Edits that are looked for to see whether an import had come in.
@@ -59,7 +59,7 @@ impl Read for Counting {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum ImportState {
-    /// So many bytes were read.
+    /// So many bytes were read, as versions of before counted how far they came.
     Read(u64),
     /// All was checked and was about to come in at once: some of the edits, and what the import comes to.
     Commits { edits: Vec<EditId>, summary: ImportSummary },
@@ -70,6 +70,29 @@ struct Watching {
     context: JobContext<ImportState>,
     /// Whether the archive was read to its end.
     was_read: AtomicBool,
+    /// Told of pictures that were checked.
+    pictures: Notify,
+}
+
+/// Removes what lies beside the pictures of an import that is cancelled, which drops its work.
+struct Tidy {
+    editor: Editor,
+    context: JobContext<ImportState>,
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        if self.context.cancelled() {
+            let (editor, work) = (self.editor.clone(), self.context.id());
+            tokio::spawn(async move { end(&editor, work).await });
+        }
+    }
+}
+
+async fn end(editor: &Editor, work: Ulid) {
+    if let Err(error) = editor.end_import(work).await {
+        tracing::warn!(job = %work, %error, "pictures of an import that is over are removed at the next start");
+    }
 }
 
 impl Watching {
@@ -85,6 +108,10 @@ impl Watching {
 }
 
 impl ImportWatch for Watching {
+    fn picture(&self) {
+        self.pictures.notify_one();
+    }
+
     fn progress(&self, done: usize, total: usize) {
         self.was_read.store(true, Ordering::Relaxed);
         self.context.progress("edits", done as u64, total as u64);
@@ -149,7 +176,13 @@ impl BackgroundJob for Import {
         dependencies: JobDependencies,
         context: JobContext<ImportState>,
     ) -> Result<ImportDto, JobFailure> {
-        work(self.0.unwrap_or_default(), dependencies, context).await.map_err(failed)
+        let tidy = Tidy { editor: dependencies.editor.clone(), context: context.clone() };
+        let outcome = work(self.0.unwrap_or_default(), dependencies, context).await.map_err(failed);
+        // Another one may be begun again.
+        if matches!(outcome, Ok(_) | Err(JobFailure::Failed(_))) {
+            end(&tidy.editor, tidy.context.id()).await;
+        }
+        outcome
     }
 }
 
@@ -174,25 +207,19 @@ async fn came_in(editor: &Editor, context: &JobContext<ImportState>, edits: &[Ed
     .await
 }
 
-/// Takes in an archive: all of it, or nothing. After an interruption it is read again, and keys that were
-/// made anew are not made again: an import that makes some each time, or reads farther, is tried again
-/// without end. One whose edits had come in has come to what was kept of it before.
+/// Takes in an archive: all of it, or nothing. After an interruption it is read again, but pictures that were
+/// checked aren't decoded again, and keys that were made anew aren't made again: an import that gets on with
+/// either each time is tried again without end. One whose edits had come in has come to what was kept of it
+/// before.
 async fn work(
     by: Contributor,
     dependencies: JobDependencies,
     context: JobContext<ImportState>,
 ) -> Result<ImportDto> {
     let (editor, codebook) = (&dependencies.editor, context.codebook());
-    let mut farthest = 0;
     let summary = match context.resumed_from()? {
         Some(ImportState::Commits { edits, summary }) if came_in(editor, &context, &edits).await? => summary,
-        before => {
-            if let Some(before) = before {
-                // An archive that was read to its end is read no farther.
-                farthest = if let ImportState::Read(read) = before { read } else { u64::MAX };
-            }
-            taken_in(&by, &dependencies, &context, farthest).await?
-        }
+        _ => taken_in(&by, &dependencies, &context).await?,
     };
     dependencies.audit.job(AuditRecord {
         codebook: Some(codebook.to_string()),
@@ -203,12 +230,11 @@ async fn work(
     Ok(ImportDto::from(summary))
 }
 
-/// Reads the archive and takes it in. The first `farthest` bytes were read before.
+/// Reads the archive and takes it in.
 async fn taken_in(
     by: &Contributor,
     dependencies: &JobDependencies,
     context: &JobContext<ImportState>,
-    mut farthest: u64,
 ) -> Result<ImportSummary> {
     let upload = context.upload();
     let (file, total) = blocking(move || {
@@ -220,15 +246,19 @@ async fn taken_in(
     let damaged = Arc::new(AtomicBool::new(false));
     let counting =
         Counting { file, read: Arc::clone(&read), damaged: Arc::clone(&damaged), halted: context.halted() };
-    let watching = Arc::new(Watching { context: context.clone(), was_read: AtomicBool::new(false) });
+    let watching = Arc::new(Watching {
+        context: context.clone(),
+        was_read: AtomicBool::new(false),
+        pictures: Notify::new(),
+    });
     // What the archive comes to decompressed is bounded as what is uploaded.
     let watch: Arc<dyn ImportWatch> = Arc::clone(&watching) as Arc<dyn ImportWatch>;
-    let options = ImportOptions { watch, ..by.import_options(dependencies.import_bytes) };
+    let options = by.import_options(dependencies.import_bytes);
+    let options = ImportOptions { watch, work: Some(context.id()), ..options };
     let codebook = context.codebook();
     let importing = dependencies.editor.import(&codebook, counting, options, CallContext::job());
     let mut importing = std::pin::pin!(importing);
     let mut ticks = tokio::time::interval(TICK);
-    let mut count = 0;
     let summary = loop {
         tokio::select! {
             // What was wrong with what was kept of the upload explains why the archive looked damaged.
@@ -238,17 +268,10 @@ async fn taken_in(
                 }
                 summary => break summary?,
             },
+            () = watching.pictures.notified() => context.got_on().await?,
             _ = ticks.tick() => {
-                // From then on what it came to is kept otherwise.
-                if watching.was_read.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let done = read.load(Ordering::Relaxed);
-                context.progress("bytes", done, total);
-                count += 1;
-                if count % CHECKPOINT_TICKS == 0 && done > farthest {
-                    farthest = done;
-                    context.checkpoint(&ImportState::Read(farthest)).await?;
+                if !watching.was_read.load(Ordering::Relaxed) {
+                    context.progress("bytes", read.load(Ordering::Relaxed), total);
                 }
             }
         }

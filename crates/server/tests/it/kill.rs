@@ -226,6 +226,44 @@ async fn an_import_outlives_being_killed_and_goes_on_where_it_was() {
     assert_eq!(std::fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0, "no upload is left");
 }
 
+/// An import that dies while it reads, each time after a few pictures more, is not given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_killed_while_it_reads_goes_on() {
+    const MADE: usize = 200;
+    let (config, archive) = (serde_json::json!({}), exported(MADE).await);
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    let mut process = Process::start(folder.path(), &config);
+    let job = import(&process.url, archive.clone(), true).await.unwrap()["id"].as_str().unwrap().to_owned();
+    let checked = || {
+        let mut staged = std::fs::read_dir(&images).unwrap().flatten().map(|entry| entry.path());
+        let of_job = staged.find(|path| path.to_string_lossy().ends_with(&format!("-for-{job}")));
+        of_job.map_or(0, |path| {
+            std::fs::read_to_string(path.join("checked")).unwrap_or_default().lines().count()
+        })
+    };
+    let (mut before, mut interrupted) = (0, 0);
+    for round in 1..=6 {
+        let began = Instant::now();
+        while checked() < before + 8 && process.json(&format!("/jobs/{job}")).await["state"] == "running" {
+            assert!(began.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let state = process.json(&format!("/jobs/{job}")).await;
+        process.kill();
+        assert_eq!(state["error"], Value::Null, "round {round}: {state}");
+        interrupted += u32::from(state["state"] == "running" && checked() >= before);
+        before = checked();
+        process = Process::start(folder.path(), &config);
+    }
+    assert!(interrupted >= 4, "only {interrupted} rounds met the job at work");
+    let ended = process.wait_for(&job, |_| false).await;
+    let came = serde_json::json!({"edits": MADE, "images": MADE, "skipped": 0, "reembedded": 0});
+    assert_eq!((&ended["state"], &ended["result"]), (&"done".into(), &came), "{ended}");
+    assert_eq!(kept(&images), (MADE, 0));
+    process.stop();
+}
+
 /// A move to another embedding that gets some keys onto the disk each time is not given up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_to_another_embedding_outlives_being_killed() {
