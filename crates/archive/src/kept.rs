@@ -80,7 +80,7 @@ mod tests {
         }
     }
 
-    fn through_rows(pieces: Vec<KeptMembers>) -> Vec<KeptMembers> {
+    fn through_rows(pieces: &[KeptMembers]) -> Vec<KeptMembers> {
         let row = |piece: &KeptMembers| {
             let row = serde_json::to_vec(piece).unwrap();
             assert!(row.len() < 1 << 20, "{} bytes", row.len());
@@ -94,7 +94,7 @@ mod tests {
         let edit = EditId::from_bytes([3; 16]);
         for (members, numbers) in [(1, 8), (40, 8), (7, 5000), (260, 928), (3, 90_000)] {
             let members: Vec<Member> = (0..members).map(|n| member(edit, n, numbers)).collect();
-            let split = || through_rows(KeptMembers::split([1; 32], edit, &members));
+            let split = || through_rows(&KeptMembers::split([1; 32], edit, &members));
             assert_eq!(KeptMembers::join([1; 32], edit, split()), Some(members.clone()));
             assert_eq!(KeptMembers::join([2; 32], edit, split()), None, "made otherwise");
             assert_eq!(KeptMembers::join([1; 32], EditId::from_bytes([4; 16]), split()), None);
