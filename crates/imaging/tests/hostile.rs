@@ -209,6 +209,30 @@ fn a_tiff_that_leads_back_to_itself_ends() {
 }
 
 #[test]
+fn a_window_that_is_larger_than_a_decoder_has_to_have_is_refused() {
+    for (log, refused) in [(20, false), (23, false), (24, true), (27, true)] {
+        // A frame without its content's size, which then would be the window: 16 bytes as they are.
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3, 16 << 3 | 1, 0, 0];
+        frame.extend_from_slice(&[7; 16]);
+        let entries = [
+            (256, 4, 1, 4),
+            (257, 4, 1, 4),
+            (258, 3, 1, 8),
+            (259, 3, 1, 50_000),
+            (262, 3, 1, 1),
+            (273, 4, 1, 98),
+            (279, 4, 1, frame.len() as u32),
+        ];
+        let decoded = decode(&tiff(&entries, 0, &frame), &DecodeLimits::default());
+        match decoded {
+            Ok(decoded) if !refused => assert_eq!(decoded.image.get_pixel(3, 3).0, [7; 3]),
+            Err(ImagingError::Malformed(_)) if refused => {}
+            other => panic!("{log}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_unfolds_without_end_is_read_as_far_as_the_picture_goes() {
     use std::io::Write;
     let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
