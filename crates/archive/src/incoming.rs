@@ -7,6 +7,7 @@ use std::sync::Arc;
 use reasonedit_codebook::{
     Codebook, CodebookError, EditRecord, Embedding, GenerationId, SharedEdit, StagedImages, check_edit,
 };
+use reasonedit_resilience::tree_bytes;
 
 use crate::error::{ArchiveError, Result};
 use crate::format::{ArchivedMember, EDITS, Line, MANIFEST, restore};
@@ -63,7 +64,8 @@ impl Incoming {
             }
             number += 1;
             let said = |what: &str| ArchiveError::Invalid(format!("line {number} of `{EDITS}` {what}"));
-            if read as u64 == MAX_LINE {
+            // What would be made of it, too: brackets make ninety times themselves.
+            if read as u64 == MAX_LINE || tree_bytes(&bytes) > MAX_LINE {
                 return Err(said("is too long"));
             }
             let Ok(line) = serde_json::from_slice::<Line>(&bytes) else {

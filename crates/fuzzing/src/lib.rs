@@ -39,8 +39,8 @@ use limits::MIB;
 /// what is made of it, and what libraries take meanwhile.
 const PLAIN: [Target; 10] = [
     Target { name: "address", ready: || (), run: outside::address, memory: MIB },
-    // A frame of zstd may ask for a window of 128 MiB, as that of its command line may.
-    Target { name: "archive", ready: archives::ready, run: archives::archive, memory: 160 * MIB },
+    // With the window of 8 MiB that a frame of zstd may ask for, and a line with its tree.
+    Target { name: "archive", ready: archives::ready, run: archives::archive, memory: 96 * MIB },
     Target { name: "audit", ready: stores::ready, run: stores::audit, memory: 32 * MIB },
     Target { name: "backup", ready: logs::ready, run: logs::backup, memory: 64 * MIB },
     Target { name: "content_coding", ready: codings::ready, run: codings::coding, memory: 32 * MIB },

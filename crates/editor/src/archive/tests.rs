@@ -370,6 +370,13 @@ async fn what_is_no_archive_of_ours_is_named_and_leaves_nothing() {
             "line 2 of `edits.jsonl` is not an edit",
         ),
         (
+            "line of brackets",
+            scene.with_lines(|lines| {
+                lines[1]["edit"]["metadata"] = serde_json::json!({"a": vec![serde_json::json!({}); 80_000]});
+            }),
+            "line 2 of `edits.jsonl` is too long",
+        ),
+        (
             "line twice",
             scene.with_lines(|lines| lines[2] = lines[0].clone()),
             "line 3 of `edits.jsonl` is an edit that came before",
