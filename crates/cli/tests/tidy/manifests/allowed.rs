@@ -41,7 +41,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 41] = [
     ("images", &["keyring", "records"]),
     ("codebook", &["images", "imaging", "keyring", "records", "sled-log", "text"]),
     ("training-data", &["codebook", "imaging", "text"]),
-    ("archive", &["codebook"]),
+    ("archive", &["codebook", "resilience"]),
     ("audit", &["failure"]),
     ("backup", &["audit", "codebook", "failure", "keyring"]),
     ("relevance", &["codebook"]),
