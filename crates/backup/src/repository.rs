@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use reasonedit_keyring::{Keyring, KeyringError};
 use ulid::Ulid;
@@ -25,6 +27,9 @@ const LOCK: &str = "lock";
 /// The keys of all backups, in one file: what is erased is so in all of them. Twice, since nothing can be had
 /// without them; of the two the first counts.
 pub(crate) const KEYS: [&str; 2] = ["keys", "keys.copy"];
+/// How long a lock that is held is tried again, and how often.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// The folder of snapshots.
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// What the names of snapshots end with.
@@ -182,7 +187,7 @@ impl BackupRepository {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path).map_err(BackupError::file(&path))?;
-        taken(file.try_lock(), &path)?;
+        taken(&|| file.try_lock(), &path)?;
         Ok(file)
     }
 
@@ -194,7 +199,7 @@ impl BackupRepository {
     pub(crate) fn share(&self) -> Result<Option<File>> {
         let path = self.folder.join(LOCK);
         let Ok(file) = File::open(&path) else { return Ok(None) };
-        taken(file.try_lock_shared(), &path)?;
+        taken(&|| file.try_lock_shared(), &path)?;
         Ok(Some(file))
     }
 
@@ -232,14 +237,21 @@ impl BackupRepository {
         KEYS.map(|name| self.folder.join(name))
     }
 
-    /// What is wrong with each of the files of keys, if anything is.
+    /// What is wrong with each of the files of keys, if anything is; with the second too if it isn't what the
+    /// first is.
     pub(crate) fn harms_of_keys(&self) -> [Option<ObjectHarm>; 2] {
-        self.keys().map(|path| match reasonedit_keyring::is_whole(&path) {
+        let paths = self.keys();
+        let mut harms = paths.each_ref().map(|path| match reasonedit_keyring::is_whole(path) {
             Ok(Some(true)) => None,
             Ok(Some(false)) => Some(ObjectHarm::Changed),
             Ok(None) => Some(ObjectHarm::Missing),
             Err(_) => Some(ObjectHarm::Unreadable),
-        })
+        });
+        let [first, second] = paths.map(|path| fs::read(path).ok());
+        if harms == [None, None] && first != second {
+            harms[1] = Some(ObjectHarm::Changed);
+        }
+        harms
     }
 
     /// What is wrong with the keys, if neither file of them is whole.
@@ -381,10 +393,16 @@ fn id_of(text: &str) -> Option<(u32, Ulid)> {
     Some((form.parse().ok()?, Ulid::from_string(id).ok()?))
 }
 
-fn taken(lock: Result<(), TryLockError>, path: &Path) -> Result<()> {
-    match lock {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(BackupError::InUse),
-        Err(TryLockError::Error(error)) => Err(BackupError::file(path)(error)),
+/// Takes a lock. One that is held is tried again for a moment: a process that this one is starting has what
+/// it had open until it runs its own program.
+fn taken(lock: &dyn Fn() -> Result<(), TryLockError>, path: &Path) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        match lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(BackupError::InUse),
+            Err(TryLockError::Error(error)) => return Err(BackupError::file(path)(error)),
+        }
     }
 }

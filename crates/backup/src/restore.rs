@@ -331,18 +331,19 @@ impl Restoring<'_> {
         if self.manifest.form == FIRST_FORM && harm == Some(ObjectHarm::Missing) {
             return Ok((open()?, true));
         }
-        let mut bytes = whole_copy(&copies);
-        let whole = bytes.is_some();
-        if bytes.is_none() {
-            let harm = harm.unwrap_or(ObjectHarm::Unreadable);
+        if let Some(harm) = harm {
             self.without(KEYS[0].to_owned(), harm)?;
-            bytes = salvaged_copy(&copies);
+        } else if let [Some(harm), None] = repository.harms_of_keys() {
+            // The other is whole; nothing is lost, and the next backup writes this one anew.
+            self.harmed.push(HarmedObject { place: KEYS[0].to_owned(), harm, of: Vec::new() });
         }
-        // Without a head nothing can be had.
-        let Some(bytes) = bytes else { return Err(BackupError::Harmed(std::mem::take(&mut self.harmed))) };
+        let Some(bytes) = whole_copy(&copies).or_else(|| salvaged_copy(&copies)) else {
+            // Without a head nothing can be had.
+            return Err(BackupError::Harmed(std::mem::take(&mut self.harmed)));
+        };
         let folder = into.parent().unwrap_or(Path::new("."));
         write_whole(folder, &into.file_name().unwrap_or_default().to_string_lossy(), &bytes)?;
-        Ok((open()?, whole))
+        Ok((open()?, harm.is_none()))
     }
 }
 

@@ -218,6 +218,9 @@ pub(crate) enum CodebookCommand {
         /// Folder to make
         #[arg(value_name = "OUT")]
         out: PathBuf,
+        /// Folder for archives of edits whose keys are lost, to be imported: in clear, and no part of OUT
+        #[arg(long, value_name = "DIR")]
+        archives: Option<PathBuf>,
         #[command(flatten)]
         settings: SettingsArgs,
     },

@@ -48,7 +48,7 @@ pub(crate) fn of(command: &Command) -> Result<Option<CommandLine>> {
         Command::Codebook(args) => match &args.command {
             CodebookCommand::Export { target: args, .. } => target("codebook export", args, true),
             CodebookCommand::Import { target: args, .. } => target("codebook import", args, true),
-            CodebookCommand::Salvage { out, settings } => {
+            CodebookCommand::Salvage { out, settings, .. } => {
                 let mut line = line("codebook salvage", settings, None, true)?;
                 line.folders.push(out.clone());
                 Ok(Some(line))

@@ -137,9 +137,9 @@ impl BodyBudget {
     ) -> Result<(T, Option<MemoryPermit>)> {
         let WholeBody { bytes, mut held } = body;
         let length = bytes.len();
-        let (memory, body_bytes) = (self.memory.clone(), self.body_bytes);
+        let memory = self.memory.clone();
         let parse = move || {
-            let mut room = Room::of(&memory, bytes.len(), body_bytes);
+            let mut room = Room::of(&memory, bytes.len());
             let value = parse(bytes, &mut room)?;
             match (&mut held, room.into_permit()) {
                 (Some(held), Some(more)) => held.merge(more),
@@ -223,8 +223,12 @@ pub(crate) async fn next_piece(body: &mut Body, idle: Duration, limit: u64) -> R
                         Problem::new(ProblemKind::Malformed, detail)
                     }
                     Interrupted::Undecodable(coding) => {
+                        let or = match coding {
+                            "zstd" => ", or asks for a window of more than 8 MiB (--long, --ultra)",
+                            _ => "",
+                        };
                         let detail =
-                            format!("The body is not the whole {coding} that its Content-Encoding says.");
+                            format!("The body is not the whole {coding} that its Content-Encoding says{or}.");
                         Problem::new(ProblemKind::Malformed, detail)
                     }
                     Interrupted::TooLarge => too_large(limit),

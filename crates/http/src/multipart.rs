@@ -91,7 +91,7 @@ pub(crate) async fn parse_within<T: FormBody>(
         }
         let part = Part::read(field).await?;
         // What is no picture may be the text of a list or an object, whatever it says it is.
-        if !part.name.starts_with(T::FILE.name) {
+        if part.name != T::FILE.name || part.is_object() {
             room.weigh(&part.bytes)?;
         }
         parts.add::<T>(part)?;
@@ -231,8 +231,7 @@ impl Parts {
         if self.fields.iter().any(|field| field.name == file.name) {
             return Err(repeated(file.name));
         }
-        let start = part.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&part.bytes).trim_ascii_start();
-        if part.json || (!part.file && start.starts_with(b"{")) {
+        if part.is_object() {
             self.fields.push(given(Tree::Leaf(part.value()?)));
             return Ok(());
         }

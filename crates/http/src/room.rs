@@ -33,11 +33,11 @@ pub(crate) struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// Of a body of so many bytes, which count twice: as they are, and for what is made of them. `body_bytes`
-    /// may be the largest body's, for which there always is as much again.
-    pub(crate) fn of(memory: &'a MemoryBudget, bytes: usize, body_bytes: usize) -> Self {
-        let (had, most) = (bytes as u64, body_bytes.max(bytes) as u64);
-        let most = (2 * most - had).max(ALWAYS);
+    /// Of a body of so many bytes, which count twice: as they are, and for what is made of them. What is more
+    /// is taken from this memory.
+    pub(crate) fn of(memory: &'a MemoryBudget, bytes: usize) -> Self {
+        let had = bytes as u64;
+        let most = memory.capacity().saturating_sub(had).max(ALWAYS);
         Self { memory: Some(memory), had: had.max(ALWAYS), most, weight: 0, taken: None }
     }
 
@@ -50,13 +50,14 @@ impl<'a> Room<'a> {
     /// Makes room for the tree of a JSON document, beside what was weighed before.
     ///
     /// # Errors
-    /// 413 where it is larger than anything that may be made of a body, 503 when there is no room now.
+    /// 413 where it is larger than all the memory that there is, 503 when there is no room now.
     pub(crate) fn weigh(&mut self, json: &[u8]) -> Result<()> {
         self.weight = self.weight.saturating_add(tree_bytes(json));
         if self.weight > self.most {
             return Err(Problem::new(
                 ProblemKind::TooLarge,
-                "The body has more values, lists and objects than are read at a time; send fewer.",
+                "What would be made of the body takes more memory than all bodies may; send fewer values, lists and objects at a \
+                 time (server.limits.bodies_in_memory_bytes, caller_percent).",
             ));
         }
         let (Some(memory), Some(more)) = (self.memory, self.weight.checked_sub(self.had)) else {
@@ -97,28 +98,28 @@ mod tests {
     fn what_is_made_of_a_body_counts_as_far_as_it_is_more_than_its_bytes() {
         let memory = MemoryBudget::new(50 << 20, Duration::ZERO);
         let (small, large) = (numbers(1000), numbers(100_000));
-        let mut room = Room::of(&memory, small.len(), 32 << 20);
+        let mut room = Room::of(&memory, small.len());
         room.weigh(&small).unwrap();
         assert!(room.into_permit().is_none());
 
-        let mut room = Room::of(&memory, large.len(), 32 << 20);
+        let mut room = Room::of(&memory, large.len());
         room.weigh(&large).unwrap();
         let taken = room.into_permit().unwrap();
         let wanted = tree_bytes(&large) - ALWAYS.max(large.len() as u64);
         assert!((wanted..wanted + 4096).contains(&taken.bytes()), "{} {wanted}", taken.bytes());
         // Two more of these are one too many, and what could not be had is given back.
-        let mut room = Room::of(&memory, large.len(), 32 << 20);
+        let mut room = Room::of(&memory, large.len());
         room.weigh(&large).unwrap();
-        assert_eq!(status(Room::of(&memory, large.len(), 32 << 20).weigh(&large)), 503);
+        assert_eq!(status(Room::of(&memory, large.len()).weigh(&large)), 503);
         drop((room, taken));
         assert!(memory.is_whole());
     }
 
     #[test]
     fn parts_of_a_body_add_up_and_some_are_more_than_ever_can_be() {
-        let memory = MemoryBudget::new(64 << 20, Duration::ZERO);
+        let memory = MemoryBudget::new(20 << 20, Duration::ZERO);
         let part = numbers(30_000);
-        let mut room = Room::of(&memory, part.len(), 10 << 20);
+        let mut room = Room::of(&memory, part.len());
         room.weigh(&part).unwrap();
         room.weigh(&part).unwrap();
         assert_eq!(status(room.weigh(&part)), 200);

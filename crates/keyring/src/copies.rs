@@ -1,5 +1,6 @@
 //! The keys of a folder of backups: the same file twice, since nothing can be had of any backup without them.
-//! The first is written before the second, so that it counts where both are whole.
+//! The first is written before the second, so that it counts where both are whole: the second may be of
+//! before the last change, if the process died in between.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -70,13 +71,15 @@ pub fn is_whole(path: &Path) -> Result<Option<bool>> {
     Ok(KeyFile::bytes(path)?.map(|bytes| ends(&bytes)))
 }
 
-/// The bytes of the first copy that is as it was written, if one is. Those that can't be read are passed
-/// over.
+/// The bytes of the first copy, if it is as it was written.
 pub fn whole_copy(copies: &[&Path]) -> Option<Vec<u8>> {
-    copies.iter().find_map(|copy| KeyFile::bytes(copy).ok().flatten().filter(|bytes| ends(bytes)))
+    let first = copies.first().and_then(|first| KeyFile::bytes(first).ok().flatten());
+    first.filter(|bytes| ends(bytes))
 }
 
-/// A file of all that can be read of copies none of which is whole; `None` if that is no head.
+/// A file of all that can be read of copies the first of which isn't whole; `None` if that is no head.
+/// Another that is whole may be of before the last change, so that what the first still says of it counts:
+/// its head, and that something was erased.
 pub fn salvaged_copy(copies: &[&Path]) -> Option<Vec<u8>> {
     let read = |copy: &&Path| KeyFile::bytes(copy).ok().flatten().and_then(|bytes| Contents::of(&bytes).ok());
     let theirs: Vec<Contents> = copies.iter().filter_map(read).collect();

@@ -85,6 +85,12 @@ impl MemoryBudget {
         Ok(MemoryPermit { units: taken, whole })
     }
 
+    /// Bytes that there are at all, of a share: that it or what it is a share of has.
+    pub fn capacity(&self) -> u64 {
+        let own = u64::from(self.all) * UNIT;
+        self.whole.as_ref().map_or(own, |whole| own.min(whole.capacity()))
+    }
+
     /// Whether nobody has taken any, of a share: of this share.
     pub fn is_whole(&self) -> bool {
         self.units.available_permits() == self.all as usize

@@ -168,3 +168,37 @@ fn a_picture_that_is_erased_while_it_is_backed_up_is_missed_by_nobody() {
     assert_eq!((restored.edits, restored.erased, restored.pictures), (2, 1, 2));
     contents_of(&data.path("restored"));
 }
+
+/// A process that died between the two files of keys left the second as it was before.
+#[test]
+fn a_second_file_of_keys_that_lags_behind_is_named_and_brings_nothing_back() {
+    let data = Data::new();
+    for n in 0..4 {
+        data.edit("default", n);
+    }
+    data.backup();
+    let [first, second] = ["keys", "keys.copy"].map(|name| data.path("backups").join(name));
+    let before = std::fs::read(&second).unwrap();
+    data.library.get(&name("default")).unwrap().erase(edit_id(0), Some("Dr. Ada")).unwrap();
+    data.images.erase(ImageId::of(&picture(0)), Some("Dr. Ada")).unwrap();
+    data.backup();
+    // The earlier backup alone stays, in which the edit was live.
+    let newest = data.repository().list().unwrap().pop().unwrap().id;
+    std::fs::remove_file(data.path("backups/snapshots").join(format!("{newest}.json"))).unwrap();
+    std::fs::write(&second, before).unwrap();
+    let found = data.repository().verify(None, &go_on).unwrap().harmed;
+    assert!(found.len() == 1 && found[0].place == "keys.copy" && found[0].of.is_empty(), "{found:?}");
+    assert_eq!(data.try_restore("whole").unwrap().edits, 3);
+    // Of another edit's key, or picture's, in the first; the second is whole.
+    let whole = std::fs::read(&first).unwrap();
+    for block in [2, 3] {
+        let mut bytes = whole.clone();
+        bytes[block * 128 + 70] ^= 1;
+        std::fs::write(&first, bytes).unwrap();
+        let restored = data.try_restore(&format!("damaged-{block}")).unwrap();
+        assert_eq!((restored.edits, restored.erased), (3, 1));
+        assert!(restored.harmed.len() == 1 && restored.harmed[0].of.is_empty());
+    }
+    data.backup();
+    assert!(data.repository().verify(None, &go_on).unwrap().harmed.is_empty());
+}

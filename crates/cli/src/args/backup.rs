@@ -118,6 +118,10 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     pub(crate) incomplete: bool,
 
+    /// Folder for archives of edits whose keys are lost, to be imported: in clear, and no part of OUT
+    #[arg(long, value_name = "DIR", requires = "incomplete")]
+    pub(crate) archives: Option<PathBuf>,
+
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,

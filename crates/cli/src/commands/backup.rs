@@ -48,7 +48,8 @@ pub(crate) async fn run(args: &BackupArgs) -> Result<()> {
 /// all could be restored.
 pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
     blocking(move || {
-        let RestoreArgs { repository, out, snapshot, incomplete, json, settings } = args;
+        let RestoreArgs { repository, out, snapshot, incomplete, archives, json, settings } = args;
+        salvage::outside(archives.as_deref(), &out)?;
         let settings = Settings::load_for_scratch(&settings, &out)?;
         let operator = settings.storage.operator_key()?;
         let opened = opened(&repository)?;
@@ -64,14 +65,15 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
             let [_, images, keys] = service::folders(&out);
             let keys = service::open_keys(&settings, &keys)?;
             let images = ImageStore::open_with(&images, keys).map_err(CliError::failed)?;
-            salvage::write_archives(&out, saved, &images)?;
+            salvage::write_archives(archives.as_deref(), saved, &images)?;
         }
         if json {
             output::print_json(&restored)?;
         } else {
-            output::print(&lines_of_restored(&out, &restored))?;
+            output::print(&lines_of_restored(&out, archives.as_deref(), &restored))?;
         }
-        match restored.harmed.len() {
+        // A file of which there is another that is whole costs nothing.
+        match restored.harmed.iter().filter(|harmed| !harmed.of.is_empty()).count() {
             0 => Ok(()),
             count => {
                 Err(CliError::CheckFailed(format!("{count} files of the backup are damaged or missing")))
@@ -81,9 +83,9 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
     .await
 }
 
-fn lines_of_restored(out: &Path, restored: &RestoreSummary) -> String {
+fn lines_of_restored(out: &Path, archives: Option<&Path>, restored: &RestoreSummary) -> String {
     let mut lines: Vec<String> = restored.harmed.iter().map(ToString::to_string).collect();
-    lines.extend(restored.salvaged.iter().flat_map(salvage::lines_of));
+    lines.extend(restored.salvaged.iter().flat_map(|saved| salvage::lines_of(saved, archives)));
     lines.extend(restored.lost_pictures.iter().map(|id| format!("the picture {id} is lost")));
     lines.push(format!(
         "{}: the data folder of {}; {} codebooks, {} edits, {} pictures, {} read and compared",

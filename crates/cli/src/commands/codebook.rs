@@ -26,7 +26,9 @@ pub(crate) async fn run(args: &CodebookArgs) -> Result<()> {
         CodebookCommand::Stats(target) => stats(target).await,
         CodebookCommand::Export { file, target } => export(file, target).await,
         CodebookCommand::Import { file, target } => import(file, target).await,
-        CodebookCommand::Salvage { out, settings } => salvage::run(out, settings),
+        CodebookCommand::Salvage { out, archives, settings } => {
+            salvage::run(out, archives.as_deref(), settings)
+        }
         CodebookCommand::Verify { codebook, json, settings } => {
             verify::run(codebook.as_deref(), *json, settings)
         }

@@ -89,6 +89,12 @@ impl Part {
         Problem::at(ProblemKind::Malformed, place(&self.name), detail)
     }
 
+    /// Whether a part for a file holds JSON in its place: it says so, or isn't the file and looks like it.
+    pub(super) fn is_object(&self) -> bool {
+        let start = self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.bytes).trim_ascii_start();
+        self.json || (!self.file && start.starts_with(b"{"))
+    }
+
     /// The JSON that the part says it is.
     ///
     /// # Errors

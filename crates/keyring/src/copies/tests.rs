@@ -2,6 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::cipher::OperatorKey;
 
 fn id(n: u64) -> KeyId {
     KeyId::of("thing", &[&n.to_le_bytes()])
@@ -102,7 +103,8 @@ fn one_copy_that_is_whole_is_enough_and_two_damaged_ones_give_what_either_has() 
     for at in 0..whole.len() {
         for (harmed, other) in [(&first, &second), (&second, &first)] {
             fs::write(harmed, flipped(&[at])).unwrap();
-            assert_eq!(whole_copy(&copies).unwrap(), whole);
+            let bytes = whole_copy(&copies).or_else(|| salvaged_copy(&copies));
+            assert_eq!(bytes.as_ref(), Some(&whole), "{at}");
             fs::write(other, &whole).unwrap();
             keys.check_merge(&copies).unwrap();
             if at % 31 == 0 {
@@ -135,4 +137,38 @@ fn one_copy_that_is_whole_is_enough_and_two_damaged_ones_give_what_either_has() 
     }
     assert!(salvaged_copy(&copies).is_none());
     assert!(matches!(left.check_merge(&copies), Err(KeyringError::Malformed(_))));
+}
+
+/// The process died between the two: the second is whole, and of before an erasure and another operator's
+/// key.
+#[test]
+fn a_second_copy_of_before_gives_nothing_back() {
+    let (folder, path) = new();
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    let copies = [first.as_path(), second.as_path()];
+    let keys = Keyring::open(&path, None).unwrap();
+    let all: Vec<KeyId> = (0..6).map(id).collect();
+    keys.ensure(&all).unwrap();
+    keys.merge_into(&copies).unwrap();
+    keys.erase(&[id(1)], None).unwrap();
+    let operator = OperatorKey::generate().unwrap();
+    keys.rewrap(Some(&operator)).unwrap();
+    keys.merge_into(&copies[..1]).unwrap();
+    drop(keys);
+    let whole = fs::read(&first).unwrap();
+    assert_eq!((is_whole(&first).unwrap(), is_whole(&second).unwrap()), (Some(true), Some(true)));
+    let mut erased = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&first, bytes).unwrap();
+        assert!(whole_copy(&copies).is_none());
+        fs::write(&path, salvaged_copy(&copies).unwrap()).unwrap();
+        // The operator's key of now opens it, whichever of its heads is damaged.
+        let had = Keyring::open(&path, Some(&operator)).unwrap();
+        assert!(all.iter().all(|id| had.has(*id) || had.erased(*id).is_some()), "{at}");
+        erased += usize::from(had.erased(id(1)).is_some());
+    }
+    // But where it is the note of the erasure itself that decayed.
+    assert_eq!(erased, whole.len() - BLOCK);
 }

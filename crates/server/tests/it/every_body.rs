@@ -108,7 +108,12 @@ async fn no_body_stalls_overfills_or_passes_for_another_type() {
 /// A tree takes ninety times its text where that says little but brackets.
 #[tokio::test]
 async fn no_body_makes_much_more_of_itself_than_it_is() {
-    let service = service(|config| config.limits.body_bytes = 100 * LIMIT).await;
+    let service = service(|config| {
+        config.limits.body_bytes = 100 * LIMIT;
+        config.limits.fetched_image_bytes = 100 * LIMIT;
+        config.limits.bodies_in_memory_bytes = 500 * LIMIT;
+    })
+    .await;
     let router = &service.router;
     let values = |item: &str| vec![item; 90 * LIMIT / (item.len() + 1)].join(",");
     let mut tried = 0;
@@ -120,13 +125,24 @@ async fn no_body_makes_much_more_of_itself_than_it_is() {
             assert_eq!(operation.status(router, kind, Some(body.len()), body.into()).await, 413, "{name}");
             tried += 1;
         }
-        if operation.types.iter().any(|kind| kind == "multipart/form-data") {
-            let part = "--XX\r\nContent-Disposition: form-data; name=\"choices\"\r\n\r\n";
-            let body = format!("{part}[{}]\r\n--XX--\r\n", values("\"a\""));
-            let kind = "multipart/form-data; boundary=XX";
-            let status = operation.status(router, kind, Some(body.len()), body.into()).await;
-            assert_eq!(status, 413, "{} {} as a form", operation.method, operation.path);
-            tried += 1;
+        let form = operation.types.iter().any(|kind| kind == "multipart/form-data");
+        for (part, text) in [
+            ("choices", format!("[{}]", values("\"a\""))),
+            ("image", format!("{{\"data\":[{}]}}", values("[]"))),
+            ("image[data]", format!("[{}]", values("{}"))),
+            ("image", format!("\u{feff} {{\"id\":[{}]}}", values("[]"))),
+        ]
+        .into_iter()
+        .filter(|_| form)
+        {
+            let head = format!("--XX\r\nContent-Disposition: form-data; name=\"{part}\"\r\n");
+            for head in [format!("{head}\r\n"), format!("{head}Content-Type: application/json\r\n\r\n")] {
+                let body = format!("{head}{text}\r\n--XX--\r\n");
+                let kind = "multipart/form-data; boundary=XX";
+                let status = operation.status(router, kind, Some(body.len()), body.into()).await;
+                assert_eq!(status, 413, "{} {} with {part}", operation.method, operation.path);
+                tried += 1;
+            }
         }
     }
     assert!(tried > 20, "{tried}");

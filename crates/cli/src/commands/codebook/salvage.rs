@@ -24,12 +24,13 @@ struct Report<'a> {
     lost_pictures: &'a [HarmedImage],
 }
 
-/// Makes the folder `out`: a data folder with all that could be saved, an archive for each codebook with
-/// edits whose keys are lost, and the report. The damaged folder stays as it is.
+/// Makes the folder `out`: a data folder with all that could be saved, and the report; and in `archives`, if
+/// that is wanted, an archive for each codebook with edits whose keys are lost. The damaged folder stays as
+/// it is.
 ///
 /// # Errors
 /// Wrong settings, a folder that is in use, or is there already, or can't be written to.
-pub(in crate::commands) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
+pub(in crate::commands) fn run(out: &Path, archives: Option<&Path>, args: &SettingsArgs) -> Result<()> {
     let settings = Settings::load(args)?;
     logging::start(&settings.log, true)?;
     let [damaged_store, damaged_images, damaged_keys] = service::folders(&settings.data);
@@ -45,6 +46,7 @@ pub(in crate::commands) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(CliError::Failed(format!("{}: it is there already, and not empty", out.display())));
     }
+    outside(archives, out)?;
     let failed = |error| CliError::Failed(format!("data folder {}: {error}", settings.data.display()));
     let [new_store, new_images, new_keys] = service::folders(out);
     service::private_folder(out).map_err(|error| CliError::file(out, error))?;
@@ -63,12 +65,12 @@ pub(in crate::commands) fn run(out: &Path, args: &SettingsArgs) -> Result<()> {
     } else {
         (0, Vec::new())
     };
-    write_archives(out, &saved, &images)?;
+    write_archives(archives, &saved, &images)?;
     let path = out.join(REPORT);
     let file = File::create(&path).map_err(|error| CliError::file(&path, error))?;
     let report = Report { store: &saved, pictures, lost_pictures: &lost };
     serde_json::to_writer_pretty(file, &report).map_err(|error| CliError::file(&path, error.into()))?;
-    output::print(&told(&saved, pictures, &lost, out))
+    output::print(&told(&saved, pictures, &lost, out, archives))
 }
 
 fn copy_pictures(
@@ -87,25 +89,45 @@ fn copy_pictures(
     Ok((copied, lost))
 }
 
-/// An archive of each codebook with edits whose keys are lost.
+/// Archives are in clear: none is to lie where all else is sealed, and where erasing doesn't see it.
 ///
 /// # Errors
-/// A file that can't be written.
+/// `archives` lies in the new data folder.
+pub(in crate::commands) fn outside(archives: Option<&Path>, out: &Path) -> Result<()> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|error| CliError::file(path, error));
+    let Some(archives) = archives else { return Ok(()) };
+    if !absolute(archives)?.starts_with(absolute(out)?) {
+        return Ok(());
+    }
+    let told = "archives are in clear; name a folder outside of the data folder";
+    Err(CliError::Usage(format!("{}: {told}", archives.display())))
+}
+
+/// An archive of each codebook with edits whose keys are lost, if that is wanted: for its owner alone.
+///
+/// # Errors
+/// A file that is there already, or can't be written.
 pub(in crate::commands) fn write_archives(
-    out: &Path,
+    archives: Option<&Path>,
     saved: &SalvagedStore,
     images: &ImageStore,
 ) -> Result<()> {
+    let Some(folder) = archives else { return Ok(()) };
+    service::private_folder(folder).map_err(|error| CliError::file(folder, error))?;
     let mut lacking = saved.codebooks.iter().filter(|book| !book.without_keys.is_empty());
-    lacking.try_for_each(|book| write_archive(out, book, images))
+    lacking.try_for_each(|book| write_archive(folder, book, images))
 }
 
 /// An archive of the edits that have a picture: their keys are made anew when it is imported.
-fn write_archive(out: &Path, book: &SalvagedBook, images: &ImageStore) -> Result<()> {
+fn write_archive(folder: &Path, book: &SalvagedBook, images: &ImageStore) -> Result<()> {
     let there = |record: &&EditRecord| images.contains(record.image.id);
     let edits: Vec<EditRecord> = book.without_keys.iter().filter(there).cloned().collect();
-    let path = out.join(archive_name(book));
-    let file = File::create(&path).map_err(|error| CliError::file(&path, error))?;
+    let path = folder.join(archive_name(book));
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(|error| CliError::file(&path, error))?;
     reasonedit_archive::write_records(file, &book.name, &edits, images).map_err(CliError::failed)?;
     Ok(())
 }
@@ -114,8 +136,14 @@ fn archive_name(book: &SalvagedBook) -> String {
     format!("{}.without-keys.tar", book.name)
 }
 
-fn told(saved: &SalvagedStore, pictures: usize, lost: &[HarmedImage], out: &Path) -> String {
-    let mut lines = lines_of(saved);
+fn told(
+    saved: &SalvagedStore,
+    pictures: usize,
+    lost: &[HarmedImage],
+    out: &Path,
+    archives: Option<&Path>,
+) -> String {
+    let mut lines = lines_of(saved, archives);
     lines.push(format!("pictures: {pictures} saved, {} lost", lost.len()));
     lines.extend(lost.iter().map(|image| format!("  the picture {} is {}", image.id, image.harm)));
     lines.push(format!("{}: the new data folder; {REPORT} in it says the same", out.display()));
@@ -123,18 +151,20 @@ fn told(saved: &SalvagedStore, pictures: usize, lost: &[HarmedImage], out: &Path
 }
 
 /// What was saved of codebooks and what wasn't, line by line.
-pub(in crate::commands) fn lines_of(saved: &SalvagedStore) -> Vec<String> {
+pub(in crate::commands) fn lines_of(saved: &SalvagedStore, archives: Option<&Path>) -> Vec<String> {
     let mut lines = Vec::new();
     for book in &saved.codebooks {
         let verdict = if book.whole { "whole" } else { "saved in part" };
         lines.push(format!("{}: {verdict}; {} edits", book.name, book.edits));
         lines.extend(book.lost.iter().map(|what| format!("  {what}")));
         if !book.without_keys.is_empty() {
-            lines.push(format!(
-                "  {} edits without their keys: reasonedit codebook import {}",
-                book.without_keys.len(),
-                archive_name(book)
-            ));
+            let how = match archives {
+                Some(folder) => {
+                    format!("reasonedit codebook import {}", folder.join(archive_name(book)).display())
+                }
+                None => "--archives DIR makes archives of them to import, in clear".to_owned(),
+            };
+            lines.push(format!("  {} edits without their keys: {how}", book.without_keys.len()));
         }
     }
     lines.extend(saved.faults.iter().map(|fault| format!("store: {fault}")));

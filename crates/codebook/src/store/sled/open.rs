@@ -6,6 +6,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sled::Db;
 
@@ -17,6 +19,8 @@ use crate::{CodebookError, Result};
 
 /// Bytes of pages that sled keeps in memory; keys are held by the snapshots anyway.
 const CACHE: u64 = 64 << 20;
+/// How long a lock that is taken is let alone before it is tried again.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// What is appended to the name of a file that is set aside.
 const ASIDE: &str = ".damaged";
 /// What is appended to the name of the folder for the copy of a damaged log.
@@ -51,7 +55,7 @@ fn keep_damaged(folder: &Path) -> Result<Option<String>> {
         return Ok(None);
     }
     // Whoever has the folder open writes to the log.
-    let _lock = locked(&db)?;
+    let _lock = locked(&db, Duration::ZERO)?;
     remove_unfinished(folder);
     let damage = reasonedit_sled_log::damage(&db).map_err(failed("read the log"))?;
     let Some(first) = damage.first() else { return Ok(None) };
@@ -98,17 +102,27 @@ fn remove_unfinished(folder: &Path) {
     }
 }
 
-/// The file of the log under the lock that sled takes; given back when it is closed.
+/// The file of the log under the lock that sled takes, for which it waits at most so long; given back when it
+/// is closed.
 ///
 /// # Errors
 /// `Locked` if another process has the folder open, `Store`.
-pub(super) fn locked(db: &Path) -> Result<File> {
+pub(super) fn locked(db: &Path, patience: Duration) -> Result<File> {
     let failed = |error: io::Error| CodebookError::store("lock the data", error.kind());
-    let lock = File::options().read(true).write(true).open(db).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(CodebookError::Locked),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    // A disk that can only be read is one to save something of.
+    let read_only = |error: io::Error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => File::open(db),
+        _ => Err(error),
+    };
+    let lock = File::options().read(true).write(true).open(db).or_else(read_only).map_err(failed)?;
+    let began = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if began.elapsed() < patience => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(CodebookError::Locked),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reasonedit_keyring::Keyring;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sled::Batch;
 
 use super::layout::{
@@ -20,6 +21,8 @@ use crate::records::{EditRecord, Generation};
 use crate::store::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit};
 use crate::{CodebookError, Result};
 
+/// How long another process is waited for that has the folder open.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that are written at a time.
 const STEP_BYTES: usize = 4 << 20;
 
@@ -43,8 +46,14 @@ pub struct SalvagedBook {
     pub edits: usize,
     /// What was damaged or missing, and edits that could not be saved.
     pub lost: Vec<String>,
-    /// Records of live edits whose keys are lost: they can be made anew of picture and record.
+    /// Records of live edits whose keys are lost: they can be made anew of picture and record. A report names
+    /// them alone, since what they say is sealed wherever it lies.
+    #[serde(serialize_with = "ids")]
     pub without_keys: Vec<EditRecord>,
+}
+
+fn ids<S: Serializer>(records: &[EditRecord], to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_seq(records.iter().map(|record| record.id))
 }
 
 /// The values of a folder that are as they were written, by tree and key.
@@ -55,7 +64,8 @@ pub(in crate::store) fn salvage(from: &Path, into: &Path, keys: Arc<Keyring>) ->
     let refused = |action: &'static str| move |e: std::io::Error| CodebookError::store(action, e.kind());
     let db = from.join("db");
     // As long as it is read: sled takes the same lock.
-    let lock = open::locked(&db)?;
+    // Threads of a store that was just closed may hold it a moment longer.
+    let lock = open::locked(&db, LOCK_PATIENCE)?;
     let rows = reasonedit_sled_log::read(&db).map_err(refused("read the data"))?;
     let sealed = seal::Seal::open(from)?.1.unwrap_or_default();
     fs::create_dir_all(into).map_err(refused("begin a folder"))?;
