@@ -1,11 +1,12 @@
 //! The edits of an archive, checked line by line.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use reasonedit_codebook::{
-    Codebook, CodebookError, EditRecord, Embedding, GenerationId, SharedEdit, StagedImages, check_edit,
+    Codebook, CodebookError, EditId, EditRecord, Embedding, GenerationId, ImageId, SharedEdit, StagedImages,
+    check_edit,
 };
 use reasonedit_resilience::tree_bytes;
 
@@ -23,7 +24,7 @@ pub struct Incoming {
     pub edits: Vec<SharedEdit>,
     /// Their pictures, beside the store.
     pub images: Arc<StagedImages>,
-    /// Pictures that came.
+    /// Pictures that came, of edits that come in or are there.
     pub came: usize,
     /// Edits that are there already.
     pub skipped: usize,
@@ -32,7 +33,8 @@ pub struct Incoming {
 impl Incoming {
     /// Reads and checks every line. `target`: the embedding whose keys the archive has, if those are to be
     /// taken over. `others`: whether a picture that did not come may be of any codebook, and not of a live
-    /// edit of this one alone.
+    /// edit of this one alone. `erased`: whether an edit of this id was erased, in whichever codebook; it and
+    /// its picture stay out.
     ///
     /// # Errors
     /// `Invalid` names the line and what is wrong with it; `Codebook` for an edit that was reverted here.
@@ -42,14 +44,12 @@ impl Incoming {
         book: Option<&Codebook>,
         target: Option<&Embedding>,
         others: bool,
+        erased: &dyn Fn(EditId) -> bool,
     ) -> Result<Self> {
         let snapshot = book.map(Codebook::snapshot);
-        let mut incoming = Self {
-            edits: Vec::new(),
-            images: Arc::new(unpacked.images),
-            came: unpacked.came.len(),
-            skipped: 0,
-        };
+        let mut incoming = Self { edits: Vec::new(), images: Arc::new(unpacked.images), came: 0, skipped: 0 };
+        // Of edits that come in, or are there; one that is there may have a picture that has decayed.
+        let mut wanted: BTreeSet<ImageId> = BTreeSet::new();
         let mut seen = HashSet::new();
         let mut reader = BufReader::new(unpacked.edits);
         let (mut bytes, mut number) = (Vec::new(), 0usize);
@@ -76,23 +76,21 @@ impl Incoming {
                 return Err(said("is an edit that came before"));
             }
             if snapshot.as_ref().is_some_and(|s| s.edit(record.id).is_some()) {
+                wanted.insert(record.image.id);
                 incoming.skipped += 1;
                 continue;
             }
-            match book.map(|book| book.record(record.id)) {
-                Some(Ok(_)) => {
-                    let detail = format!(
-                        "line {number} of `{EDITS}`: the edit {} was reverted in this codebook and can't come back; import into another one",
-                        record.id
-                    );
-                    return Err(CodebookError::Conflict(detail).into());
-                }
-                // It stays out, and the others may come.
-                Some(Err(CodebookError::Erased { .. })) => {
-                    incoming.skipped += 1;
-                    continue;
-                }
-                _ => {}
+            // It stays out, and the others may come.
+            if erased(record.id) {
+                incoming.skipped += 1;
+                continue;
+            }
+            if let Some(Ok(_)) = book.map(|book| book.record(record.id)) {
+                let detail = format!(
+                    "line {number} of `{EDITS}`: the edit {} was reverted in this codebook and can't come back; import into another one",
+                    record.id
+                );
+                return Err(CodebookError::Conflict(detail).into());
             }
             let id = record.image.id;
             let of_book = || snapshot.iter().flat_map(|s| s.edits()).any(|edit| edit.image.id == id);
@@ -111,6 +109,7 @@ impl Incoming {
             if !areas.all(|area| area.validate(width, height).is_ok()) {
                 return Err(said("has evidence outside of its picture"));
             }
+            wanted.insert(id);
             incoming.push(record, line.members, target).map_err(|what| said(&what))?;
         }
         if unpacked.manifest.edits != number {
@@ -119,6 +118,10 @@ impl Incoming {
                 format!("its `{MANIFEST}` promises {promised} edits and it holds {number}: it is cut short");
             return Err(ArchiveError::Invalid(detail));
         }
+        if let Some(images) = Arc::get_mut(&mut incoming.images) {
+            images.keep_only(&wanted);
+        }
+        incoming.came = unpacked.came.keys().filter(|id| wanted.contains(id)).count();
         Ok(incoming)
     }
 

@@ -12,7 +12,7 @@ use reasonedit_keyring::Keyring;
 use crate::book::{Codebook, Page};
 use crate::commits::Listeners;
 use crate::config::CodebookConfig;
-use crate::ids::CodebookName;
+use crate::ids::{CodebookName, EditId};
 use crate::journal::Journal;
 use crate::store::{CodebookStore, DumpReport, DumpedRow};
 use crate::{CodebookError, Result};
@@ -157,6 +157,11 @@ impl Library {
     pub fn damaged(&self) -> Vec<(CodebookName, CodebookError)> {
         let books = self.books.read();
         books.iter().filter_map(|(name, book)| Some((name.clone(), book.open().err()?))).collect()
+    }
+
+    /// Whether an edit of this id was erased, in whichever codebook, one that is set aside included.
+    pub fn was_erased(&self, edit: EditId) -> bool {
+        self.books.read().keys().any(|name| self.store.erased(name, edit).is_some())
     }
 
     /// Everything that is stored of a codebook, set aside or not, and can't be read or is missing. Reads all

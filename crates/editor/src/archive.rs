@@ -175,7 +175,9 @@ impl Editor {
             let (editor, others) = (self.clone(), options.pictures_of_others);
             blocking(move || {
                 let pictures = editor.core.pictures();
-                Ok(Incoming::read(pictures.as_ref(), unpacked, book.as_deref(), target.as_ref(), others)?)
+                let (book, target) = (book.as_deref(), target.as_ref());
+                let erased = |edit| editor.core.library().was_erased(edit);
+                Ok(Incoming::read(pictures.as_ref(), unpacked, book, target, others, &erased)?)
             })
             .await?
         };

@@ -127,7 +127,9 @@ pub(crate) fn archive(data: &[u8]) {
     let Ok(unpacked) = unpack(&*SHELF, staged(), &bytes[..], LONGEST) else { return };
     let generation = unpacked.generation();
     let target = generation.as_ref().map(|generation| generation.embedding.clone());
-    let Ok(mut incoming) = Incoming::read(&*SHELF, unpacked, None, target.as_ref(), true) else { return };
+    let Ok(mut incoming) = Incoming::read(&*SHELF, unpacked, None, target.as_ref(), true, &|_| false) else {
+        return;
+    };
     let Some(generation) = generation else { return };
     // A codebook of many dimensions has none of them in a few bytes.
     if generation.embedding.dim() > 1 << 16 {
@@ -151,7 +153,7 @@ pub(crate) fn archive(data: &[u8]) {
     let written = write(&mut out, &name, Some(&snapshot), &SHELF.store).expect("pictures that are there");
     assert_eq!(written.edits, made.len());
     let again = unpack(&*SHELF, staged(), &out[..], u64::MAX).expect("an archive of our own");
-    let again = Incoming::read(&*SHELF, again, None, Some(&generation.embedding), true);
+    let again = Incoming::read(&*SHELF, again, None, Some(&generation.embedding), true, &|_| false);
     assert_eq!(again.expect("an archive of our own").edits.len(), made.len());
     for id in made {
         book.revert(id).expect("an edit that is live");
@@ -246,7 +248,7 @@ mod tests {
         let tar = nearly_good(&mut Input(&[0x83]));
         let unpacked = unpack(&*SHELF, staged(), &tar[..], LONGEST).unwrap_or_else(|error| panic!("{error}"));
         let target = unpacked.generation().expect("an embedding").embedding;
-        let incoming = Incoming::read(&*SHELF, unpacked, None, Some(&target), true);
+        let incoming = Incoming::read(&*SHELF, unpacked, None, Some(&target), true, &|_| false);
         assert_eq!(incoming.unwrap_or_else(|error| panic!("{error}")).edits.len(), 2);
     }
 }

@@ -203,6 +203,19 @@ impl StagedImages {
         Scratch::begin(&self.folder.path).map_err(|e| failed("keep a file", &e))
     }
 
+    /// Lets those go that are none of these: nothing is to refer to them.
+    pub fn keep_only(&mut self, wanted: &BTreeSet<ImageId>) {
+        let path = self.folder.path.clone();
+        self.ids.retain(|id| {
+            let kept = wanted.contains(id);
+            if !kept {
+                // What can't be removed now goes with the folder.
+                let _ = fs::remove_file(path.join(id.to_string()));
+            }
+            kept
+        });
+    }
+
     /// Puts all of them into the store, durably. They are staged as well until this is dropped, so that they
     /// are taken out again should the process be killed before anything refers to them.
     ///

@@ -9,9 +9,10 @@ use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_api::{call, require_all_codebooks, require_codebook};
+use reasonedit_editor::CodebookName;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::UntypedJson;
-use reasonedit_http::problem::{Problem, ProblemBody, Result};
+use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_http::shares::Asked;
 use reasonedit_resilience::blocking;
 
@@ -29,6 +30,16 @@ use super::version::{LOADING, version};
 
 fn up() -> Json<HealthDto> {
     Json(HealthDto { status: "UP".to_owned(), model_class: "ReasonEdit".to_owned() })
+}
+
+/// Refuses tokens that are not for the codebook of a project, without its name: which one it has is told to
+/// those alone who may open it.
+///
+/// # Errors
+/// 403.
+fn require_project(caller: &Caller, codebook: &CodebookName) -> Result<()> {
+    let told = "Your token is not for the codebook of this project.";
+    require_codebook(caller, codebook).map_err(|_| Problem::new(ProblemKind::Forbidden, told))
 }
 
 /// Say that the backend is there
@@ -93,7 +104,7 @@ pub(super) async fn annotations(
     Ok(Json(AnnotationsDto { waiting, ended }))
 }
 
-async fn model_version(studio: &LabelStudio, codebook: &reasonedit_editor::CodebookName) -> Result<String> {
+async fn model_version(studio: &LabelStudio, codebook: &CodebookName) -> Result<String> {
     match studio.service().editor.loaded() {
         Some(editor) => version(editor, codebook).await,
         None => Ok(LOADING.to_owned()),
@@ -137,7 +148,7 @@ pub(super) async fn setup(
     require_codebook(&caller, &codebook)?;
     // A project is not taken away from the codebook that it has.
     if let Some(known) = studio.known_project(&input.project) {
-        require_codebook(&caller, &studio.codebook(&known))?;
+        require_project(&caller, &studio.codebook(&known))?;
     }
     let mut missing = interface.missing(studio.config());
     if !studio.pictures().reach_label_studio() {
@@ -181,7 +192,7 @@ pub(super) async fn predict(
     let interface = Interface::parse(input.label_config.as_deref().unwrap_or("<View/>"), studio.config())?;
     let known = input.project.as_deref().map(|project| studio.project(project)).unwrap_or_default();
     let codebook = audited.codebook(studio.codebook(&known));
-    require_codebook(&caller, &codebook)?;
+    require_project(&caller, &codebook)?;
     let asking = Asking {
         studio: &studio,
         editor,
@@ -227,13 +238,18 @@ pub(super) async fn webhook(
     }
     for event in &received.events {
         let codebook = audited.codebook(studio.codebook(&studio.project(&event.project)));
-        require_codebook(&caller, &codebook)?;
+        require_project(&caller, &codebook)?;
     }
     let queued = received.events.iter().map(|event| event.annotation).collect::<Vec<_>>();
     if !queued.is_empty() {
         let queue = studio.queue()?;
-        let events = received.events;
-        blocking(move || queue.push(events)).await?;
+        let (events, keeping) = (received.events, studio.clone());
+        blocking(move || {
+            // From now on nobody draws it into another codebook who may not see this one.
+            events.iter().try_for_each(|event| keeping.projects().claim(&event.project))?;
+            queue.push(events)
+        })
+        .await?;
     }
     let note = received.note.map(str::to_owned);
     let answer = ReceivedDto { status: "ok".to_owned(), queued, skipped: received.skipped, note };

@@ -91,6 +91,15 @@ impl Projects {
         self.find(project).unwrap_or_default()
     }
 
+    /// Keeps that a project is the configured codebook's, if nothing is known of it: something of it came in
+    /// before it was set up. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(super) fn claim(&self, project: &str) -> Result<()> {
+        if self.find(project).is_some() { Ok(()) } else { self.put(project, ProjectRecord::default()) }
+    }
+
     /// Keeps what setup told: durable when this returns, once the codebooks are open. Setup comes before
     /// every prediction, so that only a change is written. Blocks.
     ///

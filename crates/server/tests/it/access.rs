@@ -424,4 +424,26 @@ async fn a_project_of_label_studio_is_not_taken_into_another_codebook() {
     ada.post(path, setup("ward-4")).await.problem(403);
     ada.post(path, setup("ward-3")).await.problem(403);
     assert_eq!(bob.post(path, setup("ward-4")).await.json()["codebook"], "ward-4");
+
+    // Whose it is isn't told, nor whether there is one.
+    let predict = |project: &str| json!({"project": project, "tasks": []});
+    let mut told = Vec::new();
+    for project in ["7.1763630000", "8.1763630000"] {
+        let refused = ada.post("/integrations/label-studio/predict", predict(project)).await;
+        refused.problem(403);
+        told.push(refused.json()["detail"].clone());
+    }
+    assert!(told[0] == told[1] && !told[0].to_string().contains("ward-4"), "{told:?}");
+
+    // One of which something came in before it was set up is the configured codebook's.
+    let studio = given.token("Label Studio", AccessRole::Contributor, &[]);
+    let studio = Client(&service.router, &studio);
+    let event = json!({
+        "action": "ANNOTATIONS_DELETED", "annotations": [{"id": 1}],
+        "project": {"id": 9, "created_at": "2025-11-20T09:13:20Z", "label_config": "<View/>"},
+    });
+    assert_eq!(studio.post("/integrations/label-studio/webhook", event).await.code(), 201);
+    let setup = |codebook: &str| json!({"project": "9.1763630000", "schema": "<View/>", "extra_params": {"codebook": codebook}});
+    ada.post(path, setup("ward-3")).await.problem(403);
+    assert_eq!(studio.post(path, setup("ward-3")).await.json()["codebook"], "ward-3");
 }

@@ -128,6 +128,41 @@ async fn a_picture_is_erased_with_all_edits_about_it_and_kept_while_others_are()
 
 /// What is sent to be worked on in the background lies sealed while it waits, and when it has ended or was
 /// cancelled nothing is left that could be read.
+/// An archive of before brings in neither what was erased nor its picture, into whichever codebook.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_brings_back_nothing_that_was_erased() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, _editor) = server_on(data.path(), reasonedit_server::ServerConfig::default()).await;
+    let router = server.router();
+    let [edit, other, third] = [[200, 10, 10], [10, 200, 10], [10, 10, 200]];
+    let [edit, other, third] = [
+        made(&router, "ward", edit, None).await,
+        made(&router, "ward", other, None).await,
+        made(&router, "ward", third, None).await,
+    ];
+    let image = |edit: &Value| edit["image"]["id"].as_str().unwrap().to_owned();
+    let archive = get(&router, "/codebook/export?codebook=ward").await.body;
+    delete(&router, &format!("/edits/{}?codebook=ward&erase=true", id(&edit))).await;
+    delete(&router, &format!("/images/{}", image(&other))).await;
+    let lies = |edit: &Value| {
+        let image = image(edit);
+        data.path().join("images").join(&image[..2]).join(&image).exists()
+    };
+    assert!(!lies(&edit) && !lies(&other) && lies(&third));
+    for (codebook, edits) in [("ward", 0), ("other", 1), ("third", 1), ("other", 0)] {
+        let uri = format!("/codebook/import?codebook={codebook}");
+        let came = post(&router, &uri, "application/x-tar", archive.clone()).await;
+        assert_eq!(came.code(), 200, "{}", came.text());
+        assert_eq!(came.json()["edits"], edits, "{codebook}: {}", came.text());
+        assert_eq!((&came.json()["skipped"], &came.json()["images"]), (&json!(3 - edits), &json!(1)));
+        assert!(!lies(&edit) && !lies(&other) && lies(&third), "{codebook}");
+        for edit in [&edit, &other] {
+            get(&router, &format!("/edits/{}?codebook=other", id(edit))).await.problem(404);
+            get(&router, &format!("/images/{}", image(edit))).await.problem(404);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_of_jobs_lie_sealed_and_go_with_the_job() {
     let data = tempfile::tempdir().unwrap();
