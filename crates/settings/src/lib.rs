@@ -90,8 +90,11 @@ impl Layer {
     /// # Errors
     /// None that is known; variables of any content are values.
     pub fn environment() -> Result<Self, SettingsError> {
-        let env = Env::prefixed("REASONEDIT_").ignore(&NOT_SETTINGS).split("__");
-        Self::from_provider("the environment", Style::Variables, &env)
+        let mut values = Dict::new();
+        for (name, text) in Env::prefixed("REASONEDIT_").ignore(&NOT_SETTINGS).split("__").iter() {
+            insert(&mut values, name.as_str(), value(&text));
+        }
+        Ok(Self { origin: "the environment".to_owned(), values, style: Style::Variables })
     }
 
     /// A model's profile: settings of the editor, in a JSON object.
@@ -170,6 +173,9 @@ fn insert(dict: &mut Dict, name: &str, value: Value) {
         }
         Some((head, rest)) => {
             let inner = dict.entry(head.to_owned()).or_insert_with(|| Value::Dict(Tag::Default, Dict::new()));
+            if !matches!(inner, Value::Dict(..)) {
+                *inner = Value::Dict(Tag::Default, Dict::new());
+            }
             if let Value::Dict(_, inner) = inner {
                 insert(inner, rest, value);
             }
@@ -177,8 +183,13 @@ fn insert(dict: &mut Dict, name: &str, value: Value) {
     }
 }
 
-/// Reads a value as variables are read: `7`, `true`, `[1, 2]`, bare words.
+/// Reads a value as variables are read: `7`, `true`, `[1, 2]`, bare words. What has escapes and letters
+/// beyond ASCII is JSON or a text: figment (0.10.19) takes characters for bytes there.
 pub fn value(text: &str) -> Value {
+    if text.contains('\\') && !text.is_ascii() {
+        let json = serde_json::from_str::<serde_json::Value>(text).ok();
+        return json.and_then(|json| Value::serialize(json).ok()).unwrap_or_else(|| Value::from(text));
+    }
     match text.parse() {
         Ok(value) => value,
         Err(never) => match never {},

@@ -51,6 +51,20 @@ fn later_layers_win_and_leave_the_rest() {
     assert_eq!(merged.hosts, ["x", "y"]);
 }
 
+/// figment reads what is ASCII; what isn't and has escapes is JSON or a text.
+#[test]
+fn values_with_escapes_are_what_they_say() {
+    for (text, read) in
+        [(r#""\n ä""#, "\n ä"), (r#""\t a""#, "\t a"), ("\\\\server\\ä", "\\\\server\\ä"), ("ä ö", "ä ö")]
+    {
+        let merged: Outer = merge(&[defaults(), options(&[("retrieval.name", text)])], &known()).unwrap();
+        assert_eq!(merged.retrieval.name, read, "{text}");
+    }
+    let list = r#"["\n ä", "b"]"#;
+    let merged: Outer = merge(&[defaults(), options(&[("hosts", list)])], &known()).unwrap();
+    assert_eq!(merged.hosts, ["\n ä", "b"]);
+}
+
 #[test]
 fn unknown_names_are_refused_with_name_and_origin() {
     let error = merge::<Outer>(&[defaults(), toml("[retrieval]\nkk = 7")], &known()).unwrap_err();
