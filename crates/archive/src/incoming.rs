@@ -47,7 +47,8 @@ impl Incoming {
         erased: &dyn Fn(EditId) -> bool,
     ) -> Result<Self> {
         let snapshot = book.map(Codebook::snapshot);
-        let mut incoming = Self { edits: Vec::new(), images: Arc::new(unpacked.images), came: 0, skipped: 0 };
+        let mut images = unpacked.images;
+        let (mut edits, mut skipped) = (Vec::new(), 0);
         // Of edits that come in, or are there; one that is there may have a picture that has decayed.
         let mut wanted: BTreeSet<ImageId> = BTreeSet::new();
         let mut seen = HashSet::new();
@@ -77,12 +78,12 @@ impl Incoming {
             }
             if snapshot.as_ref().is_some_and(|s| s.edit(record.id).is_some()) {
                 wanted.insert(record.image.id);
-                incoming.skipped += 1;
+                skipped += 1;
                 continue;
             }
             // It stays out, and the others may come.
             if erased(record.id) {
-                incoming.skipped += 1;
+                skipped += 1;
                 continue;
             }
             if let Some(Ok(_)) = book.map(|book| book.record(record.id)) {
@@ -96,8 +97,8 @@ impl Incoming {
             let of_book = || snapshot.iter().flat_map(|s| s.edits()).any(|edit| edit.image.id == id);
             let found = match unpacked.came.get(&id) {
                 Some(found) => *found,
-                None if incoming.images.contains(id) && (others || of_book()) => pictures
-                    .info(&incoming.images.get(id)?)
+                None if images.contains(id) && (others || of_book()) => pictures
+                    .info(&images.get(id)?)
                     .ok_or_else(|| said("has a picture that can't be read here"))?,
                 None => return Err(said("has a picture that the archive does not hold")),
             };
@@ -110,7 +111,7 @@ impl Incoming {
                 return Err(said("has evidence outside of its picture"));
             }
             wanted.insert(id);
-            incoming.push(record, line.members, target).map_err(|what| said(&what))?;
+            edits.push(taken(record, line.members, target).map_err(|what| said(&what))?);
         }
         if unpacked.manifest.edits != number {
             let promised = unpacked.manifest.edits;
@@ -118,37 +119,9 @@ impl Incoming {
                 format!("its `{MANIFEST}` promises {promised} edits and it holds {number}: it is cut short");
             return Err(ArchiveError::Invalid(detail));
         }
-        if let Some(images) = Arc::get_mut(&mut incoming.images) {
-            images.keep_only(&wanted);
-        }
-        incoming.came = unpacked.came.keys().filter(|id| wanted.contains(id)).count();
-        Ok(incoming)
-    }
-
-    fn push(
-        &mut self,
-        mut record: EditRecord,
-        members: Vec<ArchivedMember>,
-        target: Option<&Embedding>,
-    ) -> Result<(), String> {
-        let mut restored = Vec::new();
-        if let Some(target) = target {
-            record.embedding = target.id;
-            let (width, height) = (record.image.width, record.image.height);
-            for member in members {
-                let member = restore(member)?;
-                if member.edit != record.id || member.image != record.image.id {
-                    return Err("has entries of another edit".to_owned());
-                }
-                if member.area.is_some_and(|area| area.validate(width, height).is_err()) {
-                    return Err("has an entry outside of its picture".to_owned());
-                }
-                restored.push(Arc::new(member));
-            }
-            check_edit(&record, &restored, target).map_err(|error| format!("can't be stored: {error}"))?;
-        }
-        self.edits.push((Arc::new(record), restored));
-        Ok(())
+        images.keep_only(&wanted);
+        let came = unpacked.came.keys().filter(|id| wanted.contains(id)).count();
+        Ok(Self { edits, images: Arc::new(images), came, skipped })
     }
 
     /// Has all edits name the embedding that their keys are of.
@@ -159,4 +132,29 @@ impl Incoming {
             }
         }
     }
+}
+
+/// An edit as it comes in, with its members where their keys are taken over.
+fn taken(
+    mut record: EditRecord,
+    members: Vec<ArchivedMember>,
+    target: Option<&Embedding>,
+) -> std::result::Result<SharedEdit, String> {
+    let mut restored = Vec::new();
+    if let Some(target) = target {
+        record.embedding = target.id;
+        let (width, height) = (record.image.width, record.image.height);
+        for member in members {
+            let member = restore(member)?;
+            if member.edit != record.id || member.image != record.image.id {
+                return Err("has entries of another edit".to_owned());
+            }
+            if member.area.is_some_and(|area| area.validate(width, height).is_err()) {
+                return Err("has an entry outside of its picture".to_owned());
+            }
+            restored.push(Arc::new(member));
+        }
+        check_edit(&record, &restored, target).map_err(|error| format!("can't be stored: {error}"))?;
+    }
+    Ok((Arc::new(record), restored))
 }

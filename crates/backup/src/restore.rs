@@ -326,14 +326,15 @@ impl Restoring<'_> {
     ) -> Result<(Arc<Keyring>, bool)> {
         let [first, second] = repository.keys();
         let copies = [first.as_path(), second.as_path()];
-        let harm = repository.harm_of_keys();
+        let [harm, of_second] = repository.harms_of_keys();
+        let lost = harm.filter(|_| of_second.is_some());
         let open = || Keyring::open(into, operator).map_err(CodebookError::from);
-        if self.manifest.form == FIRST_FORM && harm == Some(ObjectHarm::Missing) {
+        if self.manifest.form == FIRST_FORM && lost == Some(ObjectHarm::Missing) {
             return Ok((open()?, true));
         }
-        if let Some(harm) = harm {
+        if let Some(harm) = lost {
             self.without(KEYS[0].to_owned(), harm)?;
-        } else if let [Some(harm), None] = repository.harms_of_keys() {
+        } else if let Some(harm) = harm {
             // The other is whole; nothing is lost, and the next backup writes this one anew.
             self.harmed.push(HarmedObject { place: KEYS[0].to_owned(), harm, of: Vec::new() });
         }
@@ -343,7 +344,7 @@ impl Restoring<'_> {
         };
         let folder = into.parent().unwrap_or(Path::new("."));
         write_whole(folder, &into.file_name().unwrap_or_default().to_string_lossy(), &bytes)?;
-        Ok((open()?, harm.is_none()))
+        Ok((open()?, lost.is_none()))
     }
 }
 

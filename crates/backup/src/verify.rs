@@ -77,8 +77,8 @@ impl BackupRepository {
         // Versions of before wrote one file of keys, and no id.
         let both = newest_form >= FORM;
         if !sealed.is_empty() {
-            let of = if self.harm_of_keys().is_some() { sealed } else { Vec::new() };
             let [first, second] = self.harms_of_keys();
+            let of = if first.is_some() && second.is_some() { sealed } else { Vec::new() };
             let second = second.filter(|harm| both || *harm != ObjectHarm::Missing);
             for (place, harm) in KEYS.into_iter().zip([first, second]) {
                 let harmed = |harm| HarmedObject { place: place.to_owned(), harm, of: of.clone() };

@@ -137,7 +137,7 @@ impl Settings {
         if let Some(file) = args.config.clone().or_else(usual_file) {
             over.push(Layer::file(&file)?);
         }
-        over.push(Layer::environment()?);
+        over.push(Layer::environment());
         let mut options = options_of(args)?;
         options.extend(more);
         over.push(Layer::options(options));

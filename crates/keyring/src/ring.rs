@@ -292,4 +292,4 @@ fn opened(path: &Path) -> Result<(KeyFile, Contents)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

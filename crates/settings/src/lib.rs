@@ -85,16 +85,13 @@ impl Layer {
         Self::from_provider(&origin, Style::File, &Toml::string(&text))
     }
 
-    /// `REASONEDIT_*` variables; two underscores separate levels.
-    ///
-    /// # Errors
-    /// None that is known; variables of any content are values.
-    pub fn environment() -> Result<Self, SettingsError> {
+    /// `REASONEDIT_*` variables; two underscores separate levels. Variables of any content are values.
+    pub fn environment() -> Self {
         let mut values = Dict::new();
         for (name, text) in Env::prefixed("REASONEDIT_").ignore(&NOT_SETTINGS).split("__").iter() {
             insert(&mut values, name.as_str(), value(&text));
         }
-        Ok(Self { origin: "the environment".to_owned(), values, style: Style::Variables })
+        Self { origin: "the environment".to_owned(), values, style: Style::Variables }
     }
 
     /// A model's profile: settings of the editor, in a JSON object.

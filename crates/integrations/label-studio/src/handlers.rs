@@ -38,8 +38,9 @@ fn up() -> Json<HealthDto> {
 /// # Errors
 /// 403.
 fn require_project(caller: &Caller, codebook: &CodebookName) -> Result<()> {
-    let told = "Your token is not for the codebook of this project.";
-    require_codebook(caller, codebook).map_err(|_| Problem::new(ProblemKind::Forbidden, told))
+    require_codebook(caller, codebook).map_err(|_| {
+        Problem::new(ProblemKind::Forbidden, "Your token is not for the codebook of this project.")
+    })
 }
 
 /// Say that the backend is there

@@ -1,18 +1,8 @@
 use std::fs;
-use std::path::PathBuf;
 
 use super::*;
 use crate::cipher::OperatorKey;
-
-fn id(n: u64) -> KeyId {
-    KeyId::of("thing", &[&n.to_le_bytes()])
-}
-
-fn new() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("keys");
-    (folder, path)
-}
+use crate::ring::tests::{id, new};
 
 #[test]
 fn a_backups_keys_follow_and_an_erasure_wins_whichever_side_it_is_on() {

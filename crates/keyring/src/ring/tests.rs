@@ -5,11 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn id(n: u64) -> KeyId {
+pub(crate) fn id(n: u64) -> KeyId {
     KeyId::of("thing", &[&n.to_le_bytes()])
 }
 
-fn new() -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn new() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     (folder, path)
