@@ -128,11 +128,12 @@ pub(crate) fn job(
     stopping: CancellationToken,
     keep_alive: Duration,
 ) -> Response {
-    let stream = stream::unfold((record, true), move |(mut record, first)| {
+    // What was told last: a job may end between one event and the next, and its end is told all the same.
+    let stream = stream::unfold((record, None), move |(mut record, told)| {
         let stopping = stopping.clone();
         async move {
-            if !first {
-                if record.borrow().state().ended() {
+            if let Some(told) = told {
+                if JobState::ended(told) {
                     return None;
                 }
                 let changed = async {
@@ -144,16 +145,16 @@ pub(crate) fn job(
                     changed = changed => changed.ok()?,
                 }
             }
-            let (name, job) = {
+            let (state, job) = {
                 let record = record.borrow_and_update();
-                let name = match record.state() {
-                    JobState::Queued | JobState::Running => "progress",
-                    JobState::Done => "done",
-                    JobState::Failed | JobState::Cancelled => "failed",
-                };
-                (name, JobDto::from(record.view()))
+                (record.state(), JobDto::from(record.view()))
             };
-            Some((Ok::<_, Infallible>(event(name, &job)), (record, false)))
+            let name = match state {
+                JobState::Queued | JobState::Running => "progress",
+                JobState::Done => "done",
+                JobState::Failed | JobState::Cancelled => "failed",
+            };
+            Some((Ok::<_, Infallible>(event(name, &job)), (record, Some(state))))
         }
     });
     unbuffered(Sse::new(stream.fuse()).keep_alive(KeepAlive::new().interval(keep_alive)).into_response())

@@ -88,3 +88,49 @@ async fn dropping_the_answer_cancels() {
     drop(response);
     assert!(sender.is_closed());
 }
+
+/// A job's record, of which the tests need the state alone.
+fn record(state: &str) -> JobRecord {
+    let record = serde_json::json!({
+        "id": "01K00000000000000000000000", "kind": "modularity", "codebook": "default", "state": state,
+        "input": {}, "checkpoint": null, "attempts": 1, "result": null, "error": null, "idempotency": null,
+        "progress": {"stage": "", "done": 0, "total": 1, "remaining_ms": null},
+        "created_at": "2026-01-01T00:00:00Z", "started_at": null, "ended_at": null,
+    });
+    serde_json::from_value(record).unwrap()
+}
+
+/// The names of events in what is sent of a stream until it pauses or ends.
+async fn names(body: &mut axum::body::BodyDataStream) -> Vec<String> {
+    let mut text = String::new();
+    while let Ok(Some(piece)) = tokio::time::timeout(JOB_SPACING * 3, body.next()).await {
+        text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+    }
+    text.lines().filter_map(|line| line.strip_prefix("event: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_end_of_a_job_is_told_whenever_it_comes() {
+    for (state, name) in [("done", "done"), ("failed", "failed"), ("cancelled", "failed")] {
+        // Already ended.
+        let stream = |record| job(record, CancellationToken::new(), LONG).into_body().into_data_stream();
+        let sender = watch::Sender::new(record(state));
+        assert_eq!(names(&mut stream(sender.subscribe())).await, [name]);
+        // Ended before whoever follows asks for the event after the first.
+        let sender = watch::Sender::new(record("running"));
+        let mut body = stream(sender.subscribe());
+        let first = body.next().await.unwrap().unwrap();
+        assert!(first.starts_with(b"event: progress"), "{first:?}");
+        sender.send_replace(record(state));
+        assert_eq!(names(&mut body).await, [name]);
+        assert!(body.next().await.is_none());
+        // Ended while it is waited for.
+        let sender = watch::Sender::new(record("queued"));
+        let mut body = stream(sender.subscribe());
+        assert_eq!(names(&mut body).await, ["progress"]);
+        sender.send_replace(record("running"));
+        assert_eq!(names(&mut body).await, ["progress"]);
+        sender.send_replace(record(state));
+        assert_eq!(names(&mut body).await, [name]);
+    }
+}
