@@ -4,17 +4,17 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use futures::executor::block_on;
+use reasonedit_api::query::QueryInput;
+use reasonedit_dto::backup::BackupRequestDto;
+use reasonedit_dto::edit_input::EditInput;
+use reasonedit_dto::evidence::EvidenceInput;
+use reasonedit_dto::job::BatchLineDto;
+use reasonedit_dto::modularity::ModularityRequestDto;
+use reasonedit_dto::token::{SignInCodeInput, TokenInput};
 use reasonedit_http::json::from_slice;
 use reasonedit_http::multipart::{FormBody, parse};
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_resilience::tree_bytes;
-use reasonedit_server::dto::backup::BackupRequestDto;
-use reasonedit_server::dto::edit_input::EditInput;
-use reasonedit_server::dto::evidence::EvidenceInput;
-use reasonedit_server::dto::job::BatchLineDto;
-use reasonedit_server::dto::modularity::ModularityRequestDto;
-use reasonedit_server::dto::query::QueryInput;
-use reasonedit_server::dto::token::{SignInCodeInput, TokenInput};
 use serde_json::{Value, json};
 
 use crate::bend;

@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::dto::job::BatchLineDto;
+use reasonedit_dto::job::BatchLineDto;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -9,6 +9,9 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _, stream};
 use reasonedit_api::events::{Events, first_event, next_event};
 use reasonedit_api::put_in_front;
+use reasonedit_api::query::AnswerDto;
+use reasonedit_api::retrieval::RetrievalDto;
+use reasonedit_dto::job::JobDto;
 use reasonedit_editor::QueryEvent;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::problem::Result;
@@ -19,9 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use crate::dto::job::JobDto;
-use crate::dto::query::AnswerDto;
-use crate::dto::retrieval::RetrievalDto;
 pub(crate) use reasonedit_http::sse::{event, unbuffered};
 
 /// Data of a `token` event.

@@ -1,5 +1,5 @@
 //! What works on jobs, by their kind. To add a kind takes a file with its type here, a line in [`registry`]
-//! and its name in the contract ([`crate::dto::job::JobKind`]).
+//! and its name in the contract ([`reasonedit_dto::job::JobKind`]).
 
 mod backup;
 mod batch;

@@ -8,8 +8,8 @@ use reasonedit_backup::{
     RestoreSummary,
 };
 use reasonedit_codebook::{CodebookName, ImageStore};
+use reasonedit_dto::backup::{BackupDto, BackupListDto, BackupResultDto};
 use reasonedit_resilience::blocking;
-use reasonedit_server::dto::backup::{BackupDto, BackupListDto, BackupResultDto};
 use serde_json::json;
 
 use super::batch::follow;

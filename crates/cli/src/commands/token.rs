@@ -2,7 +2,7 @@
 
 use reasonedit_access::{CodebookScope, NewToken, TokenRecord, TokenStore};
 use reasonedit_codebook::CodebookName;
-use reasonedit_server::dto::token::{IssuedTokenDto, TokenDto};
+use reasonedit_dto::token::{IssuedTokenDto, TokenDto};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

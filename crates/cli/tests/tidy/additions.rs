@@ -28,7 +28,7 @@ const ADDITIONS: [Addition; 4] = [
         what: "endpoint",
         root: "crates/server/src/lib.rs",
         folder: "crates/server/src/handlers/",
-        beside: &["crates/server/src/dto/"],
+        beside: &["crates/dto/src/"],
         mark: "#[utoipa::path(",
         most: 3,
     },
@@ -60,11 +60,8 @@ const ADDITIONS: [Addition; 4] = [
 
 /// What others are built on, so that more files speak of it than of one that is added: what it is, its name,
 /// and why.
-const BUILT_ON: [(&str, &str, &str); 6] = [
-    ("endpoint", "backup", "its job is one of the service's workers"),
-    ("endpoint", "codebook", "its shapes stand in those of jobs and measurements"),
+const BUILT_ON: [(&str, &str, &str); 3] = [
     ("endpoint", "jobs", "whatever starts one answers with it"),
-    ("endpoint", "modularity", "its job is one of the service's workers"),
     ("baseline editor", "unedited", "the model that all editors are compared with"),
     ("baseline editor", "reason_edit", "the editor that all baselines are compared with"),
 ];
@@ -111,7 +108,10 @@ impl Addition {
                     .iter()
                     .filter(|place| tree.read(&format!("{place}.rs")).is_some())
                     .filter_map(|place| place.rsplit_once('/'))
-                    .map(|(folder, _)| format!("{folder}.rs"));
+                    .map(|(folder, _)| match folder.strip_suffix("/src") {
+                        Some(_) => format!("{folder}/lib.rs"),
+                        None => format!("{folder}.rs"),
+                    });
                 One { touched: uses.chain(declared).collect(), name }
             })
             .collect()

@@ -5,8 +5,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
-use reasonedit_api::{image_id, require_all_codebooks};
+use reasonedit_api::{File, image_id, page_cursor, page_limit, require_all_codebooks};
 use reasonedit_audit::{AuditError, AuditFilter, AuditFormat, AuditReader, moment};
+use reasonedit_dto::audit::{AuditFormatDto, AuditPageDto, AuditParams};
 use reasonedit_editor::{CodebookName, EditId};
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Archives;
@@ -14,8 +15,6 @@ use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_resilience::{WorkLost, blocking};
 
 use crate::archive;
-use crate::dto::audit::{AuditFormatDto, AuditPageDto, AuditParams};
-use crate::dto::{File, page_cursor, page_limit};
 use crate::handlers::jobs::LINES;
 use crate::state::AppState;
 

@@ -6,13 +6,13 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_backup::BackupService;
+use reasonedit_dto::backup::{BackupDto, BackupListDto, BackupRequestDto};
+use reasonedit_dto::job::JobDto;
 use reasonedit_http::payload::OptionalJson;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
 
-use crate::dto::backup::{BackupDto, BackupListDto, BackupRequestDto};
-use crate::dto::job::JobDto;
 use crate::handlers::jobs::{Submitter, submit};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;

@@ -6,8 +6,13 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
-use reasonedit_api::call;
 use reasonedit_api::problems::{InputProblems, LookupProblems};
+use reasonedit_api::{CodebookParams, File, call, codebook_name, page_cursor, page_limit};
+use reasonedit_dto::codebook::{
+    CodebookDto, CodebookPageDto, CodebooksParams, EntriesParams, ImportDto, ImportParams, KeyDto, KeyPageDto,
+};
+use reasonedit_dto::contributor::Contributor;
+use reasonedit_dto::job::JobDto;
 use reasonedit_editor::{CodebookName, Key, MemberId};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
@@ -18,12 +23,6 @@ use reasonedit_http::shares::Asked;
 use reasonedit_jobs::Submission;
 
 use crate::archive;
-use crate::contributor::Contributor;
-use crate::dto::codebook::{
-    CodebookDto, CodebookPageDto, CodebooksParams, EntriesParams, ImportDto, ImportParams, KeyDto, KeyPageDto,
-};
-use crate::dto::job::JobDto;
-use crate::dto::{CodebookParams, File, codebook_name, page_cursor, page_limit};
 use crate::handlers::jobs::{Submitter, submit};
 use crate::idempotency::{KeyHeader, submission_key};
 use crate::state::AppState;

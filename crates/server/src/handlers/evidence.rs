@@ -3,17 +3,15 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
-use reasonedit_api::call;
 use reasonedit_api::problems::InputProblems;
-use reasonedit_api::resolve;
+use reasonedit_api::{CodebookParams, call, codebook_name, resolve};
+use reasonedit_dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::payload::Payload;
 use reasonedit_http::problem::{ProblemBody, Result};
 use reasonedit_http::shares::Asked;
 
-use crate::dto::evidence::{EvidenceForm, EvidenceInput, EvidenceSearchDto};
-use crate::dto::{CodebookParams, codebook_name};
 use crate::state::AppState;
 
 /// Look for evidence

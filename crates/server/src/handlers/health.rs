@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use reasonedit_audit::AuditState;
 use reasonedit_http::problem::Problem;
 
-use crate::dto::health::{AuditHealthDto, Live, ModelDto, Ready, ReadyStatus, UnusableDto};
 use crate::state::AppState;
+use reasonedit_dto::health::{AuditHealthDto, Live, ModelDto, Ready, ReadyStatus, UnusableDto};
 
 /// The process runs
 #[utoipa::path(

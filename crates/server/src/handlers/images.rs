@@ -5,8 +5,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
+use reasonedit_api::image::CropParams;
 use reasonedit_api::problems::LookupProblems;
-use reasonedit_api::{image_id, require_all_codebooks, require_image};
+use reasonedit_api::{File, codebook_name, image_id, require_all_codebooks, require_image};
+use reasonedit_dto::erasure::ErasureDto;
 use reasonedit_editor::{CodebookName, EditorError};
 use reasonedit_http::answers::AnswerMemory;
 use reasonedit_http::audit::Audited;
@@ -14,9 +16,6 @@ use reasonedit_http::json::Query;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_imaging::{ImageFormat, ImagingError, PixelBox, PixelRules};
 
-use crate::dto::erasure::ErasureDto;
-use crate::dto::image::CropParams;
-use crate::dto::{File, codebook_name};
 use crate::handlers::jobs::codebook_given;
 use crate::state::AppState;
 

@@ -12,6 +12,10 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use reasonedit_access::{Caller, CodebookScope};
 use reasonedit_api::problems::LookupProblems;
+use reasonedit_api::{File, codebook_name, page_cursor, page_limit};
+use reasonedit_dto::job::{
+    JobDto, JobKind, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams,
+};
 use reasonedit_editor::CodebookName;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
@@ -20,8 +24,6 @@ use reasonedit_http::shares::CallerId;
 use reasonedit_jobs::{BackgroundJob, JobView, Jobs, JobsError, Submission};
 use ulid::Ulid;
 
-use crate::dto::job::{JobDto, JobKind, JobListParams, JobPageDto, JobParams, JobStateDto, ResultsParams};
-use crate::dto::{File, codebook_name, page_cursor, page_limit};
 use crate::sse;
 use crate::state::AppState;
 

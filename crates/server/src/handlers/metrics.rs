@@ -8,6 +8,7 @@ use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_api::require_all_codebooks;
 use reasonedit_audit::AuditState;
+use reasonedit_dto::job::JobKind;
 use reasonedit_editor::{CodebookName, Editor, EngineStats, Stats};
 use reasonedit_http::metrics::{MetricKind, TEXT_FORMAT, Text};
 use reasonedit_http::problem::{Problem, Result};
@@ -15,7 +16,6 @@ use reasonedit_integration::MetricFamily;
 use reasonedit_jobs::JobState;
 use reasonedit_resilience::blocking;
 
-use crate::dto::job::JobKind;
 use crate::state::AppState;
 
 /// Codebooks that are told of one by one; clients choose the names, and series must not grow without bound.

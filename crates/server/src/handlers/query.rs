@@ -5,7 +5,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::Caller;
 use reasonedit_api::problems::InputProblems;
-use reasonedit_api::{call, put_in_front, resolve};
+use reasonedit_api::query::{AnswerDto, QueryForm, QueryInput};
+use reasonedit_api::{CodebookParams, call, codebook_name, put_in_front, resolve};
 use reasonedit_editor::QueryRequest;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
@@ -13,8 +14,6 @@ use reasonedit_http::payload::Payload;
 use reasonedit_http::problem::{ProblemBody, Result};
 use reasonedit_http::shares::Asked;
 
-use crate::dto::query::{AnswerDto, QueryForm, QueryInput};
-use crate::dto::{CodebookParams, codebook_name};
 use crate::sse;
 use crate::state::AppState;
 

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use reasonedit_access::{BearerVerifier as _, Verified};
 use reasonedit_api::problems::InputProblems;
+use reasonedit_dto::token::{SignInCodeInput, SignInDto, SignedInDto};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::JsonPayload;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_oidc::{Code, Oidc, SignInError};
 
-use crate::dto::token::{SignInCodeInput, SignInDto, SignedInDto};
 use crate::state::AppState;
 
 /// How people sign in

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::{Caller, CodebookScope, NewToken, TokenStore};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
+use reasonedit_dto::token::{CallerDto, IssuedTokenDto, TokenDto, TokenInput, TokenListDto};
 use reasonedit_editor::CodebookName;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::JsonPayload;
@@ -16,7 +17,6 @@ use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_resilience::blocking;
 use time::OffsetDateTime;
 
-use crate::dto::token::{CallerDto, IssuedTokenDto, TokenDto, TokenInput, TokenListDto};
 use crate::state::AppState;
 
 /// Who am I

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
+use reasonedit_api::{File, codebook_name};
+use reasonedit_dto::training_data::TrainingDataParams;
 use reasonedit_editor::EditorError;
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
@@ -12,8 +14,6 @@ use reasonedit_http::limits::Archives;
 use reasonedit_http::problem::Result;
 
 use crate::archive;
-use crate::dto::training_data::TrainingDataParams;
-use crate::dto::{File, codebook_name};
 use crate::state::AppState;
 
 /// Export edits as training data

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dependencies::JobDependencies;
 use super::failure::failed;
-use crate::dto::backup::{BackupRequestDto, BackupResultDto};
-use crate::dto::job::JobKind;
+use reasonedit_dto::backup::{BackupRequestDto, BackupResultDto};
+use reasonedit_dto::job::JobKind;
 
 /// A backup of everything. Where it goes stands in the configuration, and not here.
 #[derive(Clone, Debug, Serialize, Deserialize)]

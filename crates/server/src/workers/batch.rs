@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::dependencies::JobDependencies;
 use super::failure::failed;
 use super::source::{Format, Line, Source};
-use crate::contributor::Contributor;
-use crate::dto::job::{BatchLineDto, BatchResultDto, JobKind};
+use reasonedit_dto::contributor::Contributor;
+use reasonedit_dto::job::{BatchLineDto, BatchResultDto, JobKind};
 
 /// Results read at a time when a batch goes on.
 const PAGE: usize = 1000;

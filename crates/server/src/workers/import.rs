@@ -21,9 +21,9 @@ use ulid::Ulid;
 
 use super::dependencies::JobDependencies;
 use super::failure::{failed, unreadable};
-use crate::contributor::Contributor;
-use crate::dto::codebook::ImportDto;
-use crate::dto::job::JobKind;
+use reasonedit_dto::codebook::ImportDto;
+use reasonedit_dto::contributor::Contributor;
+use reasonedit_dto::job::JobKind;
 
 /// Time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::dependencies::JobDependencies;
 use super::failure::failed;
 use super::reembed::{Tidy, telling};
-use crate::dto::job::JobKind;
-use crate::dto::modularity::{Apply, ModularityRequestDto, ModularityResultDto};
+use reasonedit_dto::job::JobKind;
+use reasonedit_dto::modularity::{Apply, ModularityRequestDto, ModularityResultDto};
 
 /// Number of the piece that holds the report.
 pub(crate) const REPORT: u64 = 0;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dependencies::JobDependencies;
 use super::failure::failed;
-use crate::dto::job::JobKind;
-use crate::dto::modularity::ReembedResultDto;
+use reasonedit_dto::job::JobKind;
+use reasonedit_dto::modularity::ReembedResultDto;
 
 /// What a codebook is moved to without measuring. It stands in the job, so that one that is begun again does
 /// the same.

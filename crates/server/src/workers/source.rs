@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::failure::unreadable;
-use crate::contributor::Contributor;
-use crate::dto::BoxInput;
-use crate::dto::edit_input::EditInput;
+use reasonedit_api::BoxInput;
+use reasonedit_dto::contributor::Contributor;
+use reasonedit_dto::edit_input::EditInput;
 
 /// The file of native records within a tar.
 const RECORDS: &str = "edits.jsonl";

@@ -178,9 +178,19 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     let mut files = Vec::new();
-    for name in
-        ["api", "archive", "backup", "editor", "http", "integrations", "jobs", "page", "server/src", "text"]
-    {
+    for name in [
+        "api",
+        "archive",
+        "backup",
+        "dto",
+        "editor",
+        "http",
+        "integrations",
+        "jobs",
+        "page",
+        "server/src",
+        "text",
+    ] {
         sources(&root().join("crates").join(name), &mut files);
     }
     files.push(root().join("crates/inference/src/failure.rs"));

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod backup;
 pub mod codebook;
+pub mod contributor;
 pub mod edit;
 pub mod edit_input;
 pub mod erasure;
@@ -15,9 +16,3 @@ pub mod job;
 pub mod modularity;
 pub mod token;
 pub mod training_data;
-
-pub use reasonedit_api::{
-    BoxDto, BoxInput, CodebookParams, File, KindDto, Metadata, OpinionDto, WarningDto, image, query,
-    retrieval,
-};
-pub(crate) use reasonedit_api::{codebook_name, page_cursor, page_limit, rfc3339, rounded};

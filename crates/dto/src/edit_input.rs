@@ -15,9 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::image::{IMAGE_PART, ImageInput, ImageSchema};
-use super::{BoxInput, Metadata};
 use crate::contributor::Contributor;
+use reasonedit_api::image::{IMAGE_PART, ImageInput, ImageSchema};
+use reasonedit_api::{BoxInput, Metadata};
 
 /// A correction: what was shown and asked, what is right, and why.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -53,7 +53,7 @@ pub struct EditInput {
 
 impl EditInput {
     /// The reasoning, if it is one text.
-    pub(crate) fn reasoning_text(&self) -> Option<&str> {
+    pub fn reasoning_text(&self) -> Option<&str> {
         match &self.reasoning {
             Some(Reasoning::Text(text)) => Some(text),
             _ => None,
@@ -65,7 +65,7 @@ impl EditInput {
     ///
     /// # Errors
     /// 403 for another author; 422 and what fetching says for pictures that can't be had.
-    pub(crate) async fn into_request(
+    pub async fn into_request(
         self,
         fetcher: &Fetcher,
         by: &Contributor,
@@ -121,7 +121,7 @@ pub enum Reasoning {
 
 impl Reasoning {
     /// The statements; one text is split into sentences, and `warnings` tell what of it is in none.
-    pub(crate) fn into_statements(self, warnings: &mut Vec<Warning>) -> Vec<StatementInput> {
+    pub fn into_statements(self, warnings: &mut Vec<Warning>) -> Vec<StatementInput> {
         const PLACE: &str = "/reasoning";
         match self {
             Self::Text(mut text) => {
@@ -204,7 +204,7 @@ impl<'de> Deserialize<'de> for StatementBody {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = StatementInput)]
-pub(crate) struct StatementSchema {
+pub struct StatementSchema {
     /// The statement.
     #[schema(min_length = 1, example = "The lesion has an irregular border.")]
     statement: String,
@@ -217,7 +217,7 @@ pub(crate) struct StatementSchema {
 #[serde(untagged)]
 #[schema(as = ReasoningInput)]
 #[allow(dead_code, reason = "describes `Reasoning` in the contract")]
-pub(crate) enum ReasoningSchema {
+pub enum ReasoningSchema {
     /// One text, split into sentences.
     Text(String),
     /// Statement by statement.
@@ -228,7 +228,7 @@ pub(crate) enum ReasoningSchema {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "describes `StatementBody` in the contract")]
-pub(crate) enum StatementOrText {
+pub enum StatementOrText {
     /// The text alone.
     Text(String),
     /// With boxes.
@@ -238,7 +238,7 @@ pub(crate) enum StatementOrText {
 /// `POST /edits` as a form.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form in the contract")]
-pub(crate) struct EditForm {
+pub struct EditForm {
     /// The picture file; or as a text what `image` of the JSON body has.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,

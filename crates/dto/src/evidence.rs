@@ -8,9 +8,9 @@ use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::edit::{EvidenceDto, ImageDto};
-use super::image::{IMAGE_PART, ImageInput, ImageSchema};
-use super::{WarningDto, rounded};
+use crate::edit::{EvidenceDto, ImageDto};
+use reasonedit_api::image::{IMAGE_PART, ImageInput, ImageSchema};
+use reasonedit_api::{WarningDto, rounded};
 
 /// Statements that evidence is looked for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -36,7 +36,7 @@ impl FormBody for EvidenceInput {
 /// `POST /evidence` as a form.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form in the contract")]
-pub(crate) struct EvidenceForm {
+pub struct EvidenceForm {
     /// The picture file; or as a text what `image` of the JSON body has.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
@@ -109,7 +109,7 @@ impl From<&PatchOpinion> for CandidateDto {
 
 impl EvidenceSearchDto {
     /// What was found for these statements.
-    pub(crate) fn new(statements: Vec<String>, found: &EvidenceFound) -> Self {
+    pub fn new(statements: Vec<String>, found: &EvidenceFound) -> Self {
         let of = |((statement, search), p_yes): ((String, &PatchSearch), &f64)| FoundDto {
             statement,
             p_yes: *p_yes,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{KindDto, Metadata, OpinionDto, WarningDto, rfc3339, rounded};
+use reasonedit_api::{KindDto, Metadata, OpinionDto, WarningDto, rfc3339, rounded};
 
 /// An edit with everything known of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]

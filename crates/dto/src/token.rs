@@ -174,7 +174,7 @@ pub struct CallerDto {
 
 impl CallerDto {
     /// `caller` at a service that asks for tokens or doesn't.
-    pub(crate) fn new(caller: &Caller, tokens_asked_for: bool) -> Self {
+    pub fn new(caller: &Caller, tokens_asked_for: bool) -> Self {
         Self {
             tokens_asked_for,
             name: caller.name().map(str::to_owned),

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 /// input: the token may be revoked by then, and what was accepted is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Contributor {
+pub struct Contributor {
     name: Option<String>,
     role: AccessRole,
-    pub(crate) scope: CodebookScope,
+    /// The codebooks whose pictures they may name.
+    pub scope: CodebookScope,
 }
 
 impl Default for Contributor {
@@ -31,13 +32,13 @@ impl From<&Caller> for Contributor {
 
 impl Contributor {
     /// Whether this is nobody by name, who may do everything: then a job's input says nothing of it.
-    pub(crate) fn is_unnamed_admin(&self) -> bool {
+    pub fn is_unnamed_admin(&self) -> bool {
         *self == Self::default()
     }
 
     /// An import of theirs: of an archive of at most so many bytes, and with pictures of other codebooks only
     /// if they see all.
-    pub(crate) fn import_options(&self, bytes: u64) -> ImportOptions {
+    pub fn import_options(&self, bytes: u64) -> ImportOptions {
         let pictures_of_others = self.scope == CodebookScope::All;
         ImportOptions { pictures_of_others, ..ImportOptions::new(bytes) }
     }
@@ -46,7 +47,7 @@ impl Contributor {
     ///
     /// # Errors
     /// 403 for another's name.
-    pub(crate) fn author(&self, said: Option<String>) -> Result<Option<String>> {
+    pub fn author(&self, said: Option<String>) -> Result<Option<String>> {
         author(self.name.as_deref(), self.role, said)
     }
 }

@@ -8,10 +8,10 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
-use super::backup::BackupResultDto;
-use super::codebook::ImportDto;
-use super::modularity::{ModularityResultDto, ReembedResultDto};
-use super::rfc3339;
+use crate::backup::BackupResultDto;
+use crate::codebook::ImportDto;
+use crate::modularity::{ModularityResultDto, ReembedResultDto};
+use reasonedit_api::rfc3339;
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -31,11 +31,10 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Modularity, Self::Reembed, Self::Batch, Self::Import, Self::Backup];
+    pub const ALL: [Self; 5] = [Self::Modularity, Self::Reembed, Self::Batch, Self::Import, Self::Backup];
 
     /// As on the wire, and as the types of jobs are called.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Modularity => "modularity",
             Self::Reembed => "reembed",
@@ -136,7 +135,7 @@ impl From<JobView> for JobDto {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "describes `JobDto::result` in the contract")]
-pub(crate) enum JobResult {
+pub enum JobResult {
     /// Of a `batch`.
     Batch(BatchResultDto),
     /// Of an `import`.

@@ -83,7 +83,8 @@ pub struct TrainingDataParams {
 }
 
 impl TrainingDataParams {
-    pub(crate) fn options(&self) -> TrainingOptions {
+    /// What is asked for, as the editor takes it.
+    pub fn options(&self) -> TrainingOptions {
         let format = match self.format {
             TrainingFormatDto::Trl => Trainer::Trl,
             TrainingFormatDto::LlamaFactory => Trainer::LlamaFactory,

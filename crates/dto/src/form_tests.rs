@@ -1,13 +1,13 @@
 //! Forms as the bodies that they stand for.
 
 use bytes::Bytes;
+use reasonedit_api::image::ImageInput;
+use reasonedit_api::query::QueryInput;
 use reasonedit_http::multipart::{MAX_PARTS, parse};
 use reasonedit_http::problem::Result;
 use serde_json::{Value, json};
 
-use crate::dto::edit_input::{EditInput, Reasoning};
-use crate::dto::image::ImageInput;
-use crate::dto::query::QueryInput;
+use crate::edit_input::{EditInput, Reasoning};
 
 const TYPE: &str = "multipart/form-data; boundary=XX";
 

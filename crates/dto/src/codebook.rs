@@ -5,8 +5,7 @@ use reasonedit_imaging::PixelRules;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::BoxDto;
-use super::KindDto;
+use reasonedit_api::{BoxDto, KindDto};
 
 /// Which codebooks are listed.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -207,7 +206,8 @@ impl From<ImportSummary> for ImportDto {
 }
 
 impl CodebookDto {
-    pub(crate) fn new(name: String, stats: &Stats) -> Self {
+    /// The statistics of the codebook of this name.
+    pub fn new(name: String, stats: &Stats) -> Self {
         Self {
             name,
             edits: stats.edits,

@@ -4,50 +4,50 @@ use reasonedit_editor::ErasureView;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::dto::rfc3339;
+use reasonedit_api::rfc3339;
 
 /// How an edit is taken back.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RevertParams {
+pub struct RevertParams {
     /// Name of the codebook; without it the one of the token, or `default`.
-    pub(crate) codebook: Option<String>,
+    pub codebook: Option<String>,
     /// Erases it for good, live or taken back, and its picture with it unless another edit is about that.
     /// Needs the role admin.
     #[serde(default)]
-    pub(crate) erase: bool,
+    pub erase: bool,
 }
 
 /// What was erased.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Erasure)]
-pub(crate) struct ErasureDto {
+pub struct ErasureDto {
     /// When. Of an edit that had been erased before, then.
     #[schema(format = DateTime, example = "2026-11-30T08:00:00.000Z")]
-    pub(crate) erased_at: String,
+    pub erased_at: String,
     /// By whom; `null` where tokens are not asked for, or have no name.
-    pub(crate) erased_by: Option<String>,
+    pub erased_by: Option<String>,
     /// The edits. That each was made and erased stays in the codebook's history, and nothing else of it.
-    pub(crate) edits: Vec<ErasedEditDto>,
+    pub edits: Vec<ErasedEditDto>,
     /// The picture, where it was erased.
-    pub(crate) picture: Option<String>,
+    pub picture: Option<String>,
     /// The picture, where it stays because other edits are about it, live ones or such as were taken back.
-    pub(crate) kept_picture: Option<String>,
+    pub kept_picture: Option<String>,
     /// Folders of the data folder that hold what it was before its content was sealed: it is still in there
     /// until somebody removes them.
-    pub(crate) unsealed_copies: Vec<String>,
+    pub unsealed_copies: Vec<String>,
 }
 
 /// An edit that was erased.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ErasedEdit)]
-pub(crate) struct ErasedEditDto {
+pub struct ErasedEditDto {
     /// Name of its codebook.
     #[schema(example = "default")]
-    pub(crate) codebook: String,
+    pub codebook: String,
     /// Its ULID.
-    pub(crate) id: String,
+    pub id: String,
 }
 
 impl From<ErasureView> for ErasureDto {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::codebook::EmbeddingDto;
+use crate::codebook::EmbeddingDto;
 
 /// When a selection is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -133,7 +133,7 @@ pub struct ModularityRequestDto {
 
 impl ModularityRequestDto {
     /// What the editor is asked for.
-    pub(crate) fn request(&self) -> ModularityRequest {
+    pub fn request(&self) -> ModularityRequest {
         let default = ModularityRequest::default();
         let pooling = self.pooling.as_ref();
         ModularityRequest {
