@@ -12,7 +12,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use reasonedit_codebook::{
     Codebook, CodebookConfig, CodebookName, CodebookStore, EditId, EditRecord, Embedding, EntryKind,
     EventOrigin, Generation, GenerationId, Idempotency, ImageId, ImageInfo, Member, MemberId, MemoryStore,
-    RetrievalParams, SledStore, Statement,
+    RetrievalParams, Seeds, SledStore, Statement,
 };
 use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
@@ -42,6 +42,7 @@ impl RandomEdits {
             vision_dim: DIM,
             sentence_dim: 0,
             pixels: PixelRules::CURRENT,
+            seeds: Seeds::CURRENT,
         };
         Self { generation: Generation { embedding, chosen: false }, state: 1, made: 0 }
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use reasonedit_codebook::{
     Codebook, CodebookName, CodebookStore, EditId, EditRecord, Embedding, EntryKind, EventOrigin, Generation,
-    GenerationId, ImageId, ImageInfo, Member, MemberId, MemoryStore, Result, RetrievalParams, Statement,
+    GenerationId, ImageId, ImageInfo, Member, MemberId, MemoryStore, Result, RetrievalParams, Seeds,
+    Statement,
 };
 use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
@@ -101,6 +102,7 @@ fn main() -> Result<()> {
         vision_dim: dim,
         sentence_dim: 0,
         pixels: PixelRules::CURRENT,
+        seeds: Seeds::CURRENT,
     };
     let generation = Generation { embedding: embedding.clone(), chosen: false };
     let mut state = 1;

@@ -93,7 +93,7 @@ pub use reasonedit_images::{ImageStamp, ImageStore, Scratch, ScratchReader, Stag
 pub use reasonedit_keyring::Erasure;
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,
-    ImageInfo, Opinion, Statement,
+    ImageInfo, Opinion, Seeds, Statement,
 };
 pub use relevant::{Relevance, Relevant, RelevantStatement};
 pub use retrieve::{Fact, Retrieval, Superseded};

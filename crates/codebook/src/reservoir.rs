@@ -1,9 +1,9 @@
 //! Distances between pairs of keys, which the retrieval gate takes its threshold from (paper section 3.2;
 //! method section 5).
 //!
-//! The pairs are those of a reservoir of keys: the 2,000 keys of the least `blake3(seed, id)`. Which keys
-//! these are depends on the set of keys alone, not on the order in which they came. Each key of the reservoir
-//! keeps its distances to those that entered before it, so a change costs one row, and a threshold one
+//! The pairs are those of a reservoir of keys: the 2,000 keys of the least `blake3(seed, vector)`, or of the
+//! least `blake3(seed, id)` where a codebook's seeds are ids. Which keys these are depends on the set of keys
+//! alone, not on the order in which they came. Each key of the reservoir keeps its distances to those that entered before it, so a change costs one row, and a threshold one
 //! selection over the pairs.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::geometry;
 use crate::ids::MemberId;
 use crate::key::Key;
+use crate::records::Seeds;
 use crate::sorted::SortedMap;
 
 type Rank = ([u8; 16], MemberId);
@@ -22,8 +23,11 @@ type Rank = ([u8; 16], MemberId);
 pub(crate) struct Reservoir {
     capacity: usize,
     seed: u64,
+    seeds: Seeds,
     /// All keys in the order in which they are taken up.
     ranked: SortedMap<Rank, Arc<Key>>,
+    /// Where each of them stands in `ranked`.
+    ranks: SortedMap<MemberId, Rank>,
     /// The keys taken up, in the order in which they entered.
     rows: SortedMap<u64, Arc<SampledKey>>,
     /// Where each of them stands in `rows`.
@@ -40,24 +44,34 @@ struct SampledKey {
 }
 
 impl Reservoir {
-    pub(crate) fn new(capacity: usize, seed: u64) -> Self {
+    pub(crate) fn new(capacity: usize, seed: u64, seeds: Seeds) -> Self {
         Self {
             capacity,
             seed,
+            seeds,
             ranked: SortedMap::default(),
+            ranks: SortedMap::default(),
             rows: SortedMap::default(),
             entered: SortedMap::default(),
             next: 0,
         }
     }
 
-    fn rank(&self, id: MemberId) -> Rank {
+    fn rank(&self, key: &Key) -> Rank {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.seed.to_le_bytes());
-        hasher.update(&id.to_bytes());
+        match self.seeds {
+            Seeds::Ids => {
+                hasher.update(&key.id.to_bytes());
+            }
+            Seeds::Content => {
+                let bytes: Vec<u8> = key.vector().iter().flat_map(|number| number.to_le_bytes()).collect();
+                hasher.update(&bytes);
+            }
+        }
         let mut rank = [0; 16];
         rank.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        (rank, id)
+        (rank, key.id)
     }
 
     /// Follows a change: `gone` are keys that went or moved, `new` keys that came or moved.
@@ -67,14 +81,13 @@ impl Reservoir {
         new: impl IntoIterator<Item = Arc<Key>>,
     ) {
         for id in gone {
-            let rank = self.rank(id);
-            self.ranked.remove(&rank);
-            self.leave(&rank);
+            self.forget(id);
         }
         for key in new {
-            let rank = self.rank(key.id);
+            self.forget(key.id);
+            let rank = self.rank(&key);
+            self.ranks.insert(key.id, rank);
             self.ranked.insert(rank, key);
-            self.leave(&rank);
         }
         // Whoever stands behind the capacity leaves; whoever stands before it and is not in enters.
         let last = self.ranked.iter().nth(self.capacity.saturating_sub(1)).map(|(rank, _)| *rank);
@@ -93,6 +106,13 @@ impl Reservoir {
             .map(|(rank, key)| (*rank, Arc::clone(key)))
             .collect();
         self.enter(&entering);
+    }
+
+    fn forget(&mut self, id: MemberId) {
+        if let Some(rank) = self.ranks.remove(&id) {
+            self.ranked.remove(&rank);
+            self.leave(&rank);
+        }
     }
 
     fn leave(&mut self, rank: &Rank) {

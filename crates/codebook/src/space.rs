@@ -17,7 +17,7 @@ use crate::index::{Hit, Index, Slot};
 use crate::key::Key;
 use crate::member::EntryKind;
 use crate::reservoir::Reservoir;
-use crate::{CodebookConfig, Embedding};
+use crate::{CodebookConfig, Embedding, Seeds};
 
 /// Thresholds that one space remembers; callers choose percentiles, so there must be a limit.
 const REMEMBERED: usize = 64;
@@ -67,7 +67,11 @@ impl Space {
             view,
             vision_dim: embedding.map_or(0, |embedding| embedding.vision_dim as usize),
             index: Index::new(embedding.map_or(0, Embedding::dim)),
-            reservoir: Reservoir::new(config.gate.reservoir, config.gate.seed),
+            reservoir: Reservoir::new(
+                config.gate.reservoir,
+                config.gate.seed,
+                embedding.map_or(Seeds::CURRENT, |embedding| embedding.seeds),
+            ),
             neighbours: config.hubness.neighbours,
             hubness: OnceLock::new(),
             thresholds: Mutex::default(),

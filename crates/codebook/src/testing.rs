@@ -10,7 +10,7 @@ use ulid::Ulid;
 use crate::ids::{EditId, GenerationId, ImageId, MemberId};
 use crate::key::{Key, KeyState};
 use crate::member::{EntryKind, Member};
-use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Statement};
+use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Seeds, Statement};
 use crate::store::SharedEdit;
 
 /// `SplitMix64`: small, and the same everywhere.
@@ -52,6 +52,7 @@ pub(crate) fn embedding(dim: u32) -> Embedding {
         sentence_dim: 1,
         // As in the fixtures of `migrations`, which are older than the others.
         pixels: PixelRules::First,
+        seeds: Seeds::Ids,
     }
 }
 

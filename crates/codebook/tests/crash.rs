@@ -32,6 +32,7 @@ fn generation(n: u64) -> Generation {
         vision_dim: DIM,
         sentence_dim: 0,
         pixels: PixelRules::CURRENT,
+        seeds: Seeds::CURRENT,
     };
     Generation { embedding, chosen: n > 0 }
 }

@@ -1,5 +1,6 @@
 //! Codebooks: counts, keys, archives.
 
+use reasonedit_editor::Seeds;
 use reasonedit_editor::{CodebookSummary, Embedding, ImportSummary, Key, Sentence, Stats};
 use reasonedit_imaging::PixelRules;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,10 @@ pub struct EmbeddingDto {
     /// that. `POST /modularity/reembed` moves one over.
     #[schema(value_type = String, example = "declared_range")]
     pub pixels: PixelRules,
+    /// What radii and the gate's sample are drawn by: `content`, so that the same edits in the same order are
+    /// the same codebook everywhere, or `ids` for a codebook of before there was that.
+    #[schema(value_type = String, example = "content")]
+    pub seeds: Seeds,
 }
 
 /// Parameters of an import.
@@ -233,6 +238,7 @@ impl From<&Embedding> for EmbeddingDto {
             vision_dim: embedding.vision_dim,
             sentence_dim: embedding.sentence_dim,
             pixels: embedding.pixels,
+            seeds: embedding.seeds,
         }
     }
 }

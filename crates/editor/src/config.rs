@@ -57,7 +57,7 @@ pub struct EmbeddingConfig {
 }
 
 /// What to do with a codebook whose keys were made with another model or sentence encoder, or with another
-/// tap, pooling or λ unless these were chosen for it. Other rules of pixels are no reason to refuse one: it
+/// tap, pooling or λ unless these were chosen for it. Other rules of keys are no reason to refuse one: it
 /// goes on with its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

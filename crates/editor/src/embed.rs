@@ -3,7 +3,7 @@
 //! few texts in many ways. With a language tap the first half is of picture and text together, and every pair
 //! is run by itself.
 
-use reasonedit_codebook::{Embedding, Generation, GenerationId};
+use reasonedit_codebook::{Embedding, Generation, GenerationId, Seeds};
 use reasonedit_imaging::PixelRules;
 use reasonedit_inference::{
     CallOptions, EngineHandle, KeyedImage, ModelInfo, Pooled, Pooling, SentenceInfo, TapName, TapStage,
@@ -24,6 +24,26 @@ pub(crate) struct Embedder {
     pooling: Pooling,
     /// Whether the tap's state depends on the text too.
     of_pairs: bool,
+}
+
+/// What of an embedding no configuration has a say in: a codebook keeps to the rules that its keys were made
+/// by until it is moved over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRules {
+    /// How the samples of pictures are read.
+    pub(crate) pixels: PixelRules,
+    /// What random choices are seeded by.
+    pub(crate) seeds: Seeds,
+}
+
+impl KeyRules {
+    /// Those of codebooks that begin now.
+    pub(crate) const CURRENT: Self = Self { pixels: PixelRules::CURRENT, seeds: Seeds::CURRENT };
+
+    /// Those of stored keys.
+    pub(crate) fn of(embedding: &Embedding) -> Self {
+        Self { pixels: embedding.pixels, seeds: embedding.seeds }
+    }
 }
 
 impl Embedder {
@@ -79,7 +99,7 @@ impl Embedder {
             _ => return None,
         };
         let made = Self::new(TapName(stored.tap.clone()), pooling, stored.lambda, (model, encoder))
-            .with_pixels(stored.pixels);
+            .by(KeyRules::of(stored));
         made.embedding.same_space(stored).then(|| Self {
             embedding: stored.clone(),
             chosen: generation.chosen,
@@ -109,7 +129,8 @@ impl Embedder {
             encoder_fingerprint: encoder.fingerprint.clone(),
             vision_dim: width as u32,
             sentence_dim: encoder.width as u32,
-            pixels: PixelRules::CURRENT,
+            pixels: KeyRules::CURRENT.pixels,
+            seeds: KeyRules::CURRENT.seeds,
         };
         embedding.id = derived_id(&embedding);
         Self { embedding, chosen: false, tap, pooling, of_pairs }
@@ -121,13 +142,18 @@ impl Embedder {
         self
     }
 
-    /// The same with the samples of pictures read by these rules, and the id of that.
-    pub(crate) fn with_pixels(mut self, pixels: PixelRules) -> Self {
-        if self.embedding.pixels != pixels {
-            self.embedding.pixels = pixels;
+    /// The same by these rules, and the id of that.
+    pub(crate) fn by(mut self, rules: KeyRules) -> Self {
+        if self.rules() != rules {
+            (self.embedding.pixels, self.embedding.seeds) = (rules.pixels, rules.seeds);
             self.embedding.id = derived_id(&self.embedding);
         }
         self
+    }
+
+    /// What no configuration has a say in.
+    pub(crate) fn rules(&self) -> KeyRules {
+        KeyRules::of(&self.embedding)
     }
 
     /// How the samples of pictures are read.
@@ -249,7 +275,7 @@ fn is_weight(lambda: f64) -> bool {
 }
 
 /// The id of a codebook's first generation follows from what it is: the same model, tap, λ, encoder and rules
-/// of pixels have the same id wherever keys are made, so that two first edits at once begin the same
+/// have the same id wherever keys are made, so that two first edits at once begin the same
 /// generation. Later generations have ids of their own.
 fn derived_id(embedding: &Embedding) -> GenerationId {
     let mut hasher = blake3::Hasher::new();
@@ -262,6 +288,9 @@ fn derived_id(embedding: &Embedding) -> GenerationId {
     // The first rules had no name: ids of before stay.
     if embedding.pixels != PixelRules::First {
         hasher.update(format!("{:?}", embedding.pixels).as_bytes());
+    }
+    if embedding.seeds != Seeds::Ids {
+        hasher.update(format!("seeds: {:?}", embedding.seeds).as_bytes());
     }
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

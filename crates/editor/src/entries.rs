@@ -2,14 +2,14 @@
 //! their keys and radii (paper section 3.2, codebook construction; method sections 2 and 3).
 //!
 //! Everything here depends on the stored edit, the configuration and the model alone; every random choice is
-//! seeded by the edit's id, so that making the members anew (after an import, or with another embedding)
-//! gives the same ones.
+//! seeded by what it is about, so that making the members anew (after an import, with another embedding, for
+//! the same edit in another codebook) gives the same ones.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use reasonedit_codebook::{EditId, EditRecord, EntryKind, Member, MemberId};
+use reasonedit_codebook::{EditId, EditRecord, EntryKind, Member, MemberId, Seeds};
 use reasonedit_imaging::augment::augment;
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
 use reasonedit_inference::{CallOptions, FeatureKey, KeyedImage};
@@ -87,12 +87,15 @@ impl EntryMaker<'_> {
         let areas: Vec<Option<PixelBox>> = distinct(pairings.iter().map(|p| p.area));
 
         let mut inputs: Vec<KeyedImage> = areas.iter().map(|area| picture.input(*area)).collect();
-        inputs.extend(augmented_inputs(self.core, record.id, picture, &areas).await?);
+        let seeds = EditSeeds { rules: self.embedder.rules().seeds, edit: record.id };
+        inputs.extend(augmented_inputs(self.core, seeds, picture, &areas).await?);
 
         let all_texts = async {
-            let seed = seed(record.id, "paraphrase", 0);
             let (radius, prompts) = (&config.radius, &config.prompts);
             let writer = self.core.paraphraser();
+            let seed = |index: usize, draw: usize| {
+                seeds.paraphrase(&texts[index], index * radius.pairs + draw, draw)
+            };
             let rewritten =
                 paraphrases(writer, radius, prompts, &texts, radius.pairs, seed, self.options).await?;
             Ok(texts.iter().cloned().chain(rewritten.into_iter().flatten()).collect())
@@ -165,7 +168,7 @@ fn pairings(config: &EditorConfig, record: &EditRecord) -> Vec<Pairing> {
 /// Augmented pictures of every area, `pairs` each, area by area.
 async fn augmented_inputs(
     core: &Core,
-    edit: EditId,
+    seeds: EditSeeds,
     picture: &Picture,
     areas: &[Option<PixelBox>],
 ) -> Result<Vec<KeyedImage>, EditorError> {
@@ -182,7 +185,7 @@ async fn augmented_inputs(
                 None => bounded(pixels.as_ref().clone(), limit),
             };
             for draw in 0..pairs {
-                let seed = seed(edit, "augment", (index * pairs + draw) as u64);
+                let seed = seeds.augmentation(&id, *area, index * pairs + draw, draw);
                 let augmented = augment(&part, &settings, &backgrounds, seed);
                 let mut identity = blake3::Hasher::new();
                 identity.update(b"augmented").update(&id).update(&seed.to_le_bytes());
@@ -206,10 +209,55 @@ pub(crate) fn bounded(picture: RgbImage, limit: u32) -> RgbImage {
     resize(&picture, side(width), side(height), Filter::Bilinear)
 }
 
-/// A seed for one random choice about one edit.
-fn seed(edit: EditId, what: &str, index: u64) -> u64 {
+/// Seeds of the random choices about an edit.
+#[derive(Clone, Copy)]
+struct EditSeeds {
+    rules: Seeds,
+    edit: EditId,
+}
+
+impl EditSeeds {
+    /// Of a picture's part, which is the `nth` augmentation of the edit and the `draw`th of this part.
+    fn augmentation(self, picture: &[u8], area: Option<PixelBox>, nth: usize, draw: usize) -> u64 {
+        match self.rules {
+            Seeds::Ids => self.of_edit("augment", nth as u64),
+            Seeds::Content => {
+                let part = match area {
+                    None => Vec::new(),
+                    Some(PixelBox { x, y, width, height }) => {
+                        [x, y, width, height].iter().flat_map(|number| number.to_le_bytes()).collect()
+                    }
+                };
+                seed(&[b"augment", picture, &part, &(draw as u64).to_le_bytes()])
+            }
+        }
+    }
+
+    /// Of a text, which is the `nth` paraphrase of the edit and the `draw`th of this text.
+    fn paraphrase(self, text: &str, nth: usize, draw: usize) -> u64 {
+        match self.rules {
+            Seeds::Ids => self.of_edit("paraphrase", 0).wrapping_add(nth as u64),
+            Seeds::Content => seed(&[b"paraphrase", text.as_bytes(), &(draw as u64).to_le_bytes()]),
+        }
+    }
+
+    fn of_edit(self, what: &str, index: u64) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.edit.0.to_bytes()).update(what.as_bytes()).update(&index.to_le_bytes());
+        first_bytes(&hasher)
+    }
+}
+
+/// A seed that follows from these parts.
+fn seed(parts: &[&[u8]]) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&edit.0.to_bytes()).update(what.as_bytes()).update(&index.to_le_bytes());
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    first_bytes(&hasher)
+}
+
+fn first_bytes(hasher: &blake3::Hasher) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     u64::from_le_bytes(first)

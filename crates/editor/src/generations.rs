@@ -2,8 +2,8 @@
 //!
 //! A codebook keeps to the tap, pooling and λ that were chosen for it; one for which nothing was chosen
 //! follows the configuration, which must then be the one that its keys were made with. Either way the model
-//! and the encoder must be those that made them, and the samples of pictures are read by the rules of its
-//! keys: a codebook of before there were others goes on with the first until it is moved over.
+//! and the encoder must be those that made them, and its keys are made by the rules (of pixels, of seeds) that
+//! they were made by before: a codebook of before there were others goes on with the first until it is moved over.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use reasonedit_inference::TapName;
 
 use crate::core::Core;
 use crate::editor::Editor;
-use crate::embed::Embedder;
+use crate::embed::{Embedder, KeyRules};
 use crate::error::EditorError;
 
 /// Taps that are pooled in every vision pass. Codebooks beyond that are served as well, with a pass of their
@@ -68,8 +68,7 @@ impl Core {
             return self.stored_embedder(&generation);
         }
         let stored = &generation.embedding;
-        // The configuration has no say in how pixels were read.
-        let configured = self.configured_embedder()?.with_pixels(stored.pixels);
+        let configured = self.configured_embedder()?.by(KeyRules::of(stored));
         if configured.embedding.same_space(stored) {
             Ok(configured.under(stored.id))
         } else {
@@ -78,7 +77,7 @@ impl Core {
     }
 
     /// The embedding for edits of an archive: a codebook that begins with one takes over what was chosen for
-    /// it and how its pixels were read, if that can be computed here.
+    /// it and the rules of its keys, if that can be computed here.
     pub(crate) fn embedder_of_import(
         &self,
         name: &CodebookName,
@@ -88,7 +87,7 @@ impl Core {
         let Some(archived) = archived.filter(|_| !begun) else { return self.embedder_of(name) };
         let stored = Embedder::stored(archived, self.model(), self.encoder());
         let configured = self.configured_embedder()?;
-        let as_archived = configured.clone().with_pixels(archived.embedding.pixels);
+        let as_archived = configured.clone().by(KeyRules::of(&archived.embedding));
         match stored.filter(|_| archived.chosen) {
             Some(embedder) => Ok(embedder),
             None if as_archived.embedding.same_space(&archived.embedding) => Ok(as_archived),

@@ -112,7 +112,7 @@ pub use reasonedit_archive::{ExportSummary, KeptMembers};
 pub use reasonedit_codebook::{
     CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
     EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Relevance,
-    Retrieval, Sentence, Stats, Superseded,
+    Retrieval, Seeds, Sentence, Stats, Superseded,
 };
 pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::prompt::{FormatFault, Role};

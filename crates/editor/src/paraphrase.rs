@@ -7,21 +7,21 @@ use crate::config::{Paraphrase, RadiusConfig};
 use crate::error::EditorError;
 use crate::prompts::Prompts;
 
-/// `count` paraphrases of each text, reproducible from `seed`.
+/// `count` paraphrases of each text, reproducible from the seed of the text of an index and the draw.
 pub(crate) async fn paraphrases(
     engine: &EngineHandle,
     config: &RadiusConfig,
     prompts: &Prompts,
     texts: &[String],
     count: usize,
-    seed: u64,
+    seed: impl Fn(usize, usize) -> u64,
     options: CallOptions,
 ) -> Result<Vec<Vec<String>>, EditorError> {
     let mut all = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         let mut of_text = Vec::with_capacity(count);
         for draw in 0..count {
-            let seed = seed.wrapping_add((index * count + draw) as u64);
+            let seed = seed(index, draw);
             let by_model = match config.paraphrase {
                 Paraphrase::Model => by_model(engine, config, prompts, text, draw, seed, options).await?,
                 Paraphrase::Rules => None,

@@ -20,12 +20,11 @@ use reasonedit_codebook::{
     Build, BuildProgress, Codebook, CodebookError, CodebookName, EditRecord, Generation, GenerationId,
     Member, Snapshot,
 };
-use reasonedit_imaging::PixelRules;
 use reasonedit_inference::{CallOptions, Priority};
 
 use crate::config::OnMismatch;
 use crate::editor::Editor;
-use crate::embed::Embedder;
+use crate::embed::{Embedder, KeyRules};
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
 use crate::pictures::blocking;
@@ -76,7 +75,7 @@ impl Editor {
         self.move_to(book, wanted, progress, cancelled).await
     }
 
-    /// Makes every key anew where pictures are read by other rules than today's: tap, pooling and λ stay what
+    /// Makes every key anew where that is by other rules than today's (of pixels, of seeds): tap, pooling and λ stay what
     /// they are, chosen or configured. Else nothing is made. The same rules as for [`Editor::reembed`], and
     /// [`Editor::rollback`] goes back.
     ///
@@ -92,8 +91,8 @@ impl Editor {
         let live = book.snapshot();
         let own = self.core.embedder_for(&live)?;
         match live.embedding() {
-            Some(_) if own.pixels() != PixelRules::CURRENT => {
-                self.move_to(book, own.with_pixels(PixelRules::CURRENT), progress, cancelled).await
+            Some(_) if own.rules() != KeyRules::CURRENT => {
+                self.move_to(book, own.by(KeyRules::CURRENT), progress, cancelled).await
             }
             Some(embedding) => Ok(embedding.id),
             None => Err(CodebookError::UnknownCodebook(codebook.clone()).into()),
@@ -125,7 +124,7 @@ impl Editor {
         let configured = self.core.configured_embedder()?;
         // A codebook that followed the configuration does so again, unless that says something else by now.
         let chosen = live.previous().is_some_and(|previous| {
-            let configured = configured.with_pixels(previous.embedding.pixels).embedding;
+            let configured = configured.by(KeyRules::of(&previous.embedding)).embedding;
             previous.chosen || !previous.embedding.same_space(&configured)
         });
         let build = blocking(move || Ok(book.begin_rollback(to, chosen)?)).await?;
@@ -152,7 +151,7 @@ impl Editor {
 
     /// Brings every codebook that follows the configuration, or whose keys another model or encoder made, to
     /// the configured embedding, if the configuration says so. One that is left as it is refuses edits and
-    /// queries; the log names it. Other rules of pixels are no reason to refuse one: it is moved over where
+    /// queries; the log names it. Other rules of keys are no reason to refuse one: it is moved over where
     /// that can be done, and else goes on as it is.
     pub(crate) async fn settle_embeddings(&self) -> Result<(), EditorError> {
         let wanted = self.core.configured_embedder()?;
@@ -165,8 +164,8 @@ impl Editor {
                         let (tap, lambda) = (&own.embedding.tap, own.embedding.lambda);
                         tracing::info!(codebook = %name, %tap, lambda, "keeps to the embedding chosen for it");
                     }
-                    if own.pixels() != PixelRules::CURRENT {
-                        self.settle_pixels(&name, &own).await;
+                    if own.rules() != KeyRules::CURRENT {
+                        self.settle_rules(&name, &own).await;
                     }
                 }
                 (Err(mismatch), OnMismatch::Refuse) => {
@@ -186,21 +185,21 @@ impl Editor {
         Ok(())
     }
 
-    /// Moves a codebook that reads pixels by other rules than today's over to these, if the configuration
+    /// Moves a codebook whose keys are made by other rules than today's over to these, if the configuration
     /// says that keys follow it.
-    async fn settle_pixels(&self, name: &CodebookName, own: &Embedder) {
-        let pixels = own.pixels();
+    async fn settle_rules(&self, name: &CodebookName, own: &Embedder) {
+        let KeyRules { pixels, seeds } = own.rules();
         if self.core.config().embedding.on_mismatch == OnMismatch::Reembed && !own.chosen {
             match self.renew(name, |_| (), std::future::pending()).await {
-                Ok(_) => tracing::info!(codebook = %name, "made every key anew by today's rules of pixels"),
+                Ok(_) => tracing::info!(codebook = %name, "made every key anew by today's rules"),
                 Err(error) => {
-                    tracing::warn!(codebook = %name, %error, ?pixels, "goes on with the rules of pixels that it has");
+                    tracing::warn!(codebook = %name, %error, ?pixels, ?seeds, "goes on with the rules that it has");
                 }
             }
         } else {
             tracing::info!(
-                codebook = %name, ?pixels,
-                "goes on with the rules of pixels that it has; POST /modularity/reembed moves it over"
+                codebook = %name, ?pixels, ?seeds,
+                "goes on with the rules of keys that it has; POST /modularity/reembed moves it over"
             );
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reasonedit_codebook::{
     Codebook, CodebookConfig, CodebookName, EditRecord, Embedding, Generation, GenerationId, Member,
-    MemoryStore, MergeConfig, RetrievalParams,
+    MemoryStore, MergeConfig, RetrievalParams, Seeds,
 };
 use reasonedit_editor::EditorError;
 use reasonedit_imaging::PixelRules;
@@ -107,6 +107,7 @@ pub(super) fn retrieve(
         vision_dim: first.map_or(0, |halves| halves.pictures[at].len()) as u32,
         sentence_dim: first.map_or(0, |halves| scene.texts[halves.text].len()) as u32,
         pixels: PixelRules::CURRENT,
+        seeds: Seeds::CURRENT,
     };
     let generation = Generation { embedding, chosen: true };
     let config =

@@ -144,6 +144,33 @@ pub struct Embedding {
     /// others reads back, and is written, as it was.
     #[serde(default, skip_serializing_if = "are_first")]
     pub pixels: PixelRules,
+    /// What random choices are seeded by. Left out for ids, as what was stored before there was a choice.
+    #[serde(default, skip_serializing_if = "are_ids")]
+    pub seeds: Seeds,
+}
+
+/// What the random choices behind keys are seeded by: how pictures are augmented and texts paraphrased for a
+/// radius, and which keys the gate's threshold is taken from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seeds {
+    /// Ids, which differ from codebook to codebook: keys of the first releases.
+    #[default]
+    Ids,
+    /// What the choice is about. The same edits in the same order have the same radii and the same gate in
+    /// every codebook.
+    Content,
+}
+
+impl Seeds {
+    /// Those of codebooks that begin now.
+    pub const CURRENT: Self = Self::Content;
+}
+
+/// Whether these are ids.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn are_ids(seeds: &Seeds) -> bool {
+    *seeds == Seeds::Ids
 }
 
 /// Whether these are the rules of the first releases.
@@ -270,12 +297,13 @@ mod tests {
             vision_dim: 1,
             sentence_dim: 1,
             pixels: PixelRules::First,
+            seeds: Seeds::Ids,
         };
         let text = serde_json::to_string(&first).unwrap();
         assert!(!text.contains("pixels"), "{text}");
         assert_eq!(serde_json::from_str::<Embedding>(&text).unwrap(), first);
 
-        let later = Embedding { pixels: PixelRules::DeclaredRange, ..first.clone() };
+        let later = Embedding { pixels: PixelRules::DeclaredRange, seeds: Seeds::Content, ..first.clone() };
         let text = serde_json::to_string(&later).unwrap();
         assert!(text.contains(r#""pixels":"declared_range""#), "{text}");
         assert_eq!(serde_json::from_str::<Embedding>(&text).unwrap(), later);

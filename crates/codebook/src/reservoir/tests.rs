@@ -5,7 +5,7 @@ use crate::testing;
 
 fn naive(reservoir: &Reservoir, keys: &[Key], percentile: f64, scaled: bool) -> Option<f64> {
     let mut taken: Vec<&Key> = keys.iter().collect();
-    taken.sort_by_key(|key| reservoir.rank(key.id));
+    taken.sort_by_key(|key| reservoir.rank(key));
     taken.truncate(reservoir.capacity);
     let mut values = Vec::new();
     for (i, a) in taken.iter().enumerate() {
@@ -43,9 +43,11 @@ proptest! {
     fn history_does_not_matter(
         seed in any::<u64>(), capacity in 1usize..20, percentile in 0f64..=100.0,
         steps in prop::collection::vec((0u8..4, 0u128..40), 1..120), scaled in any::<bool>(),
+        by_content in any::<bool>(),
     ) {
         let mut random = testing::Random::new(seed);
-        let mut reservoir = Reservoir::new(capacity, seed);
+        let seeds = if by_content { Seeds::Content } else { Seeds::Ids };
+        let mut reservoir = Reservoir::new(capacity, seed, seeds);
         let mut keys: Vec<Key> = Vec::new();
         for (action, id) in steps {
             let key = testing::lone_key(id, vec![random.unit(), random.unit(), random.unit()]);
@@ -64,4 +66,18 @@ proptest! {
         );
         prop_assert!(reservoir.rows.len() == keys.len().min(capacity));
     }
+}
+
+#[test]
+fn a_sample_by_content_is_the_same_under_other_ids() {
+    let percentile = |seeds, first_id: u128| {
+        let mut random = testing::Random::new(7);
+        let mut reservoir = Reservoir::new(20, 0, seeds);
+        for id in first_id..first_id + 200 {
+            reservoir.update([], [Arc::new(testing::lone_key(id, vec![random.unit(), random.unit()]))]);
+        }
+        reservoir.percentile(30.0, None).unwrap()
+    };
+    assert_eq!(percentile(Seeds::Content, 1), percentile(Seeds::Content, 1000));
+    assert_ne!(percentile(Seeds::Ids, 1), percentile(Seeds::Ids, 1000));
 }

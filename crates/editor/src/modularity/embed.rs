@@ -215,13 +215,15 @@ impl<'a> Measurer<'a> {
         }
         let texts: Vec<String> = hand.iter().map(|&at| self.samples.samples[at].text.clone()).collect();
         let config = editor.core.config();
+        let (first, count) = (self.seed("paraphrase", run), draw.views());
+        let seed = |text: usize, view: usize| first.wrapping_add((text * count + view) as u64);
         let views = paraphrases(
             editor.core.paraphraser(),
             &config.radius,
             &config.prompts,
             &texts,
-            draw.views(),
-            self.seed("paraphrase", run),
+            count,
+            seed,
             CallOptions::background(),
         )
         .await?;

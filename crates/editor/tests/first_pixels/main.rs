@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
-use reasonedit_codebook::{CodebookName, MemberId};
+use reasonedit_codebook::{CodebookName, MemberId, Seeds};
 use reasonedit_editor::Warning;
 use reasonedit_editor::{CallContext, Editor, ImageSource, ImportOptions, QueryRequest};
 use reasonedit_imaging::PixelRules;
@@ -94,6 +94,7 @@ async fn it_answers_as_it_did_moves_over_and_goes_back() {
     let moved = editor.renew(&name(), |_| (), pending()).await.unwrap();
     let active = editor.active_embedding(&name()).unwrap();
     assert_eq!((active.embedding.id, active.embedding.pixels), (moved, PixelRules::CURRENT));
+    assert_eq!(active.embedding.seeds, Seeds::Content);
     assert!(!active.chosen && moved != generation, "it follows the configuration as before");
     let second = keys(&editor);
     assert_eq!(first.len(), second.len());
@@ -110,6 +111,7 @@ async fn it_answers_as_it_did_moves_over_and_goes_back() {
     assert_eq!(editor.rollback(&name(), None, |_| (), pending()).await.unwrap(), generation);
     let active = editor.active_embedding(&name()).unwrap();
     assert_eq!((active.embedding.pixels, active.chosen), (PixelRules::First, false));
+    assert_eq!(active.embedding.seeds, Seeds::Ids);
     assert_eq!(keys(&editor), first);
     editor.revert(&name(), added.record.id).await.unwrap();
     for (n, then) in (0..PICTURES).zip(&recorded) {

@@ -146,10 +146,11 @@ pub(crate) async fn roll_back(
     reembed(&state, &by, codebook, &Reembed::Back { to: previous.id }).await
 }
 
-/// Move to today's rules of pixels
+/// Move to today's rules of keys
 ///
-/// How the samples of pictures are read is part of a codebook's embedding (`pixels`); one that was begun
-/// before there were today's rules keeps to its own until it is moved. A job: every key is made anew with the
+/// How the samples of pictures are read and what radii are drawn by are part of a codebook's embedding
+/// (`pixels`, `seeds`); one that was begun before there were today's rules keeps to its own until it is moved.
+/// A job: every key is made anew with the
 /// same layer and weight beside the live ones, then they are swapped in at once. `POST /modularity/rollback`
 /// goes back. Where the rules are today's already, nothing is made.
 #[utoipa::path(
