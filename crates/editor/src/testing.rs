@@ -19,12 +19,17 @@ use crate::{EditorConfig, EditorError, Paraphrase};
 
 /// An engine with this sentence encoder among the golden checkpoints.
 pub(crate) fn engine(encoder: &str) -> EngineHandle {
+    engine_of("qwen3_vl-1", encoder)
+}
+
+/// An engine with this model and this sentence encoder among the golden checkpoints.
+pub(crate) fn engine_of(model: &str, encoder: &str) -> EngineHandle {
     let golden = |name: &str| format!("{}/../models/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"));
-    let encoder = golden(encoder);
+    let (model, encoder) = (golden(model), golden(encoder));
     let load = move || {
         let options = LoadOptions::default();
         Ok(Models {
-            vlm: reasonedit_models::load(&golden("qwen3_vl-1"), &options)?,
+            vlm: reasonedit_models::load(&model, &options)?,
             sentences: reasonedit_models::load_sentence_encoder(&encoder, &options)?,
         })
     };

@@ -60,3 +60,6 @@ impl Editor {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests;
