@@ -91,9 +91,10 @@ pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
 pub use reasonedit_images::{ImageStamp, ImageStore, Scratch, ScratchReader, StagedImages};
 pub use reasonedit_keyring::Erasure;
+pub use reasonedit_records::seeds::{EditSeeds, Seeds};
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,
-    ImageInfo, Opinion, Seeds, Statement,
+    ImageInfo, Opinion, Statement,
 };
 pub use relevant::{Relevance, Relevant, RelevantStatement};
 pub use retrieve::{Fact, Retrieval, Superseded};

@@ -3,8 +3,8 @@
 //!
 //! The pairs are those of a reservoir of keys: the 2,000 keys of the least `blake3(seed, vector)`, or of the
 //! least `blake3(seed, id)` where a codebook's seeds are ids. Which keys these are depends on the set of keys
-//! alone, not on the order in which they came. Each key of the reservoir keeps its distances to those that entered before it, so a change costs one row, and a threshold one
-//! selection over the pairs.
+//! alone, not on the order in which they came. Each key of the reservoir keeps its distances to those that
+//! entered before it, so a change costs one row, and a threshold one selection over the pairs.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use crate::geometry;
 use crate::ids::MemberId;
 use crate::key::Key;
-use crate::records::Seeds;
 use crate::sorted::SortedMap;
+use reasonedit_records::seeds::Seeds;
 
 type Rank = ([u8; 16], MemberId);
 

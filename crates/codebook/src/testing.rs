@@ -7,10 +7,11 @@ use reasonedit_imaging::PixelRules;
 use time::OffsetDateTime;
 use ulid::Ulid;
 
+use crate::Seeds;
 use crate::ids::{EditId, GenerationId, ImageId, MemberId};
 use crate::key::{Key, KeyState};
 use crate::member::{EntryKind, Member};
-use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Seeds, Statement};
+use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Statement};
 use crate::store::SharedEdit;
 
 /// `SplitMix64`: small, and the same everywhere.

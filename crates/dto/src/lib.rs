@@ -9,6 +9,7 @@ pub mod edit;
 pub mod edit_input;
 pub mod erasure;
 pub mod evidence;
+pub mod feedback;
 #[cfg(test)]
 mod form_tests;
 pub mod health;

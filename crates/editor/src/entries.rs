@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use reasonedit_codebook::{EditId, EditRecord, EntryKind, Member, MemberId, Seeds};
+use reasonedit_codebook::{EditRecord, EditSeeds, EntryKind, Member, MemberId};
 use reasonedit_imaging::augment::augment;
 use reasonedit_imaging::{Filter, PixelBox, RgbImage, crop, resize};
 use reasonedit_inference::{CallOptions, FeatureKey, KeyedImage};
@@ -207,60 +207,6 @@ pub(crate) fn bounded(picture: RgbImage, limit: u32) -> RgbImage {
     }
     let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
     resize(&picture, side(width), side(height), Filter::Bilinear)
-}
-
-/// Seeds of the random choices about an edit.
-#[derive(Clone, Copy)]
-struct EditSeeds {
-    rules: Seeds,
-    edit: EditId,
-}
-
-impl EditSeeds {
-    /// Of a picture's part, which is the `nth` augmentation of the edit and the `draw`th of this part.
-    fn augmentation(self, picture: &[u8], area: Option<PixelBox>, nth: usize, draw: usize) -> u64 {
-        match self.rules {
-            Seeds::Ids => self.of_edit("augment", nth as u64),
-            Seeds::Content => {
-                let part = match area {
-                    None => Vec::new(),
-                    Some(PixelBox { x, y, width, height }) => {
-                        [x, y, width, height].iter().flat_map(|number| number.to_le_bytes()).collect()
-                    }
-                };
-                seed(&[b"augment", picture, &part, &(draw as u64).to_le_bytes()])
-            }
-        }
-    }
-
-    /// Of a text, which is the `nth` paraphrase of the edit and the `draw`th of this text.
-    fn paraphrase(self, text: &str, nth: usize, draw: usize) -> u64 {
-        match self.rules {
-            Seeds::Ids => self.of_edit("paraphrase", 0).wrapping_add(nth as u64),
-            Seeds::Content => seed(&[b"paraphrase", text.as_bytes(), &(draw as u64).to_le_bytes()]),
-        }
-    }
-
-    fn of_edit(self, what: &str, index: u64) -> u64 {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.edit.0.to_bytes()).update(what.as_bytes()).update(&index.to_le_bytes());
-        first_bytes(&hasher)
-    }
-}
-
-/// A seed that follows from these parts.
-fn seed(parts: &[&[u8]]) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-    }
-    first_bytes(&hasher)
-}
-
-fn first_bytes(hasher: &blake3::Hasher) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(first)
 }
 
 /// How far an augmentation lies from the key of its entry. Not `geometry::distance` of the codebook: there

@@ -2,8 +2,9 @@
 //!
 //! A codebook keeps to the tap, pooling and λ that were chosen for it; one for which nothing was chosen
 //! follows the configuration, which must then be the one that its keys were made with. Either way the model
-//! and the encoder must be those that made them, and its keys are made by the rules (of pixels, of seeds) that
-//! they were made by before: a codebook of before there were others goes on with the first until it is moved over.
+//! and the encoder must be those that made them, and its keys are made by the rules (of pixels, of seeds)
+//! that they were made by before: a codebook of before there were others goes on with the first until it is
+//! moved over.
 
 use std::sync::Arc;
 

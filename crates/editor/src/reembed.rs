@@ -75,9 +75,9 @@ impl Editor {
         self.move_to(book, wanted, progress, cancelled).await
     }
 
-    /// Makes every key anew where that is by other rules than today's (of pixels, of seeds): tap, pooling and λ stay what
-    /// they are, chosen or configured. Else nothing is made. The same rules as for [`Editor::reembed`], and
-    /// [`Editor::rollback`] goes back.
+    /// Makes every key anew where that is by other rules than today's (of pixels, of seeds): tap, pooling and
+    /// λ stay what they are, chosen or configured. Else nothing is made. The same rules as for
+    /// [`Editor::reembed`], and [`Editor::rollback`] goes back.
     ///
     /// # Errors
     /// As [`Editor::reembed`]; a picture that today's rules refuse.

@@ -8,5 +8,6 @@ pub mod ids;
 pub mod key;
 pub mod member;
 pub mod records;
+pub mod seeds;
 
 pub use error::{CodebookError, Result, Unwritable};

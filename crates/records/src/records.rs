@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use crate::CodebookError;
 use crate::ids::{EditId, GenerationId, ImageId};
+use crate::seeds::Seeds;
 
 /// Who pointed at an evidence box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,24 +148,6 @@ pub struct Embedding {
     /// What random choices are seeded by. Left out for ids, as what was stored before there was a choice.
     #[serde(default, skip_serializing_if = "are_ids")]
     pub seeds: Seeds,
-}
-
-/// What the random choices behind keys are seeded by: how pictures are augmented and texts paraphrased for a
-/// radius, and which keys the gate's threshold is taken from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Seeds {
-    /// Ids, which differ from codebook to codebook: keys of the first releases.
-    #[default]
-    Ids,
-    /// What the choice is about. The same edits in the same order have the same radii and the same gate in
-    /// every codebook.
-    Content,
-}
-
-impl Seeds {
-    /// Those of codebooks that begin now.
-    pub const CURRENT: Self = Self::Content;
 }
 
 /// Whether these are ids.

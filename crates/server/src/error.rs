@@ -1,5 +1,6 @@
 //! Why the service can't be started.
 
+use reasonedit_feedback::FeedbackError;
 use reasonedit_http::bind::BindAddress;
 use reasonedit_http::metrics::MetricsError;
 use reasonedit_integration::IntegrationError;
@@ -28,6 +29,9 @@ pub enum ServerError {
     /// The jobs of before can't be taken up.
     #[error(transparent)]
     Jobs(#[from] OpenError),
+    /// What people said of answers can't be taken up.
+    #[error("what people said of answers can't be read: {0}")]
+    Feedback(#[from] FeedbackError),
     /// An integration can't work.
     #[error(transparent)]
     Integration(#[from] IntegrationError),

@@ -7,6 +7,7 @@ pub(crate) mod codebook;
 pub(crate) mod docs;
 pub(crate) mod edits;
 pub(crate) mod evidence;
+pub(crate) mod feedback;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod jobs;

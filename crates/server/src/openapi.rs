@@ -17,6 +17,7 @@ use reasonedit_dto::job::BatchLineDto;
     tags(
         (name = "edits", description = "Corrections, and taking them back."),
         (name = "query", description = "Answers that take the corrections into account."),
+        (name = "feedback", description = "What people say of answers."),
         (name = "codebook", description = "What the corrections have become."),
         (name = "modularity", description = "Which layer and which weight embed pictures and texts, and moving to them."),
         (name = "jobs", description = "Work in the background: progress, results, cancelling."),

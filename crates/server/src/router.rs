@@ -36,8 +36,8 @@ use utoipa_axum::routes;
 use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
-    audit, backup, codebook, docs, edits, evidence, health, images, jobs, metrics, modularity, query,
-    sign_in, tokens, training_data,
+    audit, backup, codebook, docs, edits, evidence, feedback, health, images, jobs, metrics, modularity,
+    query, sign_in, tokens, training_data,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -62,6 +62,10 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::READER, routes!(modularity::report))
         .route(Policy::EDITOR, routes!(modularity::apply))
         .route(Policy::READER, routes!(modularity::file))
+        .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(feedback::give))
+        .route(Policy::READER, routes!(feedback::list))
+        .route(Policy::READER, routes!(feedback::edits))
+        .route(Policy::CONTRIBUTOR, routes!(feedback::take_back))
         .route(Policy::READER, routes!(jobs::list))
         .route(Policy::READER, routes!(jobs::get))
         .route(Policy::EDITOR, routes!(jobs::cancel))

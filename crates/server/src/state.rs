@@ -9,6 +9,7 @@ use reasonedit_access::{BearerVerifier, TokenStore};
 use reasonedit_audit::AuditTrail;
 use reasonedit_backup::BackupService;
 use reasonedit_editor::{Editor, Library};
+use reasonedit_feedback::FeedbackLog;
 use reasonedit_http::audit::AuditSink;
 use reasonedit_http::auth::Tokens;
 use reasonedit_http::client::Proxies;
@@ -35,6 +36,7 @@ struct Slot {
     editor: EditorCell,
     /// There before the editor.
     jobs: OnceLock<Jobs>,
+    feedback: OnceLock<FeedbackLog>,
     integrations: Vec<Arc<dyn Integration>>,
     fetcher: Fetcher,
     memory: ServiceMemory,
@@ -90,6 +92,7 @@ impl EditorSlot {
             editor: service.editor,
             audit: service.audit,
             jobs: OnceLock::new(),
+            feedback: OnceLock::new(),
             fetcher,
             memory,
             item_bytes: limits.body_bytes as u64,
@@ -167,6 +170,7 @@ impl EditorSlot {
         if let Err(error) = editor.sweep_imports(|work| unfinished.iter().all(|job| job.id != work)) {
             tracing::warn!(%error, "pictures of imports that are over were not removed");
         }
+        let _ = self.0.feedback.set(FeedbackLog::open(library)?);
         let _ = self.0.jobs.set(jobs);
         let taken = self.0.editor.set(editor);
         for integration in &self.0.integrations {
@@ -193,6 +197,11 @@ impl EditorSlot {
     /// The jobs, once the editor arrives.
     pub(crate) fn jobs(&self) -> Option<&Jobs> {
         self.0.jobs.get()
+    }
+
+    /// What people said of answers, once the editor arrives.
+    pub(crate) fn feedback(&self) -> Option<&FeedbackLog> {
+        self.0.feedback.get()
     }
 
     /// The integrations.
@@ -341,6 +350,15 @@ impl AppState {
     pub(crate) fn jobs(&self) -> Result<&Jobs> {
         self.editor()?;
         self.0.slot.jobs().ok_or_else(|| Problem::internal(&"an editor without jobs"))
+    }
+
+    /// What people said of answers.
+    ///
+    /// # Errors
+    /// 503 while the model is being loaded.
+    pub(crate) fn feedback(&self) -> Result<&FeedbackLog> {
+        self.editor()?;
+        self.0.slot.feedback().ok_or_else(|| Problem::internal(&"an editor without feedback"))
     }
 
     /// The integrations.

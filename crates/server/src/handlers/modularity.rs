@@ -149,10 +149,10 @@ pub(crate) async fn roll_back(
 /// Move to today's rules of keys
 ///
 /// How the samples of pictures are read and what radii are drawn by are part of a codebook's embedding
-/// (`pixels`, `seeds`); one that was begun before there were today's rules keeps to its own until it is moved.
-/// A job: every key is made anew with the
-/// same layer and weight beside the live ones, then they are swapped in at once. `POST /modularity/rollback`
-/// goes back. Where the rules are today's already, nothing is made.
+/// (`pixels`, `seeds`); one that was begun before there were today's rules keeps to its own until it is
+/// moved. A job: every key is made anew with the same layer and weight beside the live ones, then they are
+/// swapped in at once. `POST /modularity/rollback` goes back. Where the rules are today's already, nothing is
+/// made.
 #[utoipa::path(
     post, path = "/modularity/reembed", operation_id = "reembed", tag = "modularity", params(CodebookParams),
     responses(

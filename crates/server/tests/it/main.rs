@@ -15,6 +15,7 @@ mod embedding;
 mod erase;
 mod errors;
 mod every_body;
+mod feedback;
 mod flood;
 mod fuzz;
 mod http;
