@@ -10,7 +10,10 @@ from playwright.sync_api import sync_playwright
 from service import ROOT, Service, start, stop
 
 SHOTS = ROOT / "target" / "screenshots"
-SIZES = {"1280": (1280, 900), "820": (820, 1180)}
+SIZES = {"1280": (1280, 900), "820": (820, 1180), "390": (390, 844), "zoomed": (640, 450)}
+"""Widths of a desk, a tablet and a phone, and the desk at 200 %."""
+# Each size once, and each scheme twice: what differs between them is seen, in half the time.
+SCHEMES = {"1280": ("light",), "820": ("dark",), "390": ("light",), "zoomed": ("dark",)}
 TOKEN = "a-token-for-the-test"
 
 
@@ -46,11 +49,36 @@ def browser():
         browser.close()
 
 
+# What of the fields can't be seen when it has the focus, since something else lies upon it (WCAG 2.4.11), and buttons whose text is cut off.
+COVERED = """() => {
+  const within = document.querySelector("dialog[open], .menu[open] .panel") ?? document;
+  const before = document.activeElement;
+  const faults = [];
+  for (const node of within.querySelectorAll("input, textarea, select, button, a[href], summary")) {
+    if (!node.checkVisibility({ visibilityProperty: true }) || node.disabled || node.closest(".hidden-text, .skip")) continue;
+    if (node.matches("button") && node.scrollWidth > node.clientWidth + 1) faults.push(`cut off: ${node.textContent}`);
+    if (node.matches(".skip, .hidden-text")) continue;
+    node.focus();
+    node.scrollIntoView({ block: "nearest" });
+    const box = node.getClientRects()[0];
+    if (!box) continue;
+    const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+    if (x < 0 || y < 0 || x >= innerWidth || y >= innerHeight) continue;
+    const top = document.elementFromPoint(x, y);
+    const own = top && (node.contains(top) || top.contains(node) || [...(node.labels ?? [])].some((label) => label.contains(top)));
+    if (!own) faults.push(`${node.outerHTML.slice(0, 90)} under ${top?.outerHTML.slice(0, 90)}`);
+  }
+  before?.focus?.({ preventScroll: true });
+  window.scrollTo(0, 0);
+  return faults.join("; ");
+}"""
+
+
 class Watched:
     """A tab in which nothing may go wrong unseen."""
 
-    def __init__(self, browser, service):
-        self.context = browser.new_context(viewport=dict(zip(("width", "height"), SIZES["1280"])))
+    def __init__(self, browser, service, locale="en-GB", **options):
+        self.context = browser.new_context(viewport=dict(zip(("width", "height"), SIZES["1280"])), locale=locale, **options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(30_000)
         self.service = service
@@ -68,26 +96,28 @@ class Watched:
         if not any(re.search(pattern, text) for pattern in self.expected):
             self.faults.append(f"{kind}: {text}")
 
+    def expert(self):
+        """With the expert view on, as if it had been chosen before."""
+        self.context.add_init_script("localStorage.setItem('reasonedit.expert', 'yes')")
+
     def open(self, path=""):
         self.page.goto(self.service.url + "/" + path)
         return self.page
 
     def shot(self, name):
-        """Pictures of the page at both sizes, light and dark; no serious accessibility fault at either, in either."""
+        """Pictures of the page at every size, light and dark; no serious accessibility fault, nothing cut off or covered."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         assert not re.search(r"\[object |undefined|NaN", self.page.inner_text("body")), self.page.inner_text("body")
         for size, (width, height) in SIZES.items():
             self.page.set_viewport_size({"width": width, "height": height})
-            for scheme in ("light", "dark"):
+            for scheme in SCHEMES[size]:
                 self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 self.page.evaluate("window.scrollTo(0, 0)")
                 self.page.wait_for_timeout(120)
                 self.page.screenshot(path=SHOTS / f"{name}-{size}-{scheme}.png", full_page=True)
                 over = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 assert over <= 0, f"{name} at {size} is {over} pixels too wide"
-                # Each size and each scheme once: what differs between them is seen, in half the time.
-                if (size, scheme) not in (("1280", "light"), ("820", "dark")):
-                    continue
+                assert not (hidden := self.page.evaluate(COVERED)), f"{name} at {size}: {hidden}"
                 found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
                 serious = [f"{one['id']}: {one['nodes'][0]['html'][:160]} {one['nodes'][0]['failureSummary'][:300]}"
                            for one in found if one["impact"] in ("serious", "critical")]

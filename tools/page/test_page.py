@@ -59,6 +59,13 @@ def drag(page, start, end):
     page.mouse.up()
 
 
+def settled(page):
+    """Waits until every picture that is seen has come. The page looks after the service all the time, so that the network is never idle."""
+    page.wait_for_load_state("load")
+    until(lambda: page.evaluate("[...document.images].every((one) => one.complete || one.loading === 'lazy' && !one.checkVisibility())"))
+    page.wait_for_timeout(300)
+
+
 def test_the_first_load_is_small_and_stays_at_home(tab):
     sizes = {}
     session = tab.context.new_cdp_session(tab.page)
@@ -67,7 +74,7 @@ def test_the_first_load_is_small_and_stays_at_home(tab):
     page = tab.open()
     page.get_by_role("heading", name="Ask about a picture").wait_for()
     page.get_by_text("ready", exact=True).wait_for()
-    page.wait_for_load_state("networkidle")
+    settled(page)
     total = sum(sizes.values())
     assert len(sizes) > 10 and total < 150_000, f"{len(sizes)} files, {total} bytes"
     policy = page.request.get(tab.service.url + "/").headers["content-security-policy"]
@@ -80,21 +87,23 @@ def test_asking_without_what_is_needed_says_so(tab):
     page.get_by_role("button", name="Ask", exact=True).click()
     main(page).get_by_text("Choose a picture first.").first.wait_for()
     assert page.evaluate("document.activeElement.id") == "picture-file"
-    tab.expected.append("415|Failed to load resource")
-    page.set_input_files("#picture-file", {"name": "not.png", "mimeType": "image/png", "buffer": b"no picture at all"})
-    main(page).get_by_text("This browser can't show such a picture").wait_for()
+    tab.expected.append("422|Failed to load resource")
+    page.set_input_files("#picture-file", {"name": "cut.tif", "mimeType": "image/tiff", "buffer": tiff(64)[:900]})
+    main(page).get_by_text("This browser can’t show such a picture").wait_for()
     page.get_by_role("textbox", name="Question").fill("What is it?")
     page.get_by_role("textbox", name="Question").press("Enter")
-    page.locator(".answer .trouble").wait_for()
+    page.locator(".answer .trouble").get_by_text("The input can’t be used as it is.").wait_for()
+    assert page.locator(".answer .trouble [lang=en]").count() >= 1, "what the service says stands below, in its language"
     tab.shot("02-refused")
 
 
 def test_a_correction_from_question_to_undo(tab):
+    tab.expert()
     page = tab.open()
     ask(page, "specimen.jpg", QUESTION, CHOICES)
     assert answer(page) == "triangle"
-    main(page).get_by_text("No edit applied.").wait_for()
-    assert "Answer: triangle" in said(page) and "No edit was applied" in said(page)
+    main(page).get_by_text("No correction applied.").wait_for()
+    assert "Answer: triangle" in said(page) and "No correction applied" in said(page)
     tab.shot("03-no-edits-yet")
 
     page.get_by_role("button", name="Correct it").click()
@@ -152,8 +161,8 @@ def test_a_correction_from_question_to_undo(tab):
     assert [one.inner_text() for one in page.locator(".versus .said").all()] == ["triangle", "pumpkin"]
     tab.shot("06-saved")
 
-    page.get_by_role("button", name="Undo").click()
-    page.get_by_role("heading", name="Correction undone").wait_for()
+    page.get_by_role("button", name="Take it back").click()
+    page.get_by_role("heading", name="Correction taken back").wait_for()
     assert tab.service.call("GET", "/edits")["edits"] == []
     page.get_by_role("button", name="Correct it anew").click()
     page.get_by_role("button", name="Save the correction").click()
@@ -162,10 +171,11 @@ def test_a_correction_from_question_to_undo(tab):
     page.get_by_role("button", name="Correct it").wait_for()
     page.get_by_role("heading", name="Why").wait_for()
     assert answer(page) == "pumpkin"
-    assert main(page).get_by_text("changed by the edits").is_visible()
+    assert main(page).get_by_text("changed by the corrections").is_visible()
 
 
 def test_why_names_its_sources_and_leads_to_the_edit(tab):
+    tab.expert()
     page = tab.open()
     ask(page, "another.jpg", QUESTION, CHOICES)
     assert answer(page) == "pumpkin"
@@ -176,14 +186,14 @@ def test_why_names_its_sources_and_leads_to_the_edit(tab):
     assert fact.locator(".ruler").count() == 0, "relevance chose it, so there is no limit of distance to draw"
     page.locator(".fact .box").first.wait_for(state="attached")
     assert page.locator(".fact .crop").count() >= 1
-    page.wait_for_load_state("networkidle")
+    settled(page)
     tab.shot("07-why")
-    fact.get_by_role("link", name="open the edit").click()
+    fact.get_by_role("link", name="open the correction").click()
     page.get_by_role("heading", name=QUESTION).wait_for()
-    page.get_by_role("table", name="Entries of this edit").wait_for()
+    page.get_by_role("table", name="Entries of this correction").wait_for()
     assert main(page).get_by_text(re.compile(r"in \d+ answers?, last")).is_visible()
     tab.shot("08-edit")
-    page.get_by_role("button", name=re.compile("Show the evidence of statement 1")).click()
+    page.get_by_role("button", name=re.compile("Show on the picture what shows statement 1")).click()
     assert page.locator(".box.current").count() >= 1
     # The answer is still there on the way back.
     page.go_back()
@@ -203,24 +213,25 @@ def test_a_generated_answer_comes_token_by_token(tab):
 def test_the_nearest_miss_is_told(tab):
     page = tab.open()
     ask(page, "unrelated.jpg", "What is the rim of the specimen?", ["none", "dark"])
-    main(page).get_by_text("No edit applied.").wait_for()
+    main(page).get_by_text("No correction applied.").wait_for()
     assert page.locator(".facts .fact").count() >= 1, "what was nearest, or held back, is shown"
-    page.wait_for_load_state("networkidle")
+    settled(page)
     tab.shot("10-nearest-miss")
 
 
 def test_browsing_searching_and_reverting(tab):
+    tab.expert()
     page = tab.open("#/edits")
     page.locator(".edit-item").first.wait_for()
     tab.shot("11-edits")
     page.get_by_label("Search").fill("nothing of the kind")
     page.get_by_role("button", name="Search").click()
     main(page).get_by_text("Nothing found.").wait_for()
-    page.get_by_role("link", name="All edits").click()
+    page.get_by_role("link", name="All corrections").click()
     page.get_by_role("link", name="dermoscopy").first.click()
-    main(page).get_by_text("1 edit found").wait_for()
+    main(page).get_by_text("1 correction found").wait_for()
     page.get_by_role("link", name=QUESTION).click()
-    page.get_by_role("button", name="Revert…").click()
+    page.get_by_role("button", name="Take back…").click()
     page.get_by_role("dialog").wait_for()
     assert page.evaluate("document.activeElement.textContent") == "Cancel", "nothing is lost by a careless Enter"
     tab.shot("12-revert")
@@ -230,14 +241,15 @@ def test_browsing_searching_and_reverting(tab):
     page.get_by_role("heading", name="Ask about a picture").wait_for()
     assert page.get_by_role("textbox", name="Question").input_value() == QUESTION
     page.go_back()
-    page.get_by_role("table", name="Entries of this edit").wait_for()
-    page.get_by_role("button", name="Revert…").click()
-    page.get_by_role("dialog").get_by_role("button", name="Revert").click()
-    main(page).get_by_text("There are no edits in this codebook yet.").wait_for()
+    page.get_by_role("table", name="Entries of this correction").wait_for()
+    page.get_by_role("button", name="Take back…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Take back").click()
+    main(page).get_by_text("Nothing has been corrected here yet.").wait_for()
     assert tab.service.call("GET", "/edits")["edits"] == []
 
 
 def test_topology_is_measured_applied_and_rolled_back(tab):
+    tab.expert()
     world = [json.loads(line) for line in (SAMPLES / "edits.jsonl").read_text().splitlines()]
     page = tab.open()
     ask(page, world[0]["image"], world[0]["question"])
@@ -277,20 +289,23 @@ def test_topology_is_measured_applied_and_rolled_back(tab):
 
 
 def test_status_and_codebooks(tab):
+    tab.expert()
     page = tab.open("#/status")
     main(page).get_by_text("qwen3_vl").wait_for()
     page.get_by_role("heading", name="Queue").wait_for()
     page.get_by_role("table", name="Jobs, newest first").wait_for()
     tab.shot("16-status")
-    page.get_by_label("Codebook").focus()
+    page.get_by_text("Settings", exact=True).click()
+    tab.shot("16-settings")
+    page.get_by_label("Collection").focus()
     edits = tab.service.call("GET", "/codebook")["edits"]
     until(lambda: page.locator(f"#codebooks option[value=default][label^='default ({edits} ']").count() == 1)
-    page.get_by_label("Codebook").fill("skin")
-    page.get_by_label("Codebook").press("Enter")
-    main(page).get_by_text("set by the first edit").wait_for()
+    page.get_by_label("Collection").fill("skin")
+    page.get_by_label("Collection").press("Enter")
+    main(page).get_by_text("set by the first correction").wait_for()
     assert "codebook=skin" in page.url
-    page.get_by_role("link", name="Edits").click()
-    main(page).get_by_text("There are no edits in this codebook yet.").wait_for()
+    page.get_by_role("link", name="Corrections", exact=True).click()
+    main(page).get_by_text("Nothing has been corrected here yet.").wait_for()
 
 
 def test_by_keyboard_alone(tab):
@@ -318,6 +333,7 @@ def test_by_keyboard_alone(tab):
 
 
 def test_what_the_service_says_is_never_markup(tab):
+    tab.expert()
     page = tab.open()
     hostile = '<img src=x onerror="alert(1)"><b>bold</b>'
     picture = (SAMPLES / "specimen.jpg").read_bytes()
@@ -326,9 +342,9 @@ def test_what_the_service_says_is_never_markup(tab):
         "author": hostile, "tags": [hostile], "metadata": {hostile: hostile}})
     page.goto(f"{tab.service.url}/?codebook=hostile#/edits/{made['id']}")
     page.get_by_role("heading", name=hostile).wait_for()
-    page.get_by_role("table", name="Entries of this edit").wait_for()
+    page.get_by_role("table", name="Entries of this correction").wait_for()
     assert page.locator("main b").count() == 0
-    page.get_by_role("link", name="Edits", exact=True).first.click()
+    page.get_by_role("link", name="Corrections", exact=True).first.click()
     page.locator(".edit-item").first.wait_for()
     assert page.locator("main b").count() == 0
     # Nor is there a way to make it markup: the policy refuses the sinks.
@@ -346,6 +362,7 @@ def until(holds, seconds=20):
 
 
 def test_what_merged_with_what_is_told(tab):
+    tab.expert()
     picture = base64.b64encode((SAMPLES / "specimen.jpg").read_bytes()).decode()
     # Whether equal keys merge depends on their radii, which the edits' ids seed: the same edit is made until one does.
     made, merged = [], []
@@ -355,7 +372,7 @@ def test_what_merged_with_what_is_told(tab):
             "image": {"data": picture}, "question": QUESTION, "answer": "pumpkin", "reasoning": REASONS}))
         merged = [entry["merged_into"] for entry in made[-1]["entries"]] if len(made) > 1 else []
     page = tab.open(f"?codebook=twice#/edits/{made[-1]['id']}")
-    entries = page.get_by_role("table", name="Entries of this edit")
+    entries = page.get_by_role("table", name="Entries of this correction")
     entries.wait_for()
     told = entries.get_by_text("into a key of")
     assert told.count() == len([key for key in merged if key])
@@ -406,7 +423,7 @@ def test_a_service_that_wants_a_token_asks_for_it(browser, guarded):
     statement(page, 1).fill(REASONS[2])
     page.get_by_role("button", name="Save the correction").click()
     page.get_by_role("heading", name="Correction saved").wait_for()
-    page.get_by_role("link", name="Open the edit").click()
+    page.get_by_role("link", name="Open the correction").click()
     # Pictures need the token too, which a browser does not send by itself.
     page.locator(".page .frame .shot img[src^='blob:']").wait_for()
     until(lambda: page.evaluate("document.querySelector('.page .frame .shot img').naturalWidth > 0"))
@@ -440,6 +457,7 @@ def test_receivers_of_events_are_shown_and_tried_again(browser, tmp_path):
     )
     process, url = start(tmp_path, "--config", str(settings))
     tab = Watched(browser, Service(url))
+    tab.expert()
     # The codebook that is looked at has nothing to do with it.
     page = tab.open("?codebook=skin#/status")
     row = page.get_by_role("table", name="Receivers of events").get_by_role("row", name="audit")

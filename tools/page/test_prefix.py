@@ -94,6 +94,7 @@ def test_the_pages_work_below_a_path(browser, tmp_path, way):
 
 
 def correct(tab):
+    tab.expert()
     page = tab.open()
     if tab.service.token:
         page.get_by_label("Token", exact=True).fill(tab.service.token)
@@ -106,7 +107,7 @@ def correct(tab):
     statement(page, 1).fill(REASONS[2])
     page.get_by_role("button", name="Save the correction").click()
     page.get_by_role("heading", name="Correction saved").wait_for()
-    page.get_by_role("link", name="Open the edit").click()
+    page.get_by_role("link", name="Open the correction").click()
     page.locator(".page .frame .shot img").wait_for()
     until(lambda: page.evaluate("document.querySelector('.page .frame .shot img').naturalWidth > 0"))
     page.get_by_role("link", name="Status").click()

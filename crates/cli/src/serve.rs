@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use reasonedit_audit::AuditTrail;
 use reasonedit_resilience::blocking;
-use reasonedit_server::{EditorSlot, Server, ServerError, TlsConfig};
+use reasonedit_server::{EditorSlot, FeedbackPage, Server, ServerError, TlsConfig};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -40,8 +40,10 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let sets = sources::sources(&settings.modularity.datasets)?;
     let opening = settings.clone();
     let tokens = blocking(move || service::tokens(&opening)).await?;
+    let samples = sources.samples.as_deref().filter(|_| settings.model.is_demo());
+    let page = FeedbackPage::new(settings.page, samples);
     let (server, slot) =
-        Server::guarded(settings.server.clone(), Arc::new(tokens)).map_err(CliError::failed)?;
+        Server::with_page(settings.server.clone(), Arc::new(tokens), page).map_err(CliError::failed)?;
     slot.offer(sets);
     let listener = server.bind().await.map_err(|error| match error {
         ServerError::Bind { .. } => CliError::Failed(format!(

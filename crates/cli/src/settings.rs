@@ -12,7 +12,7 @@ use figment::value::Value;
 use reasonedit_audit::AuditConfig;
 use reasonedit_editor::EditorConfig;
 use reasonedit_inference::EngineConfig;
-use reasonedit_server::ServerConfig;
+use reasonedit_server::{PageConfig, ServerConfig};
 use reasonedit_settings::{Layer, SettingsError, merge, usual_file};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) model: ModelSettings,
     /// The thread that owns the model, and its queue.
     pub(crate) engine: EngineConfig,
+    /// The feedback page.
+    pub(crate) page: PageConfig,
     /// The HTTP service.
     pub(crate) server: ServerConfig,
     /// The method.
@@ -90,6 +92,7 @@ impl Default for Settings {
             log: LogSettings::default(),
             model: ModelSettings::default(),
             engine: EngineConfig::default(),
+            page: PageConfig::default(),
             server: ServerConfig::default(),
             editor: EditorConfig::default(),
             modularity: ModularitySettings::default(),

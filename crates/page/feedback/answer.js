@@ -1,15 +1,16 @@
 // An answer as it comes, and why it is what it is.
 
-import { announce, button, count, el, number, percent, put, several, when } from "./dom.js";
+import { announce, button, el, put, when } from "./dom.js";
 import { editOf } from "./api.js";
 import { crop, ruler, stored } from "./picture.js";
-import { chip, meter, warned, withheldBecause } from "./parts.js";
+import { answerText, chip, expert, meter, warned } from "./parts.js";
 import { ThinkingView, formNotes } from "./thinking.js";
+import { duration, knows, number, percent, t } from "./words.js";
 
 /** The answer to one question: fed with the events of a query. */
 export class AnswerView {
   constructor() {
-    this.heading = el("h2", { tabindex: "-1" }, "Answer");
+    this.heading = el("h2", { tabindex: "-1" }, t("answer.title"));
     this.spoken = el("p", { class: "spoken" });
     this.figures = el("div", { class: "figures" });
     this.tokens = [];
@@ -19,7 +20,7 @@ export class AnswerView {
     this.root = el("section", { class: "answer card", "aria-labelledby": "answer-title", "aria-busy": "true" },
       this.heading, this.thinking.root, this.spoken, this.figures, this.actions);
     this.heading.id = "answer-title";
-    this.spoken.append(el("span", { class: "waiting" }, "Looking up what people have said about pictures and questions like this…"));
+    this.spoken.append(el("span", { class: "waiting" }, t("answer.looking-up")));
   }
 
   retrieval(found) {
@@ -33,36 +34,36 @@ export class AnswerView {
 
   token({ text, probability }) {
     this.tokens.push({ text, probability });
-    const piece = el("span", { class: "token", title: `${percent(probability)} for “${text.trim() || "space"}”` }, text,
+    const piece = el("span", { class: "token", title: t("answer.token", { share: percent(probability), text: text.trim() || "␣" }) }, text,
       el("span", { class: "under", "aria-hidden": "true" }));
     piece.lastChild.style.width = `${Math.max(0, Math.min(1, probability)) * 100}%`;
     this.spoken.querySelector(".caret")?.before(piece);
   }
 
-  done(answer, asked) {
+  done(answer) {
     this.spoken.querySelector(".caret")?.remove();
-    if (!answer.answer && answer.format !== "broken") this.spoken.append(el("span", { class: "waiting" }, "(The model said nothing.)"));
+    if (!answer.answer && answer.format !== "broken") this.spoken.append(el("span", { class: "waiting" }, t("answer.nothing")));
     this.root.setAttribute("aria-busy", "false");
     this.thinking.done(answer);
     // Its pieces came before the whole was known to have no form.
-    if (answer.format === "broken" && !answer.choices) put(this.spoken, el("span", { class: "waiting" }, "(No answer.)"));
+    if (answer.format === "broken" && !answer.choices) put(this.spoken, el("span", { class: "waiting" }, t("answer.none")));
     const rows = formNotes(answer);
     if (answer.choices) {
       const best = answer.answer;
-      rows.push(el("ul", { class: "choices", "aria-label": "Probability of every choice" }, answer.choices.map((one) =>
+      rows.push(el("ul", { class: "choices", "aria-label": t("answer.choices") }, answer.choices.map((one) =>
         el("li", { class: one.text === best ? "best" : "" }, meter(one.probability, one.text)))));
     } else {
-      rows.push(el("div", { class: "whole" }, meter(answer.probability, "Probability of the whole answer")));
+      rows.push(el("div", { class: "whole" }, meter(answer.probability, t("answer.whole"))));
       if (this.tokens.length > 1) rows.push(tokenTable(this.tokens));
-      if (answer.finish_reason === "length") rows.push(el("p", { class: "note" }, "The answer was cut off at its greatest length."));
+      if (answer.finish_reason === "length") rows.push(el("p", { class: "note" }, t("answer.cut")));
     }
     if (answer.unedited) rows.push(unedited(answer));
     rows.push(warned(answer.warnings));
     const { total, queue } = answer.timings_ms;
-    rows.push(el("p", { class: "hint" }, `Answered in ${Math.round(total)} ms`, queue > 20 ? `, ${Math.round(queue)} ms of them waiting for others` : "", "."));
+    rows.push(el("p", { class: "hint" }, queue > 20 ? t("answer.time.waited", { time: duration(total), waited: duration(queue) }) : t("answer.time", { time: duration(total) })));
     put(this.figures, rows);
     put(this.why, whyOf(answer.retrieval));
-    announce(spokenSummary(answer, asked));
+    announce(spokenSummary(answer));
   }
 
   fail(node) {
@@ -74,110 +75,118 @@ export class AnswerView {
   stopped() {
     this.root.setAttribute("aria-busy", "false");
     this.spoken.querySelector(".caret")?.remove();
-    put(this.figures, el("p", { class: "note" }, "Stopped before the answer was complete."));
+    put(this.figures, el("p", { class: "note" }, t("answer.stopped")));
   }
+}
+
+/** How many corrections some statements are of. */
+function from(facts) {
+  return t("n.corrections", { n: new Set(facts.flatMap((fact) => fact.edit_ids)).size });
 }
 
 function spokenSummary(answer) {
   const p = answer.choices ? answer.choices.find((one) => one.text === answer.answer)?.probability : answer.probability;
-  const facts = answer.retrieval.facts;
-  const edits = new Set(facts.flatMap((fact) => fact.edit_ids)).size;
-  const why = facts.length > 0 ? `${several(facts.length, "statement")} of ${several(edits, "edit")} stood in front of the question.` : "No edit was applied.";
-  return `Answer: ${answer.answer}, probability ${percent(p)}. ${why}`;
+  const { facts } = answer.retrieval;
+  const why = facts.length > 0 ? t("why.lead", { n: facts.length, corrections: from(facts) }) : t("why.none");
+  return t("answer.summary", { answer: answer.answer, share: percent(p), why });
 }
 
 function tokenTable(tokens) {
-  return el("details", { class: "tokens" }, el("summary", {}, "Token by token"),
+  return expert("details", { class: "tokens" }, el("summary", {}, t("answer.tokens")),
     el("ol", {}, tokens.map(({ text, probability }) => el("li", {}, meter(probability, text.trim() || "␣")))));
 }
 
 function unedited(answer) {
   const same = answer.unedited.answer === answer.answer;
   return el("p", { class: `unedited ${same ? "" : "changed"}` },
-    el("span", {}, "Without any edit: "), el("strong", {}, answer.unedited.answer || "(nothing)"), `, ${percent(answer.unedited.probability)} `,
-    same ? chip("same answer") : chip("changed by the edits", "accent"));
+    el("span", {}, t("answer.unedited")), " ", el("strong", {}, answerText(answer.unedited.answer)), ", ", percent(answer.unedited.probability), " ",
+    same ? chip(t("answer.same")) : chip(t("answer.changed"), "accent"));
 }
 
-/** Why: what stood in front of the question, what was held back, or that nothing applied and by how much. */
+/** Why: what the model was told, what was held back, or that nothing applied and by how much. */
 export function whyOf(found) {
-  const title = el("h2", { id: "why-title" }, "Why");
+  const title = el("h2", { id: "why-title" }, t("why.title"));
   const withheld = found.withheld || [];
   const omitted = found.omitted || [];
   if (omitted.length > 0 && found.facts.length === 0) {
-    return [title, none(`${several(omitted.length, "statement")} of edits ${omitted.length === 1 ? "is" : "are"} too long to stand in front of this question, so the model answered by itself.`),
-      leftOut(omitted, found, true), held(withheld, found)];
+    return [title, none(t("why.too-long", { n: omitted.length })), leftOut(omitted, found, true), held(withheld, found)];
   }
   if (found.facts.length > 0) {
-    const edits = new Set(found.facts.flatMap((fact) => fact.edit_ids)).size;
     return [title,
-      el("p", { class: "lead" }, `${several(found.facts.length, "statement")} from ${several(edits, "edit")} stood in front of the question.`),
+      el("p", { class: "lead" }, t("why.lead", { n: found.facts.length, corrections: from(found.facts) })),
       el("ol", { class: "facts" }, found.facts.map((fact) => factView(fact, found))),
       leftOut(omitted, found), held(withheld, found)];
   }
   if (withheld.length > 0) {
-    return [title, none(`${several(withheld.length, "statement")} ${withheld.length === 1 ? "was" : "were"} near enough, but ${withheld.length === 1 ? "is" : "are"} ${withheld.every((one) => one.reason === "superseded") ? "superseded by newer edits" : "not borne out by this picture"}, so the model answered by itself.`),
-      held(withheld, found, true)];
+    const superseded = withheld.every((one) => one.reason === "superseded");
+    return [title, none(t(superseded ? "why.all-superseded" : "why.all-withheld", { n: withheld.length })), held(withheld, found, true)];
   }
-  if (found.nearest_distance === null) {
-    return [title, none("The codebook has no edits yet, or was not asked. The model answered by itself.")];
-  }
+  if (found.nearest_distance === null) return [title, none(t("why.empty"))];
   if (found.relevance) {
-    return [title,
-      none("Nothing that was said bears on this question. The model answered by itself."),
-      found.relevance.question === null ? null
-        : el("p", { class: "distance" }, `The likest question of an edit is so by ${number(found.relevance.question)}; more than ${number(found.relevance.question_threshold)} is asked for.`),
-      found.nearest ? [el("h3", {}, "Nearest by distance"), el("ol", { class: "facts" }, factView(found.nearest, found))] : null];
+    const { question, question_threshold: least } = found.relevance;
+    return [title, none(t("why.nothing-bears")),
+      question === null ? null : expert("p", { class: "distance" }, t("why.likest", { value: number(question), least: number(least) })),
+      found.nearest ? [el("h3", {}, t("why.nearest")), el("ol", { class: "facts" }, factView(found.nearest, found))] : null];
   }
-  return [title,
-    none("The nearest edit is too far from this picture and question. The model answered by itself."),
-    found.nearest ? [el("h3", {}, "Nearest miss"), el("ol", { class: "facts" }, factView(found.nearest, found))]
-      : el("p", { class: "distance" }, ruler(found.nearest_distance, found.threshold), ` nearest at ${number(found.nearest_distance)}; the limit is ${number(found.threshold)}`)];
+  return [title, none(t("why.too-far")),
+    found.nearest ? [el("h3", {}, t("why.nearest")), el("ol", { class: "facts" }, factView(found.nearest, found))]
+      : expert("p", { class: "distance" }, ruler(found.nearest_distance, found.threshold), " ", t("why.ruler", { distance: number(found.nearest_distance), limit: number(found.threshold) }))];
 }
 
 function none(text) {
-  return el("div", { class: "none" }, el("strong", {}, "No edit applied."), " ", text);
+  return el("div", { class: "none" }, el("strong", {}, t("why.none")), " ", text);
 }
 
 function held(withheld, found, opened = false) {
   if (withheld.length === 0) return null;
-  return el("details", { class: "held", open: opened }, el("summary", {}, `${several(withheld.length, "statement")} held back`),
+  return el("details", { class: "held", open: opened }, el("summary", {}, t("why.held", { n: withheld.length })),
     el("ol", { class: "facts" }, withheld.map((fact) => factView(fact, found))));
 }
 
 function leftOut(omitted, found, opened = false) {
   if (omitted.length === 0) return null;
-  return el("details", { class: "held", open: opened }, el("summary", {}, `${several(omitted.length, "statement")} left out: the model's context has no room for more`),
+  return el("details", { class: "held", open: opened }, el("summary", {}, t("why.omitted", { n: omitted.length })),
     el("ol", { class: "facts" }, omitted.map((fact) => factView(fact, found))));
+}
+
+/** Why a statement was held back; only what was judged is said to have been. */
+function withheldBecause(fact) {
+  if (fact.reason === "superseded" || fact.reason === "context_full") return t(`withheld.${fact.reason}`);
+  if (fact.reason === "out_of_reach") {
+    return [t("withheld.out_of_reach"), expert("span", {}, " ", t("why.distance", { distance: number(fact.distance) }))];
+  }
+  if (!knows(`withheld.${fact.reason}`)) return fact.reason;
+  return fact.support === undefined ? t(`withheld.${fact.reason}.unjudged`) : t(`withheld.${fact.reason}`, { share: percent(fact.support) });
 }
 
 function factView(fact, found) {
   const source = el("p", { class: "source" }, "…");
   const shown = el("div", { class: "shown" });
-  sourceOf(fact, source, shown);
-  const beyond = found.threshold !== null && fact.distance > found.threshold;
+  const value = el("span", {}, fact.value);
+  sourceOf(fact, source, shown, value);
+  const far = found.threshold !== null && fact.distance > found.threshold ? "why.limit.beyond" : "why.limit";
   return el("li", { class: fact.reason ? "fact withheld" : "fact" },
     shown,
     el("div", { class: "told" },
-      el("p", { class: "statement" }, fact.value, " ", fact.kind === "answer" ? chip("answer") : null),
+      el("p", { class: "statement" }, value, " ", fact.kind === "answer" ? chip(t("kind.answer")) : null),
       fact.reason ? el("p", { class: "reason" }, withheldBecause(fact)) : null,
-      el("p", { class: "distance" }, found.threshold === null ? null : [ruler(fact.distance, found.threshold), " "],
-        fact.relevance === undefined ? null : el("span", {}, `bears on the question by ${number(fact.relevance)}, `),
-        el("span", {}, `distance ${number(fact.distance)}`), " ",
-        found.threshold === null ? null
-          : el("span", { class: "hint" }, beyond ? `limit ${number(found.threshold)}: too far` : `limit ${number(found.threshold)}`)),
-      fact.support !== undefined && !fact.reason ? el("p", { class: "support" }, meter(fact.support, "Borne out by this picture")) : null,
+      expert("p", { class: "distance" }, found.threshold === null ? null : [ruler(fact.distance, found.threshold), " "],
+        fact.relevance === undefined ? null : el("span", {}, t("why.bears", { value: number(fact.relevance) })), " ",
+        el("span", {}, t("why.distance", { distance: number(fact.distance) })), " ",
+        found.threshold === null ? null : el("span", { class: "hint" }, t(far, { limit: number(found.threshold) }))),
+      fact.support !== undefined && !fact.reason ? el("p", { class: "support" }, meter(fact.support, t("why.support"))) : null,
       source));
 }
 
 /** The source picture with the parts that show the statement, the first of them cut out beside it. */
 function showSource(node, fact, areas, known) {
-  const boxes = areas.map((area, at) => ({ area, label: "", tone: 0, name: `Evidence ${at + 1}` }));
-  const picture = stored(fact.image_id, boxes, areas.length > 0 ? "The picture it was said about, with the part that shows it" : "The picture it was said about", known);
+  const boxes = areas.map((area, at) => ({ area, label: "", tone: 0, name: t("box.evidence", { number: at + 1 }) }));
+  const picture = stored(fact.image_id, boxes, t(areas.length > 0 ? "picture.source-part" : "picture.source"), known);
   picture.root.classList.add("thumb");
-  put(node, picture.root, areas.length > 0 ? crop(fact.image_id, areas[0], "The part that shows it") : null);
+  put(node, picture.root, areas.length > 0 ? crop(fact.image_id, areas[0], t("picture.part")) : null);
 }
 
-async function sourceOf(fact, node, shown) {
+async function sourceOf(fact, node, shown, value) {
   const ids = fact.edit_ids;
   const first = await editOf(ids[0]).catch(() => null);
   // A statement is stored with the whole picture and with its parts. Found by the whole, it is still seen in the parts.
@@ -186,16 +195,19 @@ async function sourceOf(fact, node, shown) {
   const byWhole = fact.evidence === null && fact.kind === "statement";
   showSource(shown, fact, fact.evidence ? [fact.evidence] : seen, own?.image);
   if (first === null) {
-    put(node, "From an edit that has been reverted since.");
+    put(node, t("why.source-gone"));
     return;
   }
-  put(node, first.author ? el("span", { class: "author" }, first.author) : el("span", { class: "author unnamed" }, "no author given"), " · ", when(first.created_at), " · ",
-    el("a", { href: `#/edits/${ids[0]}` }, "open the edit"),
-    byWhole && seen.length > 0 ? " · found by the whole picture" : fact.evidence ? " · found by this part" : null,
-    ids.length > 1 ? [" and ", ids.slice(1, 4).map((id, at) => [at > 0 ? ", " : "", el("a", { href: `#/edits/${id}`, "aria-label": `another edit, ${at + 2}` }, String(at + 2))]), ids.length > 4 ? ` of ${count(ids.length)}` : ""].flat(2) : null);
+  // What the model is told of an answer is a sentence of the service's own making.
+  if (fact.kind === "answer") put(value, t("why.answer", { question: first.question, answer: first.answer }));
+  const others = ids.slice(1, 4).map((id, at) => [" ", el("a", { href: `#/edits/${id}`, "aria-label": t("why.source-other", { number: at + 2 }) }, String(at + 2))]);
+  put(node, first.author ? el("span", { class: "author" }, first.author) : el("span", { class: "author unnamed" }, t("edit.no-author")), " · ", when(first.created_at), " · ",
+    el("a", { href: `#/edits/${ids[0]}` }, t("why.source-open")),
+    byWhole && seen.length > 0 ? [" · ", t("why.by-whole")] : fact.evidence ? [" · ", t("why.by-part")] : null,
+    others.length > 0 ? [" · ", t("why.source-also", { n: ids.length - 1 }), others] : null);
 }
 
 /** The buttons below an answer. */
-export function answerActions(view, correct, right) {
-  put(view.actions, button("Correct it", correct, { class: "primary" }), right ? button("Ask again", right, { class: "quiet" }) : null);
+export function answerActions(view, correct) {
+  put(view.actions, button(t("correct.open"), correct, { class: "primary" }));
 }

@@ -9,15 +9,18 @@ export const BASE = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 // What one service is told is none of another's that is shown on the same host.
 const TOKEN = `reasonedit.token${BASE}`;
 
-/** A refusal, as the service's problem document tells it. */
+/** A refusal, as the service's problem document tells it; of the page's own making it has a `type` alone. */
 export class Failure extends Error {
   constructor(problem, status, request) {
-    super(problem.detail || problem.title || `The service answered ${status}.`);
-    this.title = problem.title ? `${problem.title}.` : null;
+    super(problem.detail || problem.title || String(status));
+    this.type = (problem.type || "").split(/[/:#]/).at(-1);
+    this.detail = problem.detail || problem.title || null;
     this.status = status;
     this.errors = problem.errors || [];
     this.job = problem.job || null;
     this.request = request;
+    /** Seconds after which it may be tried again. */
+    this.wait = null;
   }
 }
 
@@ -79,7 +82,8 @@ async function send(url, options = {}) {
       response = await fetch(BASE + url, { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Failure({ title: "No answer", detail: "The service can't be reached. It may have been stopped, or the network is gone." }, 0);
+      document.dispatchEvent(new Event("unreachable"));
+      throw new Failure({ type: "unreachable" }, 0);
     }
     if (response.status !== 401) return response;
     // Requests sent side by side share one dialog; one that was sent with an older token just tries again.
@@ -101,11 +105,9 @@ async function refusal(response) {
   } catch {
     // Something between here and the service answered.
   }
-  if (response.status === 429 || response.status === 503) {
-    const wait = response.headers.get("retry-after");
-    if (wait && problem.detail) problem.detail += ` Try again in ${wait} s.`;
-  }
-  return new Failure(problem, response.status, response.headers.get("x-request-id"));
+  const failure = new Failure(problem, response.status, response.headers.get("x-request-id"));
+  if (response.status === 429 || response.status === 503) failure.wait = Number(response.headers.get("retry-after")) || null;
+  return failure;
 }
 
 async function checked(url, options) {
@@ -140,8 +142,17 @@ export async function remove(path) {
 }
 
 /** The service's readiness: `{status, model}`, whatever the status code. */
-export async function readiness() {
-  return (await fetch(`${BASE}/health/ready`)).json();
+export async function readiness(signal) {
+  return (await fetch(`${BASE}/health/ready`, { signal })).json();
+}
+
+/** Whether the service answers at all within the time. */
+export async function alive(ms) {
+  try {
+    return (await fetch(`${BASE}/health/live`, { signal: AbortSignal.timeout(ms), cache: "no-store" })).ok;
+  } catch {
+    return false;
+  }
 }
 
 /** Server-sent events of a response: yields `[name, data]`. */
@@ -177,7 +188,7 @@ export async function* query(body, signal) {
     yield [name, data];
     if (name === "done") return;
   }
-  throw new Failure({ title: "The answer broke off", detail: "The connection ended before the answer was complete." }, 0);
+  throw new Failure({ type: "broken-off" }, 0);
 }
 
 /** Follows a job to its end, through interruptions; yields the job as it becomes. */

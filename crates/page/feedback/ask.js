@@ -3,8 +3,12 @@
 import { announce, button, el, field, put, trouble } from "./dom.js";
 import { codebookName, query } from "./api.js";
 import { confirm } from "./dialog.js";
+import { Enlarged } from "./enlarge.js";
+import { sift } from "./intake.js";
 import { PictureView, showStored } from "./picture.js";
 import { Chips, heading } from "./parts.js";
+import { samples } from "./samples.js";
+import { count, entitle, t } from "./words.js";
 import { AnswerView, answerActions } from "./answer.js";
 import { Correction } from "./correct.js";
 
@@ -21,23 +25,24 @@ export class AskPage {
     this.#form();
     this.answered = el("div", { class: "answered" });
     this.correction = el("div");
-    this.title = heading("Ask about a picture");
-    this.left = el("section", { class: "card pane", "aria-label": "Picture" }, this.frame);
-    this.root = el("div", { class: "ask" }, this.title,
+    this.title = heading(t("ask.title"));
+    this.left = el("section", { class: "card pane", "aria-label": t("picture.title") }, this.frame);
+    this.root = el("div", { class: "ask" }, this.title, samples((file, question) => this.take([file], question)),
       el("div", { class: "columns" }, el("div", { class: "left" }, this.left), el("div", { class: "right" }, this.form, this.answered, this.correction)));
     document.addEventListener("codebook", () => this.clear());
   }
 
   #picture() {
     this.file = el("input", { type: "file", accept: READ, class: "hidden-text", id: "picture-file" });
-    this.file.addEventListener("change", () => { if (this.file.files[0]) this.take(this.file.files[0]); });
+    this.file.addEventListener("change", () => { if (this.file.files[0]) this.take([...this.file.files]); });
     this.drop = el("label", { class: "drop", for: "picture-file" },
       el("span", { class: "drop-mark", "aria-hidden": "true" }),
-      el("strong", {}, "Choose a picture"), el("span", {}, "or drop it here, or paste it"),
-      el("span", { class: "hint" }, "JPEG, PNG, WebP, GIF, BMP or TIFF"));
+      el("strong", {}, t("picture.choose")), el("span", {}, t("picture.drop")),
+      el("span", { class: "hint" }, t("picture.formats")));
+    this.told = el("div", { class: "told-of-files", role: "status" });
     this.caption = el("p", { class: "caption", hidden: true });
     this.legend = el("div", { class: "legend", hidden: true });
-    this.frame = el("div", { class: "frame empty" }, this.file, this.drop, this.view.root, this.legend, this.caption);
+    this.frame = el("div", { class: "frame empty" }, this.file, this.drop, this.view.root, this.legend, this.caption, this.told);
     this.view.root.hidden = true;
     for (const name of ["dragenter", "dragover"]) {
       this.frame.addEventListener(name, (event) => {
@@ -49,27 +54,26 @@ export class AskPage {
     this.frame.addEventListener("drop", (event) => {
       event.preventDefault();
       this.frame.classList.remove("over");
-      const file = [...event.dataTransfer.files][0];
-      if (file) this.take(file);
+      this.take([...event.dataTransfer.files]);
     });
     document.addEventListener("paste", (event) => {
-      const file = [...(event.clipboardData?.files || [])].find((one) => one.type.startsWith("image/"));
-      if (file && this.root.isConnected && !this.root.hidden) this.take(file);
+      const files = [...(event.clipboardData?.files || [])];
+      if (files.length > 0 && this.root.isConnected && !this.root.hidden) this.take(files);
     });
   }
 
   #form() {
-    this.question = el("textarea", { rows: "2", required: true, placeholder: "What do you want to know about the picture?", spellcheck: "true" });
-    this.choices = new Chips("choice", "Type an answer and press Enter");
+    this.question = el("textarea", { rows: "2", required: true, placeholder: t("ask.question.placeholder"), spellcheck: "true" });
+    this.choices = new Chips({ given: t("ask.choices.given"), remove: (value) => t("ask.choices.remove", { value }) }, t("ask.choices.placeholder"));
     this.compare = el("input", { type: "checkbox", checked: true, id: "compare" });
-    this.go = el("button", { type: "submit", class: "primary" }, "Ask");
-    this.stop = button("Stop", () => this.running?.abort(), { class: "quiet", hidden: true });
+    this.go = el("button", { type: "submit", class: "primary" }, t("ask.go"));
+    this.stop = button(t("ask.stop"), () => this.running?.abort(), { class: "quiet", hidden: true });
     this.problem = el("div");
-    const choices = el("div", { class: "field" }, el("label", { for: this.choices.input.id }, "Choices ", el("span", { class: "hint" }, "optional")), this.choices.root);
-    this.form = el("form", { class: "card question", "aria-label": "Question", novalidate: true },
-      field("Question", this.question), choices,
+    const choices = el("div", { class: "field" }, el("label", { for: this.choices.input.id }, t("ask.choices"), " ", el("span", { class: "hint" }, t("form.optional"))), this.choices.root);
+    this.form = el("form", { class: "card question", "aria-label": t("ask.question"), novalidate: true },
+      field(t("ask.question"), this.question), choices,
       el("div", { class: "row spread" },
-        el("label", { class: "check", for: "compare" }, this.compare, " Ask without edits too, to compare"),
+        el("label", { class: "check", for: "compare" }, this.compare, " ", t("ask.compare")),
         el("div", { class: "row" }, this.stop, this.go)),
       this.problem);
     this.question.addEventListener("keydown", (event) => {
@@ -84,9 +88,16 @@ export class AskPage {
     });
   }
 
-  /** Takes a picture file. */
-  async take(file) {
-    if (!await this.#mayClear()) return;
+  /** Takes the first picture of some files, and says what becomes of the others; `question` is put where none was written. */
+  async take(files, question = "") {
+    const { file, told } = await sift(files);
+    if (file !== null && !await this.#mayClear()) return;
+    put(this.told, told.map((one) => el("p", { class: "note" }, one)));
+    if (file === null) {
+      this.file.value = "";
+      announce(told.join(" "), true);
+      return;
+    }
     this.clear();
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = URL.createObjectURL(file);
@@ -96,12 +107,13 @@ export class AskPage {
       put(this.problem, trouble(error));
       return;
     }
-    const alt = `The picture ${file.name || "that was pasted"}`;
+    const name = file.name || t("picture.pasted");
+    const alt = t("picture.named", { name });
     const size = await this.#shown(alt, this.view.show(this.url, alt));
-    put(this.caption, el("span", {}, file.name || "pasted picture"), size ? el("span", { class: "hint" }, ` ${size.width} × ${size.height}`) : null,
-      this.#another());
-    if (!size) this.caption.append(el("p", { class: "note" }, "This browser can't show such a picture. You can ask about it all the same; boxes can't be drawn."));
+    put(this.caption, el("span", {}, name), size ? el("span", { class: "hint" }, sizeOf(size)) : null, this.#another());
+    if (!size) this.told.append(el("p", { class: "note" }, t("picture.unshown")));
     this.file.value = "";
+    if (this.question.value.trim() === "") this.question.value = question;
     this.question.focus();
   }
 
@@ -112,13 +124,14 @@ export class AskPage {
     this.image = { id: edit.image.id };
     this.question.value = edit.question;
     this.choices.set(edit.choices);
-    const alt = `The picture of the edit “${edit.question}”`;
+    put(this.told);
+    const alt = t("picture.of-edit", { question: edit.question });
     try {
       await this.#shown(alt, showStored(this.view, edit.image.id, alt, edit.image));
     } catch (error) {
       put(this.problem, trouble(error));
     }
-    put(this.caption, el("span", {}, "picture of an edit"), el("span", { class: "hint" }, ` ${edit.image.width} × ${edit.image.height}`), this.#another());
+    put(this.caption, el("span", {}, t("picture.of-some-edit")), el("span", { class: "hint" }, sizeOf(edit.image)), this.#another());
     this.question.focus();
   }
 
@@ -130,12 +143,14 @@ export class AskPage {
     this.caption.hidden = false;
     const size = await showing;
     this.readable = size !== null;
-    announce(`${alt} is there.`);
+    announce(t("picture.there", { name: alt }));
     return size;
   }
 
   #another() {
-    return button("Another picture", () => this.file.click(), { class: "quiet small" });
+    return el("span", { class: "row" },
+      this.readable ? button(t("enlarge.open"), () => new Enlarged(this.view, { title: t("picture.title") }), { class: "quiet small" }) : null,
+      button(t("picture.another"), () => this.file.click(), { class: "quiet small" }));
   }
 
   /** Takes the last answer and correction away. */
@@ -150,7 +165,7 @@ export class AskPage {
   /** Whether a correction that is being written may go. */
   async #mayClear() {
     if (!this.correcting?.unsaved) return true;
-    return await confirm("Give up the correction?", "What was written to correct the last answer is not saved.", "Give it up") === true;
+    return await confirm(t("correct.give-up.title"), t("correct.give-up.text"), t("correct.give-up")) === true;
   }
 
   #leaveCorrection() {
@@ -165,10 +180,10 @@ export class AskPage {
     if (!await this.#mayClear()) return;
     this.clear();
     const question = this.question.value.trim();
-    const missing = this.image === null ? "Choose a picture first." : question === "" ? "Write a question first." : this.choices.values.length === 1 ? "Give at least two choices, or none." : null;
+    const missing = this.image === null ? "ask.missing.picture" : question === "" ? "ask.missing.question" : this.choices.values.length === 1 ? "ask.missing.choices" : null;
     if (missing) {
-      put(this.problem, el("p", { class: "trouble" }, missing));
-      announce(missing, true);
+      put(this.problem, el("p", { class: "trouble" }, t(missing)));
+      announce(t(missing), true);
       (this.image === null ? this.file : question === "" ? this.question : this.choices.input).focus();
       return;
     }
@@ -178,7 +193,7 @@ export class AskPage {
     const view = new AnswerView();
     put(this.answered, view.root, view.why);
     this.#busy(true);
-    announce("Asking.");
+    announce(t("ask.asking"));
     try {
       const body = { image: asked.image, question, compare: this.compare.checked, explain: false };
       if (asked.choices.length > 0) body.choices = asked.choices;
@@ -205,7 +220,7 @@ export class AskPage {
 
   #busy(busy) {
     this.go.disabled = busy;
-    this.go.textContent = busy ? "Asking…" : "Ask";
+    put(this.go, t(busy ? "ask.asking" : "ask.go"));
     this.stop.hidden = !busy;
   }
 
@@ -228,8 +243,12 @@ export class AskPage {
 
   /** The page is shown. */
   shown() {
-    document.title = "Ask · ReasonEdit";
+    entitle(t("nav.ask"));
   }
+}
+
+function sizeOf({ width, height }) {
+  return ["\u00a0", count(width), " × ", count(height)];
 }
 
 function dataUrl(file) {

@@ -1,10 +1,12 @@
 // Correcting an answer: what is right, why, and where the picture shows it.
 
-import { announce, button, duration, el, field, number, percent, put, several, svg, trouble, uid, when } from "./dom.js";
-import { codebookName, post, remove, whoami } from "./api.js";
-import { Chips, chip, opinion, rivals, table, warned } from "./parts.js";
-
-const AUTHOR = "reasonedit.author";
+import { announce, button, el, field, put, svg, tell, trouble, uid } from "./dom.js";
+import { post, whoami } from "./api.js";
+import { Enlarged, wantsRoom } from "./enlarge.js";
+import { Outcome } from "./outcome.js";
+import { Chips, expert, table } from "./parts.js";
+import { keepOwnName, ownName } from "./standing.js";
+import { duration, number, percent, t } from "./words.js";
 
 /** A correction that is being written, and what came of it. */
 export class Correction {
@@ -15,6 +17,7 @@ export class Correction {
     this.statements = [];
     this.drawingFor = null;
     this.heatOf = null;
+    this.enlarged = null;
     this.saved = false;
     this.escape = (event) => { if (event.key === "Escape") this.#draw(null); };
     // The same correction sent twice, after a broken connection say, makes one edit.
@@ -24,22 +27,22 @@ export class Correction {
   }
 
   #build() {
-    this.title = el("h2", { tabindex: "-1", id: uid("correct") }, "Correct it");
+    this.title = el("h2", { tabindex: "-1", id: uid("correct") }, t("correct.open"));
     this.list = el("ol", { class: "statements" });
-    this.author = el("input", { type: "text", autocomplete: "name", value: localStorage.getItem(AUTHOR) || "", maxlength: "200" });
-    this.tags = new Chips("tag", "Type a tag and press Enter");
-    this.save = el("button", { type: "submit", class: "primary" }, "Save the correction");
+    this.author = el("input", { type: "text", autocomplete: "name", value: ownName(), maxlength: "200" });
+    this.tags = new Chips({ given: t("correct.tags.given"), remove: (value) => t("correct.tags.remove", { value }) }, t("correct.tags.placeholder"));
+    this.save = el("button", { type: "submit", class: "primary" }, t("correct.save"));
     this.problem = el("div");
     this.form = el("form", { class: "card correct", "aria-labelledby": this.title.id, novalidate: true },
       this.title,
       this.#rightAnswer(),
-      el("fieldset", {}, el("legend", {}, "Why"),
-        el("p", { class: "hint" }, "One statement each: what the picture shows, and what follows from it. Enter begins the next one."),
-        this.list, button("Add a statement", () => this.add(true), { class: "quiet small" })),
-      el("div", { class: "two" }, field("Author", this.author, "Stands beside every answer that this is used for."),
-        el("div", { class: "field" }, el("label", { for: this.tags.input.id }, "Tags ", el("span", { class: "hint" }, "optional")), this.tags.root)),
+      el("fieldset", {}, el("legend", {}, t("why.title")),
+        el("p", { class: "hint" }, t("correct.why.hint")),
+        this.list, button(t("correct.add"), () => this.add(true), { class: "quiet small" })),
+      el("div", { class: "two" }, field(t("edit.author"), this.author, t("correct.author.hint")),
+        el("div", { class: "field" }, el("label", { for: this.tags.input.id }, t("edit.tags"), " ", el("span", { class: "hint" }, t("form.optional"))), this.tags.root)),
       this.problem,
-      el("div", { class: "row end" }, button("Cancel", () => this.close(), { class: "quiet" }), this.save));
+      el("div", { class: "row end" }, button(t("dialog.cancel"), () => this.close(), { class: "quiet" }), this.save));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
@@ -57,11 +60,11 @@ export class Correction {
       // What is wrong is said when the correction is sent.
       return;
     }
-    if (caller.role === "reader") put(this.problem, el("p", { class: "note" }, "Your token is a reader's: corrections can't be saved with it."));
+    if (caller.role === "reader") put(this.problem, el("p", { class: "note" }, t("correct.reader")));
     if (caller.name === null || caller.role === "admin") return;
     this.author.value = caller.name;
     this.author.readOnly = true;
-    this.author.title = "Whom the token was given to";
+    tell(this.author, "title", t("correct.author.token"));
   }
 
   #rightAnswer() {
@@ -69,15 +72,15 @@ export class Correction {
     if (choices.length === 0) {
       this.right = el("input", { type: "text", required: true, autocomplete: "off" });
       this.rightValue = () => this.right.value.trim();
-      return field("The right answer", this.right, `The model said “${this.answer.answer}”.`);
+      return field(t("correct.right"), this.right, t("correct.said", { answer: this.answer.answer }));
     }
     const name = uid("right");
-    this.other = el("input", { type: "text", autocomplete: "off", "aria-label": "Another answer", placeholder: "another answer" });
+    this.other = el("input", { type: "text", autocomplete: "off", "aria-label": t("correct.other"), placeholder: t("correct.other") });
     const radios = choices.map((choice) => el("label", { class: "pick" }, el("input", { type: "radio", name, value: choice }), el("span", {}, choice),
-      choice === this.answer.answer ? el("span", { class: "hint" }, "said") : null));
-    const another = el("input", { type: "radio", name, value: "", "aria-label": "Another answer" });
+      choice === this.answer.answer ? el("span", { class: "hint" }, t("correct.said.short")) : null));
+    const another = el("input", { type: "radio", name, value: "", "aria-label": t("correct.other") });
     this.other.addEventListener("input", () => { another.checked = true; });
-    const set = el("fieldset", { class: "picks" }, el("legend", {}, "The right answer"), radios, el("div", { class: "pick" }, another, this.other));
+    const set = el("fieldset", { class: "picks" }, el("legend", {}, t("correct.right")), radios, el("div", { class: "pick" }, another, this.other));
     [this.right] = set.querySelectorAll("input");
     this.rightValue = () => {
       const picked = set.querySelector("input:checked");
@@ -126,20 +129,20 @@ export class Correction {
 
   #render(statement) {
     const at = this.statements.indexOf(statement);
-    const label = el("label", { for: statement.text.id, class: `number tone-${at % 6}` }, el("span", { class: "hidden-text" }, "Statement "), String(at + 1));
+    const label = el("label", { for: statement.text.id, class: `number tone-${at % 6}` }, el("span", { class: "hidden-text" }, t("correct.statement"), " "), String(at + 1));
     const drawing = this.drawingFor === statement;
     const typed = statement.text.value;
     const caret = document.activeElement === statement.text ? statement.text.selectionStart : null;
     const tools = this.view === null ? [] : [
-      button(drawing ? "Done drawing" : "Draw a box", () => this.#draw(drawing ? null : statement), { class: `quiet small${drawing ? " on" : ""}`, "aria-pressed": String(drawing) }),
-      button("Place a box", () => this.#place(statement), { class: "quiet small", title: "Puts a box in the middle, to be moved with the arrow keys" }),
+      button(t(drawing ? "correct.drawn" : "correct.draw"), () => this.#draw(drawing ? null : statement), { class: `quiet small${drawing ? " on" : ""}`, "aria-pressed": String(drawing) }),
+      button(t("correct.place"), () => this.#place(statement), { class: "quiet small", title: t("correct.place.hint") }),
     ];
-    tools.push(button("Find it for me", (event) => this.#find(statement, event.currentTarget), { class: "quiet small" }));
-    if (statement.boxes.length > 0) tools.push(button("Remove boxes", () => this.#setBoxes(statement, []), { class: "quiet small" }));
-    if (this.statements.length > 1) tools.push(button("Remove", () => this.#drop(statement), { class: "quiet small", "aria-label": `Remove statement ${at + 1}` }));
-    const state = drawing ? "Drag on the picture around what shows this."
-      : statement.boxes.length > 0 ? `Seen in ${several(statement.boxes.length, "box", "boxes")} of yours.`
-        : "No box: the model will look for it when you save.";
+    tools.push(button(t("find.go"), (event) => this.#find(statement, event.currentTarget), { class: "quiet small" }));
+    if (statement.boxes.length > 0) tools.push(button(t("correct.unbox"), () => this.#setBoxes(statement, []), { class: "quiet small" }));
+    if (this.statements.length > 1) tools.push(button(t("correct.remove"), () => this.#drop(statement), { class: "quiet small", "aria-label": t("correct.remove.one", { number: at + 1 }) }));
+    const state = drawing ? t("correct.draw.hint")
+      : statement.boxes.length > 0 ? t("correct.boxes", { n: statement.boxes.length })
+        : t("correct.boxless");
     put(statement.item, label, el("div", {}, statement.text, el("div", { class: "row tools" }, tools), el("p", { class: "hint" }, state),
       statement.found ? this.#foundView(statement) : null));
     statement.text.value = typed;
@@ -169,7 +172,7 @@ export class Correction {
     this.drawingFor = statement;
     this.view.drawing(statement === null ? null : (area) => {
       this.#setBoxes(statement, [...statement.boxes, area]);
-      announce(`Box ${statement.boxes.length} drawn.`);
+      announce(t("box.drawn", { number: statement.boxes.length }));
     });
     if (statement) {
       this.#showHeat(null);
@@ -179,8 +182,27 @@ export class Correction {
     }
     for (const one of [before, statement]) if (one && this.statements.includes(one)) this.#render(one);
     this.#showBoxes();
-    if (statement) statement.item.querySelector("[aria-pressed]").focus();
-    if (statement) this.view.root.scrollIntoView({ block: "nearest" });
+    if (statement === null) {
+      this.enlarged?.close();
+      return;
+    }
+    statement.item.querySelector("[aria-pressed]").focus();
+    if (wantsRoom()) this.#enlarge(statement);
+    else this.view.root.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Where the picture is small or out of sight, it is drawn on as large as the window. */
+  #enlarge(statement) {
+    const number = this.statements.indexOf(statement) + 1;
+    this.enlarged = new Enlarged(this.view, {
+      title: t("correct.draw.title", { number }), hint: t("correct.draw.enlarged"),
+      tools: [button(t("correct.place"), () => this.#place(statement), { class: "quiet" }), button(t("correct.unbox"), () => this.#setBoxes(statement, []), { class: "quiet" })],
+      closed: () => {
+        this.enlarged = null;
+        if (this.drawingFor === statement) this.#draw(null);
+        statement.item.querySelector("[aria-pressed]")?.focus();
+      },
+    });
   }
 
   /** Whether something is written here that is not saved. */
@@ -206,12 +228,12 @@ export class Correction {
   #showBoxes() {
     this.view?.boxes(this.statements.flatMap((statement, at) => statement.boxes.map((area, nth) => ({
       area, label: String(at + 1), tone: at, current: this.drawingFor === statement,
-      name: `Box ${nth + 1} of statement ${at + 1}`,
+      name: t("box.own", { number: nth + 1, statement: at + 1 }),
       change: () => {},
       remove: () => {
         this.#setBoxes(statement, statement.boxes.filter((one) => one !== area));
-        announce("Box removed.");
-        statement.text.focus();
+        announce(t("box.removed"));
+        (this.enlarged?.stage ?? statement.text).focus();
       },
     }))));
   }
@@ -219,14 +241,14 @@ export class Correction {
   async #find(statement, pressed) {
     const text = statement.text.value.trim();
     if (!text) {
-      announce("Write the statement first.", true);
+      announce(t("find.empty"), true);
       statement.text.focus();
       return;
     }
     if (this.drawingFor) this.#draw(null);
     pressed.disabled = true;
-    pressed.textContent = "Looking…";
-    announce("Looking for it in the picture.");
+    put(pressed, t("find.now"));
+    announce(t("find.now"));
     try {
       const answer = await post("/evidence", { image: this.asked.image, statements: [text] });
       if (!this.statements.includes(statement) || statement.text.value.trim() !== text) return;
@@ -246,22 +268,22 @@ export class Correction {
     const { found } = statement;
     const best = [...found.candidates].sort((a, b) => b.p_yes - a.p_yes).slice(0, 5);
     const shown = this.heatOf === statement;
-    const take = found.evidence.length > 0 && this.view ? button(found.evidence.length === 1 ? "Use this box" : `Use these ${found.evidence.length} boxes`, () => {
+    const take = found.evidence.length > 0 && this.view ? button(t("find.take", { n: found.evidence.length }), () => {
       this.#showHeat(null);
       const areas = found.evidence.map(({ x, y, width, height }) => ({ x, y, width, height }));
       statement.found = null;
       this.#setBoxes(statement, areas);
-      announce("The boxes are yours now; they can be moved.");
+      announce(t("find.taken"));
     }, { class: "small" }) : null;
-    const rows = best.map((c) => el("tr", {}, el("td", {}, `${c.width} × ${c.height} at ${c.x}, ${c.y}`), el("td", {}, percent(c.p_yes)),
+    const rows = best.map((c) => el("tr", {}, el("td", {}, t("box.at", c)), el("td", {}, percent(c.p_yes)),
       el("td", {}, c.log_likelihood === undefined ? "–" : number(c.log_likelihood))));
     return el("div", { class: "found" },
       el("p", {}, foundText(found)),
       el("div", { class: "row" }, take,
-        this.view ? button(shown ? "Hide the heat map" : "Show the heat map", () => this.#showHeat(shown ? null : statement), { class: "quiet small", "aria-pressed": String(shown) }) : null),
-      el("details", {}, el("summary", {}, `The five likeliest of ${found.candidates.length} parts`),
-        table("Parts of the picture and what the model says of them", ["Part", "Yes", "Likelihood as its description"], rows)),
-      el("p", { class: "hint" }, `Looked through in ${duration(statement.timing)}.`));
+        this.view ? button(t(shown ? "find.heat.hide" : "find.heat.show"), () => this.#showHeat(shown ? null : statement), { class: "quiet small", "aria-pressed": String(shown) }) : null),
+      expert("details", {}, el("summary", {}, t("find.likeliest", { n: found.candidates.length })),
+        table(t("find.table"), [t("find.part"), t("find.share"), t("find.likelihood")], rows)),
+      el("p", { class: "hint" }, t("find.time", { time: duration(statement.timing) })));
   }
 
   #showHeat(statement) {
@@ -269,12 +291,12 @@ export class Correction {
     this.heatOf = statement;
     if (this.view) {
       this.view.heat(statement ? statement.found.candidates : null);
-      const mine = statement ? statement.found.evidence.map((area, at) => ({ area, label: `found ${at + 1}`, tone: 0, name: `Found part ${at + 1}` })) : null;
+      const mine = statement ? statement.found.evidence.map((area, at) => ({ area, label: String(at + 1), tone: 0, name: t("box.found", { number: at + 1 }) })) : null;
       if (mine) this.view.boxes(mine);
       else this.#showBoxes();
       this.legend.hidden = statement === null;
-      put(this.legend, el("span", { class: "scale" }, el("span", {}, "no"), gradient(), el("span", {}, "yes")),
-        el("span", { class: "hint" }, "How sure the model is, part by part, that it sees this; small parts count more."));
+      put(this.legend, el("span", { class: "scale" }, el("span", {}, t("find.no")), gradient(), el("span", {}, t("find.surely"))),
+        el("span", { class: "hint" }, t("find.heat")));
       if (statement) this.view.root.scrollIntoView({ block: "nearest" });
     }
     for (const one of [before, statement]) if (one?.found && this.statements.includes(one)) this.#render(one);
@@ -285,8 +307,8 @@ export class Correction {
     this.tags.take();
     const answer = this.rightValue();
     if (!answer) {
-      put(this.problem, el("p", { class: "trouble" }, "Say what the right answer is."));
-      announce("Say what the right answer is.", true);
+      put(this.problem, el("p", { class: "trouble" }, t("correct.missing")));
+      announce(t("correct.missing"), true);
       this.right.focus();
       return;
     }
@@ -294,7 +316,7 @@ export class Correction {
       ? { statement: one.text.value.trim(), evidence: one.boxes.map(({ x, y, width, height }) => ({ x, y, width, height })) }
       : { statement: one.text.value.trim() }));
     const author = this.author.value.trim();
-    if (!this.author.readOnly) localStorage.setItem(AUTHOR, author);
+    if (!this.author.readOnly) keepOwnName(author);
     const { image, question } = this.asked;
     const body = { image, question, answer, reasoning };
     if (this.asked.choices.length > 0) body.choices = this.asked.choices.includes(answer) ? this.asked.choices : [...this.asked.choices, answer];
@@ -303,8 +325,8 @@ export class Correction {
     this.#leavePicture();
     put(this.problem);
     this.save.disabled = true;
-    this.save.textContent = "Saving…";
-    announce("Saving the correction. The model is asked before and after.");
+    put(this.save, t("correct.saving"));
+    announce(t("correct.saving.said"));
     try {
       const text = JSON.stringify(body);
       // Changed after a refusal, it is another correction.
@@ -316,54 +338,28 @@ export class Correction {
       this.#showBoxes();
     } finally {
       this.save.disabled = false;
-      this.save.textContent = "Save the correction";
+      put(this.save, t("correct.save"));
     }
   }
 
   #made(edit) {
     this.saved = true;
-    const took = edit.after && edit.after.answer === edit.answer;
-    const title = el("h2", { tabindex: "-1" }, "Correction saved");
-    const said = edit.after === null ? edit.after_absent?.detail ?? "The model could not be asked afterwards; the correction is stored."
-      : took ? (edit.before && edit.before.answer === edit.answer ? "The model gave this answer before, and still does." : "It took: the model now gives the right answer.")
-        : "It is stored, but the model's answer to this very question is still another one. More statements, or ones closer to what the picture shows, may help.";
-    const state = el("p", { class: took ? "good" : "note" }, said);
-    const undo = button("Undo", async () => {
-      undo.disabled = true;
-      try {
-        await remove(`/edits/${edit.id}`);
-        put(state, "Undone. The codebook is what it would be had the correction never been made.");
-        state.className = "note";
-        put(title, "Correction undone");
-        announce("The correction is undone.");
-        actions.replaceChildren(button("Ask again", this.again, { class: "quiet" }), button("Correct it anew", () => {
-          this.key = freshKey();
-          this.sent = undefined;
-          this.saved = false;
-          put(this.root, this.form);
-          this.#showBoxes();
-          this.focus();
-        }, { class: "quiet" }));
-        title.focus();
-      } catch (error) {
-        undo.disabled = false;
-        state.after(trouble(error));
-      }
-    }, { class: "quiet" });
-    const actions = el("div", { class: "row end" }, undo, el("a", { class: "button quiet", href: `#/edits/${edit.id}` }, "Open the edit"), button("Ask again", this.again, { class: "primary" }));
-    const evidence = edit.reasoning.map((one, at) => el("li", {}, el("span", { class: `number tone-${at % 6}` }, String(at + 1)), el("span", {}, one.statement, " ",
-      one.evidence.length > 0 ? chip(one.evidence[0].source === "user" ? `${several(one.evidence.length, "box", "boxes")} of yours` : `found in ${several(one.evidence.length, "part")}`) : chip("no part shows it", "soft"))));
-    put(this.root, el("section", { class: "card made" }, title, state,
-      el("div", { class: "two versus" }, opinion("Before", edit.before, "", edit.before_absent), opinion("After", edit.after, took ? "took" : "", edit.after_absent)),
-      rivals(edit),
-      evidence.length > 0 ? el("ol", { class: "reasons" }, evidence) : null,
-      warned(edit.warnings),
-      el("p", { class: "hint" }, `${several(edit.entries.length, "entry", "entries")} in the codebook${codebookName() ? ` ${codebookName()}` : ""}, made in ${duration(edit.timings_ms.total)}, `, when(edit.created_at), "."),
-      actions));
+    this.outcome = new Outcome(edit, {
+      asked: this.asked,
+      again: this.again,
+      anew: () => {
+        this.key = freshKey();
+        this.sent = undefined;
+        this.saved = false;
+        put(this.root, this.form);
+        this.#showBoxes();
+        this.focus();
+      },
+    });
+    put(this.root, this.outcome.root);
     // Where the model saw each statement is drawn on the picture.
-    this.view?.boxes(edit.reasoning.flatMap((one, at) => one.evidence.map((area) => ({ area, label: String(at + 1), tone: at, name: `Evidence of statement ${at + 1}` }))));
-    announce(`Correction saved. ${said}`);
-    title.focus();
+    this.view?.boxes(edit.reasoning.flatMap((one, at) => one.evidence.map((area) => ({ area, label: String(at + 1), tone: at, name: t("box.of-statement", { number: at + 1 }) }))));
+    this.outcome.announce();
   }
 
   #leavePicture() {
@@ -386,8 +382,9 @@ export class Correction {
 }
 
 function foundText(found) {
-  if (found.evidence.length === 0) return `The model sees this in no part of the picture (whole picture: ${percent(found.p_yes)} yes).`;
-  return `Seen in ${several(found.evidence.length, "part")}, ${percent(Math.max(...found.evidence.map((one) => one.p_yes ?? 0)))} yes at best (whole picture: ${percent(found.p_yes)}).`;
+  const whole = percent(found.p_yes);
+  if (found.evidence.length === 0) return t("find.nowhere", { whole });
+  return t("find.seen", { n: found.evidence.length, share: percent(Math.max(...found.evidence.map((one) => one.p_yes ?? 0))), whole });
 }
 
 /** `randomUUID` is there in secure contexts only, and the service may be reached by plain HTTP in a clinic's network. */

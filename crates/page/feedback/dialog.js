@@ -1,6 +1,7 @@
 // Questions in a dialog: modal, closed by Escape, focus goes back to where it was.
 
 import { button, el, field, put } from "./dom.js";
+import { t } from "./words.js";
 
 function open(title, body, buttons, onsubmit) {
   return new Promise((resolve) => {
@@ -28,31 +29,29 @@ function open(title, body, buttons, onsubmit) {
 /** Asks whether to go on; `true` or `null`. */
 export function confirm(title, text, label, danger = true) {
   return open(title, el("p", {}, text),
-    (settle) => [button("Cancel", () => settle(null), { class: "quiet", autofocus: true }), button(label, () => settle(true), { class: danger ? "danger" : "" })],
+    (settle) => [button(t("dialog.cancel"), () => settle(null), { class: "quiet", autofocus: true }), button(label, () => settle(true), { class: danger ? "danger" : "" })],
     () => {});
 }
 
 /** Asks for the token of a service that wants one; `null` if none is given. `signIn`: how people sign in elsewhere, if they can. */
 export function askToken(again, signIn) {
   const input = el("input", { type: "password", autocomplete: "current-password", required: true, autofocus: signIn === null });
-  const text = again
-    ? "The service did not accept the token. Check it, and try again; its time may be over."
-    : signIn === null ? "This service is open to people with a token only. Whoever runs it can give you one." : "This service wants to know who you are.";
+  const text = t(again ? "token.refused" : signIn === null ? "token.wanted" : "token.who");
   const trouble = el("p", { class: "note", role: "alert", hidden: true });
-  const elsewhere = (settle) => button(`Sign in with ${new URL(signIn.issuer).host}`, async () => {
+  const elsewhere = (settle) => button(t("token.elsewhere", { host: new URL(signIn.issuer).host }), async () => {
     try {
       settle(await signIn.begin());
     } catch (error) {
       trouble.hidden = false;
-      put(trouble, error.message);
+      put(trouble, error.words || t("sign-in.failed", { reason: error.message }));
     }
   }, { class: "primary wide", autofocus: true });
-  return open(signIn === null ? "Access token" : "Sign in", (settle) => [
+  return open(t(signIn === null ? "token.title" : "token.sign-in"), (settle) => [
     el("p", {}, text),
     signIn === null ? [] : elsewhere(settle),
     trouble,
-    field(signIn === null ? "Token" : "Or a token", input, "It is kept until this tab is closed."),
+    field(t(signIn === null ? "token.token" : "token.or"), input, t("token.kept")),
   ],
-  (settle) => [button("Cancel", () => settle(null), { class: "quiet" }), el("button", { type: "submit", class: signIn === null ? "" : "quiet" }, "Use it")],
+  (settle) => [button(t("dialog.cancel"), () => settle(null), { class: "quiet" }), el("button", { type: "submit", class: signIn === null ? "" : "quiet" }, t("token.use"))],
   (settle) => { if (input.value.trim()) settle(input.value.trim()); });
 }

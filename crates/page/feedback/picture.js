@@ -1,7 +1,8 @@
 // Pictures with things drawn on them: boxes that can be moved, and the heat map of what the model said of every part.
 
-import { el, number, percent, svg } from "./dom.js";
+import { el, svg, tell } from "./dom.js";
 import { imagePath, imageSource } from "./api.js";
+import { number, percent, t } from "./words.js";
 
 /** Least side of a box that is drawn, in pixels of the picture. */
 const LEAST = 4;
@@ -11,11 +12,12 @@ export class PictureView {
   constructor() {
     this.img = el("img", { alt: "", draggable: "false" });
     this.layer = { heat: svg("g", { class: "heat" }), boxes: svg("g"), drawn: svg("g") };
-    this.overlay = svg("svg", { class: "overlay", preserveAspectRatio: "none", role: "group", "aria-label": "Boxes on the picture" },
+    this.overlay = svg("svg", { class: "overlay", preserveAspectRatio: "none", role: "group", "aria-label": t("box.all") },
       this.layer.heat, this.layer.boxes, this.layer.drawn);
     this.root = el("div", { class: "shot" }, this.img, this.overlay);
     this.size = { width: 1, height: 1 };
     this.ondraw = null;
+    this.following = null;
     this.drawn = [];
     // Labels and corners are as large on the screen whatever the size of the picture.
     new ResizeObserver(() => { if (this.drawn.length > 0) this.boxes(this.drawn); }).observe(this.root);
@@ -34,7 +36,7 @@ export class PictureView {
         this.root.classList.add("unreadable");
         resolve(null);
       };
-      this.img.alt = alt;
+      tell(this.img, "alt", alt);
       this.img.src = source;
     });
   }
@@ -81,7 +83,7 @@ export class PictureView {
         corner.setAttribute("cx", corner.dataset.corner.includes("w") ? x : x + width);
         corner.setAttribute("cy", corner.dataset.corner.includes("n") ? y : y + height);
       }
-      group.setAttribute("aria-label", `${box.name}: ${width} by ${height} pixels, ${x} from the left, ${y} from the top`);
+      tell(group, "aria-label", t("box.placed", { name: box.name, width, height, x, y }));
     };
     place();
     if (!box.change) {
@@ -90,7 +92,7 @@ export class PictureView {
     }
     group.setAttribute("tabindex", "0");
     group.setAttribute("role", "group");
-    group.setAttribute("aria-roledescription", "box; arrow keys move it, with Shift they resize it, Delete removes it");
+    tell(group, "aria-roledescription", t("box.keys"));
     group.addEventListener("keydown", (event) => this.#key(event, box, place));
     group.addEventListener("pointerdown", (event) => this.#drag(event, box, place));
     return group;
@@ -114,7 +116,7 @@ export class PictureView {
   }
 
   #drag(event, box, place) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return;
     event.preventDefault();
     event.stopPropagation();
     event.currentTarget.focus();
@@ -144,7 +146,7 @@ export class PictureView {
   }
 
   #drawFrom(event) {
-    if (!this.ondraw || event.button !== 0) return;
+    if (!this.ondraw || event.button !== 0 || !event.isPrimary) return;
     event.preventDefault();
     const start = this.#at(event);
     const rect = svg("rect", { class: "rubber" });
@@ -153,9 +155,9 @@ export class PictureView {
     this.#follow(event, (to) => {
       area = this.#inside(between(start, to), false);
       for (const [name, value] of Object.entries(area)) rect.setAttribute(name, value);
-    }, () => {
+    }, (given) => {
       this.layer.drawn.replaceChildren();
-      if (area && area.width >= LEAST && area.height >= LEAST) this.ondraw?.(area);
+      if (!given && area && area.width >= LEAST && area.height >= LEAST) this.ondraw?.(area);
     });
   }
 
@@ -163,15 +165,22 @@ export class PictureView {
     const target = this.overlay;
     target.setPointerCapture(event.pointerId);
     const onmove = (next) => move(this.#at(next));
-    const onend = () => {
+    const onend = (ended) => {
       target.removeEventListener("pointermove", onmove);
       target.removeEventListener("pointerup", onend);
       target.removeEventListener("pointercancel", onend);
-      end();
+      this.following = null;
+      end(ended === null);
     };
+    this.following = () => onend(null);
     target.addEventListener("pointermove", onmove);
     target.addEventListener("pointerup", onend);
     target.addEventListener("pointercancel", onend);
+  }
+
+  /** Gives up what is being drawn: a second finger has come. */
+  giveUp() {
+    this.following?.();
   }
 
   #at(event) {
@@ -204,7 +213,7 @@ export class PictureView {
     this.root.classList.toggle("heated", cells.length > 0);
     this.layer.heat.replaceChildren(...cells.map((cell) => svg("rect", {
       x: cell.x, y: cell.y, width: cell.width, height: cell.height, "fill-opacity": (0.75 * cell.p).toFixed(3),
-    }, svg("title", {}, `${percent(cell.p)} yes`))));
+    }, svg("title", {}, t("find.yes", { share: percent(cell.p) })))));
   }
 }
 
@@ -253,7 +262,7 @@ export function stored(id, boxes, alt, known) {
   showStored(view, id, alt, known)
     .then((size) => {
       if (size) view.boxes(boxes);
-      else view.root.append(el("span", { class: "hint" }, "No browser view of this picture"));
+      else view.root.append(el("span", { class: "hint" }, t("picture.unseen")));
     })
     .catch(() => view.root.classList.add("unreadable"));
   return view;
@@ -277,7 +286,7 @@ export function ruler(distance, threshold, label) {
   const within = threshold === null || threshold === undefined ? null
     : svg("rect", { class: "within", x: 4, y: 8, width: at(threshold) - 4, height: 6, rx: 3 });
   const gate = within && svg("path", { class: "gate", d: `M${at(threshold)} 3V19` });
-  return svg("svg", { class: "ruler", viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": label || `distance ${number(distance)}, limit ${number(threshold)}` },
+  return svg("svg", { class: "ruler", viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": label || t("why.ruler", { distance: number(distance), limit: number(threshold) }) },
     svg("rect", { class: "track", x: 4, y: 8, width: wide - 8, height: 6, rx: 3 }), within, gate,
     svg("circle", { class: threshold !== null && distance > threshold ? "dot outside" : "dot", cx: at(distance), cy: 11, r: 5 }));
 }

@@ -1,5 +1,15 @@
 // Signing in with the issuer that the service takes tokens of: a window of its own goes there and back, so that nothing that was typed is lost.
 
+import { t } from "./words.js";
+
+/** What went wrong while signing in, in the page's own words. */
+class SignInError extends Error {
+  constructor(words) {
+    super(String(words));
+    this.words = words;
+  }
+}
+
 /** The window that comes back tells the page that opened it, by name: the issuer's pages may have cut the two apart. */
 const channel = (base) => new BroadcastChannel(`reasonedit.sign-in${base}`);
 
@@ -29,7 +39,7 @@ export async function signIn(base) {
 async function begin(base, address) {
   // At once, while the browser still takes it for what the person did.
   const opened = window.open("about:blank", "_blank", "width=520,height=720");
-  if (opened === null) throw new Error("The browser did not open a window; allow it for this page, and try again.");
+  if (opened === null) throw new SignInError(t("sign-in.no-window"));
   const [verifier, state] = [chance(), chance()];
   const redirect = new URL(`${base}/`, location.origin).href;
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
@@ -47,7 +57,7 @@ async function begin(base, address) {
   });
   opened.location = url.href;
   const { code, error } = await answered;
-  if (code === null) throw new Error(error === "access_denied" ? "The sign-in was declined." : `The sign-in failed (${error}).`);
+  if (code === null) throw new SignInError(error === "access_denied" ? t("sign-in.declined") : t("sign-in.failed", { reason: error }));
   const response = await fetch(`${base}/sign-in`, {
     method: "POST",
     headers: { "content-type": "application/json" },

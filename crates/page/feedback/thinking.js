@@ -1,21 +1,13 @@
 // What a reasoning model thought before its answer: folded, with the statements of edits that it cites marked.
 
 import { el, put } from "./dom.js";
-
-/** What is wrong with a reply, for people. */
-const FAULTS = {
-  unclosed_thinking: "the model ended its turn while it was still thinking",
-  unclosed_answer: "the model ended its turn within its answer",
-  no_answer: "nothing stands where the answer should",
-  several_answers: "there is more than one answer",
-  text_outside: "something stands neither in the thinking nor in the answer",
-};
+import { knows, t } from "./words.js";
 
 /** The thinking of one answer. */
 export class ThinkingView {
   constructor() {
     this.text = "";
-    this.summary = el("summary", {}, "Thinking…");
+    this.summary = el("summary", {}, t("thinking.now"));
     this.body = el("p", { class: "thought" });
     this.root = el("details", { class: "thinking", hidden: true }, this.summary, this.body);
   }
@@ -34,17 +26,18 @@ export class ThinkingView {
     this.root.hidden = this.text === "";
     const { parts, cited } = marked(this.text, answer.retrieval.facts);
     put(this.body, parts);
-    put(this.summary, "What the model thought", cited > 0 ? ` · cites ${cited === 1 ? "one statement" : `${cited} statements`} of edits` : "");
+    put(this.summary, t("thinking.thought"), cited > 0 ? [" · ", t("thinking.cites", { n: cited })] : null);
   }
 }
 
 /** What has to be said of a reply whose thinking was cut, or that has not its model's form. */
 export function formNotes(answer) {
   const notes = [];
-  if (answer.thinking_finish_reason === "length") notes.push(el("p", { class: "note" }, "Its thinking was closed when it had been as long as it may be."));
+  if (answer.thinking_finish_reason === "length") notes.push(el("p", { class: "note" }, t("thinking.cut")));
   if (answer.format === "broken") {
-    notes.push(el("p", { class: "note" }, `The model's reply has not the form it should have: ${FAULTS[answer.format_fault] ?? answer.format_fault}.`),
-      el("details", { class: "raw" }, el("summary", {}, "The whole reply"), el("p", { class: "thought" }, answer.raw_reply)));
+    notes.push(el("p", { class: "note" }, t("thinking.broken"), " ",
+      knows(`fault.${answer.format_fault}`) ? t(`fault.${answer.format_fault}`) : answer.format_fault),
+      el("details", { class: "raw" }, el("summary", {}, t("thinking.reply")), el("p", { class: "thought" }, answer.raw_reply)));
   }
   return notes;
 }
@@ -64,8 +57,8 @@ function marked(text, facts) {
   for (const { start, end, at } of found) {
     if (start < here) continue;
     cited.add(at);
-    parts.push(text.slice(here, start), el("mark", { title: `Statement ${at + 1} that stood in front of the question` },
-      text.slice(start, end), el("span", { class: "hidden-text" }, ` (statement ${at + 1})`)));
+    parts.push(text.slice(here, start), el("mark", { title: t("thinking.mark", { number: at + 1 }) },
+      text.slice(start, end), el("span", { class: "hidden-text" }, " ", t("thinking.marked", { number: at + 1 }))));
     here = end;
   }
   parts.push(text.slice(here));

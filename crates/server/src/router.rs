@@ -23,6 +23,7 @@ use reasonedit_http::problem::Problem;
 use reasonedit_http::rates::Rates;
 use reasonedit_http::shares::{self, Shares};
 use reasonedit_http::{answers, auth, headers, host, limits, newline, origin, policy, rates, request_id};
+use reasonedit_page::FeedbackPage;
 use reasonedit_resilience::panic_message;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -109,7 +110,7 @@ pub(crate) fn order_tags(contract: &mut OpenApi) {
 }
 
 /// The whole service, and what each of its routes asks of the layers.
-pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Policies>) {
+pub(crate) fn service(state: AppState, config: &ServerConfig, page: FeedbackPage) -> (Router, Arc<Policies>) {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let tokens = state.tokens().clone();
     let auditing = Auditing::new(state.audit().clone(), Proxies::new(&config.trusted_proxies));
@@ -117,7 +118,7 @@ pub(crate) fn service(state: AppState, config: &ServerConfig) -> (Router, Arc<Po
     let rates = Rates::new(limits.requests_per_minute, Proxies::new(&config.trusted_proxies));
     let integrations = state.integrations().iter().map(|integration| integration.routes().with_state(()));
     let (routes, mut contract, policies) =
-        integrations.fold(routes(), Routes::merge).merge(reasonedit_page::routes()).split();
+        integrations.fold(routes(), Routes::merge).merge(reasonedit_page::routes(page)).split();
     order_tags(&mut contract);
     state.set_contract(contract);
     let policies = Arc::new(policies);

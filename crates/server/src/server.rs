@@ -12,6 +12,7 @@ use reasonedit_http::client::Proxies;
 use reasonedit_http::policy::Policies;
 use reasonedit_http::problem::Problem;
 use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
+use reasonedit_page::FeedbackPage;
 use reasonedit_resilience::{MemoryBudget, blocking};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -45,7 +46,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Config`] for unusable settings, [`ServerError::Client`] when TLS can't be set up.
     pub fn new(config: ServerConfig) -> Result<(Self, EditorSlot), ServerError> {
-        Self::assemble(config, None, |_| Ok(Vec::new()))
+        Self::assemble(config, None, FeedbackPage::default(), |_| Ok(Vec::new()))
     }
 
     /// The same with tokens that were given to people, beside those of the configuration.
@@ -53,7 +54,19 @@ impl Server {
     /// # Errors
     /// As [`Self::new`].
     pub fn guarded(config: ServerConfig, tokens: Arc<TokenStore>) -> Result<(Self, EditorSlot), ServerError> {
-        Self::assemble(config, Some(tokens), |_| Ok(Vec::new()))
+        Self::with_page(config, tokens, FeedbackPage::default())
+    }
+
+    /// The same with a page that is not as it is by default.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_page(
+        config: ServerConfig,
+        tokens: Arc<TokenStore>,
+        page: FeedbackPage,
+    ) -> Result<(Self, EditorSlot), ServerError> {
+        Self::assemble(config, Some(tokens), page, |_| Ok(Vec::new()))
     }
 
     /// The same with integrations beside those of the list, for who embeds the service and has one of their
@@ -65,12 +78,13 @@ impl Server {
         config: ServerConfig,
         more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
     ) -> Result<(Self, EditorSlot), ServerError> {
-        Self::assemble(config, None, more)
+        Self::assemble(config, None, FeedbackPage::default(), more)
     }
 
     fn assemble(
         config: ServerConfig,
         given: Option<Arc<TokenStore>>,
+        page: FeedbackPage,
         more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
     ) -> Result<(Self, EditorSlot), ServerError> {
         config.validate()?;
@@ -79,7 +93,7 @@ impl Server {
         let state = AppState::new(&config, slot.clone(), given)?;
         let tokens = state.tokens().clone();
         let probing = router::probes(state.clone());
-        let (router, policies) = router::service(state, &config);
+        let (router, policies) = router::service(state, &config, page);
         Ok((Self { router, policies, config, tokens, tls, slot: slot.clone(), probing }, slot))
     }
 

@@ -109,6 +109,13 @@ impl ModelSettings {
         path.is_file().then_some(path)
     }
 
+    /// Whether it is the demo bundle, named or not.
+    pub(crate) fn is_demo(&self) -> bool {
+        let whole = |place: &PathBuf| place.canonicalize().ok();
+        let own = self.folder().ok().flatten().as_ref().and_then(whole);
+        own.is_some_and(|own| places().iter().filter_map(whole).any(|place| place == own))
+    }
+
     /// The folder the model is in, or `None` for a hub id.
     fn folder(&self) -> Result<Option<PathBuf>> {
         if let Some(source) = &self.source {

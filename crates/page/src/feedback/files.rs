@@ -14,7 +14,8 @@ macro_rules! files {
     };
 }
 
-static HOME: File = File { name: "index.html", text: include_str!("../../feedback/index.html") };
+/// The page itself.
+pub(super) const HOME: &str = include_str!("../../feedback/index.html");
 
 static FILES: &[File] = files![
     "answer.js",
@@ -26,26 +27,40 @@ static FILES: &[File] = files![
     "dom.js",
     "edit.js",
     "edits.js",
+    "enlarge.js",
+    "entries.js",
+    "frame.js",
     "icon.svg",
+    "intake.js",
     "main.js",
+    "outcome.js",
     "parts.js",
     "picture.js",
     "report.js",
+    "samples.js",
     "sign-in.js",
+    "standing.js",
     "status.js",
+    "taken-back.js",
     "thinking.js",
     "topology.js",
     "views.css",
+    "watch.js",
+    "words-de.json",
+    "words-en.json",
+    "words-fr.json",
+    "words.js",
 ];
-
-/// The page itself.
-pub(super) fn home() -> &'static File {
-    &HOME
-}
 
 /// The file of this name.
 pub(super) fn find(name: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.name == name)
+}
+
+/// Every file beside the page itself, by name.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.iter().map(|file| (file.name, file.text))
 }
 
 impl File {
@@ -53,14 +68,10 @@ impl File {
         match self.name.rsplit_once('.').map(|(_, ending)| ending) {
             Some("html") => "text/html; charset=utf-8",
             Some("js") => "text/javascript; charset=utf-8",
+            Some("json") => "application/json",
             Some("css") => "text/css; charset=utf-8",
             _ => "image/svg+xml",
         }
-    }
-
-    /// Another one for other contents.
-    pub(super) fn tag(&self) -> String {
-        format!("\"{}\"", &blake3::hash(self.text.as_bytes()).to_hex()[..32])
     }
 }
 
@@ -74,11 +85,21 @@ mod tests {
         let mut there: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != HOME.name)
+            .filter(|name| name != "index.html")
             .collect();
         there.sort();
         let known: Vec<&str> = FILES.iter().map(|file| file.name).collect();
         assert_eq!(there, known);
+    }
+
+    #[test]
+    fn every_script_is_fetched_at_once() {
+        let scripts = FILES.iter().filter(|file| file.name.ends_with(".js") && file.name != "main.js");
+        let missing: Vec<&str> = scripts
+            .map(|file| file.name)
+            .filter(|name| !HOME.contains(&format!("<link rel=\"modulepreload\" href=\"assets/{name}\">")))
+            .collect();
+        assert!(missing.is_empty(), "one after another they would take a while: {missing:?}");
     }
 
     #[test]
@@ -92,9 +113,10 @@ mod tests {
             "style=\"",
             "https://",
         ];
-        for file in FILES.iter().chain([&HOME]) {
+        let files = FILES.iter().map(|file| (file.name, file.text));
+        for (name, whole) in files.chain([("index.html", HOME)]) {
             for text in forbidden {
-                assert!(!file.text.contains(text), "{text} in {}", file.name);
+                assert!(!whole.contains(text), "{text} in {name}");
             }
         }
     }
