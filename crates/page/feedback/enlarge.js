@@ -87,7 +87,7 @@ export class Enlarged {
     const after = this.view.root.getBoundingClientRect();
     stage.scrollLeft += after.left + at.x * after.width - frame.left - about.x;
     stage.scrollTop += after.top + at.y * after.height - frame.top - about.y;
-    put(this.level, percent(this.scale));
+    put(this.level, percent(Math.round(this.scale * 100) / 100));
   }
 
   #down(event) {

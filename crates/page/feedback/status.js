@@ -92,13 +92,16 @@ function queueView(figures) {
 
 const STATES = { queued: "", running: "accent", done: "good", failed: "warn", cancelled: "soft" };
 
+/** Jobs that change how corrections are found again: experts' acts. */
+const METHOD = ["modularity", "reembed"];
+
 /** What a job does, in words where there are some. */
 function what(job) {
   return knows(`job.${job.kind}`) ? t(`job.${job.kind}`) : job.kind;
 }
 
 function jobsView(root, jobs) {
-  const rows = jobs.map((job) => {
+  const rows = jobs.filter((job) => isExpert() || !METHOD.includes(job.kind)).map((job) => {
     const { done, total, stage, remaining_ms: left } = job.progress;
     const running = job.state === "queued" || job.state === "running";
     const named = stage && knows(`stage.${stage}`) ? t(`stage.${stage}`) : stage;
