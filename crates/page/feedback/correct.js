@@ -346,6 +346,7 @@ export class Correction {
     this.saved = true;
     this.outcome = new Outcome(edit, {
       asked: this.asked,
+      seen: { answer: this.answer.answer, probability: probabilityOf(this.answer) },
       again: this.again,
       anew: () => {
         this.key = freshKey();
@@ -379,6 +380,11 @@ export class Correction {
     this.leave();
     this.onclose();
   }
+}
+
+/** How sure the model was of the answer that the person saw. */
+function probabilityOf(answer) {
+  return answer.choices ? answer.choices.find((one) => one.text === answer.answer)?.probability : answer.probability;
 }
 
 function foundText(found) {

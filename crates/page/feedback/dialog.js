@@ -1,6 +1,6 @@
 // Questions in a dialog: modal, closed by Escape, focus goes back to where it was.
 
-import { button, el, field, put } from "./dom.js";
+import { button, el, field, put, quoted } from "./dom.js";
 import { t } from "./words.js";
 
 function open(title, body, buttons, onsubmit) {
@@ -43,7 +43,7 @@ export function askToken(again, signIn) {
       settle(await signIn.begin());
     } catch (error) {
       trouble.hidden = false;
-      put(trouble, error.words || t("sign-in.failed", { reason: error.message }));
+      put(trouble, error.words || [t("problem.unknown"), quoted(error.message)]);
     }
   }, { class: "primary wide", autofocus: true });
   return open(t(signIn === null ? "token.title" : "token.sign-in"), (settle) => [

@@ -56,7 +56,7 @@ function corrected(edit) {
     standing(edit),
     warned(edit.warnings),
     edit.choices.length > 0 ? el("p", { class: "hint" }, t("edit.choices"), " ", edit.choices.map((one) => [chip(one), " "]).flat()) : null,
-    el("div", { class: "two versus" }, opinion(t("outcome.before"), edit.before, "", edit.before_absent),
+    el("div", { class: "two versus" }, opinion(t("edit.before"), edit.before, "", edit.before_absent),
       opinion(t("edit.after"), edit.after, edit.after?.answer === edit.answer ? "took" : "", edit.after_absent)));
 }
 

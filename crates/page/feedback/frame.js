@@ -74,6 +74,13 @@ function setUpCodebook(changed) {
     document.dispatchEvent(new Event("codebook"));
     changed();
   };
+  const where = document.getElementById("where");
+  const show = () => {
+    where.hidden = codebookName() === "";
+    put(where, t("frame.where", { name: codebookName() }));
+  };
+  show();
+  document.addEventListener("codebook", show);
   input.value = codebookName();
   document.getElementById("codebook-form").addEventListener("submit", (event) => {
     event.preventDefault();

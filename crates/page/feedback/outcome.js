@@ -7,13 +7,13 @@ import { inTheWay, standing } from "./standing.js";
 import { remember } from "./taken-back.js";
 import { duration, t } from "./words.js";
 
-/** The outcome; `again` asks once more, `anew` opens the form again. */
+/** The outcome; `seen` is the answer that the person corrected, `again` asks once more, `anew` opens the form again. */
 export class Outcome {
-  constructor(edit, { asked, again, anew }) {
+  constructor(edit, { asked, seen, again, anew }) {
     Object.assign(this, { edit, asked, again, anew });
     const took = edit.after !== null && edit.after.answer === edit.answer;
     this.title = el("h2", { tabindex: "-1" }, t("outcome.saved"));
-    this.said = t(saidOf(edit, took));
+    this.said = t(saidOf(edit, took, seen));
     this.state = el("p", { class: took ? "good" : "note" }, this.said);
     this.way = el("div", { role: "status" });
     this.stands = el("div", {}, edit.conflicts.length > 0 || edit.superseded_by ? standing(edit) : null);
@@ -21,7 +21,7 @@ export class Outcome {
     this.actions = el("div", { class: "row end" }, this.undo, el("a", { class: "button quiet", href: `#/edits/${edit.id}` }, t("outcome.open")),
       button(t("ask.again"), again, { class: "primary" }));
     this.root = el("section", { class: "card made" }, this.title, this.state, this.way,
-      el("div", { class: "two versus" }, opinion(t("outcome.before"), edit.before, "", edit.before_absent), opinion(t("outcome.after"), edit.after, took ? "took" : "", edit.after_absent)),
+      el("div", { class: "two versus" }, opinion(t("outcome.before"), seen), opinion(t("outcome.after"), edit.after, took ? "took" : "", edit.after_absent)),
       this.stands,
       reasonsOf(edit), warned(edit.warnings),
       el("p", { class: "hint" }, t("outcome.time", { time: duration(edit.timings_ms.total) }), " ", when(edit.created_at), " ",
@@ -80,9 +80,9 @@ export class Outcome {
 }
 
 /** What came of it, in a sentence. */
-function saidOf(edit, took) {
+function saidOf(edit, took, seen) {
   if (edit.after === null) return `outcome.unasked.${edit.after_absent?.reason ?? "not_asked"}`;
-  if (took) return edit.before && edit.before.answer === edit.answer ? "outcome.kept" : "outcome.took";
+  if (took) return seen.answer === edit.answer ? "outcome.kept" : "outcome.took";
   return edit.superseded_by ? "outcome.superseded" : "outcome.took-not";
 }
 

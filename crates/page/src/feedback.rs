@@ -2,8 +2,6 @@
 //! fetched from elsewhere.
 
 mod files;
-#[cfg(test)]
-mod words;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
@@ -95,6 +93,9 @@ fn answer<B: IntoResponse>(
     }
     (common, [(header::CONTENT_TYPE, media_type)], body()).into_response()
 }
+
+#[cfg(test)]
+mod words;
 
 #[cfg(test)]
 mod tests {
