@@ -64,8 +64,18 @@ impl Drop for Record<'_> {
         let elapsed = self.begun.elapsed();
         self.metrics.ended(self.method, &self.route, self.status, elapsed);
         let ms = elapsed.as_secs_f64() * 1e3;
-        self.span.in_scope(|| tracing::info!(status = self.status, ms, "answered"));
+        // The feedback page asks for a sign of life each second; that there was one is no news.
+        if is_sign_of_life(&self.route, self.status) {
+            self.span.in_scope(|| tracing::debug!(status = self.status, ms, "answered"));
+        } else {
+            self.span.in_scope(|| tracing::info!(status = self.status, ms, "answered"));
+        }
     }
+}
+
+/// Whether somebody asked only whether the service is there, and it was.
+fn is_sign_of_life(route: &str, status: u16) -> bool {
+    route == "/health/live" && status == StatusCode::OK
 }
 
 /// Methods by name; made-up ones under one name, so that no client can fill the metrics.
@@ -137,6 +147,14 @@ mod tests {
     fn sane_ids_are_kept() {
         for id in ["a", "01K-x_y.z", &"x".repeat(128)] {
             assert_eq!(answered(Some(id)), id);
+        }
+    }
+
+    #[test]
+    fn signs_of_life_alone_are_no_news() {
+        assert!(is_sign_of_life("/health/live", 200));
+        for (route, status) in [("/health/live", 503), ("/health/ready", 200), ("/query", 200)] {
+            assert!(!is_sign_of_life(route, status), "{route}, {status}");
         }
     }
 
