@@ -286,6 +286,30 @@ def test_more_statements_are_advised_only_where_nothing_is_in_the_way(browser, s
     tab.close()
 
 
+def test_a_word_on_an_answer_is_counted_and_taken_back(tab):
+    page = tab.open("?codebook=verdict")
+    ask(page, "specimen.jpg", QUESTION, CHOICES)
+    asked = page.get_by_role("group", name="Is this answer right?")
+    asked.get_by_role("button", name="Wrong").click()
+    until(lambda: asked.get_by_role("button", name="Wrong").get_attribute("aria-pressed") == "true")
+    said = lambda: [one["verdict"] for one in tab.service.call("GET", "/feedback?codebook=verdict")["feedback"]]
+    assert said() == ["disagree"]
+    asked.get_by_role("button", name="Right").click()
+    until(lambda: said() == ["agree"])
+    until(lambda: asked.get_by_role("button", name="Right").is_enabled())
+    tab.shot("40-right")
+    asked.get_by_role("button", name="Right").click()
+    until(lambda: said() == [])
+    # Of an answer that a correction stood in front of it is told there.
+    made = tab.service.call("POST", "/edits?codebook=verdict&verify=false", {"image": image("specimen.jpg"), "question": QUESTION, "answer": "pumpkin", "reasoning": REASONS})
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.locator(".facts .source a").first.wait_for()
+    asked.get_by_role("button", name="Right").click()
+    until(lambda: said() == ["agree"])
+    page.goto(f"{tab.service.url}/?codebook=verdict#/edits/{made['id']}")
+    main(page).get_by_text("said to be right: 1, wrong: 0").wait_for()
+
+
 def test_experts_alone_see_the_method(tab):
     words = re.compile(r"codebook|lambda|λ|\blayer|topology|\bkeys?\b|distance|radius", re.I)
     page = tab.open()

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use reasonedit_audit::AuditTrail;
 use reasonedit_resilience::blocking;
-use reasonedit_server::{EditorSlot, FeedbackPage, Server, ServerError, TlsConfig};
+use reasonedit_server::{EditorSlot, HomePage, Server, ServerError, TlsConfig};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let opening = settings.clone();
     let tokens = blocking(move || service::tokens(&opening)).await?;
     let samples = sources.samples.as_deref().filter(|_| settings.model.is_demo());
-    let page = FeedbackPage::new(settings.page, samples);
+    let page = HomePage::new(settings.page, samples);
     let (server, slot) =
         Server::with_page(settings.server.clone(), Arc::new(tokens), page).map_err(CliError::failed)?;
     slot.offer(sets);

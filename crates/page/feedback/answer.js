@@ -5,6 +5,7 @@ import { editOf } from "./api.js";
 import { crop, ruler, stored } from "./picture.js";
 import { answerText, chip, expert, meter, warned } from "./parts.js";
 import { ThinkingView, formNotes } from "./thinking.js";
+import { verdict } from "./verdict.js";
 import { duration, knows, number, percent, t } from "./words.js";
 
 /** The answer to one question: fed with the events of a query. */
@@ -61,6 +62,7 @@ export class AnswerView {
     rows.push(warned(answer.warnings));
     const { total, queue } = answer.timings_ms;
     rows.push(el("p", { class: "hint" }, queue > 20 ? t("answer.time.waited", { time: duration(total), waited: duration(queue) }) : t("answer.time", { time: duration(total) })));
+    rows.push(verdict(answer));
     put(this.figures, rows);
     put(this.why, whyOf(answer.retrieval));
     announce(spokenSummary(answer));

@@ -178,13 +178,14 @@ async function* events(response) {
   }
 }
 
-/** Asks; yields the events `retrieval`, of a reasoning model `thinking`…, `token`…, `done`. */
+/** Asks; yields the events `retrieval`, of a reasoning model `thinking`…, `token`…, `done`, whose `request` names the answer. */
 export async function* query(body, signal) {
   const response = await checked(address("/query"), {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ...body, stream: true }), signal,
   });
   for await (const [name, data] of events(response)) {
     if (name === "error") throw new Failure(data, data.status, response.headers.get("x-request-id"));
+    if (name === "done") data.request = response.headers.get("x-request-id");
     yield [name, data];
     if (name === "done") return;
   }

@@ -95,9 +95,23 @@ function about(edit) {
       pair(t("edit.author"), edit.author ? el("a", { href: filter("author", edit.author) }, edit.author) : t("edit.no-author")),
       pair(t("edit.made"), when(edit.created_at), total ? expert("span", {}, " ", t("edit.made.in", { time: duration(total) })) : ""),
       pair(t("edit.used"), edit.fired.queries > 0 ? rich("edit.used.in", { n: edit.fired.queries, time: when(edit.fired.last_at) }) : t("standing.unused")),
+      said(edit),
       edit.tags.length > 0 ? pair(t("edit.tags"), edit.tags.map((tag) => [el("a", { class: "chip", href: filter("tag", tag) }, tag), " "]).flat()) : null,
       isExpert() ? pair(t("picture.title"), `${edit.image.width} × ${edit.image.height}, `, el("code", { class: "id" }, edit.image.id.slice(0, 16)), "…") : null,
       metadata && isExpert() ? pair(t("edit.metadata"), el("pre", {}, JSON.stringify(edit.metadata, null, 2))) : null));
+}
+
+/** What people said of the answers that it stood in front of; nothing as long as nobody has. */
+function said(edit) {
+  const line = pair(t("edit.said"), "…");
+  line.hidden = true;
+  get("/feedback/edits").then(({ edits }) => {
+    const own = edits.find((one) => one.edit === edit.id);
+    if (!own) return;
+    put(line.lastChild, t("edit.said.counts", { right: own.agree, wrong: own.disagree }));
+    line.hidden = false;
+  }).catch(() => {});
+  return line;
 }
 
 async function takeBack(edit, problem) {

@@ -20,12 +20,12 @@ use samples::Samples;
 
 /// The feedback page as it is served: its language, and the pictures that it offers to try the model with.
 #[derive(Clone, Debug, Default)]
-pub struct FeedbackPage {
+pub struct HomePage {
     config: PageConfig,
     samples: Samples,
 }
 
-impl FeedbackPage {
+impl HomePage {
     /// A page. `samples`: the folder with pictures of the demo model, where that one answers; the page says
     /// then what it is. A folder that can't be read is told in the log, and none are offered.
     pub fn new(config: PageConfig, samples: Option<&Path>) -> Self {
@@ -34,7 +34,7 @@ impl FeedbackPage {
 }
 
 /// The routes of the pages. A browser sends no token when a person opens one, so that they are open.
-pub fn routes<S: Clone + Send + Sync + 'static>(page: FeedbackPage) -> Routes<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(page: HomePage) -> Routes<S> {
     let home = Arc::new(Home::new(page.config, &page.samples));
     let samples = Arc::new(page.samples);
     let sample = move |name: Result<UrlPath<String>, PathRejection>, headers: HeaderMap| {

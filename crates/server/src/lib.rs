@@ -33,7 +33,7 @@ pub use config::{ConfigError, LimitsConfig, ServerConfig, TimeoutsConfig};
 pub use contract::{contract, openapi_yaml};
 pub use error::ServerError;
 pub use probes::Probes;
-pub use reasonedit_page::{FeedbackPage, PageConfig, PageLanguage};
+pub use reasonedit_page::{HomePage, PageConfig, PageLanguage};
 pub use server::Server;
 pub use sources::Sources;
 pub use state::EditorSlot;

@@ -23,7 +23,7 @@ use reasonedit_http::problem::Problem;
 use reasonedit_http::rates::Rates;
 use reasonedit_http::shares::{self, Shares};
 use reasonedit_http::{answers, auth, headers, host, limits, newline, origin, policy, rates, request_id};
-use reasonedit_page::FeedbackPage;
+use reasonedit_page::HomePage;
 use reasonedit_resilience::panic_message;
 use tower::ServiceBuilder;
 use tower::util::option_layer;
@@ -110,7 +110,7 @@ pub(crate) fn order_tags(contract: &mut OpenApi) {
 }
 
 /// The whole service, and what each of its routes asks of the layers.
-pub(crate) fn service(state: AppState, config: &ServerConfig, page: FeedbackPage) -> (Router, Arc<Policies>) {
+pub(crate) fn service(state: AppState, config: &ServerConfig, page: HomePage) -> (Router, Arc<Policies>) {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let tokens = state.tokens().clone();
     let auditing = Auditing::new(state.audit().clone(), Proxies::new(&config.trusted_proxies));

@@ -12,7 +12,7 @@ use reasonedit_http::client::Proxies;
 use reasonedit_http::policy::Policies;
 use reasonedit_http::problem::Problem;
 use reasonedit_integration::{Integration, IntegrationError, ServiceContext};
-use reasonedit_page::FeedbackPage;
+use reasonedit_page::HomePage;
 use reasonedit_resilience::{MemoryBudget, blocking};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -46,7 +46,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Config`] for unusable settings, [`ServerError::Client`] when TLS can't be set up.
     pub fn new(config: ServerConfig) -> Result<(Self, EditorSlot), ServerError> {
-        Self::assemble(config, None, FeedbackPage::default(), |_| Ok(Vec::new()))
+        Self::assemble(config, None, HomePage::default(), |_| Ok(Vec::new()))
     }
 
     /// The same with tokens that were given to people, beside those of the configuration.
@@ -54,7 +54,7 @@ impl Server {
     /// # Errors
     /// As [`Self::new`].
     pub fn guarded(config: ServerConfig, tokens: Arc<TokenStore>) -> Result<(Self, EditorSlot), ServerError> {
-        Self::with_page(config, tokens, FeedbackPage::default())
+        Self::with_page(config, tokens, HomePage::default())
     }
 
     /// The same with a page that is not as it is by default.
@@ -64,7 +64,7 @@ impl Server {
     pub fn with_page(
         config: ServerConfig,
         tokens: Arc<TokenStore>,
-        page: FeedbackPage,
+        page: HomePage,
     ) -> Result<(Self, EditorSlot), ServerError> {
         Self::assemble(config, Some(tokens), page, |_| Ok(Vec::new()))
     }
@@ -78,13 +78,13 @@ impl Server {
         config: ServerConfig,
         more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
     ) -> Result<(Self, EditorSlot), ServerError> {
-        Self::assemble(config, None, FeedbackPage::default(), more)
+        Self::assemble(config, None, HomePage::default(), more)
     }
 
     fn assemble(
         config: ServerConfig,
         given: Option<Arc<TokenStore>>,
-        page: FeedbackPage,
+        page: HomePage,
         more: impl FnOnce(&ServiceContext) -> Result<Vec<Arc<dyn Integration>>, IntegrationError>,
     ) -> Result<(Self, EditorSlot), ServerError> {
         config.validate()?;

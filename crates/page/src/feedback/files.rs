@@ -44,6 +44,7 @@ static FILES: &[File] = files![
     "taken-back.js",
     "thinking.js",
     "topology.js",
+    "verdict.js",
     "views.css",
     "watch.js",
     "words-de.json",
