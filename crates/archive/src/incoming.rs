@@ -81,8 +81,9 @@ impl Incoming {
                 skipped += 1;
                 continue;
             }
-            // It stays out, and the others may come.
-            if erased(record.id) {
+            // It stays out, and the others may come. With an edit all its versions were erased, also those
+            // that were made elsewhere.
+            if erased(record.id) || erased(record.known_as()) {
                 skipped += 1;
                 continue;
             }

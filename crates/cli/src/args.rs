@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reasonedit_http::bind::BindAddress;
 
 mod adapt;
+mod amend;
 mod audit;
 mod backup;
 mod edit;
@@ -25,6 +26,7 @@ mod shared;
 mod token;
 
 pub(crate) use adapt::{AdaptArgs, TargetChoice};
+pub(crate) use amend::AmendArgs;
 pub(crate) use audit::{AuditArgs, AuditCommand, AuditFormatChoice, ExportAuditArgs};
 pub(crate) use backup::{BackupArgs, BackupCommand, CreateBackupArgs, RestoreArgs};
 pub(crate) use edit::EditArgs;
@@ -80,6 +82,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Make an edit: what is right, and why
     Edit(EditArgs),
+    /// Make a new version of an edit, or undo the newest
+    Amend(AmendArgs),
     /// Ask about a picture, with the codebook's help
     Query(QueryArgs),
     /// Look into a codebook, carry it elsewhere, check it

@@ -53,9 +53,7 @@ impl Client {
     /// # Errors
     /// The service can't be reached, or answers with a problem, which is told with the pointers it names.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let text = serde_json::to_vec(body).map_err(CliError::failed)?;
-        let response = self.send(Method::POST, path, Some(("application/json", Body::from(text)))).await?;
-        read_json(response).await
+        self.send_json(Method::POST, path, body).await
     }
 
     /// As [`Client::post`], but where the service says that it is too busy it is asked again, when it says.
@@ -76,6 +74,27 @@ impl Client {
         }
         let body = Body::from(text);
         read_json(self.send(Method::POST, path, Some(("application/json", body))).await?).await
+    }
+
+    /// Changes something, and reads what it is then.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send_json(Method::PATCH, path, body).await
+    }
+
+    async fn send_json(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
+        let text = serde_json::to_vec(body).map_err(CliError::failed)?;
+        read_json(self.send(method, path, Some(("application/json", Body::from(text)))).await?).await
+    }
+
+    /// Deletes something, and reads what is left.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub(crate) async fn delete_shown(&self, path: &str) -> Result<Value> {
+        read_json(self.send(Method::DELETE, path, None).await?).await
     }
 
     /// Deletes something; whether it was there.

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub(crate) mod adapt;
+pub(crate) mod amend;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod batch;

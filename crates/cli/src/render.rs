@@ -88,6 +88,9 @@ fn warnings(out: &mut String, value: &Value) {
 pub(crate) fn edit(value: &Value) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "edit    {}", text(&value["id"]));
+    if value["version"].as_u64().is_some_and(|version| version > 1) {
+        let _ = writeln!(out, "version {}", value["version"]);
+    }
     let _ = writeln!(out, "before  {}", answered(&value["before"], &value["before_absent"]));
     let _ = writeln!(out, "after   {}", answered(&value["after"], &value["after_absent"]));
     for older in list(&value["conflicts"]) {
@@ -95,6 +98,15 @@ pub(crate) fn edit(value: &Value) -> String {
     }
     if !value["superseded_by"].is_null() {
         let _ = writeln!(out, "superseded by {}", rival(&value["superseded_by"]));
+    }
+    for named in list(&value["supersedes"]) {
+        let _ = writeln!(out, "supersedes {}", text(named));
+    }
+    if !value["duplicate_of"].is_null() {
+        let _ = writeln!(out, "says exactly what {} says", text(&value["duplicate_of"]));
+    }
+    for alike in list(&value["near_duplicates"]) {
+        let _ = writeln!(out, "for other reasons also {}", rival(alike));
     }
     let entries = list(&value["entries"]).count();
     let merged = list(&value["entries"]).filter(|entry| !entry["merged_into"].is_null()).count();

@@ -80,6 +80,7 @@ impl RandomEdits {
             embedding: self.generation.embedding.id,
             before: None,
             timings_ms: BTreeMap::new(),
+            relations: reasonedit_codebook::Relations::default(),
             idempotency: None,
             warnings: Vec::new(),
         };

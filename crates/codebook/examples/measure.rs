@@ -51,6 +51,7 @@ fn edit(n: u64, dim: u32, embedding: &Embedding, state: &mut u64) -> (EditRecord
         embedding: embedding.id,
         before: None,
         timings_ms: BTreeMap::new(),
+        relations: reasonedit_codebook::Relations::default(),
         idempotency: None,
     };
     let members = (0..PER_EDIT)

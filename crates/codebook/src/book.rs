@@ -17,6 +17,7 @@ use crate::ids::{CodebookName, EditId, GenerationId, MemberId};
 use crate::key::Key;
 use crate::member::Member;
 use crate::records::{EditRecord, Generation};
+use crate::relations;
 use crate::retrieve::Retrieval;
 use crate::snapshot::{EntryView, Snapshot, Stats};
 use crate::store::{CodebookStore, Event, EventOrigin, SharedEdit, StoredCodebook};
@@ -239,7 +240,8 @@ impl Codebook {
     /// # Errors
     /// `EmbeddingMismatch` if the codebook's keys are of another generation (embed again with the one it has
     /// now), `AlreadyMade` if the record's idempotency key was used before, `Conflict` if its id was,
-    /// `InvalidRecord`, `DimensionMismatch` or `InvalidMember` for what can't be stored, `Store`.
+    /// `NotToSupersede`, `Contradicted` and `OtherVersion` for how it stands to others, `InvalidRecord`,
+    /// `DimensionMismatch` or `InvalidMember` for what can't be stored, `Store`.
     pub fn apply(
         &self,
         record: EditRecord,
@@ -260,6 +262,7 @@ impl Codebook {
         if current.edit(record.id).is_some() {
             return Err(CodebookError::Conflict(format!("the edit id {} was used before", record.id)));
         }
+        relations::check_edit(&current, &record)?;
         let first = current.embedding().is_none().then_some(generation);
         let record = Arc::new(record);
         let id = record.id;
@@ -286,7 +289,8 @@ impl Codebook {
     /// Returns the ids of those that are new.
     ///
     /// # Errors
-    /// As [`Self::apply`], but for `AlreadyMade`. Nothing has changed then.
+    /// As [`Self::apply`], but for `AlreadyMade`; `Conflict` for edits that supersede each other in a circle,
+    /// and for a version of an edit that is neither there nor among these. Nothing has changed then.
     pub fn import(&self, edits: Vec<SharedEdit>, generation: &Generation) -> Result<Vec<EditId>> {
         let embedding = &generation.embedding;
         for (record, members) in &edits {
@@ -298,7 +302,9 @@ impl Codebook {
         let mut keys = BTreeSet::new();
         let mut new: Vec<SharedEdit> = Vec::with_capacity(edits.len());
         for (mut record, members) in edits {
-            if current.edit(record.id).is_some() || self.store.erased(&self.name, record.id).is_some() {
+            // With an edit all versions of it were erased, also those that were made elsewhere.
+            let erased = |edit| self.store.erased(&self.name, edit).is_some();
+            if current.edit(record.id).is_some() || erased(record.id) || erased(record.known_as()) {
                 continue;
             }
             if let Some(given) = &record.idempotency
@@ -312,6 +318,7 @@ impl Codebook {
         if new.is_empty() {
             return Ok(ids);
         }
+        relations::check_import(&current, new.iter().map(|(record, _)| record.as_ref()))?;
         let first = current.embedding().is_none().then_some(generation);
         let mut next = current.with_edits(&Arc::new(embedding.clone()), &new);
         if first.is_some() {
@@ -320,22 +327,6 @@ impl Codebook {
         let commit = || self.store.commit_edits(&self.name, &new, first, EventOrigin::Imported);
         self.publish(&mut writer, next, commit)?;
         Ok(ids)
-    }
-
-    /// Reverts an edit: the codebook becomes what it would be had the edit never been made. The record of it
-    /// stays in the store's history.
-    ///
-    /// # Errors
-    /// `UnknownEdit` if it isn't live, `Erased`, `Store`.
-    pub fn revert(&self, edit: EditId) -> Result<()> {
-        let mut writer = self.write()?;
-        let current = self.snapshot();
-        if current.edit(edit).is_none() {
-            return Err(self.unknown(edit));
-        }
-        let next = current.without_edit(edit);
-        self.publish(&mut writer, next, || self.store.commit_revert(&self.name, edit))?;
-        Ok(())
     }
 
     /// Retrieves from the current snapshot; see [`Snapshot::retrieve`].
@@ -366,7 +357,7 @@ impl Codebook {
         Ok(LiveEdit { record, entries: snapshot.entries_of(id), generation, outcome })
     }
 
-    /// Live edits, newest first, from the one after `cursor` on.
+    /// Live edits in their newest versions, from the one after `cursor` on, the one that was made last first.
     pub fn edits(
         &self,
         filter: &EditFilter,
@@ -375,7 +366,10 @@ impl Codebook {
     ) -> Page<Arc<EditRecord>, EditId> {
         let (snapshot, filter) = (self.snapshot(), filter.canonical());
         let page = |edits: &mut dyn Iterator<Item = &Arc<EditRecord>>| {
-            Page::take(edits.filter(|e| filter.takes(e)).cloned(), limit, |e: &Arc<EditRecord>| e.id)
+            let first = edits.filter(|record| record.relations.version.is_none());
+            let newest = first.filter_map(|record| snapshot.edit(snapshot.newest_version(record.id)?));
+            let taken = newest.filter(|record| filter.takes(record)).cloned();
+            Page::take(taken, limit, |record: &Arc<EditRecord>| record.known_as())
         };
         match cursor {
             Some(id) => page(&mut snapshot.edits_before(id)),

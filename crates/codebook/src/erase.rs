@@ -38,8 +38,8 @@ impl Codebook {
     pub fn edits_of_image(&self, image: ImageId) -> Result<Vec<EditId>> {
         let snapshot = self.snapshot();
         let live = snapshot.edits().filter(|record| record.image.id == image).map(|record| record.id);
-        let reverted = self.store.reverted_images(&self.name)?;
-        let reverted = reverted.into_iter().filter(|(_, of)| *of == image).map(|(edit, _)| edit);
+        let reverted = self.store.reverted_edits(&self.name)?;
+        let reverted = reverted.into_iter().filter(|one| one.image == image).map(|one| one.edit);
         Ok(live.chain(reverted).collect())
     }
 }

@@ -131,24 +131,26 @@ impl Fold {
         places.iter().filter_map(|p| self.members.get(p)).map(|f| Arc::clone(&f.member)).collect()
     }
 
-    /// Adds the members of an edit. Returns the places of the keys that came, went or changed.
-    pub(crate) fn insert(
-        &mut self,
-        members: impl IntoIterator<Item = Arc<Member>>,
-    ) -> BTreeSet<MemberPosition> {
-        let added = members.into_iter().map(|m| (m.place(), m)).collect();
-        self.replay(added, &BTreeSet::new())
+    /// Adds members of edits. Returns the places of the keys that came, went or changed.
+    #[cfg(test)]
+    fn insert(&mut self, members: impl IntoIterator<Item = Arc<Member>>) -> BTreeSet<MemberPosition> {
+        self.change(members, [])
     }
 
-    /// Takes out the members of an edit. Returns the places of the keys that came, went or changed.
-    pub(crate) fn remove(&mut self, edit: EditId) -> BTreeSet<MemberPosition> {
-        let removed = self
-            .members
-            .from(&MemberPosition { edit, ordinal: 0 })
-            .take_while(|(place, _)| place.edit == edit)
-            .map(|(place, _)| *place)
-            .collect();
-        self.replay(BTreeMap::new(), &removed)
+    /// Adds members of some edits, and takes out those of others. Returns the places of the keys that came,
+    /// went or changed.
+    pub(crate) fn change(
+        &mut self,
+        members: impl IntoIterator<Item = Arc<Member>>,
+        gone: impl IntoIterator<Item = EditId>,
+    ) -> BTreeSet<MemberPosition> {
+        let added = members.into_iter().map(|m| (m.place(), m)).collect();
+        let of = |edit: EditId| {
+            let own = self.members.from(&MemberPosition { edit, ordinal: 0 });
+            own.take_while(move |(place, _)| place.edit == edit).map(|(place, _)| *place)
+        };
+        let removed = gone.into_iter().flat_map(of).collect();
+        self.replay(added, &removed)
     }
 
     fn replay(

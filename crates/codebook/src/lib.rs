@@ -64,19 +64,19 @@ mod index;
 mod journal;
 mod library;
 mod merge;
+mod relations;
 mod relevant;
 mod reservoir;
 mod retrieve;
 mod snapshot;
-mod sorted;
 mod space;
 pub mod store;
-mod supersession;
 #[cfg(test)]
 mod testing;
+mod versions;
 
 pub use reasonedit_records::geometry;
-use reasonedit_records::{error, ids, key, member, records};
+use reasonedit_records::{error, ids, key, member, records, sorted};
 
 pub use book::{AppliedEdit, Codebook, EditFilter, LiveEdit, Page, VerifyReport};
 pub use build::{Build, BuildProgress};
@@ -91,10 +91,11 @@ pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
 pub use reasonedit_images::{ImageStamp, ImageStore, Scratch, ScratchReader, StagedImages};
 pub use reasonedit_keyring::Erasure;
+pub use reasonedit_records::relations::{OnConflict, Relations, Version};
 pub use reasonedit_records::seeds::{EditSeeds, Seeds};
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,
-    ImageInfo, Opinion, Statement,
+    ImageInfo, Opinion, RevertedEdit, Statement,
 };
 pub use relevant::{Relevance, Relevant, RelevantStatement};
 pub use retrieve::{Fact, Retrieval, Superseded};

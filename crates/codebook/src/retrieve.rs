@@ -236,7 +236,10 @@ impl Snapshot {
                     rank,
                 };
                 match self.said_by(seen, sentence, &edits) {
-                    Speakers::Standing(edits, image, area) => said.facts.push(fact(edits, image, area)),
+                    Speakers::Standing(speaking, image, area) => {
+                        let fact = fact(edits, image, area);
+                        said.facts.push(Fact { edit_ids: speaking, ..fact });
+                    }
                     Speakers::Superseded(by) => {
                         let fact = fact(edits, sentence.image_id, sentence.evidence);
                         said.superseded.push(Superseded { fact, by });
@@ -263,8 +266,8 @@ impl Snapshot {
             let bears = |s: &Sentence, id: EditId| {
                 admitted.is_none_or(|only| only.relevant.score(s.kind, &s.value, id).is_some())
             };
-            let stands = |id: EditId| self.supersession().superseded_by(id).is_none();
-            (self.supersession().all_stand() && admitted.is_none())
+            let stands = |id: EditId| self.standing().speaker(id).is_some();
+            (self.standing().all_stand() && admitted.is_none())
                 || shown.any(|s| s.edit_ids.iter().any(|id| bears(s, *id) && stands(*id)))
         };
         let mut wanted = count;
@@ -293,13 +296,18 @@ impl Snapshot {
         }
     }
 
-    /// Which of these edits, which say a sentence of a key, stand.
+    /// Which of these edits, which say a sentence of a key, stand; where others say all of the same, the
+    /// first that does.
     fn said_by(&self, key: &Key, sentence: &Sentence, edits: &[EditId]) -> Speakers {
-        let supersession = self.supersession();
-        let standing: Vec<EditId> =
-            edits.iter().copied().filter(|id| supersession.superseded_by(*id).is_none()).collect();
+        let mut standing: Vec<EditId> = Vec::with_capacity(edits.len());
+        for speaker in edits.iter().filter_map(|id| self.standing().speaker(*id)) {
+            if !standing.contains(&speaker) {
+                standing.push(speaker);
+            }
+        }
         let Some(first) = standing.first() else {
-            let mut by: Vec<EditId> = edits.iter().filter_map(|id| supersession.superseded_by(*id)).collect();
+            let superseded_by = |id: &EditId| self.standing().superseded_by(*id);
+            let mut by: Vec<EditId> = edits.iter().filter_map(superseded_by).collect();
             by.sort_unstable();
             by.dedup();
             return Speakers::Superseded(by);

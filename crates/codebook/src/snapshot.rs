@@ -1,9 +1,10 @@
 //! An immutable state of one codebook. Readers hold one for as long as they like; the writer makes the next
 //! from it, and the two share all that the change left alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use reasonedit_standing::Standing;
 use serde::Serialize;
 
 use crate::config::{CodebookConfig, RetrievalParams};
@@ -15,7 +16,6 @@ use crate::records::{EditRecord, Embedding, Generation};
 use crate::sorted::SortedMap;
 use crate::space::{Space, View};
 use crate::store::SharedEdit;
-use crate::supersession::Supersession;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -26,8 +26,10 @@ pub struct Snapshot {
     chosen: bool,
     previous: Option<Arc<Generation>>,
     edits: SortedMap<EditId, Arc<EditRecord>>,
-    supersession: Supersession,
+    standing: Standing,
     fold: Fold,
+    /// Members of edits that say what an older one says: its keys stand for them too.
+    resting: SortedMap<EditId, Arc<Vec<Arc<Member>>>>,
     /// Every key as it is.
     joint: Space,
     /// Answers and statements in spaces of their own, where they are looked up so.
@@ -52,9 +54,9 @@ pub struct EntryView {
 /// Counts of a codebook.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Stats {
-    /// Live edits.
+    /// Live edits, however many versions they have.
     pub edits: usize,
-    /// Their members.
+    /// Members of those whose keys are there.
     pub members: usize,
     /// Keys after merging.
     pub keys: usize,
@@ -82,18 +84,23 @@ impl Snapshot {
             chosen: false,
             previous: None,
             edits: SortedMap::default(),
-            supersession: Supersession::default(),
+            standing: Standing::default(),
             fold: Fold::new(config.merge),
+            resting: SortedMap::default(),
             joint,
             by_kind,
             config,
         };
-        for edit in edits {
-            snapshot.edits.insert(edit.id, edit);
+        let mut of = BTreeMap::<EditId, Vec<Arc<Member>>>::new();
+        for member in members {
+            of.entry(member.edit).or_default().push(member);
         }
-        snapshot.supersession.insert(snapshot.edits.iter().map(|(_, edit)| edit.as_ref()));
-        let changed = snapshot.fold.insert(members);
-        snapshot.follow(&changed);
+        let with_members = |edit: Arc<EditRecord>| {
+            let members = of.remove(&edit.id).unwrap_or_default();
+            (edit, members)
+        };
+        let edits: Vec<SharedEdit> = edits.into_iter().map(with_members).collect();
+        snapshot.take_in(&edits);
         if snapshot.config.retrieval.hubness {
             for space in snapshot.lookup_spaces() {
                 space.hubness();
@@ -125,23 +132,53 @@ impl Snapshot {
             next.embedding = Some(Arc::clone(embedding));
             (next.joint, next.by_kind) = spaces(Some(embedding), &next.config);
         }
-        next.supersession.insert(edits.iter().map(|(record, _)| record.as_ref()));
-        for (record, _) in edits {
-            next.edits.insert(record.id, Arc::clone(record));
-        }
-        let changed = next.fold.insert(edits.iter().flat_map(|(_, members)| members).cloned());
-        next.follow(&changed);
+        next.take_in(edits);
         next
+    }
+
+    /// Adds edits: the members of those that say something new go to the keys.
+    fn take_in(&mut self, edits: &[SharedEdit]) {
+        let displaced = self.standing.insert(edits.iter().map(|(record, _)| record.as_ref()));
+        let mut added = Vec::new();
+        for (record, members) in edits {
+            self.edits.insert(record.id, Arc::clone(record));
+            if self.standing.carries(record.id) {
+                added.extend(members.iter().cloned());
+            } else {
+                self.resting.insert(record.id, Arc::new(members.clone()));
+            }
+        }
+        let mut gone = Vec::new();
+        // Of those that came just now none had keys.
+        for edit in displaced {
+            if self.resting.contains(&edit) {
+                continue;
+            }
+            let members = self.fold.members_of(edit).map(|(member, _)| Arc::clone(member)).collect();
+            self.resting.insert(edit, Arc::new(members));
+            gone.push(edit);
+        }
+        let changed = self.fold.change(added, gone);
+        self.follow(&changed);
     }
 
     /// This codebook as it would be had the edit never been made.
     pub(crate) fn without_edit(&self, edit: EditId) -> Self {
+        self.without_edits(&[edit])
+    }
+
+    /// As [`Self::without_edit`], of several.
+    pub(crate) fn without_edits(&self, edits: &[EditId]) -> Self {
         let mut next = self.copy();
-        if let Some(record) = next.edits.remove(&edit) {
-            next.supersession.remove(&record);
+        for edit in edits {
+            let record = next.edits.remove(edit);
+            let heir = record.and_then(|record| next.standing.remove(&record));
+            if next.resting.remove(edit).is_none() {
+                let taken_up = heir.and_then(|heir| next.resting.remove(&heir));
+                let changed = next.fold.change(taken_up.iter().flat_map(|of| of.iter()).cloned(), [*edit]);
+                next.follow(&changed);
+            }
         }
-        let changed = next.fold.remove(edit);
-        next.follow(&changed);
         next
     }
 
@@ -152,8 +189,9 @@ impl Snapshot {
             chosen: self.chosen,
             previous: self.previous.clone(),
             edits: self.edits.clone(),
-            supersession: self.supersession.clone(),
+            standing: self.standing.clone(),
             fold: self.fold.clone(),
+            resting: self.resting.clone(),
             joint: self.joint.copy(),
             by_kind: self.by_kind.as_ref().map(|spaces| spaces.each_ref().map(Space::copy)),
         }
@@ -208,23 +246,30 @@ impl Snapshot {
         self.edits.get(&id)
     }
 
-    /// The edit whose answer stands in the place of this one's: the newest about the same picture and
-    /// question, if it answers otherwise. While it is live, nothing that this one alone says is retrieved;
-    /// once it is reverted, all of it is again.
+    /// The edit that stands in the place of this one: its newest version, the newest edit that names it, or
+    /// the newest about the same picture and question, if that answers otherwise and keeps none beside it.
+    /// While it is live, nothing that this one alone says is retrieved; once it is reverted, all of it is
+    /// again.
     pub fn superseded_by(&self, id: EditId) -> Option<&Arc<EditRecord>> {
-        self.edit(self.supersession.superseded_by(id)?)
+        self.edit(self.standing.superseded_by(id)?)
     }
 
     /// Live edits about the same picture and question that are older than this one and answer otherwise,
     /// newest first; none for an edit that isn't live.
     pub fn conflicts(&self, id: EditId) -> Vec<&Arc<EditRecord>> {
-        let older = self.edit(id).map(|record| self.supersession.conflicts(record));
+        let older = self.edit(id).map(|record| self.standing.conflicts(record));
         older.into_iter().flatten().filter_map(|id| self.edit(id)).collect()
     }
 
-    /// Which edits stand.
-    pub(crate) fn supersession(&self) -> &Supersession {
-        &self.supersession
+    /// Which edits stand, which say the same, and which are versions of one.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Whether keys of this edit are among those of the codebook. Else an older one says exactly the same,
+    /// and its keys stand for both.
+    pub fn carries(&self, id: EditId) -> bool {
+        !self.resting.contains(&id)
     }
 
     /// All live edits, oldest first.
@@ -237,7 +282,7 @@ impl Snapshot {
         self.edits.below(&id).map(|(_, record)| record)
     }
 
-    /// The entries of one edit in order; empty if it isn't live.
+    /// The entries of one edit in order; empty if it isn't live, or if the keys of another stand for it.
     pub fn entries_of(&self, edit: EditId) -> Vec<EntryView> {
         self.fold
             .members_of(edit)
@@ -251,7 +296,8 @@ impl Snapshot {
             .collect()
     }
 
-    /// The members of one edit in order, each with the key that it merged into, if it began none.
+    /// The members of one edit in order, each with the key that it merged into, if it began none; none where
+    /// the keys of another stand for it.
     pub(crate) fn placed_members_of(
         &self,
         edit: EditId,
@@ -261,26 +307,37 @@ impl Snapshot {
 
     /// The members of one edit in order.
     pub fn members_of(&self, edit: EditId) -> impl Iterator<Item = &Arc<Member>> {
-        self.fold.members_of(edit).map(|(member, _)| member)
+        let resting = self.resting.get(&edit).into_iter().flat_map(|members| members.iter());
+        self.fold.members_of(edit).map(|(member, _)| member).chain(resting)
     }
 
     /// The first member that an edit brought to a key with this sentence.
     pub(crate) fn brought_by(&self, edit: EditId, key: MemberId, sentence: &str) -> Option<&Arc<Member>> {
         let in_key = |merged_into: Option<MemberId>, member: &Member| merged_into.unwrap_or(member.id) == key;
         self.fold
-            .members_of(edit)
+            .members_of(self.standing.carrier(edit))
             .find(|(member, merged_into)| member.sentence == sentence && in_key(*merged_into, member))
             .map(|(member, _)| member)
     }
 
     /// All members in order of edit and ordinal.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.fold.members()
+        let resting = self.resting.iter().flat_map(|(_, members)| members.iter());
+        let mut members: Vec<_> = self.fold.members().chain(resting).collect();
+        if !self.resting.is_empty() {
+            members.sort_by_key(|member| member.place());
+        }
+        members.into_iter()
     }
 
-    /// Number of live edits.
+    /// Number of live edits, each version counted.
     pub fn edit_count(&self) -> usize {
         self.edits.len()
+    }
+
+    /// Number of edits whose keys are there.
+    fn carrying(&self) -> usize {
+        self.edits.len() - self.resting.len()
     }
 
     /// Number of keys.
@@ -306,7 +363,7 @@ impl Snapshot {
 
     /// Whether scores are divided by σ: asked for, and more than one edit to compare.
     pub(crate) fn scaled(&self, hubness: bool) -> bool {
-        hubness && self.edits.len() >= 2
+        hubness && self.carrying() >= 2
     }
 
     /// The gate's threshold for a retrieval with these parameters, in the units of its scores; `None` without
@@ -319,11 +376,11 @@ impl Snapshot {
         let gate = &self.config.gate;
         let mut percentile = params.reject_percentile.unwrap_or(gate.percentile);
         if gate.warm_up && !self.edits.is_empty() {
-            percentile = percentile.max(100.0 / self.edits.len() as f64);
+            percentile = percentile.max(100.0 / self.carrying() as f64);
         }
         // No distance grows by more than the text's weight.
         let alone = || Some(self.single_edit_threshold()? * f64::from(space.view().text_weight.max(1.0)));
-        if self.edits.len() < 2 {
+        if self.carrying() < 2 {
             return alone();
         }
         space.threshold(percentile, self.scaled(params.hubness), alone)
@@ -332,8 +389,8 @@ impl Snapshot {
     /// The first edit's answer key's radius times a factor: what the gate holds on to before there are pairs
     /// of keys.
     fn single_edit_threshold(&self) -> Option<f64> {
-        let (first, _) = self.edits.iter().next()?;
-        let (answer, merged_into) = self.fold.members_of(*first).next()?;
+        let first = self.fold.members().next()?;
+        let (answer, merged_into) = self.fold.members_of(first.edit).next()?;
         let key = self.key(merged_into.unwrap_or(answer.id))?;
         Some(f64::from(key.radius) * self.config.gate.single_edit_factor)
     }
@@ -342,7 +399,7 @@ impl Snapshot {
     pub fn stats(&self) -> Stats {
         let bytes = |vector: &[f32], text: usize| (size_of_val(vector) + size_of::<f32>() + text) as u64;
         Stats {
-            edits: self.edits.len(),
+            edits: self.edits.len() - self.standing.later_versions(),
             members: self.fold.member_count(),
             keys: self.fold.key_count(),
             bytes_merged: self

@@ -132,6 +132,7 @@ pub(crate) fn record(n: u128, statements: usize) -> EditRecord {
         embedding: embedding(2).id,
         before: None,
         timings_ms: BTreeMap::from([("embed".to_owned(), 12.345_678_901_234_567)]),
+        relations: reasonedit_records::relations::Relations::default(),
         idempotency: None,
     }
 }

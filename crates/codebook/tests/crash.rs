@@ -85,6 +85,7 @@ fn record(n: u64, embedding: &Embedding) -> EditRecord {
         embedding: embedding.id,
         before: None,
         timings_ms: BTreeMap::new(),
+        relations: reasonedit_codebook::Relations::default(),
         idempotency: Some(Idempotency { key: n.to_string(), body: [n as u8; 32] }),
     }
 }

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 
 use reasonedit_api::{KindDto, Metadata, OpinionDto, WarningDto, rfc3339, rounded};
 
+use crate::standing::{EditVersionDto, OnConflictDto};
+
 /// An edit with everything known of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Edit)]
@@ -21,6 +23,11 @@ pub struct EditDto {
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,
+    /// Number of its newest version, which is shown.
+    #[schema(minimum = 1)]
+    pub version: u32,
+    /// Its versions, oldest first.
+    pub versions: Vec<EditVersionDto>,
     /// The picture.
     pub image: ImageDto,
     /// The question.
@@ -31,7 +38,7 @@ pub struct EditDto {
     pub choices: Vec<String>,
     /// Why, statement by statement.
     pub reasoning: Vec<StatementDto>,
-    /// What it put into the codebook.
+    /// What it put into the codebook; empty where the keys of another edit stand for it (`duplicate_of`).
     pub entries: Vec<EntryDto>,
     /// The model's own answer before the edit; `null` where there is none, and `before_absent` says why.
     pub before: Option<OpinionDto>,
@@ -48,9 +55,20 @@ pub struct EditDto {
     /// Live edits about the same picture and question that are older and answer otherwise, newest first: they
     /// stand back for this one.
     pub conflicts: Vec<ConflictDto>,
-    /// The newest edit about the same picture and question, if it answers otherwise: what this edit alone
-    /// says is not put in front of questions until that one is reverted. `null` while this edit stands.
+    /// The edit that stands in the place of this one, as it names it or answers otherwise about the same
+    /// picture and question: what this edit alone says is not put in front of questions until that one is
+    /// reverted. `null` while this edit stands.
     pub superseded_by: Option<ConflictDto>,
+    /// ULIDs of the edits that this one names: they don't stand while it is live.
+    pub supersedes: Vec<String>,
+    /// What became of edits that it contradicted.
+    pub on_conflict: OnConflictDto,
+    /// ULID of the first edit that said exactly the same before: one fact, put in front of questions until
+    /// the last edit that says it is taken back. `null` for an edit that says something of its own.
+    pub duplicate_of: Option<String>,
+    /// Other edits about the same picture and question that give the same answer for other reasons, newest
+    /// first.
+    pub near_duplicates: Vec<ConflictDto>,
     /// Who says so.
     pub author: Option<String>,
     /// Labels.
@@ -105,7 +123,7 @@ impl From<&Absence> for AbsenceDto {
     }
 }
 
-/// Another edit about the same picture and question, with another answer.
+/// Another edit, mostly about the same picture and question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Conflict)]
 pub struct ConflictDto {
@@ -232,7 +250,6 @@ pub struct EditPageDto {
 impl From<&EditView> for EditDto {
     fn from(view: &EditView) -> Self {
         let EditRecord {
-            id,
             created_at,
             image,
             question,
@@ -245,11 +262,18 @@ impl From<&EditView> for EditDto {
             embedding,
             before,
             warnings,
+            relations,
             ..
         } = &view.record;
         Self {
-            id: id.to_string(),
-            created_at: rfc3339(*created_at),
+            id: view.record.known_as().to_string(),
+            // The first version is when it was made.
+            created_at: view
+                .versions
+                .first()
+                .map_or_else(|| rfc3339(*created_at), |first| rfc3339(first.created_at)),
+            version: view.record.version(),
+            versions: view.versions.iter().map(Into::into).collect(),
             image: image.into(),
             question: question.clone(),
             answer: answer.clone(),
@@ -269,6 +293,10 @@ impl From<&EditView> for EditDto {
             after_absent: view.after_absent.as_ref().map(Into::into),
             conflicts: view.conflicts.iter().map(Into::into).collect(),
             superseded_by: view.superseded_by.as_ref().map(Into::into),
+            supersedes: view.supersedes.iter().map(ToString::to_string).collect(),
+            on_conflict: relations.on_conflict.into(),
+            duplicate_of: view.duplicate_of.map(|edit| edit.to_string()),
+            near_duplicates: view.near_duplicates.iter().map(Into::into).collect(),
             author: author.clone(),
             tags: tags.clone(),
             metadata: if metadata.is_null() { Value::Object(Map::new()) } else { metadata.clone() },

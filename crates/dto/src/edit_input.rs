@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use reasonedit_api::resolve;
-use reasonedit_editor::{EditRequest, Editor, StatementInput, Warning};
+use reasonedit_editor::{Amendment, EditRequest, Editor, StatementInput, Warning};
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use reasonedit_http::problem::Result;
@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::contributor::Contributor;
+use crate::standing::{OnConflictDto, edit_ids};
 use reasonedit_api::image::{IMAGE_PART, ImageInput, ImageSchema};
 use reasonedit_api::{BoxInput, Metadata};
 
@@ -47,6 +48,13 @@ pub struct EditInput {
     /// Anything worth keeping with it.
     #[schema(value_type = Option<Metadata>)]
     pub metadata: Option<Map<String, Value>>,
+    /// ULIDs of live edits of this codebook, about whatever picture and question, that don't stand while this
+    /// one is live. Who names one names also those that say exactly the same.
+    #[schema(example = json!(["01KAEJ5W5M3H5C1T5P2R7Q8Y9Z"]))]
+    pub supersedes: Option<Vec<String>>,
+    /// What becomes of older edits about the same picture and question that answer otherwise; as it is
+    /// configured if not given (`supersede`, unless somebody changed that).
+    pub on_conflict: Option<OnConflictDto>,
     /// Ask the model before and after the edit; `true` if not given. The query parameter of this name wins.
     pub verify: Option<bool>,
 }
@@ -73,6 +81,7 @@ impl EditInput {
         verify: Option<bool>,
     ) -> Result<EditRequest> {
         let author = by.author(self.author)?;
+        let supersedes = edit_ids("/supersedes", self.supersedes.as_deref().unwrap_or_default())?;
         let image = resolve(self.image, fetcher, &by.scope, editor).await?;
         let mut warnings = Vec::new();
         let reasoning = self.reasoning.map(|said| said.into_statements(&mut warnings)).unwrap_or_default();
@@ -86,8 +95,56 @@ impl EditInput {
             author,
             tags: self.tags.unwrap_or_default(),
             metadata: Value::Object(self.metadata.unwrap_or_default()),
+            supersedes,
+            on_conflict: self.on_conflict.map(Into::into),
             verify: verify.or(self.verify).unwrap_or(true),
             idempotency: None,
+        })
+    }
+}
+
+/// A new version of an edit: what it says otherwise than the one before. What is left out stays; the picture,
+/// the question and the choices do in any case.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AmendmentInput)]
+pub struct AmendInput {
+    /// The right answer; one of the choices where the question has such.
+    #[schema(min_length = 1, example = "malignant")]
+    pub answer: Option<String>,
+    /// Why: statements with or without boxes, or one text that is split into sentences. All of it: statements
+    /// that are left out are no part of the new version.
+    #[serde(default)]
+    #[schema(value_type = Option<ReasoningSchema>)]
+    pub reasoning: Option<Reasoning>,
+    /// Labels to find it by, all of them.
+    pub tags: Option<Vec<String>>,
+    /// Anything worth keeping with it, in place of what was.
+    #[schema(value_type = Option<Metadata>)]
+    pub metadata: Option<Map<String, Value>>,
+    /// Who says so.
+    pub author: Option<String>,
+    /// Ask the model after it; `true` if not given.
+    pub verify: Option<bool>,
+}
+
+impl AmendInput {
+    /// What the editor is asked for.
+    ///
+    /// # Errors
+    /// 403 for another author.
+    pub fn into_amendment(self, by: &Contributor) -> Result<Amendment> {
+        let mut warnings = Vec::new();
+        Ok(Amendment {
+            answer: self.answer,
+            reasoning: self.reasoning.map(|said| said.into_statements(&mut warnings)),
+            tags: self.tags,
+            metadata: self.metadata.map(Value::Object),
+            author: by.author(self.author)?,
+            verify: self.verify.unwrap_or(true),
+            expected: None,
+            idempotency: None,
+            warnings,
         })
     }
 }
@@ -102,6 +159,8 @@ impl FormBody for EditInput {
         ("author", Field::Text),
         ("tags", Field::Texts),
         ("metadata", Field::Json),
+        ("supersedes", Field::Texts),
+        ("on_conflict", Field::Text),
         ("verify", Field::Json),
     ];
 
@@ -111,7 +170,8 @@ impl FormBody for EditInput {
 }
 
 /// A person's reasoning as it was sent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Reasoning {
     /// One text.
     Text(String),
@@ -168,7 +228,7 @@ impl<'de> Deserialize<'de> for Reasoning {
 }
 
 /// A statement as it was sent: an object, or its text alone.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatementBody {
     statement: String,
     evidence: Option<Vec<BoxInput>>,
@@ -262,6 +322,12 @@ pub struct EditForm {
     /// A JSON object.
     #[schema(nullable = false)]
     metadata: Option<String>,
+    /// One ULID each (also as `supersedes[]`), or one JSON list.
+    #[schema(nullable = false)]
+    supersedes: Option<Vec<String>>,
+    /// What becomes of edits that this one contradicts.
+    #[schema(nullable = false)]
+    on_conflict: Option<OnConflictDto>,
     /// `true` or `false`.
     #[schema(nullable = false)]
     verify: Option<bool>,

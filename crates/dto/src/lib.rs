@@ -15,5 +15,6 @@ mod form_tests;
 pub mod health;
 pub mod job;
 pub mod modularity;
+pub mod standing;
 pub mod token;
 pub mod training_data;

@@ -44,7 +44,7 @@ impl CodebookSummary {
         let snapshot = book.snapshot();
         Self {
             name: book.name().clone(),
-            edits: snapshot.edit_count(),
+            edits: snapshot.known_edits(),
             keys: snapshot.key_count(),
             oldest_edit: snapshot.edits().next().map(|record| record.created_at),
             damaged: None,
@@ -134,7 +134,7 @@ impl Editor {
         Ok(LiveEdits { ids: snapshot.edits().map(|record| record.id).collect(), generation })
     }
 
-    /// What was stored of those of these edits that are live, in this order.
+    /// What was stored of those of these edits that are live, of each its newest version, in this order.
     ///
     /// # Errors
     /// Failing storage.
@@ -145,7 +145,8 @@ impl Editor {
     ) -> Result<Vec<Arc<EditRecord>>, EditorError> {
         let Some(book) = self.core.existing(codebook)? else { return Ok(Vec::new()) };
         let snapshot = book.snapshot();
-        Ok(ids.iter().filter_map(|id| snapshot.edit(*id).cloned()).collect())
+        let newest = ids.iter().filter_map(|id| snapshot.newest_version(*id));
+        Ok(newest.filter_map(|id| snapshot.edit(id).cloned()).collect())
     }
 
     /// Live edits of all codebooks that fit, as they were stored.
@@ -298,14 +299,24 @@ impl Editor {
         Ok(())
     }
 
-    /// Who a live edit is by, if that was said.
+    /// The stored id of the newest version of a live edit.
+    ///
+    /// # Errors
+    /// An unknown or reverted edit, failing storage.
+    pub fn newest_version(&self, codebook: &CodebookName, id: EditId) -> Result<EditId, EditorError> {
+        let book = self.core.existing(codebook)?.ok_or(EditorError::UnknownEdit(id))?;
+        let newest = book.snapshot().newest_version(id);
+        newest.ok_or_else(|| book.record(id).err().map_or(EditorError::UnknownEdit(id), EditorError::from))
+    }
+
+    /// Who a live edit is by, whoever made later versions of it, if that was said.
     ///
     /// # Errors
     /// An unknown edit, failing storage.
     pub fn author(&self, codebook: &CodebookName, id: EditId) -> Result<Option<String>, EditorError> {
         let book = self.core.existing(codebook)?;
         let snapshot = book.map(|book| book.snapshot());
-        let record = snapshot.as_ref().and_then(|snapshot| snapshot.edit(id));
+        let record = snapshot.as_ref().and_then(|snapshot| snapshot.edit(snapshot.known_as(id)?));
         record.map(|record| record.author.clone()).ok_or(EditorError::UnknownEdit(id))
     }
 

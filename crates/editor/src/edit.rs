@@ -9,9 +9,11 @@
 //! 6. store: picture, then edit ([`store`]);
 //! 7. outcome: what the model answers after, what else is known ([`outcome`]).
 
+mod amend;
 mod evidence;
 pub(crate) mod outcome;
 mod patchify;
+mod relations;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
@@ -19,7 +21,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_codebook::{
-    AppliedEdit, CodebookName, EditId, EditRecord, GenerationId, Idempotency, Member, Opinion, Statement,
+    AppliedEdit, CodebookName, EditId, EditRecord, GenerationId, Idempotency, Member, Opinion, Relations,
+    Statement,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_inference::{EngineError, Flow};
@@ -35,11 +38,11 @@ use crate::prepared_chat::PreparedChat;
 use crate::query::QueryPipeline;
 use crate::timing::milliseconds;
 use crate::token_budget::{ReplyLength, TokenBudget};
-use crate::types::{Absence, CallContext, EditRequest, EditView, Firings, RetrievalOverride};
+use crate::types::{Absence, CallContext, EditRequest, EditView, Firings, IdempotencyKey, RetrievalOverride};
 use crate::validate;
 
 pub(crate) use evidence::find_evidence;
-use outcome::Rivals;
+use relations::Others;
 use store::PreparedEdit;
 
 /// The stages of one edit.
@@ -52,6 +55,10 @@ pub(crate) struct EditPipeline<'a> {
 /// A valid request, its picture at hand.
 struct DecodedEdit {
     request: EditRequest,
+    /// How it will stand to others.
+    relations: Relations,
+    /// The version that it is made of, if it is one.
+    base: Option<amend::Base>,
     picture: Picture,
     /// Of each statement, on the picture.
     boxes: Vec<Vec<PixelBox>>,
@@ -77,7 +84,7 @@ impl EditPipeline<'_> {
     /// Unusable input or picture, a conflicting idempotency key, a busy or failing engine, failing storage.
     /// After an error nothing of the edit is in the codebook.
     pub(crate) async fn run(&self, mut request: EditRequest) -> Result<EditView, EditorError> {
-        let (began, mut timings) = (Instant::now(), Timings::default());
+        let began = Instant::now();
         validate::repair::edit(&mut request);
         validate::edit(&request, &self.core.config().limits)?;
         // Held until the edit is stored, so that the same request sent twice at once makes one edit.
@@ -85,11 +92,26 @@ impl EditPipeline<'_> {
             Some(key) => Some(self.core.idempotency_turn(self.codebook, &key.key).await),
             None => None,
         };
-        if let Some(replay) = self.replay(&request).await? {
+        if let Some(replay) = self.replay_of(request.idempotency.as_ref()).await? {
             return Ok(replay);
         }
+        let relations = relations::asked_for(self.core, self.codebook, &request)?;
+        Box::pin(self.make(request, relations, None, began)).await
+    }
+
+    /// Stages 3 to 7, of a checked request.
+    async fn make(
+        &self,
+        request: EditRequest,
+        relations: Relations,
+        base: Option<amend::Base>,
+        began: Instant,
+    ) -> Result<EditView, EditorError> {
+        let mut timings = Timings::default();
         let embedder = self.core.embedder_of(self.codebook)?;
-        let edit = self.decode(request, &embedder, self.call.flow).await?;
+        let mut edit = self.decode(request, relations, &embedder, self.call.flow).await?;
+        edit.base = base;
+        self.admit(&edit)?;
         let record = self.record(&edit, &embedder, &mut timings).await?;
         let members = self.entries(&record, &edit.picture, &embedder, &mut timings).await?;
         let (record, applied) = self.store(record, members, embedder, &edit.picture, &mut timings).await?;
@@ -100,8 +122,8 @@ impl EditPipeline<'_> {
     }
 
     /// The stored edit of an earlier request with the same idempotency key.
-    async fn replay(&self, request: &EditRequest) -> Result<Option<EditView>, EditorError> {
-        let Some(idempotency) = &request.idempotency else { return Ok(None) };
+    async fn replay_of(&self, idempotency: Option<&IdempotencyKey>) -> Result<Option<EditView>, EditorError> {
+        let Some(idempotency) = idempotency else { return Ok(None) };
         let Some(book) = self.core.existing(self.codebook)? else { return Ok(None) };
         let Some((body, id)) = book.idempotency(&idempotency.key)? else { return Ok(None) };
         if body != idempotency.body && !idempotency.former.contains(&body) {
@@ -123,6 +145,7 @@ impl EditPipeline<'_> {
     async fn decode(
         &self,
         mut request: EditRequest,
+        relations: Relations,
         embedder: &Embedder,
         flow: Flow,
     ) -> Result<DecodedEdit, EditorError> {
@@ -132,7 +155,15 @@ impl EditPipeline<'_> {
         let question = PreparedChat::question(picture.clone(), request.question.trim());
         let reply = ReplyLength::new(&request.choices, self.core.config().answer.max_tokens);
         let budget = TokenBudget::of(self.core.engine(), &question, reply, "/question").await?;
-        Ok(DecodedEdit { request, picture, boxes, question, budget })
+        Ok(DecodedEdit { request, relations, base: None, picture, boxes, question, budget })
+    }
+
+    /// Whether it may stand to others as it is to, before anything is computed; it is seen again when it is
+    /// stored.
+    fn admit(&self, edit: &DecodedEdit) -> Result<(), EditorError> {
+        let Some(book) = self.core.existing(self.codebook)? else { return Ok(()) };
+        let record = new_record(edit, EditId::from_bytes([0; 16]), Vec::new(), None);
+        Ok(book.snapshot().admits(&record)?)
     }
 
     /// What is stored of the edit: its evidence found where the person gave none, the model asked before.
@@ -143,8 +174,12 @@ impl EditPipeline<'_> {
         timings: &mut Timings,
     ) -> Result<EditRecord, EditorError> {
         let searching = Instant::now();
+        let kept = edit.base.as_ref().filter(|base| base.keeps_reasoning);
         let evidence = async {
-            let found = evidence::statements(self.core, edit, self.call.options()).await?;
+            let found = match kept {
+                Some(base) => (base.record().reasoning.clone(), 0.0),
+                None => evidence::statements(self.core, edit, self.call.options()).await?,
+            };
             Ok::<_, EditorError>((found, milliseconds(searching)))
         };
         let (before, ((reasoning, queue_ms), patchify_ms)) = tokio::try_join!(self.before(edit), evidence)?;
@@ -207,6 +242,10 @@ impl EditPipeline<'_> {
 
     /// The model's own answer to the edited question, without the codebook.
     async fn before(&self, edit: &DecodedEdit) -> Result<Option<Opinion>, EditorError> {
+        // Of the same picture and question the model itself says the same.
+        if let Some(before) = edit.base.as_ref().and_then(|base| base.record().before.clone()) {
+            return Ok(Some(before));
+        }
         if !edit.request.verify {
             return Ok(None);
         }
@@ -268,6 +307,7 @@ fn new_record(
         before,
         timings_ms: BTreeMap::new(),
         idempotency: idempotency.map(|i| Idempotency { key: i.key.clone(), body: i.body }),
+        relations: edit.relations.clone(),
     }
 }
 
@@ -289,7 +329,7 @@ fn view(
         timings_ms.insert(stage.to_owned(), milliseconds);
     }
     let generation = applied.snapshot.embedding().map_or(record.embedding, |embedding| embedding.id);
-    let rivals = Rivals::of(&applied.snapshot, record.id);
+    let others = Others::of(&applied.snapshot, &record);
     let (after, after_absent) = match after {
         Ok(after) => (Some(after), None),
         Err(absence) => (None, Some(absence)),
@@ -301,19 +341,43 @@ fn view(
         generation,
         after,
         after_absent,
-        conflicts: rivals.conflicts,
-        superseded_by: rivals.superseded_by,
+        conflicts: others.conflicts,
+        superseded_by: others.superseded_by,
+        supersedes: others.supersedes,
+        duplicate_of: others.duplicate_of,
+        near_duplicates: others.near_duplicates,
+        versions: others.versions,
         timings_ms,
         fired: Firings::default(),
         replayed: false,
     }
 }
 
-/// Reverts an edit: the codebook becomes what it would be had the edit never been made.
+/// Reverts an edit with all its versions: the codebook becomes what it would be had it never been made.
 ///
 /// # Errors
-/// An unknown or already reverted edit, failing storage.
-pub(crate) async fn revert(core: &Core, codebook: &CodebookName, id: EditId) -> Result<(), EditorError> {
+/// An unknown or already reverted edit, another newest version than expected, failing storage.
+pub(crate) async fn revert(
+    core: &Core,
+    codebook: &CodebookName,
+    id: EditId,
+    expected: Option<EditId>,
+) -> Result<(), EditorError> {
     let Some(book) = core.existing(codebook)? else { return Err(EditorError::UnknownEdit(id)) };
-    blocking(move || Ok(book.revert(id)?)).await
+    blocking(move || Ok(book.revert_expected(id, expected)?)).await
+}
+
+/// Undoes the newest version of an edit, which has this number, and shows the one before.
+///
+/// # Errors
+/// An unknown edit, another version than the newest, the first one, failing storage.
+pub(crate) async fn undo_version(
+    core: &Arc<Core>,
+    codebook: &CodebookName,
+    (id, number): (EditId, u32),
+    expected: Option<EditId>,
+) -> Result<EditView, EditorError> {
+    let Some(book) = core.existing(codebook)? else { return Err(EditorError::UnknownEdit(id)) };
+    let newest = blocking(move || Ok(book.undo_version(id, number, expected)?)).await?;
+    outcome::view(core, codebook, newest).await
 }

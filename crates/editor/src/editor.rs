@@ -16,8 +16,8 @@ use crate::error::{EditorError, FieldError};
 use crate::query::{PreparedQuery, QueryPipeline, check_chat, check_query};
 use crate::stream::streamed;
 use crate::types::{
-    CallContext, ChatRequest, EditRequest, EditView, EvidenceFound, ImageSource, QueryEvent, QueryOutcome,
-    QueryRequest,
+    Amendment, CallContext, ChatRequest, EditRequest, EditView, EvidenceFound, ImageSource, QueryEvent,
+    QueryOutcome, QueryRequest,
 };
 use crate::visual_entailment::{EntailmentJudge, unaskable};
 
@@ -132,12 +132,54 @@ impl Editor {
         Box::pin(EditPipeline { core: &self.core, codebook, call }.run(request)).await
     }
 
-    /// Reverts an edit: the codebook becomes what it would be had the edit never been made.
+    /// Makes a new version of an edit: durable and live when this returns. Its id stays, whichever of its
+    /// versions is named by its own. One that says nothing new is not made.
+    ///
+    /// # Errors
+    /// As [`Editor::edit`]; an edit that isn't live, or has another newest version than the amendment is for.
+    pub async fn amend(
+        &self,
+        codebook: &CodebookName,
+        id: EditId,
+        amendment: Amendment,
+        call: CallContext,
+    ) -> Result<EditView, EditorError> {
+        Box::pin(EditPipeline { core: &self.core, codebook, call }.amend(id, amendment)).await
+    }
+
+    /// Reverts an edit with all its versions: the codebook becomes what it would be had it never been made.
     ///
     /// # Errors
     /// An unknown or already reverted edit, failing storage.
     pub async fn revert(&self, codebook: &CodebookName, id: EditId) -> Result<(), EditorError> {
-        edit::revert(&self.core, codebook, id).await
+        self.revert_expected(codebook, id, None).await
+    }
+
+    /// As [`Editor::revert`], of an edit whose newest version is stored under this id, where one is given.
+    ///
+    /// # Errors
+    /// As there; another newest version.
+    pub async fn revert_expected(
+        &self,
+        codebook: &CodebookName,
+        id: EditId,
+        expected: Option<EditId>,
+    ) -> Result<(), EditorError> {
+        edit::revert(&self.core, codebook, id, expected).await
+    }
+
+    /// Undoes the newest version of an edit, which has this number: the codebook becomes what it would be had
+    /// that version never been made. Shows the one before.
+    ///
+    /// # Errors
+    /// An edit that isn't live, another version than the newest, the first one, failing storage.
+    pub async fn undo_version(
+        &self,
+        codebook: &CodebookName,
+        version: (EditId, u32),
+        expected: Option<EditId>,
+    ) -> Result<EditView, EditorError> {
+        edit::undo_version(&self.core, codebook, version, expected).await
     }
 
     /// Answers a question about a picture, with what the codebook knows in front.

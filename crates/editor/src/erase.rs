@@ -29,10 +29,10 @@ pub struct ErasureView {
 }
 
 impl Editor {
-    /// Erases an edit, live or taken back: from answers, the store's files, exports and backups that are made
-    /// or restored from now on. Its picture goes with it unless another edit that wasn't erased is about it.
-    /// That it was made, and erased when and by whom, stays known. Erasing it again ends what was
-    /// interrupted.
+    /// Erases an edit with all its versions, live or taken back: from answers, the store's files, exports and
+    /// backups that are made or restored from now on. Its picture goes with it unless another edit that
+    /// wasn't erased is about it. That it was made, and erased when and by whom, stays known. Erasing it
+    /// again ends what was interrupted.
     ///
     /// # Errors
     /// An edit that was never made, failing storage: it may be erased then, and asking again ends it.
@@ -42,15 +42,53 @@ impl Editor {
         edit: EditId,
         by: Option<&str>,
     ) -> Result<ErasureView, EditorError> {
+        self.erase_stored(codebook, edit, by, true).await
+    }
+
+    /// Erases what is stored under this id alone: one version of an edit.
+    ///
+    /// # Errors
+    /// As [`Self::erase_edit`].
+    pub(crate) async fn erase_record(
+        &self,
+        codebook: &CodebookName,
+        edit: EditId,
+        by: Option<&str>,
+    ) -> Result<ErasureView, EditorError> {
+        self.erase_stored(codebook, edit, by, false).await
+    }
+
+    async fn erase_stored(
+        &self,
+        codebook: &CodebookName,
+        edit: EditId,
+        by: Option<&str>,
+        whole: bool,
+    ) -> Result<ErasureView, EditorError> {
         let Some(book) = self.core.existing(codebook)? else { return Err(EditorError::UnknownEdit(edit)) };
         let (core, by) = (Arc::clone(&self.core), by.map(str::to_owned));
         let gate = self.core.gate().write_owned().await;
         blocking(move || {
-            let about = book.record(edit).ok().map(|record| record.image.id);
+            let record = book.record(edit).ok();
+            let about = record.as_ref().map(|record| record.image.id);
             if let Some(image) = about {
                 core.pictures().store().intend_erasing(image)?;
             }
-            let Erasure { at, by } = book.erase(edit, by.as_deref())?;
+            let versions = match book.stored_versions(edit) {
+                Ok(versions) if whole => versions,
+                // Of one that was erased before nothing else is known.
+                _ => vec![edit],
+            };
+            if versions.len() > 1 && book.snapshot().edit(edit).is_some() {
+                // So that none of them comes to stand while the others go.
+                book.revert(edit)?;
+            }
+            let edit = record.filter(|_| whole).map_or(edit, |record| record.known_as());
+            let mut erased = None;
+            for version in versions {
+                erased = Some(book.erase(version, by.as_deref())?);
+            }
+            let Erasure { at, by } = erased.ok_or(EditorError::UnknownEdit(edit))?;
             let ended = end_erasures(&core, by.as_deref())?;
             drop(gate);
             // Of one that had been erased before it isn't known; what was left to be done is.

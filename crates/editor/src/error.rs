@@ -2,6 +2,7 @@
 
 use reasonedit_archive::ArchiveError;
 use reasonedit_codebook::{CodebookError, EditId, Embedding, ImageId, MemberId};
+use reasonedit_editor_config::config::OutOfRange;
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::EngineError;
 use reasonedit_inference::prompt::PromptError;
@@ -154,6 +155,12 @@ impl From<ArchiveError> for EditorError {
             ArchiveError::Codebook(error) => error.into(),
             ArchiveError::Io(error) => Self::Storage(error),
         }
+    }
+}
+
+impl From<OutOfRange> for EditorError {
+    fn from(OutOfRange(what): OutOfRange) -> Self {
+        Self::Config(what)
     }
 }
 

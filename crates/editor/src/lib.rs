@@ -62,7 +62,6 @@
 mod archive;
 mod backgrounds;
 mod browse;
-mod config;
 mod core;
 #[cfg(test)]
 mod decay_tests;
@@ -81,7 +80,6 @@ mod modularity;
 mod paraphrase;
 mod pictures;
 mod prepared_chat;
-mod prompts;
 mod query;
 mod reembed;
 mod retention;
@@ -98,9 +96,11 @@ mod visual_entailment;
 
 pub use archive::{ImportOptions, ImportSummary, ImportWatch};
 pub use browse::{CodebookSummary, LiveEdits};
+use reasonedit_editor_config::{config, prompts};
+
 pub use config::{
-    AnswerConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch, Pair, Paraphrase,
-    PatchifyConfig, RadiusConfig, RelevanceConfig, RetrievalConfig, VerifyConfig,
+    AnswerConfig, ConflictConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch,
+    Pair, Paraphrase, PatchifyConfig, RadiusConfig, RelevanceConfig, RetrievalConfig, VerifyConfig,
 };
 pub use editor::Editor;
 pub use erase::ErasureView;
@@ -111,8 +111,8 @@ pub use prompts::{Prompts, with_facts};
 pub use reasonedit_archive::{ExportSummary, KeptMembers};
 pub use reasonedit_codebook::{
     CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
-    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Opinion, Relevance,
-    Retrieval, Seeds, Sentence, Stats, Superseded,
+    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, OnConflict, Opinion,
+    Relevance, Retrieval, Seeds, Sentence, Stats, Superseded,
 };
 pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::prompt::{FormatFault, Role};
@@ -124,11 +124,11 @@ pub use reasonedit_training_data::{
     LeftOut, PicturePlace, ReasoningPlace, Trainer, TrainingManifest, TrainingOptions, TrainingTask,
 };
 pub use types::{
-    Absence, AbsentReason, ActiveEmbedding, AskedForm, CallContext, ChatPart, ChatRequest, ChatTurn,
-    ChoiceScore, Conflict, Decoding, EditRequest, EditView, EmbeddingChoice, EvidenceFound, Firings,
-    IdempotencyKey, ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest,
-    ReembedProgress, ReembedStage, RetrievalOverride, StatementInput, ThinkingOutcome, UploadedImage, Usage,
-    Verification, Withheld, WithheldReason,
+    Absence, AbsentReason, ActiveEmbedding, Amendment, AskedForm, CallContext, ChatPart, ChatRequest,
+    ChatTurn, ChoiceScore, Conflict, Decoding, EditRequest, EditVersion, EditView, EmbeddingChoice,
+    EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome,
+    QueryRequest, ReembedProgress, ReembedStage, RetrievalOverride, StatementInput, ThinkingOutcome,
+    UploadedImage, Usage, Verification, Withheld, WithheldReason,
 };
 
 /// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.

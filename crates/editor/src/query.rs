@@ -136,6 +136,7 @@ impl QueryPipeline<'_> {
             retrieved.queue_ms += waited;
             retrieved.verify_ms = milliseconds(verifying);
         }
+        retrieved.name_edits(&snapshot);
         Ok(retrieved)
     }
 

@@ -30,7 +30,7 @@ impl Editor {
         for book in self.library().books() {
             let looked_at = Arc::clone(&book);
             for edit in blocking(move || Ok(reverted_before(&looked_at, before)?)).await? {
-                told(&self.erase_edit(book.name(), edit, Some(BY)).await?);
+                told(&self.erase_record(book.name(), edit, Some(BY)).await?);
                 erased += 1;
             }
         }

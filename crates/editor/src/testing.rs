@@ -85,6 +85,8 @@ pub(crate) fn request(seed: u64) -> EditRequest {
         tags: Vec::new(),
         metadata: serde_json::json!({ "seed": seed }),
         verify: false,
+        supersedes: Vec::new(),
+        on_conflict: None,
         idempotency: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use reasonedit_codebook::{CodebookName, Generation};
+use reasonedit_codebook::{CodebookName, EditRecord, Generation};
 use reasonedit_training_data::{
     TrainingEdit, TrainingManifest, TrainingModel, TrainingOptions, TrainingSource, write_tar,
 };
@@ -32,7 +32,12 @@ impl Editor {
             let (snapshot, revision) = book.map(|book| book.numbered_snapshot()).unzip();
             let generation = snapshot.as_ref().and_then(|s| s.embedding().map(|embedding| embedding.id));
             let edits = snapshot.iter().flat_map(|snapshot| {
-                snapshot.edits().map(|record| TrainingEdit {
+                // What several edits say is one example: the first that stands of them.
+                let speaks = |record: &&Arc<EditRecord>| {
+                    let speaker = snapshot.standing().speaker(snapshot.standing().carrier(record.id));
+                    speaker.is_none_or(|speaker| speaker == record.id)
+                };
+                snapshot.edits().filter(speaks).map(|record| TrainingEdit {
                     record: Arc::clone(record),
                     superseded: snapshot.superseded_by(record.id).is_some(),
                 })

@@ -10,8 +10,8 @@ mod queries;
 pub use calls::CallContext;
 pub use chat::{AskedForm, ChatPart, ChatRequest, ChatTurn, Decoding};
 pub use edits::{
-    Absence, AbsentReason, Conflict, EditRequest, EditView, EvidenceFound, Firings, IdempotencyKey,
-    PatchOpinion, PatchSearch, StatementInput,
+    Absence, AbsentReason, Amendment, Conflict, EditRequest, EditVersion, EditView, EvidenceFound, Firings,
+    IdempotencyKey, PatchOpinion, PatchSearch, StatementInput,
 };
 pub use embeddings::{ActiveEmbedding, EmbeddingChoice, ReembedProgress, ReembedStage};
 pub use images::{ImageSource, UploadedImage};

@@ -120,6 +120,7 @@ pub(crate) fn edit(request: &EditRequest, limits: &InputLimits) -> Result<(), Ed
     for (index, tag) in request.tags.iter().enumerate().take(limits.tags) {
         faults.text(&format!("/tags/{index}"), "a tag", tag, limits.label_chars);
     }
+    faults.count("/supersedes", "edits", request.supersedes.len(), limits.supersedes);
     if let Some(author) = &request.author {
         faults.text("/author", "the author", author, limits.label_chars);
     }

@@ -66,6 +66,8 @@ fn request(seed: u8) -> EditRequest {
         tags: vec!["dermoscopy".into()],
         metadata: serde_json::json!({"case": seed}),
         verify: false,
+        supersedes: Vec::new(),
+        on_conflict: None,
         idempotency: None,
     }
 }

@@ -27,6 +27,10 @@ pub enum FailureKind {
     NotFound,
     /// It contradicts what is there.
     Conflict,
+    /// Edits say otherwise, and none was to.
+    Contradicted,
+    /// It is another version by now than the change was meant for.
+    OtherVersion,
     /// More than is taken.
     TooLarge,
     /// A format that is not read.
@@ -75,6 +79,8 @@ pub struct Failure {
     pub job: Option<String>,
     /// The edit that it is about.
     pub edit: Option<String>,
+    /// The edits that are in the way.
+    pub edits: Vec<String>,
     /// Tokens of the input and of what the model takes, where that is what is wrong.
     pub too_long: Option<(usize, usize)>,
 }
@@ -89,6 +95,7 @@ impl Failure {
             retry_after: None,
             job: None,
             edit: None,
+            edits: Vec::new(),
             too_long: None,
         }
     }
@@ -132,6 +139,13 @@ impl Failure {
     #[must_use]
     pub fn about_edit(mut self, edit: impl std::fmt::Display) -> Self {
         self.edit = Some(edit.to_string());
+        self
+    }
+
+    /// Names the edits that are in the way.
+    #[must_use]
+    pub fn about_edits(mut self, edits: impl IntoIterator<Item = impl std::fmt::Display>) -> Self {
+        self.edits = edits.into_iter().map(|edit| edit.to_string()).collect();
         self
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use reasonedit_api::query::QueryInput;
 use reasonedit_dto::backup::BackupRequestDto;
-use reasonedit_dto::edit_input::EditInput;
+use reasonedit_dto::edit_input::{AmendInput, EditInput};
 use reasonedit_dto::evidence::EvidenceInput;
 use reasonedit_dto::job::BatchLineDto;
 use reasonedit_dto::modularity::ModularityRequestDto;
@@ -40,6 +40,7 @@ static BODIES: LazyLock<Vec<Value>> = LazyLock::new(|| {
                 {"statement": "They are equal.", "evidence": [{"x": 1, "y": 2.5, "width": -3, "height": 4}]},
             ],
             "author": "a", "tags": ["b"], "metadata": {"c": [1, {"d": null}]}, "verify": false,
+            "supersedes": ["01ARZ3NDEKTSV4RRFFQ69G5FAV"], "on_conflict": "keep_both",
         }),
         json!({"image": {"id": "00"}, "question": "q", "answer": "a", "reasoning": "One. Two.\n- three"}),
         json!({
@@ -56,6 +57,10 @@ static BODIES: LazyLock<Vec<Value>> = LazyLock::new(|| {
         json!({"name": "ward", "role": "contributor", "codebooks": ["a", "b"], "expires_at": "2030-01-01T00:00:00Z"}),
         json!({"check": true}),
         json!({"code": "a", "code_verifier": "b", "redirect_uri": "http://localhost/"}),
+        json!({
+            "answer": "a circle", "reasoning": ["It is round."], "tags": ["b"], "metadata": {"c": 1}, "author": "a",
+            "verify": false,
+        }),
         json!({"line": 1, "status": 201, "edit": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "problem": null}),
     ]
 });
@@ -81,7 +86,7 @@ pub(crate) fn json(data: &[u8]) {
     let mut input = Input(data);
     let kind = input.byte();
     let bytes = bend::body(&BODIES, input.0);
-    match kind % 8 {
+    match kind % 9 {
         0 => as_json::<EditInput>(&bytes),
         1 => as_json::<QueryInput>(&bytes),
         2 => as_json::<EvidenceInput>(&bytes),
@@ -89,6 +94,7 @@ pub(crate) fn json(data: &[u8]) {
         4 => as_json::<TokenInput>(&bytes),
         5 => as_json::<BackupRequestDto>(&bytes),
         6 => as_json::<SignInCodeInput>(&bytes),
+        7 => as_json::<AmendInput>(&bytes),
         _ => as_json::<BatchLineDto>(&bytes),
     }
 }
@@ -184,6 +190,7 @@ mod tests {
         taken::<TokenInput>(6);
         taken::<BackupRequestDto>(7);
         taken::<SignInCodeInput>(8);
-        taken::<BatchLineDto>(9);
+        taken::<AmendInput>(9);
+        taken::<BatchLineDto>(10);
     }
 }

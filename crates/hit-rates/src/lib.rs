@@ -312,6 +312,8 @@ fn edit_request(data: &Dataset, record: &Record, given_boxes: bool) -> Result<Ed
         tags: Vec::new(),
         metadata: serde_json::Value::Null,
         verify: false,
+        supersedes: Vec::new(),
+        on_conflict: None,
         idempotency: None,
     })
 }

@@ -108,11 +108,11 @@ pub fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST, Method::DELETE])
+            .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
             // Whatever such a page sends: clients of its own making (`OpenAI`'s, say) send headers of their
             // own.
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
+            .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
             .max_age(std::time::Duration::from_mins(10)),
     )
 }

@@ -39,6 +39,10 @@ pub enum ProblemKind {
     Erased,
     /// It contradicts what is there.
     Conflict,
+    /// Edits about the same say otherwise, and none was to.
+    Contradicted,
+    /// It is another version by now than the change was meant for.
+    OtherVersion,
     /// The body, or the picture in it, is too large.
     TooLarge,
     /// The head of the request is too large.
@@ -90,6 +94,10 @@ impl ProblemKind {
             }
             Self::Erased => (StatusCode::GONE, "erased", "It was erased"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict with what is there"),
+            Self::Contradicted => (StatusCode::CONFLICT, "contradicted", "Something else stands"),
+            Self::OtherVersion => {
+                (StatusCode::PRECONDITION_FAILED, "other-version", "It is another version by now")
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
             Self::HeadTooLarge => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head is too large")
@@ -127,6 +135,8 @@ impl ProblemKind {
             FailureKind::NotFound => Self::NotFound,
             FailureKind::Erased => Self::Erased,
             FailureKind::Conflict => Self::Conflict,
+            FailureKind::Contradicted => Self::Contradicted,
+            FailureKind::OtherVersion => Self::OtherVersion,
             FailureKind::TooLarge => Self::TooLarge,
             FailureKind::UnsupportedFormat => Self::UnsupportedMediaType,
             FailureKind::Invalid => Self::Invalid,
@@ -149,6 +159,7 @@ impl ProblemKind {
             405 => Self::MethodNotAllowed,
             408 => Self::RequestTimeout,
             409 => Self::Conflict,
+            412 => Self::OtherVersion,
             413 => Self::TooLarge,
             415 => Self::UnsupportedMediaType,
             422 => Self::Invalid,
@@ -201,6 +212,10 @@ pub struct ProblemBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub edit: Option<String>,
+    /// The edits that say otherwise; present where none was to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub edits: Vec<String>,
 }
 
 /// A failure on its way to the client.
@@ -221,6 +236,7 @@ pub struct Problem {
 struct About {
     job: Option<String>,
     edit: Option<String>,
+    edits: Vec<String>,
     /// Tokens of the input, and as many as the model takes.
     too_long: Option<(usize, usize)>,
 }
@@ -292,6 +308,9 @@ impl Problem {
         }
         if let Some(edit) = failure.edit {
             problem = problem.about_edit(edit);
+        }
+        if !failure.edits.is_empty() {
+            problem.about.get_or_insert_default().edits = failure.edits;
         }
         if let Some((tokens, limit)) = failure.too_long {
             problem = problem.exceeding(tokens, limit);
@@ -388,6 +407,7 @@ impl Problem {
             errors: self.errors.clone(),
             job: self.about.as_ref().and_then(|about| about.job.clone()),
             edit: self.about.as_ref().and_then(|about| about.edit.clone()),
+            edits: self.about.as_ref().map(|about| about.edits.clone()).unwrap_or_default(),
         }
     }
 }
@@ -438,7 +458,7 @@ impl<E: Classify> From<E> for Problem {
 mod tests {
     use super::*;
 
-    const ALL: [ProblemKind; 24] = [
+    const ALL: [ProblemKind; 26] = [
         ProblemKind::Malformed,
         ProblemKind::Unsupported,
         ProblemKind::Unauthorized,
@@ -447,6 +467,8 @@ mod tests {
         ProblemKind::MethodNotAllowed,
         ProblemKind::RequestTimeout,
         ProblemKind::Conflict,
+        ProblemKind::Contradicted,
+        ProblemKind::OtherVersion,
         ProblemKind::TooLarge,
         ProblemKind::UnsupportedMediaType,
         ProblemKind::Invalid,

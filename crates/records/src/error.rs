@@ -33,6 +33,20 @@ pub enum CodebookError {
     /// No image of this id is stored.
     #[error("there is no image {0}")]
     UnknownImage(ImageId),
+    /// An edit is to be superseded that is not live.
+    #[error("the edit {0}, which is to be superseded, is not live in this codebook")]
+    NotToSupersede(EditId),
+    /// Edits about the same picture and question answer otherwise, and there were to be none. At least one.
+    #[error("about this picture and question something else stands: {}", ids(.0))]
+    Contradicted(Vec<EditId>),
+    /// The edit has another version by now than the change was meant for.
+    #[error("the edit {edit} has another version by now: {newest}")]
+    OtherVersion {
+        /// What it is known as.
+        edit: EditId,
+        /// Its newest version.
+        newest: EditId,
+    },
     /// The text is not an id of this sort.
     #[error("{given:?} is not a valid {what}")]
     InvalidId {
@@ -235,6 +249,12 @@ impl CodebookError {
     pub fn corrupt(key: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Corrupt { key: key.into(), reason: reason.to_string() }
     }
+}
+
+fn ids(edits: &[EditId]) -> String {
+    let named = edits.iter().take(NAMED).map(ToString::to_string);
+    let more = edits.len().saturating_sub(NAMED);
+    named.chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>().join(", ")
 }
 
 fn by_whom(by: Option<&str>) -> String {

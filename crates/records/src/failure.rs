@@ -13,7 +13,10 @@ impl Classify for CodebookError {
             | CodebookError::UnknownImage(_) => FailureKind::NotFound,
             CodebookError::Erased { .. } => FailureKind::Erased,
             CodebookError::EmbeddingMismatch { .. } | CodebookError::Conflict(_) => FailureKind::Conflict,
-            CodebookError::InvalidId { .. }
+            CodebookError::Contradicted(_) => FailureKind::Contradicted,
+            CodebookError::OtherVersion { .. } => FailureKind::OtherVersion,
+            CodebookError::NotToSupersede(_)
+            | CodebookError::InvalidId { .. }
             | CodebookError::InvalidName(_)
             | CodebookError::InvalidQuery(_) => FailureKind::Invalid,
             CodebookError::Unwritable(Unwritable::Full) => FailureKind::StorageFull,
@@ -21,6 +24,16 @@ impl Classify for CodebookError {
             CodebookError::HarmedImages(_) | CodebookError::Damaged { .. } => FailureKind::Damaged,
             _ => FailureKind::Internal,
         };
+        match self {
+            CodebookError::NotToSupersede(_) => {
+                return Failure::at(kind, "/supersedes", self.to_string());
+            }
+            CodebookError::Contradicted(edits) => {
+                let detail = CodebookError::Contradicted(edits.clone()).to_string();
+                return Failure::new(kind, detail).about_edits(edits);
+            }
+            _ => {}
+        }
         if let CodebookError::Corrupt { .. } = self {
             // Which value it is says more to whoever reads the log than to whoever asked.
             tracing::error!(error = %self, "damaged data");

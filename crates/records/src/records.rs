@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use crate::CodebookError;
 use crate::ids::{EditId, GenerationId, ImageId};
+use crate::relations::Relations;
 use crate::seeds::Seeds;
 
 /// Who pointed at an evidence box.
@@ -120,6 +121,64 @@ pub struct EditRecord {
     /// What of the request was not taken as it came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
+    /// How it stands to other edits. Left out where it says nothing, as in records of before there was any.
+    #[serde(default, skip_serializing_if = "Relations::say_nothing")]
+    pub relations: Relations,
+}
+
+impl EditRecord {
+    /// The id that people know the edit by, which is that of its first version.
+    pub fn known_as(&self) -> EditId {
+        self.relations.version.map_or(self.id, |version| version.of)
+    }
+
+    /// Which version of the edit it is, from 1.
+    pub fn version(&self) -> u32 {
+        self.relations.version.map_or(1, |version| version.number)
+    }
+
+    /// What it says otherwise than an earlier version: some of `answer`, `reasoning`, `evidence` (boxes that
+    /// were drawn), `tags` and `metadata`.
+    pub fn changed_since(&self, before: &Self) -> Vec<&'static str> {
+        let texts = |record: &Self| -> Vec<String> {
+            record.reasoning.iter().map(|said| said.statement.clone()).collect()
+        };
+        let boxes = |record: &Self| -> Vec<Vec<PixelBox>> {
+            let drawn = |evidence: &&Evidence| evidence.source == EvidenceSource::User;
+            let of = record.reasoning.iter().map(|said| said.evidence.iter().filter(drawn));
+            of.map(|drawn| drawn.map(|evidence| evidence.area).collect()).collect()
+        };
+        let differing = [
+            ("answer", before.answer != self.answer),
+            ("reasoning", texts(before) != texts(self)),
+            ("evidence", boxes(before) != boxes(self)),
+            ("tags", before.tags != self.tags),
+            ("metadata", before.metadata != self.metadata),
+        ];
+        differing.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+    }
+
+    /// Since when the edit answers as it does.
+    pub fn said_at(&self) -> OffsetDateTime {
+        self.relations.version.map_or(self.created_at, |version| version.said_at)
+    }
+}
+
+/// An edit that was taken back and not erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevertedEdit {
+    /// Which.
+    pub edit: EditId,
+    /// The edit that it is a version of; itself for the first.
+    pub known_as: EditId,
+    /// The picture that it is about.
+    pub image: ImageId,
+}
+
+impl From<&EditRecord> for RevertedEdit {
+    fn from(record: &EditRecord) -> Self {
+        Self { edit: record.id, known_as: record.known_as(), image: record.image.id }
+    }
 }
 
 /// What keys are made by. It stands with the keys: distances between keys of two embeddings mean nothing.

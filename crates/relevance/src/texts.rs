@@ -70,7 +70,8 @@ impl EditTexts {
         let known = if self.generation == Some(embedding.id) { self } else { &nothing };
         let mut next = Self { generation: Some(embedding.id), ..Self::default() };
         let half = HalfOf { head, from: embedding.vision_dim as usize };
-        for record in snapshot.edits() {
+        // What an edit says that an older one says too is there by that one.
+        for record in snapshot.edits().filter(|record| snapshot.carries(record.id)) {
             let said = match known.edits.get(&record.id) {
                 Some(said) => Arc::clone(said),
                 None => match said(record, snapshot, half) {

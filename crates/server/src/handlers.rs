@@ -9,6 +9,7 @@ pub(crate) mod edits;
 pub(crate) mod evidence;
 pub(crate) mod feedback;
 pub(crate) mod health;
+pub(crate) mod if_match;
 pub(crate) mod images;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
@@ -17,6 +18,7 @@ pub(crate) mod query;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;
 pub(crate) mod training_data;
+pub(crate) mod versions;
 
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderName};
-use reasonedit_editor::{EditRequest, IdempotencyKey, ImageSource};
+use reasonedit_editor::{EditId, EditRequest, IdempotencyKey, ImageSource};
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_imaging::DrawnBox;
 use reasonedit_jobs::SubmissionKey;
@@ -43,7 +43,8 @@ pub(crate) fn key_of(
     Ok(key_text(headers)?.map(|key| IdempotencyKey {
         key,
         body: digest(request, text),
-        former: vec![former_digest(request, text)],
+        // Of then no request said anything of others.
+        former: if says_of_others(request) { Vec::new() } else { vec![former_digest(request, text)] },
     }))
 }
 
@@ -84,18 +85,48 @@ fn digest(request: &EditRequest, text: Option<&str>) -> [u8; 32] {
         Some(text) => json!(canonical(text)),
         None => statements(request.reasoning.iter().map(|s| (canonical(&s.statement), &s.evidence[..]))),
     };
-    hash(&json!([
-        "texts in canonical form",
-        image(request),
-        canonical(&request.question),
-        canonical(&request.answer),
+    let mut parts = vec![
+        json!("texts in canonical form"),
+        json!(image(request)),
+        json!(canonical(&request.question)),
+        json!(canonical(&request.answer)),
         reasoning,
-        all(&request.choices),
-        request.author.as_deref().map(canonical),
-        all(&request.tags),
+        json!(all(&request.choices)),
+        json!(request.author.as_deref().map(canonical)),
+        json!(all(&request.tags)),
         sorted(&request.metadata),
-        request.verify,
-    ]))
+        json!(request.verify),
+    ];
+    // Requests that say nothing of others are what they were before any could.
+    if says_of_others(request) {
+        let mut supersedes = request.supersedes.clone();
+        supersedes.sort_unstable();
+        supersedes.dedup();
+        parts.push(json!([supersedes, request.on_conflict]));
+    }
+    hash(&json!(parts))
+}
+
+fn says_of_others(request: &EditRequest) -> bool {
+    !request.supersedes.is_empty() || request.on_conflict.is_some()
+}
+
+/// The key of an amendment of an edit; `body` is what it asks for.
+///
+/// # Errors
+/// As [`key_of`].
+pub(crate) fn amendment_key(
+    headers: &HeaderMap,
+    edit: EditId,
+    body: &impl Serialize,
+) -> Result<Option<IdempotencyKey>> {
+    let Some(key) = key_text(headers)? else { return Ok(None) };
+    let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
+    Ok(Some(IdempotencyKey {
+        key,
+        body: hash(&json!(["amendment", edit, sorted(&body)])),
+        former: Vec::new(),
+    }))
 }
 
 /// What [`digest`] was before texts were compared in canonical form: edits of then have it stored.

@@ -38,7 +38,7 @@ use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
     audit, backup, codebook, docs, edits, evidence, feedback, health, images, jobs, metrics, modularity,
-    query, sign_in, tokens, training_data,
+    query, sign_in, tokens, training_data, versions,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -53,6 +53,8 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::READER, routes!(edits::list))
         .route(Policy::READER, routes!(edits::get))
         .route(Policy::CONTRIBUTOR, routes!(edits::revert))
+        .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(versions::amend))
+        .route(Policy::CONTRIBUTOR, routes!(versions::undo))
         .route(Policy::CONTRIBUTOR.upload().archives(), routes!(edits::batch))
         .route(Policy::READER.body(BodyPolicy::Form).reads(), routes!(evidence::find))
         .route(Policy::READER.body(BodyPolicy::Form).streamed().reads(), routes!(query::query))

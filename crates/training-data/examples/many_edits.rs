@@ -59,6 +59,7 @@ fn record(n: u64, image: ImageInfo) -> EditRecord {
         embedding: GenerationId(Ulid::nil()),
         before: Some(Opinion { answer: "a face".to_owned(), probability: 0.5 }),
         timings_ms: std::collections::BTreeMap::new(),
+        relations: reasonedit_codebook::Relations::default(),
         idempotency: None,
         warnings: Vec::new(),
     }

@@ -32,6 +32,7 @@ pub(crate) fn record(n: u64) -> EditRecord {
         embedding: GenerationId(Ulid::nil()),
         before: Some(Opinion { answer: "benign".to_owned(), probability: 0.75 }),
         timings_ms: BTreeMap::new(),
+        relations: reasonedit_codebook::Relations::default(),
         idempotency: None,
         warnings: Vec::new(),
     }

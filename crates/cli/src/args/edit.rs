@@ -3,8 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use reasonedit_editor::{EditId, OnConflict};
 
 use super::shared::TargetArgs;
+
+fn on_conflict(text: &str) -> Result<OnConflict, &'static str> {
+    serde_json::from_value(text.into()).map_err(|_| "supersede, keep_both or refuse is expected")
+}
 
 /// `edit`.
 #[derive(Clone, Debug, Args)]
@@ -33,6 +38,7 @@ pub(crate) struct EditArgs {
         value_name = "FILE",
         conflicts_with_all = [
             "image", "question", "answer", "reasoning", "evidence", "choices", "author", "tags", "metadata",
+            "supersedes", "on_conflict",
         ],
     )]
     pub(crate) batch: Option<PathBuf>,
@@ -61,6 +67,15 @@ pub(crate) struct EditArgs {
     /// Anything to be kept with the edit: a JSON object
     #[arg(long, value_name = "JSON")]
     pub(crate) metadata: Option<String>,
+
+    /// An edit that does not stand while this one is live, by its id (repeatable)
+    #[arg(long, value_name = "ID")]
+    pub(crate) supersedes: Vec<EditId>,
+
+    /// What becomes of older edits about the same picture and question that answer otherwise: supersede,
+    /// keep_both or refuse (the edit is not made then); as configured if not given
+    #[arg(long, value_name = "WHAT", value_parser = on_conflict)]
+    pub(crate) on_conflict: Option<OnConflict>,
 
     /// Don't ask the model before and after
     #[arg(long)]

@@ -187,6 +187,8 @@ async fn edit(local: &Local, image: &Path, record: &Record) -> Result<Timings> {
         tags: Vec::new(),
         metadata: json!({}),
         verify: true,
+        supersedes: Vec::new(),
+        on_conflict: None,
         idempotency: None,
     };
     let made = local.editor.edit(&CodebookName::default(), request, CallContext::default()).await;

@@ -28,23 +28,19 @@ pub(crate) async fn run(args: &EditArgs) -> Result<()> {
     let metadata = metadata(args.metadata.as_deref())?;
     let value = match Target::open(&args.target).await? {
         Target::Remote(client) => {
-            let statements: Vec<Value> = reasoning
-                .iter()
-                .map(|s| {
-                    if s.evidence.is_empty() {
-                        json!({ "statement": s.statement })
-                    } else {
-                        json!({ "statement": s.statement, "evidence": s.evidence })
-                    }
-                })
-                .collect();
             let mut body = json!({
                 "image": picture.to_json(), "question": question, "answer": answer,
-                "reasoning": statements, "choices": args.choices, "tags": args.tags, "metadata": metadata,
+                "reasoning": sent(&reasoning), "choices": args.choices, "tags": args.tags, "metadata": metadata,
                 "verify": !args.no_verify,
             });
             if let Some(author) = &args.author {
                 body["author"] = json!(author);
+            }
+            if !args.supersedes.is_empty() {
+                body["supersedes"] = json!(args.supersedes);
+            }
+            if let Some(wanted) = args.on_conflict {
+                body["on_conflict"] = json!(wanted);
             }
             client.post("edits", &body).await?
         }
@@ -60,6 +56,8 @@ pub(crate) async fn run(args: &EditArgs) -> Result<()> {
                 tags: args.tags.clone(),
                 metadata,
                 verify: !args.no_verify,
+                supersedes: args.supersedes.clone(),
+                on_conflict: args.on_conflict,
                 idempotency: None,
             };
             let view = local.editor.edit(&codebook, request, CallContext::default()).await;
@@ -78,8 +76,17 @@ fn metadata(text: Option<&str>) -> Result<Value> {
         .ok_or_else(|| CliError::Usage(format!("--metadata {text}: a JSON object is expected")))
 }
 
+/// Statements as a service takes them.
+pub(super) fn sent(statements: &[StatementInput]) -> Value {
+    let one = |said: &StatementInput| match said.evidence.as_slice() {
+        [] => json!({ "statement": said.statement }),
+        drawn => json!({ "statement": said.statement, "evidence": drawn }),
+    };
+    statements.iter().map(one).collect()
+}
+
 /// Statements with the boxes given for them as `N:x,y,width,height`.
-fn statements(texts: &[String], boxes: &[String]) -> Result<Vec<StatementInput>> {
+pub(super) fn statements(texts: &[String], boxes: &[String]) -> Result<Vec<StatementInput>> {
     let mut statements: Vec<StatementInput> =
         texts.iter().map(|text| StatementInput { statement: text.clone(), evidence: Vec::new() }).collect();
     for given in boxes {

@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<()> {
                 compare: args.compare,
             };
             let outcome = local.editor.query(&codebook, request, CallContext::default()).await;
-            shape::answer(&outcome.map_err(service::refused)?, args.explain)
+            shape::answer(outcome.map_err(service::refused)?, args.explain)
         }
     };
     if args.target.json { output::print_json(&value) } else { output::print(&render::answer(&value)) }

@@ -29,6 +29,8 @@ fn request() -> EditRequest {
         tags: Vec::new(),
         metadata: serde_json::json!({}),
         verify: false,
+        supersedes: Vec::new(),
+        on_conflict: None,
         idempotency: None,
     }
 }

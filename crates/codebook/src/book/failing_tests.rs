@@ -44,8 +44,8 @@ impl CodebookStore for Failing {
         }
         self.0.commit_edits(name, edits, f, o)
     }
-    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
-        self.0.commit_revert(name, edit)
+    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
+        self.0.commit_reverts(name, edits)
     }
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
         self.0.begin_draft(name, draft)
@@ -94,8 +94,8 @@ impl CodebookStore for Failing {
     fn erased(&self, name: &CodebookName, edit: EditId) -> Option<reasonedit_keyring::Erasure> {
         self.0.erased(name, edit)
     }
-    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, crate::ImageId)>> {
-        self.0.reverted_images(name)
+    fn reverted_edits(&self, name: &CodebookName) -> Result<Vec<crate::RevertedEdit>> {
+        self.0.reverted_edits(name)
     }
 }
 

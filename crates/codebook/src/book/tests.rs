@@ -1,4 +1,5 @@
 mod by_definition;
+mod histories;
 
 use super::*;
 use crate::store::{MemoryStore, SledStore};

@@ -88,9 +88,9 @@ fn a_late_edit_draws_later_members_to_its_key_and_gives_them_back() {
     assert_eq!(joined(&fold), Some(late.id));
     assert_eq!(changed, BTreeSet::from([first.place(), late.place()]));
     assert_eq!(fold.key(first.place()).unwrap().radius, first.radius);
-    fold.remove(late.edit);
+    fold.change([], [late.edit]);
     assert_eq!(joined(&fold), Some(first.id));
-    fold.remove(first.edit);
+    fold.change([], [first.edit]);
     assert_eq!((joined(&fold), fold.key_count()), (None, 1));
 }
 
@@ -140,7 +140,7 @@ proptest! {
             let before: BTreeMap<MemberPosition, Vec<MemberId>> =
                 fold.keys().map(|key| (key.place, key.members)).collect();
             let changed = if live.remove(&edit) {
-                fold.remove(testing::edit_id(edit))
+                fold.change([], [testing::edit_id(edit)])
             } else if insert || live.len() < 5 {
                 live.insert(edit);
                 fold.insert(members(edit, count, spread))

@@ -70,7 +70,8 @@ fn what_is_erased_is_gone_but_for_its_events(tested: &mut impl StoreUnderTest) {
     let [live, reverted, standing, unknown] = [1, 2, 3, 9].map(testing::edit_id);
     tested.store().commit_revert(&book, reverted).unwrap();
     let image = testing::record(2, 2).image.id;
-    assert_eq!(tested.store().reverted_images(&book).unwrap(), [(reverted, image)]);
+    let told = crate::RevertedEdit { edit: reverted, known_as: reverted, image };
+    assert_eq!(tested.store().reverted_edits(&book).unwrap(), [told]);
     let refused = tested.store().erase(&book, unknown, None);
     assert!(matches!(refused, Err(CodebookError::UnknownEdit(id)) if id == unknown));
     assert!(tested.store().erase(&name("nowhere"), live, None).is_err());
@@ -88,7 +89,7 @@ fn what_is_erased_is_gone_but_for_its_events(tested: &mut impl StoreUnderTest) {
         let known = store.idempotency(&book, "key 1");
         assert!(matches!(known, Err(CodebookError::Erased { edit, .. }) if edit == live), "{known:?}");
         assert_eq!(store.idempotency(&book, "key 3").unwrap().unwrap().1, standing);
-        assert_eq!(store.reverted_images(&book).unwrap(), []);
+        assert_eq!(store.reverted_edits(&book).unwrap(), []);
         let left: Vec<EditId> = store.load(&book).unwrap().edits.iter().map(|edit| edit.id).collect();
         assert_eq!(left, [standing]);
         assert_eq!(store.members(&book, &generation.embedding).unwrap().len(), 3);

@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
-use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
+use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
-use crate::records::{Draft, EditRecord, Embedding, Generation};
+use crate::records::{Draft, EditRecord, Embedding, Generation, RevertedEdit};
 use crate::{CodebookError, Result};
 
 /// What happened to a codebook, in the order in which it happened.
@@ -180,11 +180,19 @@ pub trait CodebookStore: Send + Sync {
         origin: EventOrigin,
     ) -> Result<()>;
 
+    /// Appends the reverting of live edits, in this order: all of them, or none.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if one isn't live.
+    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()>;
+
     /// Appends the reverting of a live edit.
     ///
     /// # Errors
-    /// `UnknownEdit` if it isn't live.
-    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()>;
+    /// As [`Self::commit_reverts`].
+    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
+        self.commit_reverts(name, &[edit])
+    }
 
     /// Begins the draft of a generation, in place of another. Returns the draft that stands then: a draft of
     /// the same keys goes on, under its id and with `chosen` as it is asked for now.
@@ -275,11 +283,11 @@ pub trait CodebookStore: Send + Sync {
     /// When and by whom an edit was erased, if it was.
     fn erased(&self, name: &CodebookName, edit: EditId) -> Option<Erasure>;
 
-    /// The pictures of edits that were taken back and not erased. Costs a look at each of them.
+    /// The edits that were taken back and not erased. Costs a look at each of them.
     ///
     /// # Errors
     /// `Store`; those that can't be read are left out.
-    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>>;
+    fn reverted_edits(&self, name: &CodebookName) -> Result<Vec<RevertedEdit>>;
 }
 
 /// Whether a field says nothing that its absence wouldn't.

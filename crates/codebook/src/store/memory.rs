@@ -12,9 +12,9 @@ use super::contract::{
     CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook, twice, unknown, used_before,
 };
 use super::journal::{JournalStore, ReadRow, RowKey};
-use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
+use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
-use crate::records::{Draft, EditRecord, Embedding, Generation};
+use crate::records::{Draft, EditRecord, Embedding, Generation, RevertedEdit};
 use crate::{CodebookError, Result};
 
 /// See the module's description.
@@ -168,13 +168,23 @@ impl CodebookStore for MemoryStore {
         Ok(())
     }
 
-    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
+    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
         let mut codebooks = self.lock();
-        let contents = codebooks.get_mut(name).ok_or(CodebookError::UnknownEdit(edit))?;
-        if !contents.edits.contains_key(&edit) || !contents.reverted.insert(edit) {
-            return Err(CodebookError::UnknownEdit(edit));
+        let contents = codebooks.get_mut(name);
+        let live = |edit: &EditId| {
+            let known = contents.as_ref().filter(|contents| contents.edits.contains_key(edit));
+            known.is_some_and(|contents| !contents.reverted.contains(edit))
+        };
+        let unknown = edits.iter().find(|edit| !live(edit)).copied().or_else(|| twice(edits.iter().copied()));
+        if let Some(unknown) = unknown {
+            return Err(CodebookError::UnknownEdit(unknown));
         }
-        contents.events.push(LoggedEvent::now(Event::Reverted(edit), EventOrigin::Direct));
+        if let Some(contents) = contents {
+            for edit in edits {
+                contents.reverted.insert(*edit);
+                contents.events.push(LoggedEvent::now(Event::Reverted(*edit), EventOrigin::Direct));
+            }
+        }
         Ok(())
     }
 
@@ -314,11 +324,11 @@ impl CodebookStore for MemoryStore {
         self.lock().get(name)?.erased.get(&edit).cloned()
     }
 
-    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
+    fn reverted_edits(&self, name: &CodebookName) -> Result<Vec<RevertedEdit>> {
         let codebooks = self.lock();
         let Some(contents) = codebooks.get(name) else { return Ok(Vec::new()) };
         let records = contents.reverted.iter().filter_map(|edit| contents.edits.get(edit));
-        Ok(records.map(|record| (record.id, record.image.id)).collect())
+        Ok(records.map(RevertedEdit::from).collect())
     }
 }
 

@@ -20,9 +20,9 @@ use super::journal::{JournalStore, ReadRow, RowKey};
 use super::reserve::{self, Reserve};
 use super::sled::SledStore;
 use crate::error::Unwritable;
-use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
+use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
-use crate::records::{Draft, EditRecord, Embedding, Generation};
+use crate::records::{Draft, EditRecord, Embedding, Generation, RevertedEdit};
 use crate::{CodebookError, Result};
 
 /// The store's file that tells whether the folder is the one that was opened.
@@ -265,8 +265,8 @@ impl CodebookStore for ReopeningStore {
         self.writing(|store| store.commit_edits(name, edits, first, origin))
     }
 
-    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
-        self.writing(|store| store.commit_revert(name, edit))
+    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
+        self.writing(|store| store.commit_reverts(name, edits))
     }
 
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
@@ -327,8 +327,8 @@ impl CodebookStore for ReopeningStore {
         self.reading(|store| Ok(store.erased(name, edit))).ok().flatten()
     }
 
-    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
-        self.reading(|store| store.reverted_images(name))
+    fn reverted_edits(&self, name: &CodebookName) -> Result<Vec<RevertedEdit>> {
+        self.reading(|store| store.reverted_edits(name))
     }
 }
 

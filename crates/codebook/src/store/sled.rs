@@ -29,9 +29,9 @@ use sled::{Batch, Db, Tree};
 use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
-use crate::ids::{CodebookName, EditId, GenerationId, ImageId};
+use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
-use crate::records::{Draft, EditRecord, Embedding, Generation};
+use crate::records::{Draft, EditRecord, Embedding, Generation, RevertedEdit};
 use crate::{CodebookError, Result};
 
 mod dump;
@@ -369,9 +369,9 @@ impl CodebookStore for SledStore {
         self.commit_edits_of(name, edits, first, origin)
     }
 
-    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
+    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
         let _beside = self.writing.read();
-        self.commit_revert_of(name, edit)
+        self.commit_reverts_of(name, edits)
     }
 
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
@@ -476,8 +476,8 @@ impl CodebookStore for SledStore {
         self.erasure_of(name, edit)
     }
 
-    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
-        self.reverted_images_of(name)
+    fn reverted_edits(&self, name: &CodebookName) -> Result<Vec<RevertedEdit>> {
+        self.reverted_edits_of(name)
     }
 }
 

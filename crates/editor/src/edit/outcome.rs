@@ -3,30 +3,14 @@
 
 use std::sync::Arc;
 
-use reasonedit_codebook::{Codebook, CodebookName, EditId, EditRecord, Snapshot};
+use reasonedit_codebook::{Codebook, CodebookName, EditId};
 
+use super::relations::Others;
 use crate::core::Core;
 use crate::error::EditorError;
 use crate::firings::StoredOutcome;
 use crate::pictures::blocking;
-use crate::types::{Absence, Conflict, EditView};
-
-/// The edits about the same picture and question that answer otherwise than one.
-pub(crate) struct Rivals {
-    pub(crate) conflicts: Vec<Conflict>,
-    pub(crate) superseded_by: Option<Conflict>,
-}
-
-impl Rivals {
-    /// Those of a live edit; none of one that isn't.
-    pub(crate) fn of(snapshot: &Snapshot, id: EditId) -> Self {
-        let conflict = |record: &Arc<EditRecord>| Conflict::from(record.as_ref());
-        Self {
-            conflicts: snapshot.conflicts(id).into_iter().map(conflict).collect(),
-            superseded_by: snapshot.superseded_by(id).map(conflict),
-        }
-    }
-}
+use crate::types::{Absence, EditView, Firings};
 
 /// Keeps what an edit's response said beyond its record, so that a repeated request gets the same answer.
 pub(crate) async fn remember(core: &Arc<Core>, codebook: &CodebookName, view: &EditView) {
@@ -48,27 +32,41 @@ pub(crate) async fn remember(core: &Arc<Core>, codebook: &CodebookName, view: &E
 /// A live edit with all that is known of it, read from the store.
 pub(crate) fn read(core: &Core, book: &Codebook, id: EditId) -> Result<EditView, EditorError> {
     let turn = core.tally().turn();
-    let found = book.edit(id)?;
-    let pending = core.tally().pending(book.name(), id);
+    let snapshot = book.snapshot();
+    let newest = snapshot.newest_version(id).unwrap_or(id);
+    let found = book.edit(newest)?;
+    // Counted under the id that people know.
+    let known_as = found.record.known_as();
+    let earlier = if known_as == newest { Firings::default() } else { fired(book, known_as)? };
+    let counted = earlier.and(core.tally().pending(book.name(), known_as));
     drop(turn);
     let record = found.record.as_ref().clone();
     let outcome = StoredOutcome::read(found.outcome.as_deref()).unwrap_or_default();
     let after_absent = outcome.absence_after(record.before.is_some());
     let timings_ms = if outcome.is_whole() { outcome.timings_ms } else { record.timings_ms.clone() };
-    let rivals = Rivals::of(&book.snapshot(), id);
+    let others = Others::of(&snapshot, &record);
     Ok(EditView {
         before_absent: record.before.is_none().then(Absence::not_asked),
         entries: found.entries,
         generation: found.generation,
         after: outcome.after,
         after_absent,
-        conflicts: rivals.conflicts,
-        superseded_by: rivals.superseded_by,
+        conflicts: others.conflicts,
+        superseded_by: others.superseded_by,
+        supersedes: others.supersedes,
+        duplicate_of: others.duplicate_of,
+        near_duplicates: others.near_duplicates,
+        versions: others.versions,
         timings_ms,
-        fired: outcome.fired.and(pending),
+        fired: outcome.fired.and(counted),
         replayed: false,
         record,
     })
+}
+
+/// How often an edit was used by its first version, as it is written.
+fn fired(book: &Codebook, edit: EditId) -> Result<Firings, EditorError> {
+    Ok(StoredOutcome::read(book.edit(edit)?.outcome.as_deref()).unwrap_or_default().fired)
 }
 
 /// As [`read`], off the async threads.

@@ -72,6 +72,26 @@ impl Retrieved {
         self.report.facts.iter().map(|fact| fact.value.as_str())
     }
 
+    /// Names edits as people know them, whichever version of them it was.
+    pub(super) fn name_edits(&mut self, snapshot: &Snapshot) {
+        if snapshot.standing().later_versions() == 0 {
+            return;
+        }
+        let withheld = self.verification.iter_mut().flat_map(|judged| &mut judged.withheld);
+        let superseded = &mut self.report.superseded;
+        let (gone, by): (Vec<_>, Vec<_>) =
+            superseded.iter_mut().map(|one| (&mut one.fact, &mut one.by)).unzip();
+        let facts = self.report.facts.iter_mut().chain(&mut self.report.nearest).chain(gone);
+        let facts = facts.chain(withheld.map(|one| &mut one.fact));
+        for edits in facts.map(|fact| &mut fact.edit_ids).chain(by) {
+            for edit in edits.iter_mut() {
+                *edit = snapshot.edit(*edit).map_or(*edit, |record| record.known_as());
+            }
+            let mut seen = HashSet::new();
+            edits.retain(|edit| seen.insert(*edit));
+        }
+    }
+
     pub(super) fn event(&self) -> QueryEvent {
         QueryEvent::Retrieval(Box::new(self.report.clone()), self.verification.clone())
     }

@@ -1,8 +1,11 @@
 //! What an edit is asked for, and what is answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use reasonedit_codebook::{EditId, EditRecord, EntryView, Evidence, GenerationId, ImageInfo, Opinion};
+use reasonedit_codebook::{
+    EditId, EditRecord, EntryView, Evidence, GenerationId, ImageInfo, OnConflict, Opinion,
+};
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_text::Warning;
 use serde::{Deserialize, Serialize};
@@ -50,6 +53,11 @@ pub struct EditRequest {
     pub tags: Vec<String>,
     /// Anything the client wants kept: a JSON object.
     pub metadata: serde_json::Value,
+    /// Live edits that don't stand for as long as this one is live.
+    pub supersedes: Vec<EditId>,
+    /// What becomes of older edits about the same picture and question that answer otherwise; by the
+    /// configuration where it isn't said.
+    pub on_conflict: Option<OnConflict>,
     /// Ask the model before and after.
     pub verify: bool,
     /// Makes repeating the request harmless.
@@ -70,11 +78,36 @@ impl EditRequest {
             author: None,
             tags: Vec::new(),
             metadata: serde_json::Value::Null,
+            supersedes: Vec::new(),
+            on_conflict: None,
             verify: false,
             idempotency: None,
             warnings: Vec::new(),
         }
     }
+}
+
+/// What a new version of an edit says otherwise than the one before; what is left out stays.
+#[derive(Clone, Debug, Default)]
+pub struct Amendment {
+    /// The right answer.
+    pub answer: Option<String>,
+    /// Why, statement by statement.
+    pub reasoning: Option<Vec<StatementInput>>,
+    /// Labels.
+    pub tags: Option<Vec<String>>,
+    /// What the client wants kept.
+    pub metadata: Option<serde_json::Value>,
+    /// Who says so.
+    pub author: Option<String>,
+    /// Ask the model after it.
+    pub verify: bool,
+    /// The stored ids of the versions that it is for, if that matters.
+    pub expected: Option<Vec<EditId>>,
+    /// Makes repeating the request harmless.
+    pub idempotency: Option<IdempotencyKey>,
+    /// What was not taken as it came before the editor saw it.
+    pub warnings: Vec<Warning>,
 }
 
 impl From<&str> for StatementInput {
@@ -102,9 +135,17 @@ pub struct EditView {
     pub before_absent: Option<Absence>,
     /// Live edits about the same picture and question that are older and answer otherwise, newest first.
     pub conflicts: Vec<Conflict>,
-    /// The newest edit about the same picture and question, if it answers otherwise: nothing that this edit
-    /// alone says is retrieved.
+    /// The edit that stands in the place of this one, as it names it or answers otherwise about the same:
+    /// nothing that this edit alone says is retrieved.
     pub superseded_by: Option<Conflict>,
+    /// Edits that it names: they don't stand while it is live.
+    pub supersedes: Vec<EditId>,
+    /// The first edit that said exactly the same before: its keys stand for both.
+    pub duplicate_of: Option<EditId>,
+    /// Edits about the same picture and question that give the same answer for other reasons, newest first.
+    pub near_duplicates: Vec<Conflict>,
+    /// Its versions, oldest first; the last is what is shown.
+    pub versions: Vec<EditVersion>,
     /// Milliseconds by stage of the request that made it: queue, patchify, embed, merge, store, total.
     pub timings_ms: BTreeMap<String, f64>,
     /// How often it was used.
@@ -154,10 +195,41 @@ impl Absence {
     }
 }
 
-/// Another edit about the same picture and question, with another answer.
+/// One version of an edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditVersion {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The id that it is stored under.
+    pub stored_as: EditId,
+    /// When it was made, UTC.
+    pub created_at: OffsetDateTime,
+    /// Who made it.
+    pub author: Option<String>,
+    /// What differs from the one before: `answer`, `reasoning`, `evidence`, `tags`, `metadata`; of
+    /// the first nothing.
+    pub changed: Vec<&'static str>,
+}
+
+impl EditVersion {
+    /// Versions of one edit, oldest first.
+    pub(crate) fn all(records: &[&Arc<EditRecord>]) -> Vec<Self> {
+        let before = std::iter::once(None).chain(records.iter().map(Some));
+        let versions = records.iter().zip(before).map(|(record, before)| Self {
+            number: record.version(),
+            stored_as: record.id,
+            created_at: record.created_at,
+            author: record.author.clone(),
+            changed: before.map(|before| record.changed_since(before)).unwrap_or_default(),
+        });
+        versions.collect()
+    }
+}
+
+/// Another edit about the same picture and question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {
-    /// The edit.
+    /// The edit, as it is known.
     pub edit_id: EditId,
     /// Its answer.
     pub answer: String,
@@ -171,7 +243,7 @@ pub struct Conflict {
 impl From<&EditRecord> for Conflict {
     fn from(record: &EditRecord) -> Self {
         Self {
-            edit_id: record.id,
+            edit_id: record.known_as(),
             answer: record.answer.clone(),
             author: record.author.clone(),
             created_at: record.created_at,

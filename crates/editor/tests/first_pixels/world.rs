@@ -95,6 +95,8 @@ pub(crate) async fn edit_of(editor: &Editor, codebook: &CodebookName, n: u16) ->
         tags: Vec::new(),
         metadata: serde_json::json!({}),
         verify: false,
+        supersedes: Vec::new(),
+        on_conflict: None,
         idempotency: None,
     };
     editor.edit(codebook, request, CallContext::default()).await.unwrap()

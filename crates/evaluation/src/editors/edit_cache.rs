@@ -196,6 +196,8 @@ impl KeyPool {
             tags: Vec::new(),
             metadata: serde_json::Value::Null,
             verify: false,
+            supersedes: Vec::new(),
+            on_conflict: None,
             idempotency: Some(IdempotencyKey {
                 key: blake3::Hash::from_bytes(body).to_hex().to_string(),
                 body,

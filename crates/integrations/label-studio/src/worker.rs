@@ -1,9 +1,10 @@
 //! Makes edits of annotations that wait, one after the other, and takes them back.
 //!
 //! Which edits are of an annotation stands in the edits themselves: a tag finds them, their metadata says of
-//! which project. Nothing else is kept, so nothing can disagree. An update makes the new edit first and takes
-//! the earlier ones back then; whatever fails in between, both hold until it is tried again, and trying again
-//! finds the new edit by its idempotency key and goes on with the reverts.
+//! which project. Nothing else is kept, so nothing can disagree. An update makes a new version of the edit.
+//! One about another picture or question makes the new edit first and takes the earlier one back then;
+//! whatever fails in between, both hold until it is tried again, and trying again finds the new edit by its
+//! idempotency key and goes on with the reverts.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use reasonedit_api::rfc3339;
 use reasonedit_editor::{
-    CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
+    Amendment, CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
     IdempotencyKey, StatementInput, Warning,
 };
 use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_resilience::{blocking, panic_message};
+use reasonedit_text::same as same_text;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -207,13 +209,10 @@ impl Worker {
         let made = self.editor.edit_under_key_anywhere(&key).await?;
         if let Some(edit) = made {
             // Made before an interruption, or sent again.
-            let stands = live.iter().any(|(_, record)| record.id == edit);
+            let made = live.iter().find(|(_, record)| record.id == edit);
+            let (stands, known_as) = (made.is_some(), made.map(|(_, record)| record.known_as()));
             let reverted = if stands { self.revert(live, Some(edit)).await? } else { Vec::new() };
-            let came = SyncOutcome {
-                edit: stands.then_some(edit),
-                reverted,
-                ..SyncOutcome::to(OutcomeKind::Edited)
-            };
+            let came = SyncOutcome { edit: known_as, reverted, ..SyncOutcome::to(OutcomeKind::Edited) };
             return Ok(if stands {
                 came
             } else {
@@ -229,9 +228,12 @@ impl Worker {
         let same = |(book, record): &&(CodebookName, Arc<EditRecord>)| {
             *book == codebook && text_of(record, "digest") == digest
         };
-        if let Some(edit) = live.iter().find(same).map(|(_, record)| record.id) {
+        if let Some((edit, known_as)) =
+            live.iter().find(same).map(|(_, record)| (record.id, record.known_as()))
+        {
             let reverted = self.revert(live, Some(edit)).await?;
-            return Ok(SyncOutcome { edit: Some(edit), reverted, ..SyncOutcome::to(OutcomeKind::Unchanged) });
+            let edit = Some(known_as);
+            return Ok(SyncOutcome { edit, reverted, ..SyncOutcome::to(OutcomeKind::Unchanged) });
         }
 
         let origin = LabelStudio::origin(known);
@@ -254,34 +256,60 @@ impl Worker {
             .iter()
             .map(|reason| StatementInput { statement: reason.statement.clone(), evidence: evidence(reason) })
             .collect();
-        let request = EditRequest {
-            warnings,
-            image,
-            question: said.correction.question.clone(),
-            answer: said.correction.answer.clone(),
-            reasoning,
-            choices: said.correction.choices.clone(),
-            author: said.by.map(|user| format!("label-studio:{user}")),
-            tags: vec!["label-studio".to_owned(), tag(event.annotation)],
-            metadata: json!({METADATA: {
-                "url": self.studio.config().url,
-                "project": event.project,
-                "task": said.task,
-                "annotation": event.annotation,
-                "completed_by": said.by,
-                "updated_at": said.updated_at,
-                "digest": digest,
-            }}),
-            verify: true,
-            idempotency: Some(IdempotencyKey {
-                key,
-                body: *blake3::hash(digest.as_bytes()).as_bytes(),
-                former: Vec::new(),
-            }),
+        let author = said.by.map(|user| format!("label-studio:{user}"));
+        let metadata = json!({METADATA: {
+            "url": self.studio.config().url,
+            "project": event.project,
+            "task": said.task,
+            "annotation": event.annotation,
+            "completed_by": said.by,
+            "updated_at": said.updated_at,
+            "digest": digest,
+        }});
+        let body = *blake3::hash(digest.as_bytes()).as_bytes();
+        let idempotency = Some(IdempotencyKey { key, body, former: Vec::new() });
+        // About the same picture and question it is the same edit, said otherwise.
+        let correction = &said.correction;
+        let amended = live.iter().find(|(book, record)| {
+            *book == codebook
+                && record.image == info
+                && same_text(&record.question, &correction.question)
+                && record.choices == correction.choices
+        });
+        let record = if let Some((_, before)) = amended {
+            let amendment = Amendment {
+                answer: Some(correction.answer.clone()),
+                reasoning: Some(reasoning),
+                tags: None,
+                metadata: Some(metadata),
+                author,
+                verify: true,
+                expected: None,
+                idempotency,
+                warnings,
+            };
+            self.editor.amend(&codebook, before.id, amendment, CALL).await?.record
+        } else {
+            let request = EditRequest {
+                warnings,
+                image,
+                question: correction.question.clone(),
+                answer: correction.answer.clone(),
+                reasoning,
+                choices: correction.choices.clone(),
+                author,
+                tags: vec!["label-studio".to_owned(), tag(event.annotation)],
+                metadata,
+                verify: true,
+                supersedes: Vec::new(),
+                on_conflict: None,
+                idempotency,
+            };
+            self.editor.edit(&codebook, request, CALL).await?.record
         };
-        let record = self.editor.edit(&codebook, request, CALL).await?.record;
-        let reverted = self.revert(live, Some(record.id)).await?;
-        let (edit, warnings) = (Some(record.id), record.warnings);
+        let earlier = live.into_iter().filter(|(_, before)| before.known_as() != record.known_as()).collect();
+        let reverted = self.revert(earlier, None).await?;
+        let (edit, warnings) = (Some(record.known_as()), record.warnings);
         Ok(SyncOutcome { edit, reverted, warnings, ..SyncOutcome::to(OutcomeKind::Edited) })
     }
 
@@ -294,7 +322,7 @@ impl Worker {
         let mut reverted = Vec::new();
         for (book, record) in edits.into_iter().filter(|(_, record)| Some(record.id) != but) {
             match self.editor.revert(&book, record.id).await {
-                Ok(()) => reverted.push(record.id),
+                Ok(()) => reverted.push(record.known_as()),
                 // By someone else, meanwhile.
                 Err(EditorError::UnknownEdit(_)) => {}
                 Err(error) => return Err(error.into()),

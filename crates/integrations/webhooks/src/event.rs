@@ -63,6 +63,13 @@ pub(crate) struct EventEditDto {
     pub(crate) author: Option<String>,
     /// Its labels.
     pub(crate) tags: Vec<String>,
+    /// ULID of the edit that this is a later version of, the one that people know; absent for the first.
+    /// Made, it takes the place of the version before; reverted, it gives it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version_of: Option<String>,
+    /// Number of that version; present where `version_of` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<u32>,
     /// Whether it came with an archive.
     pub(crate) imported: bool,
     /// What it says, for receivers with `texts`.
@@ -176,15 +183,27 @@ pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, text
 /// An edit of which nothing is known any more but when it was made, by its id.
 fn erased(id: EditId, imported: bool) -> EventEditDto {
     let created_at = rfc3339(OffsetDateTime::from(id.0.datetime()));
-    EventEditDto { id: id.to_string(), created_at, author: None, tags: Vec::new(), imported, texts: None }
+    EventEditDto {
+        id: id.to_string(),
+        created_at,
+        author: None,
+        tags: Vec::new(),
+        version_of: None,
+        version: None,
+        imported,
+        texts: None,
+    }
 }
 
 fn edit(record: &EditRecord, imported: bool, texts: bool) -> EventEditDto {
+    let version = record.relations.version;
     EventEditDto {
         id: record.id.to_string(),
         created_at: rfc3339(record.created_at),
         author: record.author.clone(),
         tags: record.tags.clone(),
+        version_of: version.map(|version| version.of.to_string()),
+        version: version.map(|version| version.number),
         imported,
         texts: texts.then(|| EventTextsDto {
             question: record.question.clone(),

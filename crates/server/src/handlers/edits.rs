@@ -23,6 +23,7 @@ use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
 
 use super::EditIdPath;
+use super::if_match::{IfMatchHeader, expected, require_own, tag};
 use crate::handlers::jobs::{LINES, Submitter, submit};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::state::AppState;
@@ -31,7 +32,7 @@ use crate::workers::Batch;
 use crate::workers::source::{Format, Source, SourceLimits};
 
 /// Tells a repeated request's answer from the first.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Make an edit
 ///
@@ -46,9 +47,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
     request_body(content((EditInput = "application/json"), (EditForm = "multipart/form-data"))),
     responses(
         (status = 201, description = "The edit is durable and live.", body = EditDto,
-            headers(("Location" = String, description = "Where the edit is found."))),
+            headers(("Location" = String, description = "Where the edit is found."), ("ETag" = String, description = "Its version."))),
         (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The idempotency key was used with another body, or for an edit that was reverted (`edit`; another key makes it again); or the codebook was made with another embedding.",
+        (status = 409, description = "The idempotency key was used with another body, or for an edit that was reverted (`edit`; another key makes it again); or other answers stand and there were to be none (`edits`); or the codebook was made with another embedding.",
             body = ProblemBody, content_type = "application/problem+json"),
         InputProblems,
     ),
@@ -71,23 +72,33 @@ pub(crate) async fn create(
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
     let view = editor.edit(&codebook, request, call::interactive(asked)).await?;
     shown(&audited, &view);
-    let mut location = format!("/edits/{}", view.record.id);
+    let mut location = format!("/edits/{}", view.record.known_as());
     if params.codebook.is_some() {
         location = format!("{location}?codebook={codebook}");
     }
-    let mut response =
-        (StatusCode::CREATED, [(header::LOCATION, location)], Json(EditDto::from(&view))).into_response();
+    Ok(([(header::LOCATION, location)], answered(StatusCode::CREATED, &view)).into_response())
+}
+
+/// An edit as it is answered, under the tag of its newest version.
+pub(super) fn answered(status: StatusCode, view: &EditView) -> Response {
+    let mut response = (status, [(header::ETAG, tag(view))], Json(EditDto::from(view))).into_response();
     if view.replayed {
         response.headers_mut().insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 /// An edit is shown, with what its answer says of others.
-fn shown(audited: &Audited, view: &EditView) {
-    audited.edit(view.record.id);
+pub(super) fn shown(audited: &Audited, view: &EditView) {
+    audited.edit(view.record.known_as());
     audited.image(view.record.image.id);
-    audited.edits(view.conflicts.iter().chain(&view.superseded_by).map(|other| other.edit_id));
+    audited.edits(
+        view.conflicts
+            .iter()
+            .chain(&view.superseded_by)
+            .chain(&view.near_duplicates)
+            .map(|other| other.edit_id),
+    );
 }
 
 /// Make many edits
@@ -184,7 +195,8 @@ pub(crate) async fn list(
     get, path = "/edits/{id}", operation_id = "get_edit", tag = "edits",
     params(("id" = String, Path, description = "ULID of the edit."), CodebookParams),
     responses(
-        (status = 200, description = "The edit with its entries and evidence.", body = EditDto),
+        (status = 200, description = "The edit with its entries and evidence, in its newest version.", body = EditDto,
+            headers(("ETag" = String, description = "Its version, for `If-Match`."))),
         (status = 404, description = "No such edit, or it was reverted.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "It was erased.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
@@ -196,27 +208,29 @@ pub(crate) async fn get(
     audited: Audited,
     EditIdPath(id): EditIdPath,
     Query(params): Query<CodebookParams>,
-) -> Result<Json<EditDto>> {
+) -> Result<Response> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     audited.edit(id);
     let view = state.editor()?.get_edit(&codebook, id).await?;
     shown(&audited, &view);
-    Ok(Json(EditDto::from(&view)))
+    Ok(answered(StatusCode::OK, &view))
 }
 
 /// Revert an edit
 ///
-/// The codebook becomes what it would be had the edit never been made. A contributor takes back edits of
-/// their own, an editor anybody's. What it was stays known to those who keep the service, unless an admin
-/// says `erase=true`: then it is gone for good, also from backups that are made or restored from now on.
+/// With all its versions: the codebook becomes what it would be had the edit never been made. A contributor
+/// takes back edits of their own, an editor anybody's. What it was stays known to those who keep the service,
+/// unless an admin says `erase=true`: then it is gone for good, also from backups that are made or restored
+/// from now on.
 #[utoipa::path(
     delete, path = "/edits/{id}", operation_id = "revert_edit", tag = "edits",
-    params(("id" = String, Path, description = "ULID of the edit."), RevertParams),
+    params(("id" = String, Path, description = "ULID of the edit."), RevertParams, IfMatchHeader),
     responses(
         (status = 200, description = "Erased.", body = ErasureDto),
         (status = 204, description = "Reverted."),
         (status = 404, description = "No such edit, or it was reverted before.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "It was erased.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It has another version by now than `If-Match` names.", body = ProblemBody, content_type = "application/problem+json"),
         LookupProblems,
     ),
 )]
@@ -226,6 +240,7 @@ pub(crate) async fn revert(
     audited: Audited,
     EditIdPath(id): EditIdPath,
     Query(params): Query<RevertParams>,
+    headers: HeaderMap,
 ) -> Result<Response> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     audited.edit(id);
@@ -235,14 +250,13 @@ pub(crate) async fn revert(
             let detail = "To erase for good needs the role admin.";
             return Err(Problem::new(ProblemKind::Forbidden, detail));
         }
+        expected(&headers, editor, &codebook, id)?;
         let erased = editor.erase_edit(&codebook, id, caller.name()).await?;
         erased.picture.into_iter().for_each(|image| audited.image(image));
         return Ok(Json(ErasureDto::from(erased)).into_response());
     }
-    if !caller.may(AccessRole::Editor) && editor.author(&codebook, id)?.as_deref() != caller.name() {
-        let detail = "To take back an edit that is not your own needs the role editor.";
-        return Err(Problem::new(ProblemKind::Forbidden, detail));
-    }
-    editor.revert(&codebook, id).await?;
+    require_own(&caller, editor, &codebook, id)?;
+    let expected = expected(&headers, editor, &codebook, id)?;
+    editor.revert_expected(&codebook, id, expected).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

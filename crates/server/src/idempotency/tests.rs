@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use reasonedit_editor::{ImageId, StatementInput};
+use reasonedit_editor::{ImageId, OnConflict, StatementInput};
 
 use super::*;
 
@@ -18,6 +18,8 @@ fn request() -> EditRequest {
         tags: vec![],
         metadata: json!({"a": {"x": 1, "y": 2}, "b": 2}),
         verify: true,
+        supersedes: Vec::new(),
+        on_conflict: None,
         idempotency: None,
     }
 }
@@ -60,7 +62,7 @@ fn headers(key: &[u8]) -> HeaderMap {
 
 #[test]
 fn every_field_counts() {
-    let changes: [fn(&mut EditRequest); 10] = [
+    let changes: [fn(&mut EditRequest); 12] = [
         |r| r.image = ImageSource::from(Bytes::from_static(b"gif")),
         |r| r.question.push('?'),
         |r| r.answer.push('!'),
@@ -71,12 +73,19 @@ fn every_field_counts() {
         |r| r.tags.push("t".to_owned()),
         |r| r.metadata["b"] = json!(3),
         |r| r.verify = false,
+        |r| r.supersedes.push(EditId::from_bytes([1; 16])),
+        |r| r.on_conflict = Some(OnConflict::KeepBoth),
     ];
     for (index, change) in changes.iter().enumerate() {
         let mut other = request();
         change(&mut other);
         assert_ne!(digest(&request(), None), digest(&other, None), "change {index}");
-        assert_ne!(former_digest(&request(), None), former_digest(&other, None), "change {index}");
+        if index < 10 {
+            assert_ne!(former_digest(&request(), None), former_digest(&other, None), "change {index}");
+        } else {
+            let key = key_of(&headers(b"order 7"), &other, None).unwrap().unwrap();
+            assert!(key.former.is_empty(), "no request of before said this");
+        }
     }
 }
 

@@ -234,6 +234,8 @@ impl NativeRecord {
             tags: Vec::new(),
             metadata: self.uid.map_or_else(|| json!({}), |uid| json!({ "uid": uid })),
             verify: true,
+            supersedes: Vec::new(),
+            on_conflict: None,
             idempotency: None,
         })
     }

@@ -52,7 +52,8 @@ impl Operation {
     async fn status(&self, router: &Router, kind: &str, announced: Option<usize>, body: Body) -> u16 {
         let mut request = Request::builder()
             .method(&*self.method)
-            .uri(self.path.replace(['{', '}'], ""))
+            // What can't be an id is not there, whatever the body.
+            .uri(self.path.replace("{id}", "01ARZ3NDEKTSV4RRFFQ69G5FAV"))
             .header(header::CONTENT_TYPE, kind);
         if let Some(length) = announced {
             request = request.header(header::CONTENT_LENGTH, length);

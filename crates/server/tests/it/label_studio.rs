@@ -247,7 +247,7 @@ async fn an_annotation_becomes_an_edit_and_follows_it() {
     let still = edits(router, "default").await;
     assert_eq!((still.len(), &still[0]["id"]), (1, &edit["id"]));
 
-    // Other words: the new edit, and the old one gone.
+    // Other words: a new version of the same edit.
     let mut updated = annotated("ANNOTATION_UPDATED", 17, 4, &data_url(RED), &WHY[..1]);
     let results = updated["annotation"]["result"].as_array_mut().unwrap();
     results[1]["image_rotation"] = json!(90);
@@ -258,9 +258,12 @@ async fn an_annotation_becomes_an_edit_and_follows_it() {
         (&came["warnings"][0]["code"], &came["warnings"][0]["pointer"]),
         (&json!("region_unused"), &json!("/result/3"))
     );
-    assert_eq!((&came["outcome"], &came["reverted"]), (&json!("edited"), &json!([edit["id"]])));
+    assert_eq!(
+        (&came["outcome"], &came["edit"], &came["reverted"]),
+        (&json!("edited"), &edit["id"], &json!([]))
+    );
     let made = edits(router, "default").await;
-    assert_eq!((made.len(), &made[0]["id"]), (1, &came["edit"]));
+    assert_eq!((made.len(), &made[0]["id"], &made[0]["version"]), (1, &came["edit"], &json!(2)));
     assert_eq!(made[0]["reasoning"][0]["evidence"][0], *evidence);
     assert_eq!(made[0]["warnings"], came["warnings"]);
     assert_ne!(version(router).await, after);

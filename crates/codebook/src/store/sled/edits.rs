@@ -68,18 +68,20 @@ impl SledStore {
         self.seal(name)
     }
 
-    pub(super) fn commit_revert_of(&self, name: &CodebookName, edit: EditId) -> Result<()> {
-        let key = under(name, &edit.to_bytes());
-        let event = LoggedEvent::now(Event::Reverted(edit), EventOrigin::Direct);
+    pub(super) fn commit_reverts_of(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
         self.transact("commit a revert", |trees| {
-            let Some(head) = self.head_in(trees, name)? else {
-                return abort(CodebookError::UnknownEdit(edit));
-            };
-            if !values::stands(&trees[EDITS], &key)? || values::stands(&trees[REVERTS], &key)? {
-                return abort(CodebookError::UnknownEdit(edit));
+            for edit in edits {
+                let key = under(name, &edit.to_bytes());
+                let Some(head) = self.head_in(trees, name)? else {
+                    return abort(CodebookError::UnknownEdit(*edit));
+                };
+                if !values::stands(&trees[EDITS], &key)? || values::stands(&trees[REVERTS], &key)? {
+                    return abort(CodebookError::UnknownEdit(*edit));
+                }
+                let event = LoggedEvent::now(Event::Reverted(*edit), EventOrigin::Direct);
+                let sequence = Self::append(trees, name, head, &event)?;
+                values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
             }
-            let sequence = Self::append(trees, name, head, &event)?;
-            values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
             Ok(())
         })?;
         self.seal(name)

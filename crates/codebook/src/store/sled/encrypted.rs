@@ -14,7 +14,8 @@ use super::layout::{
     abort, bound, edit_of, journal_key, json, key_of, key_of_journal, key_of_row, of_keyring, under,
 };
 use super::values::{self, Abort};
-use crate::ids::{CodebookName, EditId, ImageId};
+use crate::ids::{CodebookName, EditId};
+use crate::records::RevertedEdit;
 use crate::store::contract::{Event, EventOrigin, LoggedEvent};
 use crate::{CodebookError, Result};
 
@@ -222,16 +223,16 @@ impl SledStore {
         Ok(())
     }
 
-    /// The pictures of edits that were taken back and not erased.
-    pub(super) fn reverted_images_of(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
+    /// The edits that were taken back and not erased.
+    pub(super) fn reverted_edits_of(&self, name: &CodebookName) -> Result<Vec<RevertedEdit>> {
         let tree = self.tree(REVERTS);
         let (keys, end) = values::keys(tree, &under(name, &[]));
         end?;
-        let mut images = Vec::new();
+        let mut reverted = Vec::new();
         for key in keys {
             let edit = edit_of(tree, &key[name.as_str().len() + 1..])?;
             match self.record_of(name, edit) {
-                Ok(Some(record)) => images.push((edit, record.image.id)),
+                Ok(Some(record)) => reverted.push(RevertedEdit::from(&record)),
                 Ok(None) => {}
                 // What can't be read keeps nothing else from being erased.
                 Err(error @ CodebookError::Corrupt { .. }) => {
@@ -240,7 +241,7 @@ impl SledStore {
                 Err(error) => return Err(error),
             }
         }
-        Ok(images)
+        Ok(reverted)
     }
 
     /// Forgets the keys of edits that an import had staged and that never came to be.

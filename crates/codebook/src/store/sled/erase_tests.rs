@@ -180,7 +180,7 @@ fn what_has_lost_its_key_keeps_nothing_else_from_going_on() {
     store.put_row("jobs", lost, b"another").unwrap();
     assert_eq!(store.row("jobs", lost).unwrap().unwrap(), b"another");
     // Of an edit that was taken back: it is found damaged, and others can be erased.
-    assert_eq!(store.reverted_images(&name("ward-3")).unwrap(), []);
+    assert_eq!(store.reverted_edits(&name("ward-3")).unwrap(), []);
     assert!(!store.examine(&name("ward-3")).is_empty());
     store.erase(&name("ward-3"), testing::edit_id(2), None).unwrap();
     assert!(store.examine(&name("ward-3")).is_empty());

@@ -25,6 +25,7 @@ fn record(n: u128, answer: &str, statements: &[(&str, Option<f64>)]) -> EditReco
         embedding: GenerationId(ulid::Ulid::nil()),
         before: None,
         timings_ms: BTreeMap::new(),
+        relations: reasonedit_codebook::Relations::default(),
         idempotency: None,
     }
 }

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use reasonedit_codebook::store::StoredCodebook;
 use reasonedit_codebook::{
     CodebookConfig, CodebookError, CodebookStore, Draft, EditId, EditRecord, Embedding, Erasure, EventOrigin,
-    Generation, GenerationId, ImageId, JournalStore, LoggedEvent, Member, MemoryStore, ReadRow, Result,
+    Generation, GenerationId, JournalStore, LoggedEvent, Member, MemoryStore, ReadRow, Result, RevertedEdit,
     RowKey, SharedEdit,
 };
 use reasonedit_resilience::WorkLost;
@@ -79,8 +79,8 @@ impl CodebookStore for Unreliable {
     ) -> Result<()> {
         self.0.commit_edits(name, edits, first, origin)
     }
-    fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
-        self.0.commit_revert(name, edit)
+    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
+        self.0.commit_reverts(name, edits)
     }
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
         self.0.begin_draft(name, draft)
@@ -124,8 +124,8 @@ impl CodebookStore for Unreliable {
     fn erased(&self, name: &CodebookName, edit: EditId) -> Option<Erasure> {
         self.0.erased(name, edit)
     }
-    fn reverted_images(&self, name: &CodebookName) -> Result<Vec<(EditId, ImageId)>> {
-        self.0.reverted_images(name)
+    fn reverted_edits(&self, name: &CodebookName) -> Result<Vec<RevertedEdit>> {
+        self.0.reverted_edits(name)
     }
 }
 

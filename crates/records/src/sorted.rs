@@ -10,7 +10,7 @@ const CHUNK: usize = 128;
 
 /// Sorted chunks of sorted entries; no chunk is empty.
 #[derive(Debug)]
-pub(crate) struct SortedMap<K, V> {
+pub struct SortedMap<K, V> {
     chunks: Vec<Arc<Vec<(K, V)>>>,
     len: usize,
 }
@@ -28,11 +28,13 @@ impl<K, V> Default for SortedMap<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> SortedMap<K, V> {
-    pub(crate) fn len(&self) -> usize {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
@@ -42,18 +44,20 @@ impl<K: Ord + Clone, V: Clone> SortedMap<K, V> {
         after.saturating_sub(1)
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+    /// The value of `key`.
+    pub fn get(&self, key: &K) -> Option<&V> {
         let chunk = self.chunks.get(self.chunk_of(key))?;
         let at = chunk.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         Some(&chunk[at].1)
     }
 
-    pub(crate) fn contains(&self, key: &K) -> bool {
+    /// Whether `key` has a value.
+    pub fn contains(&self, key: &K) -> bool {
         self.get(key).is_some()
     }
 
     /// Sets the value of `key` and returns the one it had.
-    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         if self.chunks.is_empty() {
             self.chunks.push(Arc::new(vec![(key, value)]));
             self.len = 1;
@@ -84,7 +88,7 @@ impl<K: Ord + Clone, V: Clone> SortedMap<K, V> {
     }
 
     /// Removes `key` and returns the value it had.
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         let index = self.chunk_of(key);
         let at = self.chunks.get(index)?.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         let chunk = Arc::make_mut(&mut self.chunks[index]);
@@ -97,12 +101,12 @@ impl<K: Ord + Clone, V: Clone> SortedMap<K, V> {
     }
 
     /// All entries in ascending order.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(k, v)| (k, v))
     }
 
     /// The entries from `key` on (itself included) in ascending order.
-    pub(crate) fn from<'a>(&'a self, key: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+    pub fn from<'a>(&'a self, key: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         let index = self.chunk_of(key);
         let skip = self.chunks.get(index).map_or(0, |chunk| chunk.partition_point(|(k, _)| k < key));
         self.chunks[index.min(self.chunks.len())..]
@@ -113,7 +117,7 @@ impl<K: Ord + Clone, V: Clone> SortedMap<K, V> {
     }
 
     /// The entries below `key` in descending order.
-    pub(crate) fn below<'a>(&'a self, key: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+    pub fn below<'a>(&'a self, key: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         let index = self.chunk_of(key);
         let keep = self.chunks.get(index).map_or(0, |chunk| chunk.partition_point(|(k, _)| k < key));
         let (before, own): (&[_], &[_]) = match self.chunks.get(index) {

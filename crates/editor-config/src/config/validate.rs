@@ -2,7 +2,11 @@
 //! strange answers.
 
 use super::EditorConfig;
-use crate::error::EditorError;
+
+/// A number that is out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a setting of the editor is out of its range: {0}")]
+pub struct OutOfRange(pub &'static str);
 
 impl EditorConfig {
     /// Checks that every number is in its range. λ and the tap are checked where they meet the model, the
@@ -10,8 +14,8 @@ impl EditorConfig {
     /// what they bound.
     ///
     /// # Errors
-    /// [`EditorError::Config`] with the field and its range.
-    pub fn validate(&self) -> Result<(), EditorError> {
+    /// [`OutOfRange`] with the field and its range.
+    pub fn validate(&self) -> Result<(), OutOfRange> {
         let share = 0.0..=1.0;
         let unit = 0.0..=1.0f32;
         let (grid, augment, verify) = (&self.patchify.grid, &self.radius.augment, &self.retrieval.verify);
@@ -82,7 +86,7 @@ impl EditorConfig {
             ),
         ];
         match checks.iter().find(|(ok, _)| !ok) {
-            Some((_, what)) => Err(EditorError::Config(what)),
+            Some((_, what)) => Err(OutOfRange(what)),
             None => Ok(()),
         }
     }

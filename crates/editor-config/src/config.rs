@@ -2,9 +2,10 @@
 
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use reasonedit_codebook::CodebookConfig;
+use reasonedit_codebook::{CodebookConfig, CodebookName, OnConflict};
 use reasonedit_imaging::DecodeLimits;
 use reasonedit_imaging::augment::AugmentConfig;
 use reasonedit_imaging::grid::GridConfig;
@@ -12,6 +13,8 @@ use reasonedit_inference::{ModelInfo, Pooling, TapName, TapStage};
 use serde::{Deserialize, Serialize};
 
 use crate::prompts::Prompts;
+
+pub use validate::OutOfRange;
 
 /// The whole configuration of the editor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ pub struct EditorConfig {
     pub radius: RadiusConfig,
     /// Merging, retrieval, gate and hubness: the codebook's own settings.
     pub codebook: CodebookConfig,
+    /// What becomes of edits that contradict each other.
+    pub conflicts: ConflictConfig,
     /// What a query may do about retrieval.
     pub retrieval: RetrievalConfig,
     /// How answers are made.
@@ -289,6 +294,17 @@ impl Default for AnswerConfig {
     }
 }
 
+/// What becomes of older edits about the same picture and question that answer otherwise, where a request
+/// doesn't say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConflictConfig {
+    /// In any codebook.
+    pub on_conflict: OnConflict,
+    /// In these.
+    pub codebooks: BTreeMap<CodebookName, OnConflict>,
+}
+
 /// Bounds of what a person may send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -307,6 +323,8 @@ pub struct InputLimits {
     pub choices: usize,
     /// Tags.
     pub tags: usize,
+    /// Edits that one supersedes by name.
+    pub supersedes: usize,
     /// Characters of a tag or an author.
     pub label_chars: usize,
     /// Bytes of the metadata as JSON.
@@ -334,6 +352,7 @@ impl Default for InputLimits {
             boxes: 8,
             choices: 16,
             tags: 32,
+            supersedes: 100,
             label_chars: 200,
             metadata_bytes: 16 << 10,
             idempotency_chars: 255,

@@ -10,7 +10,7 @@ fn what_is_out_of_range_is_named() {
     let wrong = |set: fn(&mut EditorConfig), name: &str| {
         let mut config = EditorConfig::default();
         set(&mut config);
-        let Err(EditorError::Config(what)) = config.validate() else { panic!("{name} was taken") };
+        let Err(OutOfRange(what)) = config.validate() else { panic!("{name} was taken") };
         assert!(what.starts_with(name), "{what}");
     };
     wrong(|c| c.patchify.grid.rows = 0, "patchify.grid");
