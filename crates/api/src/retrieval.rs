@@ -1,6 +1,8 @@
 //! What an answer rests on: what was retrieved, judged and left out.
 
-use reasonedit_editor::{Fact, Relevance, Retrieval, Superseded, Verification, Withheld, WithheldReason};
+use reasonedit_editor::{
+    Fact, Familiarity, Relevance, Retrieval, Superseded, Verification, Withheld, WithheldReason,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,8 +12,8 @@ use crate::{BoxDto, KindDto};
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Retrieval)]
 pub struct RetrievalDto {
-    /// The query was too far from every edit, nothing bears on it, the codebook is empty, or retrieval is
-    /// off.
+    /// The query was too far from every edit, nothing bears on it, its picture is like none that the codebook
+    /// has seen, the codebook is empty, or retrieval is off.
     pub rejected: bool,
     /// Distance to the nearest key; `null` without keys.
     pub nearest_distance: Option<f64>,
@@ -21,6 +23,11 @@ pub struct RetrievalDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub relevance: Option<RelevanceDto>,
+    /// How like the pictures that the codebook has seen the asked one is; present where that is asked
+    /// (`editor.codebook.retrieval.familiarity`) and there are enough pictures to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub familiarity: Option<FamiliarityDto>,
     /// Keys asked for.
     pub k: usize,
     /// Statements put in front of the question, nearest first.
@@ -54,6 +61,27 @@ pub struct RelevanceDto {
     /// A statement is considered where it is itself above this.
     #[schema(minimum = -1, maximum = 1)]
     pub statement_threshold: f64,
+}
+
+/// What a picture was held against: the distances between pairs of the pictures that live edits are about, in
+/// the picture's part of keys alone.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Familiarity)]
+pub struct FamiliarityDto {
+    /// Whether the picture is like any of them. For one that is like none nothing is retrieved.
+    pub familiar: bool,
+    /// Distance to the nearest of them.
+    #[schema(minimum = 0)]
+    pub distance: f64,
+    /// Beyond it the picture is like none.
+    #[schema(minimum = 0)]
+    pub threshold: f64,
+}
+
+impl From<Familiarity> for FamiliarityDto {
+    fn from(held: Familiarity) -> Self {
+        Self { familiar: held.familiar(), distance: held.distance, threshold: held.threshold }
+    }
 }
 
 /// A retrieved statement that was not put in front of the question.
@@ -188,6 +216,7 @@ impl RetrievalDto {
             nearest_distance: report.nearest_distance,
             threshold: report.threshold,
             relevance: report.relevance.map(Into::into),
+            familiarity: report.familiarity.map(Into::into),
             k: report.k,
             facts: report.facts.iter().map(fact).collect(),
             withheld: (verification.is_some() || !withheld.is_empty()).then_some(withheld),

@@ -150,7 +150,14 @@ pub(crate) fn answer(value: &Value) -> String {
         relevance => ("relevance", &relevance["question"], &relevance["question_threshold"]),
     };
     let near = format!("{what} {}, threshold {}", decimals(value_of, 3), decimals(threshold, 3));
-    if retrieval["rejected"] == Value::Bool(true) {
+    if retrieval["familiarity"]["familiar"] == Value::Bool(false) {
+        let held = &retrieval["familiarity"];
+        let (distance, threshold) = (decimals(&held["distance"], 3), decimals(&held["threshold"], 3));
+        let _ = writeln!(
+            out,
+            "nothing retrieved: the picture is like none of the codebook's ({distance}, threshold {threshold})"
+        );
+    } else if retrieval["rejected"] == Value::Bool(true) {
         let _ = writeln!(out, "nothing retrieved ({near})");
     } else {
         let _ = writeln!(out, "retrieved ({near}):");

@@ -58,6 +58,7 @@ mod check;
 mod commits;
 mod config;
 mod erase;
+mod familiarity;
 mod fold;
 mod hubness;
 mod index;
@@ -81,8 +82,11 @@ use reasonedit_records::{error, ids, key, member, records, sorted};
 pub use book::{AppliedEdit, Codebook, EditFilter, LiveEdit, Page, VerifyReport};
 pub use build::{Build, BuildProgress};
 pub use check::check_edit;
-pub use config::{CodebookConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams};
+pub use config::{
+    CodebookConfig, FamiliarityConfig, GateConfig, HubnessConfig, LookupConfig, RetrievalParams,
+};
 pub use error::{CodebookError, Result, Unwritable};
+pub use familiarity::Familiarity;
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};

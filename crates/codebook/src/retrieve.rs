@@ -8,6 +8,7 @@ use reasonedit_imaging::PixelBox;
 use serde::Serialize;
 
 use crate::config::RetrievalParams;
+use crate::familiarity::Familiarity;
 use crate::geometry;
 use crate::ids::{EditId, ImageId, MemberId};
 use crate::index::Hit;
@@ -69,6 +70,9 @@ pub struct Retrieval {
     /// What the question was held against where it was asked what bears on it; then there is no threshold of
     /// distances.
     pub relevance: Option<Relevance>,
+    /// How like the codebook's pictures the asked one is, where that was asked and can be told. For one that
+    /// is like none there are no facts.
+    pub familiarity: Option<Familiarity>,
     /// Keys asked for.
     pub k: usize,
     /// Unique sentences of the `k` nearest keys, nearest first.
@@ -137,7 +141,9 @@ impl Snapshot {
         let superseded: Vec<Superseded> = superseded.collect();
         let facts = joined(found.iter_mut().filter(|f| !f.rejected).map(|f| std::mem::take(&mut f.facts)));
         let superseded = gone(superseded, &facts);
-        let rejected = found.iter().all(|f| f.rejected);
+        let familiarity = params.familiarity.then(|| self.familiarity(query)).flatten();
+        let unfamiliar = familiarity.is_some_and(|familiarity| !familiarity.familiar());
+        let rejected = unfamiliar || found.iter().all(|f| f.rejected);
         // The kind nearest to its threshold stands for all; without thresholds the nearest key.
         let closeness = |f: &Found| match (f.nearest_distance, f.threshold) {
             (Some(nearest), Some(threshold)) => nearest / threshold,
@@ -153,9 +159,10 @@ impl Snapshot {
             threshold,
             relevance: relevant.map(|relevant| relevant.held_against),
             k: params.k,
-            facts,
+            familiarity,
+            facts: if unfamiliar { Vec::new() } else { facts },
             nearest,
-            superseded,
+            superseded: if unfamiliar { Vec::new() } else { superseded },
             omitted: Vec::new(),
         })
     }

@@ -8,6 +8,7 @@ use reasonedit_standing::Standing;
 use serde::Serialize;
 
 use crate::config::{CodebookConfig, RetrievalParams};
+use crate::familiarity::{Familiarity, SeenPictures};
 use crate::fold::Fold;
 use crate::ids::{EditId, MemberId};
 use crate::key::Key;
@@ -34,6 +35,7 @@ pub struct Snapshot {
     joint: Space,
     /// Answers and statements in spaces of their own, where they are looked up so.
     by_kind: Option<[Space; 2]>,
+    pictures: SeenPictures,
 }
 
 /// An entry of one edit: a member, and the key that it merged into.
@@ -80,7 +82,6 @@ impl Snapshot {
     ) -> Self {
         let (joint, by_kind) = spaces(embedding.as_deref(), &config);
         let mut snapshot = Self {
-            embedding,
             chosen: false,
             previous: None,
             edits: SortedMap::default(),
@@ -89,6 +90,8 @@ impl Snapshot {
             resting: SortedMap::default(),
             joint,
             by_kind,
+            pictures: SeenPictures::new(embedding.as_deref(), &config),
+            embedding,
             config,
         };
         let mut of = BTreeMap::<EditId, Vec<Arc<Member>>>::new();
@@ -131,6 +134,7 @@ impl Snapshot {
         if next.embedding.is_none() {
             next.embedding = Some(Arc::clone(embedding));
             (next.joint, next.by_kind) = spaces(Some(embedding), &next.config);
+            next.pictures = SeenPictures::new(Some(embedding), &next.config);
         }
         next.take_in(edits);
         next
@@ -138,6 +142,7 @@ impl Snapshot {
 
     /// Adds edits: the members of those that say something new go to the keys.
     fn take_in(&mut self, edits: &[SharedEdit]) {
+        self.pictures.add(edits.iter().flat_map(|(_, members)| members));
         let displaced = self.standing.insert(edits.iter().map(|(record, _)| record.as_ref()));
         let mut added = Vec::new();
         for (record, members) in edits {
@@ -172,6 +177,7 @@ impl Snapshot {
         let mut next = self.copy();
         for edit in edits {
             let record = next.edits.remove(edit);
+            next.pictures.remove(*edit);
             let heir = record.and_then(|record| next.standing.remove(&record));
             if next.resting.remove(edit).is_none() {
                 let taken_up = heir.and_then(|heir| next.resting.remove(&heir));
@@ -194,6 +200,7 @@ impl Snapshot {
             resting: self.resting.clone(),
             joint: self.joint.copy(),
             by_kind: self.by_kind.as_ref().map(|spaces| spaces.each_ref().map(Space::copy)),
+            pictures: self.pictures.copy(),
         }
     }
 
@@ -212,6 +219,12 @@ impl Snapshot {
     /// The spaces that a retrieval looks into: one for each kind of entry, or the joint one.
     pub(crate) fn lookup_spaces(&self) -> &[Space] {
         self.by_kind.as_ref().map_or_else(|| std::slice::from_ref(&self.joint), |spaces| spaces.as_slice())
+    }
+
+    /// How like the pictures of live edits one is whose question has this embedding; `None` where these are
+    /// too few to tell, or where no part of an embedding is of the picture alone.
+    pub fn familiarity(&self, query: &[f32]) -> Option<Familiarity> {
+        self.pictures.of(query, &self.config)
     }
 
     /// Configuration of the codebook.

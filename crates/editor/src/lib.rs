@@ -111,7 +111,7 @@ pub use prompts::{Prompts, with_facts};
 pub use reasonedit_archive::{ExportSummary, KeptMembers};
 pub use reasonedit_codebook::{
     CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
-    EvidenceSource, Fact, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, OnConflict, Opinion,
+    EvidenceSource, Fact, Familiarity, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, OnConflict, Opinion,
     Relevance, Retrieval, Seeds, Sentence, Stats, Superseded,
 };
 pub use reasonedit_inference::constrain::ReplyForm;

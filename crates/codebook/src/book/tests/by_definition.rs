@@ -181,7 +181,7 @@ proptest! {
         let lookup = LookupConfig { by_kind, ..LookupConfig::default() };
         let config = CodebookConfig { lookup, ..CodebookConfig::default() };
         let book = memory(config);
-        let params = RetrievalParams { k, reject_percentile: percentile, hubness, gate };
+        let params = RetrievalParams { k, reject_percentile: percentile, hubness, gate, familiarity: false };
         let mut random = testing::Random::new(seed);
         for (insert, n) in steps {
             if book.snapshot().edit(testing::edit_id(n)).is_some() {
