@@ -61,7 +61,7 @@ fn pages_are_newest_first_and_filtered() {
     }
     let answers = |filter: &FeedbackFilter, cursor, limit| {
         let (page, next) = log.list(filter, cursor, limit).unwrap();
-        (page.iter().map(|word| word.answer.clone()).collect::<Vec<_>>().join(""), next)
+        (page.iter().map(|word| word.answer.clone()).collect::<String>(), next)
     };
     let (first, next) = answers(&FeedbackFilter::default(), None, 4);
     assert_eq!((first.as_str(), next.is_some()), ("6543", true));

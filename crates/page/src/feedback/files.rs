@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn every_script_is_fetched_at_once() {
-        let scripts = FILES.iter().filter(|file| file.name.ends_with(".js") && file.name != "main.js");
+        let scripts = FILES.iter().filter(|file| {
+            std::path::Path::new(file.name).extension().is_some_and(|of| of == "js") && file.name != "main.js"
+        });
         let missing: Vec<&str> = scripts
             .map(|file| file.name)
             .filter(|name| !HOME.contains(&format!("<link rel=\"modulepreload\" href=\"assets/{name}\">")))

@@ -29,6 +29,7 @@ fn edit(library: &Library, book: &str, number: u64) {
         vision_dim: 1,
         sentence_dim: 1,
         pixels: reasonedit_imaging::PixelRules::CURRENT,
+        seeds: reasonedit_editor::Seeds::CURRENT,
     };
     let id = edit_id(number);
     let record: EditRecord = serde_json::from_value(json!({
