@@ -1,11 +1,15 @@
 //! Queries and their answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
-use reasonedit_editor::{ChoiceScore, FinishReason, FormatFault, QueryOutcome, RetrievalOverride};
+use reasonedit_editor::{
+    ChoiceScore, EditId, FinishReason, FormatFault, Moment, QueryOutcome, RetrievalOverride,
+};
 use reasonedit_http::multipart::{Field, FilePart, FormBody};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::image::{IMAGE_PART, ImageInput, ImageSchema};
@@ -74,6 +78,59 @@ pub struct RetrievalInput {
     pub reject_percentile: Option<f64>,
     /// Whether a statement is put in front only where the model says that this picture bears it out.
     pub verify: Option<bool>,
+    /// Answer by the codebook as it stood then: a revision, which answers name, or an RFC 3339 time.
+    #[schema(value_type = Option<MomentSchema>)]
+    pub as_of: Option<MomentInput>,
+    /// Answer as if these edits had not been made: their ULIDs.
+    #[schema(value_type = Option<Vec<String>>, example = json!(["01KAEJ5W5M3H5C1T5P2R7Q8Y9Z"]))]
+    pub without: Option<Vec<EditId>>,
+}
+
+/// A revision of the codebook, or an RFC 3339 time.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Moment)]
+#[allow(dead_code, reason = "describes `MomentInput` in the contract")]
+pub enum MomentSchema {
+    /// After so many events of its history.
+    Revision(u64),
+    /// After the last event up to then.
+    #[schema(format = DateTime)]
+    Time(String),
+}
+
+/// A state that a codebook was in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MomentInput(pub Moment);
+
+impl<'de> Deserialize<'de> for MomentInput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl Visitor<'_> for Read {
+            type Value = MomentInput;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a revision (a whole number from 0) or an RFC 3339 time, as 2026-11-20T08:00:00Z")
+            }
+
+            fn visit_u64<E: Error>(self, revision: u64) -> Result<Self::Value, E> {
+                Ok(MomentInput(Moment::Revision(revision)))
+            }
+
+            fn visit_i64<E: Error>(self, revision: i64) -> Result<Self::Value, E> {
+                let revision = u64::try_from(revision);
+                let unexpected = |_| E::custom("a revision is a whole number from 0");
+                revision.map(|revision| MomentInput(Moment::Revision(revision))).map_err(unexpected)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.parse().map(MomentInput).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Read)
+    }
 }
 
 impl From<RetrievalInput> for RetrievalOverride {
@@ -83,6 +140,8 @@ impl From<RetrievalInput> for RetrievalOverride {
             k: input.k,
             reject_percentile: input.reject_percentile,
             verify: input.verify,
+            as_of: input.as_of.map(|moment| moment.0),
+            without: input.without.unwrap_or_default(),
         }
     }
 }
@@ -167,6 +226,10 @@ pub struct AnswerDto {
     pub prompt: Option<String>,
     /// ULID of the generation of keys that was asked; `null` if none was.
     pub generation: Option<String>,
+    /// The state of the codebook that was asked: how many events of its history led to it. `as_of` asks it
+    /// again. `null` if none was.
+    #[schema(example = 412)]
+    pub revision: Option<u64>,
     /// Why generation ended; present when the answer was generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -299,6 +362,7 @@ impl AnswerDto {
             unedited: outcome.unedited.as_ref().map(Into::into),
             prompt: explain.then_some(outcome.prompt),
             generation: outcome.generation.map(|id| id.to_string()),
+            revision: outcome.revision,
             finish_reason: outcome.finish.map(Into::into),
             usage: UsageDto {
                 prompt_tokens: outcome.usage.prompt_tokens,

@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reasonedit_editor::{EditId, Moment};
 use reasonedit_http::bind::BindAddress;
 
 mod adapt;
@@ -176,6 +177,14 @@ pub(crate) struct QueryArgs {
     /// [default: as configured]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) verify: Option<bool>,
+
+    /// Answer by the codebook as it stood then: a revision, as answers name it, or an RFC 3339 time
+    #[arg(long, value_name = "REVISION_OR_TIME")]
+    pub(crate) as_of: Option<Moment>,
+
+    /// Answer as if this edit had not been made (repeatable)
+    #[arg(long, value_name = "EDIT")]
+    pub(crate) without: Vec<EditId>,
 
     /// Also say what the model answers without the codebook
     #[arg(long)]

@@ -175,8 +175,9 @@ impl Codebook {
             }
             swept => swept?,
         }
-        let live = ArcSwap::from_pointee(fold(stored, &config));
-        let (building, recorded) = (AtomicBool::new(false), AtomicU64::new(store.events(&name)?));
+        let events = store.events(&name)?;
+        let live = ArcSwap::from_pointee(fold(stored, &config).at_revision(events));
+        let (building, recorded) = (AtomicBool::new(false), AtomicU64::new(events));
         Ok(Self { name, store, config, live, writer: Mutex::default(), building, recorded, listeners })
     }
 
@@ -204,8 +205,9 @@ impl Codebook {
         self.store.recover()?;
         let stored = self.store.load(&self.name)?;
         self.store.sweep(&self.name)?;
-        self.live.store(Arc::new(fold(stored, &self.config)));
-        self.recorded.store(self.store.events(&self.name)?, Ordering::Release);
+        let events = self.store.events(&self.name)?;
+        self.live.store(Arc::new(fold(stored, &self.config).at_revision(events)));
+        self.recorded.store(events, Ordering::Release);
         self.listeners.tell();
         Ok(())
     }
@@ -220,14 +222,19 @@ impl Codebook {
         commit().inspect_err(|error| {
             writer.failed = matches!(error, CodebookError::Store { .. } | CodebookError::Unwritable(_));
         })?;
-        if let Some(next) = next.into() {
-            self.live.store(Arc::new(next));
+        let recorded = self.store.events(&self.name).unwrap_or_else(|error| {
+            // The change itself stands, and is one event mostly; what can't be counted is read anew before
+            // anything more is written.
+            tracing::warn!(codebook = %self.name, %error, "the history can't be counted");
+            writer.failed = true;
+            self.recorded() + 1
+        });
+        match next.into() {
+            Some(next) => self.live.store(Arc::new(next.at_revision(recorded))),
+            None if self.snapshot().revision() == recorded => {}
+            None => self.live.store(Arc::new(self.snapshot().copy().at_revision(recorded))),
         }
-        match self.store.events(&self.name) {
-            Ok(recorded) => self.recorded.store(recorded, Ordering::Release),
-            // The change itself stands; its event is told of with the next one.
-            Err(error) => tracing::warn!(codebook = %self.name, %error, "the history can't be counted"),
-        }
+        self.recorded.store(recorded, Ordering::Release);
         self.listeners.tell();
         Ok(self.snapshot())
     }
@@ -320,7 +327,7 @@ impl Codebook {
         }
         relations::check_import(&current, new.iter().map(|(record, _)| record.as_ref()))?;
         let first = current.embedding().is_none().then_some(generation);
-        let mut next = current.with_edits(&Arc::new(embedding.clone()), &new);
+        let mut next = current.changed(&Arc::new(embedding.clone()), &BTreeSet::new(), &new);
         if first.is_some() {
             next = next.with_generation(generation.chosen, None);
         }

@@ -14,7 +14,6 @@ use reasonedit_keyring::Erasure;
 use crate::book::Codebook;
 use crate::ids::EditId;
 use crate::records::EditRecord;
-use crate::snapshot::Snapshot;
 use crate::store::{Event, LoggedEvent};
 use crate::{CodebookError, Result};
 
@@ -38,13 +37,6 @@ impl Codebook {
     /// How many events are on disk: the number of the next one.
     pub fn recorded(&self) -> u64 {
         self.recorded.load(Ordering::Acquire)
-    }
-
-    /// The state right now, and how many events led to it. Waits for a write that is under way.
-    pub fn numbered_snapshot(&self) -> (Arc<Snapshot>, u64) {
-        // State and number are published one after the other, by whoever holds this.
-        let _writer = self.writer.lock();
-        (self.snapshot(), self.recorded())
     }
 
     /// At most `limit` events from number `from` on, oldest first; those that are on disk.

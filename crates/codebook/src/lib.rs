@@ -61,12 +61,12 @@ mod erase;
 mod familiarity;
 mod fold;
 mod hubness;
+mod hypothesis;
 mod index;
 mod journal;
 mod library;
 mod merge;
 mod relations;
-mod relevant;
 mod reservoir;
 mod retrieve;
 mod snapshot;
@@ -87,6 +87,7 @@ pub use config::{
 };
 pub use error::{CodebookError, Result, Unwritable};
 pub use familiarity::Familiarity;
+pub use hypothesis::PastState;
 pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
 pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};
@@ -95,13 +96,14 @@ pub use member::{EntryKind, Member, MemberPosition};
 pub use merge::{MergeConfig, MergeRule};
 pub use reasonedit_images::{ImageStamp, ImageStore, Scratch, ScratchReader, StagedImages};
 pub use reasonedit_keyring::Erasure;
+pub use reasonedit_records::moment::Moment;
 pub use reasonedit_records::relations::{OnConflict, Relations, Version};
+pub use reasonedit_records::relevant::{Relevance, Relevant, RelevantStatement};
 pub use reasonedit_records::seeds::{EditSeeds, Seeds};
 pub use records::{
     Draft, EditRecord, Embedding, Evidence, EvidenceSource, Generation, HarmedImage, Idempotency, ImageHarm,
     ImageInfo, Opinion, RevertedEdit, Statement,
 };
-pub use relevant::{Relevance, Relevant, RelevantStatement};
 pub use retrieve::{Fact, Retrieval, Superseded};
 pub use snapshot::{EntryView, Snapshot, Stats};
 pub use store::{

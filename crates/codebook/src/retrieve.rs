@@ -14,10 +14,10 @@ use crate::ids::{EditId, ImageId, MemberId};
 use crate::index::Hit;
 use crate::key::{Key, Sentence};
 use crate::member::{EntryKind, usable};
-use crate::relevant::{Relevance, Relevant};
 use crate::snapshot::Snapshot;
 use crate::space::Space;
 use crate::{CodebookError, Result};
+use reasonedit_records::relevant::{Relevance, Relevant};
 
 /// A sentence that was retrieved, with where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -133,7 +133,7 @@ impl Snapshot {
             return Err(CodebookError::InvalidQuery("the percentile must lie between 0 and 100"));
         }
         let spaces = self.lookup_spaces();
-        let admitted = relevant.map(|relevant| Admitted { relevant, keys: relevant.keys(self) });
+        let admitted = relevant.map(|relevant| Admitted { relevant, keys: keys_of(relevant, self) });
         let look_up = |space| self.look_up(space, query, params, admitted.as_ref());
         let mut found: Vec<Found> = spaces.iter().map(look_up).collect();
         let superseded =
@@ -344,6 +344,21 @@ struct Admitted<'a> {
     relevant: &'a Relevant,
     /// The keys that hold some of it.
     keys: BTreeSet<MemberId>,
+}
+
+/// The keys that hold something that bears on the question.
+fn keys_of(relevant: &Relevant, snapshot: &Snapshot) -> BTreeSet<MemberId> {
+    let stating = relevant.statements.values().flat_map(|statement| &statement.edits);
+    let edits: BTreeSet<EditId> = relevant.edits.keys().chain(stating).copied().collect();
+    let mut keys = BTreeSet::new();
+    for edit in edits {
+        for (member, merged_into) in snapshot.placed_members_of(edit) {
+            if relevant.score(member.kind, &member.sentence, edit).is_some() {
+                keys.insert(merged_into.unwrap_or(member.id));
+            }
+        }
+    }
+    keys
 }
 
 /// What keys say.

@@ -26,6 +26,8 @@ pub struct Snapshot {
     /// Whether the embedding was chosen for this codebook.
     chosen: bool,
     previous: Option<Arc<Generation>>,
+    /// Events of the history that led to it.
+    revision: u64,
     edits: SortedMap<EditId, Arc<EditRecord>>,
     standing: Standing,
     fold: Fold,
@@ -84,6 +86,7 @@ impl Snapshot {
         let mut snapshot = Self {
             chosen: false,
             previous: None,
+            revision: 0,
             edits: SortedMap::default(),
             standing: Standing::default(),
             fold: Fold::new(config.merge),
@@ -103,7 +106,7 @@ impl Snapshot {
             (edit, members)
         };
         let edits: Vec<SharedEdit> = edits.into_iter().map(with_members).collect();
-        snapshot.take_in(&edits);
+        snapshot.change(&BTreeSet::new(), &edits);
         if snapshot.config.retrieval.hubness {
             for space in snapshot.lookup_spaces() {
                 space.hubness();
@@ -125,67 +128,88 @@ impl Snapshot {
         record: Arc<EditRecord>,
         members: impl IntoIterator<Item = Arc<Member>>,
     ) -> Self {
-        self.with_edits(embedding, &[(record, members.into_iter().collect())])
+        self.changed(embedding, &BTreeSet::new(), &[(record, members.into_iter().collect())])
     }
 
-    /// This codebook with these edits. `embedding` is used if there is none yet.
-    pub(crate) fn with_edits(&self, embedding: &Arc<Embedding>, edits: &[SharedEdit]) -> Self {
+    /// This codebook as it would be had the edit never been made.
+    pub(crate) fn without_edit(&self, edit: EditId) -> Self {
+        self.without_edits(&BTreeSet::from([edit]))
+    }
+
+    /// This codebook as it would be without some of its edits and with others. `embedding` is used if there
+    /// is none yet.
+    pub(crate) fn changed(
+        &self,
+        embedding: &Arc<Embedding>,
+        gone: &BTreeSet<EditId>,
+        new: &[SharedEdit],
+    ) -> Self {
         let mut next = self.copy();
         if next.embedding.is_none() {
             next.embedding = Some(Arc::clone(embedding));
             (next.joint, next.by_kind) = spaces(Some(embedding), &next.config);
             next.pictures = SeenPictures::new(Some(embedding), &next.config);
         }
-        next.take_in(edits);
+        next.change(gone, new);
         next
     }
 
-    /// Adds edits: the members of those that say something new go to the keys.
-    fn take_in(&mut self, edits: &[SharedEdit]) {
-        self.pictures.add(edits.iter().flat_map(|(_, members)| members));
-        let displaced = self.standing.insert(edits.iter().map(|(record, _)| record.as_ref()));
-        let mut added = Vec::new();
-        for (record, members) in edits {
+    /// Takes out edits and puts in others, none of which is in both: what of the keys that could alter is
+    /// decided again. The members of those that say something new go to the keys.
+    pub(crate) fn change(&mut self, gone: &BTreeSet<EditId>, new: &[SharedEdit]) {
+        let (mut leaving, mut coming) = (BTreeSet::new(), BTreeMap::new());
+        for edit in gone {
+            let Some(record) = self.edits.remove(edit) else { continue };
+            self.pictures.remove(*edit);
+            let heir = self.standing.remove(&record);
+            if self.resting.remove(edit).is_some() {
+                continue;
+            }
+            // It may have taken up a fact right before.
+            if coming.remove(edit).is_none() {
+                leaving.insert(*edit);
+            }
+            if let Some(heir) = heir
+                && let Some(members) = self.resting.remove(&heir)
+            {
+                coming.insert(heir, members);
+            }
+        }
+        self.pictures.add(new.iter().flat_map(|(_, members)| members));
+        let displaced = self.standing.insert(new.iter().map(|(record, _)| record.as_ref()));
+        for (record, members) in new {
             self.edits.insert(record.id, Arc::clone(record));
             if self.standing.carries(record.id) {
-                added.extend(members.iter().cloned());
+                coming.insert(record.id, Arc::new(members.clone()));
             } else {
                 self.resting.insert(record.id, Arc::new(members.clone()));
             }
         }
-        let mut gone = Vec::new();
         // Of those that came just now none had keys.
         for edit in displaced {
             if self.resting.contains(&edit) {
                 continue;
             }
-            let members = self.fold.members_of(edit).map(|(member, _)| Arc::clone(member)).collect();
-            self.resting.insert(edit, Arc::new(members));
-            gone.push(edit);
+            let members = coming.remove(&edit).unwrap_or_else(|| {
+                leaving.insert(edit);
+                Arc::new(self.fold.members_of(edit).map(|(member, _)| Arc::clone(member)).collect())
+            });
+            self.resting.insert(edit, members);
         }
-        let changed = self.fold.change(added, gone);
+        let changed = self.fold.change(coming.values().flat_map(|of| of.iter()).cloned(), leaving);
         self.follow(&changed);
     }
 
-    /// This codebook as it would be had the edit never been made.
-    pub(crate) fn without_edit(&self, edit: EditId) -> Self {
-        self.without_edits(&[edit])
+    /// This codebook as that of this revision.
+    pub(crate) fn at_revision(mut self, revision: u64) -> Self {
+        self.revision = revision;
+        self
     }
 
-    /// As [`Self::without_edit`], of several.
-    pub(crate) fn without_edits(&self, edits: &[EditId]) -> Self {
-        let mut next = self.copy();
-        for edit in edits {
-            let record = next.edits.remove(edit);
-            next.pictures.remove(*edit);
-            let heir = record.and_then(|record| next.standing.remove(&record));
-            if next.resting.remove(edit).is_none() {
-                let taken_up = heir.and_then(|heir| next.resting.remove(&heir));
-                let changed = next.fold.change(taken_up.iter().flat_map(|of| of.iter()).cloned(), [*edit]);
-                next.follow(&changed);
-            }
-        }
-        next
+    /// How many events of the codebook's history led to this state: the number that it is known by. Of a
+    /// hypothetical state, that of the state it was made from.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(crate) fn copy(&self) -> Self {
@@ -194,6 +218,7 @@ impl Snapshot {
             embedding: self.embedding.clone(),
             chosen: self.chosen,
             previous: self.previous.clone(),
+            revision: self.revision,
             edits: self.edits.clone(),
             standing: self.standing.clone(),
             fold: self.fold.clone(),

@@ -48,7 +48,7 @@ impl Codebook {
         }
         let mut gone = current.standing().versions(current.known_as(edit).unwrap_or(edit));
         gone.reverse();
-        let next = current.without_edits(&gone);
+        let next = current.without_edits(&gone.iter().copied().collect());
         self.publish(&mut writer, next, || self.store.commit_reverts(&self.name, &gone))?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::canary::BrokenCanaryDto;
 use reasonedit_api::{KindDto, Metadata, OpinionDto, WarningDto, rfc3339, rounded};
 
 use crate::standing::{EditVersionDto, OnConflictDto};
@@ -69,6 +70,10 @@ pub struct EditDto {
     /// Other edits about the same picture and question that give the same answer for other reasons, newest
     /// first.
     pub near_duplicates: Vec<ConflictDto>,
+    /// Canaries that it broke; present in the answer that it was made with, if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub broken_canaries: Vec<BrokenCanaryDto>,
     /// Who says so.
     pub author: Option<String>,
     /// Labels.
@@ -297,6 +302,7 @@ impl From<&EditView> for EditDto {
             on_conflict: relations.on_conflict.into(),
             duplicate_of: view.duplicate_of.map(|edit| edit.to_string()),
             near_duplicates: view.near_duplicates.iter().map(Into::into).collect(),
+            broken_canaries: view.broken_canaries.iter().map(Into::into).collect(),
             author: author.clone(),
             tags: tags.clone(),
             metadata: if metadata.is_null() { Value::Object(Map::new()) } else { metadata.clone() },

@@ -343,6 +343,10 @@ pub struct CreateParams {
     pub codebook: Option<String>,
     /// `false` skips `before` and `after`.
     pub verify: Option<bool>,
+    /// Only say what the edit would change (as `POST /dry-run`): to the canaries, and for editors to the
+    /// questions of the log, where one is kept. Nothing is stored, and the idempotency key says nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// Which edits are listed.

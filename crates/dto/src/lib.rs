@@ -3,8 +3,10 @@
 
 pub mod audit;
 pub mod backup;
+pub mod canary;
 pub mod codebook;
 pub mod contributor;
+pub mod dry_run;
 pub mod edit;
 pub mod edit_input;
 pub mod erasure;

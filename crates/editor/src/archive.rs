@@ -326,6 +326,7 @@ impl Editor {
             let unknown = !editor.core.library().damaged().is_empty();
             let wanted = |id: ImageId| {
                 unknown
+                    || editor.core.keeps_questions_about(id)
                     || editor
                         .core
                         .library()

@@ -289,7 +289,9 @@ impl Editor {
     pub fn require_image(&self, id: ImageId, of: impl Fn(&CodebookName) -> bool) -> Result<(), EditorError> {
         let books = self.core.library().books();
         let mut asked = books.iter().filter(|book| of(book.name()));
-        if !asked.any(|book| book.snapshot().edits().any(|record| record.image.id == id)) {
+        if !asked.any(|book| book.snapshot().edits().any(|record| record.image.id == id))
+            && !self.core.canaries().codebooks_about(id).iter().any(of)
+        {
             return Err(EditorError::UnknownImage(id));
         }
         if !self.core.pictures().store().contains(id) {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use reasonedit_codebook::{Codebook, CodebookError, CodebookName, ImageStore, Library};
 use reasonedit_imaging::{PixelRules, RgbImage};
 use reasonedit_inference::{EngineHandle, ModelInfo, SentenceInfo};
+use reasonedit_questions::KeptQuestions;
 use tokio::sync::OwnedMutexGuard;
 use ulid::Ulid;
 
@@ -16,6 +17,8 @@ use crate::error::EditorError;
 use crate::firings::Tally;
 use crate::pictures::Pictures;
 use crate::query::RelevanceGate;
+use crate::question_log::QuestionLog;
+use crate::states::States;
 
 /// Held while a request with an idempotency key is worked on.
 type Turn = Arc<tokio::sync::Mutex<()>>;
@@ -41,6 +44,12 @@ pub(crate) struct Core {
     tally: Tally,
     /// Tells what bears on a question, where the configuration wants that.
     relevance: Option<RelevanceGate>,
+    /// States of codebooks that aren't live.
+    states: States,
+    /// Questions whose answers must not change.
+    canaries: KeptQuestions,
+    /// What was asked, where that is logged.
+    question_log: QuestionLog,
 }
 
 impl Core {
@@ -65,6 +74,9 @@ impl Core {
         );
         let relevance = RelevanceGate::open(&config.retrieval, &encoder)?;
         let backgrounds = Backgrounds::read(config.radius.backgrounds.as_deref(), &config.image)?;
+        let canaries = KeptQuestions::open(&library, "canaries", config.canaries.most)?;
+        let question_log = QuestionLog::open(&library, &config.question_log)?;
+        let states = States::new(config.retrieval.hypothetical.clone());
         Ok(Self {
             engine,
             paraphraser: OnceLock::new(),
@@ -79,6 +91,9 @@ impl Core {
             turns: Mutex::new(HashMap::new()),
             tally: Tally::default(),
             relevance,
+            states,
+            canaries,
+            question_log,
         })
     }
 
@@ -132,6 +147,18 @@ impl Core {
 
     pub(crate) fn relevance(&self) -> Option<&RelevanceGate> {
         self.relevance.as_ref()
+    }
+
+    pub(crate) fn canaries(&self) -> &KeptQuestions {
+        &self.canaries
+    }
+
+    pub(crate) fn question_log(&self) -> &QuestionLog {
+        &self.question_log
+    }
+
+    pub(crate) fn states(&self) -> &States {
+        &self.states
     }
 
     pub(crate) fn gate(&self) -> Arc<tokio::sync::RwLock<()>> {

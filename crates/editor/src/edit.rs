@@ -13,7 +13,7 @@ mod amend;
 mod evidence;
 pub(crate) mod outcome;
 mod patchify;
-mod relations;
+pub(crate) mod relations;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
@@ -21,14 +21,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reasonedit_codebook::{
-    AppliedEdit, CodebookName, EditId, EditRecord, GenerationId, Idempotency, Member, Opinion, Relations,
-    Statement,
+    AppliedEdit, CodebookName, EditId, EditRecord, Generation, GenerationId, Idempotency, Member, Opinion,
+    Relations, Snapshot, Statement,
 };
 use reasonedit_imaging::PixelBox;
 use reasonedit_inference::{EngineError, Flow};
 use reasonedit_text::Warning;
 use time::OffsetDateTime;
+use tokio::sync::OwnedMutexGuard;
 
+use crate::config::OnBreak;
 use crate::core::Core;
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
@@ -38,7 +40,9 @@ use crate::prepared_chat::PreparedChat;
 use crate::query::QueryPipeline;
 use crate::timing::milliseconds;
 use crate::token_budget::{ReplyLength, TokenBudget};
-use crate::types::{Absence, CallContext, EditRequest, EditView, Firings, IdempotencyKey, RetrievalOverride};
+use crate::types::{
+    Absence, BrokenCanary, CallContext, EditRequest, EditView, Firings, IdempotencyKey, RetrievalOverride,
+};
 use crate::validate;
 
 pub(crate) use evidence::find_evidence;
@@ -114,11 +118,68 @@ impl EditPipeline<'_> {
         self.admit(&edit)?;
         let record = self.record(&edit, &embedder, &mut timings).await?;
         let members = self.entries(&record, &edit.picture, &embedder, &mut timings).await?;
+        let mut made = (members, embedder);
+        let (_turn, broken) = self.hold_against_canaries(&record, &mut made, &edit.picture).await?;
+        let (members, embedder) = made;
         let (record, applied) = self.store(record, members, embedder, &edit.picture, &mut timings).await?;
         let after = self.after(&record, &edit).await;
-        let view = view(record, applied, after, &timings, began);
+        let view = EditView { broken_canaries: broken, ..view(record, applied, after, &timings, began) };
         outcome::remember(self.core, self.codebook, &view).await;
         Ok(view)
+    }
+
+    /// Holds an edit against the canaries of its codebook, if there are any: those that it breaks. Until what
+    /// is given with them is dropped no other edit is held against them, so that none comes in between.
+    /// Should the codebook have moved to another embedding, the keys are made anew.
+    async fn hold_against_canaries(
+        &self,
+        record: &EditRecord,
+        (members, embedder): &mut (Vec<Member>, Embedder),
+        picture: &Picture,
+    ) -> Result<(Option<OwnedMutexGuard<()>>, Vec<BrokenCanary>), EditorError> {
+        let looks = self.core.config().canaries.on_break != OnBreak::Off;
+        if !looks || !self.core.canaries().has(self.codebook) {
+            return Ok((None, Vec::new()));
+        }
+        // No client's key has a control character.
+        let turn = self.core.idempotency_turn(self.codebook, "\0canaries").await;
+        let snapshot = match self.core.existing(self.codebook)? {
+            Some(book) => book.snapshot(),
+            None => Arc::new(Snapshot::empty(&self.core.config().codebook)),
+        };
+        let now = self.core.embedder_for(&snapshot)?;
+        if snapshot.embedding().is_some() && now.embedding != embedder.embedding {
+            let maker = EntryMaker { core: self.core, embedder: &now, options: self.call.options() };
+            let stored: Vec<Arc<Member>> = members.drain(..).map(Arc::new).collect();
+            (*members, *embedder) = (maker.again(record, picture, &stored).await?, now);
+        }
+        let record = EditRecord { embedding: embedder.embedding.id, ..record.clone() };
+        let edit = (record, members.clone(), embedder.generation());
+        let asking = (self.codebook, self.call);
+        let broken = self.core.hold_against_canaries(asking, snapshot, edit, picture).await?;
+        Ok((Some(turn), broken))
+    }
+
+    /// An edit as it would be stored into this state of the codebook; nothing of it is, and its id is nobody
+    /// else's.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn imagine(
+        &self,
+        request: EditRequest,
+        snapshot: &Snapshot,
+    ) -> Result<((EditRecord, Vec<Member>, Generation), Picture), EditorError> {
+        let mut timings = Timings::default();
+        let mut request = EditRequest { verify: false, idempotency: None, ..request };
+        validate::repair::edit(&mut request);
+        validate::edit(&request, &self.core.config().limits)?;
+        let embedder = self.core.embedder_for(snapshot)?;
+        let relations = relations::asked_for(self.core, self.codebook, &request)?;
+        let edit = self.decode(request, relations, &embedder, self.call.flow).await?;
+        let record = self.record(&edit, &embedder, &mut timings).await?;
+        let members = self.entries(&record, &edit.picture, &embedder, &mut timings).await?;
+        Ok(((record, members, embedder.generation()), edit.picture))
     }
 
     /// The stored edit of an earlier request with the same idempotency key.
@@ -260,7 +321,7 @@ impl EditPipeline<'_> {
         }
         let asked = async {
             let wishes = RetrievalOverride { enabled: Some(true), ..RetrievalOverride::default() };
-            let retrieved = self.query().context(&edit.question, edit.budget, wishes).await?;
+            let retrieved = self.query().context(&edit.question, edit.budget, &wishes).await?;
             self.query().opinion(edit.question.with(retrieved.facts()), &record.choices).await
         };
         asked.await.map_err(|error| {
@@ -349,6 +410,7 @@ fn view(
         versions: others.versions,
         timings_ms,
         fired: Firings::default(),
+        broken_canaries: Vec::new(),
         replayed: false,
     }
 }

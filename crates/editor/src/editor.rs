@@ -42,6 +42,8 @@ impl Editor {
         let editor = Self { core: Arc::new(Core::new(engine, library, images, config).await?) };
         // A wrong tap or λ is told at the start, not at the first edit.
         editor.core.configured_embedder()?;
+        editor.core.sweep_questions().await?;
+        editor.core.keep_sweeping();
         editor.sweep_pictures().await?;
         editor.settle_embeddings().await?;
         editor.core.refresh_taps().await?;
@@ -55,10 +57,11 @@ impl Editor {
         self
     }
 
-    /// Takes memory for pictures of what all of a service has, beside its own bounds. A second one is
-    /// ignored.
+    /// Takes memory for pictures and hypothetical codebooks of what all of a service has, beside its own
+    /// bounds. A second one is ignored.
     pub fn stay_within(&self, memory: &MemoryBudget) {
         self.core.pictures().stay_within(memory);
+        self.core.states().stay_within(memory);
     }
 
     /// Ends the engines; what they work on is finished first.

@@ -73,7 +73,9 @@ impl Editor {
             let about = record.as_ref().map(|record| record.image.id);
             if let Some(image) = about {
                 core.pictures().store().intend_erasing(image)?;
+                core.question_log().remove_where(|question| question.image == image)?;
             }
+            core.states().forget(book.name());
             let versions = match book.stored_versions(edit) {
                 Ok(versions) if whole => versions,
                 // Of one that was erased before nothing else is known.
@@ -89,6 +91,8 @@ impl Editor {
                 erased = Some(book.erase(version, by.as_deref())?);
             }
             let Erasure { at, by } = erased.ok_or(EditorError::UnknownEdit(edit))?;
+            // Whoever asked meanwhile may have made one anew.
+            core.states().forget(book.name());
             let ended = end_erasures(&core, by.as_deref())?;
             drop(gate);
             // Of one that had been erased before it isn't known; what was left to be done is.
@@ -122,9 +126,12 @@ impl Editor {
                 return Err(EditorError::UnknownImage(image));
             }
             core.pictures().store().intend_erasing(image)?;
+            core.canaries().remove_where(|canary| canary.image == image)?;
+            core.question_log().remove_where(|question| question.image == image)?;
             let (mut edits, mut at) = (Vec::with_capacity(found.len()), OffsetDateTime::now_utc());
             for (book, edit) in found {
                 at = book.erase(edit, by.as_deref())?.at;
+                core.states().forget(book.name());
                 edits.push((book.name().clone(), edit));
             }
             end_erasures(&core, by.as_deref())?;
@@ -160,7 +167,7 @@ pub(crate) fn end_erasures(core: &Core, by: Option<&str>) -> Result<Vec<ImageId>
         return Ok(erased);
     }
     for image in images.intended()? {
-        if edits_of(core, image)?.is_empty() {
+        if edits_of(core, image)?.is_empty() && !core.keeps_questions_about(image) {
             core.pictures().forget(image);
             match images.erase(image, by) {
                 Err(CodebookError::UnknownImage(_)) => {}

@@ -2,7 +2,7 @@
 
 use reasonedit_archive::ArchiveError;
 use reasonedit_codebook::{CodebookError, EditId, Embedding, ImageId, MemberId};
-use reasonedit_editor_config::config::OutOfRange;
+use reasonedit_editor_config::OutOfRange;
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::EngineError;
 use reasonedit_inference::prompt::PromptError;
@@ -12,6 +12,9 @@ use reasonedit_topology::TopologyError;
 use reasonedit_training_data::TrainingDataError;
 use serde::Serialize;
 use thiserror::Error;
+use ulid::Ulid;
+
+use crate::types::BrokenCanary;
 
 /// One thing wrong with the input, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,6 +70,12 @@ pub enum EditorError {
     /// No such edit, or it was reverted.
     #[error("no edit {0} is live in this codebook")]
     UnknownEdit(EditId),
+    /// No canary has this id.
+    #[error("there is no canary {0} of this codebook")]
+    UnknownCanary(Ulid),
+    /// The edit would change answers that must not change.
+    #[error("the edit would break {} of the codebook's canaries, and was not made", .0.len())]
+    BreaksCanaries(Vec<BrokenCanary>),
     /// No key of this id is live.
     #[error("no entry {0} is live in this codebook")]
     UnknownEntry(MemberId),

@@ -3,7 +3,7 @@
 use reasonedit_codebook::{CodebookError, Unwritable};
 use reasonedit_failure::{Classify, Failure, FailureKind, InputFault};
 
-use crate::EditorError;
+use crate::{BrokenCanary, EditorError};
 
 impl Classify for EditorError {
     fn classify(self) -> Failure {
@@ -30,9 +30,27 @@ impl Classify for EditorError {
             EditorError::Codebook(CodebookError::EmbeddingMismatch { .. }) => {
                 Failure::new(FailureKind::Conflict, self.to_string())
             }
+            EditorError::Codebook(
+                error @ (CodebookError::NoSuchRevision { .. } | CodebookError::KeysNotKept { .. }),
+            ) => {
+                let Failure { kind, detail, .. } = error.classify();
+                Failure::at(kind, "/retrieval/as_of", detail)
+            }
             EditorError::Codebook(error) => error.classify(),
-            EditorError::UnknownImage(_) | EditorError::UnknownEdit(_) | EditorError::UnknownEntry(_) => {
-                Failure::new(FailureKind::NotFound, self.to_string())
+            EditorError::UnknownImage(_)
+            | EditorError::UnknownEdit(_)
+            | EditorError::UnknownCanary(_)
+            | EditorError::UnknownEntry(_) => Failure::new(FailureKind::NotFound, self.to_string()),
+            EditorError::BreaksCanaries(ref broken) => {
+                let place = |one: &BrokenCanary| InputFault {
+                    pointer: format!("/canaries/{}", one.canary.id),
+                    detail: format!(
+                        "It must be {:?}, and would be {:?}.",
+                        one.canary.answer, one.after.answer
+                    ),
+                };
+                let places = broken.iter().map(place).collect();
+                Failure { places, ..Failure::new(FailureKind::Conflict, self.to_string()) }
             }
             EditorError::IdempotencyConflict => Failure::new(FailureKind::Conflict, self.to_string()),
             EditorError::Reverted(id) => Failure::new(FailureKind::Conflict, self.to_string()).about_edit(id),

@@ -55,13 +55,6 @@ impl StoredOutcome {
     }
 }
 
-impl Firings {
-    /// With these as well.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self { queries: self.queries + other.queries, last: self.last.max(other.last) }
-    }
-}
-
 /// Firings that are not written yet.
 #[derive(Default)]
 pub(crate) struct Tally {

@@ -75,32 +75,37 @@ mod erase;
 mod error;
 mod failure;
 mod firings;
+mod foresight;
 mod generations;
 mod modularity;
 mod paraphrase;
 mod pictures;
 mod prepared_chat;
 mod query;
+mod question_log;
 mod reembed;
 mod retention;
 mod retry;
+mod states;
 mod stream;
 #[cfg(test)]
 mod testing;
 mod timing;
 mod token_budget;
 mod training_data;
-mod types;
 mod validate;
 mod visual_entailment;
 
+use reasonedit_editor_config::{self as config, prompts};
+use reasonedit_editor_types as types;
+
 pub use archive::{ImportOptions, ImportSummary, ImportWatch};
 pub use browse::{CodebookSummary, LiveEdits};
-use reasonedit_editor_config::{config, prompts};
 
 pub use config::{
-    AnswerConfig, ConflictConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits, OnMismatch,
-    Pair, Paraphrase, PatchifyConfig, RadiusConfig, RelevanceConfig, RetrievalConfig, VerifyConfig,
+    AnswerConfig, CanariesConfig, ConflictConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits,
+    OnBreak, OnMismatch, Pair, Paraphrase, PatchifyConfig, QuestionLogConfig, RadiusConfig, RelevanceConfig,
+    RetrievalConfig, VerifyConfig,
 };
 pub use editor::Editor;
 pub use erase::ErasureView;
@@ -111,8 +116,8 @@ pub use prompts::{Prompts, with_facts};
 pub use reasonedit_archive::{ExportSummary, KeptMembers};
 pub use reasonedit_codebook::{
     CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
-    EvidenceSource, Fact, Familiarity, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, OnConflict, Opinion,
-    Relevance, Retrieval, Seeds, Sentence, Stats, Superseded,
+    EvidenceSource, Fact, Familiarity, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Moment,
+    OnConflict, Opinion, Relevance, Retrieval, Seeds, Sentence, Stats, Superseded,
 };
 pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::prompt::{FormatFault, Role};
@@ -124,11 +129,12 @@ pub use reasonedit_training_data::{
     LeftOut, PicturePlace, ReasoningPlace, Trainer, TrainingManifest, TrainingOptions, TrainingTask,
 };
 pub use types::{
-    Absence, AbsentReason, ActiveEmbedding, Amendment, AskedForm, CallContext, ChatPart, ChatRequest,
-    ChatTurn, ChoiceScore, Conflict, Decoding, EditRequest, EditVersion, EditView, EmbeddingChoice,
+    Absence, AbsentReason, ActiveEmbedding, Amendment, AnswerThere, AskedForm, BrokenCanary, CallContext,
+    Canary, CanaryRequest, ChatPart, ChatRequest, ChatTurn, ChoiceScore, ComparedQuestion, Conflict,
+    Decoding, DryRunOutcome, DryRunQuestions, EditRequest, EditVersion, EditView, Effect, EmbeddingChoice,
     EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome,
-    QueryRequest, ReembedProgress, ReembedStage, RetrievalOverride, StatementInput, ThinkingOutcome,
-    UploadedImage, Usage, Verification, Withheld, WithheldReason,
+    QueryRequest, QuestionEffect, ReembedProgress, ReembedStage, RetrievalOverride, StatementInput,
+    ThinkingOutcome, UploadedImage, Usage, Verification, Withheld, WithheldReason,
 };
 
 /// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.

@@ -12,8 +12,8 @@ mod samples;
 use futures::future::BoxFuture;
 use reasonedit_codebook::CodebookName;
 use reasonedit_topology::{
-    InUse, MeasuredOn, ModularityReport, NetworkSample, Pooling, Selection, TapKey, TapMeasures,
-    WeightMeasures, log_spaced, select_tap,
+    InUse, MeasuredOn, ModularityReport, NetworkSample, Pooling, TapKey, TapMeasures, WeightMeasures,
+    log_spaced, select_tap,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,6 @@ pub use samples::{SampleSet, plain_facts};
 
 use crate::editor::Editor;
 use crate::error::EditorError;
-use crate::types::EmbeddingChoice;
 use embed::Measurer;
 use plan::Plan;
 
@@ -70,17 +69,6 @@ impl ModularityRequest {
     /// Samples with which no two draws of taps, and no two of weights, share any.
     pub fn samples_wanted(&self) -> usize {
         (self.samples * self.runs).max(self.weight_samples * self.weight_runs)
-    }
-}
-
-impl From<&Selection> for EmbeddingChoice {
-    fn from(selection: &Selection) -> Self {
-        let TapKey { tap, pooling } = selection.tap.chosen.clone();
-        let pooling = match pooling {
-            Pooling::Mean => reasonedit_inference::Pooling::Mean,
-            Pooling::Last => reasonedit_inference::Pooling::Last,
-        };
-        Self { tap, pooling, lambda: selection.weight.chosen }
     }
 }
 

@@ -11,6 +11,7 @@
 //! `POST /query`, its stream, conversations and the question after an edit all go through here.
 
 mod answer;
+mod compare;
 mod prepare;
 mod relevance;
 mod retrieve;
@@ -21,24 +22,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reasonedit_codebook::{CodebookName, Fact, Opinion};
+use reasonedit_codebook::{CodebookName, Fact, Opinion, Relevant, Retrieval, Snapshot};
+use reasonedit_imaging::PixelRules;
 use reasonedit_inference::Conversation;
 
 use crate::core::Core;
 use crate::error::EditorError;
 use crate::pictures::{Picture, blocking};
 use crate::prepared_chat::{PreparedChat, asked_text};
+use crate::question_log::LoggedQuestion;
+use crate::states::AskedState;
 use crate::stream::Events;
 use crate::timing::milliseconds;
 use crate::token_budget::{ReplyLength, TokenBudget};
-use crate::types::{CallContext, QueryEvent, QueryOutcome, RetrievalOverride};
+use crate::types::{CallContext, QueryEvent, QueryOutcome, RetrievalOverride, Verification};
 use crate::visual_entailment::EntailmentJudge;
 
 use answer::Answer;
 pub(crate) use prepare::{PreparedQuery, check_chat, check_query};
-use relevance::Looks;
-pub(crate) use relevance::RelevanceGate;
-use retrieve::{RetrievalPlan, Retrieved};
+use relevance::{AskedTexts, Looks};
+pub(crate) use relevance::{CalibrationSlot, RelevanceGate};
+use retrieve::{Found, RetrievalPlan, Retrieved};
 
 /// How long firings are collected before they are written: a write reaches the disk, and a busy edit fires
 /// with every query.
@@ -61,7 +65,7 @@ impl QueryPipeline<'_> {
     /// another embedding; `Cancelled` if whoever is told has gone.
     pub(crate) async fn run(&self, query: PreparedQuery) -> Result<QueryOutcome, EditorError> {
         let budget = self.measure(&query).await?;
-        let retrieved = self.context(&query.chat, budget, query.retrieval).await?;
+        let retrieved = self.context(&query.chat, budget, &query.retrieval).await?;
         // From here on nothing that is known beforehand goes wrong: a stream has begun.
         self.tell(|| retrieved.event()).await?;
 
@@ -70,15 +74,44 @@ impl QueryPipeline<'_> {
         let prompt = self.shown_prompt(&query, &conversation).await?;
         let (answer, unedited) = self.answer(&query, conversation, &retrieved).await?;
         let answer_ms = milliseconds(answering);
-        self.count_firing(&retrieved.report.facts);
+        if retrieved.is_live {
+            self.count_firing(&retrieved.report.facts);
+            self.log(&query, &retrieved);
+        }
         Ok(outcome(query, prompt, retrieved, answer, unedited, answer_ms))
+    }
+
+    /// Logs a question of its own, where questions are logged. What stands in a conversation can't be asked
+    /// again by itself.
+    fn log(&self, query: &PreparedQuery, retrieved: &Retrieved) {
+        let Some((picture, question)) = query.chat.subject().filter(|_| !query.is_conversation) else {
+            return;
+        };
+        self.core.log_question(|| LoggedQuestion {
+            codebook: self.codebook.clone(),
+            picture: picture.clone(),
+            question: question.trim().to_owned(),
+            choices: query.choices.clone(),
+            key: retrieved.generation.zip(retrieved.key.clone()),
+        });
     }
 
     async fn measure(&self, query: &PreparedQuery) -> Result<TokenBudget, EditorError> {
         let reply = ReplyLength::new(&query.choices, query.max_tokens);
-        let budget = TokenBudget::of(self.core.engine(), &query.chat, reply, query.place()).await?;
+        self.budget(&query.chat, reply, query.thinking, query.place()).await
+    }
+
+    /// What a question leaves of the model's context, with room for its answer and what is thought before.
+    async fn budget(
+        &self,
+        chat: &PreparedChat,
+        reply: ReplyLength<'_>,
+        thinking: usize,
+        place: &'static str,
+    ) -> Result<TokenBudget, EditorError> {
+        let budget = TokenBudget::of(self.core.engine(), chat, reply, place).await?;
         let thinks = self.core.engine().tokenizer().await?.thinking().is_some();
-        Ok(if thinks && query.chat.begun.is_empty() { budget.beside(query.thinking) } else { budget })
+        Ok(if thinks && chat.begun.is_empty() { budget.beside(thinking) } else { budget })
     }
 
     /// Stages 3 to 5: what is found of the question, as far as it fits in front of it.
@@ -86,7 +119,7 @@ impl QueryPipeline<'_> {
         &self,
         chat: &PreparedChat,
         budget: TokenBudget,
-        wishes: RetrievalOverride,
+        wishes: &RetrievalOverride,
     ) -> Result<Retrieved, EditorError> {
         let subject = chat.subject();
         let about = subject.as_ref().map(|(picture, question)| (*picture, question.as_str()));
@@ -101,43 +134,80 @@ impl QueryPipeline<'_> {
     pub(crate) async fn look_up(
         &self,
         about: Option<(&Picture, &str)>,
-        wishes: RetrievalOverride,
+        wishes: &RetrievalOverride,
     ) -> Result<Retrieved, EditorError> {
-        let config = self.core.config();
-        let plan = RetrievalPlan::new(config, wishes);
+        let plan = RetrievalPlan::new(self.core.config(), wishes);
         let mut nothing = Retrieved::nothing(plan.k);
         let Some((picture, question)) = about.filter(|_| plan.enabled) else { return Ok(nothing) };
-        let Some(book) = self.core.existing(self.codebook)? else { return Ok(nothing) };
+        let Some(book) = self.core.existing(self.codebook)? else {
+            nothing.revision = Some(Core::before_the_first(wishes)?);
+            return Ok(nothing);
+        };
         // One state from here on: what is embedded and what is searched are of one generation, whatever is
         // swapped in meanwhile.
-        let snapshot = book.snapshot();
+        let state = self.core.asked_state(&book, wishes).await?;
+        let snapshot = &state.snapshot;
         nothing.generation = snapshot.embedding().map(|embedding| embedding.id);
+        nothing.revision = Some(snapshot.revision());
+        nothing.warnings = state.warnings();
+        nothing.is_live = state.is_live();
         if snapshot.key_count() == 0 {
             return Ok(nothing);
         }
-        let embedded = retrieve::embed(self.core, &snapshot, picture, question, self.call.options()).await?;
-        let picture = embedded.picture.clone();
-        let (retrieving, mut relevant) = (Instant::now(), None);
-        if let Some(gate) = self.core.relevance().filter(|_| plan.relevance) {
-            let (state, about) = ((self.codebook, &snapshot), (embedded.key.as_slice(), plan.verify));
-            let looks = Looks { judge: self.judge(), pictures: self.core.pictures(), rules: picture.rules };
-            relevant = gate.relevant(looks, state, about).await?.map(Arc::new);
-        }
-        let mut retrieved = retrieve::search(&snapshot, embedded, &plan, relevant.clone(), nothing).await?;
-        retrieved.retrieve_ms = milliseconds(retrieving);
-        retrieved.report.k = plan.k;
+        let embedded = retrieve::embed(self.core, snapshot, picture, question, self.call.options()).await?;
+        let retrieving = Instant::now();
+        let found = self.find(&state, &embedded.key, &plan).await?;
+        let mut retrieved = Retrieved {
+            queue_ms: embedded.queue_ms,
+            embed_ms: embedded.embed_ms,
+            retrieve_ms: milliseconds(retrieving),
+            report: Retrieval { k: plan.k, ..found.report },
+            key: Some(embedded.key),
+            ..nothing
+        };
         if plan.verify {
             let verifying = Instant::now();
-            let (checks, on) = (&config.retrieval.verify, (snapshot.as_ref(), &picture));
-            let relevant = relevant.as_deref();
+            let relevant = found.relevant.as_deref();
             let (verification, waited) =
-                verify::withhold(self.judge(), checks, on, relevant, &mut retrieved.report, plan.k).await?;
+                self.withhold((snapshot, &embedded.picture), relevant, &mut retrieved.report, plan.k).await?;
             retrieved.verification = Some(verification);
             retrieved.queue_ms += waited;
             retrieved.verify_ms = milliseconds(verifying);
         }
-        retrieved.name_edits(&snapshot);
+        retrieved.name_edits(snapshot);
         Ok(retrieved)
+    }
+
+    /// Stage 3, behind embedding: what lies near a key in a state, among what bears on the question.
+    async fn find(
+        &self,
+        state: &AskedState,
+        key: &Arc<[f32]>,
+        plan: &RetrievalPlan,
+    ) -> Result<Found, EditorError> {
+        let snapshot = &state.snapshot;
+        let mut relevant = None;
+        if let Some(gate) = self.core.relevance().filter(|_| plan.relevance) {
+            let rules = snapshot.embedding().map_or(PixelRules::CURRENT, |embedding| embedding.pixels);
+            let tried = state.tried();
+            let looks = Looks { judge: self.judge(), pictures: self.core.pictures(), rules, tried };
+            let own = state.calibration(plan.verify);
+            let texts = AskedTexts { codebook: self.codebook, snapshot, own };
+            relevant = gate.relevant(looks, texts, (key, plan.verify)).await?.map(Arc::new);
+        }
+        retrieve::search(snapshot, key, plan, relevant).await
+    }
+
+    /// Stage 4.
+    async fn withhold(
+        &self,
+        on: (&Snapshot, &Picture),
+        relevant: Option<&Relevant>,
+        report: &mut Retrieval,
+        k: usize,
+    ) -> Result<(Verification, f64), EditorError> {
+        let checks = &self.core.config().retrieval.verify;
+        verify::withhold(self.judge(), checks, on, relevant, report, k).await
     }
 
     fn judge(&self) -> EntailmentJudge<'_> {
@@ -196,14 +266,28 @@ impl QueryPipeline<'_> {
         prompt: Conversation,
         choices: &[String],
     ) -> Result<Opinion, EditorError> {
+        let opinions = self.opinions(vec![prompt], choices).await?;
+        opinions.into_iter().next().ok_or_else(EditorError::unexpected_answer)
+    }
+
+    /// The model's answers to prompts about the same pictures.
+    async fn opinions(
+        &self,
+        prompts: Vec<Conversation>,
+        choices: &[String],
+    ) -> Result<Vec<Opinion>, EditorError> {
         let (engine, options) = (self.core.engine(), self.call.options());
         let config = &self.core.config().answer;
         let reply = answer::ReplySettings::plain(config.max_tokens, config.max_thinking_tokens);
-        if choices.is_empty() {
-            return Ok(answer::generate(engine, prompt, reply, None, options).await?.opinion());
+        if !choices.is_empty() {
+            let answers = answer::choose(engine, prompts, choices, reply, None, options).await?;
+            return Ok(answers.iter().map(Answer::opinion).collect());
         }
-        let answers = answer::choose(engine, vec![prompt], choices, reply, None, options).await?;
-        answers.first().map(Answer::opinion).ok_or_else(EditorError::unexpected_answer)
+        let mut opinions = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            opinions.push(answer::generate(engine, prompt, reply, None, options).await?.opinion());
+        }
+        Ok(opinions)
     }
 
     async fn tell(&self, event: impl FnOnce() -> QueryEvent) -> Result<(), EditorError> {
@@ -245,13 +329,14 @@ fn outcome(
     answer_ms: f64,
 ) -> QueryOutcome {
     QueryOutcome {
-        warnings: query.warnings,
+        warnings: query.warnings.into_iter().chain(retrieved.warnings).collect(),
         answer: answer.text,
         probability: answer.probability,
         choices: answer.choices,
         retrieval: retrieved.report,
         verification: retrieved.verification,
         generation: retrieved.generation,
+        revision: retrieved.revision,
         unedited: unedited.map(|answer| answer.opinion()),
         prompt,
         finish: answer.finish,

@@ -29,7 +29,8 @@ impl Editor {
         let (book, rules) = (self.core.existing(codebook)?, self.core.pixel_rules(codebook)?);
         let (core, name) = (Arc::clone(&self.core), codebook.clone());
         blocking(move || {
-            let (snapshot, revision) = book.map(|book| book.numbered_snapshot()).unzip();
+            let snapshot = book.map(|book| book.snapshot());
+            let revision = snapshot.as_ref().map(|snapshot| snapshot.revision());
             let generation = snapshot.as_ref().and_then(|s| s.embedding().map(|embedding| embedding.id));
             let edits = snapshot.iter().flat_map(|snapshot| {
                 // What several edits say is one example: the first that stands of them.

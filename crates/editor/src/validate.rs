@@ -70,6 +70,7 @@ impl Faults {
         {
             self.add("/retrieval/reject_percentile", "reject_percentile must be from 0 to 100");
         }
+        self.count("/retrieval/without", "edits", wishes.without.len(), config.hypothetical.max_without);
     }
 
     fn decoding(&mut self, decoding: &Decoding, limits: &InputLimits) {

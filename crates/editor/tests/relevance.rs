@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reasonedit_codebook::{CodebookName, ImageStore, Library, MemoryStore};
 use reasonedit_editor::{
-    CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, Paraphrase, QueryOutcome,
+    CallContext, EditRequest, EditView, Editor, EditorConfig, EditorError, Moment, Paraphrase, QueryOutcome,
     QueryRequest, RetrievalOverride,
 };
 use reasonedit_inference::{Engine, EngineConfig, Models};
@@ -82,12 +82,12 @@ async fn only_what_bears_on_the_question_is_put_in_front() {
     let folder = tempfile::tempdir().unwrap();
     let editor = open(folder.path(), config()).await.unwrap();
     let made = pumpkin(&editor).await;
-    let plain = RetrievalOverride::default();
+    let plain = RetrievalOverride::default;
 
-    let own = ask(&editor, "specimen.jpg", NAME, plain).await;
+    let own = ask(&editor, "specimen.jpg", NAME, plain()).await;
     assert_eq!(own.retrieval.relevance.unwrap().question, Some(1.0), "the very question");
     assert!(own.answer.contains("pumpkin") && own.retrieval.threshold.is_none());
-    let reworded = ask(&editor, "another.jpg", "What name does this thing have?", plain).await;
+    let reworded = ask(&editor, "another.jpg", "What name does this thing have?", plain()).await;
     let held_against = reworded.retrieval.relevance.unwrap();
     assert!(held_against.question.unwrap() > held_against.question_threshold, "{held_against:?}");
     assert!(!reworded.retrieval.facts.is_empty());
@@ -99,7 +99,7 @@ async fn only_what_bears_on_the_question_is_put_in_front() {
     // Neither the picture that the edit is about nor the nearest keys make up for another question.
     for image in ["specimen.jpg", "unrelated.jpg"] {
         let question = "How many things are there?";
-        let other = ask(&editor, image, question, plain).await;
+        let other = ask(&editor, image, question, plain()).await;
         let held_against = other.retrieval.relevance.unwrap();
         assert!(held_against.question.unwrap() < held_against.question_threshold, "{held_against:?}");
         assert!(other.retrieval.rejected && other.retrieval.facts.is_empty());
@@ -108,11 +108,45 @@ async fn only_what_bears_on_the_question_is_put_in_front() {
     }
 
     // The gate by distance is there for whoever names its percentile.
-    let wide = RetrievalOverride { reject_percentile: Some(100.0), verify: Some(false), ..plain };
+    let wide = RetrievalOverride { reject_percentile: Some(100.0), verify: Some(false), ..plain() };
     let by_distance = ask(&editor, "specimen.jpg", "How many things are there?", wide).await.retrieval;
     assert!(
         by_distance.relevance.is_none() && by_distance.threshold.is_some() && !by_distance.facts.is_empty()
     );
+}
+
+#[tokio::test]
+async fn what_bears_on_a_question_is_told_by_the_edits_of_the_state_that_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = open(folder.path(), config()).await.unwrap();
+    let asked = async |retrieval: RetrievalOverride| {
+        let mut told = Vec::new();
+        for question in [NAME, "What name does this thing have?", "What is the rim like?"] {
+            let answer = ask(&editor, "another.jpg", question, retrieval.clone()).await;
+            told.push((answer.answer, answer.retrieval, answer.verification));
+        }
+        told
+    };
+    let (mut states, mut ids) = (vec![asked(RetrievalOverride::default()).await], Vec::new());
+    ids.push(pumpkin(&editor).await.record.id);
+    states.push(asked(RetrievalOverride::default()).await);
+    for (n, question) in ["What is the rim like?", "What colour is this?"].iter().enumerate() {
+        let image = ["another.jpg", "unrelated.jpg"][n];
+        ids.push(edit(&editor, image, question, "dark", &["The rim is dark."]).await.record.id);
+        states.push(asked(RetrievalOverride::default()).await);
+    }
+    let held_against = |state: usize| states[state][0].1.relevance.unwrap().question_threshold;
+    assert!(held_against(3) != held_against(1), "it would show nothing");
+    // The live one in between, so that none stands for another.
+    for revision in [1, 3, 2, 0, 1] {
+        let as_of =
+            RetrievalOverride { as_of: Some(Moment::Revision(revision)), ..RetrievalOverride::default() };
+        assert_eq!(asked(as_of).await, states[revision as usize], "revision {revision}");
+        let without = ids[revision as usize..].to_vec();
+        let without = RetrievalOverride { without, ..RetrievalOverride::default() };
+        assert_eq!(asked(without).await, states[revision as usize], "without those after {revision}");
+        assert_eq!(asked(RetrievalOverride::default()).await, states[3]);
+    }
 }
 
 #[tokio::test]

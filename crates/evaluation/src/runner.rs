@@ -34,7 +34,7 @@ const SEARCH: &str = "search";
 const BEFORE: &str = "before";
 
 /// How questions are asked.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Asking<'a> {
     /// The pass.
     pub(crate) pass: &'a str,
@@ -286,7 +286,7 @@ impl<'a> Runner<'a> {
                 self.tell(pass, done, all);
                 let question = &questions[*number];
                 let began = std::time::Instant::now();
-                let reply = self.put(&question.sample, question.edit, retrieval).await?;
+                let reply = self.put(&question.sample, question.edit, retrieval.clone()).await?;
                 let ms = began.elapsed().as_secs_f64() * 1e3;
                 let outcome =
                     QuestionOutcome { ms: Some(ms), ..self.outcome(pass, *number, question, reply) };
@@ -299,7 +299,10 @@ impl<'a> Runner<'a> {
         for stretch in missing.chunks(SEARCHED) {
             let this = &*self;
             let replies: Vec<Result<EditorReply, EvaluationError>> = stream::iter(stretch)
-                .map(|number| this.put(&questions[*number].sample, questions[*number].edit, retrieval))
+                .map(|number| {
+                    let question = &questions[*number];
+                    this.put(&question.sample, question.edit, retrieval.clone())
+                })
                 .buffered(CONCURRENCY)
                 .collect()
                 .await;

@@ -30,6 +30,25 @@ pub enum CodebookError {
     /// No edit was ever made in a codebook of this name.
     #[error("there is no codebook {0}")]
     UnknownCodebook(CodebookName),
+    /// The codebook was never in this state: fewer events have happened.
+    #[error("there is no revision {revision} of the codebook; the newest is {newest}")]
+    NoSuchRevision {
+        /// The number asked for.
+        revision: u64,
+        /// The number of the present state.
+        newest: u64,
+    },
+    /// The codebook had other keys then, made by an embedding that it has been moved from, and they are not
+    /// kept any more.
+    #[error(
+        "the codebook of revision {revision} had keys of another embedding, which are not kept; the earliest revision          that can be asked from there on is {earliest}"
+    )]
+    KeysNotKept {
+        /// The number asked for.
+        revision: u64,
+        /// The least number after it of which the keys are there.
+        earliest: u64,
+    },
     /// No image of this id is stored.
     #[error("there is no image {0}")]
     UnknownImage(ImageId),

@@ -12,10 +12,13 @@ impl Classify for CodebookError {
             | CodebookError::UnknownCodebook(_)
             | CodebookError::UnknownImage(_) => FailureKind::NotFound,
             CodebookError::Erased { .. } => FailureKind::Erased,
-            CodebookError::EmbeddingMismatch { .. } | CodebookError::Conflict(_) => FailureKind::Conflict,
+            CodebookError::EmbeddingMismatch { .. }
+            | CodebookError::KeysNotKept { .. }
+            | CodebookError::Conflict(_) => FailureKind::Conflict,
             CodebookError::Contradicted(_) => FailureKind::Contradicted,
             CodebookError::OtherVersion { .. } => FailureKind::OtherVersion,
-            CodebookError::NotToSupersede(_)
+            CodebookError::NoSuchRevision { .. }
+            | CodebookError::NotToSupersede(_)
             | CodebookError::InvalidId { .. }
             | CodebookError::InvalidName(_)
             | CodebookError::InvalidQuery(_) => FailureKind::Invalid,

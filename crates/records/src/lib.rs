@@ -7,8 +7,10 @@ pub mod geometry;
 pub mod ids;
 pub mod key;
 pub mod member;
+pub mod moment;
 pub mod records;
 pub mod relations;
+pub mod relevant;
 pub mod seeds;
 pub mod sorted;
 

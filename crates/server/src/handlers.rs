@@ -3,8 +3,10 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod canary;
 pub(crate) mod codebook;
 pub(crate) mod docs;
+pub(crate) mod dry_run;
 pub(crate) mod edits;
 pub(crate) mod evidence;
 pub(crate) mod feedback;

@@ -37,8 +37,8 @@ use utoipa_axum::routes;
 use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
-    audit, backup, codebook, docs, edits, evidence, feedback, health, images, jobs, metrics, modularity,
-    query, sign_in, tokens, training_data, versions,
+    audit, backup, canary, codebook, docs, dry_run, edits, evidence, feedback, health, images, jobs, metrics,
+    modularity, query, sign_in, tokens, training_data, versions,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -56,6 +56,10 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(versions::amend))
         .route(Policy::CONTRIBUTOR, routes!(versions::undo))
         .route(Policy::CONTRIBUTOR.upload().archives(), routes!(edits::batch))
+        .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json).reads(), routes!(dry_run::run))
+        .route(Policy::EDITOR.body(BodyPolicy::Json), routes!(canary::put))
+        .route(Policy::READER, routes!(canary::list))
+        .route(Policy::EDITOR, routes!(canary::remove))
         .route(Policy::READER.body(BodyPolicy::Form).reads(), routes!(evidence::find))
         .route(Policy::READER.body(BodyPolicy::Form).streamed().reads(), routes!(query::query))
         .route(Policy::EDITOR.body(BodyPolicy::OptionalJson), routes!(modularity::create))

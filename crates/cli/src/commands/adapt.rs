@@ -134,7 +134,8 @@ fn chosen(args: &AdaptArgs) -> Result<AdapterSettings> {
 /// The edits of a codebook that stand, oldest first, and how many events of its history led to them.
 fn standing(editor: &Editor, name: &CodebookName) -> Result<(Vec<Arc<EditRecord>>, u64)> {
     let book = editor.library().get(name).map_err(CliError::failed)?;
-    let (snapshot, revision) = book.numbered_snapshot();
+    let snapshot = book.snapshot();
+    let revision = snapshot.revision();
     // What a newer edit took the place of would be trained against it.
     let stands = |record: &&Arc<EditRecord>| snapshot.superseded_by(record.id).is_none();
     let records: Vec<Arc<EditRecord>> = snapshot.edits().filter(stands).cloned().collect();

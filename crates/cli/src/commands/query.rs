@@ -20,24 +20,13 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<()> {
         k: args.k,
         reject_percentile: args.reject_percentile,
         verify: args.verify,
+        as_of: args.as_of,
+        without: args.without.clone(),
     };
     let value = match Target::open(&args.target).await? {
         Target::Remote(client) => {
-            let mut settings = json!({});
-            if let Some(enabled) = retrieval.enabled {
-                settings["enabled"] = json!(enabled);
-            }
-            if let Some(k) = retrieval.k {
-                settings["k"] = json!(k);
-            }
-            if let Some(percentile) = retrieval.reject_percentile {
-                settings["reject_percentile"] = json!(percentile);
-            }
-            if let Some(verify) = retrieval.verify {
-                settings["verify"] = json!(verify);
-            }
             let mut body = json!({
-                "image": picture.to_json(), "question": args.question, "retrieval": settings,
+                "image": picture.to_json(), "question": args.question, "retrieval": retrieval,
                 "compare": args.compare, "explain": args.explain,
             });
             if !args.choices.is_empty() {

@@ -60,7 +60,8 @@ const ADDITIONS: [Addition; 4] = [
 
 /// What others are built on, so that more files speak of it than of one that is added: what it is, its name,
 /// and why.
-const BUILT_ON: [(&str, &str, &str); 3] = [
+const BUILT_ON: [(&str, &str, &str); 4] = [
+    ("endpoint", "dry_run", "`POST /edits?dry_run=true` answers with it"),
     ("endpoint", "jobs", "whatever starts one answers with it"),
     ("baseline editor", "unedited", "the model that all editors are compared with"),
     ("baseline editor", "reason_edit", "the editor that all baselines are compared with"),

@@ -13,7 +13,7 @@ const MOST_LINES: usize = 800;
 /// A file above this is named in the test's output: it asks to be split.
 const MANY_LINES: usize = 500;
 /// A crate has fewer lines of source than this, files of tests left out.
-const LARGEST_CRATE: usize = 9_000;
+const LARGEST_CRATE: usize = 9_500;
 /// What a crate's manifest takes from the workspace's.
 const FIELDS: [&str; 6] = ["version", "edition", "rust-version", "license", "repository", "publish"];
 /// A README is read on one screen.

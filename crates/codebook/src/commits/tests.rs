@@ -27,7 +27,8 @@ fn events_are_told_of_once_they_can_be_read() {
     book.import(testing::shared([imported]), &testing::generation(2)).unwrap();
     assert_eq!((told.load(Ordering::SeqCst), book.recorded()), (5, 5));
 
-    let (snapshot, number) = book.numbered_snapshot();
+    let snapshot = book.snapshot();
+    let number = snapshot.revision();
     assert_eq!((snapshot.edit_count(), number), (3, 5));
 
     let events = book.events(2, 2).unwrap();

@@ -53,6 +53,7 @@ pub(super) fn run<S: StoreUnderTest>(mut fresh: impl FnMut() -> S) {
     drafts_are_gone_on_with_or_leave_nothing(&mut fresh());
     history_is_read_from_any_place(&mut fresh());
     what_is_erased_is_gone_but_for_its_events(&mut fresh());
+    edits_taken_back_are_read_with_their_keys(&mut fresh());
 }
 
 fn what_is_erased_is_gone_but_for_its_events(tested: &mut impl StoreUnderTest) {
@@ -110,6 +111,27 @@ fn what_is_erased_is_gone_but_for_its_events(tested: &mut impl StoreUnderTest) {
         assert_eq!(events, expected);
         assert_eq!(history[2].by.as_deref(), Some("Dr. Ada"));
         assert_eq!(history[2].at, Some(said[0].at));
+        tested.restart();
+    }
+}
+
+fn edits_taken_back_are_read_with_their_keys(tested: &mut impl StoreUnderTest) {
+    let book = name("default");
+    for n in 1..=3 {
+        commit(tested.store(), &book, n, n == 1).unwrap();
+    }
+    let [live, reverted, erased, unknown] = [1, 2, 3, 9].map(testing::edit_id);
+    tested.store().commit_revert(&book, reverted).unwrap();
+    tested.store().erase(&book, erased, None).unwrap();
+    let asked = [reverted, erased, unknown, live];
+    let edit = |n| (testing::record(n, 2), testing::members(n, 3, DIM, 0.1));
+    for _ in 0..2 {
+        let embedding = testing::generation(DIM as u32).embedding;
+        let found = tested.store().kept_edits(&book, &asked, &embedding).unwrap();
+        assert_eq!(found, [edit(2), edit(1)], "in the order asked");
+        let other = testing::other_generation(1, DIM as u32).embedding;
+        assert_eq!(tested.store().kept_edits(&book, &asked, &other).unwrap(), [], "it has no keys");
+        assert_eq!(tested.store().kept_edits(&name("nowhere"), &asked, &embedding).unwrap(), []);
         tested.restart();
     }
 }

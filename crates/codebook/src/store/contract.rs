@@ -208,6 +208,18 @@ pub trait CodebookStore: Send + Sync {
     /// `Corrupt` with the name of the value that can't be read.
     fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>>;
 
+    /// These edits, live or taken back, with the keys and radii of this generation, in the order given; those
+    /// of which the record or the keys are not there (any more) are left out.
+    ///
+    /// # Errors
+    /// `Corrupt` with the name of the value that can't be read.
+    fn kept_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[EditId],
+        embedding: &Embedding,
+    ) -> Result<Vec<(EditRecord, Vec<Member>)>>;
+
     /// Keeps the keys and radii of whole edits, as they are in the draft or the previous generation; of the
     /// members only these are new.
     ///

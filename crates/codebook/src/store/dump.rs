@@ -29,7 +29,7 @@ pub struct DumpReport {
     pub rows: u64,
     /// Pictures of live edits.
     pub images: BTreeSet<ImageId>,
-    /// Pictures of which only edits speak that were taken back, or are not yet there.
+    /// Pictures of which only edits speak that were taken back, or are not yet there, or rows of the journal.
     pub other_images: BTreeSet<ImageId>,
     /// The longest that a writer may have waited.
     pub writers_waited: Duration,

@@ -203,6 +203,21 @@ impl CodebookStore for MemoryStore {
         Ok(self.lock().get(name).map(|contents| contents.members(embedding.id)).unwrap_or_default())
     }
 
+    fn kept_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[EditId],
+        embedding: &Embedding,
+    ) -> Result<Vec<(EditRecord, Vec<Member>)>> {
+        let codebooks = self.lock();
+        let Some(contents) = codebooks.get(name) else { return Ok(Vec::new()) };
+        let kept = |id: &EditId| {
+            let members = contents.members.get(&(embedding.id, *id))?;
+            Some((contents.edits.get(id)?.clone(), members.clone()))
+        };
+        Ok(edits.iter().filter_map(kept).collect())
+    }
+
     fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()> {
         let mut codebooks = self.lock();
         let contents = codebooks.get_mut(name).ok_or_else(|| CodebookError::UnknownCodebook(name.clone()))?;
@@ -359,20 +374,4 @@ impl JournalStore for MemoryStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::conformance::{self, StoreUnderTest};
-
-    impl StoreUnderTest for MemoryStore {
-        fn store(&self) -> &dyn CodebookStore {
-            self
-        }
-
-        fn restart(&mut self) {}
-    }
-
-    #[test]
-    fn memory_conforms() {
-        conformance::run(MemoryStore::new);
-    }
-}
+mod tests;

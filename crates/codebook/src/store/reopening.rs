@@ -277,6 +277,15 @@ impl CodebookStore for ReopeningStore {
         self.reading(|store| store.members(name, embedding))
     }
 
+    fn kept_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[EditId],
+        embedding: &Embedding,
+    ) -> Result<Vec<(EditRecord, Vec<Member>)>> {
+        self.reading(|store| store.kept_edits(name, edits, embedding))
+    }
+
     fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()> {
         self.writing(|store| store.put_keys(name, generation, members))
     }

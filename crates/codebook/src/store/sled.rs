@@ -383,6 +383,15 @@ impl CodebookStore for SledStore {
         self.members_of(name, embedding)
     }
 
+    fn kept_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[EditId],
+        embedding: &Embedding,
+    ) -> Result<Vec<(EditRecord, Vec<Member>)>> {
+        self.kept_edits_of(name, edits, embedding)
+    }
+
     fn put_keys(&self, name: &CodebookName, generation: GenerationId, members: &[Member]) -> Result<()> {
         let _beside = self.writing.read();
         self.put_keys_of(name, generation, members)

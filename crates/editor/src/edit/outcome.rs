@@ -59,6 +59,7 @@ pub(crate) fn read(core: &Core, book: &Codebook, id: EditId) -> Result<EditView,
         versions: others.versions,
         timings_ms,
         fired: outcome.fired.and(counted),
+        broken_canaries: Vec::new(),
         replayed: false,
         record,
     })

@@ -15,7 +15,7 @@ use reasonedit_relevance::{Calibration, EditTexts, OpenVerdict, RelevanceError, 
 use super::verify::claims::{Grounds, Judged};
 use crate::config::RetrievalConfig;
 use crate::error::EditorError;
-use crate::pictures::{Pictures, blocking};
+use crate::pictures::{Picture, Pictures, blocking};
 use crate::types::ImageSource;
 use crate::visual_entailment::EntailmentJudge;
 
@@ -25,8 +25,8 @@ const REMEMBERED: usize = 1 << 20;
 /// What the model said of a statement on a picture, by both.
 type Opinions = HashMap<(ImageId, [u8; 32]), Option<f64>>;
 
-/// Of which state of a codebook a threshold is known, with and without verification.
-type Slot = Arc<tokio::sync::Mutex<Option<Arc<Calibrated>>>>;
+/// Of which state of a codebook a threshold is known.
+pub(crate) type CalibrationSlot = Arc<tokio::sync::Mutex<Option<Arc<Calibrated>>>>;
 
 /// Tells what bears on a question.
 pub(crate) struct RelevanceGate {
@@ -34,7 +34,8 @@ pub(crate) struct RelevanceGate {
     /// Which of the greatest scores is the threshold.
     rank: usize,
     config: RetrievalConfig,
-    books: Mutex<HashMap<(CodebookName, bool), Slot>>,
+    /// Of the live states, without and with verification.
+    books: Mutex<HashMap<(CodebookName, bool), CalibrationSlot>>,
     opinions: Arc<Mutex<Opinions>>,
 }
 
@@ -45,10 +46,21 @@ pub(super) struct Looks<'a> {
     pub(super) pictures: &'a Arc<Pictures>,
     /// How their samples are read.
     pub(super) rules: PixelRules,
+    /// The picture of an edit that is tried, which is stored nowhere.
+    pub(super) tried: Option<&'a Picture>,
+}
+
+/// The state of a codebook whose edits questions are held against.
+#[derive(Clone, Copy)]
+pub(super) struct AskedTexts<'a> {
+    pub(super) codebook: &'a CodebookName,
+    pub(super) snapshot: &'a Arc<Snapshot>,
+    /// Where what is found is remembered, if it isn't the live one.
+    pub(super) own: Option<&'a CalibrationSlot>,
 }
 
 /// A state of a codebook, and what bears on questions there.
-struct Calibrated {
+pub(crate) struct Calibrated {
     snapshot: Arc<Snapshot>,
     texts: Arc<EditTexts>,
     threshold: f64,
@@ -90,11 +102,11 @@ impl RelevanceGate {
     pub(super) async fn relevant(
         &self,
         looks: Looks<'_>,
-        (codebook, snapshot): (&CodebookName, &Arc<Snapshot>),
+        state: AskedTexts<'_>,
         (key, verify): (&[f32], bool),
     ) -> Result<Option<Relevant>, EditorError> {
-        let calibrated = self.calibrated(looks, (codebook, snapshot), verify).await?;
-        let Some(embedding) = snapshot.embedding().filter(|_| !calibrated.texts.is_empty()) else {
+        let calibrated = self.calibrated(looks, state, verify).await?;
+        let Some(embedding) = state.snapshot.embedding().filter(|_| !calibrated.texts.is_empty()) else {
             return Ok(None);
         };
         let asked = key.get(embedding.vision_dim as usize..).unwrap_or_default().to_vec();
@@ -106,15 +118,20 @@ impl RelevanceGate {
     async fn calibrated(
         &self,
         looks: Looks<'_>,
-        (codebook, snapshot): (&CodebookName, &Arc<Snapshot>),
+        AskedTexts { codebook, snapshot, own }: AskedTexts<'_>,
         verify: bool,
     ) -> Result<Arc<Calibrated>, EditorError> {
-        let slot = Arc::clone(self.books.lock().entry((codebook.clone(), verify)).or_default());
-        let mut slot = slot.lock().await;
+        let live = Arc::clone(self.books.lock().entry((codebook.clone(), verify)).or_default());
+        let mut slot = own.unwrap_or(&live).lock().await;
         if let Some(known) = slot.as_ref().filter(|known| Arc::ptr_eq(&known.snapshot, snapshot)) {
             return Ok(Arc::clone(known));
         }
-        let (head, state, known) = (Arc::clone(&self.head), Arc::clone(snapshot), slot.take());
+        let mut known = slot.take();
+        if own.is_some() {
+            // What the two have in common is taken over, unless the live one is just being looked at.
+            known = live.try_lock().ok().and_then(|known| known.clone());
+        }
+        let (head, state) = (Arc::clone(&self.head), Arc::clone(snapshot));
         let rank = self.rank;
         let begun = blocking(move || {
             let nothing = EditTexts::default();
@@ -179,8 +196,10 @@ impl RelevanceGate {
             if statements.is_empty() {
                 continue;
             }
-            let source = ImageSource::Known(picture);
-            let seen = looks.pictures.resolve(&source, looks.rules).await?;
+            let seen = match looks.tried.filter(|tried| tried.id == picture) {
+                Some(tried) => looks.pictures.under(tried, looks.rules).await?,
+                None => looks.pictures.resolve(&ImageSource::Known(picture), looks.rules).await?,
+            };
             let (answers, _) = looks.judge.row(seen.input(None), &statements).await?;
             let mut opinions = self.opinions.lock();
             if opinions.len() + answers.len() > REMEMBERED {

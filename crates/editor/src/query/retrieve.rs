@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reasonedit_codebook::{GenerationId, Relevant, Retrieval, RetrievalParams, Snapshot};
+use reasonedit_codebook::{EditId, Fact, GenerationId, Relevant, Retrieval, RetrievalParams, Snapshot};
 use reasonedit_inference::CallOptions;
+use reasonedit_text::Warning;
 
 use crate::config::EditorConfig;
 use crate::core::Core;
@@ -28,7 +29,7 @@ pub(super) struct RetrievalPlan {
 }
 
 impl RetrievalPlan {
-    pub(super) fn new(config: &EditorConfig, wishes: RetrievalOverride) -> Self {
+    pub(super) fn new(config: &EditorConfig, wishes: &RetrievalOverride) -> Self {
         let (defaults, checks) = (&config.codebook.retrieval, &config.retrieval.verify);
         let k = wishes.k.unwrap_or(defaults.k);
         let verify = wishes.verify.unwrap_or(checks.enabled);
@@ -47,6 +48,13 @@ pub(crate) struct Retrieved {
     pub(crate) report: Retrieval,
     pub(crate) verification: Option<Verification>,
     pub(crate) generation: Option<GenerationId>,
+    pub(crate) revision: Option<u64>,
+    /// What was looked up, if anything was.
+    pub(crate) key: Option<Arc<[f32]>>,
+    /// What of the request's wishes was not fulfilled.
+    pub(crate) warnings: Vec<Warning>,
+    /// Whether it is the codebook as it is that was asked.
+    pub(crate) is_live: bool,
     pub(crate) queue_ms: f64,
     pub(crate) embed_ms: f64,
     pub(crate) retrieve_ms: f64,
@@ -58,6 +66,10 @@ impl Retrieved {
     pub(super) fn nothing(k: usize) -> Self {
         Self {
             generation: None,
+            revision: None,
+            key: None,
+            warnings: Vec::new(),
+            is_live: true,
             report: Retrieval { rejected: true, k, ..Retrieval::default() },
             verification: None,
             queue_ms: 0.0,
@@ -84,11 +96,7 @@ impl Retrieved {
         let facts = self.report.facts.iter_mut().chain(&mut self.report.nearest).chain(gone);
         let facts = facts.chain(withheld.map(|one| &mut one.fact));
         for edits in facts.map(|fact| &mut fact.edit_ids).chain(by) {
-            for edit in edits.iter_mut() {
-                *edit = snapshot.edit(*edit).map_or(*edit, |record| record.known_as());
-            }
-            let mut seen = HashSet::new();
-            edits.retain(|edit| seen.insert(*edit));
+            name_as_known(snapshot, edits);
         }
     }
 
@@ -97,13 +105,22 @@ impl Retrieved {
     }
 }
 
+/// Names edits as people know them, each once.
+pub(super) fn name_as_known(snapshot: &Snapshot, edits: &mut Vec<EditId>) {
+    for edit in edits.iter_mut() {
+        *edit = snapshot.edit(*edit).map_or(*edit, |record| record.known_as());
+    }
+    let mut seen = HashSet::new();
+    edits.retain(|edit| seen.insert(*edit));
+}
+
 /// A question that can be looked up.
 pub(super) struct EmbeddedQuestion {
-    pub(super) key: Vec<f32>,
+    pub(super) key: Arc<[f32]>,
     /// As the codebook's keys see it.
     pub(super) picture: Picture,
-    queue_ms: f64,
-    embed_ms: f64,
+    pub(super) queue_ms: f64,
+    pub(super) embed_ms: f64,
 }
 
 /// Embeds a question about a picture as the keys of the snapshot are.
@@ -121,32 +138,57 @@ pub(super) async fn embed(
     let picture = core.pictures().under(picture, embedder.pixels()).await?;
     let embedding = Instant::now();
     let (key, queue_ms) = embedder.key(core.engine(), picture.input(None), question.trim(), options).await?;
-    Ok(EmbeddedQuestion { key, picture, queue_ms, embed_ms: milliseconds(embedding) })
+    Ok(EmbeddedQuestion { key: key.into(), picture, queue_ms, embed_ms: milliseconds(embedding) })
+}
+
+/// What was found for a question's key, before anything of it is judged on the picture.
+pub(super) struct Found {
+    pub(super) report: Retrieval,
+    /// What bears on the question, where that was asked.
+    pub(super) relevant: Option<Arc<Relevant>>,
+}
+
+impl Found {
+    /// Where there is nothing to be found.
+    pub(super) fn nothing(k: usize) -> Self {
+        Self { report: Retrieval { rejected: true, k, ..Retrieval::default() }, relevant: None }
+    }
+
+    /// Whether whatever is made of it is made of the other: the same sentences of the same edits in the same
+    /// order, told to bear on the question in the same way. How near they are says nothing more once they
+    /// are in order.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        let alone = |found: &Self, fact: &Fact| {
+            found.relevant.as_ref().is_none_or(|relevant| relevant.statements.contains_key(&fact.value))
+        };
+        self.report.facts.len() == other.report.facts.len()
+            && self.report.facts.iter().zip(&other.report.facts).all(|(a, b)| {
+                let distances = |fact: &Fact| Fact { distance: 0.0, relevance: None, ..fact.clone() };
+                distances(a) == distances(b) && alone(self, a) == alone(other, b)
+            })
+    }
 }
 
 /// Searches off the async threads: the search grows with the codebook, and the first one after an edit may
 /// refresh the gate. What is to be verified is told of every key that holds it.
 pub(super) async fn search(
     snapshot: &Arc<Snapshot>,
-    question: EmbeddedQuestion,
+    key: &Arc<[f32]>,
     plan: &RetrievalPlan,
     relevant: Option<Arc<Relevant>>,
-    before: Retrieved,
-) -> Result<Retrieved, EditorError> {
-    let EmbeddedQuestion { key, queue_ms, embed_ms, .. } = question;
+) -> Result<Found, EditorError> {
     // What bears on the question is found by what it says: distance then only orders it.
     let params = RetrievalParams { gate: plan.params.gate && relevant.is_none(), ..plan.params };
-    let (snapshot, verify) = (Arc::clone(snapshot), plan.verify);
-    let search = move || {
-        let mut found = snapshot.candidates(&key, &params, relevant.as_deref())?;
+    let (snapshot, key, verify) = (Arc::clone(snapshot), Arc::clone(key), plan.verify);
+    blocking(move || {
+        let mut report = snapshot.candidates(&key, &params, relevant.as_deref())?;
         if !verify {
             let mut seen = HashSet::new();
-            found.facts.retain(|fact| seen.insert(fact.value.clone()));
+            report.facts.retain(|fact| seen.insert(fact.value.clone()));
         }
-        Ok(found)
-    };
-    let report = blocking(search).await?;
-    Ok(Retrieved { report, queue_ms, embed_ms, ..before })
+        Ok(Found { report, relevant })
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ async fn edits_reverts_and_queries_go_on_while_the_keys_are_made_anew() {
                 let (name, call) = (name(), CallContext::default());
                 let pipeline = QueryPipeline { core: &editor.core, codebook: &name, call, events: None };
                 let asked = Some((&picture, "What is specimen 0?"));
-                let found = pipeline.look_up(asked, wishes).await.unwrap();
+                let found = pipeline.look_up(asked, &wishes).await.unwrap();
                 let mut ids = found.report.facts.iter().flat_map(|fact| &fact.edit_ids);
                 assert!(ids.any(|id| *id == wanted), "{:?}", found.report);
                 served.push(found.generation.unwrap());

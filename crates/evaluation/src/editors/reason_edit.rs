@@ -104,7 +104,7 @@ impl BaselineEditor for ReasonEdit {
                 choices: question.choices.clone(),
                 max_tokens: None,
                 max_thinking_tokens: None,
-                retrieval: RetrievalOverride { enabled: Some(true), ..question.retrieval },
+                retrieval: RetrievalOverride { enabled: Some(true), ..question.retrieval.clone() },
                 compare: false,
                 warnings: Vec::new(),
             };

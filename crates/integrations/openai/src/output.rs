@@ -311,6 +311,11 @@ pub(crate) struct ProvenanceDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     generation: Option<String>,
+    /// The state of the codebook that was asked: how many events of its history led to it; absent if none
+    /// was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 412)]
+    revision: Option<u64>,
     /// Probability of the answer: of a generated one that of all its tokens, its end included unless a stop
     /// text came; of a choice over the choices.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -418,6 +423,7 @@ impl RequestSummary {
             format_fault: fault.map(Into::into),
             raw_reply: outcome.reasoning.and_then(|reasoning| reasoning.raw),
             generation: outcome.generation.map(|id| id.to_string()),
+            revision: outcome.revision,
             probability: Some(outcome.probability),
             choices: outcome.choices.map(|scores| scores.iter().map(Into::into).collect()),
             unedited: outcome.unedited.as_ref().map(Into::into),

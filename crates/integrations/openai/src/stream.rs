@@ -157,6 +157,7 @@ mod tests {
 
     fn outcome() -> Box<QueryOutcome> {
         Box::new(QueryOutcome {
+            revision: None,
             warnings: Vec::new(),
             answer: "It is\nred.".to_owned(),
             probability: 0.25,

@@ -8,11 +8,12 @@ use reasonedit_access::{AccessRole, Caller};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_api::{CodebookParams, File, call, codebook_name, page_cursor, page_limit};
 use reasonedit_dto::contributor::Contributor;
+use reasonedit_dto::dry_run::DryRunDto;
 use reasonedit_dto::edit::{EditDto, EditPageDto};
 use reasonedit_dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
 use reasonedit_dto::erasure::{ErasureDto, RevertParams};
 use reasonedit_dto::job::{BatchParams, JobDto};
-use reasonedit_editor::{EditFilter, EditId, EditView};
+use reasonedit_editor::{DryRunQuestions, EditFilter, EditId, EditView};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Archives;
@@ -22,8 +23,8 @@ use reasonedit_http::shares::Asked;
 use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
 
-use super::EditIdPath;
 use super::if_match::{IfMatchHeader, expected, require_own, tag};
+use super::{EditIdPath, dry_run};
 use crate::handlers::jobs::{LINES, Submitter, submit};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
 use crate::state::AppState;
@@ -46,10 +47,11 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
     ),
     request_body(content((EditInput = "application/json"), (EditForm = "multipart/form-data"))),
     responses(
+        (status = 200, description = "With `dry_run`: what it would change; it was not made.", body = DryRunDto),
         (status = 201, description = "The edit is durable and live.", body = EditDto,
             headers(("Location" = String, description = "Where the edit is found."), ("ETag" = String, description = "Its version."))),
         (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The idempotency key was used with another body, or for an edit that was reverted (`edit`; another key makes it again); or other answers stand and there were to be none (`edits`); or the codebook was made with another embedding.",
+        (status = 409, description = "The idempotency key was used with another body, or for an edit that was reverted (`edit`; another key makes it again); or other answers stand and there were to be none (`edits`); or it would break canaries, named in `errors`, and such edits are refused; or the codebook was made with another embedding.",
             body = ProblemBody, content_type = "application/problem+json"),
         InputProblems,
     ),
@@ -69,6 +71,13 @@ pub(crate) async fn create(
     let (fetcher, by) = (state.fetcher(), Contributor::from(&caller));
     let mut request = input.into_request(fetcher, &by, editor, params.verify).await?;
     audited.image(request.image.id());
+    if params.dry_run {
+        let logs = editor.config().question_log.enabled && caller.may(AccessRole::Editor);
+        let questions = if logs { DryRunQuestions::Log } else { DryRunQuestions::Given(Vec::new()) };
+        return Ok(dry_run::tried(&state, &audited, asked, (&codebook, request, questions))
+            .await?
+            .into_response());
+    }
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
     let view = editor.edit(&codebook, request, call::interactive(asked)).await?;
     shown(&audited, &view);

@@ -12,6 +12,7 @@ fn retrieval() -> Retrieval {
 fn outcome() -> QueryOutcome {
     QueryOutcome {
         warnings: Vec::new(),
+        revision: Some(3),
         answer: "It is\nred.".to_owned(),
         probability: 0.25,
         choices: None,

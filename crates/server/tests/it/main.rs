@@ -3,6 +3,7 @@
 
 mod access;
 mod access_refusals;
+mod as_if;
 mod audit;
 mod audit_failing;
 mod backup;
@@ -10,6 +11,7 @@ mod bodies;
 mod common;
 mod context;
 mod contract;
+mod dry_run;
 mod editing;
 mod embedding;
 mod erase;

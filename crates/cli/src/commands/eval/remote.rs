@@ -178,7 +178,7 @@ impl Remote {
                 };
                 let (variant, overrides) =
                     self.variants.iter().find(|(variant, _)| variant.name == other).ok_or_else(unknown)?;
-                let enabled = RetrievalOverride { enabled: Some(true), ..*overrides };
+                let enabled = RetrievalOverride { enabled: Some(true), ..overrides.clone() };
                 (plain(other, &format!("The service. {}", variant.about), true), enabled)
             }
         };
@@ -428,6 +428,7 @@ mod tests {
             k: Some(3),
             reject_percentile: Some(20.0),
             verify: Some(false),
+            ..RetrievalOverride::default()
         };
         assert_eq!(remote.variants[0].1, expected);
         assert_eq!(

@@ -26,7 +26,7 @@ pub(crate) const WHO_NAMES: [(&str, &[&str]); 7] = [
 
 /// Architecture invariant 9: every crate, from the lowest floor to the highest, and the crates of this
 /// workspace that it uses; what only its tests use is left out.
-pub(super) const FLOORS: [(&str, &[&str]); 45] = [
+pub(super) const FLOORS: [(&str, &[&str]); 47] = [
     ("failure", &[]),
     ("resilience", &["failure"]),
     ("figure", &[]),
@@ -46,20 +46,24 @@ pub(super) const FLOORS: [(&str, &[&str]); 45] = [
     ("audit", &["failure"]),
     ("backup", &["audit", "codebook", "failure", "keyring"]),
     ("relevance", &["codebook"]),
+    ("questions", &["codebook"]),
     ("prompt", &["nn"]),
     ("models", &["imaging", "nn", "prompt"]),
     ("inference", &["failure", "imaging", "models", "nn", "resilience"]),
     ("tuning", &["imaging", "models"]),
     ("editor-config", &["codebook", "imaging", "inference"]),
+    ("editor-types", &["codebook", "imaging", "inference", "questions", "text", "topology"]),
     (
         "editor",
         &[
             "archive",
             "codebook",
             "editor-config",
+            "editor-types",
             "failure",
             "imaging",
             "inference",
+            "questions",
             "relevance",
             "resilience",
             "text",

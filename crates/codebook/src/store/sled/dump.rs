@@ -13,6 +13,12 @@ use crate::records::EditRecord;
 use crate::store::dump::{DumpReport, DumpedRow};
 use crate::{CodebookError, Result};
 
+/// A row of the journal that is about a picture says so in this way, whoever wrote it.
+#[derive(serde::Deserialize)]
+struct Pictured {
+    image: ImageId,
+}
+
 /// What is known of the rows that were dumped.
 #[derive(Default)]
 struct Census {
@@ -47,12 +53,14 @@ impl SledStore {
                 return Ok(None);
             }
         }
-        let (mut faults, mut lost) = (self.faults.clone(), Vec::new());
+        let (mut faults, mut lost, mut pictured) = (self.faults.clone(), Vec::new(), BTreeSet::new());
         let (rows, end) = values::reached(self.journal_tree(), &[]);
         for (key, value) in rows {
             match value {
                 Ok(value) => {
                     census.rows += 1;
+                    let plain = self.unseal_row(&key, &value).unwrap_or_default();
+                    pictured.extend(serde_json::from_slice(&plain).ok().map(|row: Pictured| row.image));
                     if take(DumpedRow { tree: JOURNAL, key: &key, value: &value }).is_break() {
                         return Ok(None);
                     }
@@ -84,7 +92,7 @@ impl SledStore {
             let images = replay.live.iter().filter_map(|edit| census.of(name, *edit));
             report.images.extend(images.map(|(image, _)| *image));
         }
-        let all = census.edits.values().map(|(image, _)| *image);
+        let all = census.edits.values().map(|(image, _)| *image).chain(pictured);
         report.other_images = all.filter(|image| !report.images.contains(image)).collect();
         Ok(Some(report))
     }

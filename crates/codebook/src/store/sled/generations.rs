@@ -4,12 +4,12 @@
 use sled::Batch;
 
 use super::layout::{
-    CODEBOOKS, Head, MemberRow, VECTORS, abort, json, key_of, members_of_row, parse, under, vectors,
+    CODEBOOKS, Head, MEMBERS, MemberRow, VECTORS, abort, json, key_of, members_of_row, parse, under, vectors,
 };
 use super::{SledStore, values};
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
-use crate::records::{Draft, Embedding, Generation};
+use crate::records::{Draft, EditRecord, Embedding, Generation};
 use crate::store::contract::{LoggedEvent, unknown};
 use crate::{CodebookError, Result};
 
@@ -117,6 +117,41 @@ impl SledStore {
 
     pub(super) fn members_of(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>> {
         self.members_in(name, self.live(name)?, embedding, false)
+    }
+
+    pub(super) fn kept_edits_of(
+        &self,
+        name: &CodebookName,
+        edits: &[EditId],
+        embedding: &Embedding,
+    ) -> Result<Vec<(EditRecord, Vec<Member>)>> {
+        let mut found = Vec::with_capacity(edits.len());
+        for edit in edits {
+            // Erased between two of its rows, its key is gone: then it is as if it had been so before.
+            let row = self.kept_edit(name, *edit, embedding);
+            match row {
+                Err(_) if self.erasure_of(name, *edit).is_some() => {}
+                row => found.extend(row?),
+            }
+        }
+        Ok(found)
+    }
+
+    fn kept_edit(
+        &self,
+        name: &CodebookName,
+        edit: EditId,
+        embedding: &Embedding,
+    ) -> Result<Option<(EditRecord, Vec<Member>)>> {
+        let key = under(name, &edit.to_bytes());
+        if self.is_staged(name, edit)? {
+            return Ok(None);
+        }
+        let (record, rows) = (self.record_of(name, edit)?, self.read(MEMBERS, &key)?);
+        let Some((record, rows)) = record.zip(rows) else { return Ok(None) };
+        let rows = parse(self.tree(MEMBERS), &key, &rows)?;
+        let members = self.members_in(name, vec![(edit, rows)], embedding, false)?;
+        Ok((!members.is_empty()).then_some((record, members)))
     }
 
     /// Goes from generation to generation, so that those in use are passed over unread.

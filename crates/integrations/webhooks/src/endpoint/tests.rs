@@ -88,6 +88,14 @@ impl CodebookStore for Unreliable {
     fn members(&self, name: &CodebookName, embedding: &Embedding) -> Result<Vec<Member>> {
         self.0.members(name, embedding)
     }
+    fn kept_edits(
+        &self,
+        name: &CodebookName,
+        edits: &[EditId],
+        embedding: &Embedding,
+    ) -> Result<Vec<(EditRecord, Vec<Member>)>> {
+        self.0.kept_edits(name, edits, embedding)
+    }
     fn put_keys(&self, name: &CodebookName, id: GenerationId, members: &[Member]) -> Result<()> {
         self.0.put_keys(name, id, members)
     }

@@ -3,8 +3,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
+use ulid::Ulid;
+
 use crate::store::StoreRestore;
 use crate::store::contract::{CodebookStore as _, EventOrigin};
+use crate::store::journal::{JournalStore as _, RowKey};
 use crate::testing;
 
 type Row = (String, Vec<u8>, Vec<u8>);
@@ -35,9 +38,15 @@ fn a_store_made_of_the_rows_of_another_has_the_same_rows() {
     edited(&store, "ward", 11..13);
     store.commit_revert(&"ward-3".parse().unwrap(), testing::edit_id(2)).unwrap();
     store.put_outcome(&"ward".parse().unwrap(), testing::edit_id(11), &[7; 9000]).unwrap();
+    let about = ImageId::of(b"a picture of the journal's");
+    let row = serde_json::json!({"image": about, "question": "?"}).to_string();
+    let at = |id| RowKey { id: Ulid::from_parts(1, id), number: 0 };
+    store.put_row("canaries", at(1), row.as_bytes()).unwrap();
+    store.put_row("jobs", at(2), br#"{"image": 7}"#).unwrap();
     let (rows, report) = dumped(&store).unwrap();
     assert_eq!((report.codebooks, report.edits, report.rows), (2, 6, rows.len() as u64));
-    assert_eq!((report.images.len(), report.other_images.len()), (6, 1));
+    assert_eq!((report.images.len(), report.other_images.len()), (6, 2));
+    assert!(report.other_images.contains(&about));
     assert!(rows.is_sorted_by_key(|(tree, _, _)| NAMES.iter().position(|name| name == tree).unwrap_or(99)));
 
     let mut restored =

@@ -5,7 +5,7 @@ use reasonedit_inference::prompt::Role;
 use reasonedit_inference::{LogitRules, Sampling};
 use reasonedit_text::Warning;
 
-use super::{ImageSource, RetrievalOverride};
+use crate::{ImageSource, RetrievalOverride};
 
 /// A part of a turn.
 #[derive(Clone, Debug)]

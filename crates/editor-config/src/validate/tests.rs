@@ -26,5 +26,8 @@ fn what_is_out_of_range_is_named() {
     wrong(|c| c.retrieval.relevance.false_injection = 0.0, "retrieval.relevance.false_injection");
     wrong(|c| c.retrieval.relevance.confidence = 1.0, "retrieval.relevance.confidence");
     wrong(|c| c.answer.max_tokens = 2000, "answer.max_tokens");
+    wrong(|c| c.canaries.most = 10_001, "canaries.most");
+    wrong(|c| c.question_log.most = 0, "question_log.most");
+    wrong(|c| c.question_log.keep_days = 0, "question_log.keep_days");
     wrong(|c| c.answer.max_thinking_tokens = 10_000, "answer.max_thinking_tokens");
 }

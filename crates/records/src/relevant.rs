@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use crate::ids::{EditId, MemberId};
+use crate::ids::EditId;
 use crate::member::EntryKind;
-use crate::snapshot::Snapshot;
 
 /// What a question was held against, where it was asked what bears on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -56,20 +55,5 @@ impl Relevant {
         };
         let of_edit = self.edits.get(&edit).copied();
         own.into_iter().chain(of_edit).max_by(f64::total_cmp)
-    }
-
-    /// The keys that hold such sentences.
-    pub(crate) fn keys(&self, snapshot: &Snapshot) -> BTreeSet<MemberId> {
-        let stating = self.statements.values().flat_map(|statement| &statement.edits);
-        let edits: BTreeSet<EditId> = self.edits.keys().chain(stating).copied().collect();
-        let mut keys = BTreeSet::new();
-        for edit in edits {
-            for (member, merged_into) in snapshot.placed_members_of(edit) {
-                if self.score(member.kind, &member.sentence, edit).is_some() {
-                    keys.insert(merged_into.unwrap_or(member.id));
-                }
-            }
-        }
-        keys
     }
 }

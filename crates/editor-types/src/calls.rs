@@ -37,7 +37,8 @@ impl CallContext {
         Self { flow, ..self }
     }
 
-    pub(crate) fn options(self) -> CallOptions {
+    /// As the engine takes it.
+    pub fn options(self) -> CallOptions {
         CallOptions { priority: self.priority, deadline: self.deadline, flow: self.flow }
     }
 }

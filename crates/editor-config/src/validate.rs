@@ -1,12 +1,7 @@
 //! Ranges of the editor's numbers, so that a slip of the pen is told when the service starts and not by
 //! strange answers.
 
-use super::EditorConfig;
-
-/// A number that is out of its range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a setting of the editor is out of its range: {0}")]
-pub struct OutOfRange(pub &'static str);
+use super::{EditorConfig, OutOfRange};
 
 impl EditorConfig {
     /// Checks that every number is in its range. λ and the tap are checked where they meet the model, the
@@ -14,7 +9,7 @@ impl EditorConfig {
     /// what they bound.
     ///
     /// # Errors
-    /// [`OutOfRange`] with the field and its range.
+    /// The field that is not, and its range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
         let share = 0.0..=1.0;
         let unit = 0.0..=1.0f32;
@@ -83,6 +78,15 @@ impl EditorConfig {
             (
                 self.answer.max_thinking_tokens <= self.answer.max_thinking_tokens_limit,
                 "answer.max_thinking_tokens must be at most answer.max_thinking_tokens_limit",
+            ),
+            (self.canaries.most <= 10_000, "canaries.most must be 10000 at most"),
+            (
+                (1..=100_000).contains(&self.question_log.most),
+                "question_log.most must lie between 1 and 100000",
+            ),
+            (
+                (1..=3650).contains(&self.question_log.keep_days),
+                "question_log.keep_days must lie between 1 and 3650",
             ),
         ];
         match checks.iter().find(|(ok, _)| !ok) {

@@ -2,25 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{Fact, GenerationId, Opinion, Retrieval};
+use reasonedit_codebook::{EditId, Fact, GenerationId, Moment, Opinion, Retrieval};
 use reasonedit_inference::prompt::FormatFault;
 use reasonedit_inference::{FinishReason, TokenChoice};
 use reasonedit_text::Warning;
 use serde::{Deserialize, Serialize};
 
-use super::ImageSource;
+use crate::ImageSource;
 
 /// Per-request settings of retrieval; `None` means the configured default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalOverride {
     /// Whether to retrieve at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// How many keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
     /// Percentile of pairwise key distances beyond which nothing is retrieved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reject_percentile: Option<f64>,
     /// Whether what was retrieved is judged on the query's picture before it is put in front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<bool>,
+    /// The state of the codebook that is asked; none: the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Moment>,
+    /// Edits of it that are taken as never made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<EditId>,
 }
 
 /// What the model said of retrieved sentences when it was shown the query's picture.
@@ -129,6 +139,9 @@ pub struct QueryOutcome {
     pub verification: Option<Verification>,
     /// The generation of keys that was asked; `None` if none was (retrieval off, a codebook without edits).
     pub generation: Option<GenerationId>,
+    /// How many events of the codebook's history led to the state that was asked; of one without some of its
+    /// edits, to the one with them. `None` if none was asked.
+    pub revision: Option<u64>,
     /// The model's answer without the codebook, when asked to compare.
     pub unedited: Option<Opinion>,
     /// The prompt as the model got it: of a query facts and question, of a conversation everything, as the

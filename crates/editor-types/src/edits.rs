@@ -11,7 +11,7 @@ use reasonedit_text::Warning;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::ImageSource;
+use crate::{BrokenCanary, ImageSource};
 
 /// One statement of a person's reasoning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -150,6 +150,8 @@ pub struct EditView {
     pub timings_ms: BTreeMap<String, f64>,
     /// How often it was used.
     pub fired: Firings,
+    /// Canaries that it broke, right after it was made.
+    pub broken_canaries: Vec<BrokenCanary>,
     /// Whether this is a replay of an earlier request with the same idempotency key.
     pub replayed: bool,
 }
@@ -177,16 +179,19 @@ pub enum AbsentReason {
 }
 
 impl Absence {
-    pub(crate) fn not_asked() -> Self {
+    /// Nobody asked the model.
+    pub fn not_asked() -> Self {
         Self::new(AbsentReason::NotAsked, "The edit was made without asking the model.")
     }
 
-    pub(crate) fn not_kept() -> Self {
+    /// What it said is not remembered.
+    pub fn not_kept() -> Self {
         let detail = "It was not kept: the edit came from an archive, or the service stopped right after it was stored.";
         Self::new(AbsentReason::NotKept, detail)
     }
 
-    pub(crate) fn failed(detail: &str) -> Self {
+    /// It gave no answer, and this is why, for people.
+    pub fn failed(detail: &str) -> Self {
         Self::new(AbsentReason::Failed, detail)
     }
 
@@ -213,7 +218,7 @@ pub struct EditVersion {
 
 impl EditVersion {
     /// Versions of one edit, oldest first.
-    pub(crate) fn all(records: &[&Arc<EditRecord>]) -> Vec<Self> {
+    pub fn all(records: &[&Arc<EditRecord>]) -> Vec<Self> {
         let before = std::iter::once(None).chain(records.iter().map(Some));
         let versions = records.iter().zip(before).map(|(record, before)| Self {
             number: record.version(),
@@ -260,6 +265,13 @@ pub struct Firings {
     /// The last of them.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last: Option<OffsetDateTime>,
+}
+
+impl Firings {
+    /// With these as well.
+    pub fn and(self, other: Self) -> Self {
+        Self { queries: self.queries + other.queries, last: self.last.max(other.last) }
+    }
 }
 
 /// Candidate evidence that was looked at for a statement.

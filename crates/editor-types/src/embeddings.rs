@@ -2,6 +2,7 @@
 
 use reasonedit_codebook::Embedding;
 use reasonedit_inference::Pooling;
+use reasonedit_topology::{Selection, TapKey};
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen of the embedding E(x, t) = [h(x) ; λ·S(t)] of a codebook; the rest is the loaded
@@ -24,7 +25,7 @@ pub struct ActiveEmbedding {
     pub embedding: Embedding,
     /// Whether tap, pooling and λ were chosen for this codebook; else they are the configured ones.
     pub chosen: bool,
-    /// What [`crate::Editor::rollback`] goes back to.
+    /// What a rollback goes back to.
     pub previous: Option<Embedding>,
 }
 
@@ -59,4 +60,15 @@ pub struct ReembedProgress {
     pub kept: usize,
     /// Live edits; grows with those that come meanwhile.
     pub total: usize,
+}
+
+impl From<&Selection> for EmbeddingChoice {
+    fn from(selection: &Selection) -> Self {
+        let TapKey { tap, pooling } = selection.tap.chosen.clone();
+        let pooling = match pooling {
+            reasonedit_topology::Pooling::Mean => Pooling::Mean,
+            reasonedit_topology::Pooling::Last => Pooling::Last,
+        };
+        Self { tap, pooling, lambda: selection.weight.chosen }
+    }
 }
