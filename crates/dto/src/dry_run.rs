@@ -59,7 +59,7 @@ pub struct QuestionInput {
 }
 
 /// The questions of a dry run: a list, or `log`.
-#[derive(Serialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = DryRunQuestions)]
 #[allow(dead_code, reason = "describes `QuestionsInput` in the contract")]
@@ -67,12 +67,11 @@ pub enum DryRunQuestionsSchema {
     /// Those of the log.
     Log(LogSchema),
     /// These.
-    #[serde(skip_serializing)]
     Given(Vec<QuestionInput>),
 }
 
 /// The log of what was asked.
-#[derive(Serialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = DryRunLog)]
 #[allow(dead_code, reason = "describes `QuestionsInput` in the contract")]

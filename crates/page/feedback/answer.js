@@ -123,6 +123,11 @@ export function whyOf(found) {
     const superseded = withheld.every((one) => one.reason === "superseded");
     return [title, none(t(superseded ? "why.all-superseded" : "why.all-withheld", { n: withheld.length })), held(withheld, found, true)];
   }
+  if (found.familiarity?.familiar === false) {
+    const { distance, threshold } = found.familiarity;
+    return [title, none(t("why.unfamiliar")),
+      expert("p", { class: "distance" }, ruler(distance, threshold), " ", t("why.ruler", { distance: number(distance), limit: number(threshold) }))];
+  }
   if (found.nearest_distance === null) return [title, none(t("why.empty"))];
   if (found.relevance) {
     const { question, question_threshold: least } = found.relevance;
