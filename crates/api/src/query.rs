@@ -83,7 +83,20 @@ pub struct RetrievalInput {
     pub as_of: Option<MomentInput>,
     /// Answer as if these edits had not been made: their ULIDs.
     #[schema(value_type = Option<Vec<String>>, example = json!(["01KAEJ5W5M3H5C1T5P2R7Q8Y9Z"]))]
-    pub without: Option<Vec<EditId>>,
+    pub without: Option<Vec<EditIdInput>>,
+}
+
+/// The id of an edit from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct EditIdInput(pub EditId);
+
+impl TryFrom<String> for EditIdInput {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+        text.parse().map(Self).map_err(|_| "this is not the ULID of an edit")
+    }
 }
 
 /// A revision of the codebook, or an RFC 3339 time.
@@ -141,7 +154,7 @@ impl From<RetrievalInput> for RetrievalOverride {
             reject_percentile: input.reject_percentile,
             verify: input.verify,
             as_of: input.as_of.map(|moment| moment.0),
-            without: input.without.unwrap_or_default(),
+            without: input.without.unwrap_or_default().into_iter().map(|id| id.0).collect(),
         }
     }
 }
