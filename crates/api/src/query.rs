@@ -82,7 +82,7 @@ pub struct RetrievalInput {
     #[schema(value_type = Option<MomentSchema>)]
     pub as_of: Option<MomentInput>,
     /// Answer as if these edits had not been made: their ULIDs.
-    #[schema(value_type = Option<Vec<String>>, example = json!(["01KAEJ5W5M3H5C1T5P2R7Q8Y9Z"]))]
+    #[schema(value_type = Option<Vec<String>>, example = json!([]))]
     pub without: Option<Vec<EditIdInput>>,
 }
 

@@ -50,7 +50,7 @@ pub struct EditInput {
     pub metadata: Option<Map<String, Value>>,
     /// ULIDs of live edits of this codebook, about whatever picture and question, that don't stand while this
     /// one is live. Who names one names also those that say exactly the same.
-    #[schema(example = json!(["01KAEJ5W5M3H5C1T5P2R7Q8Y9Z"]))]
+    #[schema(example = json!([]))]
     pub supersedes: Option<Vec<String>>,
     /// What becomes of older edits about the same picture and question that answer otherwise; as it is
     /// configured if not given (`supersede`, unless somebody changed that).
