@@ -112,12 +112,12 @@ def test_a_correction_and_back(studio, backend, project):
     keep("prediction-of-another-picture", other)
     assert answer(other) == ["pumpkin"] and of_kind(other, "rectanglelabels"), other
 
-    # The annotator corrects herself: the edit is another, the earlier one is gone.
+    # The annotator corrects herself: the edit has a new version.
     results[1] = explained(*REASONS[1:])
     studio.call("PATCH", f"/api/annotations/{made['id']}/", json={"result": results})
     ended = backend.settled()[0]
     [replaced] = backend.edits()
-    assert replaced["id"] != edit["id"] and ended["reverted"] == [edit["id"]] and ended["edit"] == replaced["id"]
+    assert (replaced["id"], replaced["version"], ended["edit"]) == (edit["id"], 2, edit["id"]), ended
     assert len(replaced["reasoning"]) == 2
     assert backend_version(studio, project) not in (first_version, second["model_version"])
 
