@@ -14,7 +14,7 @@ pub mod retrieval;
 use std::collections::BTreeMap;
 
 use reasonedit_access::{AccessRole, Caller, CodebookScope};
-use reasonedit_editor::{CodebookName, Editor, EntryKind, ImageId, Opinion, Retrieval, Warning};
+use reasonedit_editor::{CodebookName, EditId, Editor, EntryKind, ImageId, Opinion, Retrieval, Warning};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
 use reasonedit_imaging::{DrawnBox, PixelBox};
@@ -77,6 +77,19 @@ pub struct BoxInput {
 impl From<BoxInput> for DrawnBox {
     fn from(drawn: BoxInput) -> Self {
         Self { x: drawn.x, y: drawn.y, width: drawn.width, height: drawn.height }
+    }
+}
+
+/// The id of an edit from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct EditIdInput(pub EditId);
+
+impl TryFrom<String> for EditIdInput {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.trim().parse().map(Self).map_err(|_| "this is not the ULID of an edit")
     }
 }
 

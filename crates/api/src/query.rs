@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use reasonedit_editor::{
-    ChoiceScore, EditId, FinishReason, FormatFault, Moment, QueryOutcome, RetrievalOverride,
-};
+use reasonedit_editor::{ChoiceScore, FinishReason, FormatFault, Moment, QueryOutcome, RetrievalOverride};
 use reasonedit_http::multipart::{Field, FilePart, FormBody};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::image::{IMAGE_PART, ImageInput, ImageSchema};
 use crate::retrieval::RetrievalDto;
-use crate::{OpinionDto, WarningDto, rounded};
+use crate::{EditIdInput, OpinionDto, WarningDto, rounded};
 
 /// A question about a picture.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -84,19 +82,6 @@ pub struct RetrievalInput {
     /// Answer as if these edits had not been made: their ULIDs.
     #[schema(value_type = Option<Vec<String>>, example = json!([]))]
     pub without: Option<Vec<EditIdInput>>,
-}
-
-/// The id of an edit from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct EditIdInput(pub EditId);
-
-impl TryFrom<String> for EditIdInput {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
-        text.parse().map(Self).map_err(|_| "this is not the ULID of an edit")
-    }
 }
 
 /// A revision of the codebook, or an RFC 3339 time.

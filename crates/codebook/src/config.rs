@@ -79,7 +79,8 @@ pub struct RetrievalParams {
     pub hubness: bool,
     /// Retrieve nothing if even the nearest key is far.
     pub gate: bool,
-    /// Retrieve nothing for a picture that is unlike all that the codebook has seen.
+    /// Retrieve nothing for a picture that is unlike all that the codebook has seen. Only where the
+    /// codebook's own configuration says so are its pictures kept at hand for it.
     pub familiarity: bool,
 }
 

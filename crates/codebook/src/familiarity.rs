@@ -42,7 +42,7 @@ impl Familiarity {
 /// See the module's description. Copies share structure.
 #[derive(Debug)]
 pub(crate) struct SeenPictures {
-    /// Length of the picture's part of keys; 0 where none is of the picture alone.
+    /// Length of the picture's part of keys; 0 where none is of the picture alone, and where nobody asks.
     vision_dim: usize,
     space: Space,
     /// The live edits about each, and the picture of each.
@@ -52,7 +52,9 @@ pub(crate) struct SeenPictures {
 
 impl SeenPictures {
     pub(crate) fn new(embedding: Option<&Embedding>, config: &CodebookConfig) -> Self {
-        let embedding = embedding.filter(|embedding| !embedding.tap.starts_with(OF_PAIRS));
+        // Nothing is kept up to date that nobody asks for.
+        let wanted = config.retrieval.familiarity;
+        let embedding = embedding.filter(|of| wanted && !of.tap.starts_with(OF_PAIRS));
         let of_pictures = embedding.map(|embedding| Embedding { sentence_dim: 0, ..embedding.clone() });
         let gate = GateConfig { reservoir: config.gate.reservoir.min(SAMPLE), ..config.gate };
         Self {

@@ -247,7 +247,8 @@ impl Snapshot {
     }
 
     /// How like the pictures of live edits one is whose question has this embedding; `None` where these are
-    /// too few to tell, or where no part of an embedding is of the picture alone.
+    /// too few to tell, where no part of an embedding is of the picture alone, and where the configuration
+    /// doesn't ask.
     pub fn familiarity(&self, query: &[f32]) -> Option<Familiarity> {
         self.pictures.of(query, &self.config)
     }

@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::contributor::Contributor;
-use crate::standing::{OnConflictDto, edit_ids};
+use crate::standing::OnConflictDto;
 use reasonedit_api::image::{IMAGE_PART, ImageInput, ImageSchema};
-use reasonedit_api::{BoxInput, Metadata};
+use reasonedit_api::{BoxInput, EditIdInput, Metadata};
 
 /// A correction: what was shown and asked, what is right, and why.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -50,8 +50,8 @@ pub struct EditInput {
     pub metadata: Option<Map<String, Value>>,
     /// ULIDs of live edits of this codebook, about whatever picture and question, that don't stand while this
     /// one is live. Who names one names also those that say exactly the same.
-    #[schema(example = json!([]))]
-    pub supersedes: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>, example = json!([]))]
+    pub supersedes: Option<Vec<EditIdInput>>,
     /// What becomes of older edits about the same picture and question that answer otherwise; as it is
     /// configured if not given (`supersede`, unless somebody changed that).
     pub on_conflict: Option<OnConflictDto>,
@@ -81,7 +81,6 @@ impl EditInput {
         verify: Option<bool>,
     ) -> Result<EditRequest> {
         let author = by.author(self.author)?;
-        let supersedes = edit_ids("/supersedes", self.supersedes.as_deref().unwrap_or_default())?;
         let image = resolve(self.image, fetcher, &by.scope, editor).await?;
         let mut warnings = Vec::new();
         let reasoning = self.reasoning.map(|said| said.into_statements(&mut warnings)).unwrap_or_default();
@@ -95,7 +94,7 @@ impl EditInput {
             author,
             tags: self.tags.unwrap_or_default(),
             metadata: Value::Object(self.metadata.unwrap_or_default()),
-            supersedes,
+            supersedes: self.supersedes.unwrap_or_default().into_iter().map(|id| id.0).collect(),
             on_conflict: self.on_conflict.map(Into::into),
             verify: verify.or(self.verify).unwrap_or(true),
             idempotency: None,

@@ -1,6 +1,6 @@
 //! What people say of answers.
 
-use reasonedit_api::rfc3339;
+use reasonedit_api::{EditIdInput, rfc3339};
 use reasonedit_feedback::{Feedback, FeedbackTally, FeedbackVerdict};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -47,8 +47,8 @@ pub struct FeedbackInput {
     /// The edits whose statements stood in front of the question: `edit_ids` of the answer's
     /// `retrieval.facts`. None, where the model answered by itself.
     #[serde(default)]
-    #[schema(max_items = 256)]
-    pub edits: Vec<String>,
+    #[schema(value_type = Vec<String>, max_items = 256)]
+    pub edits: Vec<EditIdInput>,
 }
 
 /// A person's word on an answer, as it is kept.
@@ -139,7 +139,8 @@ pub struct FeedbackParams {
     #[param(pattern = "^[a-z0-9-]{1,64}$", example = "default")]
     pub codebook: Option<String>,
     /// On answers that this edit stood in front of: its ULID.
-    pub edit: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub edit: Option<EditIdInput>,
     /// Those that agree, or those that disagree.
     #[param(inline)]
     pub verdict: Option<FeedbackVerdictDto>,

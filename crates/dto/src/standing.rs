@@ -1,7 +1,6 @@
 //! How an edit stands to others.
 
-use reasonedit_editor::{EditId, EditVersion, OnConflict};
-use reasonedit_http::problem::{Problem, Result};
+use reasonedit_editor::{EditVersion, OnConflict};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -66,17 +65,4 @@ impl From<&EditVersion> for EditVersionDto {
             changed: version.changed.iter().map(|&field| field.to_owned()).collect(),
         }
     }
-}
-
-/// The ids of edits at a place of the input.
-///
-/// # Errors
-/// 422 names the first that is none.
-pub(crate) fn edit_ids(place: &str, given: &[String]) -> Result<Vec<EditId>> {
-    let id = |(index, text): (usize, &String)| {
-        text.trim().parse().map_err(|error: reasonedit_editor::CodebookError| {
-            Problem::invalid(format!("{place}/{index}"), error.to_string())
-        })
-    };
-    given.iter().enumerate().map(id).collect()
 }

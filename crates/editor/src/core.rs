@@ -20,8 +20,17 @@ use crate::query::RelevanceGate;
 use crate::question_log::QuestionLog;
 use crate::states::States;
 
-/// Held while a request with an idempotency key is worked on.
-type Turn = Arc<tokio::sync::Mutex<()>>;
+/// Held by whoever has a turn.
+type Lock = Arc<tokio::sync::Mutex<()>>;
+
+/// What is done one after the other in a codebook.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Turn {
+    /// Working on requests with this idempotency key.
+    Request(String),
+    /// Holding edits against canaries, and storing them.
+    Canaries,
+}
 
 /// Shared by all handles of one editor.
 pub(crate) struct Core {
@@ -38,8 +47,8 @@ pub(crate) struct Core {
     /// Taken to read by whoever stores an edit, to write by a re-embedding while it makes the last keys and
     /// swaps.
     gate: Arc<tokio::sync::RwLock<()>>,
-    /// One lock for each idempotency key in use.
-    turns: Mutex<HashMap<(CodebookName, String), Turn>>,
+    /// One lock for each turn in use.
+    turns: Mutex<HashMap<(CodebookName, Turn), Lock>>,
     /// How often edits were used, until it is written.
     tally: Tally,
     /// Tells what bears on a question, where the configuration wants that.
@@ -181,14 +190,14 @@ impl Core {
         ids.generate().unwrap_or_else(|_| Ulid::new())
     }
 
-    /// Waits until no other request with this idempotency key is being worked on.
-    pub(crate) async fn idempotency_turn(&self, codebook: &CodebookName, key: &str) -> OwnedMutexGuard<()> {
-        let turn = {
+    /// Waits until nobody else has this turn in the codebook; it ends when what is given is dropped.
+    pub(crate) async fn turn(&self, codebook: &CodebookName, turn: Turn) -> OwnedMutexGuard<()> {
+        let lock = {
             let mut turns = self.turns.lock();
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry((codebook.clone(), key.to_owned())).or_default())
+            turns.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(turns.entry((codebook.clone(), turn)).or_default())
         };
-        turn.lock_owned().await
+        lock.lock_owned().await
     }
 }
 

@@ -31,7 +31,7 @@ use time::OffsetDateTime;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::config::OnBreak;
-use crate::core::Core;
+use crate::core::{Core, Turn};
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
@@ -93,7 +93,7 @@ impl EditPipeline<'_> {
         validate::edit(&request, &self.core.config().limits)?;
         // Held until the edit is stored, so that the same request sent twice at once makes one edit.
         let _turn = match &request.idempotency {
-            Some(key) => Some(self.core.idempotency_turn(self.codebook, &key.key).await),
+            Some(key) => Some(self.core.turn(self.codebook, Turn::Request(key.key.clone())).await),
             None => None,
         };
         if let Some(replay) = self.replay_of(request.idempotency.as_ref()).await? {
@@ -141,8 +141,7 @@ impl EditPipeline<'_> {
         if !looks || !self.core.canaries().has(self.codebook) {
             return Ok((None, Vec::new()));
         }
-        // No client's key has a control character.
-        let turn = self.core.idempotency_turn(self.codebook, "\0canaries").await;
+        let turn = self.core.turn(self.codebook, Turn::Canaries).await;
         let snapshot = match self.core.existing(self.codebook)? {
             Some(book) => book.snapshot(),
             None => Arc::new(Snapshot::empty(&self.core.config().codebook)),

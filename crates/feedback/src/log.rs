@@ -1,6 +1,7 @@
 //! See [`FeedbackLog`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ struct Kept {
 struct Known {
     /// Each word, by whose it is and of which answer.
     voices: HashMap<[u8; 16], Ulid>,
+    /// All of them, in the order they were given.
+    ids: BTreeSet<Ulid>,
     tallies: HashMap<(CodebookName, EditId), FeedbackTally>,
     last: Ulid,
 }
@@ -61,6 +64,7 @@ impl FeedbackFilter {
 impl Known {
     fn add(&mut self, word: &Feedback) {
         self.voices.insert(word.voice(), word.id);
+        self.ids.insert(word.id);
         self.last = self.last.max(word.id);
         for edit in &word.edits {
             let tally = self.tallies.entry((word.codebook.clone(), *edit)).or_default();
@@ -70,6 +74,7 @@ impl Known {
 
     fn remove(&mut self, word: &Feedback) {
         self.voices.remove(&word.voice());
+        self.ids.remove(&word.id);
         for edit in &word.edits {
             let name = (word.codebook.clone(), *edit);
             if let Some(tally) = self.tallies.get_mut(&name) {
@@ -163,10 +168,10 @@ impl FeedbackLog {
         cursor: Option<Ulid>,
         limit: usize,
     ) -> Result<(Vec<Feedback>, Option<Ulid>)> {
-        // Newest first, while the journal reads forward: the ids are known, the rows are read as they come.
-        let mut ids: Vec<Ulid> = self.0.known.lock().voices.values().copied().collect();
-        ids.retain(|id| cursor.is_none_or(|cursor| *id < cursor));
-        ids.sort_unstable_by(|a, b| b.cmp(a));
+        // Nobody waits for these reads: the ids alone are taken under the lock.
+        let below = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids: Vec<Ulid> =
+            self.0.known.lock().ids.range((Bound::Unbounded, below)).rev().copied().collect();
         let mut page: Vec<Feedback> = Vec::new();
         for id in ids {
             // One that was taken back meanwhile is not there.

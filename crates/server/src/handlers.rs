@@ -22,11 +22,12 @@ pub(crate) mod tokens;
 pub(crate) mod training_data;
 pub(crate) mod versions;
 
-use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use reasonedit_editor::EditId;
 use reasonedit_http::problem::{Problem, Result};
+use ulid::Ulid;
 
 /// An edit's id in the path. What can't be an id is simply not there: 404.
 pub(crate) struct EditIdPath(pub(crate) EditId);
@@ -35,11 +36,21 @@ impl<S: Send + Sync> FromRequestParts<S> for EditIdPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let text: Result<axum::extract::Path<String>, PathRejection> =
-            axum::extract::Path::from_request_parts(parts, state).await;
-        let id = text.ok().and_then(|axum::extract::Path(text)| text.parse().ok());
-        id.map(Self).ok_or_else(|| Problem::not_found("No edit has an id like this."))
+        let path = Path::from_request_parts(parts, state).await;
+        let id = id_of(path, || Problem::not_found("No edit has an id like this."))?;
+        Ok(Self(EditId(id)))
     }
+}
+
+/// A ULID in the path. What can't be one is simply not there.
+///
+/// # Errors
+/// `missing`.
+pub(crate) fn id_of(
+    path: std::result::Result<Path<String>, PathRejection>,
+    missing: impl FnOnce() -> Problem,
+) -> Result<Ulid> {
+    path.ok().and_then(|Path(text)| Ulid::from_string(&text).ok()).ok_or_else(missing)
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ use crate::testing::{edit_id, embedding, member, record};
 const DIM: u32 = 3;
 
 fn config(pictures: usize) -> CodebookConfig {
-    CodebookConfig { familiarity: FamiliarityConfig { pictures, ..Default::default() }, ..Default::default() }
+    CodebookConfig {
+        familiarity: FamiliarityConfig { pictures, ..Default::default() },
+        retrieval: RetrievalParams { familiarity: true, ..Default::default() },
+        ..Default::default()
+    }
 }
 
 /// An answer about a picture, whose place in the picture's part follows from which it is.

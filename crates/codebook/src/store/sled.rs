@@ -52,7 +52,7 @@ mod whole;
 pub use layout::SCHEMA;
 use layout::{
     CODEBOOKS, EDITS, EVENTS, Head, IDEMPOTENCY, KEYS_OF, MEMBERS, MemberRow, NAMES, OUTCOMES, OWN_KEYS,
-    REVERTS, abort, edit_of, idempotency_key, json, key_of, key_of_row, parse, under,
+    REVERTS, abort, edit_of, idempotency_key, json, key_of, key_of_row, open_trees, parse, under,
 };
 pub(super) use rewrite::is_sealed;
 pub(super) use salvage::salvage;
@@ -305,14 +305,6 @@ pub(super) fn own_keys(folder: &Path) -> Result<Arc<Keyring>> {
 /// A crash between creating the folder and writing the version leaves trees without anything in them.
 fn schema_may_begin(db: &Db) -> bool {
     db.tree_names().iter().all(|name| db.open_tree(name).is_ok_and(|tree| tree.is_empty()))
-}
-
-fn open_trees(db: &Db) -> Result<[Tree; NAMES.len()]> {
-    let mut trees = Vec::with_capacity(NAMES.len());
-    for name in NAMES {
-        trees.push(db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e))?);
-    }
-    trees.try_into().map_err(|_| CodebookError::store("open a tree", "one is missing"))
 }
 
 impl CodebookStore for SledStore {

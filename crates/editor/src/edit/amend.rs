@@ -10,6 +10,7 @@ use reasonedit_text::same;
 use time::OffsetDateTime;
 
 use super::{EditPipeline, outcome};
+use crate::core::Turn;
 use crate::error::{EditorError, FieldError};
 use crate::types::{Amendment, EditRequest, EditView, ImageSource, StatementInput};
 use crate::validate;
@@ -113,7 +114,7 @@ impl EditPipeline<'_> {
     pub(crate) async fn amend(&self, id: EditId, amendment: Amendment) -> Result<EditView, EditorError> {
         let began = std::time::Instant::now();
         let _turn = match &amendment.idempotency {
-            Some(key) => Some(self.core.idempotency_turn(self.codebook, &key.key).await),
+            Some(key) => Some(self.core.turn(self.codebook, Turn::Request(key.key.clone())).await),
             None => None,
         };
         if let Some(replay) = self.replay_of(amendment.idempotency.as_ref()).await? {

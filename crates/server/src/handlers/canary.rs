@@ -1,5 +1,6 @@
 //! `/canaries`.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -14,6 +15,7 @@ use reasonedit_http::payload::JsonPayload;
 use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_http::shares::Asked;
 
+use super::id_of;
 use crate::state::AppState;
 
 /// Put a canary
@@ -87,11 +89,11 @@ pub(crate) async fn remove(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
     audited: Audited,
-    Path(id): Path<String>,
+    path: std::result::Result<Path<String>, PathRejection>,
     Query(params): Query<CodebookParams>,
 ) -> Result<StatusCode> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
-    let id = id.parse().map_err(|_| Problem::not_found("No canary has an id like this."))?;
+    let id = id_of(path, || Problem::not_found("No canary has an id like this."))?;
     state.editor()?.remove_canary(&codebook, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

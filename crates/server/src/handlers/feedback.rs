@@ -1,5 +1,6 @@
 //! `/feedback`.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -19,12 +20,8 @@ use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_resilience::blocking;
 use ulid::Ulid;
 
+use super::id_of;
 use crate::state::AppState;
-
-/// An edit's id from outside.
-fn edit_id(pointer: impl Into<String>, text: &str) -> Result<EditId> {
-    text.parse().map_err(|_| Problem::invalid(pointer, "Not a ULID of an edit."))
-}
 
 /// Say whether an answer is right
 ///
@@ -48,8 +45,7 @@ pub(crate) async fn give(
     JsonPayload { value: input, held: _held }: JsonPayload<FeedbackInput>,
 ) -> Result<Response> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
-    let ids = input.edits.iter().enumerate().map(|(at, id)| edit_id(format!("/edits/{at}"), id));
-    let edits: Vec<EditId> = ids.collect::<Result<_>>()?;
+    let edits: Vec<EditId> = input.edits.into_iter().map(|id| id.0).collect();
     audited.edits(&edits);
     let by = caller.name().map(str::to_owned);
     let word = NewFeedback { codebook, answer: input.answer_id, edits, verdict: input.verdict.into(), by };
@@ -75,9 +71,12 @@ pub(crate) async fn list(
     Query(params): Query<FeedbackParams>,
 ) -> Result<Json<FeedbackPageDto>> {
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
-    let edit = params.edit.as_deref().map(|id| edit_id("/edit", id)).transpose()?;
     let (limit, cursor) = (page_limit(params.limit)?, page_cursor::<Ulid>(params.cursor.as_deref())?);
-    let filter = FeedbackFilter { codebook: Some(codebook), edit, verdict: params.verdict.map(Into::into) };
+    let filter = FeedbackFilter {
+        codebook: Some(codebook),
+        edit: params.edit.map(|id| id.0),
+        verdict: params.verdict.map(Into::into),
+    };
     let feedback = state.feedback()?.clone();
     let (words, next) =
         blocking(move || feedback.list(&filter, cursor, limit).map_err(Problem::from)).await?;
@@ -125,15 +124,12 @@ pub(crate) async fn take_back(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
     audited: Audited,
-    path: std::result::Result<Path<String>, axum::extract::rejection::PathRejection>,
+    path: std::result::Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode> {
     let missing = || Problem::not_found("No feedback has an id like this.");
-    let id = path.ok().and_then(|Path(id)| id.parse::<Ulid>().ok()).ok_or_else(missing)?;
-    let feedback = state.feedback()?.clone();
-    let word = {
-        let feedback = feedback.clone();
-        blocking(move || feedback.get(id).map_err(Problem::from)).await?
-    };
+    let id = id_of(path, missing)?;
+    let (feedback, taken_back) = (state.feedback()?.clone(), state.feedback()?.clone());
+    let word = blocking(move || feedback.get(id).map_err(Problem::from)).await?;
     // What is of a codebook that the token is not for is as one that isn't there.
     require_codebook(&caller, &word.codebook).map_err(|_| missing())?;
     audited.codebook(word.codebook);
@@ -141,6 +137,6 @@ pub(crate) async fn take_back(
         let detail = "To take back what others said needs the role editor.";
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
-    blocking(move || feedback.take_back(id).map_err(Problem::from)).await?;
+    blocking(move || taken_back.take_back(id).map_err(Problem::from)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -17,6 +17,7 @@ use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_resilience::blocking;
 use time::OffsetDateTime;
 
+use super::id_of;
 use crate::state::AppState;
 
 /// Who am I
@@ -120,7 +121,7 @@ pub(crate) async fn revoke(
 ) -> Result<Json<TokenDto>> {
     let (tokens, now) = (kept(&state)?, OffsetDateTime::now_utc());
     let missing = || Problem::not_found("No token has an id like this.");
-    let id = path.ok().and_then(|Path(id)| id.parse::<ulid::Ulid>().ok()).ok_or_else(missing)?;
+    let id = id_of(path, missing)?;
     audited.token(id);
     let revoked = blocking(move || tokens.revoke(&id.to_string(), now).map_err(Problem::from)).await?;
     tracing::info!(token = %id, "a token was revoked");

@@ -5,8 +5,8 @@ use reasonedit_imaging::PixelBox;
 use reasonedit_keyring::{KeyId, KeyringError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sled::Tree;
 use sled::transaction::ConflictableTransactionError;
+use sled::{Db, Tree};
 
 use super::values::{self, Abort};
 use crate::ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
@@ -32,6 +32,15 @@ pub(super) const IDEMPOTENCY: usize = 7;
 pub(super) const STAGED: usize = 8;
 pub(super) const NAMES: [&str; 9] =
     ["codebooks", "edits", "members", "vectors", "events", "reverts", "outcomes", "idempotency", "staged"];
+
+/// Opens the trees, in the order of their names.
+pub(super) fn open_trees(db: &Db) -> Result<[Tree; NAMES.len()]> {
+    let mut trees = Vec::with_capacity(NAMES.len());
+    for name in NAMES {
+        trees.push(db.open_tree(name).map_err(|e| CodebookError::store("open a tree", e))?);
+    }
+    trees.try_into().map_err(|_| CodebookError::store("open a tree", "one is missing"))
+}
 
 /// What stands at the head of a codebook: which generations of vectors are in use. Fields that came after the
 /// first version are left out where they say nothing.
