@@ -224,7 +224,7 @@ def test_every_page_is_in_the_index():
 
 def test_the_table_of_problems_is_the_services_own():
     """The one in docs/errors.md has a row for every kind that the service can answer with, with its status."""
-    snapshot = next((ROOT / "crates" / "http" / "src" / "snapshots").glob("*the_table_of_statuses_types_and_titles.snap"))
+    snapshot = next((ROOT / "crates" / "http" / "src").rglob("*the_table_of_statuses_types_and_titles.snap"))
     known = re.findall(r"^(\d{3}) ([a-z-]+): ", snapshot.read_text(encoding="utf-8"), re.MULTILINE)
     told = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", (DOCS / "errors.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert known and sorted(told) == sorted(known)
