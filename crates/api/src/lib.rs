@@ -81,9 +81,15 @@ impl From<BoxInput> for DrawnBox {
 }
 
 /// The id of an edit from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "EditId")]
 pub struct EditIdInput(pub EditId);
+
+impl From<EditIdInput> for EditId {
+    fn from(id: EditIdInput) -> Self {
+        id.0
+    }
+}
 
 impl TryFrom<String> for EditIdInput {
     type Error = &'static str;

@@ -126,8 +126,11 @@ pub enum OmittedReasonDto {
 pub enum WithheldReasonDto {
     /// The model says that the picture doesn't show it.
     NotShown,
-    /// Another answer to the same question is borne out better.
+    /// Another answer to the same question fits the picture better, or what this says is at odds with it.
     Contradicted,
+    /// Another answer to the same question fits the picture as well: nothing tells which of them holds, so
+    /// that neither is put in front.
+    Undecided,
     /// Nothing that it rests on can be judged, and the question is outside of the radius of its key.
     OutOfReach,
     /// A newer edit about the same picture and question gives another answer, and no edit that stands says
@@ -140,6 +143,7 @@ impl From<WithheldReason> for WithheldReasonDto {
         match reason {
             WithheldReason::NotShown => Self::NotShown,
             WithheldReason::Contradicted => Self::Contradicted,
+            WithheldReason::Undecided => Self::Undecided,
             WithheldReason::OutOfReach => Self::OutOfReach,
         }
     }

@@ -328,6 +328,10 @@ pub(crate) struct RecordsArgs {
     /// Write probes of perception (`probes.jsonl`) in place of edits
     #[arg(long)]
     pub(crate) probes: bool,
+
+    /// Write pairs of edits that differ in one detail, as a side or a length, that decides the answer
+    #[arg(long, conflicts_with = "probes")]
+    pub(crate) pairs: bool,
 }
 
 /// Other things the world can write.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use reasonedit_editor::{
-    Absence, AbsentReason, Conflict, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo,
+    Absence, AbsentReason, Conflict, Contradiction, EditRecord, EditView, EntryView, Evidence,
+    EvidenceSource, ImageInfo,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::canary::BrokenCanaryDto;
+use crate::conflict::{ConflictReasonDto, ResolutionDto};
 use reasonedit_api::{KindDto, Metadata, OpinionDto, WarningDto, rfc3339, rounded};
 
 use crate::standing::{EditVersionDto, OnConflictDto};
@@ -54,7 +56,8 @@ pub struct EditDto {
     #[schema(nullable = false)]
     pub after_absent: Option<AbsenceDto>,
     /// Live edits about the same picture and question that are older and answer otherwise, newest first: they
-    /// stand back for this one.
+    /// stand back for this one. Behind them those that contradict it on other pictures, with
+    /// `contradiction`: both stand until somebody decides (`POST /conflicts/{id}/resolve`).
     pub conflicts: Vec<ConflictDto>,
     /// The edit that stands in the place of this one, as it names it or answers otherwise about the same
     /// picture and question: what this edit alone says is not put in front of questions until that one is
@@ -142,6 +145,38 @@ pub struct ConflictDto {
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,
+    /// How the two contradict each other; absent where they were not held against each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub contradiction: Option<ContradictionDto>,
+}
+
+/// How an edit and another contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Contradiction)]
+pub struct ContradictionDto {
+    /// ULID of the pair, for `/conflicts/{id}`.
+    pub id: String,
+    /// What they disagree in.
+    pub reason: ConflictReasonDto,
+    /// What this edit says.
+    pub says: String,
+    /// What the other says against it.
+    pub other_says: String,
+    /// What was decided about the pair; `null` where nothing was.
+    pub resolution: Option<ResolutionDto>,
+}
+
+impl From<&Contradiction> for ContradictionDto {
+    fn from(found: &Contradiction) -> Self {
+        Self {
+            id: found.id.to_string(),
+            reason: found.reason.into(),
+            says: found.says.clone(),
+            other_says: found.other_says.clone(),
+            resolution: found.resolution.as_ref().map(Into::into),
+        }
+    }
 }
 
 impl From<&Conflict> for ConflictDto {
@@ -151,6 +186,7 @@ impl From<&Conflict> for ConflictDto {
             answer: conflict.answer.clone(),
             author: conflict.author.clone(),
             created_at: rfc3339(conflict.created_at),
+            contradiction: conflict.found.as_ref().map(Into::into),
         }
     }
 }

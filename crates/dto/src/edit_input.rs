@@ -121,6 +121,10 @@ pub struct AmendInput {
     /// Anything worth keeping with it, in place of what was.
     #[schema(value_type = Option<Metadata>)]
     pub metadata: Option<Map<String, Value>>,
+    /// ULIDs of live edits that the new version takes the place of: they are kept, and not told any more while
+    /// it stands.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub supersedes: Option<Vec<EditIdInput>>,
     /// Who says so.
     pub author: Option<String>,
     /// Ask the model after it; `true` if not given.
@@ -139,6 +143,7 @@ impl AmendInput {
             reasoning: self.reasoning.map(|said| said.into_statements(&mut warnings)),
             tags: self.tags,
             metadata: self.metadata.map(Value::Object),
+            supersedes: self.supersedes.unwrap_or_default().into_iter().map(|id| id.0).collect(),
             author: by.author(self.author)?,
             verify: self.verify.unwrap_or(true),
             expected: None,

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backup;
 pub mod canary;
 pub mod codebook;
+pub mod conflict;
 pub mod contributor;
 pub mod dry_run;
 pub mod edit;

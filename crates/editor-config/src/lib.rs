@@ -285,6 +285,8 @@ pub struct VerifyConfig {
     pub statements: usize,
     /// An edit of which no statement can be judged speaks within this multiple of its key's radius.
     pub unjudged_reach: f64,
+    /// Answers to one question that exclude each other.
+    pub disputes: DisputeConfig,
 }
 
 impl Default for VerifyConfig {
@@ -296,8 +298,57 @@ impl Default for VerifyConfig {
             candidates: 24,
             statements: 48,
             unjudged_reach: 1.0,
+            disputes: DisputeConfig::default(),
         }
     }
+}
+
+/// Which of several answers to one question is put in front, where the picture bears out more than one. The
+/// numbers were chosen on pairs of the demo world that differ in one detail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DisputeConfig {
+    /// The better borne out stands where its support is above the other's by so much, and their edits differ
+    /// in no side, negation, number or opposite.
+    pub margin: f64,
+    /// The model tells two edits apart where the log-odds of what they say differ by so much between their own
+    /// pictures (nats).
+    pub min_gap: f64,
+    /// And where the asked picture lies so far from the middle between them (0 to 1).
+    pub min_place: f64,
+    /// Pictures tell them apart where the difference of the distances is above this share of their sum.
+    pub min_nearness: f64,
+    /// Questions are the same from this cosine of their embeddings on, unless they differ in a detail.
+    pub same_question: f64,
+    /// Answers that are held against each other at most; the worse borne out are left out.
+    pub contenders: usize,
+    /// What becomes of two that nothing tells apart.
+    pub undecided: Undecided,
+}
+
+impl Default for DisputeConfig {
+    fn default() -> Self {
+        Self {
+            margin: 0.1,
+            min_gap: 2.0,
+            min_place: 0.25,
+            min_nearness: 0.05,
+            same_question: 0.95,
+            contenders: 4,
+            undecided: Undecided::default(),
+        }
+    }
+}
+
+/// What becomes of two answers that nothing tells apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecided {
+    /// Neither is put in front, and that is said.
+    #[default]
+    Withhold,
+    /// The newer stands.
+    Newer,
 }
 
 /// Answers.
@@ -392,13 +443,22 @@ impl Default for QuestionLogConfig {
 
 /// What becomes of older edits about the same picture and question that answer otherwise, where a request
 /// doesn't say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConflictConfig {
     /// In any codebook.
     pub on_conflict: OnConflict,
     /// In these.
     pub codebooks: BTreeMap<CodebookName, OnConflict>,
+    /// Whether edits are held against those about other pictures when they are made (where retrieval is
+    /// verified): what contradicts each other is told and listed.
+    pub find: bool,
+}
+
+impl Default for ConflictConfig {
+    fn default() -> Self {
+        Self { on_conflict: OnConflict::default(), codebooks: BTreeMap::new(), find: true }
+    }
 }
 
 /// Bounds of what a person may send.

@@ -14,6 +14,7 @@ impl EditorConfig {
         let share = 0.0..=1.0;
         let unit = 0.0..=1.0f32;
         let (grid, augment, verify) = (&self.patchify.grid, &self.radius.augment, &self.retrieval.verify);
+        let disputes = &verify.disputes;
         let fits = |kernel: &reasonedit_imaging::grid::Kernel| {
             (1..=grid.rows).contains(&kernel.rows) && (1..=grid.columns).contains(&kernel.columns)
         };
@@ -62,6 +63,22 @@ impl EditorConfig {
             (
                 verify.unjudged_reach.is_finite() && verify.unjudged_reach >= 0.0,
                 "retrieval.verify.unjudged_reach must be finite and at least 0",
+            ),
+            (
+                [disputes.margin, disputes.min_gap].iter().all(|least| least.is_finite() && *least >= 0.0),
+                "retrieval.verify.disputes.margin and min_gap must be finite and at least 0",
+            ),
+            (
+                [disputes.min_place, disputes.min_nearness].iter().all(|least| share.contains(least)),
+                "retrieval.verify.disputes.min_place and min_nearness must lie between 0 and 1",
+            ),
+            (
+                (-1.0..=1.0).contains(&disputes.same_question),
+                "retrieval.verify.disputes.same_question must lie between -1 and 1",
+            ),
+            (
+                (2..=100).contains(&disputes.contenders),
+                "retrieval.verify.disputes.contenders must lie between 2 and 100",
             ),
             (
                 is_open_share(self.retrieval.relevance.false_injection),

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use reasonedit_codebook::{
     EditId, EditRecord, EntryView, Evidence, GenerationId, ImageInfo, OnConflict, Opinion,
 };
+use reasonedit_conflicts::{ConflictReason, FoundConflict, Resolution};
 use reasonedit_imaging::{DrawnBox, PixelBox};
 use reasonedit_text::Warning;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use ulid::Ulid;
 
 use crate::{BrokenCanary, ImageSource};
 
@@ -98,6 +100,8 @@ pub struct Amendment {
     pub tags: Option<Vec<String>>,
     /// What the client wants kept.
     pub metadata: Option<serde_json::Value>,
+    /// Live edits that it takes the place of, besides those of the version before.
+    pub supersedes: Vec<EditId>,
     /// Who says so.
     pub author: Option<String>,
     /// Ask the model after it.
@@ -243,6 +247,34 @@ pub struct Conflict {
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// How the two contradict each other, where they were held against each other.
+    pub found: Option<Contradiction>,
+}
+
+/// How an edit and another contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contradiction {
+    /// The pair.
+    pub id: Ulid,
+    /// What they disagree in.
+    pub reason: ConflictReason,
+    /// What the edit says.
+    pub says: String,
+    /// What the other says against it.
+    pub other_says: String,
+    /// What was decided about the pair.
+    pub resolution: Option<Resolution>,
+}
+
+/// A pair of edits that contradict each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConflictView {
+    /// The pair.
+    pub pair: FoundConflict,
+    /// The edits as they are now, the one that was there first.
+    pub edits: [Conflict; 2],
+    /// What each says against the other.
+    pub says: [String; 2],
 }
 
 impl From<&EditRecord> for Conflict {
@@ -252,6 +284,7 @@ impl From<&EditRecord> for Conflict {
             answer: record.answer.clone(),
             author: record.author.clone(),
             created_at: record.created_at,
+            found: None,
         }
     }
 }

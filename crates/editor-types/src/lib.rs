@@ -13,8 +13,8 @@ pub use calls::CallContext;
 pub use canaries::{BrokenCanary, Canary, CanaryRequest};
 pub use chat::{AskedForm, ChatPart, ChatRequest, ChatTurn, Decoding};
 pub use edits::{
-    Absence, AbsentReason, Amendment, Conflict, EditRequest, EditVersion, EditView, EvidenceFound, Firings,
-    IdempotencyKey, PatchOpinion, PatchSearch, StatementInput,
+    Absence, AbsentReason, Amendment, Conflict, ConflictView, Contradiction, EditRequest, EditVersion,
+    EditView, EvidenceFound, Firings, IdempotencyKey, PatchOpinion, PatchSearch, StatementInput,
 };
 pub use embeddings::{ActiveEmbedding, EmbeddingChoice, ReembedProgress, ReembedStage};
 pub use foresight::{AnswerThere, ComparedQuestion, DryRunOutcome, DryRunQuestions, Effect, QuestionEffect};

@@ -59,8 +59,10 @@ pub struct Withheld {
 pub enum WithheldReason {
     /// The model says that the picture doesn't show it.
     NotShown,
-    /// Another answer to the same question is borne out better.
+    /// Another answer to the same question fits the picture better, or what this says is at odds with it.
     Contradicted,
+    /// Another answer to the same question fits the picture as well, so that neither is put in front.
+    Undecided,
     /// Nothing that it rests on can be judged, and the question is outside of the radius of its key.
     OutOfReach,
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use reasonedit_codebook::{Codebook, CodebookError, CodebookName, ImageStore, Library};
+use reasonedit_conflicts::ConflictLog;
 use reasonedit_imaging::{PixelRules, RgbImage};
 use reasonedit_inference::{EngineHandle, ModelInfo, SentenceInfo};
 use reasonedit_questions::KeptQuestions;
@@ -16,7 +17,7 @@ use crate::config::EditorConfig;
 use crate::error::EditorError;
 use crate::firings::Tally;
 use crate::pictures::Pictures;
-use crate::query::RelevanceGate;
+use crate::query::{RelevanceGate, Remembered};
 use crate::question_log::QuestionLog;
 use crate::states::States;
 
@@ -59,6 +60,10 @@ pub(crate) struct Core {
     canaries: KeptQuestions,
     /// What was asked, where that is logged.
     question_log: QuestionLog,
+    /// Edits that contradict each other.
+    conflict_log: ConflictLog,
+    /// What tells edits apart, as far as it doesn't change.
+    remembered: Remembered,
 }
 
 impl Core {
@@ -85,6 +90,7 @@ impl Core {
         let backgrounds = Backgrounds::read(config.radius.backgrounds.as_deref(), &config.image)?;
         let canaries = KeptQuestions::open(&library, "canaries", config.canaries.most)?;
         let question_log = QuestionLog::open(&library, &config.question_log)?;
+        let conflict_log = ConflictLog::open(&library)?;
         let states = States::new(config.retrieval.hypothetical.clone());
         Ok(Self {
             engine,
@@ -103,6 +109,8 @@ impl Core {
             states,
             canaries,
             question_log,
+            conflict_log,
+            remembered: Remembered::default(),
         })
     }
 
@@ -164,6 +172,14 @@ impl Core {
 
     pub(crate) fn question_log(&self) -> &QuestionLog {
         &self.question_log
+    }
+
+    pub(crate) fn conflict_log(&self) -> &ConflictLog {
+        &self.conflict_log
+    }
+
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     pub(crate) fn states(&self) -> &States {

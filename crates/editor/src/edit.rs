@@ -31,6 +31,7 @@ use time::OffsetDateTime;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::config::OnBreak;
+use crate::conflicts;
 use crate::core::{Core, Turn};
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
@@ -122,9 +123,13 @@ impl EditPipeline<'_> {
         let (_turn, broken) = self.hold_against_canaries(&record, &mut made, &edit.picture).await?;
         let (members, embedder) = made;
         let (record, applied) = self.store(record, members, embedder, &edit.picture, &mut timings).await?;
+        self.find_contradictions(record.id, &edit.picture).await;
         let after = self.after(&record, &edit).await;
-        let view = EditView { broken_canaries: broken, ..view(record, applied, after, &timings, began) };
+        let mut view = EditView { broken_canaries: broken, ..view(record, applied, after, &timings, began) };
         outcome::remember(self.core, self.codebook, &view).await;
+        if let Some(book) = self.core.existing(self.codebook)? {
+            conflicts::tell(self.core, self.codebook, &book.snapshot(), &mut view);
+        }
         Ok(view)
     }
 

@@ -2,6 +2,7 @@
 
 use reasonedit_archive::ArchiveError;
 use reasonedit_codebook::{CodebookError, EditId, Embedding, ImageId, MemberId};
+use reasonedit_conflicts::ConflictError;
 use reasonedit_editor_config::OutOfRange;
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::EngineError;
@@ -73,6 +74,9 @@ pub enum EditorError {
     /// No canary has this id.
     #[error("there is no canary {0} of this codebook")]
     UnknownCanary(Ulid),
+    /// No pair of edits of this id contradicts each other, or not any more.
+    #[error("there is no conflict {0} in this codebook")]
+    UnknownConflict(Ulid),
     /// The edit would change answers that must not change.
     #[error("the edit would break {} of the codebook's canaries, and was not made", .0.len())]
     BreaksCanaries(Vec<BrokenCanary>),
@@ -115,6 +119,11 @@ pub enum EditorError {
 
 impl EditorError {
     /// The engine answers in kind; anything else is a defect of the engine, told as such.
+    /// Whether a picture isn't there, or not any more.
+    pub(crate) fn is_missing_picture(&self) -> bool {
+        matches!(self, Self::UnknownImage(_))
+    }
+
     pub(crate) fn unexpected_answer() -> Self {
         Self::Internal("the engine answered another kind of question than was asked")
     }
@@ -170,6 +179,16 @@ impl From<ArchiveError> for EditorError {
 impl From<OutOfRange> for EditorError {
     fn from(OutOfRange(what): OutOfRange) -> Self {
         Self::Config(what)
+    }
+}
+
+impl From<ConflictError> for EditorError {
+    fn from(error: ConflictError) -> Self {
+        match error {
+            ConflictError::Unknown(id) => Self::UnknownConflict(id),
+            ConflictError::Journal(error) => error.into(),
+            _ => Self::Internal("a conflict is kept in another form"),
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Classify for EditorError {
             EditorError::UnknownImage(_)
             | EditorError::UnknownEdit(_)
             | EditorError::UnknownCanary(_)
+            | EditorError::UnknownConflict(_)
             | EditorError::UnknownEntry(_) => Failure::new(FailureKind::NotFound, self.to_string()),
             EditorError::BreaksCanaries(ref broken) => {
                 let place = |one: &BrokenCanary| InputFault {

@@ -62,6 +62,7 @@
 mod archive;
 mod backgrounds;
 mod browse;
+mod conflicts;
 mod core;
 #[cfg(test)]
 mod decay_tests;
@@ -101,6 +102,7 @@ use reasonedit_editor_types as types;
 
 pub use archive::{ImportOptions, ImportSummary, ImportWatch};
 pub use browse::{CodebookSummary, LiveEdits};
+pub use conflicts::ConflictFilter;
 
 pub use config::{
     AnswerConfig, CanariesConfig, ConflictConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits,
@@ -119,6 +121,7 @@ pub use reasonedit_codebook::{
     EvidenceSource, Fact, Familiarity, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Moment,
     OnConflict, Opinion, Relevance, Retrieval, Seeds, Sentence, Stats, Superseded,
 };
+pub use reasonedit_conflicts::{ConflictReason, Decision, FoundConflict, Resolution};
 pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::prompt::{FormatFault, Role};
 pub use reasonedit_inference::{
@@ -131,10 +134,11 @@ pub use reasonedit_training_data::{
 pub use types::{
     Absence, AbsentReason, ActiveEmbedding, Amendment, AnswerThere, AskedForm, BrokenCanary, CallContext,
     Canary, CanaryRequest, ChatPart, ChatRequest, ChatTurn, ChoiceScore, ComparedQuestion, Conflict,
-    Decoding, DryRunOutcome, DryRunQuestions, EditRequest, EditVersion, EditView, Effect, EmbeddingChoice,
-    EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion, PatchSearch, QueryEvent, QueryOutcome,
-    QueryRequest, QuestionEffect, ReembedProgress, ReembedStage, RetrievalOverride, StatementInput,
-    ThinkingOutcome, UploadedImage, Usage, Verification, Withheld, WithheldReason,
+    ConflictView, Contradiction, Decoding, DryRunOutcome, DryRunQuestions, EditRequest, EditVersion,
+    EditView, Effect, EmbeddingChoice, EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion,
+    PatchSearch, QueryEvent, QueryOutcome, QueryRequest, QuestionEffect, ReembedProgress, ReembedStage,
+    RetrievalOverride, StatementInput, ThinkingOutcome, UploadedImage, Usage, Verification, Withheld,
+    WithheldReason,
 };
 
 /// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.

@@ -4,7 +4,7 @@
 //! 1. validate: texts repaired, every fault named (`validate`), pictures decoded ([`PreparedQuery`]);
 //! 2. measure: the question fits into the model's context (`token_budget`);
 //! 3. embed the question, and search the codebook ([`retrieve`]) among what bears on it ([`relevance`]);
-//! 4. verify on the picture, and withhold what it doesn't bear out ([`verify`]);
+//! 4. verify on the picture, and withhold what it doesn't bear out ([`verify`], [`telling_apart`]);
 //! 5. assemble: as many facts as there is room for, nearest first (`token_budget`, `prepared_chat`);
 //! 6. answer ([`answer`]), a reasoning model behind what it thinks ([`thinking`]).
 //!
@@ -15,6 +15,7 @@ mod compare;
 mod prepare;
 mod relevance;
 mod retrieve;
+mod telling_apart;
 mod thinking;
 mod verify;
 
@@ -43,6 +44,7 @@ pub(crate) use prepare::{PreparedQuery, check_chat, check_query};
 use relevance::{AskedTexts, Looks};
 pub(crate) use relevance::{CalibrationSlot, RelevanceGate};
 use retrieve::{Found, RetrievalPlan, Retrieved};
+pub(crate) use telling_apart::{Remembered, TellingApart};
 
 /// How long firings are collected before they are written: a write reaches the disk, and a busy edit fires
 /// with every query.
@@ -55,6 +57,27 @@ pub(crate) struct QueryPipeline<'a> {
     pub(crate) call: CallContext,
     /// Who is told what comes meanwhile.
     pub(crate) events: Option<&'a Events>,
+}
+
+/// What lies near a question in a state.
+pub(crate) struct Nearby {
+    state: AskedState,
+    facts: Vec<Fact>,
+}
+
+impl Nearby {
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.state.snapshot
+    }
+
+    pub(crate) fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    pub(crate) fn telling_apart<'s>(&'s self, pipeline: &'s QueryPipeline<'_>) -> TellingApart<'s> {
+        let (core, snapshot) = (pipeline.core, &self.state.snapshot);
+        TellingApart { core, looks: pipeline.looks(&self.state), snapshot }
+    }
 }
 
 impl QueryPipeline<'_> {
@@ -169,7 +192,7 @@ impl QueryPipeline<'_> {
             let verifying = Instant::now();
             let relevant = found.relevant.as_deref();
             let (verification, waited) =
-                self.withhold((snapshot, &embedded.picture), relevant, &mut retrieved.report, plan.k).await?;
+                self.withhold(&state, &embedded.picture, relevant, &mut retrieved.report, plan.k).await?;
             retrieved.verification = Some(verification);
             retrieved.queue_ms += waited;
             retrieved.verify_ms = milliseconds(verifying);
@@ -188,26 +211,53 @@ impl QueryPipeline<'_> {
         let snapshot = &state.snapshot;
         let mut relevant = None;
         if let Some(gate) = self.core.relevance().filter(|_| plan.relevance) {
-            let rules = snapshot.embedding().map_or(PixelRules::CURRENT, |embedding| embedding.pixels);
-            let tried = state.tried();
-            let looks = Looks { judge: self.judge(), pictures: self.core.pictures(), rules, tried };
             let own = state.calibration(plan.verify);
             let texts = AskedTexts { codebook: self.codebook, snapshot, own };
-            relevant = gate.relevant(looks, texts, (key, plan.verify)).await?.map(Arc::new);
+            relevant = gate.relevant(self.looks(state), texts, (key, plan.verify)).await?.map(Arc::new);
         }
         retrieve::search(snapshot, key, plan, relevant).await
+    }
+
+    /// What lies near a question about a picture in the live state, before anything of it is judged; `None`
+    /// where nothing is kept.
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub(crate) async fn nearby(
+        &self,
+        picture: &Picture,
+        question: &str,
+    ) -> Result<Option<Nearby>, EditorError> {
+        let Some(book) = self.core.existing(self.codebook)? else { return Ok(None) };
+        let state = AskedState::live(book.snapshot());
+        if state.snapshot.key_count() == 0 {
+            return Ok(None);
+        }
+        let wishes = RetrievalOverride { verify: Some(true), ..RetrievalOverride::default() };
+        let plan = RetrievalPlan::new(self.core.config(), &wishes);
+        let options = self.call.options();
+        let embedded = retrieve::embed(self.core, &state.snapshot, picture, question, options).await?;
+        let found = self.find(&state, &embedded.key, &plan).await?;
+        Ok(Some(Nearby { state, facts: found.report.facts }))
     }
 
     /// Stage 4.
     async fn withhold(
         &self,
-        on: (&Snapshot, &Picture),
+        state: &AskedState,
+        picture: &Picture,
         relevant: Option<&Relevant>,
         report: &mut Retrieval,
         k: usize,
     ) -> Result<(Verification, f64), EditorError> {
-        let checks = &self.core.config().retrieval.verify;
-        verify::withhold(self.judge(), checks, on, relevant, report, k).await
+        let apart = TellingApart { core: self.core, looks: self.looks(state), snapshot: &state.snapshot };
+        verify::withhold(&apart, picture, relevant, report, k).await
+    }
+
+    /// How the model is shown pictures of a state's edits.
+    fn looks<'s>(&'s self, state: &'s AskedState) -> Looks<'s> {
+        let rules = state.snapshot.embedding().map_or(PixelRules::CURRENT, |embedding| embedding.pixels);
+        Looks { judge: self.judge(), pictures: self.core.pictures(), rules, tried: state.tried() }
     }
 
     fn judge(&self) -> EntailmentJudge<'_> {

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod canary;
 pub(crate) mod codebook;
+pub(crate) mod conflicts;
 pub(crate) mod docs;
 pub(crate) mod dry_run;
 pub(crate) mod edits;

@@ -37,8 +37,8 @@ use utoipa_axum::routes;
 use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
-    audit, backup, canary, codebook, docs, dry_run, edits, evidence, feedback, health, images, jobs, metrics,
-    modularity, query, sign_in, tokens, training_data, versions,
+    audit, backup, canary, codebook, conflicts, docs, dry_run, edits, evidence, feedback, health, images,
+    jobs, metrics, modularity, query, sign_in, tokens, training_data, versions,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -60,6 +60,9 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::EDITOR.body(BodyPolicy::Json), routes!(canary::put))
         .route(Policy::READER, routes!(canary::list))
         .route(Policy::EDITOR, routes!(canary::remove))
+        .route(Policy::READER, routes!(conflicts::list))
+        .route(Policy::READER, routes!(conflicts::get))
+        .route(Policy::EDITOR.body(BodyPolicy::Json), routes!(conflicts::resolve))
         .route(Policy::READER.body(BodyPolicy::Form).reads(), routes!(evidence::find))
         .route(Policy::READER.body(BodyPolicy::Form).streamed().reads(), routes!(query::query))
         .route(Policy::EDITOR.body(BodyPolicy::OptionalJson), routes!(modularity::create))

@@ -3,6 +3,7 @@
 pub mod context;
 pub mod episode;
 pub mod language;
+pub mod pairs;
 pub mod perception;
 pub mod probe;
 pub mod random;

@@ -50,7 +50,7 @@ pub fn property(kind: KnowledgeKind) -> String {
     }
 }
 
-fn properties(condition: &Condition) -> Properties {
+pub(crate) fn properties(condition: &Condition) -> Properties {
     let word = |(attribute, value): (Attribute, u8)| {
         (attribute.name().to_owned(), attribute.values()[value as usize].to_owned())
     };

@@ -3,7 +3,7 @@
 mod dataset;
 mod episodes;
 
-pub use dataset::{write_probes, write_records};
+pub use dataset::{write_pairs, write_probes, write_records};
 pub use episodes::{EpisodeCounts, EpisodeOptions, FORMAT_VERSION, write_episodes};
 
 use std::fs::File;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reasonedit_world::vocabulary::EVALUATION_SEED_START;
-use reasonedit_world::writer::{EpisodeOptions, write_episodes, write_probes};
+use reasonedit_world::writer::{EpisodeOptions, write_episodes, write_pairs, write_probes};
 
 use crate::args::{RecordsArgs, WorldArgs, WorldCommand};
 use crate::error::{CliError, Result};
@@ -25,17 +25,22 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
 }
 
 fn records(args: &RecordsArgs) -> Result<()> {
-    if !args.probes {
+    if !args.probes && !args.pairs {
         write_records(args.seed, args.count, &args.out)?;
         return output::print(&format!("{} edits in {}", args.count, args.out.join("edits.jsonl").display()));
     }
     make(&args.out)?;
     let mut progress = Progress::items("pictures", 0);
-    let made =
-        write_probes(&args.out, args.seed, args.count, |done, all| progress.set(done as u64, all as u64));
+    let tell = |done: usize, all: usize| progress.set(done as u64, all as u64);
+    let (seed, count, out) = (args.seed, args.count, &args.out);
+    let made = if args.pairs {
+        write_pairs(out, seed, count, tell).map(|made| format!("{} edits in pairs", made.len()))
+    } else {
+        write_probes(out, seed, count, tell).map(|made| format!("{} probes", made.len()))
+    };
     progress.finish();
-    let made = made.map_err(CliError::failed)?;
-    output::print(&format!("{} probes in {}", made.len(), args.out.join("probes.jsonl").display()))
+    let file = if args.pairs { "edits.jsonl" } else { "probes.jsonl" };
+    output::print(&format!("{} in {}", made.map_err(CliError::failed)?, out.join(file).display()))
 }
 
 /// Writes native records (`edits.jsonl` and `images/`) into a folder, which is made if missing.

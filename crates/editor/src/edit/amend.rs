@@ -9,7 +9,7 @@ use reasonedit_codebook::{
 use reasonedit_text::same;
 use time::OffsetDateTime;
 
-use super::{EditPipeline, outcome};
+use super::{EditPipeline, outcome, relations};
 use crate::core::Turn;
 use crate::error::{EditorError, FieldError};
 use crate::types::{Amendment, EditRequest, EditView, ImageSource, StatementInput};
@@ -55,7 +55,7 @@ impl Base {
             author: amendment.author,
             tags: amendment.tags.unwrap_or_else(|| record.tags.clone()),
             metadata: amendment.metadata.unwrap_or_else(|| record.metadata.clone()),
-            supersedes: Vec::new(),
+            supersedes: amendment.supersedes,
             on_conflict: Some(record.relations.on_conflict),
             verify: amendment.verify,
             idempotency: amendment.idempotency,
@@ -127,7 +127,8 @@ impl EditPipeline<'_> {
         let mut request = base.request(amendment);
         validate::repair::edit(&mut request);
         validate::edit(&request, &self.core.config().limits)?;
-        if base.says(&request) {
+        let named = relations::asked_for(self.core, self.codebook, &request)?.supersedes;
+        if base.says(&request) && named.is_empty() {
             return outcome::view(self.core, self.codebook, base.record.id).await;
         }
         // Another picture can't have come meanwhile, but it can be erased.
@@ -135,7 +136,7 @@ impl EditPipeline<'_> {
             let detail = "the picture of this edit is not stored any more";
             return Err(EditorError::Invalid(vec![FieldError::new("", detail)]));
         }
-        let relations = base.relations(request.answer.trim());
+        let relations = Relations { supersedes: named, ..base.relations(request.answer.trim()) };
         Box::pin(self.make(request, relations, Some(base), began)).await
     }
 }

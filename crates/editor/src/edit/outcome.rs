@@ -6,6 +6,7 @@ use std::sync::Arc;
 use reasonedit_codebook::{Codebook, CodebookName, EditId};
 
 use super::relations::Others;
+use crate::conflicts;
 use crate::core::Core;
 use crate::error::EditorError;
 use crate::firings::StoredOutcome;
@@ -45,7 +46,7 @@ pub(crate) fn read(core: &Core, book: &Codebook, id: EditId) -> Result<EditView,
     let after_absent = outcome.absence_after(record.before.is_some());
     let timings_ms = if outcome.is_whole() { outcome.timings_ms } else { record.timings_ms.clone() };
     let others = Others::of(&snapshot, &record);
-    Ok(EditView {
+    let mut view = EditView {
         before_absent: record.before.is_none().then(Absence::not_asked),
         entries: found.entries,
         generation: found.generation,
@@ -62,7 +63,9 @@ pub(crate) fn read(core: &Core, book: &Codebook, id: EditId) -> Result<EditView,
         broken_canaries: Vec::new(),
         replayed: false,
         record,
-    })
+    };
+    conflicts::tell(core, book.name(), &snapshot, &mut view);
+    Ok(view)
 }
 
 /// How often an edit was used by its first version, as it is written.

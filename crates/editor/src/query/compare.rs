@@ -80,8 +80,7 @@ impl QueryPipeline<'_> {
         for (state, Found { report, relevant }) in [before, after].into_iter().zip(found) {
             let mut report = Retrieval { k: plan.k, ..report };
             if plan.verify && !report.facts.is_empty() {
-                let on = (state.snapshot.as_ref(), &picture);
-                self.withhold(on, relevant.as_deref(), &mut report, plan.k).await?;
+                self.withhold(state, &picture, relevant.as_deref(), &mut report, plan.k).await?;
             }
             let mut front = budget.split(self.core.engine(), &chat, report.facts).await?.0;
             for fact in &mut front {

@@ -11,8 +11,8 @@ use reasonedit_codebook::{CodebookName, ImageId, Relevant, Snapshot};
 use reasonedit_imaging::PixelRules;
 use reasonedit_inference::SentenceInfo;
 use reasonedit_relevance::{Calibration, EditTexts, OpenVerdict, RelevanceError, RelevanceHead, conformal};
+use reasonedit_verification::{Grounds, Judged};
 
-use super::verify::claims::{Grounds, Judged};
 use crate::config::RetrievalConfig;
 use crate::error::EditorError;
 use crate::pictures::{Picture, Pictures, blocking};

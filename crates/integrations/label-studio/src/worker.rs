@@ -282,6 +282,7 @@ impl Worker {
                 reasoning: Some(reasoning),
                 tags: None,
                 metadata: Some(metadata),
+                supersedes: Vec::new(),
                 author,
                 verify: true,
                 expected: None,

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::{Output, write_error};
 use crate::WorldError;
+use crate::pairs::pairs;
 use crate::probe::{WorldProbe, probes};
-use crate::record::{Illustration, NativeRecord, records};
+use crate::record::{Illustration, NativeRecord, RecordSet, records};
 use crate::render::render;
 
 /// Pictures drawn between two reports of progress.
@@ -53,7 +54,27 @@ pub fn write_records(
     count: usize,
     progress: impl FnMut(usize, usize),
 ) -> Result<Vec<NativeRecord>, WorldError> {
-    let set = records(seed, count)?;
+    write_set(directory, records(seed, count)?, progress)
+}
+
+/// As [`write_records`], `count` pairs of records that differ in one detail each.
+///
+/// # Errors
+/// [`WorldError::Write`] if a file cannot be written.
+pub fn write_pairs(
+    directory: &Path,
+    seed: u64,
+    count: usize,
+    progress: impl FnMut(usize, usize),
+) -> Result<Vec<NativeRecord>, WorldError> {
+    write_set(directory, pairs(seed, count)?, progress)
+}
+
+fn write_set(
+    directory: &Path,
+    set: RecordSet,
+    progress: impl FnMut(usize, usize),
+) -> Result<Vec<NativeRecord>, WorldError> {
     write_pictures(directory, &set.pictures, progress)?;
     write_lines(directory, "edits.jsonl", &set.records)?;
     Ok(set.records)

@@ -26,7 +26,7 @@ pub(crate) const WHO_NAMES: [(&str, &[&str]); 7] = [
 
 /// Architecture invariant 9: every crate, from the lowest floor to the highest, and the crates of this
 /// workspace that it uses; what only its tests use is left out.
-pub(super) const FLOORS: [(&str, &[&str]); 47] = [
+pub(super) const FLOORS: [(&str, &[&str]); 50] = [
     ("failure", &[]),
     ("resilience", &["failure"]),
     ("figure", &[]),
@@ -38,6 +38,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 47] = [
     ("keyring", &[]),
     ("records", &["failure", "imaging", "keyring", "text"]),
     ("standing", &["records", "text"]),
+    ("contradiction", &["text"]),
     ("sled-log", &[]),
     ("images", &["keyring", "records"]),
     ("codebook", &["images", "imaging", "keyring", "records", "sled-log", "standing", "text"]),
@@ -47,17 +48,21 @@ pub(super) const FLOORS: [(&str, &[&str]); 47] = [
     ("backup", &["audit", "codebook", "failure", "keyring"]),
     ("relevance", &["codebook"]),
     ("questions", &["codebook"]),
+    ("conflicts", &["codebook", "failure"]),
     ("prompt", &["nn"]),
     ("models", &["imaging", "nn", "prompt"]),
     ("inference", &["failure", "imaging", "models", "nn", "resilience"]),
     ("tuning", &["imaging", "models"]),
     ("editor-config", &["codebook", "imaging", "inference"]),
-    ("editor-types", &["codebook", "imaging", "inference", "questions", "text", "topology"]),
+    ("editor-types", &["codebook", "conflicts", "imaging", "inference", "questions", "text", "topology"]),
+    ("verification", &["codebook", "contradiction", "editor-config", "editor-types", "text"]),
     (
         "editor",
         &[
             "archive",
             "codebook",
+            "conflicts",
+            "contradiction",
             "editor-config",
             "editor-types",
             "failure",
@@ -69,6 +74,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 47] = [
             "text",
             "topology",
             "training-data",
+            "verification",
         ],
     ),
     ("dataset", &["editor", "imaging", "text"]),

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use reasonedit_codebook::ImageId;
 
-use super::Verifier;
-use super::claims::{Claim, Grounds, Judged};
+use crate::Verifier;
+use crate::claims::{Claim, Grounds, Judged};
 
 /// What can be asked about.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Subject<'a> {
+pub(crate) enum Subject<'a> {
     /// A statement that is judged by itself.
     Statement(&'a str),
     /// An edit, by the statements that it rests on.
@@ -19,7 +19,7 @@ pub(super) enum Subject<'a> {
 /// What has to be asked about these claims, each subject once: nearest keys first, of the edits of one key
 /// the first before any second one, so that a key that many share does not take the room of all others.
 /// Nothing about what was said of this very picture.
-pub(super) fn subjects<'a>(claims: &[Claim<'a>], picture: ImageId) -> Vec<Subject<'a>> {
+pub(crate) fn subjects<'a>(claims: &[Claim<'a>], picture: ImageId) -> Vec<Subject<'a>> {
     let mut subjects = Vec::new();
     for claim in claims {
         if claim.sources.iter().any(|source| source.grounds.record.image.id == picture) {
@@ -69,7 +69,7 @@ impl<'a> Verifier<'a> {
     /// The next statements to ask about, given what the model has said already: all, where there is room.
     /// Where there is not, half of the room goes to one telling statement of every subject, and then the rest
     /// to what is left to ask about those that this has not refuted.
-    pub(super) fn questions(&self, judged: &Judged<'a>) -> Vec<&'a str> {
+    pub fn questions(&self, judged: &Judged<'a>) -> Vec<&'a str> {
         let room = self.config.statements;
         if !judged.is_empty() {
             return self.rest(judged, room.saturating_sub(judged.len()));
@@ -113,7 +113,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Whether it is the first edit that is asked about.
-    pub(super) fn is_nearest(&self, grounds: &Grounds<'_>) -> bool {
+    pub(crate) fn is_nearest(&self, grounds: &Grounds<'_>) -> bool {
         let first = self.subjects.iter().find_map(|subject| match subject {
             Subject::Edit(grounds) => Some(grounds.record.id),
             Subject::Statement(_) => None,

@@ -1,6 +1,22 @@
+use std::collections::BTreeMap;
+
 use reasonedit_codebook::{EditRecord, GenerationId, ImageInfo, MemberId, Statement};
+use reasonedit_editor_config::DisputeConfig;
+use reasonedit_text::canonical;
 
 use super::*;
+use crate::{Apart, Contender, Verdict, verdict};
+
+/// Times that the model is asked at most.
+const ROUNDS: usize = 2;
+
+/// The better borne out stands however small the difference.
+fn by_support() -> VerifyConfig {
+    VerifyConfig {
+        disputes: DisputeConfig { margin: 0.0, ..DisputeConfig::default() },
+        ..VerifyConfig::default()
+    }
+}
 
 /// Statements with what the model said of them on their own picture; "in general" ones it affirms of any.
 fn record(n: u128, answer: &str, statements: &[(&str, Option<f64>)]) -> EditRecord {
@@ -82,8 +98,43 @@ fn judge_where(
             judged.insert(text, Some(p.iter().find(|(own, _)| *own == text).map_or(0.9, |(_, p)| *p)));
         }
     }
-    let (facts, verification) = verifier.decide(&judged, k);
+    let (facts, verification) = decide(&verifier, records, &judged, k, |_, _| Apart::default());
     (facts, verification, rounds)
+}
+
+/// What is decided where contenders are told apart by this.
+fn decide<'a>(
+    verifier: &Verifier<'a>,
+    records: &[EditRecord],
+    judged: &Judged<'a>,
+    k: usize,
+    apart: impl Fn(&Contender<'_>, &Contender<'_>) -> Apart,
+) -> (Vec<Fact>, Verification) {
+    let mut questions: Vec<String> = records.iter().map(|r| canonical(&r.question).to_lowercase()).collect();
+    questions.dedup();
+    let name = |record: &EditRecord| {
+        questions.iter().position(|text| *text == canonical(&record.question).to_lowercase())
+    };
+    let same: HashMap<EditId, usize> =
+        records.iter().filter_map(|record| Some((record.id, name(record)?))).collect();
+    let disputes = verifier.disputes(judged, &same);
+    let mut settled = Settled::new(same);
+    for dispute in &disputes {
+        let (first, rest) = dispute.contenders.split_first().unwrap();
+        let mut stands = Some(first);
+        for other in rest {
+            let Some(one) = stands else { break };
+            if !one.stands_by_support(other, &verifier.config.disputes) {
+                stands = match verdict(&verifier.config.disputes, &apart(one, other)) {
+                    Verdict::First => Some(one),
+                    Verdict::Second => Some(other),
+                    Verdict::Neither => None,
+                };
+            }
+        }
+        settled.settle(dispute, stands);
+    }
+    verifier.decide(judged, &settled, k)
 }
 
 fn values(facts: &[Fact]) -> Vec<&str> {
@@ -96,7 +147,7 @@ fn withheld(verification: &Verification) -> Vec<(&str, WithheldReason)> {
 
 #[test]
 fn a_statement_stands_for_itself_and_an_answer_for_its_edit() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [record(1, "a", &[("It is red.", None), ("It is round.", Some(0.9))])];
     let facts = vec![
         fact(&records[0], 0, "The answer is a."),
@@ -110,7 +161,7 @@ fn a_statement_stands_for_itself_and_an_answer_for_its_edit() {
     let told = [("The answer is a.", WithheldReason::NotShown), ("It is red.", WithheldReason::NotShown)];
     assert_eq!(withheld(&verification), told);
     assert!((verification.support["The answer is a."] - 0.6).abs() < 1e-12);
-    let lenient = VerifyConfig { min_edit_support: 0.5, ..VerifyConfig::default() };
+    let lenient = VerifyConfig { min_edit_support: 0.5, ..by_support() };
     let front = judge(&lenient, &records, 0, facts.clone(), 5, &said).0;
     assert_eq!(values(&front), ["The answer is a.", "It is round."]);
     // No more keys than asked for.
@@ -120,7 +171,7 @@ fn a_statement_stands_for_itself_and_an_answer_for_its_edit() {
 
 #[test]
 fn what_bears_on_the_question_by_its_edit_alone_stands_with_it() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [record(1, "a", &[("It is red.", Some(0.9)), ("It is round.", Some(0.9))])];
     let facts = || vec![fact(&records[0], 1, "It is red."), fact(&records[0], 2, "It is round.")];
     let front = |red: f64, round: f64, alone: &str| {
@@ -142,7 +193,7 @@ fn what_bears_on_the_question_by_its_edit_alone_stands_with_it() {
 
 #[test]
 fn the_edit_of_this_picture_needs_no_judgement() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [record(1, "a", &[("It is red.", None)])];
     let facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[0], 1, "It is red.")];
     let (front, verification, rounds) = judge(&config, &records, 1, facts, 5, &[("It is red.", 0.0)]);
@@ -153,7 +204,7 @@ fn the_edit_of_this_picture_needs_no_judgement() {
 
 #[test]
 fn what_the_model_did_not_recognise_goes_with_its_edit() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [record(1, "a", &[("It is red.", Some(0.9)), ("Red ones are a.", Some(0.2))])];
     let rule = fact(&records[0], 2, "Red ones are a.");
     for (p, shown) in [(0.85, true), (0.2, false)] {
@@ -165,7 +216,7 @@ fn what_the_model_did_not_recognise_goes_with_its_edit() {
 
 #[test]
 fn a_yes_to_what_it_affirms_of_any_picture_says_nothing_and_a_no_does() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [record(1, "a", &[("It is red.", Some(0.9)), ("Those are rare in general.", Some(0.9))])];
     let general = fact(&records[0], 2, "Those are rare in general.");
     for (general_p, red_p, support) in [(0.9, 0.2, 0.2), (0.9, 0.85, 0.85), (0.1, 0.85, 0.1)] {
@@ -179,7 +230,7 @@ fn a_yes_to_what_it_affirms_of_any_picture_says_nothing_and_a_no_does() {
 
 #[test]
 fn an_edit_that_nothing_can_be_said_of_speaks_within_its_radius() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [record(1, "a", &[])];
     let at = |reach| Fact { reach, ..fact(&records[0], 0, "The answer is a.") };
     for (reach, spoken) in [(Some(0.9), true), (Some(1.1), false), (None, false)] {
@@ -191,7 +242,7 @@ fn an_edit_that_nothing_can_be_said_of_speaks_within_its_radius() {
 
 #[test]
 fn of_answers_that_contradict_each_other_the_best_borne_out_stays() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [
         record(1, "a", &[("It is red.", None)]),
         record(2, "b", &[("It is round.", None)]),
@@ -207,7 +258,7 @@ fn of_answers_that_contradict_each_other_the_best_borne_out_stays() {
 
 #[test]
 fn a_shared_answer_stands_by_the_reasons_of_whoever_they_hold_for() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let records = [
         record(1, "a", &[("It is red.", None)]),
         record(2, "b", &[("It is tall.", None)]),
@@ -249,7 +300,7 @@ fn a_shared_answer_stands_by_the_reasons_of_whoever_they_hold_for() {
 
 #[test]
 fn of_a_shared_answer_that_is_contradicted_in_one_question_the_other_stays() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     let mut records = [
         record(1, "yes", &[("It is red.", None)]),
         record(2, "no", &[("It is tall.", None)]),
@@ -273,7 +324,7 @@ fn of_a_shared_answer_that_is_contradicted_in_one_question_the_other_stays() {
 
 #[test]
 fn no_more_is_asked_than_allowed() {
-    let config = VerifyConfig { statements: 3, ..VerifyConfig::default() };
+    let config = VerifyConfig { statements: 3, ..by_support() };
     let texts: Vec<String> = (0..9).map(|n| format!("Statement {n}.")).collect();
     let statements: Vec<(&str, Option<f64>)> = texts.iter().map(|text| (text.as_str(), None)).collect();
     let records = [record(1, "a", &statements)];
@@ -288,7 +339,7 @@ fn no_more_is_asked_than_allowed() {
 fn where_room_is_short_every_edit_is_asked_about_before_any_is_asked_about_fully() {
     // Four edits of three statements each share an answer, there is room for eight questions: a short one of
     // each is asked first, and what is left goes to the one that this does not refute.
-    let config = VerifyConfig { statements: 8, ..VerifyConfig::default() };
+    let config = VerifyConfig { statements: 8, ..by_support() };
     let texts: Vec<[String; 3]> = (0..4)
         .map(|n| [format!("Number {n} is very long."), format!("Short {n}."), format!("Number {n} is long.")])
         .collect();
@@ -306,7 +357,7 @@ fn where_room_is_short_every_edit_is_asked_about_before_any_is_asked_about_fully
 
 #[test]
 fn a_doubted_statement_is_held_against_its_own_picture() {
-    let config = VerifyConfig::default();
+    let config = by_support();
     // The model doubts the edge on the edit's own picture, yet less than on any other.
     let records = [record(1, "a", &[("It is a star.", Some(0.9)), ("Its edge is jagged.", Some(0.4))])];
     let facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[0], 2, "Its edge is jagged.")];
@@ -322,4 +373,96 @@ fn a_doubted_statement_is_held_against_its_own_picture() {
     let facts = vec![fact(&records[0], 0, "The answer is a.")];
     let (front, _, rounds) = judge(&config, &records, 0, facts, 5, &[("Its edge is jagged.", 0.0)]);
     assert_eq!((values(&front), rounds), (vec!["The answer is a."], vec![vec!["It is a star.".to_owned()]]));
+}
+
+/// Two edits that differ in a side alone, each about half sure of what it says; the asked picture is neither's.
+fn of_both_sides() -> [EditRecord; 2] {
+    let own = [Some(0.6), Some(0.9)];
+    let said =
+        |side: &str| [format!("It is on the {side}."), format!("Things on the {side} are of that kind.")];
+    ["left", "right"].map(|side| {
+        let texts = said(side);
+        let n = if side == "left" { 1 } else { 2 };
+        record(n, side, &[(&texts[0], own[0]), (&texts[1], own[1])])
+    })
+}
+
+/// What of both is put in front and what is withheld, where the model says this of what the first says, and of
+/// what the second says.
+fn told_apart(p: [f64; 2], apart: Apart) -> (Vec<String>, Vec<(String, WithheldReason)>) {
+    let (config, records) = (VerifyConfig::default(), of_both_sides());
+    let facts = records.iter().flat_map(|r| {
+        let values = [format!("The answer is {}.", r.answer), r.reasoning[0].statement.clone()];
+        values.into_iter().enumerate().map(|(n, value)| fact(r, n as u32, &value)).collect::<Vec<_>>()
+    });
+    let edits: HashMap<EditId, Grounds<'_>> =
+        records.iter().map(|record| (record.id, Grounds::new(record, config.min_support))).collect();
+    let verifier = Verifier::new(&config, facts.collect(), (&edits, |_: &str| true), ImageId::of(b"asked"));
+    let said = |record: &EditRecord| if record.answer == "left" { p[0] } else { p[1] };
+    let judged: Judged<'_> = records
+        .iter()
+        .flat_map(|r| r.reasoning.iter().map(move |s| (&*s.statement, Some(said(r)))))
+        .collect();
+    let (facts, verification) = decide(&verifier, &records, &judged, 5, |one, _| {
+        let turned = one.record.answer != "left";
+        Apart {
+            log_odds: apart.log_odds.map(|[a, b, q]| if turned { [-b, -a, -q] } else { [a, b, q] }),
+            distances: apart.distances.map(|[a, b]| if turned { [b, a] } else { [a, b] }),
+        }
+    });
+    let values = facts.into_iter().map(|fact| fact.value).collect();
+    (values, verification.withheld.into_iter().map(|w| (w.fact.value, w.reason)).collect())
+}
+
+#[test]
+fn of_edits_that_differ_in_a_side_the_one_whose_picture_is_alike_stands() {
+    let (left, right) =
+        (["The answer is left.", "It is on the left."], ["The answer is right.", "It is on the right."]);
+    let nearer = |first, second| Apart { log_odds: None, distances: Some([first, second]) };
+    // However sure the model is of the wrong one.
+    for p in [[0.9, 0.9], [0.8, 0.99], [0.99, 0.8]] {
+        let (front, withheld) = told_apart(p, nearer(0.1, 0.3));
+        assert_eq!(front, left, "{p:?}");
+        assert_eq!(withheld, right.map(|text| (text.to_owned(), WithheldReason::Contradicted)));
+        assert_eq!(told_apart(p, nearer(0.3, 0.1)).0, right, "{p:?}");
+    }
+    // A yes that was too weak by itself is heard, a no is not.
+    assert_eq!(told_apart([0.6, 0.99], nearer(0.1, 0.3)).0, left);
+    assert_eq!(told_apart([0.6, 0.6], nearer(0.1, 0.3)).0, left);
+    assert_eq!(told_apart([0.2, 0.99], nearer(0.1, 0.3)).0, right);
+    // What nothing tells apart is not put in front.
+    for apart in [nearer(0.2, 0.2), Apart::default()] {
+        let (front, withheld) = told_apart([0.9, 0.95], apart);
+        assert!(front.is_empty());
+        assert!(withheld.len() == 4 && withheld.iter().all(|(_, why)| *why == WithheldReason::Undecided));
+    }
+}
+
+#[test]
+fn what_the_model_sees_of_the_difference_comes_before_the_pictures() {
+    let apart = |log_odds| Apart { log_odds: Some(log_odds), distances: Some([0.3, 0.1]) };
+    // Between 6 on the left one's picture and -2 on the right one's lies 2.
+    assert_eq!(told_apart([0.9, 0.9], apart([6.0, -2.0, 5.0])).0[0], "The answer is left.");
+    assert_eq!(told_apart([0.9, 0.9], apart([6.0, -2.0, 0.0])).0[0], "The answer is right.");
+    // It sees next to no difference, or the asked picture lies in the middle: the pictures decide.
+    assert_eq!(told_apart([0.9, 0.9], apart([0.5, -0.5, 5.0])).0[0], "The answer is right.");
+    assert_eq!(told_apart([0.9, 0.9], apart([6.0, -2.0, 2.4])).0[0], "The answer is right.");
+    // It may see it the wrong way round: what counts is which picture the asked one is like.
+    assert_eq!(told_apart([0.9, 0.9], apart([-2.0, 6.0, -1.5])).0[0], "The answer is left.");
+}
+
+#[test]
+fn of_answers_said_of_this_very_picture_the_newest_stands() {
+    let config = VerifyConfig::default();
+    let mut records = [record(1, "a", &[("It is red.", None)]), record(2, "b", &[("It is round.", None)])];
+    records[1].image = records[0].image.clone();
+    for (newest, expected) in [(0, "The answer is a."), (1, "The answer is b.")] {
+        records[0].created_at = time::OffsetDateTime::UNIX_EPOCH;
+        records[1].created_at = records[0].created_at;
+        records[newest].created_at += time::Duration::SECOND;
+        let facts = vec![fact(&records[0], 0, "The answer is a."), fact(&records[1], 0, "The answer is b.")];
+        let (front, verification, _) = judge(&config, &records, 1, facts, 5, &[]);
+        assert_eq!(values(&front), [expected]);
+        assert_eq!(verification.withheld[0].reason, WithheldReason::Contradicted);
+    }
 }

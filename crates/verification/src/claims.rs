@@ -8,7 +8,7 @@ use reasonedit_text::canonical;
 
 /// What the model said of the statements that it was asked about: the probability that the picture shows
 /// them, `None` where its context has no room for the statement.
-pub(in crate::query) type Judged<'a> = HashMap<&'a str, Option<f64>>;
+pub type Judged<'a> = HashMap<&'a str, Option<f64>>;
 
 /// The odds that its edit's picture shows a doubted statement are above so many times those that pictures
 /// without content do: the model sees something of it there. (On a development world all from 3 to 20 did
@@ -18,8 +18,9 @@ const MOVED_ODDS: f64 = 3.0;
 /// A statement that the model can be asked about: it recognised it on its edit's picture, or saw something of
 /// it there.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::query) struct Ground<'a> {
-    pub(in crate::query) text: &'a str,
+pub struct Ground<'a> {
+    /// The statement.
+    pub text: &'a str,
     /// What it said on its edit's picture, where it doubted it: what it says of others is held against that.
     doubted: Option<f64>,
     /// Whether the model affirms it of a picture without content too.
@@ -30,7 +31,7 @@ pub(in crate::query) struct Ground<'a> {
 
 impl Ground<'_> {
     /// Whether a yes says something.
-    pub(super) fn telling(&self) -> bool {
+    pub(crate) fn telling(&self) -> bool {
         !self.affirmed_anyway
     }
 
@@ -41,7 +42,7 @@ impl Ground<'_> {
 
     /// What the picture says of it, of a doubted one in proportion to its edit's picture: nothing, where the
     /// model was not asked, or says yes to what it says yes to anyway.
-    pub(super) fn verdict(&self, judged: &Judged<'_>) -> Option<f64> {
+    pub(crate) fn verdict(&self, judged: &Judged<'_>) -> Option<f64> {
         let p = judged.get(self.text).copied().flatten()?;
         if let Some(own) = self.doubted {
             return Some((p / own).min(1.0));
@@ -56,13 +57,15 @@ fn odds(p: f64) -> f64 {
 
 /// What an edit stands or falls with.
 #[derive(Debug)]
-pub(in crate::query) struct Grounds<'a> {
-    pub(super) record: &'a EditRecord,
-    pub(in crate::query) statements: Vec<Ground<'a>>,
+pub struct Grounds<'a> {
+    pub(crate) record: &'a EditRecord,
+    /// What the model can be asked about.
+    pub statements: Vec<Ground<'a>>,
 }
 
 impl<'a> Grounds<'a> {
-    pub(in crate::query) fn new(record: &'a EditRecord, min_support: f64) -> Self {
+    /// Of an edit; the model says yes above `min_support`.
+    pub fn new(record: &'a EditRecord, min_support: f64) -> Self {
         let ground = |s: &'a Statement| {
             let doubted = s.p_yes.filter(|p| *p <= min_support);
             let moved = |own: f64| s.prior.is_some_and(|prior| odds(own) > MOVED_ODDS * odds(prior));
@@ -76,23 +79,28 @@ impl<'a> Grounds<'a> {
         Self { record, statements: record.reasoning.iter().filter_map(ground).collect() }
     }
 
-    /// Its question and its answer, as they are compared with those of others.
-    pub(super) fn answered(&self) -> (String, Cow<'a, str>) {
-        (canonical(&self.record.question).to_lowercase(), canonical(&self.record.answer))
+    /// The edit.
+    pub fn record(&self) -> &'a EditRecord {
+        self.record
     }
 
-    pub(super) fn all_asked(&self, judged: &Judged<'_>) -> bool {
+    /// Its answer, as it is compared with those of others.
+    pub(crate) fn answer(&self) -> Cow<'a, str> {
+        canonical(&self.record.answer)
+    }
+
+    pub(crate) fn all_asked(&self, judged: &Judged<'_>) -> bool {
         self.statements.iter().all(|ground| judged.contains_key(ground.text))
     }
 
     /// Mean of what the picture says of its statements; `None` where it says nothing of any.
-    pub(in crate::query) fn mean(&self, judged: &Judged<'_>) -> Option<f64> {
+    pub fn mean(&self, judged: &Judged<'_>) -> Option<f64> {
         let known: Vec<f64> = self.statements.iter().filter_map(|ground| ground.verdict(judged)).collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
 
     /// Whether the mean can't be above this any more, whatever is said of what was not asked about.
-    pub(super) fn is_refuted(&self, judged: &Judged<'_>, most: f64) -> bool {
+    pub(crate) fn is_refuted(&self, judged: &Judged<'_>, most: f64) -> bool {
         let known: Vec<f64> = self.statements.iter().filter_map(|ground| ground.verdict(judged)).collect();
         let open = self.statements.iter().filter(|g| g.telling() && !judged.contains_key(g.text)).count();
         let all = (known.len() + open) as f64;
@@ -102,31 +110,31 @@ impl<'a> Grounds<'a> {
 
 /// An edit that says a sentence.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// Place among the candidates of the nearest one that it says it by.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// Place among the edits of that candidate.
-    pub(super) turn: usize,
-    pub(super) grounds: &'a Grounds<'a>,
+    pub(crate) turn: usize,
+    pub(crate) grounds: &'a Grounds<'a>,
 }
 
 /// A sentence with all edits that say it.
 #[derive(Debug)]
-pub(super) struct Claim<'a> {
-    pub(super) value: String,
-    pub(super) kind: EntryKind,
+pub(crate) struct Claim<'a> {
+    pub(crate) value: String,
+    pub(crate) kind: EntryKind,
     /// Whether it may be put in front by itself, without its edit.
-    pub(super) alone: bool,
+    pub(crate) alone: bool,
     /// Nearest first.
-    pub(super) sources: Vec<Source<'a>>,
+    pub(crate) sources: Vec<Source<'a>>,
     /// What a statement is judged by itself: as one of them has it of whom the model recognised it, rather
     /// one whose yes says something.
-    pub(super) ground: Option<Ground<'a>>,
+    pub(crate) ground: Option<Ground<'a>>,
 }
 
 /// The candidates by what they say, in the order of the first that says it; `alone` says which sentences may
 /// be put in front without their edits.
-pub(super) fn claims<'a>(
+pub(crate) fn claims<'a>(
     candidates: &[Fact],
     edits: &'a HashMap<EditId, Grounds<'a>>,
     alone: impl Fn(&str) -> bool,
