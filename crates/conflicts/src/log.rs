@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use ulid::Ulid;
 
 use crate::error::{ConflictError, Result};
-use crate::pair::{FoundConflict, NewConflict, Resolution};
+use crate::pair::{FoundConflict, NewConflict, Resolution, SaidDigest};
 
 /// Pairs of edits that contradict each other, durably. Cheap to clone. What it is asked is answered from
 /// memory; what is written waits for the disk.
@@ -41,25 +41,26 @@ impl ConflictLog {
         Ok(Self(Arc::new(Kept { rows, known: Mutex::new(known) })))
     }
 
-    /// Keeps what was found of an edit in place of what was known of it: pairs that are none any more go,
-    /// those that are still the same stay with what was decided about them. `unseen` says of which edits
-    /// nothing could be found: pairs with those stay.
+    /// Keeps what was found of an edit that says this, in place of what was known of it: pairs that are none
+    /// any more go, those that are still the same stay with what was decided about them. Pairs of what it said
+    /// in other versions stay, since it may say that again. `unseen` says of which edits nothing could be
+    /// found: pairs with those stay.
     ///
     /// # Errors
     /// `Journal` when the disk refuses; what was kept until then is.
     pub fn found(
         &self,
         codebook: &CodebookName,
-        edit: EditId,
+        (edit, said): (EditId, &SaidDigest),
         pairs: Vec<NewConflict>,
         unseen: impl Fn(EditId) -> bool,
     ) -> Result<Vec<FoundConflict>> {
         let mut known = self.0.known.lock();
-        let mut earlier: Vec<FoundConflict> = known
-            .values()
-            .filter(|pair| pair.codebook == *codebook && pair.edits.contains(&edit))
-            .cloned()
-            .collect();
+        let of_it = |pair: &&FoundConflict| {
+            let mut sides = pair.edits.iter().zip(&pair.said);
+            pair.codebook == *codebook && sides.any(|(one, says)| *one == edit && says == said)
+        };
+        let mut earlier: Vec<FoundConflict> = known.values().filter(of_it).cloned().collect();
         let mut kept = Vec::with_capacity(pairs.len());
         for pair in pairs {
             let same = |one: &FoundConflict| {

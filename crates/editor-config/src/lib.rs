@@ -450,8 +450,8 @@ pub struct ConflictConfig {
     pub on_conflict: OnConflict,
     /// In these.
     pub codebooks: BTreeMap<CodebookName, OnConflict>,
-    /// Whether edits are held against those about other pictures when they are made (where retrieval is
-    /// verified): what contradicts each other is told and listed.
+    /// Whether edits are held against others when they are made, about the same picture and, where retrieval
+    /// is verified, about other ones: what contradicts each other is told and listed.
     pub find: bool,
 }
 

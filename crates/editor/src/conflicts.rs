@@ -70,8 +70,28 @@ fn pair(
     }
 }
 
+/// Whether an edit is another than this one, is its newest version, and stands.
+fn stands_beside(snapshot: &Snapshot, own: EditId, record: &EditRecord) -> bool {
+    record.known_as() != own
+        && snapshot.superseded_by(record.id).is_none()
+        && snapshot.newest_version(record.known_as()) == Some(record.id)
+}
+
+/// What is said of the same picture and is at odds with an edit, whatever was asked.
+fn of_picture(codebook: &CodebookName, snapshot: &Snapshot, edit: &EditRecord) -> Vec<NewConflict> {
+    let others = snapshot
+        .edits()
+        .filter(|other| other.image.id == edit.image.id && stands_beside(snapshot, edit.known_as(), other));
+    let at_odds = |other: &Arc<EditRecord>| {
+        let (detail, places) = at_odds(edit, other)?;
+        Some(pair(codebook, (edit, other.as_ref()), (reason(Some(detail)), places)))
+    };
+    others.filter_map(at_odds).collect()
+}
+
 impl QueryPipeline<'_> {
-    /// What contradicts an edit of the live state, on its picture.
+    /// Edits of the live state that answer the question of one of them otherwise, where the model bears out
+    /// what each says on the picture of the other.
     ///
     /// # Errors
     /// A busy or failing engine.
@@ -80,37 +100,27 @@ impl QueryPipeline<'_> {
         edit: &Arc<EditRecord>,
         picture: &Picture,
     ) -> Result<Vec<NewConflict>, EditorError> {
-        let config = &self.core.config().retrieval.verify;
+        let least = self.core.config().retrieval.verify.min_support;
         let Some(found) = self.nearby(picture, &edit.question).await? else { return Ok(Vec::new()) };
         let (snapshot, apart) = (found.snapshot(), found.telling_apart(self));
-        let own = edit.known_as();
-        let standing = |record: &Arc<EditRecord>| {
-            record.known_as() != own
-                && snapshot.superseded_by(record.id).is_none()
-                && snapshot.newest_version(record.known_as()) == Some(record.id)
-        };
         let mut seen = HashSet::new();
         let answers = found.facts().iter().filter(|fact| fact.kind == EntryKind::Answer);
-        let others: Vec<Arc<EditRecord>> = answers
+        let others: Vec<&EditRecord> = answers
             .flat_map(|fact| &fact.edit_ids)
             .filter_map(|id| snapshot.edit(*id))
-            .filter(|record| standing(record) && seen.insert(record.id))
-            .cloned()
+            .filter(|record| stands_beside(snapshot, edit.known_as(), record) && seen.insert(record.id))
+            .map(Arc::as_ref)
             .collect();
-        let of_question: Vec<&EditRecord> =
-            others.iter().map(Arc::as_ref).chain(std::iter::once(edit.as_ref())).collect();
-        let named = apart.same_questions(&of_question).await?;
+        let mut asked = others.clone();
+        asked.push(edit);
+        let named = apart.same_questions(&asked).await?;
         let disputed = |other: &&EditRecord| {
-            other.id != edit.id
-                && named.get(&other.id) == named.get(&edit.id)
-                && !same(&other.answer, &edit.answer)
+            named.get(&other.id) == named.get(&edit.id) && !same(&other.answer, &edit.answer)
         };
         let mut pairs = Vec::new();
-        let ours = Grounds::new(edit, config.min_support);
-        for other in of_question.iter().copied().filter(disputed) {
-            let detail = at_odds(edit, other);
-            let least = config.min_support;
-            let theirs = Grounds::new(other, config.min_support);
+        let ours = Grounds::new(edit, least);
+        for other in others.into_iter().filter(disputed) {
+            let theirs = Grounds::new(other, least);
             let holds = other.image.id == edit.image.id
                 || (apart.support(&theirs, picture).await?.is_some_and(|p| p > least)
                     && match apart.picture_of(other).await? {
@@ -118,19 +128,11 @@ impl QueryPipeline<'_> {
                         None => false,
                     });
             if holds {
-                let (detail, places) = detail.unzip();
-                pairs.push(pair(self.codebook, (edit, other), (reason(detail), places.unwrap_or_default())));
+                let (detail, places) = at_odds(edit, other).unzip();
+                let why = (reason(detail), places.unwrap_or_default());
+                pairs.push(pair(self.codebook, (edit, other), why));
             }
         }
-        // What is said of the same picture, whatever was asked.
-        let of_picture = snapshot.edits().filter(|other| other.image.id == edit.image.id && standing(other));
-        for other in of_picture.filter(|other| !disputed(&other.as_ref())) {
-            if let Some((detail, places)) = at_odds(edit, other) {
-                pairs.push(pair(self.codebook, (edit, other), (reason(Some(detail)), places)));
-            }
-        }
-        let mut once = HashSet::new();
-        pairs.retain(|pair| once.insert(pair.edits));
         Ok(pairs)
     }
 }
@@ -146,7 +148,7 @@ impl EditPipeline<'_> {
 
     async fn contradictions_of(&self, edit: EditId, picture: &Picture) -> Result<(), EditorError> {
         let config = self.core.config();
-        if !(config.conflicts.find && config.retrieval.verify.enabled) {
+        if !config.conflicts.find {
             return Ok(());
         }
         let Some(book) = self.core.existing(self.codebook)? else { return Ok(()) };
@@ -154,16 +156,24 @@ impl EditPipeline<'_> {
         let Some(record) = snapshot.edit(edit).filter(|_| snapshot.superseded_by(edit).is_none()) else {
             return Ok(());
         };
-        let pipeline =
-            QueryPipeline { core: self.core, codebook: self.codebook, call: self.call, events: None };
-        let pairs = Box::pin(pipeline.contradictions(record, picture)).await?;
+        let mut pairs = Vec::new();
+        if config.retrieval.verify.enabled {
+            let (core, codebook, call) = (self.core, self.codebook, self.call);
+            let pipeline = QueryPipeline { core, codebook, call, events: None };
+            pairs = Box::pin(pipeline.contradictions(record, picture)).await?;
+        }
+        pairs.extend(of_picture(self.codebook, &snapshot, record));
+        let mut once = HashSet::new();
+        pairs.retain(|pair| once.insert(pair.edits));
         let (core, codebook, known_as) = (Arc::clone(self.core), self.codebook.clone(), record.known_as());
         let state = Arc::clone(&snapshot);
         // What doesn't stand now is not held against it, and may stand again.
         let unseen = move |other: EditId| {
             state.newest_version(other).is_none_or(|newest| state.superseded_by(newest).is_some())
         };
-        blocking(move || Ok(core.conflict_log().found(&codebook, known_as, pairs, unseen)?)).await?;
+        let said = SaidDigest::of(record);
+        let keep = move || core.conflict_log().found(&codebook, (known_as, &said), pairs, unseen);
+        blocking(move || Ok(keep()?)).await?;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod audit_failing;
 mod backup;
 mod bodies;
 mod common;
+mod conflicts;
 mod context;
 mod contract;
 mod dry_run;

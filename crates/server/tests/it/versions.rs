@@ -12,7 +12,7 @@ use crate::common::{Answer, delete, get, post, post_json, send};
 use crate::model::{server_on, service, service_guarded};
 use crate::standing::{GREEN, asked, body, id, in_front, keys, made, stored};
 
-async fn patch(router: &Router, id: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn patch(router: &Router, id: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::builder().method(Method::PATCH).uri(format!("/edits/{id}"));
     request = request.header(header::CONTENT_TYPE, "application/json");
     for (name, value) in headers {
