@@ -82,6 +82,9 @@ pub struct RetrievalInput {
     /// Answer as if these edits had not been made: their ULIDs.
     #[schema(value_type = Option<Vec<String>>, example = json!([]))]
     pub without: Option<Vec<EditIdInput>>,
+    /// Answer as if these proposals had been approved: their ULIDs.
+    #[schema(value_type = Option<Vec<String>>, example = json!([]))]
+    pub as_if: Option<Vec<EditIdInput>>,
 }
 
 /// A revision of the codebook, or an RFC 3339 time.
@@ -140,6 +143,7 @@ impl From<RetrievalInput> for RetrievalOverride {
             verify: input.verify,
             as_of: input.as_of.map(|moment| moment.0),
             without: input.without.unwrap_or_default().into_iter().map(|id| id.0).collect(),
+            as_if: input.as_if.unwrap_or_default().into_iter().map(|id| id.0.0).collect(),
         }
     }
 }

@@ -87,6 +87,12 @@ fn warnings(out: &mut String, value: &Value) {
 /// What became of an edit.
 pub(crate) fn edit(value: &Value) -> String {
     let mut out = String::new();
+    if value["status"] == "proposed" {
+        let _ = writeln!(out, "proposal {}", text(&value["id"]));
+        warnings(&mut out, value);
+        let _ = write!(out, "it waits until somebody else has approved of it");
+        return out;
+    }
     let _ = writeln!(out, "edit    {}", text(&value["id"]));
     if value["version"].as_u64().is_some_and(|version| version > 1) {
         let _ = writeln!(out, "version {}", value["version"]);
@@ -311,6 +317,8 @@ mod tests {
             told.contains("in the place of benign (01W by kim)\nsuperseded by unclear (01Z)\n"),
             "{told}"
         );
+        let waits = json!({"id": "01P", "status": "proposed", "warnings": []});
+        assert_eq!(edit(&waits), "proposal 01P\nit waits until somebody else has approved of it");
         assert!(shown.contains("entries 2, 1 of them"), "{shown}");
         assert!(shown.contains("seen in 3×4 at 1,2 (model, yes 0.930)"), "{shown}");
         assert!(shown.contains(&format!("{}…", "s".repeat(100))), "{shown}");

@@ -2,7 +2,7 @@
 
 use reasonedit_access::{AccessRole, Caller, CodebookScope};
 use reasonedit_api::author;
-use reasonedit_editor::ImportOptions;
+use reasonedit_editor::{ImportOptions, Submitter};
 use reasonedit_http::problem::Result;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,11 @@ impl From<&Caller> for Contributor {
 }
 
 impl Contributor {
+    /// In whose name edits are submitted.
+    pub fn submitter(&self) -> Submitter {
+        Submitter { name: self.name.clone(), contributor: self.role < AccessRole::Editor }
+    }
+
     /// Whether this is nobody by name, who may do everything: then a job's input says nothing of it.
     pub fn is_unnamed_admin(&self) -> bool {
         *self == Self::default()

@@ -238,9 +238,13 @@ pub struct BatchLineDto {
     /// Its number in the upload, from 1.
     #[schema(minimum = 1)]
     pub line: u64,
-    /// The status that `POST /edits` would have answered with: 201 if the edit was made.
+    /// The status that `POST /edits` would have answered with: 201 if the edit was made, 202 if it waits.
     #[schema(example = 201)]
     pub status: u16,
+    /// The proposal, if it waits (202).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub proposal: Option<String>,
     /// The edit, if it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false)]
@@ -259,6 +263,9 @@ pub struct BatchResultDto {
     pub lines: u64,
     /// Edits made.
     pub made: u64,
+    /// Proposals made, which wait.
+    #[serde(default)]
+    pub proposed: u64,
     /// Lines that made none; `GET /jobs/{id}/results` says why.
     pub failed: u64,
 }

@@ -2,6 +2,7 @@
 //! that it puts to the model ([`prompts`]).
 
 pub mod prompts;
+mod review;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use reasonedit_inference::{ModelInfo, Pooling, TapName, TapStage};
 use serde::{Deserialize, Serialize};
 
 pub use prompts::{Prompts, with_facts};
+pub use review::{ReviewConfig, ReviewMode, ReviewRule};
 
 /// A setting is out of its range: the field, and the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,8 @@ pub struct EditorConfig {
     pub codebook: CodebookConfig,
     /// What becomes of edits that contradict each other.
     pub conflicts: ConflictConfig,
+    /// Which edits wait until somebody else has looked at them.
+    pub review: ReviewConfig,
     /// What a query may do about retrieval.
     pub retrieval: RetrievalConfig,
     /// How answers are made.
@@ -230,6 +234,8 @@ impl Default for RetrievalConfig {
 pub struct HypotheticalConfig {
     /// Most edits that a request may leave out.
     pub max_without: usize,
+    /// Most proposals that a request may ask about as if they had been approved.
+    pub max_as_if: usize,
     /// States that are kept at hand for the next question about them; 0: none.
     pub states: usize,
     /// Bytes of such states, kept or in use, each counted as if it shared nothing with the live codebook.
@@ -239,7 +245,7 @@ pub struct HypotheticalConfig {
 
 impl Default for HypotheticalConfig {
     fn default() -> Self {
-        Self { max_without: 1000, states: 4, bytes: 256 << 20 }
+        Self { max_without: 1000, max_as_if: 20, states: 4, bytes: 256 << 20 }
     }
 }
 

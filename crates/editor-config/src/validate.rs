@@ -96,6 +96,8 @@ impl EditorConfig {
                 self.answer.max_thinking_tokens <= self.answer.max_thinking_tokens_limit,
                 "answer.max_thinking_tokens must be at most answer.max_thinking_tokens_limit",
             ),
+            (self.review.is_sound(), "review.approvals must lie between 1 and 20"),
+            ((1..=100_000).contains(&self.review.most), "review.most must lie between 1 and 100000"),
             (self.canaries.most <= 10_000, "canaries.most must be 10000 at most"),
             (
                 (1..=100_000).contains(&self.question_log.most),

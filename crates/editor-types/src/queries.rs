@@ -7,6 +7,7 @@ use reasonedit_inference::prompt::FormatFault;
 use reasonedit_inference::{FinishReason, TokenChoice};
 use reasonedit_text::Warning;
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use crate::ImageSource;
 
@@ -31,6 +32,9 @@ pub struct RetrievalOverride {
     /// Edits of it that are taken as never made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<EditId>,
+    /// Proposals that are taken as approved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub as_if: Vec<Ulid>,
 }
 
 /// What the model said of retrieved sentences when it was shown the query's picture.

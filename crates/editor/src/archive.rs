@@ -326,7 +326,7 @@ impl Editor {
             let unknown = !editor.core.library().damaged().is_empty();
             let wanted = |id: ImageId| {
                 unknown
-                    || editor.core.keeps_questions_about(id)
+                    || editor.core.keeps_anything_about(id)
                     || editor
                         .core
                         .library()

@@ -290,7 +290,8 @@ impl Editor {
         let books = self.core.library().books();
         let mut asked = books.iter().filter(|book| of(book.name()));
         if !asked.any(|book| book.snapshot().edits().any(|record| record.image.id == id))
-            && !self.core.canaries().codebooks_about(id).iter().any(of)
+            && !self.core.canaries().codebooks_about(id).iter().any(&of)
+            && !self.core.proposals().codebooks_about(id).iter().any(of)
         {
             return Err(EditorError::UnknownImage(id));
         }

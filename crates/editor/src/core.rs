@@ -8,6 +8,7 @@ use reasonedit_codebook::{Codebook, CodebookError, CodebookName, ImageStore, Lib
 use reasonedit_conflicts::ConflictLog;
 use reasonedit_imaging::{PixelRules, RgbImage};
 use reasonedit_inference::{EngineHandle, ModelInfo, SentenceInfo};
+use reasonedit_proposals::Proposals;
 use reasonedit_questions::KeptQuestions;
 use tokio::sync::OwnedMutexGuard;
 use ulid::Ulid;
@@ -31,6 +32,8 @@ pub(crate) enum Turn {
     Request(String),
     /// Holding edits against canaries, and storing them.
     Canaries,
+    /// Deciding on this proposal, or saying otherwise what it says.
+    Proposal(Ulid),
 }
 
 /// Shared by all handles of one editor.
@@ -64,6 +67,8 @@ pub(crate) struct Core {
     conflict_log: ConflictLog,
     /// What tells edits apart, as far as it doesn't change.
     remembered: Remembered,
+    /// Edits that wait.
+    proposals: Proposals,
 }
 
 impl Core {
@@ -91,6 +96,7 @@ impl Core {
         let canaries = KeptQuestions::open(&library, "canaries", config.canaries.most)?;
         let question_log = QuestionLog::open(&library, &config.question_log)?;
         let conflict_log = ConflictLog::open(&library)?;
+        let proposals = Proposals::open(&library)?;
         let states = States::new(config.retrieval.hypothetical.clone());
         Ok(Self {
             engine,
@@ -111,6 +117,7 @@ impl Core {
             question_log,
             conflict_log,
             remembered: Remembered::default(),
+            proposals,
         })
     }
 
@@ -180,6 +187,10 @@ impl Core {
 
     pub(crate) fn remembered(&self) -> &Remembered {
         &self.remembered
+    }
+
+    pub(crate) fn proposals(&self) -> &Proposals {
+        &self.proposals
     }
 
     pub(crate) fn states(&self) -> &States {

@@ -13,6 +13,7 @@ mod amend;
 mod evidence;
 pub(crate) mod outcome;
 mod patchify;
+mod propose;
 pub(crate) mod relations;
 pub(crate) mod store;
 
@@ -64,6 +65,8 @@ struct DecodedEdit {
     relations: Relations,
     /// The version that it is made of, if it is one.
     base: Option<amend::Base>,
+    /// The id that it is to have, if it waited under one.
+    id: Option<EditId>,
     picture: Picture,
     /// Of each statement, on the picture.
     boxes: Vec<Vec<PixelBox>>,
@@ -83,12 +86,16 @@ struct Timings {
 }
 
 impl EditPipeline<'_> {
-    /// Makes an edit: durable and live when this returns.
+    /// Makes an edit, under this id if it waited under one: durable and live when this returns.
     ///
     /// # Errors
     /// Unusable input or picture, a conflicting idempotency key, a busy or failing engine, failing storage.
     /// After an error nothing of the edit is in the codebook.
-    pub(crate) async fn run(&self, mut request: EditRequest) -> Result<EditView, EditorError> {
+    pub(crate) async fn run(
+        &self,
+        mut request: EditRequest,
+        id: Option<EditId>,
+    ) -> Result<EditView, EditorError> {
         let began = Instant::now();
         validate::repair::edit(&mut request);
         validate::edit(&request, &self.core.config().limits)?;
@@ -101,7 +108,7 @@ impl EditPipeline<'_> {
             return Ok(replay);
         }
         let relations = relations::asked_for(self.core, self.codebook, &request)?;
-        Box::pin(self.make(request, relations, None, began)).await
+        Box::pin(self.make(request, relations, (None, id), began)).await
     }
 
     /// Stages 3 to 7, of a checked request.
@@ -109,13 +116,13 @@ impl EditPipeline<'_> {
         &self,
         request: EditRequest,
         relations: Relations,
-        base: Option<amend::Base>,
+        (base, id): (Option<amend::Base>, Option<EditId>),
         began: Instant,
     ) -> Result<EditView, EditorError> {
         let mut timings = Timings::default();
         let embedder = self.core.embedder_of(self.codebook)?;
         let mut edit = self.decode(request, relations, &embedder, self.call.flow).await?;
-        edit.base = base;
+        (edit.base, edit.id) = (base, id);
         self.admit(&edit)?;
         let record = self.record(&edit, &embedder, &mut timings).await?;
         let members = self.entries(&record, &edit.picture, &embedder, &mut timings).await?;
@@ -174,13 +181,25 @@ impl EditPipeline<'_> {
         request: EditRequest,
         snapshot: &Snapshot,
     ) -> Result<((EditRecord, Vec<Member>, Generation), Picture), EditorError> {
-        let mut timings = Timings::default();
         let mut request = EditRequest { verify: false, idempotency: None, ..request };
         validate::repair::edit(&mut request);
         validate::edit(&request, &self.core.config().limits)?;
-        let embedder = self.core.embedder_for(snapshot)?;
         let relations = relations::asked_for(self.core, self.codebook, &request)?;
-        let edit = self.decode(request, relations, &embedder, self.call.flow).await?;
+        self.imagine_checked(request, relations, (None, None), snapshot).await
+    }
+
+    /// As [`Self::imagine`], of a checked request that has its relations.
+    async fn imagine_checked(
+        &self,
+        request: EditRequest,
+        relations: Relations,
+        (base, id): (Option<amend::Base>, Option<EditId>),
+        snapshot: &Snapshot,
+    ) -> Result<((EditRecord, Vec<Member>, Generation), Picture), EditorError> {
+        let mut timings = Timings::default();
+        let embedder = self.core.embedder_for(snapshot)?;
+        let mut edit = self.decode(request, relations, &embedder, self.call.flow).await?;
+        (edit.base, edit.id) = (base, id);
         let record = self.record(&edit, &embedder, &mut timings).await?;
         let members = self.entries(&record, &edit.picture, &embedder, &mut timings).await?;
         Ok(((record, members, embedder.generation()), edit.picture))
@@ -220,7 +239,7 @@ impl EditPipeline<'_> {
         let question = PreparedChat::question(picture.clone(), request.question.trim());
         let reply = ReplyLength::new(&request.choices, self.core.config().answer.max_tokens);
         let budget = TokenBudget::of(self.core.engine(), &question, reply, "/question").await?;
-        Ok(DecodedEdit { request, relations, base: None, picture, boxes, question, budget })
+        Ok(DecodedEdit { request, relations, base: None, id: None, picture, boxes, question, budget })
     }
 
     /// Whether it may stand to others as it is to, before anything is computed; it is seen again when it is
@@ -249,7 +268,8 @@ impl EditPipeline<'_> {
         };
         let (before, ((reasoning, queue_ms), patchify_ms)) = tokio::try_join!(self.before(edit), evidence)?;
         (timings.queue, timings.patchify) = (queue_ms, patchify_ms);
-        let mut record = new_record(edit, EditId(self.core.next_id()), reasoning, before);
+        let mut record =
+            new_record(edit, edit.id.unwrap_or_else(|| EditId(self.core.next_id())), reasoning, before);
         record.embedding = embedder.embedding.id;
         record.warnings.extend(self.unfitting(&record, edit).await?);
         Ok(record)

@@ -42,6 +42,7 @@ impl Editor {
         let editor = Self { core: Arc::new(Core::new(engine, library, images, config).await?) };
         // A wrong tap or λ is told at the start, not at the first edit.
         editor.core.configured_embedder()?;
+        editor.core.settle_proposals().await?;
         editor.core.sweep_questions().await?;
         editor.core.keep_sweeping();
         editor.sweep_pictures().await?;
@@ -132,7 +133,7 @@ impl Editor {
         call: CallContext,
     ) -> Result<EditView, EditorError> {
         // On the heap: whoever waits for an edit would be as large as all of its stages.
-        Box::pin(EditPipeline { core: &self.core, codebook, call }.run(request)).await
+        Box::pin(EditPipeline { core: &self.core, codebook, call }.run(request, None)).await
     }
 
     /// Makes a new version of an edit: durable and live when this returns. Its id stays, whichever of its
@@ -147,7 +148,7 @@ impl Editor {
         amendment: Amendment,
         call: CallContext,
     ) -> Result<EditView, EditorError> {
-        Box::pin(EditPipeline { core: &self.core, codebook, call }.amend(id, amendment)).await
+        Box::pin(EditPipeline { core: &self.core, codebook, call }.amend(id, amendment, None)).await
     }
 
     /// Reverts an edit with all its versions: the codebook becomes what it would be had it never been made.

@@ -86,6 +86,10 @@ impl Editor {
                 book.revert(edit)?;
             }
             let edit = record.filter(|_| whole).map_or(edit, |record| record.known_as());
+            core.proposals().remove_where(|proposal| {
+                let became = versions.contains(&EditId(proposal.id));
+                proposal.codebook == *book.name() && (became || (whole && proposal.amends == Some(edit)))
+            })?;
             let mut erased = None;
             for version in versions {
                 erased = Some(book.erase(version, by.as_deref())?);
@@ -128,6 +132,9 @@ impl Editor {
             core.pictures().store().intend_erasing(image)?;
             core.canaries().remove_where(|canary| canary.image == image)?;
             core.question_log().remove_where(|question| question.image == image)?;
+            for proposal in core.proposals().remove_where(|one| one.newest.content.image == image)? {
+                core.states().forget(&proposal.codebook);
+            }
             let (mut edits, mut at) = (Vec::with_capacity(found.len()), OffsetDateTime::now_utc());
             for (book, edit) in found {
                 at = book.erase(edit, by.as_deref())?.at;
@@ -167,7 +174,7 @@ pub(crate) fn end_erasures(core: &Core, by: Option<&str>) -> Result<Vec<ImageId>
         return Ok(erased);
     }
     for image in images.intended()? {
-        if edits_of(core, image)?.is_empty() && !core.keeps_questions_about(image) {
+        if edits_of(core, image)?.is_empty() && !core.keeps_anything_about(image) {
             core.pictures().forget(image);
             match images.erase(image, by) {
                 Err(CodebookError::UnknownImage(_)) => {}

@@ -7,6 +7,7 @@ use reasonedit_editor_config::OutOfRange;
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::EngineError;
 use reasonedit_inference::prompt::PromptError;
+use reasonedit_proposals::ProposalError;
 use reasonedit_relevance::RelevanceError;
 use reasonedit_resilience::WorkLost;
 use reasonedit_topology::TopologyError;
@@ -80,6 +81,9 @@ pub enum EditorError {
     /// The edit would change answers that must not change.
     #[error("the edit would break {} of the codebook's canaries, and was not made", .0.len())]
     BreaksCanaries(Vec<BrokenCanary>),
+    /// Something can't be done with a proposal.
+    #[error(transparent)]
+    Proposal(ProposalError),
     /// No key of this id is live.
     #[error("no entry {0} is live in this codebook")]
     UnknownEntry(MemberId),
@@ -188,6 +192,15 @@ impl From<ConflictError> for EditorError {
             ConflictError::Unknown(id) => Self::UnknownConflict(id),
             ConflictError::Journal(error) => error.into(),
             _ => Self::Internal("a conflict is kept in another form"),
+        }
+    }
+}
+
+impl From<ProposalError> for EditorError {
+    fn from(error: ProposalError) -> Self {
+        match error {
+            ProposalError::Journal(error) => error.into(),
+            other => Self::Proposal(other),
         }
     }
 }

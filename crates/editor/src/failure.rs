@@ -23,6 +23,7 @@ impl Classify for EditorError {
             EditorError::Image(error) => error.classify(),
             EditorError::ImageAt { pointer, error } => error.classify().moved_to(&pointer),
             EditorError::Engine(error) => error.classify(),
+            EditorError::Proposal(error) => error.classify(),
             // All that a client gives to a record without a bound of its own.
             EditorError::Codebook(CodebookError::InvalidRecord(_)) => {
                 Failure::at(FailureKind::Invalid, "/metadata", "The metadata is nested too deeply.")

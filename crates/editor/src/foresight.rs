@@ -322,7 +322,7 @@ impl Editor {
 
 impl Core {
     /// Whether something that is kept beside edits is about a picture.
-    pub(crate) fn keeps_questions_about(&self, image: ImageId) -> bool {
-        self.canaries().about(image) || self.question_log().about(image)
+    pub(crate) fn keeps_anything_about(&self, image: ImageId) -> bool {
+        self.canaries().about(image) || self.question_log().about(image) || self.proposals().about(image)
     }
 }

@@ -87,6 +87,7 @@ mod question_log;
 mod reembed;
 mod retention;
 mod retry;
+mod review;
 mod states;
 mod stream;
 #[cfg(test)]
@@ -107,7 +108,7 @@ pub use conflicts::ConflictFilter;
 pub use config::{
     AnswerConfig, CanariesConfig, ConflictConfig, EditorConfig, EmbeddingConfig, EntriesConfig, InputLimits,
     OnBreak, OnMismatch, Pair, Paraphrase, PatchifyConfig, QuestionLogConfig, RadiusConfig, RelevanceConfig,
-    RetrievalConfig, VerifyConfig,
+    RetrievalConfig, ReviewConfig, ReviewMode, ReviewRule, VerifyConfig,
 };
 pub use editor::Editor;
 pub use erase::ErasureView;
@@ -126,6 +127,10 @@ pub use reasonedit_inference::constrain::ReplyForm;
 pub use reasonedit_inference::prompt::{FormatFault, Role};
 pub use reasonedit_inference::{
     EngineError, EngineStats, FinishReason, Flow, LogitRules, Priority, Sampling, ScoredToken, TokenChoice,
+};
+pub use reasonedit_proposals::{
+    Approved, Proposal, ProposalError, ProposalFilter, ProposalState, ProposalStep, ProposedContent,
+    ProposedVersion, Reviewer, StepKind, Submitted, Submitter,
 };
 pub use reasonedit_text::Warning;
 pub use reasonedit_training_data::{

@@ -162,13 +162,12 @@ impl QueryPipeline<'_> {
         let plan = RetrievalPlan::new(self.core.config(), wishes);
         let mut nothing = Retrieved::nothing(plan.k);
         let Some((picture, question)) = about.filter(|_| plan.enabled) else { return Ok(nothing) };
-        let Some(book) = self.core.existing(self.codebook)? else {
-            nothing.revision = Some(Core::before_the_first(wishes)?);
-            return Ok(nothing);
-        };
         // One state from here on: what is embedded and what is searched are of one generation, whatever is
         // swapped in meanwhile.
-        let state = self.core.asked_state(&book, wishes).await?;
+        let Some(state) = self.core.asked_state((self.codebook, self.call), wishes).await? else {
+            nothing.revision = Some(0);
+            return Ok(nothing);
+        };
         let snapshot = &state.snapshot;
         nothing.generation = snapshot.embedding().map(|embedding| embedding.id);
         nothing.revision = Some(snapshot.revision());

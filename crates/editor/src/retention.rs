@@ -15,9 +15,10 @@ use crate::pictures::blocking;
 const BY: &str = "retention";
 
 impl Editor {
-    /// Erases the edits that were taken back before this time, and their pictures where no other edit is
-    /// about them, and tells of each; how many they were. Those of which it isn't known when they were taken
-    /// back (the first versions didn't write it down) stay.
+    /// Erases the edits that were taken back before this time, the proposals that were rejected or withdrawn
+    /// before it, and their pictures where nothing else is about them, and tells of each; how many they were.
+    /// Those of which it isn't known when they were taken back (the first versions didn't write it down)
+    /// stay.
     ///
     /// # Errors
     /// Failing storage; what was erased before stays so.
@@ -33,6 +34,10 @@ impl Editor {
                 told(&self.erase_record(book.name(), edit, Some(BY)).await?);
                 erased += 1;
             }
+        }
+        for view in self.erase_proposals_closed_before(before).await? {
+            told(&view);
+            erased += 1;
         }
         Ok(erased)
     }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use reasonedit_codebook::{CodebookName, EditId, Snapshot};
 use reasonedit_resilience::{MemoryBudget, MemoryPermit};
 use reasonedit_text::Warning;
+use ulid::Ulid;
 
 use crate::config::HypotheticalConfig;
 use crate::error::EditorError;
@@ -33,6 +34,8 @@ pub(crate) struct Hypothetical {
     erased: Vec<EditId>,
     /// Edits that were to be left out and aren't in it anyway.
     absent: Vec<EditId>,
+    /// Proposals that were to be taken as approved and don't wait.
+    decided: Vec<Ulid>,
     /// The picture of an edit that is tried: it is stored nowhere.
     tried: Option<Picture>,
     /// What bears on questions there, without and with verification.
@@ -49,6 +52,8 @@ pub(crate) struct AskedState {
     hypothetical: Option<Arc<Hypothetical>>,
     /// Of the live one: edits that were to be left out and aren't in it anyway.
     absent: Vec<EditId>,
+    /// Of the live one: proposals that were to be taken as approved and don't wait.
+    decided: Vec<Ulid>,
 }
 
 /// What a state is known by.
@@ -57,6 +62,8 @@ struct StateName {
     codebook: CodebookName,
     revision: u64,
     without: BTreeSet<EditId>,
+    /// Proposals, each with the number of its version.
+    as_if: BTreeSet<(Ulid, u32)>,
 }
 
 struct Kept {
@@ -79,7 +86,7 @@ pub(crate) struct States {
 
 impl AskedState {
     pub(crate) fn live(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, hypothetical: None, absent: Vec::new() }
+        Self { snapshot, hypothetical: None, absent: Vec::new(), decided: Vec::new() }
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -98,9 +105,9 @@ impl AskedState {
 
     /// What of a question's wishes can't be fulfilled, or changes nothing.
     pub(crate) fn warnings(&self) -> Vec<Warning> {
-        let (erased, absent) = match &self.hypothetical {
-            Some(state) => (state.erased.as_slice(), state.absent.as_slice()),
-            None => (&[][..], self.absent.as_slice()),
+        let (erased, absent, decided) = match &self.hypothetical {
+            Some(state) => (&state.erased[..], &state.absent[..], &state.decided[..]),
+            None => (&[][..], &self.absent[..], &self.decided[..]),
         };
         let mut warnings = Vec::new();
         if !erased.is_empty() {
@@ -116,12 +123,16 @@ impl AskedState {
                 format!("These edits aren't live there, so that nothing changes: {}.", named(absent));
             warnings.push(Warning::new("no_effect", "/retrieval/without", detail));
         }
+        if !decided.is_empty() {
+            let detail = format!("These proposals don't wait, so that nothing changes: {}.", named(decided));
+            warnings.push(Warning::new("no_effect", "/retrieval/as_if", detail));
+        }
         warnings
     }
 }
 
-/// The first of these edits.
-fn named(edits: &[EditId]) -> String {
+/// The first of these.
+fn named(edits: &[impl ToString]) -> String {
     let first: Vec<String> = edits.iter().take(NAMED).map(ToString::to_string).collect();
     match edits.len().saturating_sub(NAMED) {
         0 => first.join(", "),

@@ -71,6 +71,7 @@ impl Faults {
             self.add("/retrieval/reject_percentile", "reject_percentile must be from 0 to 100");
         }
         self.count("/retrieval/without", "edits", wishes.without.len(), config.hypothetical.max_without);
+        self.count("/retrieval/as_if", "proposals", wishes.as_if.len(), config.hypothetical.max_as_if);
     }
 
     fn decoding(&mut self, decoding: &Decoding, limits: &InputLimits) {

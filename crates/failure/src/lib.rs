@@ -31,6 +31,8 @@ pub enum FailureKind {
     Contradicted,
     /// It is another version by now than the change was meant for.
     OtherVersion,
+    /// Not for whoever asked to do.
+    Forbidden,
     /// More than is taken.
     TooLarge,
     /// A format that is not read.

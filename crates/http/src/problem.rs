@@ -137,6 +137,7 @@ impl ProblemKind {
             FailureKind::Conflict => Self::Conflict,
             FailureKind::Contradicted => Self::Contradicted,
             FailureKind::OtherVersion => Self::OtherVersion,
+            FailureKind::Forbidden => Self::Forbidden,
             FailureKind::TooLarge => Self::TooLarge,
             FailureKind::UnsupportedFormat => Self::UnsupportedMediaType,
             FailureKind::Invalid => Self::Invalid,

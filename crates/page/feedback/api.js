@@ -135,6 +135,20 @@ export async function post(path, body, { signal, key, everywhere } = {}) {
   return response.status === 204 ? null : response.json();
 }
 
+/** JSON of a resource, and the tag of what it is now. */
+export async function getTagged(path, { signal } = {}) {
+  const response = await checked(address(path), { signal });
+  return { body: await response.json(), tag: response.headers.get("etag") };
+}
+
+/** Changes a resource as it was seen: refused if it is another by now than its tag says. */
+export async function change(method, path, body, tag) {
+  const headers = { "if-match": tag };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  return (await checked(address(path), { method, headers, body: text })).json();
+}
+
 /** Deletes a resource. */
 export async function remove(path) {
   const response = await checked(address(path), { method: "DELETE" });

@@ -4,7 +4,7 @@ import { announce, button, el, field, put, svg, tell, trouble, uid } from "./dom
 import { post, whoami } from "./api.js";
 import { Enlarged, wantsRoom } from "./enlarge.js";
 import { Outcome } from "./outcome.js";
-import { Chips, expert, table } from "./parts.js";
+import { Chips, expert, table, warned } from "./parts.js";
 import { keepOwnName, ownName } from "./standing.js";
 import { duration, number, percent, t } from "./words.js";
 
@@ -342,7 +342,22 @@ export class Correction {
     }
   }
 
+  /** It is no correction yet: a colleague looks at it first. */
+  #proposed(proposal) {
+    this.saved = true;
+    document.dispatchEvent(new Event("proposed"));
+    const title = el("h2", { tabindex: "-1" }, t("outcome.proposed"));
+    put(this.root, el("section", { class: "card made" }, title, el("p", { class: "note" }, t("outcome.proposed.text")), warned(proposal.warnings),
+      el("div", { class: "row end" }, el("a", { class: "button primary", href: `#/review/${proposal.id}` }, t("outcome.proposed.open")))));
+    announce(`${t("outcome.proposed")} ${t("outcome.proposed.text")}`);
+    title.focus();
+  }
+
   #made(edit) {
+    if (edit.status === "proposed") {
+      this.#proposed(edit);
+      return;
+    }
     this.saved = true;
     this.outcome = new Outcome(edit, {
       asked: this.asked,

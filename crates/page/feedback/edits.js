@@ -96,8 +96,9 @@ function undoneView() {
         again.disabled = true;
         try {
           const made = await makeAgain(one);
-          announce(t("taken-back.made"));
-          location.hash = `#/edits/${made.id}`;
+          const waits = made.status === "proposed";
+          announce(t(waits ? "outcome.proposed" : "taken-back.made"));
+          location.hash = waits ? `#/review/${made.id}` : `#/edits/${made.id}`;
         } catch (error) {
           again.disabled = false;
           put(problem, trouble(error));

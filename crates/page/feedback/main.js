@@ -9,6 +9,8 @@ import { listed, t } from "./words.js";
 import { AskPage } from "./ask.js";
 import { showEdits } from "./edits.js";
 import { showEdit } from "./edit.js";
+import { showProposal } from "./proposal.js";
+import { showReview, showWay } from "./review.js";
 import { showTopology } from "./topology.js";
 import { showStatus } from "./status.js";
 
@@ -21,6 +23,7 @@ let leaving = null;
 /** The pages beside the first one, by the first part of the address: each fills `other` until `signal` says that it is left. */
 const PAGES = {
   edits: (id, params, signal) => (id ? showEdit(other, id, signal, again) : showEdits(other, params, signal)),
+  review: (id, params, signal) => (id ? showProposal(other, id, signal) : showReview(other, signal)),
   topology: (id, params, signal) => showTopology(other, params, signal),
   status: (id, params, signal) => showStatus(other, signal),
 };
@@ -93,6 +96,7 @@ async function showWho() {
     who.hidden = true;
     return;
   }
+  showWay();
   who.hidden = !caller.tokens_asked_for;
   const mine = caller.codebooks;
   const role = t(`role.${caller.role}`);
@@ -109,6 +113,8 @@ if (cameBack(BASE)) {
   main.append(ask.root, other);
   document.addEventListener("token", tokenShown);
   document.addEventListener("token", showWho);
+  document.addEventListener("codebook", showWay);
+  document.addEventListener("proposed", showWay);
   window.addEventListener("hashchange", route);
   tokenShown();
   showWho();

@@ -26,5 +26,6 @@ export async function makeAgain(one) {
   if (edit.author) body.author = edit.author;
   const made = await post("/edits", body);
   taken.splice(taken.indexOf(one), 1);
+  if (made.status === "proposed") document.dispatchEvent(new Event("proposed"));
   return made;
 }

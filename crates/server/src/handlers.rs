@@ -1,6 +1,7 @@
 //! Handlers: parse, call one function of the editor, shape the answer. Statuses of failures are chosen in
 //! [`reasonedit_http::problem`].
 
+mod answered;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod canary;
@@ -17,6 +18,7 @@ pub(crate) mod images;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod modularity;
+pub(crate) mod proposals;
 pub(crate) mod query;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;

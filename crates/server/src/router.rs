@@ -38,7 +38,7 @@ use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
     audit, backup, canary, codebook, conflicts, docs, dry_run, edits, evidence, feedback, health, images,
-    jobs, metrics, modularity, query, sign_in, tokens, training_data, versions,
+    jobs, metrics, modularity, proposals, query, sign_in, tokens, training_data, versions,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -56,6 +56,12 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(versions::amend))
         .route(Policy::CONTRIBUTOR, routes!(versions::undo))
         .route(Policy::CONTRIBUTOR.upload().archives(), routes!(edits::batch))
+        .route(Policy::READER, routes!(proposals::list))
+        .route(Policy::READER, routes!(proposals::get))
+        .route(Policy::EDITOR, routes!(proposals::approve))
+        .route(Policy::EDITOR.body(BodyPolicy::Json), routes!(proposals::reject))
+        .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(proposals::amend))
+        .route(Policy::CONTRIBUTOR, routes!(proposals::withdraw))
         .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json).reads(), routes!(dry_run::run))
         .route(Policy::EDITOR.body(BodyPolicy::Json), routes!(canary::put))
         .route(Policy::READER, routes!(canary::list))

@@ -132,11 +132,18 @@ pub(super) async fn follow(client: &Client, id: &str, submitted: Value) -> Resul
 async fn tell_results(client: &Client, id: &str, as_json: bool) -> Result<u64> {
     let mut lines = Vec::new();
     client.download(&format!("jobs/{id}/results"), Path::new("results"), &mut lines).await?;
-    let (mut made, mut failed) = (0u64, 0u64);
+    let (mut made, mut proposed, mut failed) = (0u64, 0u64, 0u64);
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let row: Value = serde_json::from_slice(line).map_err(CliError::failed)?;
-        let ok = row["edit"].is_string();
-        *(if ok { &mut made } else { &mut failed }) += 1;
+        let (edit, proposal) = (row["edit"].is_string(), row["proposal"].is_string());
+        let ok = edit || proposal;
+        *(if edit {
+            &mut made
+        } else if proposal {
+            &mut proposed
+        } else {
+            &mut failed
+        }) += 1;
         if as_json {
             output::print_json_line(&row)?;
         } else if !ok {
@@ -146,7 +153,8 @@ async fn tell_results(client: &Client, id: &str, as_json: bool) -> Result<u64> {
         }
     }
     if !as_json {
-        output::print(&format!("{made} edits made, {failed} lines failed"))?;
+        let waiting = if proposed > 0 { format!("{proposed} wait for approval, ") } else { String::new() };
+        output::print(&format!("{made} edits made, {waiting}{failed} lines failed"))?;
     }
     Ok(failed)
 }

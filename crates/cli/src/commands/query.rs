@@ -22,6 +22,7 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<()> {
         verify: args.verify,
         as_of: args.as_of,
         without: args.without.clone(),
+        as_if: Vec::new(),
     };
     let value = match Target::open(&args.target).await? {
         Target::Remote(client) => {

@@ -26,6 +26,10 @@ fn what_is_out_of_range_is_named() {
     wrong(|c| c.retrieval.relevance.false_injection = 0.0, "retrieval.relevance.false_injection");
     wrong(|c| c.retrieval.relevance.confidence = 1.0, "retrieval.relevance.confidence");
     wrong(|c| c.answer.max_tokens = 2000, "answer.max_tokens");
+    wrong(|c| c.review.approvals = 0, "review.approvals");
+    wrong(|c| c.review.most = 0, "review.most");
+    let named = ReviewRule { mode: ReviewMode::All, approvals: 21 };
+    wrong(|c| drop(c.review.codebooks.insert(CodebookName::default(), named)), "review.approvals");
     wrong(|c| c.canaries.most = 10_001, "canaries.most");
     wrong(|c| c.question_log.most = 0, "question_log.most");
     wrong(|c| c.question_log.keep_days = 0, "question_log.keep_days");

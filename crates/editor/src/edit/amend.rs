@@ -64,7 +64,7 @@ impl Base {
     }
 
     /// Whether a request says what this version says.
-    fn says(&self, request: &EditRequest) -> bool {
+    pub(super) fn says(&self, request: &EditRequest) -> bool {
         let record = &self.record;
         self.keeps_reasoning
             && same(&record.answer, &request.answer)
@@ -111,7 +111,12 @@ impl EditPipeline<'_> {
     ///
     /// # Errors
     /// As for an edit; an edit that isn't live, or has another newest version than the amendment is for.
-    pub(crate) async fn amend(&self, id: EditId, amendment: Amendment) -> Result<EditView, EditorError> {
+    pub(crate) async fn amend(
+        &self,
+        id: EditId,
+        amendment: Amendment,
+        stored_as: Option<EditId>,
+    ) -> Result<EditView, EditorError> {
         let began = std::time::Instant::now();
         let _turn = match &amendment.idempotency {
             Some(key) => Some(self.core.turn(self.codebook, Turn::Request(key.key.clone())).await),
@@ -120,6 +125,22 @@ impl EditPipeline<'_> {
         if let Some(replay) = self.replay_of(amendment.idempotency.as_ref()).await? {
             return Ok(replay);
         }
+        let (base, request, relations) = self.amended(id, amendment)?;
+        if base.says(&request) && relations.supersedes.is_empty() {
+            return outcome::view(self.core, self.codebook, base.record.id).await;
+        }
+        Box::pin(self.make(request, relations, (Some(base), stored_as), began)).await
+    }
+
+    /// The version that an amendment is made of, and the new one as a checked request with its relations.
+    ///
+    /// # Errors
+    /// An edit that isn't live, or has another newest version than the amendment is for; unusable input.
+    pub(super) fn amended(
+        &self,
+        id: EditId,
+        amendment: Amendment,
+    ) -> Result<(Base, EditRequest, Relations), EditorError> {
         let book = self.core.existing(self.codebook)?.ok_or(EditorError::UnknownEdit(id))?;
         let record = newest(&book, id, amendment.expected.as_deref())?;
         let keeps_reasoning = amendment.reasoning.as_ref().is_none_or(|given| *given == said(&record));
@@ -127,16 +148,13 @@ impl EditPipeline<'_> {
         let mut request = base.request(amendment);
         validate::repair::edit(&mut request);
         validate::edit(&request, &self.core.config().limits)?;
-        let named = relations::asked_for(self.core, self.codebook, &request)?.supersedes;
-        if base.says(&request) && named.is_empty() {
-            return outcome::view(self.core, self.codebook, base.record.id).await;
-        }
         // Another picture can't have come meanwhile, but it can be erased.
         if !self.core.pictures().store().contains(base.record.image.id) {
             let detail = "the picture of this edit is not stored any more";
             return Err(EditorError::Invalid(vec![FieldError::new("", detail)]));
         }
+        let named = relations::asked_for(self.core, self.codebook, &request)?.supersedes;
         let relations = Relations { supersedes: named, ..base.relations(request.answer.trim()) };
-        Box::pin(self.make(request, relations, Some(base), began)).await
+        Ok((base, request, relations))
     }
 }

@@ -57,7 +57,7 @@ impl Core {
     /// them.
     fn intend_erasing(&self, gone: &[Arc<KeptQuestion>]) -> Result<(), EditorError> {
         let images: BTreeSet<ImageId> = gone.iter().map(|question| question.image).collect();
-        for image in images.into_iter().filter(|image| !self.keeps_questions_about(*image)) {
+        for image in images.into_iter().filter(|image| !self.keeps_anything_about(*image)) {
             self.pictures().store().intend_erasing(image)?;
         }
         Ok(())

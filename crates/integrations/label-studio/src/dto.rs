@@ -2,6 +2,7 @@
 //! and are ignored.
 
 use reasonedit_api::WarningDto;
+use reasonedit_editor::ProposalState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -222,6 +223,14 @@ pub(super) struct OutcomeDto {
     pub(super) updated_at: Option<String>,
     /// The edit that stands for it now.
     pub(super) edit: Option<String>,
+    /// The proposal that it is until somebody has approved of it; present where edits wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) proposal: Option<String>,
+    /// What has become of that proposal by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) review: Option<ReviewedDto>,
     /// The edits that were taken back.
     pub(super) reverted: Vec<String>,
     /// Why, where it needs saying.
@@ -233,6 +242,44 @@ pub(super) struct OutcomeDto {
     pub(super) ended_at: String,
 }
 
+/// What has become of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LabelStudioReview)]
+pub(super) struct ReviewedDto {
+    /// Whether it waits.
+    pub(super) state: ReviewStateDto,
+    /// When something was last done with it, RFC 3339 in UTC.
+    pub(super) at: String,
+    /// Why it was rejected.
+    pub(super) reason: Option<String>,
+}
+
+/// What becomes of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = LabelStudioReviewState)]
+pub(super) enum ReviewStateDto {
+    /// Not enough have approved of it.
+    Waiting,
+    /// It is an edit, or was one.
+    Approved,
+    /// It is none.
+    Rejected,
+    /// The annotation was deleted, or says something else by now.
+    Withdrawn,
+}
+
+impl From<ProposalState> for ReviewStateDto {
+    fn from(state: ProposalState) -> Self {
+        match state {
+            ProposalState::Waiting => Self::Waiting,
+            ProposalState::Approved => Self::Approved,
+            ProposalState::Rejected => Self::Rejected,
+            ProposalState::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
 /// What became of an annotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -240,9 +287,11 @@ pub(super) struct OutcomeDto {
 pub(super) enum OutcomeKind {
     /// An edit was made of it.
     Edited,
+    /// It waits until somebody has approved of it.
+    Proposed,
     /// It says what its edit says already.
     Unchanged,
-    /// Its edits were taken back.
+    /// Its edits were taken back, or what waited of it.
     Reverted,
     /// Nothing followed from it.
     Skipped,

@@ -39,6 +39,14 @@ pub(super) struct SubmittedCorrection {
     pub(super) task: Option<u64>,
     /// Id of the user.
     pub(super) by: Option<u64>,
+    /// Whether whose token it came with may make edits and nothing more.
+    #[serde(default = "yes")]
+    pub(super) contributor: bool,
+}
+
+/// What is not known of a token is not counted for more.
+const fn yes() -> bool {
+    true
 }
 
 /// Something that happened to an annotation.
@@ -151,6 +159,7 @@ pub(super) fn received(input: &WebhookInput, config: &LabelStudioConfig) -> Opti
                         updated_at,
                         task,
                         by: annotation.completed_by.as_ref().and_then(id_of),
+                        contributor: true,
                     })),
                     // There can't be an edit yet.
                     Err(reason) if created => {

@@ -6,21 +6,22 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use reasonedit_access::Caller;
+use reasonedit_access::{AccessRole, Caller};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
-use reasonedit_api::{call, require_all_codebooks, require_codebook};
-use reasonedit_editor::CodebookName;
+use reasonedit_api::{call, require_all_codebooks, require_codebook, rfc3339};
+use reasonedit_editor::{CodebookName, Editor, StepKind};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::payload::UntypedJson;
 use reasonedit_http::problem::{Problem, ProblemBody, ProblemKind, Result};
 use reasonedit_http::shares::Asked;
 use reasonedit_resilience::blocking;
+use ulid::Ulid;
 
 use super::dto::{
-    AnnotationsDto, HealthDto, PredictInput, PredictionsDto, ReceivedDto, SetupDto, SetupInput, VersionsDto,
-    WebhookInput,
+    AnnotationsDto, HealthDto, OutcomeDto, PredictInput, PredictionsDto, ReceivedDto, ReviewedDto, SetupDto,
+    SetupInput, VersionsDto, WebhookInput,
 };
-use super::events::{is_project, received};
+use super::events::{Change, is_project, received};
 use super::labels::Interface;
 use super::predict::Asking;
 use super::projects::{ProjectRecord, codebook_in};
@@ -101,8 +102,22 @@ pub(super) async fn annotations(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<AnnotationsDto>> {
     require_all_codebooks(&caller)?;
-    let (waiting, ended) = studio.queue()?.look();
+    let (waiting, mut ended) = studio.queue()?.look();
+    if let Some(editor) = studio.service().editor.loaded() {
+        for outcome in &mut ended {
+            outcome.review = reviewed(editor, outcome);
+        }
+    }
     Ok(Json(AnnotationsDto { waiting, ended }))
+}
+
+/// What became of the proposal that an annotation became.
+fn reviewed(editor: &Editor, outcome: &OutcomeDto) -> Option<ReviewedDto> {
+    let id: Ulid = outcome.proposal.as_ref()?.parse().ok()?;
+    let proposal = editor.find_proposals(|one| one.id == id).into_iter().next()?;
+    let last = proposal.steps.last()?;
+    let reason = if let StepKind::Rejected(reason) = &last.what { Some(reason.clone()) } else { None };
+    Some(ReviewedDto { state: proposal.state.into(), at: rfc3339(last.at), reason })
 }
 
 async fn model_version(studio: &LabelStudio, codebook: &CodebookName) -> Result<String> {
@@ -229,7 +244,7 @@ pub(super) async fn webhook(
 ) -> Result<Response> {
     let reading = studio.clone();
     let read = blocking(move || Ok::<_, Problem>(received(&input, reading.config()))).await?;
-    let Some(received) = read else {
+    let Some(mut received) = read else {
         let status = "Unknown event".to_owned();
         let unknown = ReceivedDto { status, queued: Vec::new(), skipped: Vec::new(), note: None };
         return Ok((StatusCode::OK, Json(unknown)).into_response());
@@ -237,7 +252,10 @@ pub(super) async fn webhook(
     for skipped in &received.skipped {
         tracing::info!(annotation = skipped.annotation, reason = %skipped.reason, "nothing follows from an annotation");
     }
-    for event in &received.events {
+    for event in &mut received.events {
+        if let Change::Says(said) = &mut event.change {
+            said.contributor = !caller.may(AccessRole::Editor);
+        }
         let codebook = audited.codebook(studio.codebook(&studio.project(&event.project)));
         require_project(&caller, &codebook)?;
     }

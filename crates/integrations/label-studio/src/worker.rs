@@ -14,7 +14,8 @@ use futures::FutureExt as _;
 use reasonedit_api::rfc3339;
 use reasonedit_editor::{
     Amendment, CallContext, CodebookName, EditFilter, EditId, EditRecord, EditRequest, Editor, EditorError,
-    IdempotencyKey, StatementInput, Warning,
+    IdempotencyKey, Proposal, ProposalError, ProposalState, Reviewer, StatementInput, Submitted, Submitter,
+    Warning,
 };
 use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, ProblemKind, Result};
@@ -44,6 +45,7 @@ const METADATA: &str = "label_studio";
 struct SyncOutcome {
     outcome: OutcomeKind,
     edit: Option<EditId>,
+    proposal: Option<Ulid>,
     reverted: Vec<EditId>,
     detail: Option<String>,
     warnings: Vec<Warning>,
@@ -51,7 +53,7 @@ struct SyncOutcome {
 
 impl SyncOutcome {
     fn to(outcome: OutcomeKind) -> Self {
-        Self { outcome, edit: None, reverted: Vec::new(), detail: None, warnings: Vec::new() }
+        Self { outcome, edit: None, proposal: None, reverted: Vec::new(), detail: None, warnings: Vec::new() }
     }
 
     fn because(self, detail: impl Into<String>) -> Self {
@@ -117,6 +119,8 @@ impl Worker {
             deleted: event.change == Change::Deleted,
             updated_at: event.change.updated_at().map(str::to_owned),
             edit: came.edit.map(|edit| edit.to_string()),
+            proposal: came.proposal.map(|proposal| proposal.to_string()),
+            review: None,
             reverted: came.reverted.iter().map(ToString::to_string).collect(),
             detail: came.detail,
             warnings: came.warnings.iter().map(Into::into).collect(),
@@ -132,7 +136,8 @@ impl Worker {
 
     /// Tells the audit trail which edits came of an event.
     fn audit(&self, event: &Event, outcome: &OutcomeDto) {
-        let edits: Vec<String> = outcome.edit.iter().chain(&outcome.reverted).cloned().collect();
+        let edits: Vec<String> =
+            outcome.edit.iter().chain(&outcome.proposal).chain(&outcome.reverted).cloned().collect();
         if edits.is_empty() {
             return;
         }
@@ -164,6 +169,17 @@ impl Worker {
     }
 
     async fn follow(&self, event: &Event) -> Result<SyncOutcome> {
+        let mut withdrawn = None;
+        let ends = match event.change {
+            Change::Says(_) => false,
+            Change::Withdrawn { .. } => !self.queue.heard_more(event),
+            Change::Deleted => true,
+        };
+        if ends {
+            let waiting = waiting_of(&self.editor, &event.project, event.annotation);
+            withdrawn = waiting.last().map(|one| one.id);
+            self.withdraw(waiting, None).await?;
+        }
         let live = edits_of(&self.editor, &event.project, event.annotation).await?;
         match &event.change {
             Change::Says(said) => {
@@ -172,6 +188,9 @@ impl Worker {
                 let warnings =
                     if came.warnings.is_empty() { said.correction.warnings.clone() } else { came.warnings };
                 Ok(SyncOutcome { warnings, ..came })
+            }
+            Change::Deleted | Change::Withdrawn { .. } if live.is_empty() && withdrawn.is_some() => {
+                Ok(SyncOutcome { proposal: withdrawn, ..SyncOutcome::to(OutcomeKind::Reverted) })
             }
             Change::Deleted | Change::Withdrawn { .. } if live.is_empty() => {
                 let reason = match &event.change {
@@ -223,6 +242,19 @@ impl Worker {
             |record: &EditRecord| parse_time(text_of(record, "updated_at")) > parse_time(&said.updated_at);
         if self.queue.heard_more(event) || live.iter().any(|(_, record)| newer(record)) {
             return Ok(overtaken());
+        }
+        let waiting = waiting_of(&self.editor, &event.project, event.annotation);
+        let told = |proposal: &Proposal| SyncOutcome {
+            proposal: Some(proposal.id),
+            warnings: proposal.newest.content.warnings.clone(),
+            ..SyncOutcome::to(OutcomeKind::Proposed)
+        };
+        let same = |one: &&Arc<Proposal>| {
+            one.codebook == codebook && text_in(&one.newest.content.metadata, "digest") == digest
+        };
+        if let Some(same) = waiting.iter().find(same) {
+            self.withdraw(waiting.clone(), Some(same.id)).await?;
+            return Ok(told(same));
         }
         // The same words again, say because the annotation was starred.
         let same = |(book, record): &&(CodebookName, Arc<EditRecord>)| {
@@ -276,7 +308,30 @@ impl Worker {
                 && same_text(&record.question, &correction.question)
                 && record.choices == correction.choices
         });
-        let record = if let Some((_, before)) = amended {
+        let submitter = Submitter { name: author.clone(), contributor: said.contributor };
+        let waits = self.editor.waits(&codebook, &submitter);
+        let own = |one: &&Arc<Proposal>| {
+            let content = &one.newest.content;
+            one.codebook == codebook
+                && content.image == info.id
+                && same_text(&content.question, &correction.question)
+                && content.choices == correction.choices
+        };
+        if let Some(reworded) = waiting.iter().find(own).filter(|_| waits) {
+            let change = Amendment {
+                answer: Some(correction.answer.clone()),
+                reasoning: Some(reasoning),
+                metadata: Some(metadata),
+                warnings,
+                ..Amendment::default()
+            };
+            let place = (&codebook, reworded.id);
+            let by = Reviewer { name: submitter.name, seen: None };
+            let proposal = self.editor.amend_proposal(place, change, &by, CALL).await?;
+            self.withdraw(waiting.clone(), Some(proposal.id)).await?;
+            return Ok(told(&proposal));
+        }
+        let submitted = if let Some((_, before)) = amended {
             let amendment = Amendment {
                 answer: Some(correction.answer.clone()),
                 reasoning: Some(reasoning),
@@ -289,8 +344,10 @@ impl Worker {
                 idempotency,
                 warnings,
             };
-            self.editor.amend(&codebook, before.id, amendment, CALL).await?.record
+            self.editor.submit_amendment(&codebook, before.id, amendment, &submitter, CALL).await?
         } else {
+            // What waits takes their place when it is made; else they are taken back here.
+            let earlier = live.iter().filter(|(book, _)| waits && *book == codebook);
             let request = EditRequest {
                 warnings,
                 image,
@@ -302,16 +359,37 @@ impl Worker {
                 tags: vec!["label-studio".to_owned(), tag(event.annotation)],
                 metadata,
                 verify: true,
-                supersedes: Vec::new(),
+                supersedes: earlier.map(|(_, record)| record.known_as()).collect(),
                 on_conflict: None,
                 idempotency,
             };
-            self.editor.edit(&codebook, request, CALL).await?.record
+            self.editor.submit(&codebook, request, &submitter, CALL).await?
         };
+        let record = match submitted {
+            Submitted::Made(view) => view.record,
+            Submitted::Proposed { proposal, .. } => {
+                self.withdraw(waiting, Some(proposal.id)).await?;
+                return Ok(told(&proposal));
+            }
+        };
+        self.withdraw(waiting, None).await?;
         let earlier = live.into_iter().filter(|(_, before)| before.known_as() != record.known_as()).collect();
         let reverted = self.revert(earlier, None).await?;
         let (edit, warnings) = (Some(record.known_as()), record.warnings);
         Ok(SyncOutcome { edit, reverted, warnings, ..SyncOutcome::to(OutcomeKind::Edited) })
+    }
+
+    /// Takes proposals back, all but one.
+    async fn withdraw(&self, waiting: Vec<Arc<Proposal>>, but: Option<Ulid>) -> Result<()> {
+        for one in waiting.into_iter().filter(|one| Some(one.id) != but) {
+            let by = Reviewer { name: one.by.clone(), seen: None };
+            match self.editor.close_proposal((&one.codebook, one.id), None, &by).await {
+                // Decided meanwhile: as an edit it is found by its tag.
+                Ok(_) | Err(EditorError::Proposal(ProposalError::Closed { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Takes edits back, all but one.
@@ -344,7 +422,21 @@ fn tag(annotation: u64) -> String {
 
 /// A text of an edit's metadata.
 fn text_of<'a>(record: &'a EditRecord, field: &str) -> &'a str {
-    record.metadata.get(METADATA).and_then(|of| of.get(field)).and_then(Value::as_str).unwrap_or_default()
+    text_in(&record.metadata, field)
+}
+
+fn text_in<'a>(metadata: &'a Value, field: &str) -> &'a str {
+    metadata.get(METADATA).and_then(|of| of.get(field)).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The proposals of an annotation that wait, in whatever codebook.
+fn waiting_of(editor: &Editor, project: &str, annotation: u64) -> Vec<Arc<Proposal>> {
+    let tag = tag(annotation);
+    editor.find_proposals(|one| {
+        one.state == ProposalState::Waiting
+            && one.newest.content.tags.contains(&tag)
+            && text_in(&one.newest.content.metadata, "project") == project
+    })
 }
 
 /// The live edits of an annotation, in whatever codebook: its project's may have been another.

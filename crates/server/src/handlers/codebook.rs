@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use reasonedit_access::Caller;
+use reasonedit_access::{AccessRole, Caller};
 use reasonedit_api::problems::{InputProblems, LookupProblems};
 use reasonedit_api::{CodebookParams, File, call, codebook_name, page_cursor, page_limit};
 use reasonedit_dto::codebook::{
@@ -13,7 +13,7 @@ use reasonedit_dto::codebook::{
 };
 use reasonedit_dto::contributor::Contributor;
 use reasonedit_dto::job::JobDto;
-use reasonedit_editor::{CodebookName, Key, MemberId};
+use reasonedit_editor::{CodebookName, Key, MemberId, ReviewMode};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Archives;
@@ -205,6 +205,11 @@ pub(crate) async fn import(
         ));
     }
     let editor = state.editor()?;
+    if editor.config().review.of(&codebook).mode == ReviewMode::All && !by.caller.may(AccessRole::Admin) {
+        let detail =
+            "Everybody's edits are reviewed in this codebook: to import an archive needs the role admin.";
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
+    }
     let _permit = archives.take()?;
     let bytes = state.import_bytes();
     if params.background.unwrap_or(false) {

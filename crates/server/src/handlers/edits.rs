@@ -1,7 +1,7 @@
 //! `/edits`.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use reasonedit_access::{AccessRole, Caller};
@@ -13,7 +13,8 @@ use reasonedit_dto::edit::{EditDto, EditPageDto};
 use reasonedit_dto::edit_input::{CreateParams, EditForm, EditInput, ListParams};
 use reasonedit_dto::erasure::{ErasureDto, RevertParams};
 use reasonedit_dto::job::{BatchParams, JobDto};
-use reasonedit_editor::{DryRunQuestions, EditFilter, EditId, EditView};
+use reasonedit_dto::proposal::ProposedEditDto;
+use reasonedit_editor::{DryRunQuestions, EditFilter, EditId, Submitted};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Archives;
@@ -23,7 +24,8 @@ use reasonedit_http::shares::Asked;
 use reasonedit_jobs::Submission;
 use reasonedit_resilience::blocking;
 
-use super::if_match::{IfMatchHeader, expected, require_own, tag};
+use super::answered::{answered, proposed, seen, shown};
+use super::if_match::{IfMatchHeader, expected, require_own};
 use super::{EditIdPath, dry_run};
 use crate::handlers::jobs::{LINES, Submitter, submit};
 use crate::idempotency::{KeyHeader, key_of, submission_key};
@@ -32,13 +34,11 @@ use crate::upload;
 use crate::workers::Batch;
 use crate::workers::source::{Format, Source, SourceLimits};
 
-/// Tells a repeated request's answer from the first.
-pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
 /// Make an edit
 ///
 /// Stores the correction so that it holds for this picture and question and for those like it. Answered when
-/// it is durable and live.
+/// it is durable and live; or with 202, where edits like this one wait until somebody else has approved of
+/// them.
 #[utoipa::path(
     post, path = "/edits", operation_id = "create_edit", tag = "edits",
     params(
@@ -50,6 +50,8 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
         (status = 200, description = "With `dry_run`: what it would change; it was not made.", body = DryRunDto),
         (status = 201, description = "The edit is durable and live.", body = EditDto,
             headers(("Location" = String, description = "Where the edit is found."), ("ETag" = String, description = "Its version."))),
+        (status = 202, description = "It waits until somebody else has approved of it, as the codebook wants.", body = ProposedEditDto,
+            headers(("Location" = String, description = "Where the proposal is found."), ("ETag" = String, description = "As it is now."))),
         (status = 404, description = "No picture has this id.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key was used with another body, or for an edit that was reverted (`edit`; another key makes it again); or other answers stand and there were to be none (`edits`); or it would break canaries, named in `errors`, and such edits are refused; or the codebook was made with another embedding.",
             body = ProblemBody, content_type = "application/problem+json"),
@@ -79,35 +81,20 @@ pub(crate) async fn create(
             .into_response());
     }
     request.idempotency = key_of(&headers, &request, text.as_deref())?;
-    let view = editor.edit(&codebook, request, call::interactive(asked)).await?;
+    let by = Contributor::from(&caller).submitter();
+    let view = match editor.submit(&codebook, request, &by, call::interactive(asked)).await? {
+        Submitted::Made(view) => view,
+        Submitted::Proposed { proposal, replayed } => {
+            seen(&audited, &proposal);
+            return Ok(proposed((editor, &codebook), params.codebook.as_deref(), &proposal, replayed));
+        }
+    };
     shown(&audited, &view);
     let mut location = format!("/edits/{}", view.record.known_as());
     if params.codebook.is_some() {
         location = format!("{location}?codebook={codebook}");
     }
     Ok(([(header::LOCATION, location)], answered(StatusCode::CREATED, &view)).into_response())
-}
-
-/// An edit as it is answered, under the tag of its newest version.
-pub(super) fn answered(status: StatusCode, view: &EditView) -> Response {
-    let mut response = (status, [(header::ETAG, tag(view))], Json(EditDto::from(view))).into_response();
-    if view.replayed {
-        response.headers_mut().insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
-    }
-    response
-}
-
-/// An edit is shown, with what its answer says of others.
-pub(super) fn shown(audited: &Audited, view: &EditView) {
-    audited.edit(view.record.known_as());
-    audited.image(view.record.image.id);
-    audited.edits(
-        view.conflicts
-            .iter()
-            .chain(&view.superseded_by)
-            .chain(&view.near_duplicates)
-            .map(|other| other.edit_id),
-    );
 }
 
 /// Make many edits

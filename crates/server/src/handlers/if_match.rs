@@ -21,17 +21,24 @@ pub(super) fn tag(view: &EditView) -> String {
     format!("\"{}\"", view.record.id)
 }
 
-/// The versions that a request is for, if it says so in `If-Match`. A weak tag matches none (RFC 9110,
-/// section 13.1.1).
+/// The versions that a request is for, if it says so in `If-Match`.
 pub(super) fn listed(headers: &HeaderMap) -> Option<Vec<EditId>> {
+    Some(tags(headers)?.iter().filter_map(|tag| tag.parse().ok()).collect())
+}
+
+/// What stands in the tags of `If-Match`, if it names any. A weak tag matches none (RFC 9110, section
+/// 13.1.1).
+pub(super) fn tags(headers: &HeaderMap) -> Option<Vec<&str>> {
     let given: Vec<&str> = headers
         .get_all(header::IF_MATCH)
         .iter()
         .flat_map(|value| value.to_str().unwrap_or_default().split(','))
         .map(str::trim)
         .collect();
-    let id = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-    (!given.is_empty() && !given.contains(&"*")).then(|| given.iter().filter_map(id).collect())
+    if given.is_empty() || given.contains(&"*") {
+        return None;
+    }
+    Some(given.into_iter().filter_map(|tag| tag.strip_prefix('"')?.strip_suffix('"')).collect())
 }
 
 /// The version that an edit has to have still when it is changed, if `If-Match` names any.

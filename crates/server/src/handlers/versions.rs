@@ -10,7 +10,8 @@ use reasonedit_api::{CodebookParams, call, codebook_name};
 use reasonedit_dto::contributor::Contributor;
 use reasonedit_dto::edit::EditDto;
 use reasonedit_dto::edit_input::AmendInput;
-use reasonedit_editor::EditId;
+use reasonedit_dto::proposal::ProposedEditDto;
+use reasonedit_editor::{EditId, Submitted};
 use reasonedit_http::audit::Audited;
 use reasonedit_http::json::Query;
 use reasonedit_http::payload::JsonPayload;
@@ -18,7 +19,7 @@ use reasonedit_http::problem::{Problem, ProblemBody, Result};
 use reasonedit_http::shares::Asked;
 
 use super::EditIdPath;
-use super::edits::{answered, shown};
+use super::answered::{answered, proposed, seen, shown};
 use super::if_match::{IfMatchHeader, expected, listed, require_own};
 use super::jobs::Submitter;
 use crate::idempotency::{KeyHeader, amendment_key};
@@ -37,6 +38,8 @@ use crate::state::AppState;
     responses(
         (status = 200, description = "The edit in its new version, durable and live.", body = EditDto,
             headers(("ETag" = String, description = "Its version."))),
+        (status = 202, description = "The new version waits until somebody else has approved of it, as the codebook wants.", body = ProposedEditDto,
+            headers(("Location" = String, description = "Where the proposal is found."), ("ETag" = String, description = "As it is now."))),
         (status = 404, description = "No such edit, or it was reverted.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key was used with another body, or for a version that was undone; or other answers stand and there were to be none (`edits`).",
             body = ProblemBody, content_type = "application/problem+json"),
@@ -63,7 +66,15 @@ pub(crate) async fn amend(
     let mut amendment = input.into_amendment(&Contributor::from(&caller))?;
     amendment.expected = listed(&headers);
     amendment.idempotency = idempotency;
-    let view = editor.amend(&codebook, id, amendment, call::interactive(asked)).await?;
+    let by = Contributor::from(&caller).submitter();
+    let submitted = editor.submit_amendment(&codebook, id, amendment, &by, call::interactive(asked)).await?;
+    let view = match submitted {
+        Submitted::Made(view) => view,
+        Submitted::Proposed { proposal, replayed } => {
+            seen(&audited, &proposal);
+            return Ok(proposed((editor, &codebook), params.codebook.as_deref(), &proposal, replayed));
+        }
+    };
     shown(&audited, &view);
     Ok(answered(StatusCode::OK, &view))
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use reasonedit_editor::{CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey};
+use reasonedit_editor::{
+    CallContext, CodebookError, EditId, EditorError, EngineError, IdempotencyKey, Submitted,
+};
 use reasonedit_http::audit::AuditRecord;
 use reasonedit_http::problem::{Problem, Result};
 use reasonedit_jobs::{BackgroundJob, JobContext, JobFailure};
 use reasonedit_resilience::{Backoff, blocking, retry};
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use super::dependencies::JobDependencies;
 use super::failure::failed;
@@ -57,7 +60,7 @@ async fn work(
     let (mut tally, last) = tally_of(&context).await?;
     let (upload, item_bytes) = (context.upload(), dependencies.item_bytes);
     let mut source = blocking(move || Source::open(&upload, input.format, item_bytes)).await?;
-    context.progress("edits", tally.made + tally.failed, input.lines);
+    context.progress("edits", done(&tally), input.lines);
     loop {
         let (back, line) = blocking(move || {
             let line = loop {
@@ -74,33 +77,53 @@ async fn work(
         let number = line.number;
         let (back, made) = edit(&dependencies, &context, source, line, &input).await?;
         source = back;
-        if let Ok(edit) = &made {
+        if let Ok(LineMade::Edit(EditId(id)) | LineMade::Proposal(id)) = &made {
             dependencies.audit.job(AuditRecord {
                 codebook: Some(context.codebook().to_string()),
-                edits: vec![edit.to_string()],
+                edits: vec![id.to_string()],
                 jobs: vec![context.id().to_string()],
                 ..AuditRecord::default()
             });
         }
         let row = match made {
-            Ok(edit) => BatchLineDto { line: number, status: 201, edit: Some(edit), problem: None },
+            Ok(LineMade::Edit(edit)) => BatchLineDto { status: 201, edit: Some(edit), ..nothing(number) },
+            Ok(LineMade::Proposal(id)) => {
+                BatchLineDto { status: 202, proposal: Some(id.to_string()), ..nothing(number) }
+            }
             Err(problem) => BatchLineDto {
-                line: number,
                 status: problem.status().as_u16(),
-                edit: None,
                 problem: Some(problem.body()),
+                ..nothing(number)
             },
         };
         context.append(number, &row).await?;
         count(&mut tally, &row);
-        context.progress("edits", tally.made + tally.failed, input.lines);
+        context.progress("edits", done(&tally), input.lines);
     }
-    Ok(BatchResultDto { lines: tally.made + tally.failed, ..tally })
+    Ok(BatchResultDto { lines: done(&tally), ..tally })
+}
+
+/// What came of a line.
+enum LineMade {
+    Edit(EditId),
+    /// It waits.
+    Proposal(Ulid),
+}
+
+fn nothing(line: u64) -> BatchLineDto {
+    BatchLineDto { line, status: 0, proposal: None, edit: None, problem: None }
+}
+
+/// Lines that have a result.
+fn done(tally: &BatchResultDto) -> u64 {
+    tally.made + tally.proposed + tally.failed
 }
 
 fn count(tally: &mut BatchResultDto, row: &BatchLineDto) {
     if row.edit.is_some() {
         tally.made += 1;
+    } else if row.proposal.is_some() {
+        tally.proposed += 1;
     } else {
         tally.failed += 1;
     }
@@ -128,7 +151,7 @@ async fn edit(
     mut source: Source,
     line: Line,
     input: &Batch,
-) -> Result<(Source, Result<EditId>)> {
+) -> Result<(Source, Result<LineMade>)> {
     let name = context.codebook();
     let key = IdempotencyKey {
         key: format!("job/{}/{}", context.id(), line.number),
@@ -145,7 +168,7 @@ async fn edit(
     })
     .await?;
     if let Some(edit) = made {
-        return Ok((source, Ok(edit)));
+        return Ok((source, Ok(LineMade::Edit(edit))));
     }
     let request = match parsed {
         Some(Ok(parsed)) => {
@@ -160,10 +183,12 @@ async fn edit(
         Err(problem) => return Ok((source, Err(problem))),
     };
     request.idempotency = Some(key);
-    let call = || dependencies.editor.edit(&name, request.clone(), CallContext::job());
+    let by = input.by.submitter();
+    let call = || dependencies.editor.submit(&name, request.clone(), &by, CallContext::job());
     // There is time: people who wait have the queue's places.
     let made = match retry(Backoff::constant(Duration::ZERO), call, queue_full).await {
-        Ok(view) => Ok(view.record.id),
+        Ok(Submitted::Made(view)) => Ok(LineMade::Edit(view.record.id)),
+        Ok(Submitted::Proposed { proposal, .. }) => Ok(LineMade::Proposal(proposal.id)),
         Err(error) if ends_the_work(&error) => return Err(error.into()),
         Err(error) => Err(error.into()),
     };

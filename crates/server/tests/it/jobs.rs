@@ -147,7 +147,7 @@ async fn a_tar_of_native_records_is_a_batch_too() {
     }
     let accepted = post(&service.router, "/edits/batch?verify=false", TAR, tar.into_inner().unwrap()).await;
     let (job, _) = followed(&service, &accepted).await;
-    assert_eq!(job["result"], json!({"lines": 2, "made": 1, "failed": 1}));
+    assert_eq!(job["result"], json!({"lines": 2, "made": 1, "proposed": 0, "failed": 1}));
     let answer = get(&service.router, &format!("/jobs/{}/results", job["id"].as_str().unwrap())).await;
     let rows = rows(&answer);
     let path = format!("/edits/{}", rows[0]["edit"].as_str().unwrap());

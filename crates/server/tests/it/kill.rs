@@ -164,7 +164,10 @@ async fn a_batch_outlives_being_killed_and_makes_every_line_once() {
 
     let ended = process.wait(&job, u64::MAX).await;
     assert_eq!(ended["state"], "done", "{ended}");
-    assert_eq!(ended["result"], serde_json::json!({"lines": EDITS, "made": EDITS, "failed": 0}));
+    assert_eq!(
+        ended["result"],
+        serde_json::json!({"lines": EDITS, "made": EDITS, "proposed": 0, "failed": 0})
+    );
     let text = process.get(&format!("/jobs/{job}/results")).await.bytes().await.unwrap();
     let rows: Vec<Value> =
         String::from_utf8_lossy(&text).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

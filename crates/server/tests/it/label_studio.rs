@@ -30,7 +30,7 @@ pub(crate) fn at(path: &str) -> String {
     format!("/integrations/label-studio/{path}")
 }
 
-fn data_url(colour: [u8; 3]) -> String {
+pub(crate) fn data_url(colour: [u8; 3]) -> String {
     format!("data:image/png;base64,{}", STANDARD.encode(picture(colour)))
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn predict(tasks: &[Value]) -> Value {
 }
 
 /// What Label Studio sends when an annotation was made or changed, `minute` being when.
-fn annotated(action: &str, id: u64, minute: u32, image: &str, reasoning: &[&str]) -> Value {
+pub(crate) fn annotated(action: &str, id: u64, minute: u32, image: &str, reasoning: &[&str]) -> Value {
     let mut result = vec![
         json!({"id": "a", "from_name": "answer", "to_name": "image", "type": "choices", "origin": "manual", "value": {"choices": ["square"]}}),
         json!({"id": "e", "from_name": "evidence", "to_name": "image", "type": "rectanglelabels", "origin": "manual",
@@ -64,11 +64,11 @@ fn project() -> Value {
     json!({"id": 3, "title": "p", "created_at": "2026-11-20T23:50:00.123456Z", "label_config": CONFIG})
 }
 
-fn deleted(id: u64) -> Value {
+pub(crate) fn deleted(id: u64) -> Value {
     json!({"action": "ANNOTATIONS_DELETED", "annotations": [{"id": id}], "project": project()})
 }
 
-const WHY: &[&str] = &["The corner has a square.", "A shape with four equal sides is a square."];
+pub(crate) const WHY: &[&str] = &["The corner has a square.", "A shape with four equal sides is a square."];
 
 /// Sends an event that something follows from, and waits until it has; what became of it.
 async fn followed(router: &Router, event: &Value) -> Value {

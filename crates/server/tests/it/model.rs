@@ -102,7 +102,7 @@ pub(crate) async fn server_backed_up(data: &Path, config: ServerConfig) -> (Serv
 }
 
 /// A set that layers can be measured on.
-fn sources() -> Sources {
+pub(crate) fn sources() -> Sources {
     Sources::default().with("squares", |count, seed| {
         let mut samples = SampleSet::new("squares");
         for at in 0..count {

@@ -18,6 +18,8 @@ fn event(annotation: u64, minute: Option<u32>) -> Event {
 
 fn outcome(annotation: u64, kind: OutcomeKind) -> OutcomeDto {
     OutcomeDto {
+        proposal: None,
+        review: None,
         annotation,
         project: "1.5".to_owned(),
         outcome: kind,
