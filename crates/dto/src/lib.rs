@@ -18,6 +18,7 @@ mod form_tests;
 pub mod health;
 pub mod job;
 pub mod modularity;
+pub mod revert;
 pub mod standing;
 pub mod token;
 pub mod training_data;

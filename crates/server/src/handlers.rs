@@ -18,6 +18,7 @@ pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod modularity;
 pub(crate) mod query;
+pub(crate) mod reverts;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;
 pub(crate) mod training_data;

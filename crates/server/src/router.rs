@@ -38,7 +38,7 @@ use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
     audit, backup, canary, codebook, conflicts, docs, dry_run, edits, evidence, feedback, health, images,
-    jobs, metrics, modularity, query, sign_in, tokens, training_data, versions,
+    jobs, metrics, modularity, query, reverts, sign_in, tokens, training_data, versions,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -55,6 +55,10 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::CONTRIBUTOR, routes!(edits::revert))
         .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(versions::amend))
         .route(Policy::CONTRIBUTOR, routes!(versions::undo))
+        .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(reverts::create))
+        .route(Policy::READER, routes!(reverts::list))
+        .route(Policy::READER, routes!(reverts::get))
+        .route(Policy::CONTRIBUTOR, routes!(reverts::undo))
         .route(Policy::CONTRIBUTOR.upload().archives(), routes!(edits::batch))
         .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json).reads(), routes!(dry_run::run))
         .route(Policy::EDITOR.body(BodyPolicy::Json), routes!(canary::put))

@@ -35,6 +35,7 @@ mod openai_failures;
 mod page;
 mod reasoner;
 mod receiver;
+mod reverts;
 mod serve;
 mod standing;
 mod superseded;
