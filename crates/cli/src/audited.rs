@@ -74,7 +74,7 @@ pub(crate) fn of(command: &Command) -> Result<Option<CommandLine>> {
         },
         Command::Audit(args) => match &args.command {
             AuditCommand::Export(args) => line("audit export", &args.settings, None, false).map(Some),
-            AuditCommand::Verify { .. } => Ok(None),
+            AuditCommand::Verify { .. } | AuditCommand::Key(_) => Ok(None),
         },
         _ => Ok(None),
     }

@@ -100,6 +100,7 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::ADMIN.body(BodyPolicy::OptionalJson), routes!(backup::create))
         .route(Policy::ADMIN, routes!(backup::list))
         .route(Policy::ADMIN.streamed().archives(), routes!(audit::list))
+        .route(Policy::ADMIN, routes!(audit::key))
         .route(Policy::READER.unaudited(), routes!(tokens::whoami))
         .route(Policy::OPEN, routes!(sign_in::get))
         .route(
