@@ -32,6 +32,12 @@ pub enum AuditError {
         /// What the system says.
         reason: String,
     },
+    /// A key that signs checkpoints can't be read as one.
+    #[error("{}: this is no Ed25519 key in PKCS#8", .0.display())]
+    SigningKey(PathBuf),
+    /// A text is no checkpoint, or not signed by the key that it names.
+    #[error("`{0}…` is no checkpoint, or is not as it was signed")]
+    Checkpoint(String),
     /// Neither a time nor a day.
     #[error("`{0}` is neither a day (2026-11-30) nor a time (2026-11-30T09:00:00Z)")]
     Moment(String),
@@ -67,8 +73,8 @@ impl Classify for AuditError {
                 FailureKind::Unwritable,
                 "The audit trail can't be written, and nothing is answered that isn't in it.",
             ),
-            Self::Moment(_) => Failure::new(FailureKind::Invalid, self.to_string()),
-            Self::InUse(_) | Self::File { .. } => Failure::internal(&self),
+            Self::Moment(_) | Self::Checkpoint(_) => Failure::new(FailureKind::Invalid, self.to_string()),
+            Self::InUse(_) | Self::File { .. } | Self::SigningKey(_) => Failure::internal(&self),
         }
     }
 }

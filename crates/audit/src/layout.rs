@@ -18,6 +18,8 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const ANCHOR: &str = "anchor.json";
 /// What the one process that writes has locked.
 pub(crate) const LOCK: &str = "lock";
+/// The key that signs checkpoints, where the settings name no other file.
+pub(crate) const SIGNING_KEY: &str = "signing-key";
 /// What the names of files begin with that are being written.
 pub(crate) const UNFINISHED: &str = ".audit-";
 /// How the names of days' files end.

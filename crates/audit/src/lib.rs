@@ -4,6 +4,7 @@
 //! [`AuditTrail`] is written by the one service of a data folder; [`AuditReader`] reads and verifies it, also
 //! meanwhile. No contents are in it: ids, names of callers, routes and statuses alone.
 
+mod checkpoint;
 mod config;
 mod csv;
 mod error;
@@ -23,6 +24,7 @@ mod trail;
 mod verify;
 mod writer;
 
+pub use checkpoint::{AuditCheckpoint, public_key};
 pub use config::{AuditConfig, AuditFailurePolicy, AuditSync};
 pub use csv::CSV_HEADER;
 pub use error::{AuditError, Result};
@@ -34,4 +36,4 @@ pub use outside::{add, begin};
 pub use read::{AuditFormat, AuditPage, AuditReader};
 pub use record::{AuditCaller, AuditEvent, AuditLine, AuditOutcome, AuditRecord};
 pub use trail::{AuditState, AuditTrail};
-pub use verify::{AuditFault, AuditFaultKind, AuditReport};
+pub use verify::{AuditFault, AuditFaultKind, AuditNotes, AuditReport};

@@ -36,6 +36,8 @@ pub enum AuditEvent {
     Lost,
     /// Old files were removed.
     Pruned,
+    /// Where the trail stood, signed.
+    Checkpoint,
 }
 
 impl AuditEvent {
@@ -55,6 +57,7 @@ impl AuditEvent {
             Self::Gap => "gap",
             Self::Lost => "lost",
             Self::Pruned => "pruned",
+            Self::Checkpoint => "checkpoint",
         }
     }
 }

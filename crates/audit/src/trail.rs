@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use time::OffsetDateTime;
 
+use crate::checkpoint::SigningKey;
 use crate::config::{AuditConfig, AuditSync};
 use crate::error::{AuditError, Result};
 use crate::inbox::{self, Inbox};
@@ -18,7 +19,7 @@ use crate::layout::{self, lock};
 use crate::record::{AuditEvent, AuditRecord};
 use crate::recover::recover;
 use crate::refusals::Refusals;
-use crate::writer::Writer;
+use crate::writer::{Signing, Writer};
 
 /// Bytes of lines that wait to be written.
 const QUEUE_BYTES: usize = 16 << 20;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     state: Mutex<AuditState>,
     config: AuditConfig,
     folder: PathBuf,
+    /// What checkpoints are signed with.
+    public_key: Option<String>,
 }
 
 /// The trail of a data folder, which one process writes at a time; cheap to clone. Closed when the last of
@@ -98,13 +101,17 @@ impl AuditTrail {
             }
         }
         let told = found.told.clone();
-        let writer = Writer::new(folder, found, lock);
+        let mut writer = Writer::new(folder, found, lock);
+        let signing = signing(folder, config)?;
+        let public_key = signing.as_ref().map(|signing| signing.key.public());
+        writer.sign_with(signing);
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             came: Condvar::new(),
             state: Mutex::default(),
             config: config.clone(),
             folder: folder.to_owned(),
+            public_key,
         });
         let version = format!("reasonedit {}", env!("CARGO_PKG_VERSION"));
         for record in told {
@@ -126,6 +133,11 @@ impl AuditTrail {
     /// Where it lies.
     pub fn folder(&self) -> &Path {
         &self.0.shared.folder
+    }
+
+    /// The public key of checkpoints, 64 hexadecimal digits; none where none are made.
+    pub fn public_key(&self) -> Option<&str> {
+        self.0.shared.public_key.as_deref()
     }
 
     /// Adds a line. Never waits; what finds no room is lost and counted.
@@ -273,6 +285,22 @@ impl Shared {
 }
 
 /// Empties the queue until it is closed.
+/// What signs checkpoints, if any are to be made. A key that can't be made for want of room say keeps nothing
+/// from being written; one that is there and is none is a fault of who put it there.
+fn signing(folder: &Path, config: &AuditConfig) -> Result<Option<Signing>> {
+    if !config.makes_checkpoints() {
+        return Ok(None);
+    }
+    match SigningKey::open(&config.signing_key(folder)) {
+        Ok(key) => Ok(Some(Signing::new(key, config))),
+        Err(error @ AuditError::SigningKey(_)) => Err(error),
+        Err(error) => {
+            tracing::error!(%error, "no checkpoints of the audit trail are made until the next start");
+            Ok(None)
+        }
+    }
+}
+
 fn run(shared: &Shared, mut writer: Writer) {
     let mut tried = Instant::now();
     let (mut inbox, mut look) = (Inbox::default(), tried);

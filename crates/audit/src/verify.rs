@@ -1,17 +1,17 @@
 //! Reads the whole trail, and names what is not as it was written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 
-use blake3::Hash;
 use serde::Serialize;
 
+use crate::checkpoint::AuditCheckpoint;
 use crate::error::{AuditError, Result};
 use crate::head::{Anchor, AuditHead, EndRecord};
 use crate::inbox::Waiting;
 use crate::layout::DayFile;
-use crate::line::{Place, unseal};
+use crate::line::{Place, Sealed, unseal};
 use crate::read::AuditReader;
 use crate::record::{AuditEvent, AuditLine};
 
@@ -40,6 +40,9 @@ pub enum AuditFaultKind {
     NotAsNoted,
     /// The service found at its start that the end was not as it had left it.
     Reported,
+    /// A checkpoint is not of the line before it, or not signed by the key that it names, or by one that was
+    /// given.
+    NotSigned,
     /// Something lies where commands leave their lines that can't be taken in.
     NotTaken,
 }
@@ -78,10 +81,23 @@ pub struct AuditReport {
     pub unended: u64,
     /// Lines that commands left and that are not taken in yet.
     pub waiting: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// The public keys that they are signed with, in the order in which they come.
+    pub keys: Vec<String>,
     /// What is not as it was written, the first thousand.
     pub faults: Vec<AuditFault>,
     /// How many there are.
     pub fault_count: u64,
+}
+
+/// What was noted of a trail elsewhere, and has to hold of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditNotes {
+    /// Lines that have to be in it.
+    pub heads: Vec<AuditHead>,
+    /// Public keys: its checkpoints have to be signed with one of them. None: with whichever they name.
+    pub keys: Vec<String>,
 }
 
 struct Check {
@@ -89,8 +105,10 @@ struct Check {
     /// The line that the next one has to follow.
     expected: Place,
     head: Option<Place>,
-    noted: Option<AuditHead>,
-    noted_found: bool,
+    /// Lines that were noted and are not found yet.
+    noted: BTreeMap<(u64, String), AuditHead>,
+    /// Keys that may have signed, if only some may.
+    may_sign: Vec<String>,
     anchored: Option<Place>,
     anchor_told: bool,
     /// Commands that began, until their outcome is found.
@@ -103,9 +121,17 @@ impl AuditReader {
     /// # Errors
     /// [`AuditError::File`].
     pub fn verify(&self, noted: Option<&AuditHead>) -> Result<AuditReport> {
+        self.verify_against(&AuditNotes { heads: noted.cloned().into_iter().collect(), keys: Vec::new() })
+    }
+
+    /// As [`Self::verify`], with all that was noted elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_against(&self, notes: &AuditNotes) -> Result<AuditReport> {
         let mut tries = 0;
         loop {
-            match self.verify_once(noted.cloned()) {
+            match self.verify_once(notes) {
                 // The service removed old files meanwhile.
                 Err(AuditError::File { source, .. })
                     if source.kind() == io::ErrorKind::NotFound && tries < TRIES =>
@@ -117,7 +143,7 @@ impl AuditReader {
         }
     }
 
-    fn verify_once(&self, noted: Option<AuditHead>) -> Result<AuditReport> {
+    fn verify_once(&self, notes: &AuditNotes) -> Result<AuditReport> {
         // First, so that the lines are no fewer.
         let head = EndRecord::read(&self.folder)?;
         let anchor = Anchor::read(&self.folder)?;
@@ -135,13 +161,15 @@ impl AuditReader {
                 lost: 0,
                 unended: 0,
                 waiting: waiting.lines,
+                checkpoints: 0,
+                keys: Vec::new(),
                 faults: Vec::new(),
                 fault_count: 0,
             },
             expected: anchored.unwrap_or(Place::BEGIN),
             head: head.as_ref().and_then(EndRecord::place),
-            noted,
-            noted_found: false,
+            noted: notes.heads.iter().map(|one| ((one.seq, one.hash.clone()), one.clone())).collect(),
+            may_sign: notes.keys.clone(),
             anchored,
             anchor_told: false,
             begun: BTreeSet::new(),
@@ -213,8 +241,9 @@ impl Check {
             self.fault(at, kind, detail);
         }
         self.expected = sealed.place();
-        let noted = self.noted.as_ref().filter(|noted| noted.seq == sealed.seq);
-        self.noted_found |= sealed.holds && noted.is_some_and(|noted| is(&noted.hash, sealed.hash));
+        if sealed.holds && !self.noted.is_empty() {
+            self.noted.remove(&(sealed.seq, sealed.hash.to_hex().to_string()));
+        }
         if let Some(head) = self.head.filter(|head| head.seq == sealed.seq)
             && head.hash != sealed.hash
         {
@@ -223,12 +252,12 @@ impl Check {
         // Most lines are requests, and tell nothing of the trail.
         let own = !std::str::from_utf8(line).is_ok_and(|text| text.contains(REQUEST));
         if sealed.holds && own {
-            self.event(at, line);
+            self.event(at, sealed, line);
         }
     }
 
     /// What a line tells of the trail itself, or of a command.
-    fn event(&mut self, at: Option<(&DayFile, u64)>, line: &[u8]) {
+    fn event(&mut self, at: Option<(&DayFile, u64)>, sealed: Sealed, line: &[u8]) {
         let Ok(AuditLine { record, .. }) = serde_json::from_slice(line) else { return };
         let detail = record.detail.unwrap_or_default();
         match record.event {
@@ -245,12 +274,32 @@ impl Check {
                     }
                 }
             }
+            AuditEvent::Checkpoint => self.checkpoint(at, sealed, &detail),
             AuditEvent::Gap => self.fault(at, AuditFaultKind::Reported, detail),
             AuditEvent::Pruned => {
                 let told = self.anchored.filter(|anchor| record.count == Some(anchor.seq));
                 self.anchor_told |= told.is_some_and(|anchor| detail.contains(anchor.hash.to_hex().as_str()));
             }
             _ => {}
+        }
+    }
+
+    /// A checkpoint, which is of the line before it.
+    fn checkpoint(&mut self, at: Option<(&DayFile, u64)>, sealed: Sealed, text: &str) {
+        self.report.checkpoints += 1;
+        let Ok(signed) = text.parse::<AuditCheckpoint>() else {
+            return self.fault(at, AuditFaultKind::NotSigned, "the checkpoint is not as it was signed");
+        };
+        let head = &signed.head;
+        if head.seq.checked_add(1) != Some(sealed.seq) || head.hash != sealed.prev.to_hex().as_str() {
+            self.fault(at, AuditFaultKind::NotSigned, "the checkpoint is not of the line before it");
+        }
+        if !self.may_sign.is_empty() && !self.may_sign.contains(&signed.key) {
+            let detail = format!("the checkpoint is signed with another key: {}", signed.key);
+            self.fault(at, AuditFaultKind::NotSigned, detail);
+        }
+        if !self.report.keys.contains(&signed.key) && self.report.keys.len() < NAMED {
+            self.report.keys.push(signed.key);
         }
     }
 
@@ -270,7 +319,7 @@ impl Check {
             let detail = "nothing in the trail says that the service removed its beginning";
             self.fault(None, AuditFaultKind::NoBeginning, detail);
         }
-        if let Some(noted) = self.noted.take().filter(|_| !self.noted_found) {
+        for noted in std::mem::take(&mut self.noted).into_values() {
             let detail = format!("line {} is not there, or is another one", noted.seq);
             self.fault(None, AuditFaultKind::NotAsNoted, detail);
         }
@@ -278,8 +327,4 @@ impl Check {
         self.report.head = last.filter(|_| self.report.lines > 0).map(Into::into);
         self.report
     }
-}
-
-fn is(text: &str, hash: Hash) -> bool {
-    Hash::from_hex(text).is_ok_and(|noted| noted == hash)
 }

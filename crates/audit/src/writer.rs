@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use time::{Date, OffsetDateTime, UtcOffset};
 
+use crate::checkpoint::SigningKey;
+use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::head::{Anchor, EndRecord};
 use crate::item::{AuditWait, Done, Item};
@@ -54,6 +56,32 @@ pub(crate) struct Writer {
     written: u64,
     /// The day on which old files were last looked for.
     pruned: Option<Date>,
+    /// What signs checkpoints, if they are made.
+    signing: Option<Signing>,
+}
+
+/// When checkpoints are made, and with what.
+pub(crate) struct Signing {
+    pub(crate) key: SigningKey,
+    /// Lines and time from one to the next; 0: however many, however long.
+    pub(crate) lines: u64,
+    pub(crate) every: Duration,
+    /// What was written since the last.
+    since: u64,
+    last: Instant,
+}
+
+impl Signing {
+    pub(crate) fn new(key: SigningKey, config: &AuditConfig) -> Self {
+        let every = Duration::from_mins(config.checkpoint_minutes);
+        Self { key, lines: config.checkpoint_lines, every, since: 0, last: Instant::now() }
+    }
+
+    fn is_due(&self) -> bool {
+        let enough = self.lines > 0 && self.since >= self.lines;
+        let late = !self.every.is_zero() && self.last.elapsed() >= self.every;
+        self.since > 0 && (enough || late)
+    }
 }
 
 impl Writer {
@@ -74,7 +102,13 @@ impl Writer {
             failed: false,
             written: 0,
             pruned: None,
+            signing: None,
         }
+    }
+
+    /// Has it make checkpoints.
+    pub(crate) fn sign_with(&mut self, signing: Option<Signing>) {
+        self.signing = signing;
     }
 
     /// Takes lines that came.
@@ -156,7 +190,31 @@ impl Writer {
         if sync || !self.awaited.is_empty() {
             self.sync()?;
         }
+        self.checkpoint()
+    }
+
+    /// Signs where the trail stands, if it is time to: what is on the disk, told in the next line and in the
+    /// log.
+    fn checkpoint(&mut self) -> io::Result<()> {
+        if !self.signing.as_ref().is_some_and(Signing::is_due) {
+            return Ok(());
+        }
+        self.sync()?;
+        let Some(signing) = &self.signing else { return Ok(()) };
+        let text = signing.key.sign(self.place, OffsetDateTime::now_utc()).to_string();
+        self.write_own(&AuditRecord::own(AuditEvent::Checkpoint, None, text.clone()))?;
+        if let Some(signing) = &mut self.signing {
+            (signing.since, signing.last) = (0, Instant::now());
+        }
+        tracing::info!(checkpoint = %text, "a checkpoint of the audit trail; kept elsewhere it shows that its end was cut off");
         Ok(())
+    }
+
+    fn count(&mut self, lines: u64) {
+        self.written += lines;
+        if let Some(signing) = &mut self.signing {
+            signing.since += lines;
+        }
     }
 
     /// Puts the end of the last file in order: what a killed process had begun goes, and what is kept though
@@ -229,7 +287,7 @@ impl Writer {
         if lines > 0 {
             self.write(day, &bytes, last_begins)?;
             self.place = place;
-            self.written += lines;
+            self.count(lines);
         }
         for item in self.waiting.drain(..count) {
             self.waiting_bytes -= item.body.len();
@@ -250,7 +308,7 @@ impl Writer {
         let place = line::seal(self.place, &line::told(now), &body, &mut bytes);
         self.write(self.day_of(now), &bytes, 0)?;
         self.place = place;
-        self.written += 1;
+        self.count(1);
         Ok(())
     }
 
@@ -357,6 +415,22 @@ fn first_follows(file: &DayFile) -> io::Result<Option<Place>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checkpoints_are_due_by_number_or_by_time_if_there_is_anything() {
+        let place = tempfile::tempdir().unwrap();
+        let key = SigningKey::open(&place.path().join("key")).unwrap();
+        let config = AuditConfig { checkpoint_lines: 2, checkpoint_minutes: 1, ..AuditConfig::default() };
+        let mut signing = Signing::new(key, &config);
+        let mut due = |since, minutes: u64| {
+            (signing.since, signing.last) = (since, Instant::now() - Duration::from_mins(minutes));
+            signing.is_due()
+        };
+        assert_eq!([due(1, 0), due(2, 0), due(1, 1), due(0, 9)], [false, true, true, false]);
+        (signing.lines, signing.every) = (0, Duration::ZERO);
+        (signing.since, signing.last) = (9, Instant::now() - Duration::from_mins(9));
+        assert!(!signing.is_due());
+    }
 
     #[test]
     fn what_is_not_on_the_disk_is_taken_back() {

@@ -24,13 +24,14 @@ mod hit_rates;
 mod keys;
 mod modularity;
 mod shared;
+mod take_back;
 mod token;
 
 pub(crate) use adapt::{AdaptArgs, TargetChoice};
 pub(crate) use amend::AmendArgs;
 pub(crate) use audit::{AuditArgs, AuditCommand, AuditFormatChoice, ExportAuditArgs};
 pub(crate) use backup::{BackupArgs, BackupCommand, CreateBackupArgs, RestoreArgs};
-pub(crate) use edit::EditArgs;
+pub(crate) use edit::{DryRunArgs, EditArgs};
 pub(crate) use eval::{EvalArgs, NoiseChoice, Protocol, SweepChoice};
 pub(crate) use export::ExportArgs;
 pub(crate) use heads::{HeadsArgs, HeadsCommand, TrainHeadArgs};
@@ -38,6 +39,7 @@ pub(crate) use hit_rates::HitRatesArgs;
 pub(crate) use keys::{KeysArgs, KeysCommand, RotateKeyArgs};
 pub(crate) use modularity::{ApplyChoice, ModularityArgs};
 pub(crate) use shared::{CommonArgs, SettingsArgs, TargetArgs};
+pub(crate) use take_back::TakeBackArgs;
 pub(crate) use token::{CreateTokenArgs, TokenArgs, TokenCommand, TokenTargetArgs};
 
 /// Edits a vision-language model by human reasoning, kept in a durable codebook; the weights never change.
@@ -83,8 +85,12 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Make an edit: what is right, and why
     Edit(EditArgs),
+    /// Tell which answers would be others if an edit were made
+    DryRun(DryRunArgs),
     /// Make a new version of an edit, or undo the newest
     Amend(AmendArgs),
+    /// Take back many edits in one step, or undo such a step
+    TakeBack(TakeBackArgs),
     /// Ask about a picture, with the codebook's help
     Query(QueryArgs),
     /// Look into a codebook, carry it elsewhere, check it

@@ -39,7 +39,9 @@ pub(crate) fn of(command: &Command) -> Result<Option<CommandLine>> {
     };
     match command {
         Command::Edit(args) => target("edit", &args.target, false),
+        Command::DryRun(args) => target("dry-run", &args.edit.target, false),
         Command::Amend(args) => target("amend", &args.target, false),
+        Command::TakeBack(args) => target("take-back", &args.target, false),
         Command::Query(args) => target("query", &args.target, false),
         Command::Export(args) => target("export", &args.target, true),
         Command::Adapt(args) => line("adapt", &args.settings, Some(&args.codebook), true).map(Some),
@@ -72,7 +74,7 @@ pub(crate) fn of(command: &Command) -> Result<Option<CommandLine>> {
         },
         Command::Audit(args) => match &args.command {
             AuditCommand::Export(args) => line("audit export", &args.settings, None, false).map(Some),
-            AuditCommand::Verify { .. } => Ok(None),
+            AuditCommand::Verify { .. } | AuditCommand::Key(_) => Ok(None),
         },
         _ => Ok(None),
     }

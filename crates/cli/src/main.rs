@@ -61,7 +61,9 @@ async fn work(command: Command) -> Result<()> {
     match command {
         Command::Serve(args) => serve::run(&args).await,
         Command::Edit(args) => commands::edit::run(&args).await,
+        Command::DryRun(args) => commands::dry_run::run(&args).await,
         Command::Amend(args) => commands::amend::run(&args).await,
+        Command::TakeBack(args) => commands::take_back::run(&args).await,
         Command::Query(args) => commands::query::run(&args).await,
         Command::Codebook(args) => commands::codebook::run(&args).await,
         Command::Export(args) => commands::export::run(&args).await,

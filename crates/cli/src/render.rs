@@ -132,6 +132,36 @@ pub(crate) fn edit(value: &Value) -> String {
     out
 }
 
+/// What an edit would change.
+pub(crate) fn dry_run(value: &Value) -> String {
+    let mut out = String::new();
+    for older in list(&value["conflicts"]) {
+        let _ = writeln!(out, "would stand in the place of {}", rival(older));
+    }
+    if !value["superseded_by"].is_null() {
+        let _ = writeln!(out, "would be superseded by {}", rival(&value["superseded_by"]));
+    }
+    effects(&mut out, value);
+    warnings(&mut out, value);
+    let _ = write!(out, "took    {}", timings(&value["timings_ms"]));
+    out
+}
+
+/// What would become of questions and canaries.
+pub(crate) fn effects(out: &mut String, value: &Value) {
+    let (flipped, questions) = (text(&value["flipped"]), text(&value["questions"]));
+    let _ = writeln!(out, "{flipped} of {questions} answers would be others");
+    for change in list(&value["changes"]).filter(|change| change["flips"] == true) {
+        let (before, after) = (text(&change["before"]["answer"]), text(&change["after"]["answer"]));
+        let _ = writeln!(out, "  {} {after} instead of {before}", text(&change["question"]));
+    }
+    for broken in list(&value["broken_canaries"]) {
+        let (answer, after) = (text(&broken["answer"]), text(&broken["after"]["answer"]));
+        let _ =
+            writeln!(out, "would break a canary: {} {after} instead of {answer}", text(&broken["question"]));
+    }
+}
+
 /// The answer to a query.
 pub(crate) fn answer(value: &Value) -> String {
     let mut out = String::new();

@@ -174,7 +174,7 @@ fn start(criterion: &mut Criterion) {
                 (Arc::new(record), members.into_iter().map(Arc::new).collect())
             })
             .collect();
-        store.commit_edits(&name, &made, Some(&random.generation), EventOrigin::Imported).unwrap();
+        store.commit_edits(&name, &made, Some(&random.generation), None).unwrap();
         drop(store);
         let what = if keyed { "with_keys" } else { "without_keys" };
         group.bench_function(BenchmarkId::new(what, edits), |bencher| {

@@ -9,6 +9,8 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use reasonedit_text::{canonical, searchable};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use ulid::Ulid;
 
 use crate::check::{check_edit, require_embedding};
 use crate::commits::Listeners;
@@ -82,21 +84,34 @@ pub struct EditFilter {
     pub tag: Option<String>,
     /// Text in the question, the answer or a statement, in whatever case.
     pub q: Option<String>,
+    /// Made at this time or later.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub from: Option<OffsetDateTime>,
+    /// Made before this time.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub to: Option<OffsetDateTime>,
 }
 
 impl EditFilter {
     /// The filter in the form that [`Self::takes`] compares with.
-    fn canonical(&self) -> Self {
+    pub(crate) fn canonical(&self) -> Self {
         let of = |text: &Option<String>| text.as_deref().map(|text| canonical(text).into_owned());
-        Self { author: of(&self.author), tag: of(&self.tag), q: self.q.as_deref().map(searchable) }
+        Self {
+            author: of(&self.author),
+            tag: of(&self.tag),
+            q: self.q.as_deref().map(searchable),
+            ..self.clone()
+        }
     }
 
     /// Whether a record fits a filter in its canonical form.
-    fn takes(&self, record: &EditRecord) -> bool {
+    pub(crate) fn takes(&self, record: &EditRecord) -> bool {
         let is = |text: &str, wanted: &str| canonical(text) == wanted;
         let found = |text: &str, q: &str| searchable(text).contains(q);
         self.author.as_ref().is_none_or(|author| record.author.as_deref().is_some_and(|own| is(own, author)))
             && self.tag.as_ref().is_none_or(|tag| record.tags.iter().any(|own| is(own, tag)))
+            && self.from.is_none_or(|from| record.created_at >= from)
+            && self.to.is_none_or(|to| record.created_at < to)
             && self.q.as_ref().is_none_or(|q| {
                 found(&record.question, q)
                     || found(&record.answer, q)
@@ -299,6 +314,19 @@ impl Codebook {
     /// As [`Self::apply`], but for `AlreadyMade`; `Conflict` for edits that supersede each other in a circle,
     /// and for a version of an edit that is neither there nor among these. Nothing has changed then.
     pub fn import(&self, edits: Vec<SharedEdit>, generation: &Generation) -> Result<Vec<EditId>> {
+        self.import_as(edits, generation, None)
+    }
+
+    /// As [`Self::import`]; the history names the import by this id.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn import_as(
+        &self,
+        edits: Vec<SharedEdit>,
+        generation: &Generation,
+        import: Option<Ulid>,
+    ) -> Result<Vec<EditId>> {
         let embedding = &generation.embedding;
         for (record, members) in &edits {
             check_edit(record, members, embedding)?;
@@ -331,7 +359,7 @@ impl Codebook {
         if first.is_some() {
             next = next.with_generation(generation.chosen, None);
         }
-        let commit = || self.store.commit_edits(&self.name, &new, first, EventOrigin::Imported);
+        let commit = || self.store.commit_edits(&self.name, &new, first, import);
         self.publish(&mut writer, next, commit)?;
         Ok(ids)
     }
@@ -438,7 +466,7 @@ impl Codebook {
         let mut logged = BTreeSet::new();
         for event in &events {
             match &event.event {
-                Event::Edited(id) => logged.insert(*id),
+                Event::Edited(id) | Event::Restored(id) => logged.insert(*id),
                 Event::Reverted(id) => logged.remove(id),
                 Event::Erased(_) | Event::Reembedded(_) => false,
             };

@@ -119,13 +119,13 @@ impl Replayed {
         for (number, logged) in (1u64..).zip(events) {
             let within = number <= revision;
             match logged.event {
-                Event::Edited(id) if within => drop(replayed.live.insert(id)),
+                Event::Edited(id) | Event::Restored(id) if within => drop(replayed.live.insert(id)),
                 Event::Reverted(id) if within => drop(replayed.live.remove(&id)),
                 Event::Reembedded(id) => {
                     replayed.swaps.push((number, id, logged.origin));
                     replayed.before += usize::from(within);
                 }
-                Event::Edited(_) | Event::Reverted(_) | Event::Erased(_) => {}
+                Event::Edited(_) | Event::Reverted(_) | Event::Restored(_) | Event::Erased(_) => {}
             }
         }
         replayed
@@ -197,6 +197,15 @@ fn state_of(
 }
 
 impl Snapshot {
+    /// This codebook without some of its edits and with others, however many.
+    pub(crate) fn changed_much(&self, gone: &BTreeSet<EditId>, new: &[SharedEdit]) -> Self {
+        let Some(embedding) = self.embedding() else { return self.copy() };
+        let config = Arc::new(*self.config());
+        state_of(&config, Some(self), embedding, gone, new)
+            .with_generation(self.chosen(), self.previous().cloned())
+            .at_revision(self.revision())
+    }
+
     /// A codebook in which nothing has happened.
     #[must_use]
     pub fn empty(config: &CodebookConfig) -> Self {

@@ -69,6 +69,7 @@ mod merge;
 mod relations;
 mod reservoir;
 mod retrieve;
+mod reverts;
 mod snapshot;
 mod space;
 pub mod store;
@@ -88,7 +89,7 @@ pub use config::{
 pub use error::{CodebookError, Result, Unwritable};
 pub use familiarity::Familiarity;
 pub use hypothesis::PastState;
-pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId};
+pub use ids::{CodebookName, EditId, GenerationId, ImageId, MemberId, RevertId};
 pub use journal::{Journal, MAX_ROW_BYTES};
 pub use key::{Key, Sentence};
 pub use library::{Library, Shelved};
@@ -105,8 +106,9 @@ pub use records::{
     ImageInfo, Opinion, RevertedEdit, Statement,
 };
 pub use retrieve::{Fact, Retrieval, Superseded};
+pub use reverts::{EditSelection, RestoredEdits, Revert, RevertedEdits, SelectedEdit};
 pub use snapshot::{EntryView, Snapshot, Stats};
 pub use store::{
     CodebookStore, DumpReport, DumpedRow, Event, EventOrigin, JournalStore, LoggedEvent, MemoryStore,
-    ReadRow, RowKey, SharedEdit, SledStore, StoreKind,
+    ReadRow, Reverting, RowKey, SharedEdit, SledStore, StoreKind,
 };

@@ -25,7 +25,9 @@ mod reopening;
 mod reserve;
 mod sled;
 
-pub use self::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
+pub use self::contract::{
+    CodebookStore, Event, EventOrigin, LoggedEvent, Reverting, SharedEdit, StoredCodebook,
+};
 pub use self::dump::{DumpReport, DumpedRow, RestoredStore};
 pub use self::journal::{JournalStore, ReadRow, RowKey};
 pub use self::memory::MemoryStore;

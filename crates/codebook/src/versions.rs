@@ -3,6 +3,7 @@
 use crate::book::Codebook;
 use crate::ids::EditId;
 use crate::snapshot::Snapshot;
+use crate::store::Reverting;
 use crate::{CodebookError, Result};
 
 impl Snapshot {
@@ -49,7 +50,7 @@ impl Codebook {
         let mut gone = current.standing().versions(current.known_as(edit).unwrap_or(edit));
         gone.reverse();
         let next = current.without_edits(&gone.iter().copied().collect());
-        self.publish(&mut writer, next, || self.store.commit_reverts(&self.name, &gone))?;
+        self.publish(&mut writer, next, || self.store.commit_reverts(&self.name, &Reverting::of(&gone)))?;
         Ok(())
     }
 
@@ -81,7 +82,9 @@ impl Codebook {
         }
         let known_as = record.known_as();
         let next = current.without_edit(newest);
-        let now = self.publish(&mut writer, next, || self.store.commit_reverts(&self.name, &[newest]))?;
+        let now = self.publish(&mut writer, next, || {
+            self.store.commit_reverts(&self.name, &Reverting::of(&[newest]))
+        })?;
         now.newest_version(known_as).ok_or_else(|| self.unknown(known_as))
     }
 

@@ -39,6 +39,17 @@ pub struct AuditParams {
     pub format: Option<AuditFormatDto>,
 }
 
+/// The public key of the audit trail's checkpoints.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditKey)]
+pub struct AuditKeyDto {
+    /// Always Ed25519.
+    #[schema(example = "Ed25519")]
+    pub algorithm: &'static str,
+    /// The key, 64 hexadecimal digits.
+    pub key: String,
+}
+
 /// How lines are handed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

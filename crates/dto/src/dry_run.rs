@@ -7,8 +7,8 @@ use reasonedit_access::CodebookScope;
 use reasonedit_api::image::{ImageInput, ImageSchema};
 use reasonedit_api::{KindDto, WarningDto, resolve, rounded};
 use reasonedit_editor::{
-    AnswerThere, ComparedQuestion, DryRunOutcome, DryRunQuestions, EditId, Editor, Effect, Fact,
-    QuestionEffect,
+    AnswerThere, BrokenCanary, ComparedQuestion, DryRunOutcome, DryRunQuestions, EditId, Editor, Effect,
+    Fact, QuestionEffect,
 };
 use reasonedit_http::fetch::Fetcher;
 use reasonedit_http::problem::Result;
@@ -161,6 +161,42 @@ pub struct DryRunDto {
     pub timings_ms: BTreeMap<String, f64>,
 }
 
+/// What would become of questions and canaries.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = QuestionEffects)]
+pub struct EffectsDto {
+    /// How many questions there were.
+    pub questions: usize,
+    /// How many of them would be told the same as before, so that the model was not asked.
+    pub unchanged: usize,
+    /// How many answers would be others.
+    pub flipped: usize,
+    /// How many would have to be looked at again, and their pictures are not kept.
+    pub unknown: usize,
+    /// The questions that would be told something else than before, in their order.
+    pub changes: Vec<ChangeDto>,
+    /// Canaries that would break.
+    pub broken_canaries: Vec<BrokenCanaryDto>,
+}
+
+impl EffectsDto {
+    /// `tried` stands for an edit that isn't made, among those of facts.
+    pub(crate) fn of(questions: &[QuestionEffect], broken: &[BrokenCanary], tried: Option<EditId>) -> Self {
+        let count = |counted: fn(&Effect) -> bool| {
+            questions.iter().filter(|question| counted(&question.effect)).count()
+        };
+        let changes = questions.iter().enumerate();
+        Self {
+            questions: questions.len(),
+            unchanged: count(|effect| *effect == Effect::None),
+            flipped: count(Effect::flips),
+            unknown: count(|effect| *effect == Effect::Unknown),
+            changes: changes.filter_map(|(at, question)| change(at, question, tried)).collect(),
+            broken_canaries: broken.iter().map(Into::into).collect(),
+        }
+    }
+}
+
 /// A question that would be told something else.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = DryRunChange)]
@@ -208,18 +244,17 @@ pub struct FactThereDto {
 
 impl From<&DryRunOutcome> for DryRunDto {
     fn from(outcome: &DryRunOutcome) -> Self {
-        let count = |counted: fn(&Effect) -> bool| {
-            outcome.questions.iter().filter(|question| counted(&question.effect)).count()
-        };
-        let changes = outcome.questions.iter().enumerate();
+        let (questions, broken) = (&outcome.questions, &outcome.broken_canaries);
+        let EffectsDto { questions, unchanged, flipped, unknown, changes, broken_canaries } =
+            EffectsDto::of(questions, broken, Some(outcome.tried));
         Self {
             revision: outcome.revision,
-            questions: outcome.questions.len(),
-            unchanged: count(|effect| *effect == Effect::None),
-            flipped: count(Effect::flips),
-            unknown: count(|effect| *effect == Effect::Unknown),
-            changes: changes.filter_map(|(at, question)| change(at, question, outcome.tried)).collect(),
-            broken_canaries: outcome.broken_canaries.iter().map(Into::into).collect(),
+            questions,
+            unchanged,
+            flipped,
+            unknown,
+            changes,
+            broken_canaries,
             conflicts: outcome.conflicts.iter().map(Into::into).collect(),
             superseded_by: outcome.superseded_by.as_ref().map(Into::into),
             warnings: outcome.warnings.iter().map(Into::into).collect(),
@@ -228,7 +263,7 @@ impl From<&DryRunOutcome> for DryRunDto {
     }
 }
 
-fn change(index: usize, question: &QuestionEffect, tried: EditId) -> Option<ChangeDto> {
+fn change(index: usize, question: &QuestionEffect, tried: Option<EditId>) -> Option<ChangeDto> {
     let Effect::Asked(there) = &question.effect else { return None };
     Some(ChangeDto {
         index,
@@ -240,13 +275,13 @@ fn change(index: usize, question: &QuestionEffect, tried: EditId) -> Option<Chan
     })
 }
 
-fn there_of(there: &AnswerThere, tried: EditId) -> AnswerThereDto {
+fn there_of(there: &AnswerThere, tried: Option<EditId>) -> AnswerThereDto {
     let fact = |fact: &Fact| FactThereDto {
         kind: fact.kind.into(),
         value: fact.value.clone(),
         // The edit that is tried has no id that anyone could ask for.
-        edit_ids: fact.edit_ids.iter().filter(|id| **id != tried).map(ToString::to_string).collect(),
-        tried: fact.edit_ids.contains(&tried),
+        edit_ids: fact.edit_ids.iter().filter(|id| Some(**id) != tried).map(ToString::to_string).collect(),
+        tried: tried.is_some_and(|tried| fact.edit_ids.contains(&tried)),
     };
     AnswerThereDto {
         answer: there.opinion.answer.clone(),

@@ -19,6 +19,7 @@ pub mod health;
 pub mod job;
 pub mod modularity;
 pub mod proposal;
+pub mod revert;
 pub mod standing;
 pub mod token;
 pub mod training_data;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reasonedit_codebook::{EditId, Fact, ImageId, Opinion};
+use reasonedit_codebook::{EditId, Fact, ImageId, Opinion, RevertedEdits};
 use reasonedit_questions::QuestionKey;
 use reasonedit_text::{Warning, same};
 use ulid::Ulid;
@@ -80,6 +80,15 @@ pub struct DryRunOutcome {
     pub tried: EditId,
     /// Milliseconds: edit (what making it took), compare.
     pub timings_ms: BTreeMap<String, f64>,
+}
+
+/// What taking edits back would change.
+#[derive(Clone, Debug)]
+pub struct ForeseenRevert {
+    /// What would go, and what the codebook would be.
+    pub reverted: RevertedEdits,
+    /// What becomes of the questions that were given, and the canaries that would break.
+    pub effects: Option<(Vec<QuestionEffect>, Vec<BrokenCanary>)>,
 }
 
 /// What becomes of one question of a dry run.

@@ -17,7 +17,9 @@ pub use edits::{
     EditView, EvidenceFound, Firings, IdempotencyKey, PatchOpinion, PatchSearch, StatementInput,
 };
 pub use embeddings::{ActiveEmbedding, EmbeddingChoice, ReembedProgress, ReembedStage};
-pub use foresight::{AnswerThere, ComparedQuestion, DryRunOutcome, DryRunQuestions, Effect, QuestionEffect};
+pub use foresight::{
+    AnswerThere, ComparedQuestion, DryRunOutcome, DryRunQuestions, Effect, ForeseenRevert, QuestionEffect,
+};
 pub use images::{ImageSource, UploadedImage};
 pub use queries::{
     ChoiceScore, QueryEvent, QueryOutcome, QueryRequest, RetrievalOverride, ThinkingOutcome, Usage,

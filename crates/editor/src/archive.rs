@@ -193,7 +193,7 @@ impl Editor {
             if !ids.is_empty() {
                 options.watch.commits(ids, ImportSummary { edits: incoming.edits.len(), ..summary }).await?;
             }
-            match self.commit_import(codebook, &incoming, &embedder).await {
+            match self.commit_import(codebook, &incoming, &embedder, options.work).await {
                 // The codebook has moved to another embedding since the keys were made.
                 Err(EditorError::Codebook(error @ CodebookError::EmbeddingMismatch { .. })) => {
                     let now = self.core.embedder_of(codebook)?;
@@ -221,6 +221,7 @@ impl Editor {
         codebook: &CodebookName,
         incoming: &Incoming,
         embedder: &Embedder,
+        work: Option<Ulid>,
     ) -> Result<usize, EditorError> {
         let gate = self.core.gate().read_owned().await;
         let (editor, name, generation) = (self.clone(), codebook.clone(), embedder.generation());
@@ -230,7 +231,7 @@ impl Editor {
             let added = if edits.is_empty() {
                 0
             } else {
-                editor.core.library().get_or_create(&name)?.import(edits, &generation)?.len()
+                editor.core.library().get_or_create(&name)?.import_as(edits, &generation, work)?.len()
             };
             drop(gate);
             Ok(added)

@@ -31,7 +31,7 @@ use crate::types::{
 const AT_A_TIME: usize = 4;
 
 /// A question as it is compared, and the kept one that it is.
-type Subject = (ComparedQuestion, Option<Arc<KeptQuestion>>);
+pub(crate) type Subject = (ComparedQuestion, Option<Arc<KeptQuestion>>);
 
 fn kept(question: &Arc<KeptQuestion>) -> Subject {
     let compared = ComparedQuestion {
@@ -108,7 +108,7 @@ impl Core {
     ) -> Result<(AskedState, AskedState), EditorError> {
         let base = Arc::clone(&before);
         let after = blocking(move || Ok(base.with_hypothetical(record, members, &generation)?)).await?;
-        Ok((AskedState::live(before), self.supposed(after, picture).await?))
+        Ok((AskedState::live(before), self.supposed(Arc::new(after), Some(picture)).await?))
     }
 
     /// Holds an edit that is about to be stored against the canaries of its codebook: those that it breaks,
@@ -157,14 +157,7 @@ impl Editor {
         call: CallContext,
     ) -> Result<DryRunOutcome, EditorError> {
         let (core, began) = (&self.core, Instant::now());
-        let questions = match questions {
-            DryRunQuestions::Given(given) => {
-                self.checked(given)?.into_iter().map(|question| (question, None)).collect()
-            }
-            DryRunQuestions::Log => {
-                core.question_log().of(codebook).iter().map(kept).collect::<Vec<Subject>>()
-            }
-        };
+        let questions = self.subjects(codebook, questions)?;
         let snapshot = match core.existing(codebook)? {
             Some(book) => book.snapshot(),
             None => Arc::new(Snapshot::empty(&core.config().codebook)),
@@ -177,24 +170,17 @@ impl Editor {
             core.with_and_without(snapshot, (record, members, generation), &picture).await?;
         let edit_ms = milliseconds(began);
         let comparing = Instant::now();
-        let effects =
-            core.effects((codebook, call), (&before, &after), core.question_log(), &questions).await?;
-        let broken_canaries = core.broken_canaries((codebook, call), (&before, &after)).await?;
+        let (effects, broken_canaries) =
+            self.effects_on((codebook, call), (&before, &after), questions).await?;
         let tried =
             after.snapshot.edit(id).ok_or(EditorError::Internal("an edit is not where it was put"))?;
         let others = Others::of(&after.snapshot, tried);
-        let questions = questions.into_iter().zip(effects).map(|((question, kept), effect)| QuestionEffect {
-            id: kept.map(|kept| kept.id),
-            image: question.image.id(),
-            question: question.question,
-            effect,
-        });
         Ok(DryRunOutcome {
             revision,
             warnings,
             conflicts: others.conflicts,
             superseded_by: others.superseded_by,
-            questions: questions.collect(),
+            questions: effects,
             broken_canaries,
             tried: id,
             timings_ms: BTreeMap::from([
@@ -202,6 +188,39 @@ impl Editor {
                 ("compare".to_owned(), milliseconds(comparing)),
             ]),
         })
+    }
+
+    /// The questions of a dry run, checked.
+    pub(crate) fn subjects(
+        &self,
+        codebook: &CodebookName,
+        questions: DryRunQuestions,
+    ) -> Result<Vec<Subject>, EditorError> {
+        Ok(match questions {
+            DryRunQuestions::Given(given) => {
+                self.checked(given)?.into_iter().map(|question| (question, None)).collect()
+            }
+            DryRunQuestions::Log => self.core.question_log().of(codebook).iter().map(kept).collect(),
+        })
+    }
+
+    /// What becomes of questions, and the canaries that break, between two states of a codebook.
+    pub(crate) async fn effects_on(
+        &self,
+        asking: (&CodebookName, CallContext),
+        states: (&AskedState, &AskedState),
+        questions: Vec<Subject>,
+    ) -> Result<(Vec<QuestionEffect>, Vec<BrokenCanary>), EditorError> {
+        let core = &self.core;
+        let effects = core.effects(asking, states, core.question_log(), &questions).await?;
+        let broken = core.broken_canaries(asking, states).await?;
+        let each = questions.into_iter().zip(effects).map(|((question, kept), effect)| QuestionEffect {
+            id: kept.map(|kept| kept.id),
+            image: question.image.id(),
+            question: question.question,
+            effect,
+        });
+        Ok((each.collect(), broken))
     }
 
     /// Repairs and checks questions as queries are.

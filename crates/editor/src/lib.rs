@@ -87,6 +87,7 @@ mod question_log;
 mod reembed;
 mod retention;
 mod retry;
+mod reverts;
 mod review;
 mod states;
 mod stream;
@@ -118,9 +119,10 @@ pub use prompts::{Prompts, with_facts};
 // What callers of the editor need of what lies below it: they name no model and no codebook themselves.
 pub use reasonedit_archive::{ExportSummary, KeptMembers};
 pub use reasonedit_codebook::{
-    CodebookError, CodebookName, EditFilter, EditId, EditRecord, Embedding, EntryKind, EntryView, Evidence,
-    EvidenceSource, Fact, Familiarity, GenerationId, ImageId, ImageInfo, Key, Library, MemberId, Moment,
-    OnConflict, Opinion, Relevance, Retrieval, Seeds, Sentence, Stats, Superseded,
+    CodebookError, CodebookName, EditFilter, EditId, EditRecord, EditSelection, Embedding, EntryKind,
+    EntryView, Evidence, EvidenceSource, Fact, Familiarity, GenerationId, ImageId, ImageInfo, Key, Library,
+    MemberId, Moment, OnConflict, Opinion, Page, Relevance, RestoredEdits, Retrieval, Revert, RevertId,
+    RevertedEdits, Seeds, Sentence, Stats, Superseded,
 };
 pub use reasonedit_conflicts::{ConflictReason, Decision, FoundConflict, Resolution};
 pub use reasonedit_inference::constrain::ReplyForm;
@@ -140,10 +142,10 @@ pub use types::{
     Absence, AbsentReason, ActiveEmbedding, Amendment, AnswerThere, AskedForm, BrokenCanary, CallContext,
     Canary, CanaryRequest, ChatPart, ChatRequest, ChatTurn, ChoiceScore, ComparedQuestion, Conflict,
     ConflictView, Contradiction, Decoding, DryRunOutcome, DryRunQuestions, EditRequest, EditVersion,
-    EditView, Effect, EmbeddingChoice, EvidenceFound, Firings, IdempotencyKey, ImageSource, PatchOpinion,
-    PatchSearch, QueryEvent, QueryOutcome, QueryRequest, QuestionEffect, ReembedProgress, ReembedStage,
-    RetrievalOverride, StatementInput, ThinkingOutcome, UploadedImage, Usage, Verification, Withheld,
-    WithheldReason,
+    EditView, Effect, EmbeddingChoice, EvidenceFound, Firings, ForeseenRevert, IdempotencyKey, ImageSource,
+    PatchOpinion, PatchSearch, QueryEvent, QueryOutcome, QueryRequest, QuestionEffect, ReembedProgress,
+    ReembedStage, RetrievalOverride, StatementInput, ThinkingOutcome, UploadedImage, Usage, Verification,
+    Withheld, WithheldReason,
 };
 
 /// Durable storage for what goes on beside edits and queries: small rows in tables, the history of commits.

@@ -51,7 +51,7 @@ fn reverted_before(
     for logged in book.events(0, usize::MAX)? {
         match logged.event {
             Event::Reverted(edit) => drop(reverted.insert(edit, logged.at)),
-            Event::Erased(edit) => drop(reverted.remove(&edit)),
+            Event::Restored(edit) | Event::Erased(edit) => drop(reverted.remove(&edit)),
             Event::Edited(_) | Event::Reembedded(_) => {}
         }
     }

@@ -3,7 +3,7 @@
 use reasonedit_keyring::KeyringError;
 use time::OffsetDateTime;
 
-use crate::ids::{CodebookName, EditId, ImageId, MemberId};
+use crate::ids::{CodebookName, EditId, ImageId, MemberId, RevertId};
 use crate::records::Embedding;
 use crate::records::HarmedImage;
 
@@ -17,6 +17,9 @@ pub enum CodebookError {
     /// There is no live edit of this id (never made, or reverted).
     #[error("there is no edit {0}")]
     UnknownEdit(EditId),
+    /// Nothing was taken back in this codebook under this id.
+    #[error("nothing was taken back under {0}")]
+    UnknownRevert(RevertId),
     /// The edit was erased.
     #[error("the edit {edit} was erased on {}{}", at.date(), by_whom(by.as_deref()))]
     Erased {

@@ -9,6 +9,7 @@ impl Classify for CodebookError {
     fn classify(self) -> Failure {
         let kind = match self {
             CodebookError::UnknownEdit(_)
+            | CodebookError::UnknownRevert(_)
             | CodebookError::UnknownCodebook(_)
             | CodebookError::UnknownImage(_) => FailureKind::NotFound,
             CodebookError::Erased { .. } => FailureKind::Erased,

@@ -64,6 +64,12 @@ ulid_id!(
     "embedding id"
 );
 
+ulid_id!(
+    /// Identifies what was taken back in one step.
+    RevertId,
+    "revert id"
+);
+
 impl MemberId {
     /// The id of the member at `ordinal` of `edit`: the edit's timestamp, then 80 bits of
     /// `blake3(edit, ordinal)`.

@@ -20,6 +20,7 @@ pub(crate) mod metrics;
 pub(crate) mod modularity;
 pub(crate) mod proposals;
 pub(crate) mod query;
+pub(crate) mod reverts;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;
 pub(crate) mod training_data;

@@ -38,7 +38,7 @@ use crate::archive;
 use crate::config::ServerConfig;
 use crate::handlers::{
     audit, backup, canary, codebook, conflicts, docs, dry_run, edits, evidence, feedback, health, images,
-    jobs, metrics, modularity, proposals, query, sign_in, tokens, training_data, versions,
+    jobs, metrics, modularity, proposals, query, reverts, sign_in, tokens, training_data, versions,
 };
 use crate::openapi::ApiDoc;
 use crate::state::AppState;
@@ -55,6 +55,10 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::CONTRIBUTOR, routes!(edits::revert))
         .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(versions::amend))
         .route(Policy::CONTRIBUTOR, routes!(versions::undo))
+        .route(Policy::CONTRIBUTOR.body(BodyPolicy::Json), routes!(reverts::create))
+        .route(Policy::READER, routes!(reverts::list))
+        .route(Policy::READER, routes!(reverts::get))
+        .route(Policy::CONTRIBUTOR, routes!(reverts::undo))
         .route(Policy::CONTRIBUTOR.upload().archives(), routes!(edits::batch))
         .route(Policy::READER, routes!(proposals::list))
         .route(Policy::READER, routes!(proposals::get))
@@ -102,6 +106,7 @@ pub(crate) fn routes() -> Routes<AppState> {
         .route(Policy::ADMIN.body(BodyPolicy::OptionalJson), routes!(backup::create))
         .route(Policy::ADMIN, routes!(backup::list))
         .route(Policy::ADMIN.streamed().archives(), routes!(audit::list))
+        .route(Policy::ADMIN, routes!(audit::key))
         .route(Policy::READER.unaudited(), routes!(tokens::whoami))
         .route(Policy::OPEN, routes!(sign_in::get))
         .route(

@@ -20,12 +20,21 @@ pub(crate) enum AuditCommand {
         /// written anew since
         #[arg(long, value_name = "SEQ:HASH")]
         head: Option<String>,
+        /// A checkpoint that was kept elsewhere, or a file or log with any number of them (repeatable): the
+        /// trail has to have the lines that they are of
+        #[arg(long = "checkpoint", value_name = "FILE|TEXT")]
+        checkpoints: Vec<String>,
+        /// A public key that checkpoints may be signed with (repeatable) [default: whichever they name]
+        #[arg(long = "key", value_name = "HEX")]
+        keys: Vec<String>,
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         settings: Box<SettingsArgs>,
     },
+    /// Print the public key that checkpoints are signed with
+    Key(Box<SettingsArgs>),
     /// Write its lines to the standard output
     Export(Box<ExportAuditArgs>),
 }

@@ -11,6 +11,19 @@ fn on_conflict(text: &str) -> Result<OnConflict, &'static str> {
     serde_json::from_value(text.into()).map_err(|_| "supersede, keep_both or refuse is expected")
 }
 
+/// `dry-run`.
+#[derive(Clone, Debug, Args)]
+#[command(mut_arg("batch", |batch| batch.hide(true)))]
+pub(crate) struct DryRunArgs {
+    /// The edit.
+    #[command(flatten)]
+    pub(crate) edit: EditArgs,
+
+    /// Look at the logged questions too, not only at canaries
+    #[arg(long, conflicts_with = "batch")]
+    pub(crate) log: bool,
+}
+
 /// `edit`.
 #[derive(Clone, Debug, Args)]
 #[command(

@@ -3,7 +3,10 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use reasonedit_audit::{AuditError, AuditFilter, AuditFormat, AuditHead, AuditReader, AuditReport, moment};
+use reasonedit_audit::{
+    AuditCheckpoint, AuditError, AuditFilter, AuditFormat, AuditHead, AuditNotes, AuditReader, AuditReport,
+    moment, public_key,
+};
 use reasonedit_resilience::blocking;
 
 use crate::args::{AuditArgs, AuditCommand, AuditFormatChoice, ExportAuditArgs, SettingsArgs};
@@ -17,7 +20,10 @@ use crate::{logging, output, service};
 /// Wrong settings, a folder without a trail or that can't be read; a check that came out negative.
 pub(crate) async fn run(args: AuditArgs) -> Result<()> {
     blocking(move || match args.command {
-        AuditCommand::Verify { head, json, settings } => verify(head.as_deref(), json, &settings),
+        AuditCommand::Verify { head, checkpoints, keys, json, settings } => {
+            verify(&notes(head.as_deref(), &checkpoints, keys)?, json, &settings)
+        }
+        AuditCommand::Key(settings) => key(&settings),
         AuditCommand::Export(args) => export(*args),
     })
     .await
@@ -34,9 +40,39 @@ fn reader(args: &SettingsArgs) -> Result<AuditReader> {
     Ok(AuditReader::new(&folder))
 }
 
-fn verify(noted: Option<&str>, json: bool, settings: &SettingsArgs) -> Result<()> {
-    let noted = noted.map(head).transpose()?;
-    let report = reader(settings)?.verify(noted.as_ref()).map_err(CliError::failed)?;
+/// Prints the public key.
+fn key(args: &SettingsArgs) -> Result<()> {
+    let settings = Settings::load(args)?;
+    logging::start(&settings.log, true)?;
+    let key =
+        public_key(&service::audit_folder(&settings.data), &settings.audit).map_err(CliError::failed)?;
+    let missing = || CliError::Failed("no key yet: the service makes one at its first start".to_owned());
+    output::print(&key.ok_or_else(missing)?)
+}
+
+/// What was noted elsewhere; checkpoints as they are, or a file that has them among other things.
+fn notes(noted: Option<&str>, checkpoints: &[String], keys: Vec<String>) -> Result<AuditNotes> {
+    let mut heads: Vec<AuditHead> = noted.map(head).transpose()?.into_iter().collect();
+    for given in checkpoints {
+        let path = Path::new(given);
+        let text = match path.is_file() {
+            true => std::fs::read_to_string(path).map_err(|error| CliError::file(path, error))?,
+            false => given.clone(),
+        };
+        let wrong = |error: AuditError| CliError::Usage(format!("--checkpoint: {error}"));
+        for checkpoint in AuditCheckpoint::all_in(&text).map_err(wrong)? {
+            if !keys.is_empty() && !keys.contains(&checkpoint.key) {
+                let key = checkpoint.key;
+                return Err(CliError::Usage(format!("--checkpoint: it is signed with another key: {key}")));
+            }
+            heads.push(checkpoint.head);
+        }
+    }
+    Ok(AuditNotes { heads, keys })
+}
+
+fn verify(notes: &AuditNotes, json: bool, settings: &SettingsArgs) -> Result<()> {
+    let report = reader(settings)?.verify_against(notes).map_err(CliError::failed)?;
     if json {
         output::print_json(&report)?;
     } else {
@@ -88,7 +124,11 @@ fn lines_of(report: &AuditReport) -> String {
     if report.unended > 0 {
         said.push(format!("{} commands began and have no outcome", report.unended));
     }
+    if report.checkpoints > 0 {
+        said.push(format!("{} checkpoints", report.checkpoints));
+    }
     lines.push(said.join(", "));
+    lines.extend(report.keys.iter().map(|key| format!("signed with {key}")));
     lines.extend(report.head.as_ref().map(|head| format!("head {}:{}", head.seq, head.hash)));
     lines.join("\n")
 }

@@ -19,52 +19,80 @@ pub(crate) async fn run(args: &EditArgs) -> Result<()> {
     if let Some(file) = &args.batch {
         return batch::run(file, args).await;
     }
-    // clap asks for all three where there is no batch.
-    let (Some(image), Some(question), Some(answer)) = (&args.image, &args.question, &args.answer) else {
-        return Err(CliError::Usage("--image, --question and --answer are needed".to_owned()));
-    };
-    let picture = Picture::read(image)?;
-    let reasoning = statements(&args.reasoning, &args.evidence)?;
-    let metadata = metadata(args.metadata.as_deref())?;
+    let said = Said::of(args)?;
     let value = match Target::open(&args.target).await? {
-        Target::Remote(client) => {
-            let mut body = json!({
-                "image": picture.to_json(), "question": question, "answer": answer,
-                "reasoning": sent(&reasoning), "choices": args.choices, "tags": args.tags, "metadata": metadata,
-                "verify": !args.no_verify,
-            });
-            if let Some(author) = &args.author {
-                body["author"] = json!(author);
-            }
-            if !args.supersedes.is_empty() {
-                body["supersedes"] = json!(args.supersedes);
-            }
-            if let Some(wanted) = args.on_conflict {
-                body["on_conflict"] = json!(wanted);
-            }
-            client.post("edits", &body).await?
-        }
+        Target::Remote(client) => client.post("edits", &said.body(args)).await?,
         Target::Local(local, codebook) => {
-            let request = EditRequest {
-                warnings: Vec::new(),
-                image: picture.into_source(),
-                question: question.clone(),
-                answer: answer.clone(),
-                reasoning,
-                choices: args.choices.clone(),
-                author: args.author.clone(),
-                tags: args.tags.clone(),
-                metadata,
-                verify: !args.no_verify,
-                supersedes: args.supersedes.clone(),
-                on_conflict: args.on_conflict,
-                idempotency: None,
-            };
-            let view = local.editor.edit(&codebook, request, CallContext::default()).await;
+            let view = local.editor.edit(&codebook, said.request(args), CallContext::default()).await;
             shape::edit(&view.map_err(service::refused)?)
         }
     };
     if args.target.json { output::print_json(&value) } else { output::print(&render::edit(&value)) }
+}
+
+/// What an edit says by the options, read and checked.
+pub(super) struct Said {
+    picture: Picture,
+    question: String,
+    answer: String,
+    reasoning: Vec<StatementInput>,
+    metadata: Value,
+}
+
+impl Said {
+    /// # Errors
+    /// Wrong options, a picture that can't be read.
+    pub(super) fn of(args: &EditArgs) -> Result<Self> {
+        // clap asks for all three where there is no batch.
+        let (Some(image), Some(question), Some(answer)) = (&args.image, &args.question, &args.answer) else {
+            return Err(CliError::Usage("--image, --question and --answer are needed".to_owned()));
+        };
+        Ok(Self {
+            picture: Picture::read(image)?,
+            question: question.clone(),
+            answer: answer.clone(),
+            reasoning: statements(&args.reasoning, &args.evidence)?,
+            metadata: metadata(args.metadata.as_deref())?,
+        })
+    }
+
+    /// As a service takes it.
+    pub(super) fn body(&self, args: &EditArgs) -> Value {
+        let mut body = json!({
+            "image": self.picture.to_json(), "question": self.question, "answer": self.answer,
+            "reasoning": sent(&self.reasoning), "choices": args.choices, "tags": args.tags,
+            "metadata": self.metadata, "verify": !args.no_verify,
+        });
+        if let Some(author) = &args.author {
+            body["author"] = json!(author);
+        }
+        if !args.supersedes.is_empty() {
+            body["supersedes"] = json!(args.supersedes);
+        }
+        if let Some(wanted) = args.on_conflict {
+            body["on_conflict"] = json!(wanted);
+        }
+        body
+    }
+
+    /// As the editor takes it.
+    pub(super) fn request(self, args: &EditArgs) -> EditRequest {
+        EditRequest {
+            warnings: Vec::new(),
+            image: self.picture.into_source(),
+            question: self.question,
+            answer: self.answer,
+            reasoning: self.reasoning,
+            choices: args.choices.clone(),
+            author: args.author.clone(),
+            tags: args.tags.clone(),
+            metadata: self.metadata,
+            verify: !args.no_verify,
+            supersedes: args.supersedes.clone(),
+            on_conflict: args.on_conflict,
+            idempotency: None,
+        }
+    }
 }
 
 /// A JSON object, empty when none is given.

@@ -3,7 +3,7 @@
 use super::tests::{DIM, apply, generation, open, record};
 use super::*;
 use crate::records::{Draft, Embedding};
-use crate::store::{LoggedEvent, MemoryStore};
+use crate::store::{LoggedEvent, MemoryStore, Reverting};
 use crate::testing;
 
 /// A store whose disk fails when told to.
@@ -37,15 +37,18 @@ impl CodebookStore for Failing {
         name: &CodebookName,
         edits: &[crate::store::SharedEdit],
         f: Option<&Generation>,
-        o: EventOrigin,
+        import: Option<Ulid>,
     ) -> Result<()> {
         if self.1.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(CodebookError::store("commit edits", "no space left"));
         }
-        self.0.commit_edits(name, edits, f, o)
+        self.0.commit_edits(name, edits, f, import)
     }
-    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
-        self.0.commit_reverts(name, edits)
+    fn commit_reverts(&self, name: &CodebookName, reverting: &Reverting<'_>) -> Result<()> {
+        self.0.commit_reverts(name, reverting)
+    }
+    fn commit_restores(&self, name: &CodebookName, restoring: &Reverting<'_>) -> Result<()> {
+        self.0.commit_restores(name, restoring)
     }
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
         self.0.begin_draft(name, draft)

@@ -100,7 +100,7 @@ fn what_is_erased_is_gone_but_for_its_events(tested: &mut impl StoreUnderTest) {
             &book,
             &testing::shared([(testing::record(1, 2), testing::members(1, 3, DIM, 0.1))]),
             None,
-            EventOrigin::Imported,
+            None,
         );
         assert!(matches!(conflict, Err(CodebookError::Conflict(_))));
         assert!(store.examine(&book).is_empty(), "{:?}", store.examine(&book));
@@ -209,7 +209,7 @@ fn many_edits_come_at_once_or_not_at_all(tested: &mut impl StoreUnderTest) {
     let (many, more) = (shared(1..=300), shared((301..=310).rev()));
     let generation = testing::generation(DIM as u32);
     let commit_many = |store: &dyn CodebookStore, edits: &[SharedEdit], first: bool| {
-        store.commit_edits(&book, edits, first.then_some(&generation), EventOrigin::Imported)
+        store.commit_edits(&book, edits, first.then_some(&generation), None)
     };
     assert!(matches!(commit_many(tested.store(), &many, false), Err(CodebookError::Conflict(_))));
     assert_eq!(tested.store().names().unwrap(), []);

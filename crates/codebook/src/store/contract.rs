@@ -6,10 +6,11 @@ use std::sync::Arc;
 use reasonedit_keyring::{Erasure, Keyring};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use ulid::Ulid;
 
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
-use crate::ids::{CodebookName, EditId, GenerationId};
+use crate::ids::{CodebookName, EditId, GenerationId, RevertId};
 use crate::member::Member;
 use crate::records::{Draft, EditRecord, Embedding, Generation, RevertedEdit};
 use crate::{CodebookError, Result};
@@ -22,6 +23,8 @@ pub enum Event {
     Edited(EditId),
     /// An edit was reverted.
     Reverted(EditId),
+    /// An edit that was reverted is live again.
+    Restored(EditId),
     /// Everything that was stored of an edit was erased. It was taken back before.
     Erased(EditId),
     /// Another generation of keys became the live one.
@@ -54,9 +57,15 @@ pub struct LoggedEvent {
     /// How it came about.
     #[serde(default, skip_serializing_if = "is_default")]
     pub origin: EventOrigin,
-    /// Of what was erased: by whom, as far as it is known.
+    /// Of what was erased, or reverted or restored together with others: by whom, as far as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// Of what was reverted together with others, or is live again since that was undone: what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertId>,
+    /// Of an edit that was imported: the import, if that is known by anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Ulid>,
     /// Of keys that became live: what they were made by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
@@ -65,13 +74,50 @@ pub struct LoggedEvent {
 impl LoggedEvent {
     /// What is written of an event that happens now.
     pub(super) fn now(event: Event, origin: EventOrigin) -> Self {
-        Self { event, at: Some(OffsetDateTime::now_utc()), origin, by: None, generation: None }
+        Self {
+            event,
+            at: Some(OffsetDateTime::now_utc()),
+            origin,
+            by: None,
+            revert: None,
+            import: None,
+            generation: None,
+        }
+    }
+
+    /// What is written of an edit that was made elsewhere.
+    pub(super) fn imported(edit: EditId, import: Option<Ulid>) -> Self {
+        Self { import, ..Self::now(Event::Edited(edit), EventOrigin::Imported) }
+    }
+
+    /// What is written of an edit that is reverted, or comes back.
+    pub(super) fn of_reverting(event: Event, reverting: &Reverting<'_>) -> Self {
+        let by = reverting.by.map(str::to_owned);
+        Self { by, revert: reverting.revert, ..Self::now(event, EventOrigin::Direct) }
     }
 
     /// What is written of a generation that becomes live now; `kept` if it was the previous one.
     pub(super) fn swapped(to: &Generation, kept: bool) -> Self {
         let origin = if kept { EventOrigin::RolledBack } else { EventOrigin::Direct };
         Self { generation: Some(to.clone()), ..Self::now(Event::Reembedded(to.embedding.id), origin) }
+    }
+}
+
+/// Edits that are reverted in one step, or come back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reverting<'a> {
+    /// Their stored ids, in the order in which it happens.
+    pub edits: &'a [EditId],
+    /// What the step is known by, if it can be undone.
+    pub revert: Option<RevertId>,
+    /// Who does it.
+    pub by: Option<&'a str>,
+}
+
+impl<'a> Reverting<'a> {
+    /// A step that nobody will ask for again.
+    pub fn of(edits: &'a [EditId]) -> Self {
+        Self { edits, ..Self::default() }
     }
 }
 
@@ -167,8 +213,8 @@ pub trait CodebookStore: Send + Sync {
         origin: EventOrigin,
     ) -> Result<()>;
 
-    /// Appends many edits in this order, however many they are: all of them, or none. `first` as in
-    /// [`Self::commit_edit`].
+    /// Appends many edits that were made elsewhere in this order, however many they are: all of them, or
+    /// none. `first` as in [`Self::commit_edit`]; `import` is what they came with is known by.
     ///
     /// # Errors
     /// `Conflict` if one of the ids was ever used or comes twice, or `first` doesn't fit.
@@ -177,21 +223,27 @@ pub trait CodebookStore: Send + Sync {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: EventOrigin,
+        import: Option<Ulid>,
     ) -> Result<()>;
 
     /// Appends the reverting of live edits, in this order: all of them, or none.
     ///
     /// # Errors
     /// `UnknownEdit` if one isn't live.
-    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()>;
+    fn commit_reverts(&self, name: &CodebookName, reverting: &Reverting<'_>) -> Result<()>;
+
+    /// Appends that reverted edits are live again, in this order: all of them, or none.
+    ///
+    /// # Errors
+    /// `UnknownEdit` if one wasn't reverted, or was erased.
+    fn commit_restores(&self, name: &CodebookName, restoring: &Reverting<'_>) -> Result<()>;
 
     /// Appends the reverting of a live edit.
     ///
     /// # Errors
     /// As [`Self::commit_reverts`].
     fn commit_revert(&self, name: &CodebookName, edit: EditId) -> Result<()> {
-        self.commit_reverts(name, &[edit])
+        self.commit_reverts(name, &Reverting::of(&[edit]))
     }
 
     /// Begins the draft of a generation, in place of another. Returns the draft that stands then: a draft of

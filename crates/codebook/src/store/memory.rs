@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 use ulid::Ulid;
 
 use super::contract::{
-    CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook, twice, unknown, used_before,
+    CodebookStore, Event, EventOrigin, LoggedEvent, Reverting, SharedEdit, StoredCodebook, twice, unknown,
+    used_before,
 };
 use super::journal::{JournalStore, ReadRow, RowKey};
 use crate::ids::{CodebookName, EditId, GenerationId};
@@ -55,10 +56,10 @@ impl Contents {
         }
     }
 
-    fn append(&mut self, record: &EditRecord, members: Vec<Member>, origin: EventOrigin) {
+    fn append(&mut self, record: &EditRecord, members: Vec<Member>, event: LoggedEvent) {
         self.edits.insert(record.id, record.clone());
         self.members.insert((self.live.embedding.id, record.id), members);
-        self.events.push(LoggedEvent::now(Event::Edited(record.id), origin));
+        self.events.push(event);
         if let Some(given) = &record.idempotency {
             self.idempotency.insert(given.key.clone(), (given.body, record.id));
         }
@@ -84,6 +85,33 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Reverts these edits, or restores them.
+    fn in_turn(&self, name: &CodebookName, step: &Reverting<'_>, restores: bool) -> Result<()> {
+        let mut codebooks = self.lock();
+        let contents = codebooks.get_mut(name);
+        let fits = |edit: &EditId| {
+            let known = contents.as_ref().filter(|contents| contents.edits.contains_key(edit));
+            known.is_some_and(|contents| contents.reverted.contains(edit) == restores)
+        };
+        let misfit = step.edits.iter().find(|edit| !fits(edit)).copied();
+        if let Some(unknown) = misfit.or_else(|| twice(step.edits.iter().copied())) {
+            return Err(CodebookError::UnknownEdit(unknown));
+        }
+        if let Some(contents) = contents {
+            for edit in step.edits {
+                let event = if restores {
+                    contents.reverted.remove(edit);
+                    Event::Restored(*edit)
+                } else {
+                    contents.reverted.insert(*edit);
+                    Event::Reverted(*edit)
+                };
+                contents.events.push(LoggedEvent::of_reverting(event, step));
+            }
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<CodebookName, Contents>> {
@@ -148,7 +176,8 @@ impl CodebookStore for MemoryStore {
     ) -> Result<()> {
         let mut codebooks = self.lock();
         let contents = to_append_to(&mut codebooks, name, first, [record.id])?;
-        contents.append(record, members.to_vec(), origin);
+        let event = LoggedEvent::now(Event::Edited(record.id), origin);
+        contents.append(record, members.to_vec(), event);
         Ok(())
     }
 
@@ -157,35 +186,23 @@ impl CodebookStore for MemoryStore {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: EventOrigin,
+        import: Option<Ulid>,
     ) -> Result<()> {
         let mut codebooks = self.lock();
         let contents = to_append_to(&mut codebooks, name, first, edits.iter().map(|(record, _)| record.id))?;
         for (record, members) in edits {
             let members = members.iter().map(|member| member.as_ref().clone()).collect();
-            contents.append(record, members, origin);
+            contents.append(record, members, LoggedEvent::imported(record.id, import));
         }
         Ok(())
     }
 
-    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
-        let mut codebooks = self.lock();
-        let contents = codebooks.get_mut(name);
-        let live = |edit: &EditId| {
-            let known = contents.as_ref().filter(|contents| contents.edits.contains_key(edit));
-            known.is_some_and(|contents| !contents.reverted.contains(edit))
-        };
-        let unknown = edits.iter().find(|edit| !live(edit)).copied().or_else(|| twice(edits.iter().copied()));
-        if let Some(unknown) = unknown {
-            return Err(CodebookError::UnknownEdit(unknown));
-        }
-        if let Some(contents) = contents {
-            for edit in edits {
-                contents.reverted.insert(*edit);
-                contents.events.push(LoggedEvent::now(Event::Reverted(*edit), EventOrigin::Direct));
-            }
-        }
-        Ok(())
+    fn commit_reverts(&self, name: &CodebookName, reverting: &Reverting<'_>) -> Result<()> {
+        self.in_turn(name, reverting, false)
+    }
+
+    fn commit_restores(&self, name: &CodebookName, restoring: &Reverting<'_>) -> Result<()> {
+        self.in_turn(name, restoring, true)
     }
 
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use reasonedit_keyring::{Erasure, Keyring};
 use ulid::Ulid;
 
-use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
+use super::contract::{CodebookStore, EventOrigin, LoggedEvent, Reverting, SharedEdit, StoredCodebook};
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::{JournalStore, ReadRow, RowKey};
 use super::reserve::{self, Reserve};
@@ -260,13 +260,17 @@ impl CodebookStore for ReopeningStore {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: EventOrigin,
+        import: Option<Ulid>,
     ) -> Result<()> {
-        self.writing(|store| store.commit_edits(name, edits, first, origin))
+        self.writing(|store| store.commit_edits(name, edits, first, import))
     }
 
-    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
-        self.writing(|store| store.commit_reverts(name, edits))
+    fn commit_reverts(&self, name: &CodebookName, reverting: &Reverting<'_>) -> Result<()> {
+        self.writing(|store| store.commit_reverts(name, reverting))
+    }
+
+    fn commit_restores(&self, name: &CodebookName, restoring: &Reverting<'_>) -> Result<()> {
+        self.writing(|store| store.commit_restores(name, restoring))
     }
 
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {

@@ -25,8 +25,9 @@ use parking_lot::RwLock;
 use reasonedit_keyring::{Erasure, Keyring, KeyringError};
 use sled::transaction::{TransactionError, Transactional, TransactionalTree};
 use sled::{Batch, Db, Tree};
+use ulid::Ulid;
 
-use super::contract::{CodebookStore, EventOrigin, LoggedEvent, SharedEdit, StoredCodebook};
+use super::contract::{CodebookStore, EventOrigin, LoggedEvent, Reverting, SharedEdit, StoredCodebook};
 use super::dump::{DumpReport, DumpedRow};
 use super::journal::JournalStore;
 use crate::ids::{CodebookName, EditId, GenerationId};
@@ -355,15 +356,20 @@ impl CodebookStore for SledStore {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: EventOrigin,
+        import: Option<Ulid>,
     ) -> Result<()> {
         let _beside = self.writing.read();
-        self.commit_edits_of(name, edits, first, origin)
+        self.commit_edits_of(name, edits, first, import)
     }
 
-    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
+    fn commit_reverts(&self, name: &CodebookName, reverting: &Reverting<'_>) -> Result<()> {
         let _beside = self.writing.read();
-        self.commit_reverts_of(name, edits)
+        self.commit_reverts_of(name, reverting)
+    }
+
+    fn commit_restores(&self, name: &CodebookName, restoring: &Reverting<'_>) -> Result<()> {
+        let _beside = self.writing.read();
+        self.commit_restores_of(name, restoring)
     }
 
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {

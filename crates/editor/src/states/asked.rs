@@ -113,17 +113,16 @@ impl Core {
     /// No memory for another state.
     pub(crate) async fn supposed(
         &self,
-        snapshot: Snapshot,
-        tried: &Picture,
+        snapshot: Arc<Snapshot>,
+        tried: Option<&Picture>,
     ) -> Result<AskedState, EditorError> {
         let held = self.states().room(snapshot.vector_bytes()).await?;
-        let snapshot = Arc::new(snapshot);
         let state = Hypothetical {
             snapshot: Arc::clone(&snapshot),
             erased: Vec::new(),
             absent: Vec::new(),
             decided: Vec::new(),
-            tried: Some(tried.clone()),
+            tried: tried.cloned(),
             calibrated: Default::default(),
             held,
         };

@@ -95,6 +95,9 @@ pub enum EventKind {
     /// An edit was reverted.
     #[serde(rename = "edit.reverted")]
     EditReverted,
+    /// An edit that was reverted is live again.
+    #[serde(rename = "edit.restored")]
+    EditRestored,
     /// An edit was erased: what a receiver keeps of it is to go, too.
     #[serde(rename = "edit.erased")]
     EditErased,

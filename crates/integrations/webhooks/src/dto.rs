@@ -109,6 +109,7 @@ impl WebhookDto {
         let all = [
             EventKind::EditCreated,
             EventKind::EditReverted,
+            EventKind::EditRestored,
             EventKind::EditErased,
             EventKind::SelectionApplied,
         ];

@@ -42,7 +42,7 @@ pub(crate) struct DataDto {
     /// Number of the event in the codebook's history, from 0: later ones have greater numbers, and some are
     /// not sent.
     pub(crate) sequence: u64,
-    /// The edit, of `edit.created`, `edit.reverted` and `edit.erased`.
+    /// The edit, of `edit.created`, `edit.reverted`, `edit.restored` and `edit.erased`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) edit: Option<EventEditDto>,
     /// What the keys are made with now, of `selection.applied`.
@@ -72,6 +72,9 @@ pub(crate) struct EventEditDto {
     pub(crate) version: Option<u32>,
     /// Whether it came with an archive.
     pub(crate) imported: bool,
+    /// ULID of the step that took it back together with others, or that was undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revert: Option<String>,
     /// What it says, for receivers with `texts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) texts: Option<EventTextsDto>,
@@ -128,6 +131,7 @@ fn kind(event: &Event) -> EventKind {
     match event {
         Event::Edited(_) => EventKind::EditCreated,
         Event::Reverted(_) => EventKind::EditReverted,
+        Event::Restored(_) => EventKind::EditRestored,
         Event::Erased(_) => EventKind::EditErased,
         Event::Reembedded(_) => EventKind::SelectionApplied,
     }
@@ -152,13 +156,14 @@ pub(super) fn message(book: &Codebook, sequence: u64, logged: &LoggedEvent, text
     let mut data = DataDto { codebook: book.name().to_string(), sequence, edit: None, selection: None };
     let mut about = None;
     let (subject, at) = match logged.event {
-        Event::Edited(id) | Event::Reverted(id) | Event::Erased(id) => {
+        Event::Edited(id) | Event::Reverted(id) | Event::Restored(id) | Event::Erased(id) => {
             let imported = logged.origin == EventOrigin::Imported;
             let (told, made) = match book.record(id) {
                 Ok(record) => (edit(&record, imported, texts), record.created_at),
                 Err(StorageError::Erased { .. }) => (erased(id, imported), id.0.datetime().into()),
                 Err(error) => return Err(error),
             };
+            let told = EventEditDto { revert: logged.revert.map(|revert| revert.to_string()), ..told };
             (data.edit, about) = (Some(told), Some(id));
             (id.0, logged.at.unwrap_or(made))
         }
@@ -191,6 +196,7 @@ fn erased(id: EditId, imported: bool) -> EventEditDto {
         version_of: None,
         version: None,
         imported,
+        revert: None,
         texts: None,
     }
 }
@@ -205,6 +211,7 @@ fn edit(record: &EditRecord, imported: bool, texts: bool) -> EventEditDto {
         version_of: version.map(|version| version.of.to_string()),
         version: version.map(|version| version.number),
         imported,
+        revert: None,
         texts: texts.then(|| EventTextsDto {
             question: record.question.clone(),
             answer: record.answer.clone(),

@@ -7,7 +7,7 @@ use reasonedit_access::Caller;
 use reasonedit_api::problems::LookupProblems;
 use reasonedit_api::{File, image_id, page_cursor, page_limit, require_all_codebooks};
 use reasonedit_audit::{AuditError, AuditFilter, AuditFormat, AuditReader, moment};
-use reasonedit_dto::audit::{AuditFormatDto, AuditPageDto, AuditParams};
+use reasonedit_dto::audit::{AuditFormatDto, AuditKeyDto, AuditPageDto, AuditParams};
 use reasonedit_editor::{CodebookName, EditId};
 use reasonedit_http::json::Query;
 use reasonedit_http::limits::Archives;
@@ -20,6 +20,26 @@ use crate::state::AppState;
 
 /// Media type of a table.
 const CSV: &str = "text/csv; charset=utf-8";
+
+/// Get the key of the audit trail's checkpoints
+///
+/// Every so many lines, and every so many minutes, the service signs where its trail stands, in the trail
+/// and in its log. Whoever keeps this key and those elsewhere can have them looked for by
+/// `reasonedit audit verify --key KEY --checkpoint FILE`.
+#[utoipa::path(
+    get, path = "/audit/key", operation_id = "get_audit_key", tag = "access",
+    responses(
+        (status = 200, description = "The public key.", body = AuditKeyDto),
+        (status = 404, description = "No audit trail is kept, or no checkpoints are made.", body = ProblemBody, content_type = "application/problem+json"),
+        LookupProblems,
+    ),
+)]
+pub(crate) async fn key(State(state): State<AppState>) -> Result<Json<AuditKeyDto>> {
+    let trail = state.audit().trail();
+    let key = trail.and_then(|trail| trail.public_key().map(str::to_owned));
+    let missing = || Problem::not_found("This service makes no checkpoints of an audit trail.");
+    Ok(Json(AuditKeyDto { algorithm: "Ed25519", key: key.ok_or_else(missing)? }))
+}
 
 /// Look into the audit trail
 ///

@@ -48,11 +48,20 @@ pub(crate) async fn run(
         Some(questions) => questions.into_questions(fetcher, caller.scope(), editor).await?,
         None => DryRunQuestions::Given(Vec::new()),
     };
+    require_log(&caller, &questions)?;
+    tried(&state, &audited, asked, (&codebook, edit, questions)).await.map_err(of_edit)
+}
+
+/// Refuses the questions of others to who may not see what becomes of them.
+///
+/// # Errors
+/// 403.
+pub(super) fn require_log(caller: &Caller, questions: &DryRunQuestions) -> Result<()> {
     if matches!(questions, DryRunQuestions::Log) && !caller.may(AccessRole::Editor) {
         let detail = "The log has questions of others; to see what becomes of them needs the role editor.";
         return Err(Problem::at(ProblemKind::Forbidden, "/questions", detail));
     }
-    tried(&state, &audited, asked, (&codebook, edit, questions)).await.map_err(of_edit)
+    Ok(())
 }
 
 /// What is wrong with the edit, at its place in the request.

@@ -175,7 +175,7 @@ pub(crate) async fn list(
     let codebook = audited.codebook(codebook_name(&caller, params.codebook.as_deref())?);
     let limit = page_limit(params.limit)?;
     let cursor: Option<EditId> = page_cursor(params.cursor.as_deref())?;
-    let filter = EditFilter { author: params.author, tag: params.tag, q: params.q };
+    let filter = EditFilter { author: params.author, tag: params.tag, q: params.q, ..EditFilter::default() };
     let page = state.editor()?.list_edits(&codebook, filter, cursor, limit).await?;
     for view in &page.items {
         shown(&audited, view);

@@ -337,8 +337,10 @@ async fn no_contents_are_in_it() {
     let folder = watched.service.data().join("audit");
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        bytes += text.len();
+        // A signing key is no text.
+        let bytes_there = std::fs::read(entry.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes_there);
+        bytes += bytes_there.len();
         for told in ["Mustermann", "Erika", "Geheimnis", "iVBOR", &admin] {
             assert!(!text.contains(told), "{told}: {text}");
         }

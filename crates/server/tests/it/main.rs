@@ -36,6 +36,7 @@ mod openai_failures;
 mod page;
 mod reasoner;
 mod receiver;
+mod reverts;
 mod review;
 mod serve;
 mod standing;

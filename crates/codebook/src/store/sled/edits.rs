@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use sled::Batch;
 use sled::transaction::TransactionalTree;
+use ulid::Ulid;
 
 use super::layout::{
     CODEBOOKS, EDITS, EVENTS, IDEMPOTENCY, MEMBERS, MemberRow, REVERTS, STAGED, VECTORS, abort, begun,
@@ -20,7 +21,7 @@ use super::{SledStore, values};
 use crate::ids::{CodebookName, EditId, GenerationId};
 use crate::member::Member;
 use crate::records::{EditRecord, Generation, Idempotency};
-use crate::store::contract::{Event, EventOrigin, LoggedEvent, SharedEdit, twice, used_before};
+use crate::store::contract::{Event, EventOrigin, LoggedEvent, Reverting, SharedEdit, twice, used_before};
 use crate::{CodebookError, Result};
 
 /// Bytes of rows that are written at a time.
@@ -68,23 +69,55 @@ impl SledStore {
         self.seal(name)
     }
 
-    pub(super) fn commit_reverts_of(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
+    pub(super) fn commit_reverts_of(&self, name: &CodebookName, reverting: &Reverting<'_>) -> Result<()> {
         self.transact("commit a revert", |trees| {
-            for edit in edits {
-                let key = under(name, &edit.to_bytes());
-                let Some(head) = self.head_in(trees, name)? else {
-                    return abort(CodebookError::UnknownEdit(*edit));
-                };
-                if !values::stands(&trees[EDITS], &key)? || values::stands(&trees[REVERTS], &key)? {
-                    return abort(CodebookError::UnknownEdit(*edit));
+            self.each_in_turn(trees, name, reverting.edits, |edit, key, sequence| {
+                if values::stands(&trees[REVERTS], key)? {
+                    return abort(CodebookError::UnknownEdit(edit));
                 }
-                let event = LoggedEvent::now(Event::Reverted(*edit), EventOrigin::Direct);
-                let sequence = Self::append(trees, name, head, &event)?;
-                values::put(&trees[REVERTS], &key, &json(&sequence)?)?;
-            }
-            Ok(())
+                values::put(&trees[REVERTS], key, &json(&sequence)?)?;
+                Ok(LoggedEvent::of_reverting(Event::Reverted(edit), reverting))
+            })
         })?;
         self.seal(name)
+    }
+
+    pub(super) fn commit_restores_of(&self, name: &CodebookName, restoring: &Reverting<'_>) -> Result<()> {
+        self.transact("commit a restore", |trees| {
+            self.each_in_turn(trees, name, restoring.edits, |edit, key, _| {
+                if !values::stands(&trees[REVERTS], key)? {
+                    return abort(CodebookError::UnknownEdit(edit));
+                }
+                values::remove(&trees[REVERTS], key)?;
+                Ok(LoggedEvent::of_reverting(Event::Restored(edit), restoring))
+            })
+        })?;
+        self.seal(name)
+    }
+
+    /// Writes the event that `change` makes of each of these stored edits, and the head that counts them all,
+    /// once.
+    fn each_in_turn(
+        &self,
+        trees: &[TransactionalTree],
+        name: &CodebookName,
+        edits: &[EditId],
+        change: impl Fn(EditId, &[u8], u64) -> Result<LoggedEvent, Abort>,
+    ) -> Result<(), Abort> {
+        let Some(first) = edits.first() else { return Ok(()) };
+        let Some(mut head) = self.head_in(trees, name)? else {
+            return abort(CodebookError::UnknownEdit(*first));
+        };
+        for edit in edits {
+            let key = under(name, &edit.to_bytes());
+            if !values::stands(&trees[EDITS], &key)? {
+                return abort(CodebookError::UnknownEdit(*edit));
+            }
+            let event = change(*edit, &key, head.next_event)?;
+            values::put(&trees[EVENTS], &under(name, &head.next_event.to_be_bytes()), &json(&event)?)?;
+            head.next_event += 1;
+        }
+        Ok(values::put(&trees[CODEBOOKS], name.as_str().as_bytes(), &json(&head)?)?)
     }
 
     pub(super) fn commit_edits_of(
@@ -92,7 +125,7 @@ impl SledStore {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: EventOrigin,
+        import: Option<Ulid>,
     ) -> Result<()> {
         let generation = begun(self.head(name)?, first)?.embedding.id;
         for (record, _) in edits {
@@ -111,7 +144,7 @@ impl SledStore {
                 if let Some(given) = &record.idempotency {
                     self.put_idempotency(trees, name, record.id, given)?;
                 }
-                let event = LoggedEvent::now(Event::Edited(record.id), origin);
+                let event = LoggedEvent::imported(record.id, import);
                 values::put(&trees[EVENTS], &under(name, &head.next_event.to_be_bytes()), &json(&event)?)?;
                 head.next_event += 1;
             }

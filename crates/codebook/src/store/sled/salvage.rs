@@ -18,7 +18,7 @@ use super::layout::{
 use super::{SledStore, open, rewrite, seal, values};
 use crate::ids::{CodebookName, EditId};
 use crate::records::{EditRecord, Generation};
-use crate::store::contract::{CodebookStore, Event, EventOrigin, LoggedEvent, SharedEdit};
+use crate::store::contract::{CodebookStore, Event, LoggedEvent, SharedEdit};
 use crate::{CodebookError, Result};
 
 /// How long another process is waited for that has the folder open.
@@ -208,6 +208,7 @@ fn rebuild(
         match logged.event {
             Event::Edited(id) => drop(known.insert(id)),
             Event::Reverted(id) | Event::Erased(id) => drop(reverted.insert(id)),
+            Event::Restored(id) => drop(reverted.remove(&id)),
             Event::Reembedded(_) if head_lost => generation = logged.generation,
             Event::Reembedded(_) => {}
         }
@@ -242,7 +243,7 @@ fn rebuild(
         }
     }
     if let Some(generation) = generation.filter(|_| !edits.is_empty()) {
-        store.commit_edits(&name, &edits, Some(&generation), EventOrigin::Imported)?;
+        store.commit_edits(&name, &edits, Some(&generation), None)?;
     }
     for (record, _) in &edits {
         if let Some(outcome) = plain(OUTCOMES, &under(&name, &record.id.to_bytes())) {

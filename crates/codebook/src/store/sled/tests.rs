@@ -98,7 +98,7 @@ fn what_was_staged_vanishes_with_its_process() {
         assert_eq!(store.load(&book).unwrap(), before);
         assert_eq!(counts(store), there, "nothing is left of it");
         assert_eq!(store.names().unwrap(), std::slice::from_ref(&book));
-        store.commit_edits(&book, &edits, None, EventOrigin::Imported).unwrap();
+        store.commit_edits(&book, &edits, None, None).unwrap();
         drop(tested.store.take());
         let again = SledStore::open(&path).unwrap();
         assert_eq!(again.load(&book).unwrap().edits.len(), before.edits.len() + edits.len());

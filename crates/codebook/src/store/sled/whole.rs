@@ -289,6 +289,10 @@ impl Replay {
                 self.live.remove(id);
                 self.reverted.insert(*id);
             }
+            Event::Restored(id) => {
+                self.reverted.remove(id);
+                self.live.insert(*id);
+            }
             Event::Erased(id) => {
                 self.live.remove(id);
                 self.reverted.remove(id);

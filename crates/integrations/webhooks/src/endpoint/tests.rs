@@ -5,7 +5,7 @@ use reasonedit_codebook::store::StoredCodebook;
 use reasonedit_codebook::{
     CodebookConfig, CodebookError, CodebookStore, Draft, EditId, EditRecord, Embedding, Erasure, EventOrigin,
     Generation, GenerationId, JournalStore, LoggedEvent, Member, MemoryStore, ReadRow, Result, RevertedEdit,
-    RowKey, SharedEdit,
+    Reverting, RowKey, SharedEdit,
 };
 use reasonedit_resilience::WorkLost;
 use ulid::Ulid;
@@ -75,12 +75,15 @@ impl CodebookStore for Unreliable {
         name: &CodebookName,
         edits: &[SharedEdit],
         first: Option<&Generation>,
-        origin: EventOrigin,
+        import: Option<Ulid>,
     ) -> Result<()> {
-        self.0.commit_edits(name, edits, first, origin)
+        self.0.commit_edits(name, edits, first, import)
     }
-    fn commit_reverts(&self, name: &CodebookName, edits: &[EditId]) -> Result<()> {
-        self.0.commit_reverts(name, edits)
+    fn commit_reverts(&self, name: &CodebookName, reverting: &Reverting<'_>) -> Result<()> {
+        self.0.commit_reverts(name, reverting)
+    }
+    fn commit_restores(&self, name: &CodebookName, restoring: &Reverting<'_>) -> Result<()> {
+        self.0.commit_restores(name, restoring)
     }
     fn begin_draft(&self, name: &CodebookName, draft: &Draft) -> Result<Draft> {
         self.0.begin_draft(name, draft)
