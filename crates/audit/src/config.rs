@@ -44,9 +44,10 @@ impl Default for AuditConfig {
 impl AuditConfig {
     /// The file of the key that signs checkpoints of the trail in this folder.
     pub(crate) fn signing_key(&self, folder: &Path) -> PathBuf {
-        match self.signing_key_file.as_os_str().is_empty() {
-            true => folder.join(SIGNING_KEY),
-            false => self.signing_key_file.clone(),
+        if self.signing_key_file.as_os_str().is_empty() {
+            folder.join(SIGNING_KEY)
+        } else {
+            self.signing_key_file.clone()
         }
     }
 

@@ -422,13 +422,14 @@ mod tests {
         let key = SigningKey::open(&place.path().join("key")).unwrap();
         let config = AuditConfig { checkpoint_lines: 2, checkpoint_minutes: 1, ..AuditConfig::default() };
         let mut signing = Signing::new(key, &config);
+        let ago = |minutes| Instant::now().checked_sub(Duration::from_mins(minutes)).unwrap();
         let mut due = |since, minutes: u64| {
-            (signing.since, signing.last) = (since, Instant::now() - Duration::from_mins(minutes));
+            (signing.since, signing.last) = (since, ago(minutes));
             signing.is_due()
         };
         assert_eq!([due(1, 0), due(2, 0), due(1, 1), due(0, 9)], [false, true, true, false]);
         (signing.lines, signing.every) = (0, Duration::ZERO);
-        (signing.since, signing.last) = (9, Instant::now() - Duration::from_mins(9));
+        (signing.since, signing.last) = (9, ago(9));
         assert!(!signing.is_due());
     }
 

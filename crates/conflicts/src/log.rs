@@ -42,9 +42,9 @@ impl ConflictLog {
     }
 
     /// Keeps what was found of an edit that says this, in place of what was known of it: pairs that are none
-    /// any more go, those that are still the same stay with what was decided about them. Pairs of what it said
-    /// in other versions stay, since it may say that again. `unseen` says of which edits nothing could be
-    /// found: pairs with those stay.
+    /// any more go, those that are still the same stay with what was decided about them. Pairs of what it
+    /// said in other versions stay, since it may say that again. `unseen` says of which edits nothing could
+    /// be found: pairs with those stay.
     ///
     /// # Errors
     /// `Journal` when the disk refuses; what was kept until then is.
@@ -73,7 +73,7 @@ impl ConflictLog {
             }
             let NewConflict { codebook, edits, said, reason, statements } = pair;
             let last = known.last_key_value().map(|(id, _)| *id);
-            let id = last.map_or_else(Ulid::new, |last| next_id(last));
+            let id = last.map_or_else(Ulid::new, next_id);
             let (at, resolutions) = (OffsetDateTime::now_utc(), Vec::new());
             let found = FoundConflict { id, at, codebook, edits, said, reason, statements, resolutions };
             self.write(&found)?;

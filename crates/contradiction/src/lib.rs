@@ -27,7 +27,7 @@ pub enum Detail {
 
 /// A detail in which two statements differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct Disagreement {
     /// What kind of detail.
     pub detail: Detail,
     /// Of a side: along which axis.
@@ -36,7 +36,7 @@ pub struct Difference {
 
 /// The detail that keeps two statements from being true of one picture; `None` where the rules know of none,
 /// or where they are about different things.
-pub fn detail_between(one: &str, other: &str) -> Option<Difference> {
+pub fn detail_between(one: &str, other: &str) -> Option<Disagreement> {
     Reading::of(one).differs_from(&Reading::of(other))
 }
 

@@ -7,7 +7,7 @@ use reasonedit_text::canonical;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::words::{Measure, NEGATIONS, NUMBERS, OPPOSITES, Poles, SIDES, STOP_WORDS, UNITS};
-use crate::{Detail, Difference};
+use crate::{Detail, Disagreement};
 
 /// Of the words of the statement that has fewer, so many have to be the other's too: else they are about
 /// different things.
@@ -121,11 +121,11 @@ impl Reading {
     }
 
     /// The detail in which two readings of the same differ.
-    pub fn differs_from(&self, other: &Self) -> Option<Difference> {
+    pub fn differs_from(&self, other: &Self) -> Option<Disagreement> {
         if !self.is_about_the_same(other) {
             return None;
         }
-        let of = |detail, axis| Some(Difference { detail, axis });
+        let of = |detail, axis| Some(Disagreement { detail, axis });
         if let Some(group) = opposed(&self.sides, &other.sides) {
             return of(Detail::Side, Some(SIDES[group].0));
         }

@@ -120,9 +120,9 @@ pub struct ConflictPairDto {
     pub history: Vec<ResolutionDto>,
 }
 
-impl From<(ConflictView, bool)> for ConflictPairDto {
-    fn from((view, open): (ConflictView, bool)) -> Self {
-        let ConflictView { pair, edits, says } = view;
+impl From<ConflictView> for ConflictPairDto {
+    fn from(view: ConflictView) -> Self {
+        let ConflictView { pair, edits, says, open } = view;
         let edits = edits.iter().zip(says);
         Self {
             id: pair.id.to_string(),

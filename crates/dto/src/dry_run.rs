@@ -151,7 +151,7 @@ pub struct DryRunDto {
     /// Canaries that the edit would break.
     pub broken_canaries: Vec<BrokenCanaryDto>,
     /// Live edits about the same picture and question that are older and answer otherwise: they would stand
-    /// back.
+    /// back. Behind them those that would contradict it, with `contradiction`.
     pub conflicts: Vec<ConflictDto>,
     /// The edit that would stand in its place; `null` if it would stand.
     pub superseded_by: Option<ConflictDto>,

@@ -155,8 +155,8 @@ pub struct ConflictDto {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Contradiction)]
 pub struct ContradictionDto {
-    /// ULID of the pair, for `/conflicts/{id}`.
-    pub id: String,
+    /// ULID of the pair, for `/conflicts/{id}`; `null` in a dry run.
+    pub id: Option<String>,
     /// What they disagree in.
     pub reason: ConflictReasonDto,
     /// What this edit says.
@@ -170,7 +170,7 @@ pub struct ContradictionDto {
 impl From<&Contradiction> for ContradictionDto {
     fn from(found: &Contradiction) -> Self {
         Self {
-            id: found.id.to_string(),
+            id: found.id.map(|id| id.to_string()),
             reason: found.reason.into(),
             says: found.says.clone(),
             other_says: found.other_says.clone(),

@@ -121,8 +121,8 @@ pub struct AmendInput {
     /// Anything worth keeping with it, in place of what was.
     #[schema(value_type = Option<Metadata>)]
     pub metadata: Option<Map<String, Value>>,
-    /// ULIDs of live edits that the new version takes the place of: they are kept, and not told any more while
-    /// it stands.
+    /// ULIDs of live edits that the new version takes the place of: they are kept, and not told any more
+    /// while it stands.
     #[schema(value_type = Option<Vec<String>>)]
     pub supersedes: Option<Vec<EditIdInput>>,
     /// Who says so.

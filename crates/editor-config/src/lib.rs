@@ -317,8 +317,8 @@ pub struct DisputeConfig {
     /// The better borne out stands where its support is above the other's by so much, and their edits differ
     /// in no side, negation, number or opposite.
     pub margin: f64,
-    /// The model tells two edits apart where the log-odds of what they say differ by so much between their own
-    /// pictures (nats).
+    /// The model tells two edits apart where the log-odds of what they say differ by so much between their
+    /// own pictures (nats).
     pub min_gap: f64,
     /// And where the asked picture lies so far from the middle between them (0 to 1).
     pub min_place: f64,

@@ -254,8 +254,8 @@ pub struct Conflict {
 /// How an edit and another contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Contradiction {
-    /// The pair.
-    pub id: Ulid,
+    /// The pair, if it is kept.
+    pub id: Option<Ulid>,
     /// What they disagree in.
     pub reason: ConflictReason,
     /// What the edit says.
@@ -275,6 +275,8 @@ pub struct ConflictView {
     pub edits: [Conflict; 2],
     /// What each says against the other.
     pub says: [String; 2],
+    /// Whether both stand and nothing was decided, or somebody is to be asked.
+    pub open: bool,
 }
 
 impl From<&EditRecord> for Conflict {

@@ -138,6 +138,29 @@ impl QueryPipeline<'_> {
 }
 
 impl EditPipeline<'_> {
+    /// The pairs that an edit is one of, of what stands in a state, whether it is stored there or not.
+    async fn pairs(
+        &self,
+        snapshot: &Snapshot,
+        record: &Arc<EditRecord>,
+        picture: &Picture,
+    ) -> Result<Vec<NewConflict>, EditorError> {
+        let config = self.core.config();
+        let mut pairs = Vec::new();
+        if !config.conflicts.find {
+            return Ok(pairs);
+        }
+        if config.retrieval.verify.enabled {
+            let (core, codebook, call) = (self.core, self.codebook, self.call);
+            let pipeline = QueryPipeline { core, codebook, call, events: None };
+            pairs = Box::pin(pipeline.contradictions(record, picture)).await?;
+        }
+        pairs.extend(of_picture(self.codebook, snapshot, record));
+        let mut once = HashSet::new();
+        pairs.retain(|pair| once.insert(pair.edits));
+        Ok(pairs)
+    }
+
     /// Looks for edits that contradict one that was just stored, and keeps what is found. What goes wrong
     /// here is told in the log: the edit is made.
     pub(crate) async fn find_contradictions(&self, edit: EditId, picture: &Picture) {
@@ -147,24 +170,12 @@ impl EditPipeline<'_> {
     }
 
     async fn contradictions_of(&self, edit: EditId, picture: &Picture) -> Result<(), EditorError> {
-        let config = self.core.config();
-        if !config.conflicts.find {
-            return Ok(());
-        }
         let Some(book) = self.core.existing(self.codebook)? else { return Ok(()) };
         let snapshot = book.snapshot();
         let Some(record) = snapshot.edit(edit).filter(|_| snapshot.superseded_by(edit).is_none()) else {
             return Ok(());
         };
-        let mut pairs = Vec::new();
-        if config.retrieval.verify.enabled {
-            let (core, codebook, call) = (self.core, self.codebook, self.call);
-            let pipeline = QueryPipeline { core, codebook, call, events: None };
-            pairs = Box::pin(pipeline.contradictions(record, picture)).await?;
-        }
-        pairs.extend(of_picture(self.codebook, &snapshot, record));
-        let mut once = HashSet::new();
-        pairs.retain(|pair| once.insert(pair.edits));
+        let pairs = self.pairs(&snapshot, record, picture).await?;
         let (core, codebook, known_as) = (Arc::clone(self.core), self.codebook.clone(), record.known_as());
         let state = Arc::clone(&snapshot);
         // What doesn't stand now is not held against it, and may stand again.
@@ -175,6 +186,41 @@ impl EditPipeline<'_> {
         let keep = move || core.conflict_log().found(&codebook, (known_as, &said), pairs, unseen);
         blocking(move || Ok(keep()?)).await?;
         Ok(())
+    }
+
+    /// What would contradict an edit that isn't stored, in this state. Those about the same picture and
+    /// question are told already.
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub(crate) async fn foreseen_contradictions(
+        &self,
+        (snapshot, conflicts): (&Snapshot, &mut Vec<Conflict>),
+        record: &Arc<EditRecord>,
+        picture: &Picture,
+    ) -> Result<(), EditorError> {
+        for pair in self.pairs(snapshot, record, picture).await? {
+            let (own, other) = if pair.edits[0] == record.known_as() { (0, 1) } else { (1, 0) };
+            let newest = snapshot.newest_version(pair.edits[other]).and_then(|id| snapshot.edit(id));
+            let Some(there) = newest else { continue };
+            let found = Contradiction {
+                id: None,
+                reason: pair.reason,
+                says: says(record, pair.statements[own]),
+                other_says: says(there, pair.statements[other]),
+                resolution: None,
+            };
+            tell_of(conflicts, Conflict::from(there.as_ref()), found);
+        }
+        Ok(())
+    }
+}
+
+/// Tells of a contradiction, with what is told of the other edit already.
+fn tell_of(conflicts: &mut Vec<Conflict>, other: Conflict, found: Contradiction) {
+    match conflicts.iter_mut().find(|known| known.edit_id == other.edit_id) {
+        Some(known) => known.found = Some(found),
+        None => conflicts.push(Conflict { found: Some(found), ..other }),
     }
 }
 
@@ -193,35 +239,33 @@ fn shown(snapshot: &Snapshot, pair: FoundConflict) -> Option<ConflictView> {
     let (first, second) = (newest(0)?, newest(1)?);
     let edits = [Conflict::from(first.as_ref()), Conflict::from(second.as_ref())];
     let says = [says(first, pair.statements[0]), says(second, pair.statements[1])];
-    Some(ConflictView { pair, edits, says })
+    let open = is_open(snapshot, &pair);
+    Some(ConflictView { pair, edits, says, open })
 }
 
 /// Whether both edits of a pair stand and nothing was decided.
-fn is_open(snapshot: &Snapshot, view: &ConflictView) -> bool {
+fn is_open(snapshot: &Snapshot, pair: &FoundConflict) -> bool {
     let stands = |id: &EditId| {
         snapshot.newest_version(*id).is_some_and(|newest| snapshot.superseded_by(newest).is_none())
     };
     // Who was kept may have been undone since: then it is open again.
-    let decided = view.pair.resolution().is_some_and(|one| one.decision == Decision::KeepBoth);
-    !decided && view.pair.edits.iter().all(stands)
+    let decided = pair.resolution().is_some_and(|one| one.decision == Decision::KeepBoth);
+    !decided && pair.edits.iter().all(stands)
 }
 
 /// Tells an edit of what contradicts it.
 pub(crate) fn tell(core: &Core, codebook: &CodebookName, snapshot: &Snapshot, view: &mut EditView) {
     let own = view.record.known_as();
     for pair in core.conflict_log().of_edit(codebook, own) {
-        let Some(ConflictView { pair, edits, says: [first, second] }) = shown(snapshot, pair) else {
+        let Some(ConflictView { pair, edits, says: [first, second], .. }) = shown(snapshot, pair) else {
             continue;
         };
         let [a, b] = edits;
         let ((other, says), other_says) =
             if a.edit_id == own { ((b, first), second) } else { ((a, second), first) };
         let resolution = pair.resolution().cloned();
-        let found = Contradiction { id: pair.id, reason: pair.reason, says, other_says, resolution };
-        match view.conflicts.iter_mut().find(|known| known.edit_id == other.edit_id) {
-            Some(known) => known.found = Some(found),
-            None => view.conflicts.push(Conflict { found: Some(found), ..other }),
-        }
+        let found = Contradiction { id: Some(pair.id), reason: pair.reason, says, other_says, resolution };
+        tell_of(&mut view.conflicts, other, found);
     }
 }
 
@@ -245,40 +289,37 @@ impl Editor {
         codebook: &CodebookName,
         filter: ConflictFilter,
         (cursor, limit): (Option<Ulid>, usize),
-    ) -> Result<(Vec<(ConflictView, bool)>, Option<Ulid>), EditorError> {
+    ) -> Result<(Vec<ConflictView>, Option<Ulid>), EditorError> {
         let Some(book) = self.core.existing(codebook)? else { return Ok((Vec::new(), None)) };
         let snapshot = book.snapshot();
         let edit = filter.edit.map(|id| snapshot.edit(id).map_or(id, |record| record.known_as()));
-        let mut page: Vec<(ConflictView, bool)> = Vec::new();
+        let mut page: Vec<ConflictView> = Vec::new();
         for pair in self.core.conflict_log().of(codebook, cursor) {
             if edit.is_some_and(|edit| !pair.edits.contains(&edit)) {
                 continue;
             }
             let Some(view) = shown(&snapshot, pair) else { continue };
-            let open = is_open(&snapshot, &view);
-            if filter.open.is_some_and(|wanted| wanted != open) {
+            if filter.open.is_some_and(|wanted| wanted != view.open) {
                 continue;
             }
             if page.len() == limit {
-                let next = page.last().map(|(last, _)| last.pair.id);
+                let next = page.last().map(|last| last.pair.id);
                 return Ok((page, next));
             }
-            page.push((view, open));
+            page.push(view);
         }
         Ok((page, None))
     }
 
-    /// One pair, and whether it is still open.
+    /// One pair.
     ///
     /// # Errors
     /// A pair that was never found or is none any more, failing storage.
-    pub fn conflict(&self, codebook: &CodebookName, id: Ulid) -> Result<(ConflictView, bool), EditorError> {
+    pub fn conflict(&self, codebook: &CodebookName, id: Ulid) -> Result<ConflictView, EditorError> {
         let book = self.core.existing(codebook)?.ok_or(EditorError::UnknownConflict(id))?;
         let snapshot = book.snapshot();
         let pair = self.core.conflict_log().get(codebook, id)?;
-        let view = shown(&snapshot, pair).ok_or(EditorError::UnknownConflict(id))?;
-        let open = is_open(&snapshot, &view);
-        Ok((view, open))
+        shown(&snapshot, pair).ok_or(EditorError::UnknownConflict(id))
     }
 
     /// Decides about a pair: who is kept gets a new version that supersedes the other; undoing that version
@@ -293,8 +334,8 @@ impl Editor {
         id: Ulid,
         (decision, note, by): (Decision, Option<String>, Option<String>),
         call: CallContext,
-    ) -> Result<(ConflictView, bool), EditorError> {
-        let (view, _) = self.conflict(codebook, id)?;
+    ) -> Result<ConflictView, EditorError> {
+        let view = self.conflict(codebook, id)?;
         let note = note.map(|note| note.trim().to_owned()).filter(|note| !note.is_empty());
         let fault = |at: &str, detail: String| Err(EditorError::Invalid(vec![FieldError::new(at, detail)]));
         if note.as_ref().is_some_and(|note| note.chars().count() > MOST_NOTE_CHARS) {

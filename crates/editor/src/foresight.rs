@@ -174,7 +174,9 @@ impl Editor {
             self.effects_on((codebook, call), (&before, &after), questions).await?;
         let tried =
             after.snapshot.edit(id).ok_or(EditorError::Internal("an edit is not where it was put"))?;
-        let others = Others::of(&after.snapshot, tried);
+        let mut others = Others::of(&after.snapshot, tried);
+        let seen = (before.snapshot.as_ref(), &mut others.conflicts);
+        pipeline.foreseen_contradictions(seen, tried, &picture).await?;
         Ok(DryRunOutcome {
             revision,
             warnings,

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use reasonedit_codebook::{EditId, EditRecord, EntryKind};
-use reasonedit_contradiction::{Difference, Reading, detail_between};
+use reasonedit_contradiction::{Disagreement, Reading, detail_between};
 use reasonedit_editor_config::{DisputeConfig, Undecided, VerifyConfig};
 use reasonedit_editor_types::WithheldReason;
 use reasonedit_text::canonical;
@@ -92,7 +92,7 @@ impl<'a> Contender<'a> {
     }
 
     /// The detail in which the two differ, in what they say or in what they answer.
-    pub fn differs_from(&self, other: &Self) -> Option<Difference> {
+    pub fn differs_from(&self, other: &Self) -> Option<Disagreement> {
         let (one, two) = (self.says_alone(other), other.says_alone(self));
         let readings =
             |texts: &[&str]| -> Vec<Reading> { texts.iter().map(|text| Reading::of(text)).collect() };
@@ -196,7 +196,7 @@ impl Settled {
         let heard = stands.map_or(dispute.contenders.as_slice(), std::slice::from_ref).iter();
         let said = heard.flat_map(|one| &one.record.reasoning).map(|s| Reading::of(&s.statement));
         self.said.insert(dispute.question, said.collect());
-        let beaten = dispute.contenders.iter().filter(|one| !stands.is_some_and(|s| s.answer == one.answer));
+        let beaten = dispute.contenders.iter().filter(|one| stands.is_none_or(|s| s.answer != one.answer));
         let said = beaten.flat_map(|one| &one.record.reasoning).map(|s| Reading::of(&s.statement));
         self.beaten.insert(dispute.question, said.collect());
     }

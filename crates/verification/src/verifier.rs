@@ -115,9 +115,10 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Questions that edits which hold on the picture answer in more than one way. An edit that the model says
-    /// a weak yes to is heard too where it differs from another in a detail which models overlook. `same` names questions that are one:
-    /// edits whose questions have the same name are held against each other.
+    /// Questions that edits which hold on the picture answer in more than one way. An edit that the model
+    /// says a weak yes to is heard too where it differs from another in a detail which models overlook.
+    /// `same` names questions that are one: edits whose questions have the same name are held against each
+    /// other.
     pub fn disputes(&self, judged: &Judged<'a>, same: &HashMap<EditId, usize>) -> Vec<Dispute<'a>> {
         let answers = self.claims.iter().filter(|claim| claim.kind == EntryKind::Answer);
         let mut words: Vec<Word<'a>> = answers.flat_map(|claim| self.words(claim, judged)).collect();
@@ -174,5 +175,4 @@ fn probability(words: &[Word<'_>]) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

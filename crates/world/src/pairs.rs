@@ -16,7 +16,7 @@ use crate::vocabulary::{CLASSES, Split, kind_name, value, with_article};
 
 /// What the two of a pair differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Detail {
+pub enum PairDetail {
     /// The half of the picture in which the thing lies.
     Side,
     /// Whether the thing has a dark rim.
@@ -27,7 +27,7 @@ pub enum Detail {
     Length,
 }
 
-impl Detail {
+impl PairDetail {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Side, Self::Negation, Self::Count, Self::Length];
 
@@ -123,7 +123,7 @@ const SIMILAR: usize = 2;
 /// One pair and its pictures.
 fn pair(
     uid: &str,
-    detail: Detail,
+    detail: PairDetail,
     traits: Traits,
     rng: &mut Random,
 ) -> Result<(Vec<NativeRecord>, Vec<Illustration>), WorldError> {
@@ -211,7 +211,7 @@ pub fn pairs(seed: u64, count: usize) -> Result<RecordSet, WorldError> {
     let mut taken = HashSet::new();
     let mut set = RecordSet { records: Vec::new(), pictures: Vec::new() };
     for index in 0..count {
-        let detail = Detail::ALL[index % Detail::ALL.len()];
+        let detail = PairDetail::ALL[index % PairDetail::ALL.len()];
         // There are 144 of them: where all are taken it begins anew.
         if taken.len() >= 140 {
             taken.clear();

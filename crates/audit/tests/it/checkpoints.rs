@@ -93,7 +93,10 @@ fn chained(lines: &[String]) -> String {
         let said = line.split(",\"prev\":\"").next().unwrap();
         let said = format!("{said},\"prev\":\"{prev}");
         prev = blake3::hash(said.as_bytes()).to_hex().to_string();
-        text += &format!("{said}\",\"hash\":\"{prev}\"}}\n");
+        text.push_str(&said);
+        text.push_str("\",\"hash\":\"");
+        text.push_str(&prev);
+        text.push_str("\"}\n");
     }
     text
 }

@@ -55,9 +55,10 @@ fn notes(noted: Option<&str>, checkpoints: &[String], keys: Vec<String>) -> Resu
     let mut heads: Vec<AuditHead> = noted.map(head).transpose()?.into_iter().collect();
     for given in checkpoints {
         let path = Path::new(given);
-        let text = match path.is_file() {
-            true => std::fs::read_to_string(path).map_err(|error| CliError::file(path, error))?,
-            false => given.clone(),
+        let text = if path.is_file() {
+            std::fs::read_to_string(path).map_err(|error| CliError::file(path, error))?
+        } else {
+            given.clone()
         };
         let wrong = |error: AuditError| CliError::Usage(format!("--checkpoint: {error}"));
         for checkpoint in AuditCheckpoint::all_in(&text).map_err(wrong)? {

@@ -235,7 +235,9 @@ fn what_was_erased_meanwhile_stays_away() {
     assert_eq!((back.edits, back.erased), (ids([1, 7]), ids([4])));
     assert!(book.verify().unwrap().ok());
     book.revert_selected(&by("author-2"), revert(2), None).unwrap();
-    [2, 5, 8].into_iter().for_each(|n| drop(book.erase(testing::edit_id(n), None).unwrap()));
+    for n in [2, 5, 8] {
+        book.erase(testing::edit_id(n), None).unwrap();
+    }
     let before = book.recorded();
     assert!(matches!(book.undo_revert(revert(2), None), Err(CodebookError::Conflict(_))));
     assert_eq!(book.recorded(), before);

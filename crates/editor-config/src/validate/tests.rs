@@ -1,4 +1,7 @@
+use reasonedit_codebook::CodebookName;
+
 use super::*;
+use crate::{ReviewMode, ReviewRule};
 
 #[test]
 fn defaults_are_in_range() {
@@ -28,8 +31,17 @@ fn what_is_out_of_range_is_named() {
     wrong(|c| c.answer.max_tokens = 2000, "answer.max_tokens");
     wrong(|c| c.review.approvals = 0, "review.approvals");
     wrong(|c| c.review.most = 0, "review.most");
-    let named = ReviewRule { mode: ReviewMode::All, approvals: 21 };
-    wrong(|c| drop(c.review.codebooks.insert(CodebookName::default(), named)), "review.approvals");
+    wrong(
+        |c| {
+            let named = ReviewRule { mode: ReviewMode::All, approvals: 21 };
+            c.review.codebooks.insert(CodebookName::default(), named);
+        },
+        "review.approvals",
+    );
+    wrong(|c| c.retrieval.verify.disputes.margin = -0.1, "retrieval.verify.disputes.margin");
+    wrong(|c| c.retrieval.verify.disputes.min_place = 1.1, "retrieval.verify.disputes.min_place");
+    wrong(|c| c.retrieval.verify.disputes.same_question = 2.0, "retrieval.verify.disputes.same_question");
+    wrong(|c| c.retrieval.verify.disputes.contenders = 1, "retrieval.verify.disputes.contenders");
     wrong(|c| c.canaries.most = 10_001, "canaries.most");
     wrong(|c| c.question_log.most = 0, "question_log.most");
     wrong(|c| c.question_log.keep_days = 0, "question_log.keep_days");

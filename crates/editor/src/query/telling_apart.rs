@@ -36,8 +36,11 @@ pub(crate) struct Remembered {
     /// What the model says of a statement on an edit's picture.
     opinions: Mutex<HashMap<(ImageId, String), Option<f64>>>,
     /// Embeddings of pictures or of their halves at a tap.
-    views: Mutex<HashMap<(ImageId, TapName, Option<Axis>), Views>>,
+    views: Mutex<HashMap<ViewName, Views>>,
 }
+
+/// A picture at a tap, or its halves along an axis.
+type ViewName = (ImageId, TapName, Option<Axis>);
 
 /// The parts of a picture that are compared.
 type Views = Arc<Vec<Vec<f32>>>;
@@ -169,8 +172,8 @@ impl TellingApart<'_> {
         let mut distances = None;
         if let Some(tap) = self.tap() {
             let asked = self.views(picture, &tap, axis, false).await?;
-            let first = distance(&asked, &*self.views(first, &tap, axis, true).await?);
-            let second = distance(&asked, &*self.views(second, &tap, axis, true).await?);
+            let first = distance(&asked, &self.views(first, &tap, axis, true).await?);
+            let second = distance(&asked, &self.views(second, &tap, axis, true).await?);
             distances = Some([first, second]);
         }
         Ok(Apart { log_odds, distances })

@@ -45,7 +45,7 @@ pub(super) async fn withhold(
         judged.extend(questions.into_iter().zip(answers));
         queue_ms += waited;
     }
-    let asked: Vec<_> = edits.values().map(|grounds| grounds.record()).collect();
+    let asked: Vec<_> = edits.values().map(Grounds::record).collect();
     let same = apart.same_questions(&asked).await?;
     let disputes = verifier.disputes(&judged, &same);
     let mut settled = Settled::new(same);

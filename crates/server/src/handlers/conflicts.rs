@@ -47,8 +47,8 @@ pub(crate) async fn list(
     let editor = state.editor()?.clone();
     let listed = move || editor.conflicts(&codebook, filter, page).map_err(Problem::from);
     let (pairs, next) = blocking(listed).await?;
-    for (view, _) in &pairs {
-        audited.edits(&view.pair.edits);
+    for view in &pairs {
+        audited.edits(view.pair.edits);
     }
     Ok(Json(ConflictPageDto {
         conflicts: pairs.into_iter().map(Into::into).collect(),
@@ -77,7 +77,7 @@ pub(crate) async fn get(
     let id = id_of(path, missing)?;
     let editor = state.editor()?.clone();
     let pair = blocking(move || editor.conflict(&codebook, id).map_err(Problem::from)).await?;
-    audited.edits(&pair.0.pair.edits);
+    audited.edits(pair.pair.edits);
     Ok(Json(pair.into()))
 }
 
@@ -123,6 +123,6 @@ pub(crate) async fn resolve(
     let by = caller.name().map(str::to_owned);
     let editor = state.editor()?;
     let pair = editor.decide(&codebook, id, (decision, input.note, by), call::interactive(asked)).await?;
-    audited.edits(&pair.0.pair.edits);
+    audited.edits(pair.pair.edits);
     Ok(Json(pair.into()))
 }

@@ -375,7 +375,8 @@ fn a_doubted_statement_is_held_against_its_own_picture() {
     assert_eq!((values(&front), rounds), (vec!["The answer is a."], vec![vec!["It is a star.".to_owned()]]));
 }
 
-/// Two edits that differ in a side alone, each about half sure of what it says; the asked picture is neither's.
+/// Two edits that differ in a side alone, each about half sure of what it says; the asked picture is
+/// neither's.
 fn of_both_sides() -> [EditRecord; 2] {
     let own = [Some(0.6), Some(0.9)];
     let said =
@@ -387,8 +388,8 @@ fn of_both_sides() -> [EditRecord; 2] {
     })
 }
 
-/// What of both is put in front and what is withheld, where the model says this of what the first says, and of
-/// what the second says.
+/// What of both is put in front and what is withheld, where the model says this of what the first says, and
+/// of what the second says.
 fn told_apart(p: [f64; 2], apart: Apart) -> (Vec<String>, Vec<(String, WithheldReason)>) {
     let (config, records) = (VerifyConfig::default(), of_both_sides());
     let facts = records.iter().flat_map(|r| {
@@ -455,7 +456,7 @@ fn what_the_model_sees_of_the_difference_comes_before_the_pictures() {
 fn of_answers_said_of_this_very_picture_the_newest_stands() {
     let config = VerifyConfig::default();
     let mut records = [record(1, "a", &[("It is red.", None)]), record(2, "b", &[("It is round.", None)])];
-    records[1].image = records[0].image.clone();
+    records[1].image = records[0].image;
     for (newest, expected) in [(0, "The answer is a."), (1, "The answer is b.")] {
         records[0].created_at = time::OffsetDateTime::UNIX_EPOCH;
         records[1].created_at = records[0].created_at;
