@@ -116,12 +116,12 @@ class Ward:
                 self.counts[f"{made.kind} rejected {'with' if warned else 'without'} a sign"] += 1
                 return False
             try:
-                answer = self.editor.call("POST", f"/proposals/{answer['id']}/approve")
+                answer = self.editor.call("POST", f"/proposals/{answer['id']}/approve")["edit"]
             except urllib.error.HTTPError as error:
                 error.close()
                 self.counts[f"{made.kind} refused by canaries"] += 1
                 return False
-        made.id = answer.get("edit_id") or answer["id"]
+        made.id = answer["id"]
         self.counts[f"{made.kind} made"] += 1
         for one in self.made:
             if one.stands and one.case.image == made.case.image and one.case.question == made.case.question and one.answer != made.answer:
@@ -255,7 +255,8 @@ def later(ward, rng):
 
 def canaries(ward, rng):
     """Some questions that are answered rightly must stay so."""
-    for made in rng.sample([one for one in ward.made if one.stands and one.right], 20):
+    right = [one for one in ward.made if one.stands and one.right]
+    for made in rng.sample(right, min(20, len(right))):
         body = {"image": ward.picture(made.case.record["similar_images"][1]), "question": made.case.question, "choices": made.case.choices}
         if ward.editor.call("POST", "/query", body)["answer"] == made.case.answer:
             ward.editor.call("PUT", "/canaries", body | {"answer": made.case.answer})

@@ -174,7 +174,7 @@ pub struct ResolutionInput {
     /// What is decided.
     pub decision: DecisionDto,
     /// ULID of the edit that is kept, where one is.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "01KAEJ5W5M3H5C1T5P2R7Q8Y9Z")]
     pub keep: Option<EditIdInput>,
     /// Under which condition both hold (needed for `keep_both`), or whom to ask.
     #[schema(max_length = 2000)]
