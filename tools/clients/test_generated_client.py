@@ -183,7 +183,7 @@ def test_jobs_and_files(generated, client):
     assert isinstance(job, models.Job) and job.kind is models.JobKind.BATCH
     job = ended(job, client)
     assert (job.state, job.error) == (models.JobState.DONE, None)
-    assert job.result == models.BatchResult(lines=2, made=1, failed=1)
+    assert job.result == models.BatchResult(lines=2, made=1, proposed=0, failed=1)
     results = operation("get_job_results").sync(job.id, client=client).payload.read().splitlines()
     first, second = (models.BatchLine.from_dict(json.loads(line)) for line in results)
     assert (first.line, first.status, second.problem.errors[0].pointer) == (1, 201, "/answer")

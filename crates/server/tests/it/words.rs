@@ -124,7 +124,7 @@ impl Spec {
                 // A project of Label Studio: its id, and the second it was made in.
                 "project" => json!("1.1764000000"),
                 // An edit.
-                "without" | "supersedes" | "as_if" => json!("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+                "without" | "supersedes" | "as_if" | "keep" => json!("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
                 _ => json!("default"),
             },
         }
