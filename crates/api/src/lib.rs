@@ -80,6 +80,20 @@ impl From<BoxInput> for DrawnBox {
     }
 }
 
+/// A time from outside, RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TimeInput(pub OffsetDateTime);
+
+impl TryFrom<String> for TimeInput {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let time = OffsetDateTime::parse(&text, &Rfc3339);
+        time.map(Self).map_err(|_| "this is no RFC 3339 time, as 2026-11-20T08:00:00Z")
+    }
+}
+
 /// The id of an edit from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "EditId")]

@@ -1,11 +1,10 @@
 //! Many edits taken back at once, on the wire.
 
-use reasonedit_api::{EditIdInput, rfc3339};
+use reasonedit_api::{EditIdInput, TimeInput, rfc3339};
 use reasonedit_editor::{
     EditFilter, EditId, EditSelection, ForeseenRevert, RestoredEdits, Revert, RevertId, RevertedEdits,
 };
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::dry_run::{DryRunQuestionsSchema, EffectsDto, QuestionsInput};
@@ -22,13 +21,11 @@ pub struct RevertInput {
     /// Bearing this label now.
     pub tag: Option<String>,
     /// Made at this time or later, as the author was meant.
-    #[serde(default, with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub from: Option<OffsetDateTime>,
+    pub from: Option<TimeInput>,
     /// Made before this time.
-    #[serde(default, with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub to: Option<OffsetDateTime>,
+    pub to: Option<TimeInput>,
     /// ULID of the job, a batch or an import, that made them.
     pub job: Option<String>,
     /// ULIDs of live edits.
@@ -58,7 +55,13 @@ impl RevertInput {
     /// The edits that it takes, of those that its job made if it names one.
     pub fn selection(&self, of_job: Option<Vec<EditId>>) -> EditSelection {
         let (author, tag) = (self.author.clone(), self.tag.clone());
-        let filter = EditFilter { author, tag, from: self.from, to: self.to, ..EditFilter::default() };
+        let filter = EditFilter {
+            author,
+            tag,
+            from: self.from.map(|time| time.0),
+            to: self.to.map(|time| time.0),
+            ..EditFilter::default()
+        };
         let named = self.edits.as_ref().map(|edits| edits.iter().map(|EditIdInput(id)| *id).collect());
         EditSelection { filter, edits: named, among: of_job.map(|edits| edits.into_iter().collect()) }
     }

@@ -123,8 +123,9 @@ impl Spec {
                 "source" => json!("codebook"),
                 // A project of Label Studio: its id, and the second it was made in.
                 "project" => json!("1.1764000000"),
+                "from" | "to" => json!("2026-11-20T08:00:00Z"),
                 // An edit.
-                "without" | "supersedes" | "as_if" | "keep" => json!("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+                "without" | "supersedes" | "as_if" | "keep" | "edits" => json!("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
                 _ => json!("default"),
             },
         }
@@ -175,6 +176,7 @@ fn assert_own_words(said: &str, of: &str) {
         "missing field",
         "unknown field",
         "duplicate field",
+        "component",
     ] {
         assert!(!said.contains(phrase), "{of}: {said}");
     }
