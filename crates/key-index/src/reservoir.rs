@@ -9,12 +9,12 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use reasonedit_records::seeds::Seeds;
 
 use crate::geometry;
 use crate::ids::MemberId;
 use crate::key::Key;
 use crate::sorted::SortedMap;
-use reasonedit_records::seeds::Seeds;
 
 type Rank = ([u8; 16], MemberId);
 

@@ -54,7 +54,7 @@ impl MergeConfig {
     }
 
     /// No key farther than this merges with a key of this radius, whatever its own radius is.
-    pub(crate) fn reach(&self, radius: f32) -> f64 {
+    pub fn reach(&self, radius: f32) -> f64 {
         let radius = f64::from(radius);
         let near = self.distance * radius;
         match self.rule {

@@ -2,22 +2,25 @@
 //! derived from their distances.
 //!
 //! The joint space holds every key as it is (the paper's). Where answers are looked up by picture and
-//! statements by meaning ([`crate::LookupConfig`]), each kind of entry has a space of its own, whose keys are
-//! those of the kind with the text half weighted anew: the distance there is √(‖Δvision‖² + w²·λ²·‖Δtext‖²).
+//! statements by meaning ([`LookupConfig`](crate::config::LookupConfig)), each kind of entry has a space of
+//! its own, whose keys are those of the kind with the text half weighted anew: the distance there is
+//! √(‖Δvision‖² + w²·λ²·‖Δtext‖²).
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use reasonedit_records::records::Embedding;
+use reasonedit_records::seeds::Seeds;
 
+use crate::config::CodebookConfig;
 use crate::hubness::Hubness;
 use crate::ids::MemberId;
 use crate::index::{Hit, Index, Slot};
 use crate::key::Key;
 use crate::member::EntryKind;
 use crate::reservoir::Reservoir;
-use crate::{CodebookConfig, Embedding, Seeds};
 
 /// Thresholds that one space remembers; callers choose percentiles, so there must be a limit.
 const REMEMBERED: usize = 64;
@@ -27,16 +30,16 @@ type ThresholdName = (u64, bool);
 
 /// What a space shows of the keys.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct View {
+pub struct SpaceView {
     /// The kind of entry whose keys stand in it; `None`: all.
-    pub(crate) kind: Option<EntryKind>,
+    pub kind: Option<EntryKind>,
     /// What the text half is multiplied with, λ being in it already.
-    pub(crate) text_weight: f32,
+    pub text_weight: f32,
 }
 
-impl View {
+impl SpaceView {
     /// Every key as it is.
-    pub(crate) const JOINT: Self = Self { kind: None, text_weight: 1.0 };
+    pub const JOINT: Self = Self { kind: None, text_weight: 1.0 };
 
     fn shows(self, key: &Key) -> bool {
         self.kind.is_none_or(|kind| key.sentences.iter().any(|sentence| sentence.kind == kind))
@@ -45,8 +48,8 @@ impl View {
 
 /// See the module's description.
 #[derive(Debug)]
-pub(crate) struct Space {
-    view: View,
+pub struct Space {
+    view: SpaceView,
     /// Where the text half begins.
     vision_dim: usize,
     index: Index,
@@ -62,7 +65,7 @@ pub(crate) struct Space {
 
 impl Space {
     /// An empty space. Without an embedding nothing can be put in.
-    pub(crate) fn new(view: View, embedding: Option<&Embedding>, config: &CodebookConfig) -> Self {
+    pub fn new(view: SpaceView, embedding: Option<&Embedding>, config: &CodebookConfig) -> Self {
         Self {
             view,
             vision_dim: embedding.map_or(0, |embedding| embedding.vision_dim as usize),
@@ -79,7 +82,7 @@ impl Space {
     }
 
     /// A copy to be changed: shares structure, and forgets the thresholds.
-    pub(crate) fn copy(&self) -> Self {
+    pub fn copy(&self) -> Self {
         Self {
             view: self.view,
             vision_dim: self.vision_dim,
@@ -91,16 +94,18 @@ impl Space {
         }
     }
 
-    pub(crate) fn view(&self) -> View {
+    /// What it shows of the keys.
+    pub fn view(&self) -> SpaceView {
         self.view
     }
 
-    pub(crate) fn index(&self) -> &Index {
+    /// The keys that stand in it.
+    pub fn index(&self) -> &Index {
         &self.index
     }
 
     /// Brings index, reservoir and hubness in line with keys that came, changed (`Some`) or went (`None`).
-    pub(crate) fn follow(&mut self, changed: &[(MemberId, Option<Arc<Key>>)]) {
+    pub fn follow(&mut self, changed: &[(MemberId, Option<Arc<Key>>)]) {
         let (mut gone, mut new) = (HashSet::new(), HashSet::new());
         let (mut gone_ids, mut new_keys) = (Vec::new(), Vec::new());
         for (id, key) in changed {
@@ -148,7 +153,7 @@ impl Space {
     }
 
     /// The hubness scales.
-    pub(crate) fn hubness(&self) -> &Hubness {
+    pub fn hubness(&self) -> &Hubness {
         if let Some(known) = self.hubness.get() {
             return known;
         }
@@ -159,8 +164,8 @@ impl Space {
     }
 
     /// The `k` nearest keys to an embedding of the joint space.
-    pub(crate) fn nearest(&self, query: &[f32], k: usize, scaled: bool) -> Vec<Hit> {
-        if self.index.len() == 0 {
+    pub fn nearest(&self, query: &[f32], k: usize, scaled: bool) -> Vec<Hit> {
+        if self.index.is_empty() {
             return Vec::new();
         }
         let query = self.weighted(query);
@@ -173,7 +178,7 @@ impl Space {
     }
 
     /// As [`Self::nearest`], among these keys alone, as far as they stand here.
-    pub(crate) fn nearest_among(
+    pub fn nearest_among(
         &self,
         keys: &BTreeSet<MemberId>,
         query: &[f32],
@@ -190,13 +195,14 @@ impl Space {
         }
     }
 
-    pub(crate) fn key_in(&self, slot: Slot) -> Option<&Arc<Key>> {
+    /// The key in a slot.
+    pub fn key_in(&self, slot: Slot) -> Option<&Arc<Key>> {
         self.index.key(slot)
     }
 
     /// The percentile of the distances between pairs of keys, or `otherwise` where there is no pair;
     /// remembered.
-    pub(crate) fn threshold(
+    pub fn threshold(
         &self,
         percentile: f64,
         scaled: bool,

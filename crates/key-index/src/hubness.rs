@@ -10,13 +10,13 @@ use crate::geometry;
 use crate::index::{Hit, Index, Slot};
 
 /// Added to σ, so that a key among its duplicates divides by something.
-pub(crate) const EPSILON: f64 = 1e-6;
+pub const EPSILON: f64 = 1e-6;
 /// Slots per chunk. A change copies one chunk.
 const CHUNK: usize = 64;
 
 /// For every key its nearest other keys, kept up to date as keys come, move and go.
 #[derive(Debug, Clone)]
-pub(crate) struct Hubness {
+pub struct Hubness {
     neighbours: usize,
     chunks: Vec<Arc<Vec<Scale>>>,
 }
@@ -47,7 +47,7 @@ fn divisor(nearest: &[Hit]) -> f64 {
 
 impl Hubness {
     /// Finds every key's nearest `neighbours` among the others.
-    pub(crate) fn build(index: &Index, neighbours: usize) -> Self {
+    pub fn build(index: &Index, neighbours: usize) -> Self {
         let slots: Vec<Slot> = (0..index.end() as Slot).collect();
         let scales: Vec<Scale> =
             slots.par_iter().map(|slot| Scale::of(nearest(index, *slot, neighbours))).collect();
@@ -56,13 +56,13 @@ impl Hubness {
     }
 
     /// What the distances to the key in `slot` are divided by.
-    pub(crate) fn divisor(&self, slot: Slot) -> f64 {
+    pub fn divisor(&self, slot: Slot) -> f64 {
         self.chunks[slot as usize / CHUNK][slot as usize % CHUNK].divisor
     }
 
     /// Follows a change of the index. `gone`: slots whose former key went or moved; `new`: slots that hold a
     /// new or moved key. A moved key's slot is in both.
-    pub(crate) fn update(&mut self, index: &Index, gone: &HashSet<Slot>, new: &HashSet<Slot>) {
+    pub fn update(&mut self, index: &Index, gone: &HashSet<Slot>, new: &HashSet<Slot>) {
         self.grow(index.end());
         let others = index.len().saturating_sub(1);
         let wanted = self.neighbours.min(others);

@@ -27,25 +27,28 @@ const LANES: usize = 32;
 const UNDERFLOW: f64 = 1e-15;
 
 /// Position of a key in the index. Free ones are used again, so a slot means something for one snapshot only.
-pub(crate) type Slot = u32;
+pub type Slot = u32;
 
 /// The kinds of index. An approximate one (HNSW) is a second variant, with [`ExactIndex`] as the oracle of
 /// its tests.
 #[derive(Debug, Clone)]
-pub(crate) enum Index {
+pub enum Index {
     /// Every key is scanned.
     Exact(ExactIndex),
 }
 
 /// A key found: its slot and its score, the distance over the key's divisor.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Hit {
-    pub(crate) slot: Slot,
-    pub(crate) score: f64,
+pub struct Hit {
+    /// Where the key stands.
+    pub slot: Slot,
+    /// Its distance over its divisor.
+    pub score: f64,
 }
 
 impl Index {
-    pub(crate) fn new(dim: usize) -> Self {
+    /// An empty index of keys of so many numbers.
+    pub fn new(dim: usize) -> Self {
         Self::Exact(ExactIndex {
             dim,
             chunks: Vec::new(),
@@ -56,61 +59,67 @@ impl Index {
     }
 
     /// Number of keys.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         let Self::Exact(exact) = self;
         exact.slots.len()
     }
 
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All slots are below this.
-    pub(crate) fn end(&self) -> usize {
+    pub fn end(&self) -> usize {
         let Self::Exact(exact) = self;
         exact.end
     }
 
     /// Puts a key in, in place of the one of the same id if there is one. Returns its slot.
-    pub(crate) fn set(&mut self, key: impl Into<Arc<Key>>) -> Slot {
+    pub fn set(&mut self, key: impl Into<Arc<Key>>) -> Slot {
         let Self::Exact(exact) = self;
         exact.set(key.into())
     }
 
     /// Takes a key out. Returns the slot that it had.
-    pub(crate) fn remove(&mut self, id: MemberId) -> Option<Slot> {
+    pub fn remove(&mut self, id: MemberId) -> Option<Slot> {
         let Self::Exact(exact) = self;
         exact.remove(id)
     }
 
-    pub(crate) fn slot(&self, id: MemberId) -> Option<Slot> {
+    /// The slot of a key.
+    pub fn slot(&self, id: MemberId) -> Option<Slot> {
         let Self::Exact(exact) = self;
         exact.slots.get(&id).copied()
     }
 
     /// The key in a slot.
-    pub(crate) fn key(&self, slot: Slot) -> Option<&Arc<Key>> {
+    pub fn key(&self, slot: Slot) -> Option<&Arc<Key>> {
         let Self::Exact(exact) = self;
         exact.key(slot)
     }
 
     /// All keys in ascending order of their ids.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
         let Self::Exact(exact) = self;
         exact.slots.iter().filter_map(|(_, slot)| exact.key(*slot))
     }
 
     /// The keys with greater ids than this one, ascending.
-    pub(crate) fn keys_after(&self, id: MemberId) -> impl Iterator<Item = &Arc<Key>> {
+    pub fn keys_after(&self, id: MemberId) -> impl Iterator<Item = &Arc<Key>> {
         let Self::Exact(exact) = self;
         exact.slots.from(&id).filter(move |(k, _)| **k != id).filter_map(|(_, slot)| exact.key(*slot))
     }
 
     /// Brackets the distances of all keys to `query`.
-    pub(crate) fn scan(&self, query: &[f32]) -> Scan {
+    pub fn scan(&self, query: &[f32]) -> Scan {
         let Self::Exact(exact) = self;
         exact.scan(query)
     }
 
     /// The `k` keys of the least score, least first, ties to the lowest id. The score of a key is its
     /// distance to `query` over `divisor(slot)`, which must be positive. `except` is left out.
-    pub(crate) fn search(
+    pub fn search(
         &self,
         query: &[f32],
         k: usize,
@@ -122,7 +131,7 @@ impl Index {
     }
 
     /// As [`Self::search`], among the keys of these slots alone.
-    pub(crate) fn search_among(
+    pub fn search_among(
         &self,
         slots: &[Slot],
         query: &[f32],
@@ -136,7 +145,7 @@ impl Index {
 
 /// See the module's description.
 #[derive(Debug, Clone)]
-pub(crate) struct ExactIndex {
+pub struct ExactIndex {
     dim: usize,
     chunks: Vec<Arc<Chunk>>,
     slots: SortedMap<MemberId, Slot>,
@@ -154,7 +163,7 @@ struct Chunk {
 }
 
 /// Distances of a query to the coarse rows; infinite for empty slots.
-pub(crate) struct Scan {
+pub struct Scan {
     distance: Vec<f32>,
     error: Vec<f32>,
     relative: f64,
@@ -162,7 +171,7 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// The distance to the key in `slot` is at least this.
-    pub(crate) fn lower(&self, slot: usize) -> f64 {
+    pub fn lower(&self, slot: usize) -> f64 {
         f64::from(self.distance[slot]) * (1.0 - self.relative) - f64::from(self.error[slot]) - UNDERFLOW
     }
 

@@ -1,9 +1,9 @@
 //! Every number of the codebook that decides something.
 
+use reasonedit_records::{CodebookError, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::merge::MergeConfig;
-use crate::{CodebookError, Result};
 
 /// Configuration of a codebook.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
