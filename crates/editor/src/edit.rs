@@ -32,7 +32,7 @@ use time::OffsetDateTime;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::config::OnBreak;
-use crate::conflicts;
+use crate::conflicts::telling;
 use crate::core::{Core, Turn};
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
@@ -130,12 +130,12 @@ impl EditPipeline<'_> {
         let (_turn, broken) = self.hold_against_canaries(&record, &mut made, &edit.picture).await?;
         let (members, embedder) = made;
         let (record, applied) = self.store(record, members, embedder, &edit.picture, &mut timings).await?;
-        self.find_contradictions(record.id, &edit.picture).await;
+        self.query().find_contradictions(record.id, &edit.picture).await;
         let after = self.after(&record, &edit).await;
         let mut view = EditView { broken_canaries: broken, ..view(record, applied, after, &timings, began) };
         outcome::remember(self.core, self.codebook, &view).await;
         if let Some(book) = self.core.existing(self.codebook)? {
-            conflicts::tell(self.core, self.codebook, &book.snapshot(), &mut view);
+            telling::tell(self.core, self.codebook, &book.snapshot(), &mut view);
         }
         Ok(view)
     }

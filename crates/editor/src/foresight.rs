@@ -176,7 +176,8 @@ impl Editor {
             after.snapshot.edit(id).ok_or(EditorError::Internal("an edit is not where it was put"))?;
         let mut others = Others::of(&after.snapshot, tried);
         let seen = (before.snapshot.as_ref(), &mut others.conflicts);
-        pipeline.foreseen_contradictions(seen, tried, &picture).await?;
+        let asking = QueryPipeline { core, codebook, call, events: None };
+        asking.foreseen_contradictions(seen, tried, &picture).await?;
         Ok(DryRunOutcome {
             revision,
             warnings,

@@ -14,6 +14,7 @@ mod answer;
 mod compare;
 mod prepare;
 mod relevance;
+mod remembered;
 mod retrieve;
 mod telling_apart;
 mod thinking;
@@ -43,8 +44,9 @@ use answer::Answer;
 pub(crate) use prepare::{PreparedQuery, check_chat, check_query};
 use relevance::{AskedTexts, Looks};
 pub(crate) use relevance::{CalibrationSlot, RelevanceGate};
+pub(crate) use remembered::Remembered;
 use retrieve::{Found, RetrievalPlan, Retrieved};
-pub(crate) use telling_apart::{Remembered, TellingApart};
+pub(crate) use telling_apart::TellingApart;
 
 /// How long firings are collected before they are written: a write reaches the disk, and a busy edit fires
 /// with every query.
