@@ -11,7 +11,7 @@ use reasonedit_verification::Grounds;
 
 use super::telling::{says, tell_of};
 use crate::error::EditorError;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::query::QueryPipeline;
 use crate::types::{Conflict, Contradiction};
 
@@ -85,7 +85,7 @@ impl QueryPipeline<'_> {
     async fn contradictions(
         &self,
         edit: &Arc<EditRecord>,
-        picture: &Picture,
+        picture: &DecodedPicture,
     ) -> Result<Vec<NewConflict>, EditorError> {
         let least = self.core.config().retrieval.verify.min_support;
         let Some(found) = self.nearby(picture, &edit.question).await? else { return Ok(Vec::new()) };
@@ -128,7 +128,7 @@ impl QueryPipeline<'_> {
         &self,
         snapshot: &Snapshot,
         record: &Arc<EditRecord>,
-        picture: &Picture,
+        picture: &DecodedPicture,
     ) -> Result<Vec<NewConflict>, EditorError> {
         let config = self.core.config();
         let mut pairs = Vec::new();
@@ -146,13 +146,13 @@ impl QueryPipeline<'_> {
 
     /// Looks for edits that contradict one that was just stored, and keeps what is found. What goes wrong
     /// here is told in the log: the edit is made.
-    pub(crate) async fn find_contradictions(&self, edit: EditId, picture: &Picture) {
+    pub(crate) async fn find_contradictions(&self, edit: EditId, picture: &DecodedPicture) {
         if let Err(error) = self.contradictions_of(edit, picture).await {
             tracing::warn!(%error, %edit, "it was not looked for edits that contradict this one");
         }
     }
 
-    async fn contradictions_of(&self, edit: EditId, picture: &Picture) -> Result<(), EditorError> {
+    async fn contradictions_of(&self, edit: EditId, picture: &DecodedPicture) -> Result<(), EditorError> {
         let Some(book) = self.core.existing(self.codebook)? else { return Ok(()) };
         let snapshot = book.snapshot();
         let Some(record) = snapshot.edit(edit).filter(|_| snapshot.superseded_by(edit).is_none()) else {
@@ -180,7 +180,7 @@ impl QueryPipeline<'_> {
         &self,
         (snapshot, conflicts): (&Snapshot, &mut Vec<Conflict>),
         record: &Arc<EditRecord>,
-        picture: &Picture,
+        picture: &DecodedPicture,
     ) -> Result<(), EditorError> {
         for pair in self.pairs(snapshot, record, picture).await? {
             let (own, other) = if pair.edits[0] == record.known_as() { (0, 1) } else { (1, 0) };

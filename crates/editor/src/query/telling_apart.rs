@@ -17,7 +17,7 @@ use super::relevance::Looks;
 use super::remembered::{Views, remember};
 use crate::core::Core;
 use crate::error::EditorError;
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 use crate::types::ImageSource;
 
 /// Statements of each of two edits that the model is asked about at most, to tell them apart.
@@ -91,7 +91,7 @@ impl TellingApart<'_> {
     pub(super) async fn standing<'d, 'a>(
         &self,
         dispute: &'d Dispute<'a>,
-        picture: &Picture,
+        picture: &DecodedPicture,
         judged: &Judged<'_>,
     ) -> Result<Option<&'d Contender<'a>>, EditorError> {
         let config = &self.core.config().retrieval.verify.disputes;
@@ -118,7 +118,7 @@ impl TellingApart<'_> {
     async fn compare(
         &self,
         (one, other): (&Contender<'_>, &Contender<'_>),
-        picture: &Picture,
+        picture: &DecodedPicture,
         judged: &Judged<'_>,
     ) -> Result<Apart, EditorError> {
         let axis = one.differs_from(other).and_then(|difference| difference.axis);
@@ -154,7 +154,7 @@ impl TellingApart<'_> {
     /// asked about all.
     async fn said(
         &self,
-        shown: &Picture,
+        shown: &DecodedPicture,
         is_asked: bool,
         judged: &Judged<'_>,
         (ours, theirs): (&[String], &[String]),
@@ -195,7 +195,7 @@ impl TellingApart<'_> {
     pub(crate) async fn support(
         &self,
         grounds: &Grounds<'_>,
-        shown: &Picture,
+        shown: &DecodedPicture,
     ) -> Result<Option<f64>, EditorError> {
         let texts: Vec<&str> = grounds.statements.iter().map(|ground| ground.text).collect();
         if texts.is_empty() {
@@ -207,7 +207,10 @@ impl TellingApart<'_> {
     }
 
     /// The picture of an edit; `None` where it isn't there any more.
-    pub(crate) async fn picture_of(&self, record: &EditRecord) -> Result<Option<Picture>, EditorError> {
+    pub(crate) async fn picture_of(
+        &self,
+        record: &EditRecord,
+    ) -> Result<Option<DecodedPicture>, EditorError> {
         let (looks, id) = (self.looks, record.image.id);
         match looks.tried.filter(|tried| tried.id == id) {
             Some(tried) => looks.pictures.under(tried, looks.rules).await.map(Some),
@@ -232,7 +235,7 @@ impl TellingApart<'_> {
     /// A picture, or both halves along an axis, as the model sees them.
     async fn views(
         &self,
-        picture: &Picture,
+        picture: &DecodedPicture,
         tap: &TapName,
         axis: Option<Axis>,
         keep: bool,

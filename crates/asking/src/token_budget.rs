@@ -14,11 +14,11 @@ use crate::prepared_chat::PreparedChat;
 /// Most tokens that a byte of text becomes: no compatibility character decomposes (NFKC) into more than
 /// eleven times its bytes, and tokenizers make at most a token of a byte. What is this short for sure is not
 /// counted.
-pub(crate) const TOKENS_PER_BYTE: usize = 11;
+pub const TOKENS_PER_BYTE: usize = 11;
 
 /// What comes behind a prompt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ReplyLength<'a> {
+pub enum ReplyLength<'a> {
     /// At most so many tokens are generated: fewer where the context ends before.
     Generated(usize),
     /// One of these, which has to fit.
@@ -27,14 +27,14 @@ pub(crate) enum ReplyLength<'a> {
 
 impl<'a> ReplyLength<'a> {
     /// One of the choices, if there are any.
-    pub(crate) fn new(choices: &'a [String], max_tokens: usize) -> Self {
+    pub fn new(choices: &'a [String], max_tokens: usize) -> Self {
         if choices.is_empty() { Self::Generated(max_tokens) } else { Self::Choices(choices) }
     }
 }
 
 /// What a question leaves of the model's context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TokenBudget {
+pub struct TokenBudget {
     /// Tokens of the question with its picture, or of the whole conversation.
     question: usize,
     /// Tokens that may stand in front of the answer.
@@ -46,7 +46,7 @@ impl TokenBudget {
     ///
     /// # Errors
     /// [`EditorError::TooLong`] if it doesn't fit, or the longest choice behind it doesn't.
-    pub(crate) async fn of(
+    pub async fn of(
         engine: &EngineHandle,
         chat: &PreparedChat,
         reply: ReplyLength<'_>,
@@ -86,14 +86,17 @@ impl TokenBudget {
 
     /// As much of it as leaves room for so many tokens of thinking before the answer, or for half of what the
     /// question leaves.
-    pub(crate) fn beside(self, thinking: usize) -> Self {
+    pub fn beside(self, thinking: usize) -> Self {
         let left = self.most.saturating_sub(self.question);
         Self { most: self.most - thinking.min(left / 2), ..self }
     }
 
     /// Splits facts, nearest first, into those that are put in front of the question and those for which no
     /// room is left: a fact that doesn't fit leaves its place to the ones behind it.
-    pub(crate) async fn split(
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub async fn split(
         self,
         engine: &EngineHandle,
         chat: &PreparedChat,
@@ -143,7 +146,10 @@ impl TokenBudget {
 
     /// Warnings for the sentences of an edit that can't stand in front of its own question, whatever else
     /// does. They come with their places in the request.
-    pub(crate) async fn warnings(
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub async fn warnings(
         self,
         engine: &EngineHandle,
         chat: &PreparedChat,

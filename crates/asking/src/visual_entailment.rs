@@ -20,25 +20,31 @@ const TEXTURES: u32 = 2;
 
 /// Asks the unedited model.
 #[derive(Clone, Copy)]
-pub(crate) struct EntailmentJudge<'a> {
-    pub(crate) engine: &'a EngineHandle,
-    pub(crate) prompts: &'a Prompts,
-    pub(crate) options: CallOptions,
+pub struct EntailmentJudge<'a> {
+    /// The engine.
+    pub engine: &'a EngineHandle,
+    /// How it is asked.
+    pub prompts: &'a Prompts,
+    /// Of all calls.
+    pub options: CallOptions,
 }
 
 /// Probabilities that pictures show statements.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Entailment {
+pub struct Entailment {
     /// A row for every picture, a column for every statement; `None` for a statement that the model's context
     /// has no room for, which is so in all rows alike.
-    pub(crate) rows: Vec<Vec<Option<f64>>>,
+    pub rows: Vec<Vec<Option<f64>>>,
     /// Milliseconds that the questions waited for the engine.
-    pub(crate) queue_ms: f64,
+    pub queue_ms: f64,
 }
 
 impl EntailmentJudge<'_> {
     /// Asks about every statement with every picture.
-    pub(crate) async fn matrix(
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub async fn matrix(
         self,
         images: Vec<KeyedImage>,
         statements: &[&str],
@@ -68,7 +74,10 @@ impl EntailmentJudge<'_> {
 
     /// As [`Self::matrix`], of one picture or a part of it: a probability for every statement, and the
     /// milliseconds waited.
-    pub(crate) async fn row(
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub async fn row(
         self,
         image: KeyedImage,
         statements: &[&str],
@@ -79,7 +88,10 @@ impl EntailmentJudge<'_> {
 
     /// What the model says of each statement whatever the picture: the mean over pictures without content,
     /// one grey and some textures. (The idea is that of contextual calibration, Zhao et al. 2021.)
-    pub(crate) async fn priors(self, statements: &[&str]) -> Result<Vec<Option<f64>>, EditorError> {
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub async fn priors(self, statements: &[&str]) -> Result<Vec<Option<f64>>, EditorError> {
         static PICTURES: LazyLock<Vec<KeyedImage>> = LazyLock::new(|| {
             let grey = RgbImage::from_raw(SIDE, SIDE, vec![128; (SIDE * SIDE * 3) as usize]);
             let pictures = grey.into_iter().chain(textures(0, TEXTURES, SIDE));
@@ -131,7 +143,7 @@ impl EntailmentJudge<'_> {
 }
 
 /// A statement that the model's context has no room for.
-pub(crate) fn unaskable(pointer: impl Into<String>) -> FieldError {
+pub fn unaskable(pointer: impl Into<String>) -> FieldError {
     FieldError::new(pointer, "the statement is too long for the model to be asked about it with this picture")
 }
 

@@ -9,10 +9,13 @@ use reasonedit_resilience::{Backoff, retry};
 use crate::error::EditorError;
 
 /// Least wait when the engine's queue is full.
-pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+pub const PAUSE: Duration = Duration::from_millis(20);
 
 /// Makes a call again for as long as the queue is full.
-pub(crate) async fn retry_when_full<T, F>(call: impl Fn() -> F) -> Result<T, EditorError>
+///
+/// # Errors
+/// That of the call, unless the queue is full.
+pub async fn retry_when_full<T, F>(call: impl Fn() -> F) -> Result<T, EditorError>
 where
     F: Future<Output = Result<T, EditorError>>,
 {

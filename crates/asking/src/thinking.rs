@@ -10,7 +10,7 @@ use reasonedit_inference::{
 };
 
 use crate::error::EditorError;
-use crate::stream::Events;
+use crate::stream::EventSender;
 use crate::types::{Decoding, QueryEvent, ThinkingOutcome};
 
 /// Tokens that are kept free beside thinking and answer for the tags between them, of a tokenizer that spells
@@ -19,26 +19,26 @@ const TAGS: usize = 32;
 
 /// What a model may think.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ThinkingBudget {
+pub(crate) struct ThinkingBudget {
     /// Tokens of thinking.
-    pub(super) tokens: usize,
+    pub(crate) tokens: usize,
     /// Tokens that are left for the answer.
-    pub(super) answer: usize,
+    pub(crate) answer: usize,
 }
 
 /// What a reasoning model thought of a prompt.
 #[derive(Clone, Debug)]
-pub(super) struct Thought {
-    pub(super) form: ThinkingForm,
-    pub(super) text: String,
+pub(crate) struct Thought {
+    pub(crate) form: ThinkingForm,
+    pub(crate) text: String,
     /// Why it ended: by itself, or because the budget was used up; `None` where it was not to think.
     finish: Option<FinishReason>,
-    pub(super) tokens: usize,
+    pub(crate) tokens: usize,
     /// Of the prompt before it; `None` where that was not run.
-    pub(super) prompt_tokens: Option<usize>,
+    pub(crate) prompt_tokens: Option<usize>,
     /// The model ended its turn in it.
-    pub(super) unclosed: bool,
-    pub(super) queue_ms: f64,
+    pub(crate) unclosed: bool,
+    pub(crate) queue_ms: f64,
     /// All that stands before the answer, as it was written.
     written: String,
 }
@@ -58,7 +58,7 @@ impl Thought {
     }
 
     /// What is told of it; `reply` is what came behind it, told where the whole has no known form.
-    pub(super) fn told(self, fault: Option<FormatFault>, reply: &str) -> ThinkingOutcome {
+    pub(crate) fn told(self, fault: Option<FormatFault>, reply: &str) -> ThinkingOutcome {
         ThinkingOutcome {
             thinking: self.text,
             finish: self.finish,
@@ -72,12 +72,12 @@ impl Thought {
 /// Lets a reasoning model think about a prompt, and puts what it thought into it; `None` of a model that
 /// doesn't think, whose prompt stays as it is. A reply that was begun by the client, and one without a
 /// budget, is not thought about.
-pub(super) async fn think(
+pub(crate) async fn think(
     engine: &EngineHandle,
     prompt: &mut Conversation,
     budget: ThinkingBudget,
     decoding: &Decoding,
-    events: Option<&Events>,
+    events: Option<&EventSender>,
     options: CallOptions,
 ) -> Result<Option<Thought>, EditorError> {
     let tokenizer = engine.tokenizer().await?;
@@ -112,7 +112,7 @@ async fn run(
     engine: &EngineHandle,
     request: GenerateRequest,
     thought: &mut Thought,
-    events: Option<&Events>,
+    events: Option<&EventSender>,
     options: CallOptions,
 ) -> Result<(), EditorError> {
     let mut splitter = ReplySplitter::new(thought.form);
@@ -156,7 +156,7 @@ async fn run(
 async fn tell(
     parts: impl IntoIterator<Item = ReplyPart>,
     thought: &mut Thought,
-    events: Option<&Events>,
+    events: Option<&EventSender>,
 ) -> Result<(), EditorError> {
     for part in parts {
         let ReplyPart::Thinking(text) = part else { continue };
@@ -191,7 +191,7 @@ async fn room(engine: &EngineHandle, prompt: &Conversation, answer: usize) -> Re
 }
 
 /// The answer of a reasoning model among the pieces of its reply.
-pub(super) struct AnswerPieces {
+pub(crate) struct AnswerPieces {
     splitter: ReplySplitter,
     /// Everything that came.
     raw: String,
@@ -201,13 +201,13 @@ pub(super) struct AnswerPieces {
 
 impl AnswerPieces {
     /// Behind a closed thinking.
-    pub(super) fn behind(thought: &Thought) -> Self {
+    pub(crate) fn behind(thought: &Thought) -> Self {
         let splitter = ReplySplitter::behind_thinking(thought.form);
         Self { splitter, raw: String::new(), unsent: ReplyPiece::default() }
     }
 
     /// Takes a piece of the reply, gives what it brings of the answer.
-    pub(super) fn push(&mut self, piece: ReplyPiece) -> Option<ReplyPiece> {
+    pub(crate) fn push(&mut self, piece: ReplyPiece) -> Option<ReplyPiece> {
         self.raw.push_str(&piece.text);
         self.unsent.log_likelihood += piece.log_likelihood;
         self.unsent.choices.extend(piece.choices);
@@ -221,7 +221,7 @@ impl AnswerPieces {
 
     /// The reply has ended; gives what is left of the answer, everything that came, and what is wrong with
     /// it.
-    pub(super) fn finish(self, cut: bool) -> (Option<ReplyPiece>, String, Option<FormatFault>) {
+    pub(crate) fn finish(self, cut: bool) -> (Option<ReplyPiece>, String, Option<FormatFault>) {
         let (last, fault) = self.splitter.finish(cut);
         let piece = last.map(|part| ReplyPiece { text: text_of(part), ..self.unsent });
         (piece, self.raw, fault)

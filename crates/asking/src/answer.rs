@@ -10,27 +10,29 @@ use reasonedit_inference::{
     ReplyPiece, StopFilter, Want,
 };
 
-use super::thinking::{AnswerPieces, ThinkingBudget, Thought, think};
 use crate::error::EditorError;
-use crate::stream::Events;
+use crate::stream::EventSender;
+use crate::thinking::{AnswerPieces, ThinkingBudget, Thought, think};
 use crate::types::{ChoiceScore, Decoding, QueryEvent, ThinkingOutcome, Usage};
 
 /// How a generated reply is made.
 #[derive(Clone, Copy)]
-pub(super) struct ReplySettings<'a> {
-    pub(super) max_tokens: usize,
+pub struct ReplySettings<'a> {
+    /// Most tokens of the answer.
+    pub max_tokens: usize,
     /// Tokens that a reasoning model may think before.
-    pub(super) thinking: usize,
+    pub thinking: usize,
     /// Most tokens of thinking and answer together.
-    pub(super) total: Option<usize>,
-    pub(super) decoding: &'a Decoding,
+    pub total: Option<usize>,
+    /// How tokens are chosen.
+    pub decoding: &'a Decoding,
     /// What it must look like.
-    pub(super) form: Option<&'a CompiledForm>,
+    pub form: Option<&'a CompiledForm>,
 }
 
 impl ReplySettings<'static> {
     /// The most probable reply of at most so many tokens, behind at most so many of `thinking`.
-    pub(super) fn plain(max_tokens: usize, thinking: usize) -> Self {
+    pub fn plain(max_tokens: usize, thinking: usize) -> Self {
         static GREEDY: LazyLock<Decoding> = LazyLock::new(Decoding::default);
         Self { max_tokens, thinking, total: None, decoding: &GREEDY, form: None }
     }
@@ -53,18 +55,26 @@ impl ReplySettings<'_> {
 
 /// What the model said to one prompt.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) text: String,
-    pub(crate) choices: Option<Vec<ChoiceScore>>,
-    pub(crate) probability: f64,
-    pub(crate) usage: Usage,
-    pub(crate) finish: Option<FinishReason>,
-    pub(crate) reasoning: Option<ThinkingOutcome>,
-    pub(crate) queue_ms: f64,
+pub struct ModelAnswer {
+    /// What it said, or the choice that it holds for the most probable.
+    pub text: String,
+    /// Every choice with what the model makes of it, where there are choices.
+    pub choices: Option<Vec<ChoiceScore>>,
+    /// How probable it holds what it said.
+    pub probability: f64,
+    /// Tokens.
+    pub usage: Usage,
+    /// Why it ended; `None` where a choice was taken.
+    pub finish: Option<FinishReason>,
+    /// What a reasoning model thought before.
+    pub reasoning: Option<ThinkingOutcome>,
+    /// Milliseconds that it waited for the engine.
+    pub queue_ms: f64,
 }
 
-impl Answer {
-    pub(crate) fn opinion(&self) -> Opinion {
+impl ModelAnswer {
+    /// What is kept of it.
+    pub fn opinion(&self) -> Opinion {
         Opinion { answer: self.text.clone(), probability: self.probability }
     }
 }
@@ -72,14 +82,17 @@ impl Answer {
 /// Several prompts on the same pictures, each with the same choices, in one request: the pictures are looked
 /// at once, and the tokens of all prompts count as the request's. A reasoning model thinks about each before,
 /// by `reply`, and `events` are told what it thinks about the first; the choices stand behind that.
-pub(crate) async fn choose(
+///
+/// # Errors
+/// A busy or failing engine, a prompt that its context has no room for.
+pub async fn choose(
     engine: &EngineHandle,
     mut prompts: Vec<Conversation>,
     choices: &[String],
     reply: ReplySettings<'_>,
-    events: Option<&Events>,
+    events: Option<&EventSender>,
     options: CallOptions,
-) -> Result<Vec<Answer>, EditorError> {
+) -> Result<Vec<ModelAnswer>, EditorError> {
     let mut longest = 0;
     let tokenizer = engine.tokenizer().await?;
     if tokenizer.thinking().is_some() {
@@ -120,7 +133,7 @@ pub(crate) async fn choose(
             let Some(best) = best else { return Err(EditorError::unexpected_answer()) };
             let thinking = thought.as_ref().map_or(0, |thought| thought.tokens);
             let waited = thought.as_ref().map_or(0.0, |thought| thought.queue_ms);
-            Ok(Answer {
+            Ok(ModelAnswer {
                 text: scored[best].text.clone(),
                 probability: scored[best].probability,
                 usage: Usage {
@@ -141,13 +154,16 @@ pub(crate) async fn choose(
 
 /// Generates one reply, of a form if one is given, sending its pieces to `events` as they come. A receiver
 /// that has gone ends it, and so does a stop text. A reasoning model thinks before.
-pub(crate) async fn generate(
+///
+/// # Errors
+/// A busy or failing engine, a prompt that its context has no room for; `Cancelled` if the receiver has gone.
+pub async fn generate(
     engine: &EngineHandle,
     mut prompt: Conversation,
     reply: ReplySettings<'_>,
-    events: Option<&Events>,
+    events: Option<&EventSender>,
     options: CallOptions,
-) -> Result<Answer, EditorError> {
+) -> Result<ModelAnswer, EditorError> {
     let thought = think(engine, &mut prompt, reply.budget(), reply.decoding, events, options).await?;
     if let Some(thought) = thought.as_ref().filter(|thought| thought.unclosed) {
         return Ok(unanswered(thought.clone()));
@@ -162,7 +178,7 @@ pub(crate) async fn generate(
         alternatives: *alternatives,
     };
     let mut stream = engine.generate(request, options).await?;
-    let mut answer = Answer::default();
+    let mut answer = ModelAnswer::default();
     let mut inside = thought.as_ref().map(AnswerPieces::behind);
     let mut filter = StopFilter::new(stop);
     let (mut shown_likelihood, mut tokens_so_far) = (0.0, 0);
@@ -232,22 +248,22 @@ pub(crate) async fn generate(
 }
 
 /// Of a model that ended its turn while it was thinking.
-fn unanswered(thought: Thought) -> Answer {
-    let mut answer = Answer { finish: Some(FinishReason::Stop), ..Answer::default() };
+fn unanswered(thought: Thought) -> ModelAnswer {
+    let mut answer = ModelAnswer { finish: Some(FinishReason::Stop), ..ModelAnswer::default() };
     count(&mut answer, &thought);
     answer.reasoning = Some(thought.told(Some(FormatFault::UnclosedThinking), ""));
     answer
 }
 
 /// Counts what was thought before an answer: the prompt is what stood before both.
-fn count(answer: &mut Answer, thought: &Thought) {
+fn count(answer: &mut ModelAnswer, thought: &Thought) {
     answer.queue_ms += thought.queue_ms;
     answer.usage.prompt_tokens = thought.prompt_tokens.unwrap_or(answer.usage.prompt_tokens);
     answer.usage.completion_tokens += thought.tokens;
 }
 
 /// Softmax, stable.
-pub(crate) fn softmax(values: &[f64]) -> Vec<f64> {
+pub fn softmax(values: &[f64]) -> Vec<f64> {
     let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = values.iter().map(|v| (v - top).exp()).collect();
     let sum: f64 = weights.iter().sum();

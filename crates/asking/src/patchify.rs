@@ -10,16 +10,19 @@ use reasonedit_inference::{Answered, Ask, KeyedImage, Want};
 
 use crate::config::PatchifyConfig;
 use crate::error::EditorError;
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 use crate::types::{PatchOpinion, PatchSearch};
 use crate::visual_entailment::{Entailment, EntailmentJudge};
 
 /// Searches evidence for every statement at once. Of one that the model's context has no room for nothing is
 /// looked at.
-pub(crate) async fn search(
+///
+/// # Errors
+/// A busy or failing engine.
+pub async fn search(
     judge: EntailmentJudge<'_>,
     config: &PatchifyConfig,
-    picture: &Picture,
+    picture: &DecodedPicture,
     statements: &[&str],
 ) -> Result<(Vec<PatchSearch>, f64), EditorError> {
     let (width, height) = picture.pixels.dimensions();

@@ -16,10 +16,11 @@ use crate::types::EmbeddingChoice;
 
 /// An embedding that can be computed: what a codebook's keys are made with.
 #[derive(Clone, Debug)]
-pub(crate) struct Embedder {
-    pub(crate) embedding: Embedding,
+pub struct Embedder {
+    /// What it is made by.
+    pub embedding: Embedding,
     /// Whether it was chosen for its codebook; else it is the configured one.
-    pub(crate) chosen: bool,
+    pub chosen: bool,
     tap: TapName,
     pooling: Pooling,
     /// Whether the tap's state depends on the text too.
@@ -29,26 +30,29 @@ pub(crate) struct Embedder {
 /// What of an embedding no configuration has a say in: a codebook keeps to the rules that its keys were made
 /// by until it is moved over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyRules {
+pub struct KeyRules {
     /// How the samples of pictures are read.
-    pub(crate) pixels: PixelRules,
+    pub pixels: PixelRules,
     /// What random choices are seeded by.
-    pub(crate) seeds: Seeds,
+    pub seeds: Seeds,
 }
 
 impl KeyRules {
     /// Those of codebooks that begin now.
-    pub(crate) const CURRENT: Self = Self { pixels: PixelRules::CURRENT, seeds: Seeds::CURRENT };
+    pub const CURRENT: Self = Self { pixels: PixelRules::CURRENT, seeds: Seeds::CURRENT };
 
     /// Those of stored keys.
-    pub(crate) fn of(embedding: &Embedding) -> Self {
+    pub fn of(embedding: &Embedding) -> Self {
         Self { pixels: embedding.pixels, seeds: embedding.seeds }
     }
 }
 
 impl Embedder {
     /// The embedding that the configuration asks for on the loaded model.
-    pub(crate) fn configured(
+    ///
+    /// # Errors
+    /// A tap that the model hasn't, a λ that is no weight.
+    pub fn configured(
         config: &EmbeddingConfig,
         model: &ModelInfo,
         encoder: &SentenceInfo,
@@ -69,7 +73,10 @@ impl Embedder {
     }
 
     /// The embedding that a person chose, on the loaded model.
-    pub(crate) fn chosen(
+    ///
+    /// # Errors
+    /// A tap that the model hasn't or that sees texts, a λ that is no weight.
+    pub fn chosen(
         choice: &EmbeddingChoice,
         model: &ModelInfo,
         encoder: &SentenceInfo,
@@ -91,7 +98,7 @@ impl Embedder {
 
     /// The embedding that stored keys were made with, if the loaded model and encoder are those which made
     /// them.
-    pub(crate) fn stored(generation: &Generation, model: &ModelInfo, encoder: &SentenceInfo) -> Option<Self> {
+    pub fn stored(generation: &Generation, model: &ModelInfo, encoder: &SentenceInfo) -> Option<Self> {
         let stored = &generation.embedding;
         let pooling = match stored.pooling.as_str() {
             "mean" => Pooling::Mean,
@@ -137,13 +144,13 @@ impl Embedder {
     }
 
     /// The same under another id.
-    pub(crate) fn under(mut self, id: GenerationId) -> Self {
+    pub fn under(mut self, id: GenerationId) -> Self {
         self.embedding.id = id;
         self
     }
 
     /// The same by these rules, and the id of that.
-    pub(crate) fn by(mut self, rules: KeyRules) -> Self {
+    pub fn by(mut self, rules: KeyRules) -> Self {
         if self.rules() != rules {
             (self.embedding.pixels, self.embedding.seeds) = (rules.pixels, rules.seeds);
             self.embedding.id = derived_id(&self.embedding);
@@ -152,28 +159,31 @@ impl Embedder {
     }
 
     /// What no configuration has a say in.
-    pub(crate) fn rules(&self) -> KeyRules {
+    pub fn rules(&self) -> KeyRules {
         KeyRules::of(&self.embedding)
     }
 
     /// How the samples of pictures are read.
-    pub(crate) fn pixels(&self) -> PixelRules {
+    pub fn pixels(&self) -> PixelRules {
         self.embedding.pixels
     }
 
     /// What its keys belong to.
-    pub(crate) fn generation(&self) -> Generation {
+    pub fn generation(&self) -> Generation {
         Generation { embedding: self.embedding.clone(), chosen: self.chosen }
     }
 
     /// The tap it reads of pictures alone; `None` where it reads pairs.
-    pub(crate) fn picture_tap(&self) -> Option<&TapName> {
+    pub fn picture_tap(&self) -> Option<&TapName> {
         (!self.of_pairs).then_some(&self.tap)
     }
 
     /// Keys of pairs of a picture and a text, by index, and the time they waited in the queue. Pictures are
     /// looked at while the texts are still being written, where they can be looked at without them.
-    pub(crate) async fn keys(
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub async fn keys(
         &self,
         engine: &EngineHandle,
         images: Vec<KeyedImage>,
@@ -256,7 +266,10 @@ impl Embedder {
     }
 
     /// One key of both halves.
-    pub(crate) async fn key(
+    ///
+    /// # Errors
+    /// A busy or failing engine.
+    pub async fn key(
         &self,
         engine: &EngineHandle,
         image: KeyedImage,

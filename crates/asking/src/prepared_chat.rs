@@ -7,41 +7,44 @@ use reasonedit_inference::prompt::{
 use reasonedit_inference::{Conversation, EngineError};
 
 use crate::error::{EditorError, FieldError};
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 use crate::prompts::with_facts;
 use crate::types::{ChatPart, ChatTurn};
 
 /// Turns with their pictures at hand; facts go in front of the text of the user's last one.
 #[derive(Clone, Debug)]
-pub(crate) struct PreparedChat {
+pub struct PreparedChat {
     /// In order of appearance; the last is what retrieval is about.
-    pictures: Vec<Picture>,
+    pictures: Vec<DecodedPicture>,
     before: Vec<ChatMessage>,
     last: Vec<ContentPart>,
     /// What the model has said since.
     after: Vec<ChatMessage>,
     /// How the reply begins.
-    pub(crate) begun: String,
+    pub begun: String,
 }
 
 /// The text of the user's last turn as it is put to the model.
-pub(crate) fn asked_text(conversation: &Conversation) -> String {
+pub fn asked_text(conversation: &Conversation) -> String {
     let asked = conversation.messages.iter().rfind(|message| message.role == Role::User);
     asked.and_then(|message| message.content.iter().find_map(text_of)).unwrap_or_default().to_owned()
 }
 
 impl PreparedChat {
     /// One question about one picture.
-    pub(crate) fn question(picture: Picture, question: &str) -> Self {
+    pub fn question(picture: DecodedPicture, question: &str) -> Self {
         let last = vec![ContentPart::Image, ContentPart::Text(question.to_owned())];
         Self { pictures: vec![picture], before: Vec::new(), last, after: Vec::new(), begun: String::new() }
     }
 
     /// Of turns; `continues` says whether the last one is the reply's beginning.
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    /// Turns of which none is the user's: that is seen to before.
+    pub fn new(
         turns: &[ChatTurn],
         continues: bool,
-        pictures: Vec<Picture>,
+        pictures: Vec<DecodedPicture>,
     ) -> Result<Self, EditorError> {
         let (turns, begun) = match turns.split_last() {
             Some((last, before)) if continues => (before, last.text()),
@@ -57,7 +60,7 @@ impl PreparedChat {
 
     /// Picture and text that retrieval is about: the last picture, and the last that the user has said. A key
     /// is of both: without either there is nothing to look for.
-    pub(crate) fn subject(&self) -> Option<(&Picture, String)> {
+    pub fn subject(&self) -> Option<(&DecodedPicture, String)> {
         let users = self.before.iter().filter(|message| message.role == Role::User);
         let said = users.map(|message| &message.content).chain([&self.last]).rev();
         let mut texts = said.map(|content| content.iter().filter_map(text_of).collect::<Vec<_>>().join("\n"));
@@ -66,7 +69,7 @@ impl PreparedChat {
     }
 
     /// What is put to the model.
-    pub(crate) fn with<'f>(&self, facts: impl IntoIterator<Item = &'f str> + Clone) -> Conversation {
+    pub fn with<'f>(&self, facts: impl IntoIterator<Item = &'f str> + Clone) -> Conversation {
         let mut content = self.last.clone();
         let text = content.iter_mut().find_map(|part| match part {
             ContentPart::Text(text) => Some(text),
@@ -138,7 +141,10 @@ fn parts(content: &[ChatPart]) -> Vec<ContentPart> {
 
 /// Refuses what the model can't be told: pictures that it can't see, turns that its chat template refuses or
 /// leaves out, and more text than the `limit` of its positions, so that it is told before an answer is begun.
-pub(crate) fn check_template(
+///
+/// # Errors
+/// `Invalid`, or that it is too long.
+pub fn check_template(
     conversation: &Conversation,
     tokenizer: &PromptTokenizer,
     limit: usize,

@@ -1,9 +1,10 @@
 //! What kind of failure an error of the editor is.
 
 use reasonedit_codebook::{CodebookError, Unwritable};
+use reasonedit_editor_types::BrokenCanary;
 use reasonedit_failure::{Classify, Failure, FailureKind, InputFault};
 
-use crate::{BrokenCanary, EditorError};
+use crate::EditorError;
 
 impl Classify for EditorError {
     fn classify(self) -> Failure {

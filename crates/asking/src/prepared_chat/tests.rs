@@ -56,7 +56,7 @@ fn facts_stand_in_front_of_the_last_turn_alone() {
 fn retrieval_is_about_the_last_picture_and_what_was_said_last() {
     let shown = |shade: u8| {
         let pixels = reasonedit_imaging::RgbImage::from_pixel(8, 8, image::Rgb([shade; 3]));
-        Picture::plain(reasonedit_codebook::ImageId([shade; 32]), std::sync::Arc::new(pixels))
+        DecodedPicture::plain(reasonedit_codebook::ImageId([shade; 32]), std::sync::Arc::new(pixels))
     };
     let question = PreparedChat::question(shown(1), " What is it? ");
     let (about, said) = question.subject().unwrap();
@@ -122,7 +122,7 @@ fn what_the_model_cant_be_told_is_refused() {
 
     let pixels = std::sync::Arc::new(reasonedit_imaging::RgbImage::new(8, 8));
     let id = reasonedit_codebook::ImageId([0; 32]);
-    let chat = PreparedChat::question(Picture::plain(id, pixels), "What is it?");
+    let chat = PreparedChat::question(DecodedPicture::plain(id, pixels), "What is it?");
     assert!(check_template(&chat.with([]), &tokenizer(true), 512).is_ok());
     let blind = check_template(&chat.with([]), &tokenizer(false), 512).unwrap_err().to_string();
     assert!(blind.contains("reads text only"), "{blind}");

@@ -4,6 +4,7 @@ use reasonedit_archive::ArchiveError;
 use reasonedit_codebook::{CodebookError, EditId, Embedding, ImageId, MemberId};
 use reasonedit_conflicts::ConflictError;
 use reasonedit_editor_config::OutOfRange;
+use reasonedit_editor_types::BrokenCanary;
 use reasonedit_imaging::ImagingError;
 use reasonedit_inference::EngineError;
 use reasonedit_inference::prompt::PromptError;
@@ -15,8 +16,6 @@ use reasonedit_training_data::TrainingDataError;
 use serde::Serialize;
 use thiserror::Error;
 use ulid::Ulid;
-
-use crate::types::BrokenCanary;
 
 /// One thing wrong with the input, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,13 +121,13 @@ pub enum EditorError {
 }
 
 impl EditorError {
-    /// The engine answers in kind; anything else is a defect of the engine, told as such.
     /// Whether a picture isn't there, or not any more.
-    pub(crate) fn is_missing_picture(&self) -> bool {
+    pub fn is_missing_picture(&self) -> bool {
         matches!(self, Self::UnknownImage(_))
     }
 
-    pub(crate) fn unexpected_answer() -> Self {
+    /// The engine answers in kind; anything else is a defect of the engine, told as such.
+    pub fn unexpected_answer() -> Self {
         Self::Internal("the engine answered another kind of question than was asked")
     }
 }

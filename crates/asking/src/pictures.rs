@@ -23,15 +23,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A decoded picture and its identity.
 #[derive(Clone, Debug)]
-pub(crate) struct Picture {
-    pub(crate) id: ImageId,
-    pub(crate) pixels: Arc<RgbImage>,
+pub struct DecodedPicture {
+    /// The digest of its bytes.
+    pub id: ImageId,
+    /// Upright.
+    pub pixels: Arc<RgbImage>,
     /// How its samples were read.
-    pub(crate) rules: PixelRules,
+    pub rules: PixelRules,
     /// What that did to them.
     notes: Arc<[DecodeNote]>,
     /// The uploaded bytes, when they came with this request and may have to be stored.
-    pub(crate) upload: Option<UploadedImage>,
+    pub upload: Option<UploadedImage>,
     /// The memory of its pixels, where they are not those of the cache, which has its own.
     #[expect(dead_code, reason = "given back when the last copy is dropped")]
     held: Option<Arc<MemoryPermit>>,
@@ -39,10 +41,10 @@ pub(crate) struct Picture {
     flow: Flow,
 }
 
-impl Picture {
+impl DecodedPicture {
     /// One that nothing was done to.
     #[cfg(test)]
-    pub(crate) fn plain(id: ImageId, pixels: Arc<RgbImage>) -> Self {
+    pub fn plain(id: ImageId, pixels: Arc<RgbImage>) -> Self {
         Self {
             id,
             pixels,
@@ -54,18 +56,19 @@ impl Picture {
         }
     }
 
-    pub(crate) fn info(&self) -> ImageInfo {
+    /// Id and size.
+    pub fn info(&self) -> ImageInfo {
         ImageInfo { id: self.id, width: self.pixels.width(), height: self.pixels.height() }
     }
 
     /// The whole picture (`None`) or a part of it as the engine takes it.
-    pub(crate) fn input(&self, area: Option<PixelBox>) -> KeyedImage {
+    pub fn input(&self, area: Option<PixelBox>) -> KeyedImage {
         KeyedImage { key: FeatureKey { image: self.key(), area }, picture: Arc::clone(&self.pixels) }
     }
 
     /// What its pixels are known by: the same bytes read by other rules can be another picture, and what was
     /// computed of one must not stand for the other.
-    pub(crate) fn key(&self) -> [u8; 32] {
+    pub fn key(&self) -> [u8; 32] {
         match self.rules {
             PixelRules::CURRENT => self.id.0,
             other => {
@@ -77,7 +80,7 @@ impl Picture {
     }
 
     /// What was done to its samples, as warnings about the place `pointer` of the request.
-    pub(crate) fn warnings(&self, pointer: &str) -> impl Iterator<Item = Warning> {
+    pub fn warnings(&self, pointer: &str) -> impl Iterator<Item = Warning> {
         self.notes.iter().map(move |note| Warning::new(note.code, pointer, note.detail.clone()))
     }
 }
@@ -108,7 +111,7 @@ struct FlowShare {
 }
 
 /// Decodes, stores and keeps pictures.
-pub(crate) struct Pictures {
+pub struct PictureDecoder {
     store: Arc<ImageStore>,
     limits: DecodeLimits,
     /// Bytes of the cache.
@@ -125,10 +128,10 @@ pub(crate) struct Pictures {
     recent: Mutex<VecDeque<((ImageId, PixelRules), Pixels)>>,
 }
 
-impl Pictures {
+impl PictureDecoder {
     /// `budget`: bytes of decoded pictures that are kept; `decoding`: bytes of those that are being decoded
     /// or held by requests.
-    pub(crate) fn new(store: Arc<ImageStore>, limits: DecodeLimits, budget: usize, decoding: u64) -> Self {
+    pub fn new(store: Arc<ImageStore>, limits: DecodeLimits, budget: usize, decoding: u64) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,
@@ -144,7 +147,7 @@ impl Pictures {
     }
 
     /// Takes all memory of this too, that of the cache for good. The first call decides.
-    pub(crate) fn stay_within(&self, memory: &MemoryBudget) {
+    pub fn stay_within(&self, memory: &MemoryBudget) {
         if self.shared.set(memory.share(self.decoding_bytes, PATIENCE)).is_ok()
             && let Ok(cache) = memory.take_now(self.budget as u64)
         {
@@ -167,26 +170,32 @@ impl Pictures {
     }
 
     /// As [`Self::resolve_for`], of nobody in particular.
-    pub(crate) async fn resolve(
+    ///
+    /// # Errors
+    /// An unknown or unusable picture; `Busy` where there is no memory for it.
+    pub async fn resolve(
         self: &Arc<Self>,
         source: &ImageSource,
         rules: PixelRules,
-    ) -> Result<Picture, EditorError> {
+    ) -> Result<DecodedPicture, EditorError> {
         self.resolve_for(Flow::default(), source, rules).await
     }
 
     /// Resolves a picture of a request of this caller's, its samples read by these rules. Decoding runs on
     /// the blocking pool, once there is memory for it.
-    pub(crate) async fn resolve_for(
+    ///
+    /// # Errors
+    /// An unknown or unusable picture; `Busy` where there is no memory for it.
+    pub async fn resolve_for(
         self: &Arc<Self>,
         flow: Flow,
         source: &ImageSource,
         rules: PixelRules,
-    ) -> Result<Picture, EditorError> {
+    ) -> Result<DecodedPicture, EditorError> {
         let (this, source) = (Arc::clone(self), source.clone());
         let found = blocking(move || this.find(source, rules)).await?;
         if let Some(Pixels { image, notes }) = found.cached {
-            return Ok(Picture {
+            return Ok(DecodedPicture {
                 id: found.id,
                 pixels: image,
                 rules,
@@ -207,7 +216,7 @@ impl Pictures {
             let Pixels { image, notes } = this.pixels(found.id, &found.bytes, rules)?;
             permit.shrink_to(image.as_raw().len() as u64);
             let held = Some(Arc::new(permit));
-            Ok(Picture { id: found.id, pixels: image, rules, notes, upload: found.upload, held, flow })
+            Ok(DecodedPicture { id: found.id, pixels: image, rules, notes, upload: found.upload, held, flow })
         })
         .await
     }
@@ -232,11 +241,14 @@ impl Pictures {
     }
 
     /// The same picture, its samples read by these rules.
-    pub(crate) async fn under(
+    ///
+    /// # Errors
+    /// An unknown or unusable picture; `Busy` where there is no memory for it.
+    pub async fn under(
         self: &Arc<Self>,
-        picture: &Picture,
+        picture: &DecodedPicture,
         rules: PixelRules,
-    ) -> Result<Picture, EditorError> {
+    ) -> Result<DecodedPicture, EditorError> {
         if picture.rules == rules {
             return Ok(picture.clone());
         }
@@ -258,7 +270,10 @@ impl Pictures {
     }
 
     /// Makes an uploaded picture durable.
-    pub(crate) fn keep(&self, picture: &Picture) -> Result<(), EditorError> {
+    ///
+    /// # Errors
+    /// Failing storage.
+    pub fn keep(&self, picture: &DecodedPicture) -> Result<(), EditorError> {
         if let Some(upload) = &picture.upload {
             self.store.put_under(upload.id(), upload.bytes())?;
         }
@@ -266,15 +281,17 @@ impl Pictures {
     }
 
     /// Forgets the pixels of a picture.
-    pub(crate) fn forget(&self, id: ImageId) {
+    pub fn forget(&self, id: ImageId) {
         self.recent.lock().retain(|((known, _), _)| *known != id);
     }
 
-    pub(crate) fn store(&self) -> &Arc<ImageStore> {
+    /// Where uploaded bytes lie.
+    pub fn store(&self) -> &Arc<ImageStore> {
         &self.store
     }
 
-    pub(crate) fn limits(&self) -> &DecodeLimits {
+    /// What a picture may be at most.
+    pub fn limits(&self) -> &DecodeLimits {
         &self.limits
     }
 
@@ -295,13 +312,16 @@ impl Pictures {
 }
 
 /// Runs blocking work off the async threads; a panic there is an internal error here, not a crash.
-pub(crate) async fn blocking<T: Send + 'static>(
+///
+/// # Errors
+/// That of the work; a panic, work that was cancelled.
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, EditorError> + Send + 'static,
 ) -> Result<T, EditorError> {
     reasonedit_resilience::blocking(work).await
 }
 
-impl reasonedit_archive::Pictures for Pictures {
+impl reasonedit_archive::Pictures for PictureDecoder {
     fn store(&self) -> &ImageStore {
         &self.store
     }

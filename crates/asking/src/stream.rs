@@ -9,10 +9,10 @@ use crate::types::{QueryEvent, QueryOutcome};
 const BUFFER: usize = 64;
 
 /// Where events go.
-pub(crate) type Events = mpsc::Sender<Result<QueryEvent, EditorError>>;
+pub type EventSender = mpsc::Sender<Result<QueryEvent, EditorError>>;
 
 /// Does the work in a task of its own that ends when the receiver is dropped.
-pub(crate) fn streamed<F>(work: impl FnOnce(Events) -> F) -> mpsc::Receiver<Result<QueryEvent, EditorError>>
+pub fn streamed<F>(work: impl FnOnce(EventSender) -> F) -> mpsc::Receiver<Result<QueryEvent, EditorError>>
 where
     F: Future<Output = Result<QueryOutcome, EditorError>> + Send + 'static,
 {

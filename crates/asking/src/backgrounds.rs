@@ -9,7 +9,7 @@ use reasonedit_imaging::{DecodeLimits, PixelRules, RgbImage, decode_under};
 use crate::error::EditorError;
 
 /// Background pictures, by the rules that their samples are read by. Most read the same by all.
-pub(crate) struct Backgrounds {
+pub struct Backgrounds {
     first: Arc<Vec<RgbImage>>,
     current: Arc<Vec<RgbImage>>,
 }
@@ -17,7 +17,10 @@ pub(crate) struct Backgrounds {
 impl Backgrounds {
     /// Reads a folder, in the order of the names. Files that are no pictures are passed over and named in the
     /// log.
-    pub(crate) fn read(folder: Option<&Path>, limits: &DecodeLimits) -> Result<Self, EditorError> {
+    ///
+    /// # Errors
+    /// A folder or file that can't be read.
+    pub fn read(folder: Option<&Path>, limits: &DecodeLimits) -> Result<Self, EditorError> {
         let current = Arc::new(read_backgrounds(folder, limits, PixelRules::CURRENT)?);
         let first = read_backgrounds(folder, limits, PixelRules::First)?;
         let first = if first == *current { Arc::clone(&current) } else { Arc::new(first) };
@@ -25,7 +28,7 @@ impl Backgrounds {
     }
 
     /// As these rules have them.
-    pub(crate) fn under(&self, rules: PixelRules) -> &Arc<Vec<RgbImage>> {
+    pub fn under(&self, rules: PixelRules) -> &Arc<Vec<RgbImage>> {
         if rules == PixelRules::First { &self.first } else { &self.current }
     }
 }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::testing;
 
-fn pictures(folder: &std::path::Path) -> Arc<Pictures> {
+fn pictures(folder: &std::path::Path) -> Arc<PictureDecoder> {
     let store = Arc::new(ImageStore::open(folder).unwrap());
-    Arc::new(Pictures::new(store, DecodeLimits::default(), 1 << 20, 1 << 24))
+    Arc::new(PictureDecoder::new(store, DecodeLimits::default(), 1 << 20, 1 << 24))
 }
 
 #[tokio::test]
@@ -11,7 +11,7 @@ async fn memory_of_pixels_is_taken_as_long_as_a_request_holds_them() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(ImageStore::open(folder.path()).unwrap());
     // No cache.
-    let pictures = Arc::new(Pictures::new(store, DecodeLimits::default(), 0, 1 << 24));
+    let pictures = Arc::new(PictureDecoder::new(store, DecodeLimits::default(), 0, 1 << 24));
     let all = pictures.decoding.free();
     let picture = pictures.resolve(&testing::picture(1), PixelRules::CURRENT).await.unwrap();
     let bytes = picture.pixels.as_raw().len() as u64;
@@ -53,7 +53,7 @@ async fn what_was_done_to_samples_is_told_of_the_place_it_came_in() {
     let picture = pictures(folder.path()).resolve(&testing::picture(1), PixelRules::CURRENT).await.unwrap();
     assert_eq!(picture.warnings("/image").count(), 0);
     let notes = [DecodeNote { code: "depth_scaled", detail: "Its greys were scaled.".to_owned() }];
-    let picture = Picture { notes: notes.into(), ..picture };
+    let picture = DecodedPicture { notes: notes.into(), ..picture };
     let told: Vec<Warning> = picture.warnings("/messages/1/content/0").collect();
     assert_eq!(told, [Warning::new("depth_scaled", "/messages/1/content/0", "Its greys were scaled.")]);
 }
@@ -62,7 +62,7 @@ async fn what_was_done_to_samples_is_told_of_the_place_it_came_in() {
 async fn who_holds_many_pictures_leaves_room_for_others() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(ImageStore::open(folder.path()).unwrap());
-    let pictures = Arc::new(Pictures::new(store, DecodeLimits::default(), 0, 1 << 20));
+    let pictures = Arc::new(PictureDecoder::new(store, DecodeLimits::default(), 0, 1 << 20));
     let mut held = Vec::new();
     let soon = Duration::from_millis(500);
     for seed in 0.. {

@@ -8,7 +8,10 @@ use crate::error::EditorError;
 use crate::prompts::Prompts;
 
 /// `count` paraphrases of each text, reproducible from the seed of the text of an index and the draw.
-pub(crate) async fn paraphrases(
+///
+/// # Errors
+/// A busy or failing engine.
+pub async fn paraphrases(
     engine: &EngineHandle,
     config: &RadiusConfig,
     prompts: &Prompts,
@@ -112,7 +115,7 @@ const TELLING: [&str; 12] = [
 
 /// Light rewriting that leaves every content word in place: a lead-in, and from the thirteenth draw on a
 /// closing word too.
-pub(crate) fn by_rule(text: &str, draw: usize) -> String {
+pub fn by_rule(text: &str, draw: usize) -> String {
     let text = text.trim();
     let body = text.trim_end_matches(['.', '?', '!']);
     let asked = text.ends_with('?');
