@@ -15,7 +15,7 @@ use crate::key::{Key, KeyState};
 use crate::member::{EntryKind, Member};
 use crate::records::Embedding;
 use crate::sorted::SortedMap;
-use crate::space::{Space, View};
+use crate::space::{Space, SpaceView};
 
 /// Pictures whose pairs are taken at most.
 const SAMPLE: usize = 500;
@@ -59,7 +59,7 @@ impl SeenPictures {
         let gate = GateConfig { reservoir: config.gate.reservoir.min(SAMPLE), ..config.gate };
         Self {
             vision_dim: embedding.map_or(0, |embedding| embedding.vision_dim as usize),
-            space: Space::new(View::JOINT, of_pictures.as_ref(), &CodebookConfig { gate, ..*config }),
+            space: Space::new(SpaceView::JOINT, of_pictures.as_ref(), &CodebookConfig { gate, ..*config }),
             edits: SortedMap::default(),
             images: SortedMap::default(),
         }

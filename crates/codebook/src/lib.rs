@@ -56,27 +56,22 @@ mod book;
 mod build;
 mod check;
 mod commits;
-mod config;
 mod erase;
 mod familiarity;
 mod fold;
-mod hubness;
 mod hypothesis;
-mod index;
 mod journal;
 mod library;
-mod merge;
 mod relations;
-mod reservoir;
 mod retrieve;
 mod reverts;
 mod snapshot;
-mod space;
 pub mod store;
 #[cfg(test)]
 mod testing;
 mod versions;
 
+use reasonedit_key_index::{config, index, merge, space};
 pub use reasonedit_records::geometry;
 use reasonedit_records::{error, ids, key, member, records, sorted};
 

@@ -15,7 +15,7 @@ use crate::key::Key;
 use crate::member::{EntryKind, Member, MemberPosition};
 use crate::records::{EditRecord, Embedding, Generation};
 use crate::sorted::SortedMap;
-use crate::space::{Space, View};
+use crate::space::{Space, SpaceView};
 use crate::store::SharedEdit;
 
 /// See the module's description.
@@ -470,7 +470,7 @@ impl Snapshot {
 fn spaces(embedding: Option<&Embedding>, config: &CodebookConfig) -> (Space, Option<[Space; 2]>) {
     let lookup = &config.lookup;
     let of = |kind, text_weight: f64| {
-        Space::new(View { kind: Some(kind), text_weight: text_weight as f32 }, embedding, config)
+        Space::new(SpaceView { kind: Some(kind), text_weight: text_weight as f32 }, embedding, config)
     };
     let by_kind = lookup.by_kind.then(|| {
         [
@@ -478,5 +478,5 @@ fn spaces(embedding: Option<&Embedding>, config: &CodebookConfig) -> (Space, Opt
             of(EntryKind::Statement, lookup.statement_text_weight),
         ]
     });
-    (Space::new(View::JOINT, embedding, config), by_kind)
+    (Space::new(SpaceView::JOINT, embedding, config), by_kind)
 }

@@ -9,7 +9,6 @@ use ulid::Ulid;
 
 use crate::Seeds;
 use crate::ids::{EditId, GenerationId, ImageId, MemberId};
-use crate::key::{Key, KeyState};
 use crate::member::{EntryKind, Member};
 use crate::records::{EditRecord, Embedding, Generation, ImageInfo, Statement};
 use crate::store::SharedEdit;
@@ -87,12 +86,6 @@ pub(crate) fn shared(edits: impl IntoIterator<Item = (EditRecord, Vec<Member>)>)
     let share =
         |(record, members): (_, Vec<_>)| (Arc::new(record), members.into_iter().map(Arc::new).collect());
     edits.into_iter().map(share).collect()
-}
-
-/// A key of one member.
-pub(crate) fn lone_key(n: u128, vector: Vec<f32>) -> Key {
-    let members = [Arc::new(member(edit_id(n), 0, vector, 1.0))];
-    Key::new(&members, &KeyState::of(&members).unwrap()).unwrap()
 }
 
 /// `count` members of the `n`-th edit. Their keys lie within `spread` of one of six centres, so with radii

@@ -17,7 +17,7 @@ use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::erase::end_erasures;
 use crate::error::EditorError;
-use crate::pictures::{Pictures, blocking};
+use crate::pictures::{PictureDecoder, blocking};
 use crate::types::{CallContext, ImageSource};
 
 /// What was imported.
@@ -96,7 +96,7 @@ impl ImportWatch for () {}
 
 /// Pictures, where someone looks on while they are checked.
 struct Watched<'a> {
-    pictures: &'a Pictures,
+    pictures: &'a PictureDecoder,
     watch: &'a dyn ImportWatch,
 }
 

@@ -17,7 +17,7 @@ use crate::backgrounds::Backgrounds;
 use crate::config::EditorConfig;
 use crate::error::EditorError;
 use crate::firings::Tally;
-use crate::pictures::Pictures;
+use crate::pictures::PictureDecoder;
 use crate::query::{RelevanceGate, Remembered};
 use crate::question_log::QuestionLog;
 use crate::states::States;
@@ -44,7 +44,7 @@ pub(crate) struct Core {
     model: Arc<ModelInfo>,
     encoder: Arc<SentenceInfo>,
     library: Arc<Library>,
-    pictures: Arc<Pictures>,
+    pictures: Arc<PictureDecoder>,
     backgrounds: Backgrounds,
     config: EditorConfig,
     ids: Mutex<ulid::Generator>,
@@ -85,7 +85,7 @@ impl Core {
         config.validate()?;
         let (model, encoder) = (engine.info().await?, engine.sentence_info().await?);
         let images = Arc::new(images);
-        let pictures = Pictures::new(
+        let pictures = PictureDecoder::new(
             images,
             config.image.clone(),
             config.answer.picture_cache_bytes,
@@ -157,7 +157,7 @@ impl Core {
         &self.library
     }
 
-    pub(crate) fn pictures(&self) -> &Arc<Pictures> {
+    pub(crate) fn pictures(&self) -> &Arc<PictureDecoder> {
         &self.pictures
     }
 

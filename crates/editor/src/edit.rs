@@ -4,7 +4,7 @@
 //! 1. validate: texts repaired, every fault named (`validate`);
 //! 2. replay: a request that was sent before is answered as it was;
 //! 3. decode the picture, fit boxes to it, see that the question fits into the model's context;
-//! 4. evidence where the person gave none ([`evidence`], [`patchify`]), and what the model answers before;
+//! 4. evidence where the person gave none ([`evidence`], `patchify`), and what the model answers before;
 //! 5. entries: keys and radii (`entries`);
 //! 6. store: picture, then edit ([`store`]);
 //! 7. outcome: what the model answers after, what else is known ([`outcome`]).
@@ -12,7 +12,6 @@
 mod amend;
 mod evidence;
 pub(crate) mod outcome;
-mod patchify;
 mod propose;
 pub(crate) mod relations;
 pub(crate) mod store;
@@ -32,12 +31,12 @@ use time::OffsetDateTime;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::config::OnBreak;
-use crate::conflicts;
+use crate::conflicts::telling;
 use crate::core::{Core, Turn};
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::prepared_chat::PreparedChat;
 use crate::query::QueryPipeline;
 use crate::timing::milliseconds;
@@ -67,7 +66,7 @@ struct DecodedEdit {
     base: Option<amend::Base>,
     /// The id that it is to have, if it waited under one.
     id: Option<EditId>,
-    picture: Picture,
+    picture: DecodedPicture,
     /// Of each statement, on the picture.
     boxes: Vec<Vec<PixelBox>>,
     /// The edited question, as it can be asked.
@@ -130,12 +129,12 @@ impl EditPipeline<'_> {
         let (_turn, broken) = self.hold_against_canaries(&record, &mut made, &edit.picture).await?;
         let (members, embedder) = made;
         let (record, applied) = self.store(record, members, embedder, &edit.picture, &mut timings).await?;
-        self.find_contradictions(record.id, &edit.picture).await;
+        self.query().find_contradictions(record.id, &edit.picture).await;
         let after = self.after(&record, &edit).await;
         let mut view = EditView { broken_canaries: broken, ..view(record, applied, after, &timings, began) };
         outcome::remember(self.core, self.codebook, &view).await;
         if let Some(book) = self.core.existing(self.codebook)? {
-            conflicts::tell(self.core, self.codebook, &book.snapshot(), &mut view);
+            telling::tell(self.core, self.codebook, &book.snapshot(), &mut view);
         }
         Ok(view)
     }
@@ -147,7 +146,7 @@ impl EditPipeline<'_> {
         &self,
         record: &EditRecord,
         (members, embedder): &mut (Vec<Member>, Embedder),
-        picture: &Picture,
+        picture: &DecodedPicture,
     ) -> Result<(Option<OwnedMutexGuard<()>>, Vec<BrokenCanary>), EditorError> {
         let looks = self.core.config().canaries.on_break != OnBreak::Off;
         if !looks || !self.core.canaries().has(self.codebook) {
@@ -180,7 +179,7 @@ impl EditPipeline<'_> {
         &self,
         request: EditRequest,
         snapshot: &Snapshot,
-    ) -> Result<((EditRecord, Vec<Member>, Generation), Picture), EditorError> {
+    ) -> Result<((EditRecord, Vec<Member>, Generation), DecodedPicture), EditorError> {
         let mut request = EditRequest { verify: false, idempotency: None, ..request };
         validate::repair::edit(&mut request);
         validate::edit(&request, &self.core.config().limits)?;
@@ -195,7 +194,7 @@ impl EditPipeline<'_> {
         relations: Relations,
         (base, id): (Option<amend::Base>, Option<EditId>),
         snapshot: &Snapshot,
-    ) -> Result<((EditRecord, Vec<Member>, Generation), Picture), EditorError> {
+    ) -> Result<((EditRecord, Vec<Member>, Generation), DecodedPicture), EditorError> {
         let mut timings = Timings::default();
         let embedder = self.core.embedder_for(snapshot)?;
         let mut edit = self.decode(request, relations, &embedder, self.call.flow).await?;
@@ -289,7 +288,7 @@ impl EditPipeline<'_> {
     async fn entries(
         &self,
         record: &EditRecord,
-        picture: &Picture,
+        picture: &DecodedPicture,
         embedder: &Embedder,
         timings: &mut Timings,
     ) -> Result<Vec<Member>, EditorError> {
@@ -307,7 +306,7 @@ impl EditPipeline<'_> {
         mut record: EditRecord,
         members: Vec<Member>,
         embedder: Embedder,
-        picture: &Picture,
+        picture: &DecodedPicture,
         timings: &mut Timings,
     ) -> Result<(EditRecord, AppliedEdit), EditorError> {
         record.timings_ms =

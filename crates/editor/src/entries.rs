@@ -19,7 +19,7 @@ use crate::core::Core;
 use crate::embed::Embedder;
 use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 
 /// A pair that becomes a member: part of the picture, text that is embedded, sentence that is stored.
 struct Pairing {
@@ -52,7 +52,7 @@ impl EntryMaker<'_> {
     pub(crate) async fn members(
         &self,
         record: &EditRecord,
-        picture: &Picture,
+        picture: &DecodedPicture,
     ) -> Result<(Vec<Member>, f64), EditorError> {
         self.embed(record, picture, pairings(self.core.config(), record)).await
     }
@@ -61,7 +61,7 @@ impl EntryMaker<'_> {
     pub(crate) async fn again(
         &self,
         record: &EditRecord,
-        picture: &Picture,
+        picture: &DecodedPicture,
         stored: &[Arc<Member>],
     ) -> Result<Vec<Member>, EditorError> {
         let pairing = |member: &Arc<Member>| Pairing {
@@ -77,7 +77,7 @@ impl EntryMaker<'_> {
     async fn embed(
         &self,
         record: &EditRecord,
-        picture: &Picture,
+        picture: &DecodedPicture,
         pairings: Vec<Pairing>,
     ) -> Result<(Vec<Member>, f64), EditorError> {
         let (engine, config) = (self.core.engine(), self.core.config());
@@ -169,7 +169,7 @@ fn pairings(config: &EditorConfig, record: &EditRecord) -> Vec<Pairing> {
 async fn augmented_inputs(
     core: &Core,
     seeds: EditSeeds,
-    picture: &Picture,
+    picture: &DecodedPicture,
     areas: &[Option<PixelBox>],
 ) -> Result<Vec<KeyedImage>, EditorError> {
     let radius = &core.config().radius;

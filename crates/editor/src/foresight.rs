@@ -18,7 +18,7 @@ use crate::edit::EditPipeline;
 use crate::edit::relations::Others;
 use crate::editor::Editor;
 use crate::error::{EditorError, FieldError};
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::query::{QueryPipeline, check_query};
 use crate::states::AskedState;
 use crate::timing::milliseconds;
@@ -104,7 +104,7 @@ impl Core {
         self: &Arc<Self>,
         before: Arc<Snapshot>,
         (record, members, generation): (EditRecord, Vec<Member>, Generation),
-        picture: &Picture,
+        picture: &DecodedPicture,
     ) -> Result<(AskedState, AskedState), EditorError> {
         let base = Arc::clone(&before);
         let after = blocking(move || Ok(base.with_hypothetical(record, members, &generation)?)).await?;
@@ -121,7 +121,7 @@ impl Core {
         asking: (&CodebookName, CallContext),
         before: Arc<Snapshot>,
         edit: (EditRecord, Vec<Member>, Generation),
-        picture: &Picture,
+        picture: &DecodedPicture,
     ) -> Result<Vec<BrokenCanary>, EditorError> {
         let (before, after) = self.with_and_without(before, edit, picture).await?;
         let broken = self.broken_canaries(asking, (&before, &after)).await?;
@@ -176,7 +176,8 @@ impl Editor {
             after.snapshot.edit(id).ok_or(EditorError::Internal("an edit is not where it was put"))?;
         let mut others = Others::of(&after.snapshot, tried);
         let seen = (before.snapshot.as_ref(), &mut others.conflicts);
-        pipeline.foreseen_contradictions(seen, tried, &picture).await?;
+        let asking = QueryPipeline { core, codebook, call, events: None };
+        asking.foreseen_contradictions(seen, tried, &picture).await?;
         Ok(DryRunOutcome {
             revision,
             warnings,

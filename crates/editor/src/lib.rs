@@ -60,7 +60,6 @@
 //! ```
 
 mod archive;
-mod backgrounds;
 mod browse;
 mod conflicts;
 mod core;
@@ -68,38 +67,33 @@ mod core;
 mod decay_tests;
 mod edit;
 mod editor;
-mod embed;
 #[cfg(test)]
 mod embed_tests;
 mod entries;
 mod erase;
-mod error;
-mod failure;
 mod firings;
 mod foresight;
 mod generations;
 mod modularity;
-mod paraphrase;
-mod pictures;
-mod prepared_chat;
 mod query;
 mod question_log;
 mod reembed;
 mod retention;
-mod retry;
 mod reverts;
 mod review;
 mod states;
-mod stream;
 #[cfg(test)]
 mod testing;
 mod timing;
-mod token_budget;
 mod training_data;
 mod validate;
-mod visual_entailment;
 
+use reasonedit_asking::{
+    answer, backgrounds, embed, paraphrase, patchify, pictures, prepared_chat, retry, stream, token_budget,
+    visual_entailment,
+};
 use reasonedit_editor_config::{self as config, prompts};
+use reasonedit_editor_error as error;
 use reasonedit_editor_types as types;
 
 pub use archive::{ImportOptions, ImportSummary, ImportWatch};

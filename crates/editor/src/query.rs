@@ -6,17 +6,16 @@
 //! 3. embed the question, and search the codebook ([`retrieve`]) among what bears on it ([`relevance`]);
 //! 4. verify on the picture, and withhold what it doesn't bear out ([`verify`], [`telling_apart`]);
 //! 5. assemble: as many facts as there is room for, nearest first (`token_budget`, `prepared_chat`);
-//! 6. answer ([`answer`]), a reasoning model behind what it thinks ([`thinking`]).
+//! 6. answer ([`answer`]), a reasoning model behind what it thinks (`thinking`).
 //!
 //! `POST /query`, its stream, conversations and the question after an edit all go through here.
 
-mod answer;
 mod compare;
 mod prepare;
 mod relevance;
+mod remembered;
 mod retrieve;
 mod telling_apart;
-mod thinking;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -27,24 +26,25 @@ use reasonedit_codebook::{CodebookName, Fact, Opinion, Relevant, Retrieval, Snap
 use reasonedit_imaging::PixelRules;
 use reasonedit_inference::Conversation;
 
+use crate::answer::{self, ModelAnswer};
 use crate::core::Core;
 use crate::error::EditorError;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::prepared_chat::{PreparedChat, asked_text};
 use crate::question_log::LoggedQuestion;
 use crate::states::AskedState;
-use crate::stream::Events;
+use crate::stream::EventSender;
 use crate::timing::milliseconds;
 use crate::token_budget::{ReplyLength, TokenBudget};
 use crate::types::{CallContext, QueryEvent, QueryOutcome, RetrievalOverride, Verification};
 use crate::visual_entailment::EntailmentJudge;
 
-use answer::Answer;
 pub(crate) use prepare::{PreparedQuery, check_chat, check_query};
 use relevance::{AskedTexts, Looks};
 pub(crate) use relevance::{CalibrationSlot, RelevanceGate};
+pub(crate) use remembered::Remembered;
 use retrieve::{Found, RetrievalPlan, Retrieved};
-pub(crate) use telling_apart::{Remembered, TellingApart};
+pub(crate) use telling_apart::TellingApart;
 
 /// How long firings are collected before they are written: a write reaches the disk, and a busy edit fires
 /// with every query.
@@ -56,7 +56,7 @@ pub(crate) struct QueryPipeline<'a> {
     pub(crate) codebook: &'a CodebookName,
     pub(crate) call: CallContext,
     /// Who is told what comes meanwhile.
-    pub(crate) events: Option<&'a Events>,
+    pub(crate) events: Option<&'a EventSender>,
 }
 
 /// What lies near a question in a state.
@@ -156,7 +156,7 @@ impl QueryPipeline<'_> {
     /// Stages 3 and 4: embeds, searches, verifies. Without picture or question nothing is found.
     pub(crate) async fn look_up(
         &self,
-        about: Option<(&Picture, &str)>,
+        about: Option<(&DecodedPicture, &str)>,
         wishes: &RetrievalOverride,
     ) -> Result<Retrieved, EditorError> {
         let plan = RetrievalPlan::new(self.core.config(), wishes);
@@ -224,7 +224,7 @@ impl QueryPipeline<'_> {
     /// A busy or failing engine.
     pub(crate) async fn nearby(
         &self,
-        picture: &Picture,
+        picture: &DecodedPicture,
         question: &str,
     ) -> Result<Option<Nearby>, EditorError> {
         let Some(book) = self.core.existing(self.codebook)? else { return Ok(None) };
@@ -244,7 +244,7 @@ impl QueryPipeline<'_> {
     async fn withhold(
         &self,
         state: &AskedState,
-        picture: &Picture,
+        picture: &DecodedPicture,
         relevant: Option<&Relevant>,
         report: &mut Retrieval,
         k: usize,
@@ -283,7 +283,7 @@ impl QueryPipeline<'_> {
         query: &PreparedQuery,
         prompt: Conversation,
         retrieved: &Retrieved,
-    ) -> Result<(Answer, Option<Answer>), EditorError> {
+    ) -> Result<(ModelAnswer, Option<ModelAnswer>), EditorError> {
         let (engine, options) = (self.core.engine(), self.call.options());
         let plain = || query.chat.with([]);
         let reply = query.reply();
@@ -330,7 +330,7 @@ impl QueryPipeline<'_> {
         let reply = answer::ReplySettings::plain(config.max_tokens, config.max_thinking_tokens);
         if !choices.is_empty() {
             let answers = answer::choose(engine, prompts, choices, reply, None, options).await?;
-            return Ok(answers.iter().map(Answer::opinion).collect());
+            return Ok(answers.iter().map(ModelAnswer::opinion).collect());
         }
         let mut opinions = Vec::with_capacity(prompts.len());
         for prompt in prompts {
@@ -373,8 +373,8 @@ fn outcome(
     query: PreparedQuery,
     prompt: String,
     retrieved: Retrieved,
-    answer: Answer,
-    unedited: Option<Answer>,
+    answer: ModelAnswer,
+    unedited: Option<ModelAnswer>,
     answer_ms: f64,
 ) -> QueryOutcome {
     QueryOutcome {

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::QuestionLogConfig;
 use crate::error::EditorError;
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 
 /// Questions that wait to be written at a time; more are left out, so that a flood costs no memory.
 const WAITING: usize = 64;
@@ -35,7 +35,7 @@ impl Deref for QuestionLog {
 /// A question as it was asked.
 pub(crate) struct LoggedQuestion {
     pub(crate) codebook: CodebookName,
-    pub(crate) picture: Picture,
+    pub(crate) picture: DecodedPicture,
     pub(crate) question: String,
     pub(crate) choices: Vec<String>,
     pub(crate) key: Option<(GenerationId, Arc<[f32]>)>,

@@ -17,7 +17,7 @@ use ulid::Ulid;
 
 use crate::config::HypotheticalConfig;
 use crate::error::EditorError;
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 use crate::query::CalibrationSlot;
 
 /// How long a question waits for memory that others hold.
@@ -37,7 +37,7 @@ pub(crate) struct Hypothetical {
     /// Proposals that were to be taken as approved and don't wait.
     decided: Vec<Ulid>,
     /// The picture of an edit that is tried: it is stored nowhere.
-    tried: Option<Picture>,
+    tried: Option<DecodedPicture>,
     /// What bears on questions there, without and with verification.
     calibrated: [CalibrationSlot; 2],
     #[expect(dead_code, reason = "given back when the last question about it is answered")]
@@ -99,7 +99,7 @@ impl AskedState {
     }
 
     /// The picture of the edit that is tried there, if one is.
-    pub(crate) fn tried(&self) -> Option<&Picture> {
+    pub(crate) fn tried(&self) -> Option<&DecodedPicture> {
         self.hypothetical.as_ref()?.tried.as_ref()
     }
 

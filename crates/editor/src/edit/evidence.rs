@@ -6,9 +6,10 @@ use std::time::Instant;
 use reasonedit_codebook::{CodebookName, Evidence, EvidenceSource, Statement};
 use reasonedit_inference::CallOptions;
 
-use super::{DecodedEdit, patchify};
+use super::DecodedEdit;
 use crate::core::Core;
 use crate::error::EditorError;
+use crate::patchify;
 use crate::timing::milliseconds;
 use crate::types::{CallContext, EvidenceFound, ImageSource};
 use crate::validate;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reasonedit_codebook::{Codebook, CodebookName, EditId};
 
 use super::relations::Others;
-use crate::conflicts;
+use crate::conflicts::telling;
 use crate::core::Core;
 use crate::error::EditorError;
 use crate::firings::StoredOutcome;
@@ -64,7 +64,7 @@ pub(crate) fn read(core: &Core, book: &Codebook, id: EditId) -> Result<EditView,
         replayed: false,
         record,
     };
-    conflicts::tell(core, book.name(), &snapshot, &mut view);
+    telling::tell(core, book.name(), &snapshot, &mut view);
     Ok(view)
 }
 

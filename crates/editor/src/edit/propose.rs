@@ -9,7 +9,7 @@ use super::amend::Base;
 use super::{EditPipeline, relations};
 use crate::core::Turn;
 use crate::error::EditorError;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::types::{Amendment, EditRequest, EditView, IdempotencyKey};
 use crate::validate;
 
@@ -140,7 +140,11 @@ impl EditPipeline<'_> {
     }
 
     /// What can be seen of an edit without the model: its picture, its boxes, whether it may stand.
-    async fn checked(&self, request: EditRequest, relations: Relations) -> Result<Picture, EditorError> {
+    async fn checked(
+        &self,
+        request: EditRequest,
+        relations: Relations,
+    ) -> Result<DecodedPicture, EditorError> {
         let embedder = self.core.embedder_of(self.codebook)?;
         let edit = self.decode(request, relations, &embedder, self.call.flow).await?;
         self.admit(&edit)?;

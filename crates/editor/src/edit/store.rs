@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::embed::Embedder;
 use crate::entries::EntryMaker;
 use crate::error::EditorError;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 
 /// An edit ready to be stored: its record, its members, and the embedding that these were made with.
 pub(crate) struct PreparedEdit {
@@ -24,7 +24,7 @@ pub(crate) async fn commit(
     core: &Arc<Core>,
     codebook: &CodebookName,
     edit: PreparedEdit,
-    picture: &Picture,
+    picture: &DecodedPicture,
     options: CallOptions,
 ) -> Result<(EditRecord, AppliedEdit), EditorError> {
     let PreparedEdit { mut record, mut members, mut embedder } = edit;

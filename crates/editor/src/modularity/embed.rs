@@ -19,7 +19,7 @@ use crate::editor::Editor;
 use crate::entries::bounded;
 use crate::error::EditorError;
 use crate::paraphrase::paraphrases;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::retry::retry_when_full;
 
 /// Pictures or pairs handed to the engine at once. A question that comes waits for what is being computed:
@@ -279,7 +279,7 @@ impl<'a> Measurer<'a> {
     async fn pictures_of(
         &self,
         draw: &Draw,
-        originals: Vec<Picture>,
+        originals: Vec<DecodedPicture>,
         foreign: Vec<KeyedImage>,
         run: u64,
     ) -> Result<Vec<KeyedImage>, EditorError> {

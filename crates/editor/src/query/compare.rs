@@ -10,7 +10,7 @@ use reasonedit_questions::QuestionKey;
 use super::QueryPipeline;
 use super::retrieve::{self, Found, RetrievalPlan};
 use crate::error::EditorError;
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 use crate::prepared_chat::PreparedChat;
 use crate::states::AskedState;
 use crate::token_budget::ReplyLength;
@@ -27,11 +27,11 @@ pub(crate) struct Compared {
 struct Lazy<'a> {
     pipeline: &'a QueryPipeline<'a>,
     question: &'a ComparedQuestion,
-    seen: Option<Picture>,
+    seen: Option<DecodedPicture>,
 }
 
 impl Lazy<'_> {
-    async fn picture(&mut self, state: &AskedState) -> Result<Picture, EditorError> {
+    async fn picture(&mut self, state: &AskedState) -> Result<DecodedPicture, EditorError> {
         if let Some(seen) = &self.seen {
             return Ok(seen.clone());
         }

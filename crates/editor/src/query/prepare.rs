@@ -7,7 +7,7 @@ use reasonedit_inference::constrain::CompiledForm;
 use reasonedit_inference::{EngineError, Flow};
 use reasonedit_text::Warning;
 
-use super::answer::ReplySettings;
+use crate::answer::ReplySettings;
 use crate::config::EditorConfig;
 use crate::core::Core;
 use crate::error::EditorError;

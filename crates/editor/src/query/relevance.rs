@@ -15,7 +15,7 @@ use reasonedit_verification::{Grounds, Judged};
 
 use crate::config::RetrievalConfig;
 use crate::error::EditorError;
-use crate::pictures::{Picture, Pictures, blocking};
+use crate::pictures::{DecodedPicture, PictureDecoder, blocking};
 use crate::types::ImageSource;
 use crate::visual_entailment::EntailmentJudge;
 
@@ -43,11 +43,11 @@ pub(crate) struct RelevanceGate {
 #[derive(Clone, Copy)]
 pub(super) struct Looks<'a> {
     pub(super) judge: EntailmentJudge<'a>,
-    pub(super) pictures: &'a Arc<Pictures>,
+    pub(super) pictures: &'a Arc<PictureDecoder>,
     /// How their samples are read.
     pub(super) rules: PixelRules,
     /// The picture of an edit that is tried, which is stored nowhere.
-    pub(super) tried: Option<&'a Picture>,
+    pub(super) tried: Option<&'a DecodedPicture>,
 }
 
 /// The state of a codebook whose edits questions are held against.

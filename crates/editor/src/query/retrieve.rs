@@ -11,7 +11,7 @@ use reasonedit_text::Warning;
 use crate::config::EditorConfig;
 use crate::core::Core;
 use crate::error::EditorError;
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::timing::milliseconds;
 use crate::types::{QueryEvent, RetrievalOverride, Verification};
 
@@ -118,7 +118,7 @@ pub(super) fn name_as_known(snapshot: &Snapshot, edits: &mut Vec<EditId>) {
 pub(super) struct EmbeddedQuestion {
     pub(super) key: Arc<[f32]>,
     /// As the codebook's keys see it.
-    pub(super) picture: Picture,
+    pub(super) picture: DecodedPicture,
     pub(super) queue_ms: f64,
     pub(super) embed_ms: f64,
 }
@@ -130,7 +130,7 @@ pub(super) struct EmbeddedQuestion {
 pub(super) async fn embed(
     core: &Core,
     snapshot: &Snapshot,
-    picture: &Picture,
+    picture: &DecodedPicture,
     question: &str,
     options: CallOptions,
 ) -> Result<EmbeddedQuestion, EditorError> {

@@ -3,11 +3,9 @@
 //! doesn't change.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use reasonedit_codebook::{EditId, EditRecord, ImageId, Snapshot};
+use reasonedit_codebook::{EditId, EditRecord, Snapshot};
 use reasonedit_contradiction::{Axis, Reading};
 use reasonedit_imaging::PixelBox;
 use reasonedit_inference::{Pooling, TapName, TapStage};
@@ -16,43 +14,16 @@ use reasonedit_text::canonical;
 use reasonedit_verification::{Apart, Contender, Dispute, Grounds, Judged, Verdict, undecided, verdict};
 
 use super::relevance::Looks;
+use super::remembered::{Views, remember};
 use crate::core::Core;
 use crate::error::EditorError;
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 use crate::types::ImageSource;
 
 /// Statements of each of two edits that the model is asked about at most, to tell them apart.
 const STATEMENTS: usize = 4;
-/// Things of a kind that are remembered at most.
-const REMEMBERED: usize = 1 << 16;
 /// Log-odds are of probabilities between this and one minus this.
 const LEAST: f64 = 1e-6;
-
-/// What tells edits apart and doesn't change: of texts and of stored pictures.
-#[derive(Default)]
-pub(crate) struct Remembered {
-    /// Embeddings of questions, of length one, by their text.
-    questions: Mutex<HashMap<String, Arc<[f32]>>>,
-    /// What the model says of a statement on an edit's picture.
-    opinions: Mutex<HashMap<(ImageId, String), Option<f64>>>,
-    /// Embeddings of pictures or of their halves at a tap.
-    views: Mutex<HashMap<ViewName, Views>>,
-}
-
-/// A picture at a tap, or its halves along an axis.
-type ViewName = (ImageId, TapName, Option<Axis>);
-
-/// The parts of a picture that are compared.
-type Views = Arc<Vec<Vec<f32>>>;
-
-/// Keeps what was found; all of it is forgotten when there is too much.
-fn remember<K: Hash + Eq, V>(known: &Mutex<HashMap<K, V>>, found: impl IntoIterator<Item = (K, V)>) {
-    let mut known = known.lock();
-    if known.len() >= REMEMBERED {
-        known.clear();
-    }
-    known.extend(found);
-}
 
 /// Tells edits of a state of a codebook apart.
 pub(crate) struct TellingApart<'a> {
@@ -120,7 +91,7 @@ impl TellingApart<'_> {
     pub(super) async fn standing<'d, 'a>(
         &self,
         dispute: &'d Dispute<'a>,
-        picture: &Picture,
+        picture: &DecodedPicture,
         judged: &Judged<'_>,
     ) -> Result<Option<&'d Contender<'a>>, EditorError> {
         let config = &self.core.config().retrieval.verify.disputes;
@@ -147,7 +118,7 @@ impl TellingApart<'_> {
     async fn compare(
         &self,
         (one, other): (&Contender<'_>, &Contender<'_>),
-        picture: &Picture,
+        picture: &DecodedPicture,
         judged: &Judged<'_>,
     ) -> Result<Apart, EditorError> {
         let axis = one.differs_from(other).and_then(|difference| difference.axis);
@@ -183,7 +154,7 @@ impl TellingApart<'_> {
     /// asked about all.
     async fn said(
         &self,
-        shown: &Picture,
+        shown: &DecodedPicture,
         is_asked: bool,
         judged: &Judged<'_>,
         (ours, theirs): (&[String], &[String]),
@@ -224,7 +195,7 @@ impl TellingApart<'_> {
     pub(crate) async fn support(
         &self,
         grounds: &Grounds<'_>,
-        shown: &Picture,
+        shown: &DecodedPicture,
     ) -> Result<Option<f64>, EditorError> {
         let texts: Vec<&str> = grounds.statements.iter().map(|ground| ground.text).collect();
         if texts.is_empty() {
@@ -236,7 +207,10 @@ impl TellingApart<'_> {
     }
 
     /// The picture of an edit; `None` where it isn't there any more.
-    pub(crate) async fn picture_of(&self, record: &EditRecord) -> Result<Option<Picture>, EditorError> {
+    pub(crate) async fn picture_of(
+        &self,
+        record: &EditRecord,
+    ) -> Result<Option<DecodedPicture>, EditorError> {
         let (looks, id) = (self.looks, record.image.id);
         match looks.tried.filter(|tried| tried.id == id) {
             Some(tried) => looks.pictures.under(tried, looks.rules).await.map(Some),
@@ -261,7 +235,7 @@ impl TellingApart<'_> {
     /// A picture, or both halves along an axis, as the model sees them.
     async fn views(
         &self,
-        picture: &Picture,
+        picture: &DecodedPicture,
         tap: &TapName,
         axis: Option<Axis>,
         keep: bool,
@@ -315,6 +289,3 @@ fn log_odds(p: f64) -> f64 {
     let p = p.clamp(LEAST, 1.0 - LEAST);
     (p / (1.0 - p)).ln()
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,7 +8,7 @@ use reasonedit_verification::{Grounds, Judged, Settled, Verifier};
 
 use super::telling_apart::TellingApart;
 use crate::error::EditorError;
-use crate::pictures::Picture;
+use crate::pictures::DecodedPicture;
 use crate::types::Verification;
 
 /// Times that the model is asked at most: where there is no room for all statements, the second time only
@@ -20,7 +20,7 @@ const ROUNDS: usize = 2;
 /// and tells about the others. Returns also the milliseconds that the questions waited for the engine.
 pub(super) async fn withhold(
     apart: &TellingApart<'_>,
-    picture: &Picture,
+    picture: &DecodedPicture,
     relevant: Option<&Relevant>,
     retrieval: &mut Retrieval,
     k: usize,

@@ -12,7 +12,7 @@ use super::{AskedState, Hypothetical, IDLE, StateName};
 use crate::core::Core;
 use crate::edit::EditPipeline;
 use crate::error::{EditorError, FieldError};
-use crate::pictures::{Picture, blocking};
+use crate::pictures::{DecodedPicture, blocking};
 use crate::types::{CallContext, RetrievalOverride};
 
 impl Core {
@@ -114,7 +114,7 @@ impl Core {
     pub(crate) async fn supposed(
         &self,
         snapshot: Arc<Snapshot>,
-        tried: Option<&Picture>,
+        tried: Option<&DecodedPicture>,
     ) -> Result<AskedState, EditorError> {
         let held = self.states().room(snapshot.vector_bytes()).await?;
         let state = Hypothetical {
