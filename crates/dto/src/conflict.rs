@@ -1,11 +1,9 @@
 //! Edits that contradict each other.
 
 use reasonedit_api::{EditIdInput, rfc3339};
-use reasonedit_editor::{ConflictReason, ConflictView, Decision, Resolution};
+use reasonedit_editor::{Conflict, ConflictReason, ConflictView, Contradiction, Decision, Resolution};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-use crate::edit::ConflictDto;
 
 /// What two edits disagree in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -83,6 +81,66 @@ impl From<&Resolution> for ResolutionDto {
             note: resolution.note.clone(),
             by: resolution.by.clone(),
             at: rfc3339(resolution.at),
+        }
+    }
+}
+
+/// Another edit, mostly about the same picture and question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Conflict)]
+pub struct ConflictDto {
+    /// Its ULID.
+    #[schema(example = "01KAEJ5W5M3H5C1T5P2R7Q8Y9Z")]
+    pub edit_id: String,
+    /// Its answer.
+    pub answer: String,
+    /// Who made it.
+    pub author: Option<String>,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// How the two contradict each other; absent where they were not held against each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub contradiction: Option<ContradictionDto>,
+}
+
+/// How an edit and another contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Contradiction)]
+pub struct ContradictionDto {
+    /// ULID of the pair, for `/conflicts/{id}`; `null` in a dry run.
+    pub id: Option<String>,
+    /// What they disagree in.
+    pub reason: ConflictReasonDto,
+    /// What this edit says.
+    pub says: String,
+    /// What the other says against it.
+    pub other_says: String,
+    /// What was decided about the pair; `null` where nothing was.
+    pub resolution: Option<ResolutionDto>,
+}
+
+impl From<&Contradiction> for ContradictionDto {
+    fn from(found: &Contradiction) -> Self {
+        Self {
+            id: found.id.map(|id| id.to_string()),
+            reason: found.reason.into(),
+            says: found.says.clone(),
+            other_says: found.other_says.clone(),
+            resolution: found.resolution.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&Conflict> for ConflictDto {
+    fn from(conflict: &Conflict) -> Self {
+        Self {
+            edit_id: conflict.edit_id.to_string(),
+            answer: conflict.answer.clone(),
+            author: conflict.author.clone(),
+            created_at: rfc3339(conflict.created_at),
+            contradiction: conflict.found.as_ref().map(Into::into),
         }
     }
 }

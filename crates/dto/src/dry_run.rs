@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::canary::BrokenCanaryDto;
-use crate::edit::ConflictDto;
+use crate::conflict::ConflictDto;
 use crate::edit_input::EditInput;
 
 /// An edit, and the questions that it is tried on.

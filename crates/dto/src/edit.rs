@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use reasonedit_editor::{
-    Absence, AbsentReason, Conflict, Contradiction, EditRecord, EditView, EntryView, Evidence,
-    EvidenceSource, ImageInfo,
+    Absence, AbsentReason, EditRecord, EditView, EntryView, Evidence, EvidenceSource, ImageInfo,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::canary::BrokenCanaryDto;
-use crate::conflict::{ConflictReasonDto, ResolutionDto};
+use crate::conflict::ConflictDto;
 use reasonedit_api::{KindDto, Metadata, OpinionDto, WarningDto, rfc3339, rounded};
 
 use crate::standing::{EditVersionDto, OnConflictDto};
@@ -128,66 +127,6 @@ impl From<&Absence> for AbsenceDto {
             AbsentReason::NotKept => AbsentReasonDto::NotKept,
         };
         Self { reason, detail: absence.detail.clone() }
-    }
-}
-
-/// Another edit, mostly about the same picture and question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Conflict)]
-pub struct ConflictDto {
-    /// Its ULID.
-    #[schema(example = "01KAEJ5W5M3H5C1T5P2R7Q8Y9Z")]
-    pub edit_id: String,
-    /// Its answer.
-    pub answer: String,
-    /// Who made it.
-    pub author: Option<String>,
-    /// When it was made.
-    #[schema(format = DateTime)]
-    pub created_at: String,
-    /// How the two contradict each other; absent where they were not held against each other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub contradiction: Option<ContradictionDto>,
-}
-
-/// How an edit and another contradict each other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Contradiction)]
-pub struct ContradictionDto {
-    /// ULID of the pair, for `/conflicts/{id}`; `null` in a dry run.
-    pub id: Option<String>,
-    /// What they disagree in.
-    pub reason: ConflictReasonDto,
-    /// What this edit says.
-    pub says: String,
-    /// What the other says against it.
-    pub other_says: String,
-    /// What was decided about the pair; `null` where nothing was.
-    pub resolution: Option<ResolutionDto>,
-}
-
-impl From<&Contradiction> for ContradictionDto {
-    fn from(found: &Contradiction) -> Self {
-        Self {
-            id: found.id.map(|id| id.to_string()),
-            reason: found.reason.into(),
-            says: found.says.clone(),
-            other_says: found.other_says.clone(),
-            resolution: found.resolution.as_ref().map(Into::into),
-        }
-    }
-}
-
-impl From<&Conflict> for ConflictDto {
-    fn from(conflict: &Conflict) -> Self {
-        Self {
-            edit_id: conflict.edit_id.to_string(),
-            answer: conflict.answer.clone(),
-            author: conflict.author.clone(),
-            created_at: rfc3339(conflict.created_at),
-            contradiction: conflict.found.as_ref().map(Into::into),
-        }
     }
 }
 

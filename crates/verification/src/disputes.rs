@@ -19,7 +19,7 @@ use reasonedit_editor_types::WithheldReason;
 use reasonedit_text::canonical;
 
 use crate::claims::{Claim, Grounds};
-use crate::verifier::Word;
+use crate::support::Word;
 
 /// An edit that answers a question that others answer otherwise.
 #[derive(Clone, Debug)]

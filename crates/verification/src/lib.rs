@@ -20,6 +20,7 @@
 mod claims;
 mod disputes;
 mod questions;
+mod support;
 mod verifier;
 
 pub use claims::{Ground, Grounds, Judged};

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use reasonedit_codebook::ImageId;
+use reasonedit_editor_config::VerifyConfig;
 
-use crate::Verifier;
 use crate::claims::{Claim, Grounds, Judged};
 
 /// What can be asked about.
@@ -65,61 +65,64 @@ impl<'a> Subject<'a> {
     }
 }
 
-impl<'a> Verifier<'a> {
-    /// The next statements to ask about, given what the model has said already: all, where there is room.
-    /// Where there is not, half of the room goes to one telling statement of every subject, and then the rest
-    /// to what is left to ask about those that this has not refuted.
-    pub fn questions(&self, judged: &Judged<'a>) -> Vec<&'a str> {
-        let room = self.config.statements;
-        if !judged.is_empty() {
-            return self.rest(judged, room.saturating_sub(judged.len()));
-        }
-        let all = new(self.subjects.iter().flat_map(|subject| subject.statements()), &Judged::new(), &[]);
-        if all.len() <= room {
-            return all;
-        }
-        let most = (room / 2).max(1).min(room);
-        let mut first: Vec<&'a str> = Vec::new();
-        for subject in &self.subjects {
-            let Some(text) = subject.cheapest(&first).filter(|text| !first.contains(text)) else { continue };
-            if first.len() == most {
-                break;
-            }
-            first.push(text);
-        }
-        if first.is_empty() { self.rest(judged, room) } else { first }
+/// The next statements to ask about, given what the model has said already: all, where there is room. Where
+/// there is not, half of the room goes to one telling statement of every subject, and then the rest to what
+/// is left to ask about those that this has not refuted.
+pub(crate) fn next<'a>(config: &VerifyConfig, subjects: &[Subject<'a>], judged: &Judged<'a>) -> Vec<&'a str> {
+    let room = config.statements;
+    if !judged.is_empty() {
+        return rest(config, subjects, judged, room.saturating_sub(judged.len()));
     }
+    let all = new(subjects.iter().flat_map(|subject| subject.statements()), &Judged::new(), &[]);
+    if all.len() <= room {
+        return all;
+    }
+    let most = (room / 2).max(1).min(room);
+    let mut first: Vec<&'a str> = Vec::new();
+    for subject in subjects {
+        let Some(text) = subject.cheapest(&first).filter(|text| !first.contains(text)) else { continue };
+        if first.len() == most {
+            break;
+        }
+        first.push(text);
+    }
+    if first.is_empty() { rest(config, subjects, judged, room) } else { first }
+}
 
-    /// What is left to ask about, subject by subject, each as a whole: what was asked about in part must not
-    /// be taken for judged. The nearest edit is judged by as many of its statements as there is room for.
-    fn rest(&self, judged: &Judged<'a>, room: usize) -> Vec<&'a str> {
-        let mut questions: Vec<&'a str> = Vec::new();
-        for subject in &self.subjects {
-            let mut more = new(subject.statements().into_iter(), judged, &questions);
-            let left = room - questions.len();
-            if let Subject::Edit(grounds) = subject {
-                if grounds.is_refuted(judged, self.config.min_edit_support) {
-                    continue;
-                }
-                if self.is_nearest(grounds) {
-                    more.truncate(left);
-                }
+/// What is left to ask about, subject by subject, each as a whole: what was asked about in part must not be
+/// taken for judged. The nearest edit is judged by as many of its statements as there is room for.
+fn rest<'a>(
+    config: &VerifyConfig,
+    subjects: &[Subject<'a>],
+    judged: &Judged<'a>,
+    room: usize,
+) -> Vec<&'a str> {
+    let mut questions: Vec<&'a str> = Vec::new();
+    for subject in subjects {
+        let mut more = new(subject.statements().into_iter(), judged, &questions);
+        let left = room - questions.len();
+        if let Subject::Edit(grounds) = subject {
+            if grounds.is_refuted(judged, config.min_edit_support) {
+                continue;
             }
-            if more.len() <= left {
-                questions.append(&mut more);
+            if is_nearest(subjects, grounds) {
+                more.truncate(left);
             }
         }
-        questions
+        if more.len() <= left {
+            questions.append(&mut more);
+        }
     }
+    questions
+}
 
-    /// Whether it is the first edit that is asked about.
-    pub(crate) fn is_nearest(&self, grounds: &Grounds<'_>) -> bool {
-        let first = self.subjects.iter().find_map(|subject| match subject {
-            Subject::Edit(grounds) => Some(grounds.record.id),
-            Subject::Statement(_) => None,
-        });
-        first == Some(grounds.record.id)
-    }
+/// Whether it is the first edit that is asked about.
+pub(crate) fn is_nearest(subjects: &[Subject<'_>], grounds: &Grounds<'_>) -> bool {
+    let first = subjects.iter().find_map(|subject| match subject {
+        Subject::Edit(grounds) => Some(grounds.record.id),
+        Subject::Statement(_) => None,
+    });
+    first == Some(grounds.record.id)
 }
 
 /// The texts that are in neither, each once.

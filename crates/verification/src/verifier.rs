@@ -9,6 +9,7 @@ use reasonedit_editor_types::{Verification, Withheld, WithheldReason};
 use crate::claims::{self, Claim, Grounds, Judged, Source};
 use crate::disputes::{self, Dispute, Settled};
 use crate::questions::{self, Subject};
+use crate::support::{Support, Word};
 
 /// What was retrieved, by sentence, and the picture that it is held against.
 pub struct Verifier<'a> {
@@ -20,40 +21,6 @@ pub struct Verifier<'a> {
     pub(crate) subjects: Vec<Subject<'a>>,
     picture: ImageId,
 }
-
-/// How well the picture bears a sentence out, by the word of one edit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Support {
-    /// It was said of this very picture.
-    Own,
-    /// Probability that the picture shows it.
-    Shown(f64),
-    /// Mean of these probabilities over the statements of the edit.
-    Edit(f64),
-    /// Nothing that it rests on can be judged.
-    Unknown,
-}
-
-impl Support {
-    /// To compare with others.
-    pub(crate) fn weight(self) -> f64 {
-        match self {
-            Self::Own => f64::INFINITY,
-            Self::Shown(p) | Self::Edit(p) => p,
-            Self::Unknown => 0.0,
-        }
-    }
-
-    fn probability(self) -> Option<f64> {
-        match self {
-            Self::Shown(p) | Self::Edit(p) => Some(p),
-            Self::Own | Self::Unknown => None,
-        }
-    }
-}
-
-/// An edit that says a sentence, and how well the picture bears it out by that.
-pub(crate) type Word<'a> = (Source<'a>, Support);
 
 impl<'a> Verifier<'a> {
     /// For these candidates, each told of every key that holds it, and the edits that they are of, on a
@@ -67,6 +34,11 @@ impl<'a> Verifier<'a> {
         let claims = claims::claims(&candidates, edits, alone);
         let subjects = questions::subjects(&claims, picture);
         Self { config, candidates, claims, subjects, picture }
+    }
+
+    /// The next statements to ask the model about, given what it has said already; none: nothing is open.
+    pub fn questions(&self, judged: &Judged<'a>) -> Vec<&'a str> {
+        questions::next(self.config, &self.subjects, judged)
     }
 
     /// What every edit that says a sentence makes of it: a statement stands for itself, else its edits stand
@@ -99,7 +71,7 @@ impl<'a> Verifier<'a> {
     /// An edit by the statements that it rests on; `None` if there was no room to ask about them.
     fn word(&self, grounds: &Grounds<'_>, judged: &Judged<'a>) -> Option<Support> {
         let settled = grounds.all_asked(judged)
-            || self.is_nearest(grounds)
+            || questions::is_nearest(&self.subjects, grounds)
             || grounds.is_refuted(judged, self.config.min_edit_support);
         settled.then(|| grounds.mean(judged).map_or(Support::Unknown, Support::Edit))
     }
