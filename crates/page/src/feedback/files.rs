@@ -33,6 +33,7 @@ static FILES: &[File] = files![
     "icon.svg",
     "intake.js",
     "main.js",
+    "odds.js",
     "outcome.js",
     "parts.js",
     "picture.js",
