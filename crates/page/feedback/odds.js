@@ -56,5 +56,6 @@ export function contradicts(edit, { named, tag, kind }) {
       return el("li", {}, el("p", {}, named(one)),
         el("dl", { class: "facts-list" }, pair(t("odds.says"), t("frame.quoted", { text: says })), pair(t("odds.other-says"), t("frame.quoted", { text: against })),
           pair(t("odds.why"), why(reason)), pair(t("odds.state"), decided(edit, one))));
-    })));
+    })),
+    el("p", {}, el("a", { href: "#/review/contradictions" }, t("odds.all"))));
 }

@@ -1,4 +1,5 @@
-// Corrections that wait until a colleague has looked at them: those to decide about, one's own, and what was decided.
+// Corrections that wait until a colleague has looked at them: those to decide about, one's own, and what was decided;
+// and the way to those that contradict each other.
 
 import { announce, button, el, put, trouble, when } from "./dom.js";
 import { get, whoami } from "./api.js";
@@ -35,8 +36,8 @@ export function stateOf(proposal) {
 export async function showWay() {
   const link = document.querySelector('[data-page="review"]');
   try {
-    const { proposals } = await get("/proposals", { limit: 1 });
-    link.hidden = proposals.length === 0;
+    const [{ proposals }, { conflicts }] = await Promise.all([get("/proposals", { limit: 1 }), get("/conflicts", { limit: 1 })]);
+    link.hidden = proposals.length === 0 && conflicts.length === 0;
   } catch {
     // What can't be asked for now is asked for when the page is opened.
   }
@@ -60,11 +61,28 @@ export async function showReview(root, signal) {
     title: t(decides ? "review.to-decide" : "review.of-others"), empty: t("review.to-decide.none"),
     query: { state: "waiting" }, shown: (one) => caller.name === null || !isOwn(one, caller), signal,
   });
+  const odds = el("div");
+  body.append(odds);
+  wayToContradictions(odds, signal);
   if (caller.name !== null) await listing(body, { title: t("review.mine"), empty: t("review.mine.none"), query: { author: caller.name }, shown: () => true, signal });
   await listing(body, {
     title: t("review.decided"), empty: t("review.decided.none"), query: {},
     shown: (one) => one.state !== "waiting" && (caller.name === null || !isOwn(one, caller)), signal,
   });
+}
+
+/** The way to what contradicts each other; nothing where nothing does. */
+async function wayToContradictions(root, signal) {
+  try {
+    const { conflicts, next_cursor: next } = await get("/conflicts", { open: "true", limit: 50 }, { signal });
+    const n = conflicts.length;
+    if (n === 0 && (await get("/conflicts", { limit: 1 }, { signal })).conflicts.length === 0) return;
+    put(root, el("section", { class: "listing" }, el("h2", {}, t("odds.part")),
+      el("div", { class: n > 0 ? "note" : "card" }, el("p", {}, n === 0 ? t("odds.way.none") : t(next ? "odds.way.many" : "odds.way", { n })),
+        el("p", {}, el("a", { href: "#/review/contradictions" }, t("odds.page"))))));
+  } catch (error) {
+    if (error.name !== "AbortError") put(root, trouble(error));
+  }
 }
 
 /** One list with its heading, a page at a time; of a page what `shown` says is shown. */

@@ -22,6 +22,7 @@ static FILES: &[File] = files![
     "api.js",
     "ask.js",
     "base.css",
+    "contradictions.js",
     "correct.js",
     "dialog.js",
     "dom.js",
