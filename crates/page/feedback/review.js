@@ -61,7 +61,7 @@ export async function showReview(root, signal) {
     title: t(decides ? "review.to-decide" : "review.of-others"), empty: t("review.to-decide.none"),
     query: { state: "waiting" }, shown: (one) => caller.name === null || !isOwn(one, caller), signal,
   });
-  const odds = el("div");
+  const odds = el("section", { class: "listing", hidden: true });
   body.append(odds);
   wayToContradictions(odds, signal);
   if (caller.name !== null) await listing(body, { title: t("review.mine"), empty: t("review.mine.none"), query: { author: caller.name }, shown: () => true, signal });
@@ -77,11 +77,14 @@ async function wayToContradictions(root, signal) {
     const { conflicts, next_cursor: next } = await get("/conflicts", { open: "true", limit: 50 }, { signal });
     const n = conflicts.length;
     if (n === 0 && (await get("/conflicts", { limit: 1 }, { signal })).conflicts.length === 0) return;
-    put(root, el("section", { class: "listing" }, el("h2", {}, t("odds.part")),
-      el("div", { class: n > 0 ? "note" : "card" }, el("p", {}, n === 0 ? t("odds.way.none") : t(next ? "odds.way.many" : "odds.way", { n })),
-        el("p", {}, el("a", { href: "#/review/contradictions" }, t("odds.page"))))));
+    const so = n === 0 ? t("odds.way.none") : t(next ? "odds.way.many" : "odds.way", { n });
+    put(root, el("h2", {}, t("odds.part")), el("p", { class: n > 0 ? "note" : "hint" }, so),
+      el("p", {}, el("a", { href: "#/review/contradictions" }, t("odds.page"))));
+    root.hidden = false;
   } catch (error) {
-    if (error.name !== "AbortError") put(root, trouble(error));
+    if (error.name === "AbortError") return;
+    put(root, trouble(error));
+    root.hidden = false;
   }
 }
 
