@@ -6,7 +6,7 @@ import os
 import pytest
 from conftest import TOKEN, Watched
 from service import SAMPLES, Service, start, stop
-from test_page import main, said, settled, until
+from test_page import CHOICES, QUESTION, ask, main, said, settled, statement, until
 from test_review import seen_by
 
 pytestmark = pytest.mark.skipif("PAGE_URL" in os.environ, reason="needs a service of its own")
@@ -40,15 +40,15 @@ def part(page, title):
 
 
 def test_each_correction_tells_of_the_other(browser, ward):
-    one, other = ward["edits"]
+    one, _ = ward["edits"]
     tab = seen_by(browser, ward["kim"])
     page = tab.open(f"#/edits/{one['id']}")
     odds = part(page, "Contradicts what others said")
     odds.get_by_text("They name different sides.").wait_for()
     # Both stand: nothing is said to stand back.
     main(page).get_by_text("This correction stands. What contradicts it is listed below.").wait_for()
-    for said in (f"“{LEFT}”", f"“{RIGHT}”", "lee", "Nobody has decided yet; both stand."):
-        odds.get_by_text(said).wait_for()
+    for told in (f"“{LEFT}”", f"“{RIGHT}”", "lee", "Nobody has decided yet; both stand."):
+        odds.get_by_text(told).wait_for()
     settled(page)
     tab.shot("80-at-odds")
     odds.get_by_role("link", name="“the right part”").click()
@@ -178,4 +178,24 @@ def test_the_pairs_speak_the_readers_language(browser, ward, locale):
     text = page.inner_text("main")
     for english in ("Undecided", "Keep", "Both", "Ask", "asked", "pair.", "sides"):
         assert english not in text, text
+    tab.close()
+
+
+def test_what_was_just_saved_is_told_what_it_contradicts(browser, ward):
+    tab = seen_by(browser, ward["kim"])
+    page = tab.open()
+    ask(page, "specimen.jpg", QUESTION, CHOICES)
+    page.get_by_role("button", name="Correct it").click()
+    page.get_by_role("radio", name="pumpkin").check()
+    statement(page, 1).fill(RIGHT)
+    page.get_by_role("button", name="Save the correction").click()
+    page.get_by_role("heading", name="Correction saved").wait_for()
+    odds = page.locator(".made .odds")
+    odds.get_by_text(f"“{LEFT}”").wait_for()
+    assert page.get_by_text("stands again").count() == 0
+    settled(page)
+    tab.shot("91-just-saved")
+    page.get_by_role("button", name="Take it back").click()
+    page.get_by_role("heading", name="Correction taken back").wait_for()
+    assert odds.count() == 0
     tab.close()

@@ -1,5 +1,5 @@
-// Corrections that contradict each other, as pairs side by side: those that nobody has decided about, deciding,
-// and what was decided lately.
+// Corrections that contradict each other, as pairs side by side: those that nobody has decided about,
+// deciding, and what was decided lately.
 
 import { announce, button, el, field, put, trouble, when } from "./dom.js";
 import { change, get, getTagged, post, whoami } from "./api.js";
@@ -49,6 +49,8 @@ class Contradictions {
   async decided(pair, done) {
     announce(done);
     await this.load();
+    // Another page may have been opened meanwhile.
+    if (this.signal.aborted) return;
     const now = this.body.querySelector(`[data-pair="${pair.id}"] h3`) ?? this.root.querySelector("h1");
     now.focus();
   }
@@ -111,7 +113,8 @@ async function both(pair, signal) {
   }
 }
 
-/** The version that says what it says now. The newest may only have been kept against another, by whoever decided that. */
+// Keeping one makes a version of it in the name of whoever decides, who has said nothing of the picture.
+/** The version that says what it says now. */
 function saidIn(edit) {
   return edit.versions.findLast((one) => one.number === 1 || one.changed.length > 0) ?? edit;
 }
@@ -235,7 +238,7 @@ class Pair {
     await this.#resolve(pressed, { decision: "reopen" });
   }
 
-  /** Takes back the version by which the kept one stands in the place of the other; `false` if a later one is upon it. */
+  /** Takes back the version that stands in the place of the other; `false` if a later one is upon it. */
   async #bringBack({ keep, at }) {
     const other = this.pair.edits.find((one) => one.edit_id !== keep).edit_id;
     const { body: kept, tag } = await getTagged(`/edits/${keep}`);

@@ -1,5 +1,5 @@
-// Corrections that contradict each other: why they are at odds, what was decided about them, and what the page
-// of a correction tells of those that contradict it.
+// Corrections that contradict each other: why they are at odds, what was decided about them, and what the
+// page of a correction tells of those that contradict it.
 
 import { el, pair, uid, when } from "./dom.js";
 import { knows, rich, t } from "./words.js";

@@ -1,5 +1,5 @@
-// Corrections that wait until a colleague has looked at them: those to decide about, one's own, and what was decided;
-// and the way to those that contradict each other.
+// Corrections that wait until a colleague has looked at them: those to decide about, one's own, and what was
+// decided; and the way to those that contradict each other.
 
 import { announce, button, el, put, trouble, when } from "./dom.js";
 import { get, whoami } from "./api.js";
