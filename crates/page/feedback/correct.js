@@ -359,6 +359,7 @@ export class Correction {
       return;
     }
     this.saved = true;
+    if (edit.conflicts.some((one) => one.contradiction)) document.dispatchEvent(new Event("contradicted"));
     this.outcome = new Outcome(edit, {
       asked: this.asked,
       seen: { answer: this.answer.answer, probability: probabilityOf(this.answer) },

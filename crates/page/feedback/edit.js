@@ -8,7 +8,7 @@ import { showEntries } from "./entries.js";
 import { isExpert } from "./frame.js";
 import { stored } from "./picture.js";
 import { chip, expert, heading, meter, opinion, warned } from "./parts.js";
-import { standing, took } from "./standing.js";
+import { atOdds, standing, took } from "./standing.js";
 import { remember } from "./taken-back.js";
 import { duration, entitle, listed, percent, rich, t } from "./words.js";
 
@@ -38,7 +38,7 @@ export async function showEdit(root, id, signal, askAgain) {
     el("div", { class: "columns" },
       el("div", { class: "left" }, el("section", { class: "card pane", "aria-label": t("picture.title") }, el("div", { class: "frame" }, picture.root),
         el("p", { class: "caption" }, button(t("enlarge.open"), () => new Enlarged(picture, { title: t("picture.title") }), { class: "quiet small" })))),
-      el("div", { class: "right" }, corrected(edit), reasons(edit, picture), about(edit), entries)));
+      el("div", { class: "right" }, corrected(edit), atOdds(edit), reasons(edit, picture), about(edit), entries)));
   if (entries) await showEntries(entries, edit, signal);
 }
 

@@ -7,6 +7,7 @@ import { goToCodebook, isExpert, setUpFrame } from "./frame.js";
 import { watch } from "./watch.js";
 import { listed, t } from "./words.js";
 import { AskPage } from "./ask.js";
+import { showContradictions } from "./contradictions.js";
 import { showEdits } from "./edits.js";
 import { showEdit } from "./edit.js";
 import { showProposal } from "./proposal.js";
@@ -23,7 +24,10 @@ let leaving = null;
 /** The pages beside the first one, by the first part of the address: each fills `other` until `signal` says that it is left. */
 const PAGES = {
   edits: (id, params, signal) => (id ? showEdit(other, id, signal, again) : showEdits(other, params, signal)),
-  review: (id, params, signal) => (id ? showProposal(other, id, signal) : showReview(other, signal)),
+  review: (id, params, signal) => {
+    if (id === "contradictions") return showContradictions(other, signal);
+    return id ? showProposal(other, id, signal) : showReview(other, signal);
+  },
   topology: (id, params, signal) => showTopology(other, params, signal),
   status: (id, params, signal) => showStatus(other, signal),
 };
@@ -115,6 +119,7 @@ if (cameBack(BASE)) {
   document.addEventListener("token", showWho);
   document.addEventListener("codebook", showWay);
   document.addEventListener("proposed", showWay);
+  document.addEventListener("contradicted", showWay);
   window.addEventListener("hashchange", route);
   tokenShown();
   showWho();

@@ -3,7 +3,7 @@
 import { announce, button, el, put, trouble, when } from "./dom.js";
 import { codebookName, editOf, query, remove } from "./api.js";
 import { chip, expert, opinion, warned } from "./parts.js";
-import { inTheWay, standing } from "./standing.js";
+import { besideOthers, inTheWay } from "./standing.js";
 import { remember } from "./taken-back.js";
 import { duration, t } from "./words.js";
 
@@ -16,7 +16,7 @@ export class Outcome {
     this.said = t(saidOf(edit, took, seen));
     this.state = el("p", { class: took ? "good" : "note" }, this.said);
     this.way = el("div", { role: "status" });
-    this.stands = el("div", {}, edit.conflicts.length > 0 || edit.superseded_by ? standing(edit) : null);
+    this.stands = el("div", {}, besideOthers(edit));
     this.undo = button(t("outcome.undo"), () => this.#takeBack(), { class: "quiet" });
     this.actions = el("div", { class: "row end" }, this.undo, el("a", { class: "button quiet", href: `#/edits/${edit.id}` }, t("outcome.open")),
       button(t("ask.again"), again, { class: "primary" }));

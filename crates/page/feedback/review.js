@@ -1,4 +1,5 @@
-// Corrections that wait until a colleague has looked at them: those to decide about, one's own, and what was decided.
+// Corrections that wait until a colleague has looked at them: those to decide about, one's own, and what was
+// decided; and the way to those that contradict each other.
 
 import { announce, button, el, put, trouble, when } from "./dom.js";
 import { get, whoami } from "./api.js";
@@ -35,8 +36,8 @@ export function stateOf(proposal) {
 export async function showWay() {
   const link = document.querySelector('[data-page="review"]');
   try {
-    const { proposals } = await get("/proposals", { limit: 1 });
-    link.hidden = proposals.length === 0;
+    const [{ proposals }, { conflicts }] = await Promise.all([get("/proposals", { limit: 1 }), get("/conflicts", { limit: 1 })]);
+    link.hidden = proposals.length === 0 && conflicts.length === 0;
   } catch {
     // What can't be asked for now is asked for when the page is opened.
   }
@@ -60,11 +61,31 @@ export async function showReview(root, signal) {
     title: t(decides ? "review.to-decide" : "review.of-others"), empty: t("review.to-decide.none"),
     query: { state: "waiting" }, shown: (one) => caller.name === null || !isOwn(one, caller), signal,
   });
+  const odds = el("section", { class: "listing", hidden: true });
+  body.append(odds);
+  wayToContradictions(odds, signal);
   if (caller.name !== null) await listing(body, { title: t("review.mine"), empty: t("review.mine.none"), query: { author: caller.name }, shown: () => true, signal });
   await listing(body, {
     title: t("review.decided"), empty: t("review.decided.none"), query: {},
     shown: (one) => one.state !== "waiting" && (caller.name === null || !isOwn(one, caller)), signal,
   });
+}
+
+/** The way to what contradicts each other; nothing where nothing does. */
+async function wayToContradictions(root, signal) {
+  try {
+    const { conflicts, next_cursor: next } = await get("/conflicts", { open: "true", limit: 50 }, { signal });
+    const n = conflicts.length;
+    if (n === 0 && (await get("/conflicts", { limit: 1 }, { signal })).conflicts.length === 0) return;
+    const so = n === 0 ? t("odds.way.none") : t(next ? "odds.way.many" : "odds.way", { n });
+    put(root, el("h2", {}, t("odds.part")), el("p", { class: n > 0 ? "note" : "hint" }, so),
+      el("p", {}, el("a", { href: "#/review/contradictions" }, t("odds.page"))));
+    root.hidden = false;
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    put(root, trouble(error));
+    root.hidden = false;
+  }
 }
 
 /** One list with its heading, a page at a time; of a page what `shown` says is shown. */

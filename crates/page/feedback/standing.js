@@ -2,6 +2,7 @@
 
 import { el, when } from "./dom.js";
 import { hasToken, whoami } from "./api.js";
+import { contradicts, lost, older } from "./odds.js";
 import { chip } from "./parts.js";
 import { listed, percent, rich, t } from "./words.js";
 
@@ -56,13 +57,28 @@ export function used(edit) {
 
 /** What stands, and why. */
 export function standing(edit) {
-  const { superseded_by: newer, conflicts: older } = edit;
+  const newer = edit.superseded_by;
+  const behind = older(edit);
   if (newer) {
-    return el("div", { class: "standing replaced" }, el("p", {}, el("strong", {}, t("standing.replaced.long")), " ", t("standing.replaced.why")), others([newer]),
-      el("p", { class: "hint" }, t("standing.replaced.back")));
+    // What was decided to keep may be about another question and picture.
+    const why = lost(edit) ? "standing.replaced.decided" : "standing.replaced.why";
+    return el("div", { class: "standing replaced" }, el("p", {}, el("strong", {}, t("standing.replaced.long")), " ", t(why)), others([newer]),
+      el("p", { class: "hint" }, t(lost(edit) ? "standing.replaced.decided.back" : "standing.replaced.back")));
   }
-  return el("div", { class: "standing" }, el("p", {}, el("strong", {}, t("standing.stands.long")), " ", t(older.length > 0 ? "standing.stands.over" : "standing.stands.alone")),
-    older.length > 0 ? [others(older), el("p", { class: "hint" }, t("standing.stands.back"))] : null);
+  // What contradicts it may answer the same question about the same picture and stand beside it.
+  const so = behind.length > 0 ? "standing.stands.over" : edit.conflicts.length > 0 ? "standing.stands.odds" : "standing.stands.alone";
+  return el("div", { class: "standing" }, el("p", {}, el("strong", {}, t("standing.stands.long")), " ", t(so)),
+    behind.length > 0 ? [others(behind), el("p", { class: "hint" }, t("standing.stands.back"))] : null);
+}
+
+/** What contradicts it, on a card of its own. */
+export function atOdds(edit) {
+  return contradicts(edit, { named: other, tag: "h2", kind: "card" });
+}
+
+/** What is told of others where a correction was just saved. */
+export function besideOthers(edit) {
+  return [older(edit).length > 0 || edit.superseded_by ? standing(edit) : null, contradicts(edit, { named: other, tag: "h3", kind: "standing replaced" })];
 }
 
 /** What of others is in the way of a correction: corrections that speak for another answer. */
