@@ -449,7 +449,7 @@ impl Default for QuestionLogConfig {
 
 /// What becomes of older edits about the same picture and question that answer otherwise, where a request
 /// doesn't say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConflictConfig {
     /// In any codebook.
@@ -459,11 +459,19 @@ pub struct ConflictConfig {
     /// Whether edits are held against others when they are made, about the same picture and, where retrieval
     /// is verified, about other ones: what contradicts each other is told and listed.
     pub find: bool,
+    /// Questions about other pictures are the same from this cosine of their embeddings on. Lower than where
+    /// an answer is chosen: what each says has to hold on the picture of the other besides.
+    pub same_question: f64,
 }
 
 impl Default for ConflictConfig {
     fn default() -> Self {
-        Self { on_conflict: OnConflict::default(), codebooks: BTreeMap::new(), find: true }
+        Self {
+            on_conflict: OnConflict::default(),
+            codebooks: BTreeMap::new(),
+            find: true,
+            same_question: 0.7,
+        }
     }
 }
 

@@ -77,6 +77,10 @@ impl EditorConfig {
                 "retrieval.verify.disputes.same_question must lie between -1 and 1",
             ),
             (
+                (-1.0..=1.0).contains(&self.conflicts.same_question),
+                "conflicts.same_question must lie between -1 and 1",
+            ),
+            (
                 (2..=100).contains(&disputes.contenders),
                 "retrieval.verify.disputes.contenders must lie between 2 and 100",
             ),

@@ -106,11 +106,12 @@ impl Editor {
             };
             // Not what was said meanwhile, should it have been amended.
             let snapshot = self.core.existing(codebook)?.map(|book| book.snapshot());
-            let newest = snapshot.and_then(|state| state.newest_version(kept)).map(|version| vec![version]);
+            let newest = snapshot.as_ref().and_then(|state| state.edit(state.newest_version(kept)?));
+            // Who decides says nothing of their own: it stays the author's.
             let amendment = Amendment {
                 supersedes: vec![view.pair.edits[1 - at]],
-                author: by.clone(),
-                expected: newest,
+                author: newest.and_then(|record| record.author.clone()),
+                expected: newest.map(|record| vec![record.id]),
                 verify: false,
                 ..Amendment::default()
             };

@@ -100,7 +100,7 @@ impl QueryPipeline<'_> {
             .collect();
         let mut asked = others.clone();
         asked.push(edit);
-        let named = apart.same_questions(&asked).await?;
+        let named = apart.same_questions(&asked, self.core.config().conflicts.same_question).await?;
         let disputed = |other: &&EditRecord| {
             named.get(&other.id) == named.get(&edit.id) && !same(&other.answer, &edit.answer)
         };

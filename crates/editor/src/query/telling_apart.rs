@@ -33,26 +33,26 @@ pub(crate) struct TellingApart<'a> {
 }
 
 impl TellingApart<'_> {
-    /// Numbers for the questions of edits, the same for those that ask the same: by their text, or by what
-    /// it means unless they differ in a detail.
+    /// Numbers for the questions of edits, the same for those that ask the same: by their text, or by a
+    /// cosine of their embeddings from `least` on unless they differ in a detail.
     ///
     /// # Errors
     /// A busy or failing engine.
     pub(crate) async fn same_questions(
         &self,
         edits: &[&EditRecord],
+        least: f64,
     ) -> Result<HashMap<EditId, usize>, EditorError> {
         let mut texts: Vec<String> = edits.iter().map(|record| asked(record)).collect();
         texts.sort();
         texts.dedup();
         let mut names: Vec<usize> = (0..texts.len()).collect();
         if texts.len() > 1 {
-            let least = self.core.config().retrieval.verify.disputes.same_question as f32;
             let meanings = self.meanings(&texts).await?;
             let readings: Vec<Reading> = texts.iter().map(|text| Reading::of(text)).collect();
             for at in 1..texts.len() {
                 let alike = |other: &usize| {
-                    dot(&meanings[at], &meanings[*other]) >= least
+                    dot(&meanings[at], &meanings[*other]) >= least as f32
                         && readings[at].differs_from(&readings[*other]).is_none()
                 };
                 if let Some(first) = (0..at).find(alike) {

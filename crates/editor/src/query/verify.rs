@@ -46,7 +46,7 @@ pub(super) async fn withhold(
         queue_ms += waited;
     }
     let asked: Vec<_> = edits.values().map(Grounds::record).collect();
-    let same = apart.same_questions(&asked).await?;
+    let same = apart.same_questions(&asked, config.disputes.same_question).await?;
     let disputes = verifier.disputes(&judged, &same);
     let mut settled = Settled::new(same);
     for dispute in &disputes {

@@ -86,6 +86,7 @@ async fn what_is_said_of_one_picture_and_differs_in_a_side_is_told_listed_and_de
     let answer = asked(router, GREEN).await;
     assert!(in_front(&answer).contains(&LEFT) && !in_front(&answer).contains(&RIGHT), "{answer}");
     let version = stored(router, id(&first)).await["version"].as_u64().unwrap();
+    assert_eq!(stored(router, id(&first)).await["author"], "kim", "whoever decides");
     assert_eq!(version, 2);
     let undone = delete(router, &format!("/edits/{}/versions/2", id(&first))).await;
     assert_eq!(undone.code(), 200, "{}", undone.text());
