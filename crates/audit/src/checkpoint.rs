@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use crate::error::{AuditError, Result};
 use crate::head::AuditHead;
-use crate::layout::{self, UNFINISHED};
+use crate::layout::{self, SIGNING_KEY, UNFINISHED};
 use crate::line::{Place, told};
 
 /// What a checkpoint's text begins with.
@@ -93,11 +93,29 @@ impl AuditCheckpoint {
 pub(crate) struct SigningKey(Ed25519KeyPair);
 
 impl SigningKey {
-    /// The key of this file, which is made if it isn't there.
+    /// The key of this file, which is made if it isn't there. The trail's own that is damaged is set aside for
+    /// a new one, and that is told: nothing else is lost, and nobody is kept from starting. One that somebody
+    /// else has put there is theirs to mend.
     ///
     /// # Errors
     /// [`AuditError::SigningKey`] for a file that is none, [`AuditError::File`].
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        match Self::read(path) {
+            Err(AuditError::SigningKey(_)) if path.file_name().is_some_and(|name| name == SIGNING_KEY) => {
+                let aside = path.with_extension("damaged");
+                fs::rename(path, &aside).map_err(AuditError::file(path))?;
+                tracing::error!(
+                    aside = %aside.display(),
+                    "the key that checkpoints are signed with was damaged: they are signed with a new one \
+                     from here on (reasonedit audit key)"
+                );
+                Self::read(path)
+            }
+            read => read,
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
         let of_file = || AuditError::file(path);
         let bytes = match fs::metadata(path) {
             Ok(file) if file.len() > KEY_BYTES => return Err(AuditError::SigningKey(path.to_owned())),

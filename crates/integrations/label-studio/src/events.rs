@@ -40,8 +40,13 @@ pub(super) struct SubmittedCorrection {
     /// Id of the user.
     pub(super) by: Option<u64>,
     /// Whether whose token it came with may make edits and nothing more.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", skip_serializing_if = "is_so")]
     pub(super) contributor: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_so(value: &bool) -> bool {
+    *value
 }
 
 /// What is not known of a token is not counted for more.

@@ -36,7 +36,7 @@ const MAKERS: [(&str, &str); 18] = [
 const WORDED: [(&str, &str); 7] = [
     ("crates/backup/src/error.rs", "BackupError"),
     ("crates/imaging/src/error.rs", "ImagingError"),
-    ("crates/editor/src/error.rs", "EditorError"),
+    ("crates/editor-error/src/error.rs", "EditorError"),
     ("crates/records/src/error.rs", "CodebookError"),
     ("crates/inference/src/error.rs", "EngineError"),
     ("crates/http/src/outbound.rs", "Refusal"),
@@ -181,13 +181,17 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
     for name in [
         "api",
         "archive",
+        "asking",
         "backup",
+        "conflicts",
         "dto",
         "editor",
+        "editor-error",
         "http",
         "integrations",
         "jobs",
         "page",
+        "proposals",
         "server/src",
         "text",
     ] {
@@ -234,7 +238,7 @@ fn messages() -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     // What each crate says of its own errors.
-    let table: String = ["editor", "records", "inference"]
+    let table: String = ["editor-error", "records", "inference"]
         .iter()
         .map(|name| code(&root().join(format!("crates/{name}/src/failure.rs"))))
         .collect();
