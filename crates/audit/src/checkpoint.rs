@@ -93,9 +93,9 @@ impl AuditCheckpoint {
 pub(crate) struct SigningKey(Ed25519KeyPair);
 
 impl SigningKey {
-    /// The key of this file, which is made if it isn't there. The trail's own that is damaged is set aside for
-    /// a new one, and that is told: nothing else is lost, and nobody is kept from starting. One that somebody
-    /// else has put there is theirs to mend.
+    /// The key of this file, which is made if it isn't there. The trail's own that is damaged is set aside
+    /// for a new one, and that is told: nothing else is lost, and nobody is kept from starting. One that
+    /// somebody else has put there is theirs to mend.
     ///
     /// # Errors
     /// [`AuditError::SigningKey`] for a file that is none, [`AuditError::File`].
